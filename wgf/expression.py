@@ -1,0 +1,110 @@
+"""A potential written in a config, such as "x**4/4 - x**2/2", turned into a function of tensors without `eval`.
+
+Only numbers, x, the operators + - * / **, and the functions and constants listed below can occur; anything else, any
+name, attribute, call or comparison that is not listed, is refused. Parsing needs no torch, so that a bad expression is
+refused before torch is loaded.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from typing import Any
+
+from wgf.errors import ConfigError
+
+FUNCTIONS = ("exp", "log", "sqrt", "abs", "sin", "cos", "tan", "sinh", "cosh", "tanh", "atan", "erf")
+CONSTANTS = {"pi": math.pi, "e": math.e}
+BINARY = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+          ast.Pow: operator.pow}
+UNARY = {ast.USub: operator.neg, ast.UAdd: operator.pos}
+MAX_LENGTH, MAX_DEPTH = 1000, 50
+
+
+class Expression:
+    """A real function of x, callable on tensors.
+
+    Args:
+        text: the expression; `^` is not a power, `**` is.
+
+    Raises:
+        ConfigError: with the first thing in the text that is not allowed.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        if len(text) > MAX_LENGTH:
+            raise ConfigError(f"expr is {len(text)} characters long: at most {MAX_LENGTH} are allowed")
+        try:
+            tree = ast.parse(text.strip(), mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            raise ConfigError(f"expr={text!r} does not parse: write it like 'x**4/4 - x**2/2'") from None
+        self._tree = tree
+        self._check(tree, 0)
+
+    def _refuse(self, what: str) -> ConfigError:
+        allowed = f"numbers, x, + - * / **, {', '.join(CONSTANTS)}, and {', '.join(FUNCTIONS)} of one argument"
+        return ConfigError(f"expr={self.text!r}: {what} is not allowed; allowed are {allowed}")
+
+    def _check(self, node: ast.AST, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise ConfigError(f"expr={self.text[:40]!r}... is nested deeper than {MAX_DEPTH} levels")
+        children: list[ast.AST]
+        if isinstance(node, ast.Constant):
+            if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
+                raise self._refuse(f"the constant {node.value!r}")
+            if not _is_moderate(node.value):
+                raise self._refuse("a number beyond 1e300")
+            children = []
+        elif isinstance(node, ast.Name):
+            if node.id != "x" and node.id not in CONSTANTS:
+                raise self._refuse(f"the name {node.id!r}")
+            children = []
+        elif isinstance(node, ast.BinOp) and type(node.op) in BINARY:
+            children = [node.left, node.right]
+        elif isinstance(node, ast.UnaryOp) and type(node.op) in UNARY:
+            children = [node.operand]
+        elif isinstance(node, ast.Call):
+            name = node.func.id if isinstance(node.func, ast.Name) else "this call"
+            if name not in FUNCTIONS or node.keywords or len(node.args) != 1:
+                raise self._refuse(f"the call of {name!r}")
+            children = [node.args[0]]
+        else:
+            raise self._refuse(f"{ast.unparse(node)!r}")
+        for child in children:
+            self._check(child, depth + 1)
+
+    def __call__(self, x: Any) -> Any:
+        """Evaluate at a tensor x [...], differentiably; returns [...]."""
+        return self._value(self._tree, x) + 0.0 * x
+
+    def _value(self, node: Any, x: Any) -> Any:
+        import torch
+
+        if isinstance(node, ast.Constant):
+            return torch.full_like(x, float(node.value)) if isinstance(node.value, int) else torch.full_like(x, node.value)
+        if isinstance(node, ast.Name):
+            return x if node.id == "x" else torch.full_like(x, CONSTANTS[node.id])
+        if isinstance(node, ast.UnaryOp):
+            return UNARY[type(node.op)](self._value(node.operand, x))
+        if isinstance(node, ast.BinOp):
+            if isinstance(node.op, ast.Pow) and (power := _number(node.right)) is not None:
+                return self._value(node.left, x) ** power  # a plain number keeps derivatives finite at x = 0
+            return BINARY[type(node.op)](self._value(node.left, x), self._value(node.right, x))
+        function = torch.special.erf if node.func.id == "erf" else getattr(torch, node.func.id)
+        return function(self._value(node.args[0], x))
+
+
+def _is_moderate(value: float) -> bool:
+    try:
+        return math.isfinite(float(value)) and abs(value) <= 1e300
+    except OverflowError:
+        return False
+
+
+def _number(node: ast.AST) -> float | None:
+    """The value of a literal exponent such as 4 or -0.5, else None."""
+    if isinstance(node, ast.UnaryOp) and type(node.op) in UNARY and (inner := _number(node.operand)) is not None:
+        return UNARY[type(node.op)](inner)
+    return node.value if isinstance(node, ast.Constant) else None  # type: ignore[return-value]

@@ -1,0 +1,344 @@
+"""Reference laws p: the initial law of the flow, of unit mass, with everything the scheme asks of it.
+
+A law is a plain object; its functions take tensors and answer in the same dtype and on the same device.
+torch.distributions serves as the oracle in the tests only: its cdf and icdf go through 1 + erf, which loses every digit
+in the lower tail, and its parameters are stored as float32 tensors.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import scipy.special
+import torch
+from torch import Tensor
+
+from wgf.errors import ConfigError
+from wgf.ranges import Finite, Floats, Positive, Positives, checked
+
+LOG_ROOT_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+
+
+class Law(ABC):
+    """A probability density on the line.
+
+    Attributes:
+        mean, std: first moment and standard deviation (length).
+        lower, upper: ends of the support, infinite where it is the whole line (length).
+    """
+
+    mean: float
+    std: float
+    lower: float = -math.inf
+    upper: float = math.inf
+
+    @abstractmethod
+    def log_density(self, z: Tensor) -> Tensor:
+        """log p(z), -inf outside the support. z: [...] (length)."""
+
+    @abstractmethod
+    def cdf(self, z: Tensor) -> Tensor:
+        """Mass of (-inf, z], accurate in the lower tail."""
+
+    @abstractmethod
+    def survival(self, z: Tensor) -> Tensor:
+        """Mass of (z, inf), accurate in the upper tail."""
+
+    @abstractmethod
+    def quantile(self, u: Tensor) -> Tensor:
+        """The z with cdf(z) = u, accurate for small u."""
+
+    @abstractmethod
+    def upper_quantile(self, u: Tensor) -> Tensor:
+        """The z with survival(z) = u, accurate for small u."""
+
+    @abstractmethod
+    def antiderivatives(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Antiderivatives of y p(y) and y^2 p(y), where y is z centred at the mean."""
+
+    @abstractmethod
+    def panels(self) -> list[float]:
+        """Breakpoints of a mesh on whose cells p is resolved by an 8-point Gauss rule; less than 1e-17 lies outside."""
+
+    def density(self, z: Tensor) -> Tensor:
+        """p(z). z: [...] (length); returns mass per length."""
+        return self.log_density(z).exp()
+
+    def mass(self, a: Tensor, b: Tensor) -> Tensor:
+        """P(a, b), from whichever tail is smaller so that nothing cancels."""
+        return torch.where(a + b < 2 * self.mean, self.cdf(b) - self.cdf(a), self.survival(a) - self.survival(b))
+
+    def partial_moments(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Integrals of p, z p and z^2 p over (a, b). a, b: [...] (length)."""
+        m0 = self.mass(a, b)
+        (a1, a2), (b1, b2) = self.antiderivatives(a), self.antiderivatives(b)
+        c1, c2, mu = b1 - a1, b2 - a2, self.mean
+        return m0, c1 + mu * m0, c2 + 2 * mu * c1 + mu * mu * m0
+
+    def sample(self, n: int, generator: torch.Generator | None = None, *, dtype=torch.float64, device=None) -> Tensor:
+        """n independent draws [n], by inversion: the same generator state gives the same draws."""
+        u = torch.rand(n, generator=generator, dtype=torch.float64, device=generator.device if generator else "cpu")
+        z = torch.where(u < 0.5, self.quantile(u), self.upper_quantile(1 - u))
+        return z.to(device=device, dtype=dtype)
+
+
+class Gaussian(Law):
+    """N(mean, std^2)."""
+
+    @checked
+    def __init__(self, mean: Finite = 0.0, std: Positive = 1.0) -> None:
+        self.mean, self.std = mean, std
+
+    def _y(self, z: Tensor) -> Tensor:
+        return (z - self.mean) / self.std
+
+    def log_density(self, z: Tensor) -> Tensor:
+        y = self._y(z)
+        return -0.5 * y * y - (LOG_ROOT_TWO_PI + math.log(self.std))
+
+    def cdf(self, z: Tensor) -> Tensor:
+        return torch.special.ndtr(self._y(z))
+
+    def survival(self, z: Tensor) -> Tensor:
+        return torch.special.ndtr(-self._y(z))
+
+    def quantile(self, u: Tensor) -> Tensor:
+        return self.mean + self.std * torch.special.ndtri(u)
+
+    def upper_quantile(self, u: Tensor) -> Tensor:
+        return self.mean - self.std * torch.special.ndtri(u)
+
+    def antiderivatives(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        y, s2 = z - self.mean, self.std**2
+        tail = -s2 * self.density(z)
+        flat = torch.where(torch.isfinite(y), y, torch.zeros_like(y))  # y p(y) -> 0 at infinity
+        return tail, flat * tail + s2 * self.cdf(z)
+
+    def panels(self) -> list[float]:
+        return [self.mean + self.std * y for y in (-8.6, -7.0, -5.5, -4.0, -2.5, -1.25, 0, 1.25, 2.5, 4.0, 5.5, 7.0, 8.6)]
+
+
+class Uniform(Law):
+    """Constant density on (low, high)."""
+
+    @checked
+    def __init__(self, low: Finite = -1.0, high: Finite = 1.0) -> None:
+        if not low < high:
+            raise ConfigError(f"low={low!r} is not allowed: expected a number below high={high!r}")
+        self.lower, self.upper = low, high
+        self.mean, self.std = 0.5 * (low + high), (high - low) / math.sqrt(12.0)
+
+    def log_density(self, z: Tensor) -> Tensor:
+        inside = (z >= self.lower) & (z <= self.upper)
+        height = torch.full_like(z, -math.log(self.upper - self.lower))
+        return torch.where(inside, height, torch.full_like(z, -math.inf))
+
+    def cdf(self, z: Tensor) -> Tensor:
+        return ((z - self.lower) / (self.upper - self.lower)).clamp(0.0, 1.0)
+
+    def survival(self, z: Tensor) -> Tensor:
+        return ((self.upper - z) / (self.upper - self.lower)).clamp(0.0, 1.0)
+
+    def quantile(self, u: Tensor) -> Tensor:
+        return self.lower + (self.upper - self.lower) * u
+
+    def upper_quantile(self, u: Tensor) -> Tensor:
+        return self.upper - (self.upper - self.lower) * u
+
+    def antiderivatives(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        y, width = z.clamp(self.lower, self.upper) - self.mean, self.upper - self.lower
+        return y**2 / (2 * width), y**3 / (3 * width)
+
+    def panels(self) -> list[float]:
+        return [self.lower, self.mean, self.upper]
+
+
+class Laplace(Law):
+    """Density exp(-|z - loc| / scale) / (2 scale)."""
+
+    @checked
+    def __init__(self, loc: Finite = 0.0, scale: Positive = 1.0) -> None:
+        self.mean, self.scale, self.std = loc, scale, math.sqrt(2.0) * scale
+
+    def _tail(self, y: Tensor) -> Tensor:
+        """Mass below y, y in units of the scale, accurate on both sides of 0."""
+        return torch.where(y < 0, 0.5 * torch.exp(-y.abs()), 0.5 - 0.5 * torch.expm1(-y.abs()))
+
+    def log_density(self, z: Tensor) -> Tensor:
+        return -(z - self.mean).abs() / self.scale - math.log(2 * self.scale)
+
+    def cdf(self, z: Tensor) -> Tensor:
+        return self._tail((z - self.mean) / self.scale)
+
+    def survival(self, z: Tensor) -> Tensor:
+        return self._tail((self.mean - z) / self.scale)
+
+    def _quantile(self, u: Tensor) -> Tensor:
+        lower = torch.log(2 * u.clamp(max=0.5))
+        return self.scale * torch.where(u <= 0.5, lower, -torch.log(2 * (1 - u).clamp(max=0.5)))
+
+    def quantile(self, u: Tensor) -> Tensor:
+        return self.mean + self._quantile(u)
+
+    def upper_quantile(self, u: Tensor) -> Tensor:
+        return self.mean - self._quantile(u)
+
+    def antiderivatives(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        y, s = z - self.mean, self.scale
+        a = y.abs()
+        decay = torch.where(torch.isfinite(a), 0.5 * torch.exp(-a / s), torch.zeros_like(a))
+        a = torch.where(torch.isfinite(a), a, torch.zeros_like(a))
+        second = decay * (a * a + 2 * a * s + 2 * s * s)
+        return -decay * (a + s), torch.where(y < 0, second, 2 * s * s - second)
+
+    def panels(self) -> list[float]:
+        steps = [0.0, 2.0, 4.0, 7.0, 10.0, 14.0, 18.0, 23.0, 28.0, 33.0, 39.0]
+        return sorted({self.mean + sign * self.scale * y for y in steps for sign in (-1, 1)})
+
+
+class SymmetricBeta(Law):
+    """Density proportional to (R^2 - (z - mean)^2)^(a - 1) on |z - mean| < R: the shape of Barenblatt and semicircle laws.
+
+    With s = (1 + (z - mean)/R)/2 the variable s is Beta(a, a).
+    """
+
+    def __init__(self, mean: float, radius: float, a: float) -> None:
+        self.mean, self.radius, self.a = mean, radius, a
+        self.lower, self.upper = mean - radius, mean + radius
+        self.std = radius / math.sqrt(2 * a + 1)
+        self._log_norm = -float(scipy.special.betaln(a, a)) - (2 * a - 1) * math.log(2.0) - math.log(radius)
+
+    def log_density(self, z: Tensor) -> Tensor:
+        y = (z - self.mean) / self.radius
+        return (self.a - 1) * torch.log(((1 - y) * (1 + y)).clamp(min=0.0)) + self._log_norm
+
+    def _beta(self, function, fraction: Tensor, a: float | None = None) -> Tensor:
+        """A scipy beta function of a tensor: only set-up and output need it, so the trip to the host is no cost."""
+        a = a or self.a
+        values = function(a, a, fraction.detach().cpu().double().numpy())
+        return torch.as_tensor(values, dtype=fraction.dtype, device=fraction.device)
+
+    def _fraction(self, distance: Tensor) -> Tensor:
+        return (distance / (2 * self.radius)).clamp(0.0, 1.0)
+
+    def cdf(self, z: Tensor) -> Tensor:
+        return self._beta(scipy.special.betainc, self._fraction(z - self.lower))
+
+    def survival(self, z: Tensor) -> Tensor:
+        return self._beta(scipy.special.betainc, self._fraction(self.upper - z))
+
+    def quantile(self, u: Tensor) -> Tensor:
+        return self.lower + 2 * self.radius * self._beta(scipy.special.betaincinv, u)
+
+    def upper_quantile(self, u: Tensor) -> Tensor:
+        return self.upper - 2 * self.radius * self._beta(scipy.special.betaincinv, u)
+
+    def antiderivatives(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        y = (z.clamp(self.lower, self.upper) - self.mean) / self.radius
+        first = -math.exp(self._log_norm) * self.radius**2 * ((1 - y) * (1 + y)) ** self.a / (2 * self.a)
+        # y^2 (1-y^2)^(a-1) = (1-y^2)^(a-1) - (1-y^2)^a, and (1-y^2)^a is the law with a + 1, lighter by (2a)/(2a+1)
+        heavy, light = (self._beta(scipy.special.betainc, (1 + y) / 2, a) for a in (self.a, self.a + 1))
+        return first, self.radius**2 * (heavy - light * (2 * self.a) / (2 * self.a + 1))
+
+    def panels(self) -> list[float]:
+        half = [0.0, 0.4, 0.75]
+        if self.a != int(self.a):  # an algebraic edge: cells that shrink towards it geometrically
+            half += [1 - 0.25 * 0.2**k for k in range(1, 22)]
+        return sorted({self.mean + sign * self.radius * y for y in [*half, 1.0] for sign in (-1, 1)})
+
+
+class Semicircle(SymmetricBeta):
+    """Wigner's semicircle law of the given radius about 0, density 2/(pi R^2) sqrt(R^2 - z^2)."""
+
+    @checked
+    def __init__(self, radius: Positive = 2.0) -> None:
+        super().__init__(0.0, radius, 1.5)
+
+
+class Barenblatt(SymmetricBeta):
+    """The source solution of rho_t = (rho^g)_xx with unit mass at time t0.
+
+    rho = t^-k (C - b x^2 t^-2k)_+^(1/(g-1)) with k = 1/(g+1), b = k (g-1)/(2g).
+    For g = 2: rho = t^(-1/3) (C - x^2/(12 t^(2/3)))_+, C = (sqrt(3)/8)^(2/3).
+
+    Args:
+        exponent: g > 1.
+        t0: age of the source (time).
+    """
+
+    @checked
+    def __init__(self, exponent: Positive = 2.0, t0: Positive = 1.0) -> None:
+        if not exponent > 1:
+            raise ConfigError(f"exponent={exponent!r} is not allowed: a Barenblatt law needs a number > 1")
+        self.exponent, self.t0 = exponent, t0
+        g, k = exponent, 1.0 / (exponent + 1.0)
+        b, a = k * (g - 1) / (2 * g), g / (g - 1)
+        # unit mass: C^(1/(g-1) + 1/2) b^(-1/2) * integral of (1-y^2)^(1/(g-1)) over (-1, 1) = 1
+        log_integral = float(scipy.special.betaln(a, a)) + (2 * a - 1) * math.log(2.0)
+        log_c = (0.5 * math.log(b) - log_integral) / (1 / (g - 1) + 0.5)
+        super().__init__(0.0, math.exp(0.5 * (log_c - math.log(b)) + k * math.log(t0)), a)
+
+
+class Mixture(Law):
+    """A mixture of Gaussians.
+
+    Args:
+        means, stds: of the components (length), equally many.
+        weights: positive, scaled to sum to one.
+    """
+
+    @checked
+    def __init__(self, means: Floats = (-1.5, 1.5), stds: Positives = (0.5, 0.5), weights: Positives = (0.5, 0.5)) -> None:
+        if not len(means) == len(stds) == len(weights):
+            raise ConfigError(f"means, stds and weights have {len(means)}, {len(stds)} and {len(weights)} entries: "
+                              "expected equally many")
+        total = sum(weights)
+        self.weights = [w / total for w in weights]
+        self.parts = [Gaussian(m, s) for m, s in zip(means, stds, strict=True)]
+        self.mean = sum(w * m for w, m in zip(self.weights, means, strict=True))
+        second = sum(w * (s * s + (m - self.mean) ** 2) for w, m, s in zip(self.weights, means, stds, strict=True))
+        self.std = math.sqrt(second)
+
+    def _sum(self, name: str, z: Tensor) -> Tensor:
+        return sum((w * getattr(part, name)(z) for w, part in zip(self.weights, self.parts, strict=True)), z.new_zeros(()))
+
+    def log_density(self, z: Tensor) -> Tensor:
+        logs = [math.log(w) + part.log_density(z) for w, part in zip(self.weights, self.parts, strict=True)]
+        return torch.logsumexp(torch.stack(logs), dim=0)
+
+    def cdf(self, z: Tensor) -> Tensor:
+        return self._sum("cdf", z)
+
+    def survival(self, z: Tensor) -> Tensor:
+        return self._sum("survival", z)
+
+    def _bisect(self, name: str, function, u: Tensor) -> Tensor:
+        """Invert a monotone tail function between the smallest and the largest quantile of the components."""
+        ends = torch.stack([getattr(part, name)(u) for part in self.parts])
+        low, high = ends.amin(0), ends.amax(0)
+        rising = name == "quantile"
+        for _ in range(100):
+            middle = 0.5 * (low + high)
+            below = (function(middle) < u) == rising
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return 0.5 * (low + high)
+
+    def quantile(self, u: Tensor) -> Tensor:
+        return self._bisect("quantile", self.cdf, u)
+
+    def upper_quantile(self, u: Tensor) -> Tensor:
+        return self._bisect("upper_quantile", self.survival, u)
+
+    def antiderivatives(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        first, second = z.new_zeros(()), z.new_zeros(())
+        for w, part in zip(self.weights, self.parts, strict=True):
+            shift, mass = part.mean - self.mean, part.cdf(z)
+            one, two = part.antiderivatives(z)
+            first = first + w * (one + shift * mass)
+            second = second + w * (two + 2 * shift * one + shift * shift * mass)
+        return first, second
+
+    def panels(self) -> list[float]:
+        return sorted({x for part in self.parts for x in part.panels()})
+
