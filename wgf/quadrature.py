@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wgf.ranges import Count, NonNegativeInt, checked
+from wgf.ranges import Count, checked
 from wgf.reference import Law
 
 
@@ -20,11 +20,14 @@ class Nodes:
         z: positions [n], increasing (length).
         w: weights [n], w = p dz (mass).
         law: the reference law.
+        cell: how many of the sorted knots lie to the left of each node [n]; None when the rule does not follow the
+            knots. It tells two knots that coincide apart, which a comparison with z cannot.
     """
 
     z: Tensor
     w: Tensor
     law: Law
+    cell: Tensor | None = None
 
     @property
     def log_p(self) -> Tensor:
@@ -53,12 +56,13 @@ class Gauss:
         """The rule for a mesh. knots: [K] in any order, possibly empty (length)."""
         like = {"dtype": knots.dtype, "device": knots.device}
         panels = torch.tensor(law.panels(), **like)
-        mesh = torch.cat([panels, knots.clamp(law.lower, law.upper)]).sort().values
+        mesh, order = torch.cat([panels, knots.clamp(law.lower, law.upper)]).sort(stable=True)
+        cell = (order >= len(panels)).cumsum(0)[:-1]
         left, width = mesh[:-1], mesh[1:] - mesh[:-1]
         s, half = torch.as_tensor(0.5 * (self._nodes + 1), **like), torch.as_tensor(0.5 * self._weights, **like)
         z = (left[:, None] + width[:, None] * s).reshape(-1)
         w = (width[:, None] * half).reshape(-1) * law.density(z)
-        return Nodes(z, w, law)
+        return Nodes(z, w, law, cell.repeat_interleave(self.order))
 
 
 class MonteCarlo:
@@ -72,7 +76,7 @@ class MonteCarlo:
     fixed = True
 
     @checked
-    def __init__(self, particles: Count = 100_000, seed: NonNegativeInt = 0) -> None:
+    def __init__(self, particles: Count = 100_000, *, seed: int = 0) -> None:
         self.particles, self.seed = particles, seed
 
     def nodes(self, law: Law, knots: Tensor) -> Nodes:

@@ -1,0 +1,139 @@
+"""The sinks of a run: when they are told what, and the guard which keeps a failing one from killing the run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wgf.solution import Solution
+from wgf.status import Status
+
+log = logging.getLogger("wgf")
+
+Row = dict[str, float | int | None]
+
+
+@dataclass
+class Run:
+    """What is known of a run before its first step.
+
+    Attributes:
+        folder: where everything it leaves behind goes.
+        title: one line a person reads, mostly the equation.
+        t_end: end time (time).
+        columns: the keys of every row, in order.
+        config_text: the resolved config, YAML.
+    """
+
+    folder: Path
+    title: str
+    t_end: float
+    columns: list[str]
+    config_text: str
+
+
+@dataclass
+class Outcome:
+    """What is known of a run after its last step.
+
+    Attributes:
+        status: why it stopped.
+        result: the content of result.json.
+        solution: the map at the saved times; None when the run failed before it had one.
+    """
+
+    status: Status
+    result: dict[str, Any]
+    solution: Solution | None
+
+
+class Callback:
+    """A sink which does nothing; a sink overrides what it needs."""
+
+    def __init__(self) -> None:
+        pass
+
+    def start(self, run: Run) -> None:
+        """Before the first step."""
+
+    def step(self, t: float, dt: float, energy: float) -> None:
+        """After every accepted step, so it must be cheap.
+
+        Args:
+            t: time reached.
+            dt: the step that led there (time).
+            energy: F at t (energy).
+        """
+
+    def row(self, row: Row) -> None:
+        """At each logged step, the first and the last among them. row: keys as in `Run.columns`."""
+
+    def checkpoint(self, state: dict[str, Any]) -> None:
+        """At each saved time. state: all that the loop needs to go on from there, with its "step"."""
+
+    def finish(self, run: Run, outcome: Outcome) -> None:
+        """After the last step, whatever the reason."""
+
+    def close(self) -> None:
+        """Release what `start` opened. The last call, and a second one does no harm."""
+
+
+class Sinks(Callback):
+    """Several sinks as one, each behind a guard: one that raises is logged in a line, closed and dropped.
+
+    Only `Exception`s are caught: Ctrl-C still stops the run. After `finish` every sink is closed; where a run may raise
+    before it gets there, `contextlib.closing(Sinks(...))` closes them.
+
+    Args:
+        sinks: told in this order.
+    """
+
+    def __init__(self, sinks: Iterable[Callback]) -> None:
+        self._sinks = list(sinks)
+
+    def start(self, run: Run) -> None:
+        self._tell("start", run)
+
+    def step(self, t: float, dt: float, energy: float) -> None:
+        self._tell("step", t, dt, energy)
+
+    def row(self, row: Row) -> None:
+        self._tell("row", row)
+
+    def checkpoint(self, state: dict[str, Any]) -> None:
+        self._tell("checkpoint", state)
+
+    def finish(self, run: Run, outcome: Outcome) -> None:
+        try:
+            self._tell("finish", run, outcome)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        while self._sinks:
+            _close(self._sinks.pop())
+
+    def _tell(self, event: str, *args: Any) -> None:
+        for sink in tuple(self._sinks):
+            try:
+                getattr(sink, event)(*args)
+            except Exception as error:
+                _report(sink, event, error)
+                self._sinks.remove(sink)
+                _close(sink)
+
+
+def _close(sink: Callback) -> None:
+    try:
+        sink.close()
+    except Exception as error:
+        _report(sink, "close", error)
+
+
+def _report(sink: Callback, event: str, error: Exception) -> None:
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    log.error("%s failed in %s and is dropped, the run goes on without it: %s", type(sink).__name__, event, reason)
+    log.debug("where it failed", exc_info=error)

@@ -1,0 +1,66 @@
+"""history.csv: one line per logged step, with every digit, on the disk at once."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import IO
+
+from wgf.callbacks.base import Callback, Row, Run
+from wgf.files import replacing
+
+
+class History(Callback):
+    """Rows as a table; None is an empty cell, and a float reads back to the same bits.
+
+    A run resumed in its folder keeps the lines before the step it goes on from.
+    """
+
+    def __init__(self) -> None:
+        self._file: IO[str] | None = None
+
+    def start(self, run: Run) -> None:
+        self._path, self._columns = run.folder / "history.csv", run.columns
+
+    def row(self, row: Row) -> None:
+        if self._file is None:
+            self._begin(before=int(row["step"] or 0))
+            self._file = open(self._path, "a", newline="", encoding="utf-8")  # noqa: SIM115 (closed in close)
+        self._file.write(_lines([row], self._columns))
+        self._file.flush()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+    def _begin(self, before: int) -> None:
+        """Write the header and what is kept of an earlier part of this run."""
+        header = ",".join(self._columns) + "\n"
+        with replacing(self._path) as file:
+            file.write((header + "".join(_kept(self._path, header, before))).encode())
+
+
+def _lines(rows: list[Row], columns: list[str]) -> str:
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, lineterminator="\n")
+    table.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: float | int | None) -> str:
+    if value is None:
+        return ""
+    return str(int(value)) if isinstance(value, int) else repr(float(value))
+
+
+def _kept(path: Path, header: str, before: int) -> list[str]:
+    """The whole lines of an earlier history which belong to steps < before."""
+    if before == 0 or not path.exists():
+        return []
+    first, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
+    if first != header:
+        return []
+    whole = [line for line in lines if line.endswith("\n") and line.count(",") == header.count(",")]
+    return [line for line in whole if (step := line.split(",")[header.split(",").index("step")]).isdigit() and int(step) < before]

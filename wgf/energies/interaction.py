@@ -1,0 +1,205 @@
+"""Interaction energy 1/2 int int W(f(x) - f(y)) p(x) p(y).
+
+Kernels that are polynomial or |x| cost O(n); the others are summed over all pairs in blocks of bounded memory. A kink
+kappa |x| of a kernel is split off and treated exactly: for an increasing map
+
+    1/2 int int |f(x) - f(y)| p p = int f (2 P - 1) p,   P the cdf of the reference law.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Annotated
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from wgf.energies.base import Record, Term
+from wgf.errors import ConfigError
+from wgf.ranges import Finite, Positive, Range, checked
+
+BLOCK = 1 << 22  # pairs held in memory at once
+AtLeastOne = Annotated[float, Range(low=1.0)]
+
+
+class Interaction(Term):
+    """A kernel W, even."""
+
+    name = "interaction"
+
+
+class Zero(Interaction):
+    """W = 0."""
+
+    @checked
+    def __init__(self) -> None:
+        pass
+
+    def value(self, record: Record) -> Tensor:
+        return record.x.new_zeros(())
+
+    def __str__(self) -> str:
+        return "0"
+
+
+def _rank(record: Record) -> Tensor:
+    """2 P(z) - 1 [n]: the mass to the left less the mass to the right."""
+    law, z = record.nodes.law, record.nodes.z
+    return law.cdf(z) - law.survival(z)
+
+
+class Newtonian(Interaction):
+    """W = strength |x|/2: attraction for strength > 0, repulsion for strength < 0; O(n)."""
+
+    @checked
+    def __init__(self, strength: Finite = 1.0) -> None:
+        self.strength = strength
+
+    def value(self, record: Record) -> Tensor:
+        return 0.5 * self.strength * torch.dot(record.w * _rank(record), record.x)
+
+    def covector(self, record: Record) -> tuple[Tensor, Tensor]:
+        force = 0.5 * self.strength * record.w * _rank(record)
+        return force, torch.zeros_like(force)
+
+    def __str__(self) -> str:
+        return f"{self.strength:g} |x|/2"
+
+
+class Quadratic(Interaction):
+    """W = strength x^2/2, by moments; O(n)."""
+
+    @checked
+    def __init__(self, strength: Finite = 1.0) -> None:
+        self.strength = strength
+
+    def value(self, record: Record) -> Tensor:
+        return 0.5 * self.strength * torch.dot(record.w, (record.x - torch.dot(record.w, record.x)) ** 2)
+
+    def covector(self, record: Record) -> tuple[Tensor, Tensor]:
+        force = self.strength * record.w * (record.x - torch.dot(record.w, record.x))
+        return force, torch.zeros_like(force)
+
+    def __str__(self) -> str:
+        return f"{self.strength:g} x^2/2"
+
+
+class Pairwise(Interaction):
+    """A kernel summed over all pairs, O(n^2). A new one needs `kernel` and `force`, and `kink` if W has a kink at 0.
+
+    Attributes:
+        kink: kappa, half the jump of W' at 0; `kernel` and `force` are those of W - kappa |x|.
+    """
+
+    kink = 0.0
+
+    @abstractmethod
+    def kernel(self, r: Tensor) -> Tensor:
+        """W(r) - kappa |r| at the signed distances r [...] (length)."""
+
+    @abstractmethod
+    def force(self, r: Tensor) -> Tensor:
+        """The derivative of `kernel`, 0 at r = 0."""
+
+    def _blocks(self, record: Record) -> list[slice]:
+        n = len(record.x)
+        rows = max(1, BLOCK // max(n, 1))
+        return [slice(i, i + rows) for i in range(0, n, rows)]
+
+    def value(self, record: Record) -> Tensor:
+        def block(x: Tensor, w: Tensor, rows: slice) -> Tensor:
+            return torch.dot(w[rows], self.kernel(x[rows, None] - x) @ w)
+
+        pairs = [checkpoint(block, record.x, record.w, rows, use_reentrant=False) for rows in self._blocks(record)]
+        return 0.5 * torch.stack(pairs).sum() + self.kink * torch.dot(record.w * _rank(record), record.x)
+
+    def covector(self, record: Record) -> tuple[Tensor, Tensor]:
+        x, w = record.x, record.w
+        force = torch.cat([self.force(x[rows, None] - x) @ w for rows in self._blocks(record)])
+        return w * (force + self.kink * _rank(record)), torch.zeros_like(x)
+
+
+class Log(Pairwise):
+    """W = strength log|x|, the Keller-Segel kernel (strength = 2 chi), in force form.
+
+    The pair i = j stands for log f'(z_i): then d/dt int x^2 rho obeys its law exactly in the discrete scheme.
+    """
+
+    @checked
+    def __init__(self, strength: Finite = 1.0) -> None:
+        self.strength = strength
+
+    def kernel(self, r: Tensor) -> Tensor:
+        return self.strength * torch.log(r.abs().masked_fill(r == 0, 1.0))
+
+    def force(self, r: Tensor) -> Tensor:
+        return self.strength * (1 / r).masked_fill(r == 0, 0.0)
+
+    def value(self, record: Record) -> Tensor:
+        return super().value(record) + 0.5 * self.strength * torch.dot(record.w**2, torch.log(record.dx))
+
+    def covector(self, record: Record) -> tuple[Tensor, Tensor]:
+        return super().covector(record)[0], 0.5 * self.strength * record.w**2 / record.dx
+
+    def __str__(self) -> str:
+        return f"{self.strength:g} log|x|"
+
+
+class PowerLaw(Pairwise):
+    """W = strength (|x|^a/a - |x|^b/b): attraction at a distance, repulsion nearby.
+
+    Args:
+        attraction: a > b.
+        repulsion: b >= 1.
+        strength: energy per mass^2.
+    """
+
+    @checked
+    def __init__(self, attraction: AtLeastOne = 4.0, repulsion: AtLeastOne = 2.0, strength: Positive = 1.0) -> None:
+        if not attraction > repulsion:
+            raise ConfigError(f"interaction.attraction={attraction:g} is not allowed: expected a number above "
+                              f"interaction.repulsion={repulsion:g}")
+        self.attraction, self.repulsion, self.strength = attraction, repulsion, strength
+        self.kink = -strength if repulsion == 1 else 0.0
+
+    def kernel(self, r: Tensor) -> Tensor:
+        r, a, b = r.abs(), self.attraction, self.repulsion
+        return self.strength * (r**a / a - (r**b / b if b > 1 else 0.0))
+
+    def force(self, r: Tensor) -> Tensor:
+        d, a, b = r.abs(), self.attraction, self.repulsion
+        return self.strength * torch.sign(r) * (d ** (a - 1) - (d ** (b - 1) if b > 1 else 0.0))
+
+    def __str__(self) -> str:
+        return f"{self.strength:g} (|x|^{self.attraction:g}/{self.attraction:g} - " \
+               f"|x|^{self.repulsion:g}/{self.repulsion:g})"
+
+
+class Morse(Pairwise):
+    """W = repulsion exp(-|x|/repulsion_length) - attraction exp(-|x|/attraction_length).
+
+    Args:
+        attraction, repulsion: amplitudes (energy per mass^2).
+        attraction_length, repulsion_length: ranges (length).
+    """
+
+    @checked
+    def __init__(self, attraction: Positive = 1.0, repulsion: Positive = 1.0, attraction_length: Positive = 2.0,
+                 repulsion_length: Positive = 1.0) -> None:
+        self.amplitudes, self.lengths = (repulsion, -attraction), (repulsion_length, attraction_length)
+        self.kink = -sum(c / s for c, s in zip(self.amplitudes, self.lengths, strict=True))
+
+    def kernel(self, r: Tensor) -> Tensor:
+        r = r.abs()
+        waves = [c * torch.exp(-r / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
+        return waves[0] + waves[1] - self.kink * r
+
+    def force(self, r: Tensor) -> Tensor:
+        d = r.abs()
+        slopes = [-c / s * torch.expm1(-d / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
+        return torch.sign(r) * (slopes[0] + slopes[1])
+
+    def __str__(self) -> str:
+        (r, a), (lr, la) = self.amplitudes, self.lengths
+        return f"{r:g} exp(-|x|/{lr:g}) - {-a:g} exp(-|x|/{la:g})"

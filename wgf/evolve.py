@@ -1,0 +1,164 @@
+"""The only time loop: it owns the time, judges every proposed step, and knows why it stopped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from wgf.integrators.base import Integrator, State, Step
+from wgf.projection import Evaluation
+from wgf.status import Status
+
+COLLAPSE = 1e-6  # slope below which a map with an interaction has concentrated for good
+
+
+@dataclass
+class Clock:
+    """Where a run stands.
+
+    Attributes:
+        t: time. dt: last accepted step (time).
+        steps, rejected, evaluations: counts so far.
+        dissipated: integral of the dissipation, by the trapezoid rule over the accepted steps (energy).
+    """
+
+    t: float = 0.0
+    dt: float = 0.0
+    steps: int = 0
+    rejected: int = 0
+    evaluations: int = 0
+    dissipated: float = 0.0
+
+
+@dataclass
+class End:
+    """How and where the loop stopped, with the last good state."""
+
+    status: Status
+    clock: Clock
+    state: State
+    detail: str = ""
+
+
+class Observer(Protocol):
+    """Whoever watches the loop; `clock` and `state` are those of the last accepted step."""
+
+    def step(self, clock: Clock, energy: float) -> None:
+        """After every accepted step; must be cheap."""
+
+    def stop(self, clock: Clock, state: State) -> None:
+        """At t = 0 and whenever a stop is met exactly."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A proposed step on the host: the one transfer of a step."""
+
+    energy: float
+    size: float  # sum |terms| of the energy, the scale of its rounding
+    slope: float
+    dissipation: float
+    finite: bool
+    error: float
+
+
+def judge(step: Step) -> Judged:
+    """Fetch what the loop decides on, in one transfer."""
+    e = step.state.evaluation
+    error = step.error if step.error is not None else e.min_slope.new_zeros(())
+    # NaN anywhere in the new parameters or velocity shows in these sums
+    finite = (step.state.theta.sum() * 0 + e.velocity.sum() * 0) == 0
+    values = [e.terms.sum(), e.terms.abs().sum(), e.min_slope, e.dissipation, finite.to(error.dtype), error]
+    energy, size, slope, dissipation, ok, err = torch.stack(values).tolist()
+    good = bool(ok) and all(map(math.isfinite, (energy, slope, err)))
+    return Judged(energy, size, slope, dissipation, good, err)
+
+
+def evolve(velocity: Callable[[Tensor], Evaluation], integrator: Integrator, theta: Tensor, stops: list[float],
+           observer: Observer, *, noise: float = 0.0, attractive: bool = False) -> End:
+    """Integrate theta' = velocity(theta) from t = 0 to the last of `stops`.
+
+    A step is accepted when it is finite, keeps the map increasing (min slope > 0), does not raise the energy beyond
+    rounding, and its error is within the tolerances. An adaptive integrator tries a rejected step again, smaller; a
+    fixed one ends with the status that says why.
+
+    Args:
+        velocity: the field.
+        integrator: the method.
+        theta: start [p].
+        stops: increasing times > 0 that are met exactly (time).
+        observer: told about every step and stop.
+        noise: relative rise of the energy that sampling can cause.
+        attractive: whether an interaction can concentrate the law into a point.
+    """
+    clock = Clock()
+    state = State(theta, velocity(theta))
+    now = judge(Step(state))
+    clock.evaluations = 1
+    if not now.finite or now.slope <= 0:
+        status = Status.not_finite if not now.finite else Status.folded
+        return End(status, clock, state, "at the start")
+    observer.stop(clock, state)
+    dt, previous, target = integrator.first_dt(stops[-1]), 1.0, 0
+    last_stop, since_stop = 0.0, 0  # t = last_stop + since_stop dt for a fixed step, free of accumulated rounding
+    tolerance = 64 * torch.finfo(theta.dtype).eps + noise
+    fault = Status.step_too_small
+    while target < len(stops):
+        if clock.steps + clock.rejected >= integrator.max_steps:
+            return End(Status.max_steps, clock, state)
+        goal = stops[target]
+        # a step that ends within rounding of the goal ends on it; one that nearly does is split evenly
+        lands = clock.t + dt * (1 + 1e-9) >= goal
+        trial = goal - clock.t if lands else dt
+        if integrator.adaptive and not lands and clock.t + 2 * dt > goal:
+            trial = 0.5 * (goal - clock.t)
+        proposed = integrator.step(velocity, trial, state)
+        clock.evaluations += integrator.evaluations
+        then = judge(proposed)
+        if not then.finite:
+            verdict = Status.not_finite
+        elif then.slope <= 0:
+            verdict = Status.folded
+        elif then.energy > now.energy + tolerance * (1 + max(now.size, then.size)):
+            verdict = Status.energy_rise
+        elif then.error > 1:
+            verdict = Status.step_too_small
+        else:
+            verdict = None
+        if verdict is not None:
+            clock.rejected += 1
+            if not integrator.adaptive:
+                return End(verdict, clock, state, f"dt = {trial:.3g}")
+            dt = integrator.next_dt(trial, then.error, 1.0) if verdict is Status.step_too_small else 0.25 * trial
+            fault = verdict
+            if dt < integrator.dt_min:
+                collapsed = attractive and now.slope < math.sqrt(COLLAPSE)
+                return End(Status.blow_up if collapsed else Status.step_too_small, clock, state,
+                           f"the last rejected step: {fault.value}")
+            continue
+        clock.dissipated += 0.5 * trial * (now.dissipation + then.dissipation)
+        clock.steps += 1
+        clock.dt = trial
+        if lands:
+            clock.t, last_stop, since_stop, target = goal, goal, 0, target + 1
+        elif integrator.adaptive:
+            clock.t += trial
+        else:
+            since_stop += 1
+            clock.t = last_stop + since_stop * dt
+        if integrator.adaptive:
+            grown = integrator.next_dt(trial, then.error, previous)
+            dt = max(dt, grown) if trial < dt else grown  # a step cut short by a stop says nothing against dt
+            previous = then.error
+        state, now = proposed.state, then
+        observer.step(clock, now.energy)
+        if lands:
+            observer.stop(clock, state)
+        if attractive and now.slope < COLLAPSE:
+            return End(Status.blow_up, clock, state)
+    return End(Status.completed, clock, state)

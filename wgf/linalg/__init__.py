@@ -1,0 +1,1 @@
+"""Linear systems: tridiagonal, dense and truncated, matrix-free."""

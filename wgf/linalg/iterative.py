@@ -1,0 +1,63 @@
+"""MINRES for symmetric, possibly singular systems known only through products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Iterative(NamedTuple):
+    """value [p], iterations done, relative residual reached."""
+
+    value: Tensor
+    iterations: int
+    residual: float
+
+
+def minres(apply: Callable[[Tensor], Tensor], rhs: Tensor, rtol: float, max_iter: int) -> Iterative:
+    """The minimum-residual solution of A x = rhs, A symmetric; for a singular consistent system the minimum-norm one.
+
+    Paige and Saunders, SIAM J. Numer. Anal. 12 (1975), 617-629.
+
+    Args:
+        apply: x [p] -> A x [p].
+        rhs: [p].
+        rtol: stop when |A x - rhs| <= rtol |rhs|.
+        max_iter: most products; reaching it is no error, the residual tells.
+    """
+    x = torch.zeros_like(rhs)
+    beta = float(rhs.norm())
+    if beta == 0.0:
+        return Iterative(x, 0, 0.0)
+    first = beta
+    v_old, v = torch.zeros_like(rhs), rhs / beta
+    d_old, d = torch.zeros_like(rhs), torch.zeros_like(rhs)  # directions of the update
+    c_old, c, s_old, s = 1.0, 1.0, 0.0, 0.0  # the last two rotations
+    eta, norm = beta, beta
+    beta, scale = 0.0, 0.0  # scale: of the entries of the tridiagonal matrix
+    for iteration in range(1, max_iter + 1):
+        # Lanczos: A v = beta v_old + alpha v + beta_new v_new
+        product = apply(v) - beta * v_old
+        alpha = float(torch.dot(v, product))
+        product = product - alpha * v
+        beta_new = float(product.norm())
+        scale = max(scale, abs(alpha), beta_new)
+        # rotate the new column (beta, alpha, beta_new) of the tridiagonal matrix into upper triangular form
+        top = s_old * beta
+        middle = c * c_old * beta + s * alpha
+        diagonal = c * alpha - s * c_old * beta
+        rho = (diagonal**2 + beta_new**2) ** 0.5
+        if rho <= 1e-15 * scale:
+            return Iterative(x, iteration, norm / first)
+        c_old, s_old, c, s = c, s, diagonal / rho, beta_new / rho
+        d_old, d = d, (v - middle * d - top * d_old) / rho
+        x = x + c * eta * d
+        eta = -s * eta
+        norm = abs(eta)
+        if norm <= rtol * first or beta_new <= 1e-15 * scale or not norm < float("inf"):
+            return Iterative(x, iteration, norm / first)
+        v_old, v, beta = v, product / beta_new, beta_new
+    return Iterative(x, max_iter, norm / first)

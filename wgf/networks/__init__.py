@@ -1,0 +1,1 @@
+"""Networks that represent the Lagrangian map."""

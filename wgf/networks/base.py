@@ -1,0 +1,55 @@
+"""What every network must offer to be a Lagrangian map."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from wgf.reference import Law
+
+
+class TransportMap(nn.Module):
+    """A map f(theta, .) of the line, increasing at its start, with a flat vector of trainable parameters.
+
+    A new network needs `theta` (its start, usually the identity map) and `f`; the derivatives then come from
+    torch.func. A network with kinks adds `knots`, so that integrals respect them, and may override what it knows in
+    closed form. No method changes the parameters: the flow passes its own theta.
+
+    Attributes:
+        theta: trainable parameters [p], flat.
+        law: the reference law.
+        moving_knots: whether `knots` depends on theta.
+    """
+
+    theta: nn.Parameter
+    moving_knots = False
+
+    def __init__(self, law: Law) -> None:
+        super().__init__()
+        self.law = law
+
+    @abstractmethod
+    def f(self, theta: Tensor, z: Tensor) -> Tensor:
+        """f(theta, z), by operations torch.func can differentiate. theta: [p]; z: [n] (length); returns [n] (length)."""
+
+    def knots(self, theta: Tensor) -> Tensor:
+        """Where f' may jump [K] (length), in any order; empty for a smooth map."""
+        return theta.new_empty(0)
+
+    def evaluate(self, theta: Tensor, z: Tensor, cell: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """f and f' [n] at z [n]. `cell`, the number of sorted knots left of z, spares or refines the search for them."""
+        return torch.func.jvp(lambda z: self.f(theta, z), (z,), (torch.ones_like(z),))
+
+    def jacobian(self, theta: Tensor, z: Tensor, cell: Tensor | None = None) -> Tensor:
+        """d_theta f [n, p] at z [n]: the features that span the tangent space."""
+        return torch.func.vmap(torch.func.grad(self.f), in_dims=(None, 0))(theta, z)
+
+    def min_slope(self, theta: Tensor, slopes: Tensor) -> Tensor:
+        """The smallest f', from its values at the nodes unless the map knows better."""
+        return slopes.min()
+
+    def forward(self, z: Tensor) -> Tensor:
+        """f(z) with the module's own parameters. z: [...] (length)."""
+        return self.f(self.theta, z.reshape(-1)).reshape(z.shape)

@@ -1,0 +1,34 @@
+"""A smooth two-layer network, to be used where kinks are unwanted and as the pattern for a network of one's own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from wgf.networks.base import TransportMap
+from wgf.ranges import Count, checked
+from wgf.reference import Law
+
+
+class MLP(TransportMap):
+    """f(z) = a_0 + a_1 y + sum_i c_i tanh(k_i y + d_i), y = (z - mean)/std, the identity at its start (c = 0).
+
+    Args:
+        width: hidden neurons m; p = 3 m + 2 parameters.
+        law: the reference law.
+        generator: draws the slopes k and the places -d/k of the neurons.
+    """
+
+    @checked
+    def __init__(self, width: Count = 16, *, law: Law, generator: torch.Generator) -> None:
+        super().__init__(law)
+        self.width = width
+        places = torch.linspace(-2.5, 2.5, width, dtype=torch.float64)
+        slopes = 1.0 + torch.rand(width, generator=generator, dtype=torch.float64)
+        affine = torch.tensor([law.mean, law.std], dtype=torch.float64)
+        self.theta = nn.Parameter(torch.cat([affine, torch.zeros_like(slopes), slopes, -slopes * places]))
+
+    def f(self, theta: Tensor, z: Tensor) -> Tensor:
+        y = (z - self.law.mean) / self.law.std
+        c, k, d = theta[2:].reshape(3, self.width)
+        return theta[0] + theta[1] * y + (c * torch.tanh(k * y[..., None] + d)).sum(-1)

@@ -1,0 +1,104 @@
+"""The paper's two-layer ReLU network (arXiv:2402.16821, section 2):
+
+f(z) = (1/m) [ sum_i w_i (z - b_i)_+ + sum_i wt_i (bt_i - z)_+ ],  start: b = bt, w = 1, wt = -1, hence f(z) = z.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import torch
+from torch import Tensor, nn
+
+from wgf.errors import ConfigError
+from wgf.networks.base import TransportMap
+from wgf.ranges import Choice, Positive, Range, checked
+from wgf.reference import Law
+
+Width = Annotated[int, Range(int, low=2)]
+Train = Annotated[str, Choice("weights", "biases", "all")]
+
+
+def initial_knots(law: Law, width: int, bound: float) -> Tensor:
+    """m equispaced knots on mean -+ bound std, drawn into the interior of a bounded support. Returns [m] (length)."""
+    low, high = law.mean - bound * law.std, law.mean + bound * law.std
+    if math.isfinite(law.lower):
+        margin = (law.upper - law.lower) / (width + 1)
+        low, high = max(low, law.lower + margin), min(high, law.upper - margin)
+    return torch.linspace(low, high, width, dtype=torch.float64)
+
+
+class TwoSidedReLU(TransportMap):
+    """Two-layer ReLU network with m right-facing and m left-facing neurons, piecewise linear with 2m knots.
+
+    Args:
+        width: m >= 2.
+        bound: B; the knots start equispaced on mean -+ B std of the reference law (no unit).
+        train: which parameters flow: "weights" [w, wt], "biases" [b, bt], or "all" [w, wt, b, bt].
+        law: the reference law.
+    """
+
+    start: Tensor
+
+    @checked
+    def __init__(self, width: Width = 16, bound: Positive = 4.0, train: Train = "weights", *, law: Law) -> None:
+        super().__init__(law)
+        self.width, self.train_part = width, train
+        knots, ones = initial_knots(law, width, bound), torch.ones(width, dtype=torch.float64)
+        if not float(law.mass(knots[:-1], knots[1:]).sum()) > 1e-12:
+            raise ConfigError(f"network.bound={bound!r} with network.width={width} leaves the law without knots: "
+                              "lower network.bound or raise network.width")
+        self.register_buffer("start", torch.cat([ones, -ones, knots, knots]))
+        self.moving_knots = train != "weights"
+        m = width
+        self._trained = {"weights": slice(0, 2 * m), "biases": slice(2 * m, 4 * m), "all": slice(0, 4 * m)}[train]
+        self.theta = nn.Parameter(self.start[self._trained].clone())
+
+    def parameters_of(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """All weights (w, wt) and all biases (b, bt) [2m] each, the untrained ones at their start."""
+        m2 = 2 * self.width
+        if self.train_part == "weights":
+            return theta, self.start[m2:]
+        return (self.start[:m2], theta) if self.train_part == "biases" else (theta[:m2], theta[m2:])
+
+    def knots(self, theta: Tensor) -> Tensor:
+        return self.parameters_of(theta)[1]
+
+    def cells(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Sorted knots [2m] and, on the 2m + 1 cells between them, slope and intercept of f; O(m log m)."""
+        weights, biases = self.parameters_of(theta)
+        knots, order = biases.sort(stable=True)
+        left, left_knots = weights[self.width :], biases[self.width :]
+        jump = weights[order] / self.width  # of the slope, from left to right across either kind of neuron
+        first = torch.stack([-left.sum(), (left * left_knots).sum()]) / self.width
+        steps = torch.stack([jump, -jump * knots]).cumsum(1)
+        slope, intercept = torch.cat([first[:, None], first[:, None] + steps], dim=1)
+        return knots, slope, intercept
+
+    def f(self, theta: Tensor, z: Tensor) -> Tensor:
+        return self.evaluate(theta, z)[0]
+
+    def evaluate(self, theta: Tensor, z: Tensor, cell: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        knots, slope, intercept = self.cells(theta)
+        if cell is None:
+            cell = torch.searchsorted(knots.detach(), z.detach(), right=True)
+        dx = slope[cell]
+        return dx * z + intercept[cell], dx
+
+    def jacobian(self, theta: Tensor, z: Tensor, cell: Tensor | None = None) -> Tensor:
+        weights, biases = self.parameters_of(theta)
+        m, z = self.width, z[:, None]
+        reach = torch.cat([z - biases[:m], biases[m:] - z], dim=1)  # [n, 2m], positive where the neuron is active
+        if cell is None:
+            active = (reach > 0).to(z)
+        else:  # by rank, so that coincident knots keep their order
+            rank = biases.argsort(stable=True).argsort()
+            right = cell[:, None] > rank[:m]
+            active = torch.cat([right, cell[:, None] <= rank[m:]], dim=1).to(z)
+        by_weight = reach * active / m
+        by_bias = active * torch.cat([-weights[:m], weights[m:]]) / m
+        return {"weights": by_weight, "biases": by_bias}.get(self.train_part, torch.cat([by_weight, by_bias], dim=1))
+
+    def min_slope(self, theta: Tensor, slopes: Tensor) -> Tensor:
+        return self.cells(theta)[1].min()

@@ -1,0 +1,68 @@
+"""What a run computed: the transport map at the saved times, on a fine grid of the reference space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from wgf.files import replacing
+
+STORED = ("t", "z", "T", "dT", "rho0")
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The map T(t, .) which carries the reference law to the solution rho(t, .), in float64.
+
+    Attributes:
+        t: saved times [s], the initial time first, the final time last (time).
+        z: fine grid of the reference space [n], increasing (length).
+        T: positions T(t, z) [s, n]; T[0] = z (length).
+        dT: slopes d/dz T(t, z) [s, n] (no unit).
+        rho0: density of the reference law at z [n] (mass / length).
+        exact_T: the same positions known exactly or from an independent method [s, n], or None (length).
+    """
+
+    t: np.ndarray
+    z: np.ndarray
+    T: np.ndarray
+    dT: np.ndarray
+    rho0: np.ndarray
+    exact_T: np.ndarray | None = None
+
+    @property
+    def rho(self) -> np.ndarray:
+        """The density rho(t, T(t, z)) = rho0(z) / dT(t, z) [s, n], at the positions T (mass / length)."""
+        return self.rho0 / self.dT
+
+    @property
+    def exact_rho(self) -> np.ndarray | None:
+        """The density that belongs to exact_T [s, n], at the positions exact_T; None where nothing is known."""
+        return None if self.exact_T is None else self.rho0 / np.gradient(self.exact_T, self.z, axis=1)
+
+    @cached_property
+    def cdf(self) -> np.ndarray:
+        """The share of the grid's mass to the left of z [n], from 0 to 1; no map changes it."""
+        cells = np.diff(self.z) * 0.5 * (self.rho0[1:] + self.rho0[:-1])
+        mass = np.concatenate([[0.0], np.cumsum(cells)])
+        return mass / mass[-1]
+
+    def particles(self, count: int) -> np.ndarray:
+        """Positions of `count` particles of equal mass at the saved times [s, count], increasing (length)."""
+        middles = (np.arange(count) + 0.5) / count
+        start = np.interp(middles, self.cdf, self.z)
+        return np.stack([np.interp(start, self.z, row) for row in self.T])
+
+    def save(self, path: Path) -> None:
+        """Write t, z, T, dT and rho0 to an .npz file, whole or not at all."""
+        with replacing(path) as file:
+            np.savez(file, **{name: np.asarray(getattr(self, name), dtype=np.float64) for name in STORED})
+
+    @classmethod
+    def load(cls, path: Path) -> Solution:
+        """Read what `save` wrote. The exact map is not stored with it."""
+        with np.load(path, allow_pickle=False) as file:
+            return cls(**{name: file[name] for name in STORED})
