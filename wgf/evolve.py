@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -48,7 +48,7 @@ class End:
 class Observer(Protocol):
     """Whoever watches the loop; `clock` and `state` are those of the last accepted step."""
 
-    def step(self, clock: Clock, energy: float) -> None:
+    def step(self, clock: Clock, state: State, energy: float) -> None:
         """After every accepted step; must be cheap."""
 
     def stop(self, clock: Clock, state: State) -> None:
@@ -64,6 +64,7 @@ class Judged:
     slope: float
     dissipation: float
     finite: bool
+    solved: bool
     error: float
 
 
@@ -71,12 +72,25 @@ def judge(step: Step) -> Judged:
     """Fetch what the loop decides on, in one transfer."""
     e = step.state.evaluation
     error = step.error if step.error is not None else e.min_slope.new_zeros(())
-    # NaN anywhere in the new parameters or velocity shows in these sums
-    finite = (step.state.theta.sum() * 0 + e.velocity.sum() * 0) == 0
-    values = [e.terms.sum(), e.terms.abs().sum(), e.min_slope, e.dissipation, finite.to(error.dtype), error]
-    energy, size, slope, dissipation, ok, err = torch.stack(values).tolist()
-    good = bool(ok) and all(map(math.isfinite, (energy, slope, err)))
-    return Judged(energy, size, slope, dissipation, good, err)
+    # NaN or infinity anywhere shows in these sums
+    values = [e.terms.sum(), e.terms.abs().sum(), e.min_slope, e.dissipation, step.state.theta.sum(), e.velocity.sum(),
+              error]
+    energy, size, slope, dissipation, theta, velocity, err = torch.stack(values).tolist()
+    finite = all(map(math.isfinite, (energy, slope, theta)))
+    return Judged(energy, size, slope, dissipation, finite, math.isfinite(velocity) and math.isfinite(err), err)
+
+
+def verdict(now: Judged, then: Judged, tolerance: float) -> Status | None:
+    """Why a step from `now` to `then` must not be accepted, or None."""
+    if then.slope <= 0:
+        return Status.folded
+    if not then.finite:
+        return Status.not_finite
+    if not then.solved:
+        return Status.solver_failed
+    if then.energy > now.energy + tolerance * (1 + max(now.size, then.size)):
+        return Status.energy_rise
+    return None
 
 
 def evolve(velocity: Callable[[Tensor], Evaluation], integrator: Integrator, theta: Tensor, stops: list[float],
@@ -100,14 +114,12 @@ def evolve(velocity: Callable[[Tensor], Evaluation], integrator: Integrator, the
     state = State(theta, velocity(theta))
     now = judge(Step(state))
     clock.evaluations = 1
-    if not now.finite or now.slope <= 0:
-        status = Status.not_finite if not now.finite else Status.folded
-        return End(status, clock, state, "at the start")
+    if (fault := verdict(now, now, 0.0)) is not None:
+        return End(fault, clock, state, "at the start")
     observer.stop(clock, state)
     dt, previous, target = integrator.first_dt(stops[-1]), 1.0, 0
     last_stop, since_stop = 0.0, 0  # t = last_stop + since_stop dt for a fixed step, free of accumulated rounding
     tolerance = 64 * torch.finfo(theta.dtype).eps + noise
-    fault = Status.step_too_small
     while target < len(stops):
         if clock.steps + clock.rejected >= integrator.max_steps:
             return End(Status.max_steps, clock, state)
@@ -117,29 +129,22 @@ def evolve(velocity: Callable[[Tensor], Evaluation], integrator: Integrator, the
         trial = goal - clock.t if lands else dt
         if integrator.adaptive and not lands and clock.t + 2 * dt > goal:
             trial = 0.5 * (goal - clock.t)
-        proposed = integrator.step(velocity, trial, state)
+        try:
+            proposed = integrator.step(velocity, trial, state)
+            then = judge(proposed)
+        except KeyboardInterrupt:
+            return End(Status.interrupted, clock, state)
         clock.evaluations += integrator.evaluations
-        then = judge(proposed)
-        if not then.finite:
-            verdict = Status.not_finite
-        elif then.slope <= 0:
-            verdict = Status.folded
-        elif then.energy > now.energy + tolerance * (1 + max(now.size, then.size)):
-            verdict = Status.energy_rise
-        elif then.error > 1:
-            verdict = Status.step_too_small
-        else:
-            verdict = None
-        if verdict is not None:
+        fault = verdict(now, then, tolerance)
+        if fault is not None or then.error > 1:
             clock.rejected += 1
             if not integrator.adaptive:
-                return End(verdict, clock, state, f"dt = {trial:.3g}")
-            dt = integrator.next_dt(trial, then.error, 1.0) if verdict is Status.step_too_small else 0.25 * trial
-            fault = verdict
+                return End(fault or Status.step_too_small, clock, state, f"dt = {trial:.3g}")
+            dt = 0.25 * trial if fault else integrator.next_dt(trial, then.error, 1.0)
             if dt < integrator.dt_min:
                 collapsed = attractive and now.slope < math.sqrt(COLLAPSE)
-                return End(Status.blow_up if collapsed else Status.step_too_small, clock, state,
-                           f"the last rejected step: {fault.value}")
+                why = f"the last step tried: {fault.value if fault else 'its error exceeds the tolerances'}"
+                return End(Status.blow_up if collapsed else Status.step_too_small, clock, state, why)
             continue
         clock.dissipated += 0.5 * trial * (now.dissipation + then.dissipation)
         clock.steps += 1
@@ -156,7 +161,7 @@ def evolve(velocity: Callable[[Tensor], Evaluation], integrator: Integrator, the
             dt = max(dt, grown) if trial < dt else grown  # a step cut short by a stop says nothing against dt
             previous = then.error
         state, now = proposed.state, then
-        observer.step(clock, now.energy)
+        observer.step(clock, state, now.energy)
         if lands:
             observer.stop(clock, state)
         if attractive and now.slope < COLLAPSE:

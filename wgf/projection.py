@@ -223,6 +223,8 @@ class Projection:
             self._metric_nodes = self._metric_rule.nodes(problem.law, map.knots(theta))
         elif quadrature.fixed:
             self._nodes = quadrature.nodes(problem.law, map.knots(theta))
+        # what an accepted step may raise the energy by: sampled energies jump when a knot passes a particle
+        self.noise = quadrature.particles**-0.5 if isinstance(quadrature, MonteCarlo) and map.moving_knots else 0.0
         self._hats = None
         if solver.hat_space(map) and self._nodes is not None:
             self._hats = HatSpace(map, self._nodes)  # type: ignore[arg-type]

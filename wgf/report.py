@@ -18,8 +18,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from rich.console import Console
 from rich.box import ROUNDED
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -50,7 +50,8 @@ STYLE = {
     "legend.frameon": False,
     "lines.solid_capstyle": "round",
 }
-DASHED = (0, (4, 3))
+EXACT: dict[str, Any] = {"color": "black", "lw": 1.0, "ls": (0, (4, 3))}
+IDENTITY: dict[str, Any] = {"color": "0.45", "lw": 1.3, "ls": ":"}
 COUNTS = {"steps": "accepted", "rejected": "rejected", "evaluations": "evaluations"}
 SOLVER = {
     "rank": "rank {:,}",
@@ -60,8 +61,8 @@ SOLVER = {
     "damped": "damping {:.2e}",
     "iterations": "{:,} iterations",
 }
-# viridis without its yellow end, which is too faint on white
-COLORS = LinearSegmentedColormap.from_list("times", matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, 256)))
+# plasma without its yellow end, which is too faint on white
+COLORS = LinearSegmentedColormap.from_list("times", matplotlib.colormaps["plasma"](np.linspace(0.0, 0.8, 256)))
 
 
 def figures(solution: Solution, title: str) -> dict[str, Figure]:
@@ -105,11 +106,11 @@ def _density(solution: Solution, title: str) -> Figure:
     x, rho, last = solution.T, _finite(solution.rho), shown[-1]
     axes.fill_between(x[last], rho[last], color=color(last), alpha=0.12, lw=0)
     for s in shown:
-        axes.plot(*_closed(x[s], rho[s]), color=color(s), lw=2.0, zorder=3)
+        axes.plot(*_closed(x[s], rho[s]), color=color(s), lw=1.8, zorder=3)
     if solution.exact_T is not None and solution.exact_rho is not None:
         exact = _finite(solution.exact_rho)
         for s in shown[1:]:
-            axes.plot(*_closed(solution.exact_T[s], exact[s]), color="black", lw=1.0, ls=DASHED, zorder=4)
+            axes.plot(*_closed(solution.exact_T[s], exact[s]), zorder=4, **EXACT)
     axes.set_xlim(*_limits(x[np.ix_(shown, _inside(solution, VISIBLE))]))
     axes.set_xlabel("position $x$")
     axes.set_ylabel(r"density $\rho(t, x)$")
@@ -119,7 +120,7 @@ def _density(solution: Solution, title: str) -> Figure:
     axes.set_ylim(0.0, 1.08 * top)
     if max(rho[s].max() for s in shown) > 1.08 * top:
         highest = max(shown, key=lambda s: rho[s].max())
-        note = f"cut off: {rho[highest].max():.3g} at $t={solution.t[highest]:.4g}$"
+        note = f"peak cut off: {rho[highest].max():.3g} at $t={solution.t[highest]:.4g}$"
         axes.text(0.01, 0.985, note, transform=axes.transAxes, va="top", color="0.3", fontsize=9)
     _legend(axes, solution, color(last))
     _frame(figure, axes, solution, shown, title)
@@ -136,25 +137,25 @@ def _map(solution: Solution, title: str) -> Figure:
     else:
         axes, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         error = np.abs(x[last] - solution.exact_T[last, inside]) * solution.rho0[inside]
-        top = max(float(error.max()), np.finfo(float).tiny)
+        top = max(float(error.max()), 1e-18)
         bottom.semilogy(z, np.maximum(error, 1e-9 * top), color=color(last), lw=1.4)
         bottom.set_ylim(1e-5 * top, 3 * top)
         bottom.set_ylabel(r"$|T - T^*|\, p$")
         bottom.grid(False)
         w1 = np.trapezoid(error, z)
-        note = rf"$t={solution.t[last]:.4g}$, area $W_1={_scientific(w1)}$"
-        bottom.text(0.5, 0.04, note, transform=bottom.transAxes, ha="center", va="bottom", color="0.3", fontsize=9.5)
-    axes.plot(z, z, color="0.6", lw=1.1, ls=":", zorder=2)
-    for s in shown:
-        axes.plot(z, x[s], color=color(s), lw=2.0, zorder=3)
+        note = rf"at $t={solution.t[last]:.4g}$, area $W_1={_scientific(w1)}$"
+        bottom.set_title(note, loc="right", color="0.3", fontsize=9.5, pad=3)
+    axes.plot(z, z, zorder=2, **IDENTITY)
+    for s in shown[1:]:  # the first one is the identity
+        axes.plot(z, x[s], color=color(s), lw=1.8, zorder=3)
     if solution.exact_T is not None:
         for s in shown[1:]:
-            axes.plot(z, solution.exact_T[s, inside], color="black", lw=1.0, ls=DASHED, zorder=4)
+            axes.plot(z, solution.exact_T[s, inside], zorder=4, **EXACT)
     axes.set_xlim(*_limits(z, 0.0))
     axes.set_ylim(*_limits(x[shown]))
     axes.set_ylabel("position $x = T(t, z)$")
     bottom.set_xlabel("start $z$")
-    _legend(axes, solution, color(last), _line("identity", color="0.6", lw=1.1, ls=":"))
+    _legend(axes, solution, color(last), _line("identity", **IDENTITY))
     _frame(figure, axes, solution, shown, title)
     return figure
 
@@ -172,9 +173,9 @@ def _frame(figure: Figure, axes: Axes, solution: Solution, shown: list[int], tit
 
 
 def _legend(axes: Axes, solution: Solution, color: tuple[float, ...], *more: Line2D) -> None:
-    lines = [_line("computed", color=color, lw=2.0, ls="-"), *more]
+    lines = [_line("computed", color=color, lw=1.8, ls="-"), *more]
     if solution.exact_T is not None:
-        lines.insert(1, _line("exact", color="black", lw=1.0, ls=DASHED))
+        lines.insert(1, _line("exact", **EXACT))
     axes.legend(handles=lines)
 
 
@@ -221,6 +222,8 @@ def _limits(values: np.ndarray, margin: float = 0.04) -> tuple[float, float]:
 
 
 def _scientific(value: float) -> str:
+    if value == 0:
+        return "0"
     mantissa, exponent = f"{value:.2e}".split("e")
     return rf"{mantissa} \cdot 10^{{{int(exponent)}}}"
 
@@ -284,8 +287,11 @@ def _lines(left: dict[str, Any]) -> list[tuple[str, str]]:
         ("solver", join(*(take(key, pattern) for key, pattern in SOLVER.items()))),
         ("wall time", take("wall_s", "{:.2f} s")),
     ]
-    rest = [(key, take(key, "{:.6g}" if isinstance(value, float) else "{}")) for key, value in list(left.items())
-            if not isinstance(value, (dict, list))]
+    rest = [
+        (key, take(key, "{:.6g}" if isinstance(value, float) else "{}"))
+        for key, value in list(left.items())
+        if not isinstance(value, (dict, list))
+    ]
     return [(name, cell) for name, cell in lines + rest if cell]
 
 

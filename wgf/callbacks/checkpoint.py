@@ -59,7 +59,9 @@ def latest(folder: Path) -> dict[str, Any]:
             return torch.load(path, weights_only=True, map_location="cpu")
         except Exception as error:  # a damaged file fails in as many ways as there are bytes
             log.warning("%s is damaged and skipped: %s", path, " ".join(str(error).split())[:200])
-    raise ConfigError(f"resume={folder}: nothing to go on from, expected the folder of a run with checkpoints/step-*.pt")
+    raise ConfigError(
+        f"resume={folder}: nothing to go on from, expected the folder of a run with checkpoints/step-*.pt"
+    )
 
 
 def _files(folder: Path) -> list[Path]:

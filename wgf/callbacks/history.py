@@ -62,5 +62,6 @@ def _kept(path: Path, header: str, before: int) -> list[str]:
     first, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
     if first != header:
         return []
+    step = header.split(",").index("step")
     whole = [line for line in lines if line.endswith("\n") and line.count(",") == header.count(",")]
-    return [line for line in whole if (step := line.split(",")[header.split(",").index("step")]).isdigit() and int(step) < before]
+    return [line for line in whole if int(line.split(",")[step]) < before]

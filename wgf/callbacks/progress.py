@@ -28,7 +28,7 @@ class Progress(Callback):
         self._due = 0.0
 
     def start(self, run: Run) -> None:
-        # disable=None is tqdm's word for "only on a terminal"; when to draw is decided here, not by tqdm's own throttle.
+        # disable=None is tqdm's word for "only on a terminal"; when to draw is decided here, not by its own throttle
         bar = tqdm(total=run.t_end, disable=None, bar_format=FORMAT, mininterval=0, miniters=0, dynamic_ncols=True)
         self._open.callback(bar.close)
         if not bar.disable:

@@ -27,8 +27,10 @@ TAGS = {
 
 
 def tag(column: str) -> str:
-    """Where a column of the rows is found: energy_entropy under energy/entropy, what is not named above under solver/."""
-    return TAGS.get(column) or ("energy/" + column.removeprefix("energy_") if column.startswith("energy_") else "solver/" + column)
+    """Where a column of the rows is shown: energy_entropy under energy/entropy, what has no name above under solver/."""
+    if column.startswith("energy_"):
+        return "energy/" + column.removeprefix("energy_")
+    return TAGS.get(column, "solver/" + column)
 
 
 class TensorBoard(Callback):
@@ -72,6 +74,9 @@ class TensorBoard(Callback):
 
 def _markdown(result: dict[str, Any]) -> str:
     """A table of two columns; what is None is left out."""
-    entries = [f"| {name} | {value:.8g} |" if isinstance(value, float) else f"| {name} | {value} |"
-               for name, value in result.items() if value is not None]
+    entries = [
+        f"| {name} | {value:.8g} |" if isinstance(value, float) else f"| {name} | {value} |"
+        for name, value in result.items()
+        if value is not None
+    ]
     return "\n".join(["| | |", "|---|---|", *entries])
