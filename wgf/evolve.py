@@ -73,8 +73,15 @@ def judge(step: Step) -> Judged:
     e = step.state.evaluation
     error = step.error if step.error is not None else e.min_slope.new_zeros(())
     # NaN or infinity anywhere shows in these sums
-    values = [e.terms.sum(), e.terms.abs().sum(), e.min_slope, e.dissipation, step.state.theta.sum(), e.velocity.sum(),
-              error]
+    values = [
+        e.terms.sum(),
+        e.terms.abs().sum(),
+        e.min_slope,
+        e.dissipation,
+        step.state.theta.sum(),
+        e.velocity.sum(),
+        error,
+    ]
     energy, size, slope, dissipation, theta, velocity, err = torch.stack(values).tolist()
     finite = all(map(math.isfinite, (energy, slope, theta)))
     return Judged(energy, size, slope, dissipation, finite, math.isfinite(velocity) and math.isfinite(err), err)
@@ -93,8 +100,16 @@ def verdict(now: Judged, then: Judged, tolerance: float) -> Status | None:
     return None
 
 
-def evolve(velocity: Callable[[Tensor], Evaluation], integrator: Integrator, theta: Tensor, stops: list[float],
-           observer: Observer, *, noise: float = 0.0, attractive: bool = False) -> End:
+def evolve(
+    velocity: Callable[[Tensor], Evaluation],
+    integrator: Integrator,
+    theta: Tensor,
+    stops: list[float],
+    observer: Observer,
+    *,
+    noise: float = 0.0,
+    attractive: bool = False,
+) -> End:
     """Integrate theta' = velocity(theta) from t = 0 to the last of `stops`.
 
     A step is accepted when it is finite, keeps the map increasing (min slope > 0), does not raise the energy beyond

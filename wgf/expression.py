@@ -10,15 +10,21 @@ from __future__ import annotations
 import ast
 import math
 import operator
+from collections.abc import Callable
 from typing import Any
 
 from wgf.errors import ConfigError
 
 FUNCTIONS = ("exp", "log", "sqrt", "abs", "sin", "cos", "tan", "sinh", "cosh", "tanh", "atan", "erf")
 CONSTANTS = {"pi": math.pi, "e": math.e}
-BINARY = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
-          ast.Pow: operator.pow}
-UNARY = {ast.USub: operator.neg, ast.UAdd: operator.pos}
+BINARY: dict[type, Callable] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}
+UNARY: dict[type, Callable] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
 MAX_LENGTH, MAX_DEPTH = 1000, 50
 
 
@@ -83,7 +89,7 @@ class Expression:
         import torch
 
         if isinstance(node, ast.Constant):
-            return torch.full_like(x, float(node.value)) if isinstance(node.value, int) else torch.full_like(x, node.value)
+            return torch.full_like(x, float(node.value))  # type: ignore[arg-type]
         if isinstance(node, ast.Name):
             return x if node.id == "x" else torch.full_like(x, CONSTANTS[node.id])
         if isinstance(node, ast.UnaryOp):

@@ -35,8 +35,22 @@ class Metrics:
         kinks = map.knots(map.theta.detach()).double()
         mesh = torch.linspace(panels[0], panels[-1], CELLS + 1, dtype=torch.float64, device=kinks.device)
         self.nodes = Gauss(4).nodes(problem.law, torch.cat([mesh[1:-1], kinks]))
-        self.columns = ["step", "t", "dt", "energy", *(f"energy_{term.name}" for term in problem.terms), "dissipation",
-                        "mean", "second_moment", "min_slope", "w1_error", "w2_error", *FIGURES, "evaluations", "rejected"]
+        self.columns = [
+            "step",
+            "t",
+            "dt",
+            "energy",
+            *(f"energy_{term.name}" for term in problem.terms),
+            "dissipation",
+            "mean",
+            "second_moment",
+            "min_slope",
+            "w1_error",
+            "w2_error",
+            *FIGURES,
+            "evaluations",
+            "rejected",
+        ]
 
     def at(self, theta: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """f and f' in float64 [n] at z [n]."""
@@ -59,9 +73,16 @@ class Metrics:
         """A row of the history, keys as in `columns`."""
         e = state.evaluation
         terms = e.terms.tolist()
-        known = {"step": clock.steps, "t": clock.t, "dt": clock.dt, "energy": sum(terms),
-                 "dissipation": e.dissipation.item(), "min_slope": e.min_slope.item(), "evaluations": clock.evaluations,
-                 "rejected": clock.rejected}
+        known = {
+            "step": clock.steps,
+            "t": clock.t,
+            "dt": clock.dt,
+            "energy": sum(terms),
+            "dissipation": e.dissipation.item(),
+            "min_slope": e.min_slope.item(),
+            "evaluations": clock.evaluations,
+            "rejected": clock.rejected,
+        }
         known |= {f"energy_{term.name}": value for term, value in zip(self.problem.terms, terms, strict=True)}
         known |= self.measure(clock.t, state.theta) | e.solution.report()
         return {column: known[column] for column in self.columns}

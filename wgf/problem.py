@@ -5,19 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated
 
 from wgf.energies import interaction as kernels
 from wgf.energies import potential as potentials
 from wgf.energies.base import Term
-from wgf.energies.internal import Entropy, MoreThanOne, PowerLaw
 from wgf.energies.interaction import Interaction
+from wgf.energies.internal import Entropy, PowerLaw
 from wgf.energies.potential import Potential
 from wgf.errors import ConfigError
-from wgf.ranges import NonNegative, Positive, Range, checked
+from wgf.ranges import AtLeastOne, MoreThanOne, NonNegative, Positive, checked
 from wgf.reference import Law
-
-AtLeastOne = Annotated[float, Range(low=1.0)]
 
 
 @dataclass(frozen=True)
@@ -63,8 +60,10 @@ class PDE(ABC):
         """
         if not isinstance(interaction, kernels.Zero):
             if not self.interacts:
-                raise ConfigError(f"interaction={interaction} with pde={type(self).__name__}: only "
-                                  "pde=aggregation_diffusion takes an interaction, say interaction=none")
+                raise ConfigError(
+                    f"interaction={interaction} with pde={type(self).__name__}: only "
+                    "pde=aggregation_diffusion takes an interaction, say interaction=none"
+                )
             kernel = interaction
         else:
             kernel = self.kernel()

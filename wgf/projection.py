@@ -32,9 +32,9 @@ class Solution:
 
     Attributes:
         value: theta' [p]; NaN throughout when the solver failed.
-        report: computes on demand rank, condition (of what was solved), residual (|G theta' + grad F| / |grad F|, of the
-            full metric: it shows what truncation or damping left out), truncated (directions dropped), damped (added to
-            the diagonal) and iterations. Numbers that do not apply are None.
+        report: computes on demand rank, condition (of what was solved), residual (|G theta' + grad F| / |grad F|, of
+            the full metric: it shows what truncation or damping left out), truncated (directions dropped), damped
+            (added to the diagonal) and iterations. Numbers that do not apply are None.
     """
 
     value: Tensor
@@ -56,8 +56,14 @@ class Solver(ABC):
 def _report(tangent: Tangent, gradient: Tensor, value: Tensor, **known: Any) -> dict[str, float | None]:
     norm = gradient.norm()
     residual = (tangent.apply(value) + gradient).norm() / torch.where(norm > 0, norm, 1.0)
-    figures: dict[str, float | None] = {"rank": None, "condition": None, "residual": float(residual), "truncated": 0,
-                                        "damped": 0.0, "iterations": None}
+    figures: dict[str, float | None] = {
+        "rank": None,
+        "condition": None,
+        "residual": float(residual),
+        "truncated": 0,
+        "damped": 0.0,
+        "iterations": None,
+    }
     return figures | {key: (v.item() if isinstance(v, Tensor) else v) for key, v in known.items()}
 
 
@@ -68,8 +74,9 @@ def _dense_report(tangent: Tangent, gradient: Tensor, found: dense.Dense) -> dic
     damped = float(found.damped)
     smallest = max(float(values[-rank]) if rank else 0.0, 0.0) + damped
     condition = (float(values[-1]) + damped) / smallest if smallest > 0 else None
-    return _report(tangent, gradient, found.value, rank=rank, condition=condition, truncated=found.truncated,
-                   damped=damped)
+    return _report(
+        tangent, gradient, found.value, rank=rank, condition=condition, truncated=found.truncated, damped=damped
+    )
 
 
 class Truncated(Solver):
@@ -155,8 +162,10 @@ class Banded(Solver):
     def solve(self, tangent: Tangent, gradient: Tensor) -> Solution:
         map = tangent.map
         if not (isinstance(map, TwoSidedReLU) and map.train_part == "biases"):
-            raise ConfigError("solver=banded has closed forms for network=two_sided_relu with network.train=weights or "
-                              "biases only: say solver=auto")
+            raise ConfigError(
+                "solver=banded has closed forms for network=two_sided_relu with network.train=weights or "
+                "biases only: say solver=auto"
+            )
         space = StepSpace(map, tangent.theta, self.rcond)
         value = space.solve(gradient)
         return Solution(value, lambda: _report(tangent, gradient, value, truncated=space.truncated))
@@ -265,7 +274,9 @@ class Projection:
         knots, slope, intercept = self.map.cells(theta)
         log_p, x = self.problem.law.log_density(knots), slope[1:] * knots + intercept[1:]
         local = [term for term in self.problem.terms if isinstance(term, Local)]
-        jump = sum((t.density(x, slope[:-1], log_p) - t.density(x, slope[1:], log_p) for t in local), torch.zeros_like(x))
+        jump = sum(
+            (t.density(x, slope[:-1], log_p) - t.density(x, slope[1:], log_p) for t in local), torch.zeros_like(x)
+        )
         order = self.map.knots(theta).argsort(stable=True)
         gradient = torch.zeros_like(theta)
         gradient[-len(knots) :].index_copy_(0, order, jump * log_p.exp())
@@ -299,8 +310,14 @@ class Projection:
         def report() -> dict[str, float | None]:
             norm = load.norm()
             residual = (hats.mass.matvec(nodal) + load).norm() / torch.where(norm > 0, norm, 1.0)
-            return {"rank": len(nodal), "condition": hats.mass.condition, "residual": float(residual),
-                    "truncated": hats.truncated, "damped": 0.0, "iterations": None}
+            return {
+                "rank": len(nodal),
+                "condition": hats.mass.condition,
+                "residual": float(residual),
+                "truncated": hats.truncated,
+                "damped": 0.0,
+                "iterations": None,
+            }
 
         solution = Solution(hats.lift(nodal), report)
         return Evaluation(solution.value, self._terms(record), min_slope, -torch.dot(load, nodal), solution)

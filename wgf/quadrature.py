@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ class Gauss:
 
     def nodes(self, law: Law, knots: Tensor) -> Nodes:
         """The rule for a mesh. knots: [K] in any order, possibly empty (length)."""
-        like = {"dtype": knots.dtype, "device": knots.device}
+        like: dict[str, Any] = {"dtype": knots.dtype, "device": knots.device}
         panels = torch.tensor(law.panels(), **like)
         mesh, order = torch.cat([panels, knots.clamp(law.lower, law.upper)]).sort(stable=True)
         cell = (order >= len(panels)).cumsum(0)[:-1]

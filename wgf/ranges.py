@@ -29,8 +29,16 @@ class Range:
         none: whether `null` is allowed and means "not set".
     """
 
-    def __init__(self, kind: type = float, low: float = -math.inf, high: float = math.inf, *,
-                 open_low: bool = False, open_high: bool = False, none: bool = False) -> None:
+    def __init__(
+        self,
+        kind: type = float,
+        low: float = -math.inf,
+        high: float = math.inf,
+        *,
+        open_low: bool = False,
+        open_high: bool = False,
+        none: bool = False,
+    ) -> None:
         self.kind, self.low, self.high, self.open_low, self.open_high = kind, low, high, open_low, open_high
         self.none = none
 
@@ -75,17 +83,14 @@ class Flag:
         return isinstance(value, bool)
 
 
-class Text:
+class Written:
     """A string."""
 
-    def __init__(self, none: bool = False) -> None:
-        self.none = none
-
     def __str__(self) -> str:
-        return "a text" + (" or null" if self.none else "")
+        return "a text"
 
     def admits(self, value: Any) -> bool:
-        return (value is None and self.none) or isinstance(value, str)
+        return isinstance(value, str)
 
 
 class ListOf:
@@ -107,9 +112,14 @@ Positive = Annotated[float, Range(low=0.0, open_low=True)]
 NonNegative = Annotated[float, Range(low=0.0)]
 PositiveOrNone = Annotated[float | None, Range(low=0.0, open_low=True, none=True)]
 Fraction = Annotated[float, Range(low=0.0, high=1.0, open_high=True)]
+MoreThanOne = Annotated[float, Range(low=1.0, open_low=True)]
+AtLeastOne = Annotated[float, Range(low=1.0)]
 Count = Annotated[int, Range(int, low=1)]
+TwoOrMore = Annotated[int, Range(int, low=2)]
 NonNegativeInt = Annotated[int, Range(int, low=0)]
 Floats = Annotated[Sequence[float], ListOf(Range())]
+Text = Annotated[str, Written()]
+Boolean = Annotated[bool, Flag()]
 Positives = Annotated[Sequence[float], ListOf(Range(low=0.0, open_low=True))]
 
 
@@ -136,8 +146,11 @@ def checked(function: F) -> F:
         hints = get_type_hints(function, include_extras=True)
         bound = signature.bind(*args, **kwargs)
         rules = {name: rule for name in bound.arguments if (rule := rule_of(hints.get(name))) is not None}
-        bad = [fault(name, bound.arguments[name], rule) for name, rule in rules.items()
-               if not rule.admits(bound.arguments[name])]
+        bad = [
+            fault(name, bound.arguments[name], rule)
+            for name, rule in rules.items()
+            if not rule.admits(bound.arguments[name])
+        ]
         if bad:
             raise ConfigError(*bad)
         for name, rule in rules.items():

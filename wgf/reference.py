@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from wgf.errors import ConfigError
-from wgf.ranges import Finite, Floats, Positive, Positives, checked
+from wgf.ranges import Finite, Floats, MoreThanOne, Positive, Positives, checked
 
 LOG_ROOT_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -116,7 +116,9 @@ class Gaussian(Law):
         return tail, flat * tail + s2 * self.cdf(z)
 
     def panels(self) -> list[float]:
-        return [self.mean + self.std * y for y in (-8.6, -7.0, -5.5, -4.0, -2.5, -1.25, 0, 1.25, 2.5, 4.0, 5.5, 7.0, 8.6)]
+        return [
+            self.mean + self.std * y for y in (-8.6, -7.0, -5.5, -4.0, -2.5, -1.25, 0, 1.25, 2.5, 4.0, 5.5, 7.0, 8.6)
+        ]
 
 
 class Uniform(Law):
@@ -198,7 +200,7 @@ class Laplace(Law):
 
 
 class SymmetricBeta(Law):
-    """Density proportional to (R^2 - (z - mean)^2)^(a - 1) on |z - mean| < R: the shape of Barenblatt and semicircle laws.
+    """Density proportional to (R^2 - (z - mean)^2)^(a - 1) on |z - mean| < R: that of Barenblatt and semicircle laws.
 
     With s = (1 + (z - mean)/R)/2 the variable s is Beta(a, a).
     """
@@ -268,9 +270,7 @@ class Barenblatt(SymmetricBeta):
     """
 
     @checked
-    def __init__(self, exponent: Positive = 2.0, t0: Positive = 1.0) -> None:
-        if not exponent > 1:
-            raise ConfigError(f"exponent={exponent!r} is not allowed: a Barenblatt law needs a number > 1")
+    def __init__(self, exponent: MoreThanOne = 2.0, t0: Positive = 1.0) -> None:
         self.exponent, self.t0 = exponent, t0
         g, k = exponent, 1.0 / (exponent + 1.0)
         b, a = k * (g - 1) / (2 * g), g / (g - 1)
@@ -289,10 +289,14 @@ class Mixture(Law):
     """
 
     @checked
-    def __init__(self, means: Floats = (-1.5, 1.5), stds: Positives = (0.5, 0.5), weights: Positives = (0.5, 0.5)) -> None:
+    def __init__(
+        self, means: Floats = (-1.5, 1.5), stds: Positives = (0.5, 0.5), weights: Positives = (0.5, 0.5)
+    ) -> None:
         if not len(means) == len(stds) == len(weights):
-            raise ConfigError(f"means, stds and weights have {len(means)}, {len(stds)} and {len(weights)} entries: "
-                              "expected equally many")
+            raise ConfigError(
+                f"means, stds and weights have {len(means)}, {len(stds)} and {len(weights)} entries: "
+                "expected equally many"
+            )
         total = sum(weights)
         self.weights = [w / total for w in weights]
         self.parts = [Gaussian(m, s) for m, s in zip(means, stds, strict=True)]
@@ -301,7 +305,9 @@ class Mixture(Law):
         self.std = math.sqrt(second)
 
     def _sum(self, name: str, z: Tensor) -> Tensor:
-        return sum((w * getattr(part, name)(z) for w, part in zip(self.weights, self.parts, strict=True)), z.new_zeros(()))
+        return sum(
+            (w * getattr(part, name)(z) for w, part in zip(self.weights, self.parts, strict=True)), z.new_zeros(())
+        )
 
     def log_density(self, z: Tensor) -> Tensor:
         logs = [math.log(w) + part.log_density(z) for w, part in zip(self.weights, self.parts, strict=True)]
@@ -341,4 +347,3 @@ class Mixture(Law):
 
     def panels(self) -> list[float]:
         return sorted({x for part in self.parts for x in part.panels()})
-

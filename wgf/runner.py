@@ -81,8 +81,10 @@ def _device(name: str) -> torch.device:
     except RuntimeError:
         raise ConfigError(f"device={name!r} is not allowed: expected cpu, cuda, cuda:<number> or auto") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device={name!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices; "
-                          "say device=cpu or device=auto")
+        raise ConfigError(
+            f"device={name!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices; "
+            "say device=cpu or device=auto"
+        )
     return device
 
 
@@ -98,8 +100,16 @@ def build(cfg: DictConfig) -> Experiment:
     problem: Problem = _make(cfg.pde).problem(law, _make(cfg.potential), _make(cfg.interaction), float(cfg.t_end))
     network: TransportMap = _make(cfg.network, law=law, generator=generator).to(device=device, dtype=dtype)
     projection = Projection(problem, network, _make(cfg.quadrature, seed=cfg.seed), _make(cfg.solver))
-    return Experiment(problem, network, projection, _make(cfg.integrator), exact.find(problem), cfg.saves,
-                      _make(cfg.logger), cfg.figures)
+    return Experiment(
+        problem,
+        network,
+        projection,
+        _make(cfg.integrator),
+        exact.find(problem),
+        cfg.saves,
+        _make(cfg.logger),
+        cfg.figures,
+    )
 
 
 class Recorder:
@@ -148,8 +158,14 @@ class Recorder:
 
 def _git_commit() -> str | None:
     try:
-        answer = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True,
-                                timeout=5, check=True)
+        answer = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip()
@@ -234,8 +250,15 @@ def run(experiment: Experiment, cfg: DictConfig, folder: Path) -> dict[str, Any]
         recorder = Recorder(experiment, metrics, sinks)
         stops = [problem.t_end * (k + 1) / experiment.saves for k in range(experiment.saves)]
         attractive = any(term.name == "interaction" for term in problem.terms)
-        end = evolve(experiment.projection, experiment.integrator, theta, stops, recorder,
-                     noise=experiment.projection.noise, attractive=attractive)
+        end = evolve(
+            experiment.projection,
+            experiment.integrator,
+            theta,
+            stops,
+            recorder,
+            noise=experiment.projection.noise,
+            attractive=attractive,
+        )
         solution = recorder.finish(end)
         begin = float(experiment.projection(theta).terms.sum())
         result = _result(experiment, metrics, end, begin, time.perf_counter() - clock)
@@ -246,7 +269,9 @@ def run(experiment: Experiment, cfg: DictConfig, folder: Path) -> dict[str, Any]
         _write_json(folder / "result.json", result)
         _write_json(folder / "provenance.json", provenance | {"end": datetime.now(UTC).isoformat(timespec="seconds")})
         sinks.finish(record, Outcome(end.status, result, solution))
-    log.log(logging.INFO if end.status is Status.completed else logging.WARNING, "%s: %s", end.status, result["message"])
+    log.log(
+        logging.INFO if end.status is Status.completed else logging.WARNING, "%s: %s", end.status, result["message"]
+    )
     return result
 
 

@@ -53,7 +53,7 @@ class Tangent:
         def f(theta: Tensor) -> Tensor:
             return self.map.evaluate(theta, z, cell)[0]
 
-        _, along = torch.func.jvp(f, (self.theta,), (v,))
+        along = torch.func.jvp(f, (self.theta,), (v,))[1]
         return torch.func.vjp(f, self.theta)[1](w * along)[0]
 
 
@@ -131,8 +131,9 @@ class HatSpace:
     def nodal(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Values of f at the breakpoints [M] and all slopes of f [m + 1], from the neurons, O(m)."""
         w, wt = theta.reshape(2, self.width)
-        slopes = (torch.nn.functional.pad(w.cumsum(0), (1, 0)) - wt.sum()
-                  + torch.nn.functional.pad(wt.cumsum(0), (1, 0))) / self.width
+        slopes = (
+            torch.nn.functional.pad(w.cumsum(0), (1, 0)) - wt.sum() + torch.nn.functional.pad(wt.cumsum(0), (1, 0))
+        ) / self.width
         start = torch.dot(wt, self._reach) / self.width  # f(b_1): only left-facing neurons reach it
         inner = start + torch.nn.functional.pad((slopes[1:-1] * self.knots.diff()).cumsum(0), (1, 0))
         inner, a = inner[self.active], self.active
@@ -149,8 +150,7 @@ class HatSpace:
         jump = self.width * torch.nn.functional.pad(slope.diff(), (self.active.start, self.width - self.active.stop))
         left = slope[0]
         value = velocity[1] - left * (self.points[1] - self.knots[0])
-        r = torch.stack([0.5 * jump.sum() + self.width * left,
-                         0.5 * torch.dot(jump, self._reach) - self.width * value])
+        r = torch.stack([0.5 * jump.sum() + self.width * left, 0.5 * torch.dot(jump, self._reach) - self.width * value])
         q = self._return @ r
         return torch.cat([0.5 * jump + q, 0.5 * jump - q])
 

@@ -27,7 +27,7 @@ TAGS = {
 
 
 def tag(column: str) -> str:
-    """Where a column of the rows is shown: energy_entropy under energy/entropy, what has no name above under solver/."""
+    """Where a column is shown: energy_entropy under energy/entropy, what has no name above under solver/."""
     if column.startswith("energy_"):
         return "energy/" + column.removeprefix("energy_")
     return TAGS.get(column, "solver/" + column)

@@ -9,7 +9,6 @@ kappa |x| of a kernel is split off and treated exactly: for an increasing map
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -17,10 +16,9 @@ from torch.utils.checkpoint import checkpoint
 
 from wgf.energies.base import Record, Term
 from wgf.errors import ConfigError
-from wgf.ranges import Finite, Positive, Range, checked
+from wgf.ranges import AtLeastOne, Finite, Positive, checked
 
 BLOCK = 1 << 22  # pairs held in memory at once
-AtLeastOne = Annotated[float, Range(low=1.0)]
 
 
 class Interaction(Term):
@@ -158,8 +156,10 @@ class PowerLaw(Pairwise):
     @checked
     def __init__(self, attraction: AtLeastOne = 4.0, repulsion: AtLeastOne = 2.0, strength: Positive = 1.0) -> None:
         if not attraction > repulsion:
-            raise ConfigError(f"interaction.attraction={attraction:g} is not allowed: expected a number above "
-                              f"interaction.repulsion={repulsion:g}")
+            raise ConfigError(
+                f"interaction.attraction={attraction:g} is not allowed: expected a number above "
+                f"interaction.repulsion={repulsion:g}"
+            )
         self.attraction, self.repulsion, self.strength = attraction, repulsion, strength
         self.kink = -strength if repulsion == 1 else 0.0
 
@@ -172,8 +172,10 @@ class PowerLaw(Pairwise):
         return self.strength * torch.sign(r) * (d ** (a - 1) - (d ** (b - 1) if b > 1 else 0.0))
 
     def __str__(self) -> str:
-        return f"{self.strength:g} (|x|^{self.attraction:g}/{self.attraction:g} - " \
-               f"|x|^{self.repulsion:g}/{self.repulsion:g})"
+        return (
+            f"{self.strength:g} (|x|^{self.attraction:g}/{self.attraction:g} - "
+            f"|x|^{self.repulsion:g}/{self.repulsion:g})"
+        )
 
 
 class Morse(Pairwise):
@@ -185,8 +187,13 @@ class Morse(Pairwise):
     """
 
     @checked
-    def __init__(self, attraction: Positive = 1.0, repulsion: Positive = 1.0, attraction_length: Positive = 2.0,
-                 repulsion_length: Positive = 1.0) -> None:
+    def __init__(
+        self,
+        attraction: Positive = 1.0,
+        repulsion: Positive = 1.0,
+        attraction_length: Positive = 2.0,
+        repulsion_length: Positive = 1.0,
+    ) -> None:
         self.amplitudes, self.lengths = (repulsion, -attraction), (repulsion_length, attraction_length)
         self.kink = -sum(c / s for c, s in zip(self.amplitudes, self.lengths, strict=True))
 

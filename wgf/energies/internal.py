@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
 from torch import Tensor
 
 from wgf.energies.base import Local, Record
-from wgf.ranges import Positive, Range, checked
-
-MoreThanOne = Annotated[float, Range(low=1.0, open_low=True)]
+from wgf.ranges import MoreThanOne, Positive, checked
 
 
 class Entropy(Local):

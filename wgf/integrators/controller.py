@@ -36,8 +36,14 @@ class Dopri5(RungeKutta):
     defect = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
 
     @checked
-    def __init__(self, rtol: Positive = 1e-6, atol: NonNegative = 1e-8, dt: PositiveOrNone = None,
-                 dt_min: Positive = 1e-12, max_steps: Count = 1_000_000) -> None:
+    def __init__(
+        self,
+        rtol: Positive = 1e-6,
+        atol: NonNegative = 1e-8,
+        dt: PositiveOrNone = None,
+        dt_min: Positive = 1e-12,
+        max_steps: Count = 1_000_000,
+    ) -> None:
         self.rtol, self.atol, self.dt, self.dt_min, self.max_steps = rtol, atol, dt, dt_min, max_steps
 
     def first_dt(self, t_end: float) -> float:

@@ -1,4 +1,4 @@
-"""Explicit Runge-Kutta methods. The last stage is the field at the new state, so a step of s stages costs s evaluations."""
+"""Explicit Runge-Kutta methods. The last stage is the field at the new state: s stages cost s evaluations a step."""
 
 from __future__ import annotations
 

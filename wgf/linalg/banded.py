@@ -15,8 +15,8 @@ from wgf.errors import WgfError
 class Tridiagonal:
     """A symmetric positive definite tridiagonal matrix with its factorisation.
 
-    On the CPU this is LAPACK's L D L^T (pttrf, pttrs). On a GPU it is parallel cyclic reduction, log2(n) sweeps of a few
-    vector operations whose coefficients are computed once.
+    On the CPU this is LAPACK's L D L^T (pttrf, pttrs). On a GPU it is parallel cyclic reduction, log2(n) sweeps of a
+    few vector operations whose coefficients are computed once.
 
     Args:
         diagonal: [n], positive.
@@ -63,8 +63,10 @@ class Tridiagonal:
     def condition(self) -> float:
         """The condition number after diagonal scaling."""
         unit = (self.off * self._scale[1:] * self._scale[:-1]).cpu().double().numpy()
-        ends = [scipy.linalg.eigvalsh_tridiagonal(np.ones(len(unit) + 1), unit, select="i", select_range=(i, i))[0]
-                for i in (0, len(unit))]
+        ends = [
+            scipy.linalg.eigvalsh_tridiagonal(np.ones(len(unit) + 1), unit, select="i", select_range=(i, i))[0]
+            for i in (0, len(unit))
+        ]
         return float(ends[1] / ends[0])
 
 

@@ -32,15 +32,16 @@ class TransportMap(nn.Module):
 
     @abstractmethod
     def f(self, theta: Tensor, z: Tensor) -> Tensor:
-        """f(theta, z), by operations torch.func can differentiate. theta: [p]; z: [n] (length); returns [n] (length)."""
+        """f(theta, z) by operations torch.func can differentiate. theta: [p]; z: [n] (length); returns [n] (length)."""
 
     def knots(self, theta: Tensor) -> Tensor:
         """Where f' may jump [K] (length), in any order; empty for a smooth map."""
         return theta.new_empty(0)
 
     def evaluate(self, theta: Tensor, z: Tensor, cell: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """f and f' [n] at z [n]. `cell`, the number of sorted knots left of z, spares or refines the search for them."""
-        return torch.func.jvp(lambda z: self.f(theta, z), (z,), (torch.ones_like(z),))
+        """f and f' [n] at z [n]. `cell`: how many of the sorted knots lie left of z, to spare the search for them."""
+        x, dx = torch.func.jvp(lambda z: self.f(theta, z), (z,), (torch.ones_like(z),))[:2]
+        return x, dx
 
     def jacobian(self, theta: Tensor, z: Tensor, cell: Tensor | None = None) -> Tensor:
         """d_theta f [n, p] at z [n]: the features that span the tangent space."""

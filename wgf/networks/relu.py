@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from wgf.errors import ConfigError
 from wgf.networks.base import TransportMap
-from wgf.ranges import Choice, Positive, Range, checked
+from wgf.ranges import Choice, Positive, TwoOrMore, checked
 from wgf.reference import Law
 
-Width = Annotated[int, Range(int, low=2)]
 Train = Annotated[str, Choice("weights", "biases", "all")]
 
 
@@ -42,13 +41,15 @@ class TwoSidedReLU(TransportMap):
     start: Tensor
 
     @checked
-    def __init__(self, width: Width = 16, bound: Positive = 4.0, train: Train = "weights", *, law: Law) -> None:
+    def __init__(self, width: TwoOrMore = 16, bound: Positive = 4.0, train: Train = "weights", *, law: Law) -> None:
         super().__init__(law)
         self.width, self.train_part = width, train
         knots, ones = initial_knots(law, width, bound), torch.ones(width, dtype=torch.float64)
         if not float(law.mass(knots[:-1], knots[1:]).sum()) > 1e-12:
-            raise ConfigError(f"network.bound={bound!r} with network.width={width} leaves the law without knots: "
-                              "lower network.bound or raise network.width")
+            raise ConfigError(
+                f"network.bound={bound!r} with network.width={width} leaves the law without knots: "
+                "lower network.bound or raise network.width"
+            )
         self.register_buffer("start", torch.cat([ones, -ones, knots, knots]))
         self.moving_knots = train != "weights"
         m = width

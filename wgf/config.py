@@ -1,0 +1,145 @@
+"""Checks a config before anything is built, without torch: every fault at once, one clear line each."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from wgf.errors import ConfigError
+from wgf.expression import Expression
+from wgf.ranges import Choice, Count, Flag, NonNegativeInt, Positive, rule_of
+from wgf.signature import REQUIRED, Missing, settings
+
+GROUPS = ("pde", "potential", "interaction", "reference", "network", "quadrature", "solver", "integrator", "logger")
+
+
+class Device:
+    """A place torch can compute on; whether it exists is seen when the run starts."""
+
+    def __str__(self) -> str:
+        return "cpu, cuda, cuda:<number> or auto"
+
+    def admits(self, value: Any) -> bool:
+        return isinstance(value, str) and re.fullmatch(r"cpu|auto|cuda(:\d+)?", value) is not None
+
+
+ROOT = {
+    "t_end": rule_of(Positive),
+    "seed": rule_of(NonNegativeInt),
+    "dtype": Choice("float64", "float32"),
+    "device": Device(),
+    "saves": rule_of(Count),
+    "figures": Flag(),
+}
+
+
+def check(cfg: DictConfig) -> None:
+    """Check every key and value of a composed config.
+
+    Raises:
+        ConfigError: with a line for every fault.
+    """
+    try:
+        root: Any = OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(" ".join(str(error).split())) from None
+    lines = [*_root(root), *(line for group in GROUPS for line in _node(group, root.get(group)))]
+    raise_faults(lines or [*_pairs(root)])
+
+
+def raise_faults(lines: list[str]) -> None:
+    """Raise them all as one error, if there are any."""
+    if lines:
+        raise ConfigError(*lines)
+
+
+def _root(root: dict[str, Any]) -> Iterator[str]:
+    known = (*ROOT, *GROUPS)
+    yield from (_unknown(key, known, "") for key in root if key not in known)
+    yield from (f"{key} is missing: give {key}=..." for key in ROOT if key not in root)
+    yield from (
+        f"{key}={_written(root[key])} is not allowed: expected {rule}"
+        for key, rule in ROOT.items()
+        if key in root and not rule.admits(root[key])
+    )
+
+
+def _node(group: str, node: Any) -> Iterator[str]:
+    """The faults of one group."""
+    if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
+        yield f"{group}={_written(node)} is not a choice of this group: say {group}=<name>, see wgf --help"
+        return
+    try:
+        known = settings(node["_target_"])
+    except Missing as missing:
+        yield f"{group}._target_={node['_target_']!r} does not exist: {missing}"
+        return
+    if known is None:
+        return
+    given = {key: value for key, value in node.items() if key != "_target_"}
+    yield from (_unknown(key, known, f"{group}.") for key in given if key not in known)
+    for key, setting in known.items():
+        name, value = f"{group}.{key}", given.get(key, setting.default)
+        if value is REQUIRED or value == "???":
+            yield f"{name} is missing: give {name}=..., {setting.rule or 'a value'}"
+        elif key in given and setting.rule is not None and not setting.rule.admits(value):
+            hint = "" if setting.default is REQUIRED else f" (default {name}={_written(setting.default)})"
+            yield f"{name}={_written(value)} is not allowed: expected {setting.rule}{hint}"
+
+
+def _unknown(key: str, known: Iterable[str], prefix: str) -> str:
+    options = sorted(known)
+    close = difflib.get_close_matches(key, options, n=1)
+    hint = f"did you mean {prefix}{close[0]}? " if close else ""
+    return f"{prefix}{key} is not a setting: {hint}(options: {', '.join(options) or 'none'})"
+
+
+def _written(value: Any) -> str:
+    """A value as it is written in an override."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return repr(value) if isinstance(value, str) and not value.isidentifier() else str(value)
+
+
+def _pairs(root: dict[str, Any]) -> Iterator[str]:
+    """Settings that are fine by themselves and impossible together."""
+    target = {group: root[group]["_target_"].removeprefix("wgf.") for group in GROUPS}
+    network, pde, reference = root["network"], root["pde"], root["reference"]
+    own_equation = target["pde"].startswith("problem.") and target["pde"] != "problem.AggregationDiffusion"
+    if own_equation and target["interaction"] != "energies.interaction.Zero":
+        yield (
+            f"interaction={target['interaction'].rpartition('.')[2]} with pde={target['pde'].rpartition('.')[2]} is "
+            "impossible: only pde=aggregation_diffusion takes an interaction, else say interaction=none"
+        )
+    if target["solver"] == "projection.Banded":
+        if target["network"] == "networks.mlp.MLP":
+            yield "solver=banded with network=mlp is impossible: there is no closed form, say solver=auto"
+        elif network.get("train") == "all":
+            yield "solver=banded with network.train=all is impossible: there is no closed form, say solver=auto"
+    if target["reference"] == "reference.Uniform" and not reference["low"] < reference["high"]:
+        low, high = reference["low"], reference["high"]
+        yield f"reference.low={low} is not allowed: expected a number below reference.high={high}"
+    if target["reference"] == "reference.Mixture":
+        lengths = [len(reference[key]) for key in ("means", "stds", "weights")]
+        if len(set(lengths)) > 1:
+            yield (
+                "reference.means, reference.stds and reference.weights have {}, {} and {} entries: expected equally "
+                "many".format(*lengths)
+            )
+    interaction = root["interaction"]
+    if target["interaction"] == "energies.interaction.PowerLaw":
+        if not interaction["attraction"] > interaction["repulsion"]:
+            yield (
+                f"interaction.attraction={interaction['attraction']} is not allowed: expected a number above "
+                f"interaction.repulsion={interaction['repulsion']}"
+            )
+    if target["potential"] == "energies.potential.Expressed":
+        try:
+            Expression(root["potential"]["expr"])
+        except ConfigError as error:
+            yield from (f"potential.{line}" for line in error.lines)
