@@ -92,11 +92,18 @@ def _node(group: str, node: Any) -> Iterator[str]:
             yield f"{name}={_written(value)} is not allowed: expected {setting.rule}{hint}"
 
 
-def _unknown(key: str, known: Iterable[str], prefix: str) -> str:
-    options = sorted(known)
-    close = difflib.get_close_matches(key, options, n=1)
+def did_you_mean(word: str, options: Iterable[str], prefix: str = "") -> str:
+    """The option nearest to a word, if one is near, and all of them."""
+    options = sorted(options)
+    close = difflib.get_close_matches(word, options, n=1)
     hint = f"did you mean {prefix}{close[0]}? " if close else ""
-    return f"{prefix}{key} is not a setting: {hint}(options: {', '.join(options) or 'none'})"
+    return f"{hint}(options: {', '.join(options) or 'none'})"
+
+
+def _unknown(key: str, known: Iterable[str], prefix: str) -> str:
+    if key in ("experiment", "debug"):
+        return f"the {key} file has no effect where it is: its first line must be '# @package _global_'"
+    return f"{prefix}{key} is not a setting: {did_you_mean(key, known, prefix)}"
 
 
 def _written(value: Any) -> str:
@@ -109,7 +116,7 @@ def _written(value: Any) -> str:
 def _pairs(root: dict[str, Any]) -> Iterator[str]:
     """Settings that are fine by themselves and impossible together."""
     target = {group: root[group]["_target_"].removeprefix("wgf.") for group in GROUPS}
-    network, pde, reference = root["network"], root["pde"], root["reference"]
+    network, reference = root["network"], root["reference"]
     own_equation = target["pde"].startswith("problem.") and target["pde"] != "problem.AggregationDiffusion"
     if own_equation and target["interaction"] != "energies.interaction.Zero":
         yield (
@@ -132,12 +139,12 @@ def _pairs(root: dict[str, Any]) -> Iterator[str]:
                 "many".format(*lengths)
             )
     interaction = root["interaction"]
-    if target["interaction"] == "energies.interaction.PowerLaw":
-        if not interaction["attraction"] > interaction["repulsion"]:
-            yield (
-                f"interaction.attraction={interaction['attraction']} is not allowed: expected a number above "
-                f"interaction.repulsion={interaction['repulsion']}"
-            )
+    power_law = target["interaction"] == "energies.interaction.PowerLaw"
+    if power_law and not interaction["attraction"] > interaction["repulsion"]:
+        yield (
+            f"interaction.attraction={interaction['attraction']} is not allowed: expected a number above "
+            f"interaction.repulsion={interaction['repulsion']}"
+        )
     if target["potential"] == "energies.potential.Expressed":
         try:
             Expression(root["potential"]["expr"])

@@ -77,7 +77,7 @@ class Expression:
                 raise self._refuse(f"the call of {name!r}")
             children = [node.args[0]]
         else:
-            raise self._refuse(f"{ast.unparse(node)!r}")
+            raise self._refuse(repr(ast.get_source_segment(self.text.strip(), node)))
         for child in children:
             self._check(child, depth + 1)
 
@@ -113,4 +113,4 @@ def _number(node: ast.AST) -> float | None:
     """The value of a literal exponent such as 4 or -0.5, else None."""
     if isinstance(node, ast.UnaryOp) and type(node.op) in UNARY and (inner := _number(node.operand)) is not None:
         return UNARY[type(node.op)](inner)
-    return node.value if isinstance(node, ast.Constant) else None  # type: ignore[return-value]
+    return float(node.value) if isinstance(node, ast.Constant) else None  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +33,9 @@ class Nodes:
 
     @property
     def log_p(self) -> Tensor:
-        """log p(z) [n]."""
-        return self.law.log_density(self.z)
+        """log p(z) [n], 0 at the ends of the support where p = 0: the weight there is 0, and 0 times -inf is not."""
+        log_p = self.law.log_density(self.z)
+        return log_p.masked_fill(log_p == -math.inf, 0.0)
 
 
 class Gauss:

@@ -17,7 +17,7 @@ from torch import Tensor
 from wgf.errors import ConfigError
 from wgf.ranges import Finite, Floats, MoreThanOne, Positive, Positives, checked
 
-LOG_ROOT_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+LOG_ROOT_TWO_PI, ROOT_HALF = 0.5 * math.log(2.0 * math.pi), math.sqrt(0.5)
 
 
 class Law(ABC):
@@ -98,10 +98,10 @@ class Gaussian(Law):
         return -0.5 * y * y - (LOG_ROOT_TWO_PI + math.log(self.std))
 
     def cdf(self, z: Tensor) -> Tensor:
-        return torch.special.ndtr(self._y(z))
+        return 0.5 * torch.erfc(-ROOT_HALF * self._y(z))  # torch.special.ndtr is 1 + erf on the CPU
 
     def survival(self, z: Tensor) -> Tensor:
-        return torch.special.ndtr(-self._y(z))
+        return 0.5 * torch.erfc(ROOT_HALF * self._y(z))
 
     def quantile(self, u: Tensor) -> Tensor:
         return self.mean + self.std * torch.special.ndtri(u)
@@ -213,7 +213,10 @@ class SymmetricBeta(Law):
 
     def log_density(self, z: Tensor) -> Tensor:
         y = (z - self.mean) / self.radius
-        return (self.a - 1) * torch.log(((1 - y) * (1 + y)).clamp(min=0.0)) + self._log_norm
+        bell = (1 - y) * (1 + y)
+        inside = bell > 0  # selected twice, so that the derivative of p is 0 outside and not 0 times infinity
+        log_density = (self.a - 1) * torch.log(torch.where(inside, bell, 1.0)) + self._log_norm
+        return torch.where(inside, log_density, -math.inf)
 
     def _beta(self, function, fraction: Tensor, a: float | None = None) -> Tensor:
         """A scipy beta function of a tensor: only set-up and output need it, so the trip to the host is no cost."""
@@ -244,9 +247,16 @@ class SymmetricBeta(Law):
         return first, self.radius**2 * (heavy - light * (2 * self.a) / (2 * self.a + 1))
 
     def panels(self) -> list[float]:
-        half = [0.0, 0.4, 0.75]
-        if self.a != int(self.a):  # an algebraic edge: cells that shrink towards it geometrically
-            half += [1 - 0.25 * 0.2**k for k in range(1, 22)]
+        if self.a <= 8:
+            half = [0.0, 0.4, 0.75]
+        else:  # a narrow bell inside a wide support
+            half = [y * self.std / self.radius for y in (0.0, 1.25, 2.5, 4.0, 5.5, 7.0, 8.6)]
+            half = [y for y in half if y < 0.9]
+        if self.a != int(self.a):  # an algebraic edge: cells that shrink towards it until no mass is left
+            edge = 1 - half[-1]
+            while edge > 1e-10 and (2 * edge) ** self.a > 1e-16:
+                edge *= 0.4
+                half.append(1 - edge)
         return sorted({self.mean + sign * self.radius * y for y in [*half, 1.0] for sign in (-1, 1)})
 
 

@@ -25,7 +25,6 @@ from rich.text import Text
 
 from wgf.files import replacing
 from wgf.solution import Solution
-from wgf.status import Status
 
 SHOWN = 6  # times in a figure
 SIZE, DPI = (8.0, 16 / 3), 150  # inches: 1200 x 800 pixels
@@ -241,7 +240,7 @@ def table(result: dict[str, Any], title: str, folder: Path, console: Console | N
     grid = Table(title=Text(title, "bold"), title_justify="left", box=ROUNDED, show_header=False)
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, cell in _lines(dict(result)):
+    for name, cell in _lines({key: value for key, value in result.items() if key != "equation"}):
         grid.add_row(name, Text(cell, ("green" if "completed" in cell else "red") if name == "status" else ""))
     console.print(grid)
     place = _relative(folder)
@@ -269,22 +268,26 @@ def _lines(left: dict[str, Any]) -> list[tuple[str, str]]:
         log = f" (ln {math.log(value):.3f})" if 0 < value < math.inf else ""
         return f"{value:.4e}{log}" + (f" against {against}" if against else "")
 
-    status = take("status", "{}")
+    status, message = take("status", "{}"), take("message", "{}")
     reference = take("reference_solution", "{}")
-    message = take("message", "{}") or (Status[status].value if status in Status.__members__ else "")
+    time, wanted = left.pop("t_end", None), left.pop("t_wanted", None)
+    moment, law = left.get("second_moment"), left.pop("second_moment_law", None)
+    balance = left.pop("dissipation_gap", None)
+    terms = [take(key, key.removeprefix("energy_") + " {:.6g}") for key in list(left) if key.startswith("energy_")]
     lines = [
-        ("status", ": ".join(part for part in (status, message, take("detail", "{}")) if part)),
-        ("time", join(take("t"), take("t_end", "end {:.6g}"))),
+        ("status", ": ".join(part for part in (status, message) if part)),
+        ("time", f"{time:.6g}" + (f" of {wanted:.6g}" if wanted not in (None, time) else "")),
         ("steps", join(*(take(key, f"{{:,}} {noun}") for key, noun in COUNTS.items()))),
-        ("energy", join(take("energy"), take("energy_start", "from {:.6g}"))),
-        ("energy balance", take("dissipation_balance", "{:.2e} of the loss is not the dissipation")),
+        ("energy", join(take("energy"), *(terms if len(terms) > 1 else []))),
+        ("dissipated", take("dissipated") + (f", energy balance within {balance:.1e}" if balance is not None else "")),
         ("W1 error", distance("w1_error", reference)),
         ("W2 error", distance("w2_error", reference)),
         ("mass", take("mass", "{:.15g}")),
         ("mean", take("mean", "{:.8g}")),
-        ("second moment", join(take("second_moment", "{:.8g}"), take("second_moment_error", "{:.2e} off its law"))),
+        ("second moment", take("second_moment", "{:.8g}") + (f", {moment - law:+.1e} off its law" if law else "")),
         ("min slope", take("min_slope", "{:.4g}")),
-        ("solver", join(*(take(key, pattern) for key, pattern in SOLVER.items()))),
+        ("parameters", take("parameters", "{:,}")),
+        ("solver", join(*(take(key, pattern) for key, pattern in SOLVER.items() if left.get(key) or left.pop(key, 0)))),
         ("wall time", take("wall_s", "{:.2f} s")),
     ]
     rest = [

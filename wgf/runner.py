@@ -269,9 +269,8 @@ def run(experiment: Experiment, cfg: DictConfig, folder: Path) -> dict[str, Any]
         _write_json(folder / "result.json", result)
         _write_json(folder / "provenance.json", provenance | {"end": datetime.now(UTC).isoformat(timespec="seconds")})
         sinks.finish(record, Outcome(end.status, result, solution))
-    log.log(
-        logging.INFO if end.status is Status.completed else logging.WARNING, "%s: %s", end.status, result["message"]
-    )
+    if end.status is not Status.completed:
+        log.warning("%s at t = %g: %s", end.status, end.clock.t, result["message"])
     return result
 
 

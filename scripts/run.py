@@ -1,0 +1,6 @@
+"""The same as the command `wgf`, from a checkout: python scripts/run.py network.width=32"""
+
+from wgf.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""The command `wgf`: Hydra composes a config, it is checked, and the runner takes over.
+
+torch is imported only when a run starts, so that help, completion and complaints come at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from wgf.config import GROUPS, check, did_you_mean
+from wgf.errors import ConfigError, WgfError
+
+CHOICES = (*GROUPS, "experiment", "debug")
+PACKAGED = Path(__file__).parent / "configs"  # in a wheel; a checkout has them beside the package
+CONFIGS = PACKAGED if (PACKAGED / "config.yaml").exists() else PACKAGED.parent.parent / "configs"
+
+
+def _hash(root: DictConfig) -> str:
+    """Six letters that tell configs apart in folder names."""
+    container: Any = OmegaConf.to_container(root, resolve=False)
+    container.pop("hydra", None)
+    return hashlib.sha256(json.dumps(container, sort_keys=True).encode()).hexdigest()[:6]
+
+
+OmegaConf.register_new_resolver("wgf.hash", lambda *, _root_: _hash(_root_), replace=True)
+
+
+class Gate(Callback):
+    """Checks configs before Hydra makes a folder for them."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        with refusing():
+            check(_job(config))
+            HydraConfig.instance().set_config(config)  # run.dir names the choices
+            folder = Path(str(config.hydra.run.dir))
+            if (folder / "result.json").exists():
+                raise ConfigError(f"hydra.run.dir={folder} holds a finished run: choose another folder or remove it")
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Every value of a sweep by itself; what only a combination shows is left to its own job."""
+        overrides = list(config.hydra.overrides.task)
+        with refusing():
+            lines: list[str] = []
+            for choice in _each_value(overrides):
+                try:
+                    check(compose("config", choice))
+                except ConfigError as error:
+                    lines += error.lines
+            if lines:
+                raise ConfigError(*dict.fromkeys(lines))
+
+
+def _job(config: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+
+
+def _each_value(overrides: list[str]) -> Iterator[list[str]]:
+    """The overrides of a sweep with the first value of every axis, and then with each other value of one axis."""
+    axes = []
+    for text, override in zip(overrides, OverridesParser.create().parse_overrides(overrides), strict=True):
+        swept = override.is_sweep_override()
+        key = override.get_key_element()
+        axes.append([f"{key}={value}" for value in override.sweep_string_iterator()] if swept else [text])
+    first = [axis[0] for axis in axes]
+    yield first
+    for k, axis in enumerate(axes):
+        for value in axis[1:]:
+            yield [*first[:k], value, *first[k + 1 :]]
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn what a person did wrong into its lines on the terminal and exit status 2."""
+    try:
+        yield
+    except ConfigError as error:
+        _refuse(*error.lines)
+    except (HydraException, OmegaConfBaseException) as error:
+        _refuse(*_explain(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _refuse(f"{error.filename}: {error.strerror}; choose a folder that can be written with hydra.run.dir=...")
+
+
+def _refuse(*lines: str) -> NoReturn:
+    for line in lines:
+        print(f"wgf: {line}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _explain(error: Exception) -> list[str]:
+    """Every fault of the command line. Hydra stops at the first override it cannot place; forced in, all of them
+    compose and meet the check, which names each."""
+    overrides = [_forced(word) for word in sys.argv[1:] if "=" in word and not word.startswith(("-", "hydra"))]
+    lines: list[str] = []
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3", job_name="wgf"):
+        while True:
+            try:
+                check(compose("config", overrides))
+            except ConfigError as found:
+                return [*lines, *found.lines]
+            except MissingConfigException as missing:
+                group, _, choice = (missing.missing_cfg_file or "").rpartition("/")
+                culprit = [word for word in overrides if word.lstrip("+") == f"{group}={choice}"]
+                if not culprit:
+                    break
+                lines.append(f"{group}={choice} is not a choice: {did_you_mean(choice, missing.options or [])}")
+                overrides.remove(culprit[0])
+            except (HydraException, OmegaConfBaseException):
+                break
+            else:
+                return lines or [_one_line(error)]
+    return [*lines, _one_line(error)]
+
+
+def _forced(word: str) -> str:
+    key = word.partition("=")[0]
+    placed = key[0] in "+~" or "/" in key or "@" in key or key in CHOICES
+    return (
+        f"++{word.lstrip('+')}" if key[0] == "+" and key.lstrip("+") not in CHOICES else word if placed else f"++{word}"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    hint = ""
+    if isinstance(error, OverrideParseException):
+        hint = """; quote values with spaces or symbols twice: 'potential.expr="x**4/4 - x**2/2"'"""
+    return " ".join(str(error).split()).removeprefix("Error parsing override ") + hint
+
+
+@hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")
+def _task(cfg: DictConfig) -> None:
+    job = HydraConfig.get()
+    folder, alone = Path(job.runtime.output_dir), job.mode is RunMode.RUN
+    try:
+        check(cfg)
+        from wgf.runner import main as run
+
+        status = run(cfg, folder)
+    except ConfigError as error:
+        if not alone:
+            raise
+        _clear(folder)
+        _refuse(*error.lines)
+    if alone:
+        sys.exit(status)
+    if status:
+        raise WgfError(f"{folder} did not complete")
+
+
+def _clear(folder: Path) -> None:
+    """Take away what Hydra wrote before a run that never began, and the folders this leaves empty."""
+    logging.shutdown()
+    shutil.rmtree(folder / ".hydra", ignore_errors=True)
+    (folder / "run.log").unlink(missing_ok=True)
+    for place in (folder, folder.parent):
+        with suppress(OSError):
+            place.rmdir()
+
+
+def main() -> None:
+    """Entry point. Exit status: 0 completed, 1 ended early, 2 bad input."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
+    with refusing():
+        try:
+            _task()
+        except WgfError as error:
+            if isinstance(error, ConfigError):
+                raise
+            print(f"wgf: {error}", file=sys.stderr)
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

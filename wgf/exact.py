@@ -1,0 +1,162 @@
+"""Exact solutions: the map T(t, .) where it is a formula or an ordinary differential equation, and the moment laws.
+
+Two families cover all of them. Self-similar: the law keeps its shape, T is affine. Characteristics: without diffusion
+and interaction every particle follows x' = -V'(x) by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from scipy.integrate import solve_ivp
+from torch import Tensor
+
+from wgf.energies import interaction as kernels
+from wgf.energies import potential as potentials
+from wgf.energies.internal import Entropy
+from wgf.energies.potential import Potential
+from wgf.problem import Problem
+from wgf.reference import Barenblatt, Gaussian, Semicircle
+
+MOST_EVALUATIONS = 20_000  # of V' in one integration; a potential that needs more has no characteristic we can trust
+
+
+class Exact(Protocol):
+    """The exact map of a problem.
+
+    Attributes:
+        name: what it is, for people and files.
+    """
+
+    name: str
+
+    def __call__(self, t: float, z: Tensor) -> Tensor:
+        """T(t, z) [n] at z [n] (length); NaN where it does not exist."""
+
+
+def _decay(rate: float, t: float) -> float:
+    """int_0^t e^{-rate s} ds (time)."""
+    return -math.expm1(-rate * t) / rate if rate * t else t
+
+
+@dataclass(frozen=True)
+class SelfSimilar:
+    """T = c + (m - c) e^{-theta t} + (z - m) L, where the scale obeys L' = -k L + a L^{-g}, L(0) = 1, so that
+
+        L^{g+1} = e^{-(g+1) k t} + (g+1) a int_0^t e^{-(g+1) k s} ds.
+
+    Gaussian laws under linear diffusion (g = 1, a = D/std^2), Barenblatt laws under their own diffusion
+    (a = kappa/((g+1) t0)), the semicircle under a log kernel (g = 1, a = -2 strength/R^2), and, without any of these
+    (a = 0), every law in quadratic V = theta (x - c)^2/2 and W = w x^2/2; k = theta + w.
+
+    Args:
+        mean: m, the mean of the law (length).
+        center: c (length). theta: stiffness of V (1/time). k: contraction rate (1/time).
+        g: exponent. a: spreading rate (1/time).
+    """
+
+    mean: float
+    center: float
+    theta: float
+    k: float
+    g: float
+    a: float
+    name = "exact: self-similar solution"
+
+    def scale(self, t: float) -> float:
+        """L(t); NaN after a collapse in finite time."""
+        n = self.g + 1
+        power = math.exp(-n * self.k * t) + n * self.a * _decay(n * self.k, t)
+        return power ** (1 / n) if power > 0 else math.nan
+
+    def center_of_mass(self, t: float) -> float:
+        """int x rho (length)."""
+        return self.center + (self.mean - self.center) * math.exp(-self.theta * t)
+
+    def __call__(self, t: float, z: Tensor) -> Tensor:
+        return self.center_of_mass(t) + (z - self.mean) * self.scale(t)
+
+
+@dataclass(frozen=True)
+class Characteristics:
+    """x' = -V'(x): closed forms for the quartic and the sextic, else an 8th-order Runge-Kutta method at rtol 1e-12."""
+
+    potential: Potential
+    name = "exact: characteristics"
+
+    def __call__(self, t: float, z: Tensor) -> Tensor:
+        v = self.potential
+        if isinstance(v, potentials.Quartic):
+            y = z - v.center
+            return v.center + math.exp(t) * y / torch.sqrt(1 + y * y * math.expm1(2 * t))
+        if isinstance(v, potentials.Sextic):
+            y = z - v.center
+            return v.center + y / (1 + 4 * t * y**4) ** 0.25
+        return self._integrate(t, z)
+
+    def _integrate(self, t: float, z: Tensor) -> Tensor:
+        if t == 0:
+            return z
+        left = MOST_EVALUATIONS
+
+        def velocity(_: float, x: np.ndarray) -> np.ndarray:
+            nonlocal left
+            left -= 1
+            return -self.potential.derivative(torch.from_numpy(x)).numpy() if left > 0 else np.full_like(x, np.nan)
+
+        start = z.detach().cpu().double().numpy().copy()
+        with np.errstate(all="ignore"):
+            path = solve_ivp(velocity, (0.0, t), start, method="DOP853", rtol=1e-12, atol=1e-12, t_eval=[t])
+        x = path.y[:, -1] if path.success else np.full_like(start, np.nan)
+        return torch.from_numpy(x).to(z)
+
+
+def find(problem: Problem) -> Exact | None:
+    """The exact map of a problem, or None when it is not known in closed form."""
+    return _self_similar(problem) or _characteristics(problem)
+
+
+def _self_similar(problem: Problem) -> SelfSimilar | None:
+    law, v, w, u = problem.law, problem.potential, problem.interaction, problem.internal
+    if not isinstance(v, potentials.Zero | potentials.Quadratic):
+        return None
+    theta, center = (0.0, 0.0) if isinstance(v, potentials.Zero) else (v.stiffness, v.center)
+    k, g, a = theta, 1.0, 0.0
+    if isinstance(w, kernels.Quadratic):
+        k += w.strength
+    elif isinstance(w, kernels.Log) and u is None and isinstance(law, Semicircle):
+        a = -2 * w.strength / law.radius**2
+    elif not isinstance(w, kernels.Zero):
+        return None
+    if isinstance(u, Entropy) and isinstance(law, Gaussian):
+        a = u.diffusion / law.std**2
+    elif u is not None and isinstance(law, Barenblatt) and getattr(u, "exponent", None) == law.exponent:
+        g = law.exponent
+        a = u.diffusion / ((g + 1) * law.t0)
+    elif u is not None:
+        return None
+    return SelfSimilar(law.mean, center, theta, k, g, a)
+
+
+def _characteristics(problem: Problem) -> Characteristics | None:
+    alone = problem.internal is None and isinstance(problem.interaction, kernels.Zero)
+    return Characteristics(problem.potential) if alone else None
+
+
+def second_moment(problem: Problem, t: float) -> float | None:
+    """int x^2 rho (length^2) where it obeys a law of its own; None elsewhere.
+
+    With linear diffusion D, W = s log|x| and V = theta x^2/2: d/dt M2 = -2 theta M2 + 2 D - s, for any initial law.
+    For Keller-Segel, s = 2 chi, this is M2(0) + 2 (D - chi) t.
+    """
+    law, v, w, u = problem.law, problem.potential, problem.interaction, problem.internal
+    central = isinstance(v, potentials.Zero) or (isinstance(v, potentials.Quadratic) and v.center == 0)
+    if not (central and isinstance(w, kernels.Log | kernels.Zero) and (u is None or isinstance(u, Entropy))):
+        return None
+    theta = v.stiffness if isinstance(v, potentials.Quadratic) else 0.0
+    growth = 2 * (u.diffusion if u else 0.0) - (w.strength if isinstance(w, kernels.Log) else 0.0)
+    return (law.mean**2 + law.std**2) * math.exp(-2 * theta * t) + growth * _decay(2 * theta, t)
