@@ -6,6 +6,7 @@ solver together into the velocity field that the integrators see.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -273,13 +274,14 @@ class Projection:
             raise ConfigError("quadrature=monte_carlo needs network=two_sided_relu or a network without knots")
         knots, slope, intercept = self.map.cells(theta)
         log_p, x = self.problem.law.log_density(knots), slope[1:] * knots + intercept[1:]
+        p, log_p = log_p.exp(), log_p.masked_fill(log_p == -math.inf, 0.0)  # nothing jumps beyond the support
         local = [term for term in self.problem.terms if isinstance(term, Local)]
         jump = sum(
             (t.density(x, slope[:-1], log_p) - t.density(x, slope[1:], log_p) for t in local), torch.zeros_like(x)
         )
         order = self.map.knots(theta).argsort(stable=True)
         gradient = torch.zeros_like(theta)
-        gradient[-len(knots) :].index_copy_(0, order, jump * log_p.exp())
+        gradient[-len(knots) :].index_copy_(0, order, jump * p)
         return gradient
 
     def tangent(self, theta: Tensor) -> Tangent:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
@@ -53,7 +54,7 @@ class Range:
             return self.none
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
-        if not math.isfinite(value) or (self.kind is int and value != int(value)):
+        if not abs(value) <= sys.float_info.max or (self.kind is int and value != int(value)):
             return False
         above = value > self.low if self.open_low else value >= self.low
         below = value < self.high if self.open_high else value <= self.high

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
 
 import scipy.special
 import torch
@@ -199,6 +201,27 @@ class Laplace(Law):
         return sorted({self.mean + sign * self.scale * y for y in steps for sign in (-1, 1)})
 
 
+def _symmetric_beta(function: Callable, a: float, fraction: Tensor) -> Tensor:
+    """A scipy beta function of a tensor: only set-up and output need it, so the trip to the host is no cost."""
+    values = function(a, a, fraction.detach().cpu().double().numpy())
+    return torch.as_tensor(values, dtype=fraction.dtype, device=fraction.device)
+
+
+class _BetaMass(torch.autograd.Function):
+    """Mass of Beta(a, a) below a fraction [...] of its support, differentiable because quadrature nodes move."""
+
+    @staticmethod
+    def forward(ctx: Any, fraction: Tensor, a: float) -> Tensor:
+        ctx.save_for_backward(fraction)
+        ctx.a = a
+        return _symmetric_beta(scipy.special.betainc, a, fraction)
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None]:
+        (s,) = ctx.saved_tensors
+        return grad[0] * (s * (1 - s)) ** (ctx.a - 1) * math.exp(-scipy.special.betaln(ctx.a, ctx.a)), None
+
+
 class SymmetricBeta(Law):
     """Density proportional to (R^2 - (z - mean)^2)^(a - 1) on |z - mean| < R: that of Barenblatt and semicircle laws.
 
@@ -218,32 +241,26 @@ class SymmetricBeta(Law):
         log_density = (self.a - 1) * torch.log(torch.where(inside, bell, 1.0)) + self._log_norm
         return torch.where(inside, log_density, -math.inf)
 
-    def _beta(self, function, fraction: Tensor, a: float | None = None) -> Tensor:
-        """A scipy beta function of a tensor: only set-up and output need it, so the trip to the host is no cost."""
-        a = a or self.a
-        values = function(a, a, fraction.detach().cpu().double().numpy())
-        return torch.as_tensor(values, dtype=fraction.dtype, device=fraction.device)
-
     def _fraction(self, distance: Tensor) -> Tensor:
         return (distance / (2 * self.radius)).clamp(0.0, 1.0)
 
     def cdf(self, z: Tensor) -> Tensor:
-        return self._beta(scipy.special.betainc, self._fraction(z - self.lower))
+        return _BetaMass.apply(self._fraction(z - self.lower), self.a)
 
     def survival(self, z: Tensor) -> Tensor:
-        return self._beta(scipy.special.betainc, self._fraction(self.upper - z))
+        return _BetaMass.apply(self._fraction(self.upper - z), self.a)
 
     def quantile(self, u: Tensor) -> Tensor:
-        return self.lower + 2 * self.radius * self._beta(scipy.special.betaincinv, u)
+        return self.lower + 2 * self.radius * _symmetric_beta(scipy.special.betaincinv, self.a, u)
 
     def upper_quantile(self, u: Tensor) -> Tensor:
-        return self.upper - 2 * self.radius * self._beta(scipy.special.betaincinv, u)
+        return self.upper - 2 * self.radius * _symmetric_beta(scipy.special.betaincinv, self.a, u)
 
     def antiderivatives(self, z: Tensor) -> tuple[Tensor, Tensor]:
         y = (z.clamp(self.lower, self.upper) - self.mean) / self.radius
         first = -math.exp(self._log_norm) * self.radius**2 * ((1 - y) * (1 + y)) ** self.a / (2 * self.a)
         # y^2 (1-y^2)^(a-1) = (1-y^2)^(a-1) - (1-y^2)^a, and (1-y^2)^a is the law with a + 1, lighter by (2a)/(2a+1)
-        heavy, light = (self._beta(scipy.special.betainc, (1 + y) / 2, a) for a in (self.a, self.a + 1))
+        heavy, light = (_BetaMass.apply((1 + y) / 2, a) for a in (self.a, self.a + 1))
         return first, self.radius**2 * (heavy - light * (2 * self.a) / (2 * self.a + 1))
 
     def panels(self) -> list[float]:

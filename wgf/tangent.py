@@ -169,6 +169,9 @@ class StepSpace:
     kind only (or none coincident) leave one constraint, v_0 + sum_left [v] = 0: the leftmost value is carried by the
     left-facing neurons alone.
 
+    The tails are cells like the others. The knots at a closed tail bend nothing that can be seen: those that face
+    outwards are at rest, those that face inwards all move the map by the same constant.
+
     Args:
         map: a two-sided ReLU network with train = "biases".
         theta: biases [2m].
@@ -177,22 +180,29 @@ class StepSpace:
 
     def __init__(self, map: TwoSidedReLU, theta: Tensor, rcond: float) -> None:
         weights, biases = map.parameters_of(theta)
-        self.m, count = map.width, 2 * map.width
+        self.m = map.width
         knots, order = biases.sort(stable=True)
         self.order, self.weight = order, weights[order]
-        self.is_left = (order >= map.width).to(theta)
         ends = torch.cat([knots.new_tensor([-math.inf]), knots, knots.new_tensor([math.inf])])
         masses = map.law.mass(ends[:-1], ends[1:])  # [2m + 1]
-        split = masses[1:-1] > rcond * masses.max()  # whether knot i + 1 starts a new cluster
-        self.truncated = count - 1 - split.sum()
+        opened = masses > rcond * masses.max()
+        split, head, tail = opened[1:-1], ~opened[0], ~opened[-1]  # split: whether knot i + 1 starts a new cluster
+        self.truncated = (~opened).sum()
         self.cluster = torch.nn.functional.pad(split.cumsum(0), (1, 0))  # [2m]
         # cell c lies left of cluster c; those of closed cells stay 0. Clusters that do not exist have weight 0
         cell = torch.cat([self.cluster, self.cluster[-1:] + 1])
-        open_cell = torch.cat([split.new_ones(1), split, split.new_ones(1)])
-        self.mass = torch.zeros_like(masses).index_add(0, cell, masses * open_cell)
+        self.mass = torch.zeros_like(masses).index_add(0, cell, masses * opened)
+        leading, trailing = head & (self.cluster == 0), tail & (self.cluster == self.cluster[-1])
+        self.inner = (~(leading | trailing)).to(theta)
+        is_left = (order >= map.width).to(theta)
+        self.lift = torch.where(leading, is_left - 1, is_left)  # m v_0 = sum_i lift_i w_i b_i', v_0 the leftmost value
         square = self.weight**2
-        self.s = self._sum(square)
-        self.left = self._sum(square * self.is_left)
+        self.s = self._sum(square * self.inner)
+        left = self._sum(square * self.inner * is_left)
+        self.share = left / torch.where(self.s > 0, self.s, 1.0)
+        self.share[:1] += head  # the value left of a closed tail is that right of it
+        self.mixed = torch.dot(left, 1 - self.share) + torch.dot(square * (1 - self.inner), self.lift**2)
+        self.left = left
 
     def _sum(self, values: Tensor) -> Tensor:
         """Sums over the knots of every cluster [2m]."""
@@ -200,16 +210,14 @@ class StepSpace:
 
     def solve(self, gradient: Tensor) -> Tensor:
         """-G^+ gradient [2m] from the derivatives of F along the biases [2m]."""
-        m, g, w = self.m, gradient[self.order], self.weight
+        m, g, w, share = self.m, gradient[self.order], self.weight, self.share
         s = torch.where(self.s > 0, self.s, 1.0)
-        share = self.left / s
-        a = self._sum(g * w)
+        a = self._sum(g * w * self.inner)
         # dF of the steps: Q_c = sum of dF over the cells right of cluster c, N = dF(1)
-        mixed = (self.left * (1 - share)).sum()
-        free = mixed > 1e-14 * self.s.max()
-        excess = torch.dot(g * w, self.is_left) - torch.dot(a, share)
-        total = torch.where(free, m * excess / torch.where(free, mixed, 1.0), 0.0)
-        q = torch.where(self.s > 0, total * share - m * a / s, 0.0)
+        free = self.mixed > 1e-14 * self.s.max()
+        mixed = torch.where(free, self.mixed, 1.0)
+        total = torch.where(free, m * (torch.dot(g * w, self.lift) - torch.dot(a, share)) / mixed, 0.0)
+        q = total * share - m * a / s
         right = torch.cat([total[None], q])
         r = right - torch.cat([q, q.new_zeros(1)])  # dF of every cell
         inverse = torch.where(self.mass > 0, 1 / torch.where(self.mass > 0, self.mass, 1.0), 0.0)
@@ -221,7 +229,7 @@ class StepSpace:
         correction = torch.dot(normal, v) / torch.where(norm > 0, norm, 1.0) * inverse * normal
         v = torch.where(free, v, v - correction)
         jump = v.diff()
-        balance = torch.where(free, m * (v[0] + torch.dot(share, jump)) / torch.where(free, mixed, 1.0), 0.0)
+        balance = torch.where(free, m * (v[0] + torch.dot(share, jump)) / mixed, 0.0)
         alpha = torch.where(self.s > 0, -(m * jump + balance * self.left) / s, 0.0)
-        velocity = w * (alpha[self.cluster] + balance * self.is_left)
+        velocity = w * (alpha[self.cluster] + balance * self.lift)
         return torch.zeros_like(velocity).scatter(0, self.order, velocity)

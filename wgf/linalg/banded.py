@@ -19,7 +19,7 @@ class Tridiagonal:
     few vector operations whose coefficients are computed once.
 
     Args:
-        diagonal: [n], positive.
+        diagonal: [n], positive, n >= 2.
         off: [n - 1], the entries beside it.
 
     Raises:

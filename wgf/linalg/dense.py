@@ -38,7 +38,7 @@ def truncated_eigen(matrix: Tensor, rhs: Tensor, rcond: float) -> Dense:
         values, vectors = torch.linalg.eigh(matrix)
     except torch.linalg.LinAlgError:
         return _failed(rhs)
-    keep = values > rcond * values[-1]
+    keep = ~(values <= rcond * values[-1])  # NaN is kept, so that it shows
     inverse = torch.where(keep, 1 / values, 0.0)
     return Dense(vectors @ (inverse * (vectors.T @ rhs)), (~keep).sum(), rhs.new_zeros(()))
 
@@ -64,7 +64,7 @@ def truncated_qr(features: Tensor, rhs: Tensor, rcond: float) -> Dense:
     except torch.linalg.LinAlgError:
         return _failed(rhs)
     vh, squares = vh[: len(s)], s**2
-    keep = squares > rcond * squares[0]
+    keep = ~(squares <= rcond * squares[0])
     inverse = torch.where(keep, 1 / squares, 0.0)
     return Dense(vh.T @ (inverse * (vh @ rhs)), len(rhs) - keep.sum(), rhs.new_zeros(()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ class Iterative(NamedTuple):
 
 def minres(apply: Callable[[Tensor], Tensor], rhs: Tensor, rtol: float, max_iter: int) -> Iterative:
     """The minimum-residual solution of A x = rhs, A symmetric; for a singular consistent system the minimum-norm one.
+
+    Where A cannot reach rhs it stops at the least-squares residual, before the null space of A takes over.
 
     Paige and Saunders, SIAM J. Numer. Anal. 12 (1975), 617-629.
 
@@ -50,7 +53,8 @@ def minres(apply: Callable[[Tensor], Tensor], rhs: Tensor, rtol: float, max_iter
         middle = c * c_old * beta + s * alpha
         diagonal = c * alpha - s * c_old * beta
         rho = (diagonal**2 + beta_new**2) ** 0.5
-        if rho <= 1e-15 * scale:
+        # |A r| = |r| hypot(diagonal, c beta_new): nothing is left of the residual that A could reach
+        if math.hypot(diagonal, c * beta_new) <= 1e-13 * scale:
             return Iterative(x, iteration, norm / first)
         c_old, s_old, c, s = c, s, diagonal / rho, beta_new / rho
         d_old, d = d, (v - middle * d - top * d_old) / rho
