@@ -131,54 +131,54 @@ def evolve(
     clock.evaluations = 1
     if (fault := verdict(now, now, 0.0)) is not None:
         return End(fault, clock, state, "at the start")
-    observer.stop(clock, state)
     dt, previous, target = integrator.first_dt(stops[-1]), 1.0, 0
     last_stop, since_stop = 0.0, 0  # t = last_stop + since_stop dt for a fixed step, free of accumulated rounding
     tolerance = 64 * torch.finfo(theta.dtype).eps + noise
-    while target < len(stops):
-        if clock.steps + clock.rejected >= integrator.max_steps:
-            return End(Status.max_steps, clock, state)
-        goal = stops[target]
-        # a step that ends within rounding of the goal ends on it; one that nearly does is split evenly
-        lands = clock.t + dt * (1 + 1e-9) >= goal
-        trial = goal - clock.t if lands else dt
-        if integrator.adaptive and not lands and clock.t + 2 * dt > goal:
-            trial = 0.5 * (goal - clock.t)
-        try:
+    try:  # Ctrl-C comes at any time, while the observers work too
+        observer.stop(clock, state)
+        while target < len(stops):
+            if clock.steps + clock.rejected >= integrator.max_steps:
+                return End(Status.max_steps, clock, state)
+            goal = stops[target]
+            # a step that ends within rounding of the goal ends on it; one that nearly does is split evenly
+            lands = clock.t + dt * (1 + 1e-9) >= goal
+            trial = goal - clock.t if lands else dt
+            if integrator.adaptive and not lands and clock.t + 2 * dt > goal:
+                trial = 0.5 * (goal - clock.t)
             proposed = integrator.step(velocity, trial, state)
             then = judge(proposed)
-        except KeyboardInterrupt:
-            return End(Status.interrupted, clock, state)
-        clock.evaluations += integrator.evaluations
-        fault = verdict(now, then, tolerance)
-        if fault is not None or then.error > 1:
-            clock.rejected += 1
-            if not integrator.adaptive:
-                return End(fault or Status.step_too_small, clock, state, f"dt = {trial:.3g}")
-            dt = 0.25 * trial if fault else integrator.next_dt(trial, then.error, 1.0)
-            if dt < integrator.dt_min:
-                collapsed = attractive and now.slope < math.sqrt(COLLAPSE)
-                why = f"the last step tried: {fault.value if fault else 'its error exceeds the tolerances'}"
-                return End(Status.blow_up if collapsed else Status.step_too_small, clock, state, why)
-            continue
-        clock.dissipated += 0.5 * trial * (now.dissipation + then.dissipation)
-        clock.steps += 1
-        clock.dt = trial
-        if lands:
-            clock.t, last_stop, since_stop, target = goal, goal, 0, target + 1
-        elif integrator.adaptive:
-            clock.t += trial
-        else:
-            since_stop += 1
-            clock.t = last_stop + since_stop * dt
-        if integrator.adaptive:
-            grown = integrator.next_dt(trial, then.error, previous)
-            dt = max(dt, grown) if trial < dt else grown  # a step cut short by a stop says nothing against dt
-            previous = then.error
-        state, now = proposed.state, then
-        observer.step(clock, state, now.energy)
-        if lands:
-            observer.stop(clock, state)
-        if attractive and now.slope < COLLAPSE:
-            return End(Status.blow_up, clock, state)
+            clock.evaluations += integrator.evaluations
+            fault = verdict(now, then, tolerance)
+            if fault is not None or then.error > 1:
+                clock.rejected += 1
+                if not integrator.adaptive:
+                    return End(fault or Status.step_too_small, clock, state, f"dt = {trial:.3g}")
+                dt = 0.25 * trial if fault else integrator.next_dt(trial, then.error, 1.0)
+                if dt < integrator.dt_min:
+                    collapsed = attractive and now.slope < math.sqrt(COLLAPSE)
+                    why = f"the last step tried: {fault.value if fault else 'its error exceeds the tolerances'}"
+                    return End(Status.blow_up if collapsed else Status.step_too_small, clock, state, why)
+                continue
+            clock.dissipated += 0.5 * trial * (now.dissipation + then.dissipation)
+            clock.steps += 1
+            clock.dt = trial
+            if lands:
+                clock.t, last_stop, since_stop, target = goal, goal, 0, target + 1
+            elif integrator.adaptive:
+                clock.t += trial
+            else:
+                since_stop += 1
+                clock.t = last_stop + since_stop * dt
+            if integrator.adaptive:
+                grown = integrator.next_dt(trial, then.error, previous)
+                dt = max(dt, grown) if trial < dt else grown  # a step cut short by a stop says nothing against dt
+                previous = then.error
+            state, now = proposed.state, then
+            observer.step(clock, state, now.energy)
+            if lands:
+                observer.stop(clock, state)
+            if attractive and now.slope < COLLAPSE:
+                return End(Status.blow_up, clock, state)
+    except KeyboardInterrupt:
+        return End(Status.interrupted, clock, state)
     return End(Status.completed, clock, state)
