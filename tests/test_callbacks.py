@@ -1,0 +1,366 @@
+"""The sinks of a run: what they write can be read back, and none of them can stop the computation."""
+
+import csv
+import io
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util import tensor_util
+
+from wgf.callbacks.base import Callback, Outcome, Run, Sinks
+from wgf.callbacks.checkpoint import Checkpoint, latest
+from wgf.callbacks.history import History
+from wgf.callbacks.progress import Progress
+from wgf.callbacks.tensorboard import TensorBoard
+from wgf.errors import ConfigError
+from wgf.solution import Solution
+from wgf.status import Status
+
+COLUMNS = ["step", "t", "energy", "energy_entropy", "min_slope", "w1_error", "rank"]
+
+
+def row(step: int, **values: Any) -> dict[str, Any]:
+    known = {"step": step, "t": 0.1 * step, "energy": -math.pi * step, "energy_entropy": 1 / 3, "min_slope": 1e-300}
+    return known | {"w1_error": None, "rank": 6} | values
+
+
+def record(folder: Path) -> Run:
+    return Run(folder, "rho_t = rho_xx", 1.0, COLUMNS, "t_end: 1.0\nnetwork:\n  width: 16\n")
+
+
+def solution() -> Solution:
+    z = np.linspace(-5, 5, 201)
+    t = np.array([0.0, 0.5, 1.0])
+    positions = (1 + t[:, None]) * z
+    slopes = np.broadcast_to(1 + t[:, None], positions.shape)
+    return Solution(t, z, positions, slopes, np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi), positions + 1e-3)
+
+
+# history.csv
+
+
+def read(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "history.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def write(folder: Path, *rows: dict[str, Any]) -> None:
+    history = History()
+    history.start(record(folder))
+    for line in rows:
+        history.row(line)
+    history.close()
+    history.close()  # a second time does no harm
+
+
+def test_history_round_trip(tmp_path: Path):
+    rows = [row(0), row(7, w1_error=0.1 + 0.2, energy=math.inf), row(8, min_slope=5e-324, rank=None)]
+    write(tmp_path, *rows)
+    found = read(tmp_path)
+    assert list(found[0]) == COLUMNS
+    for line, wanted in zip(found, rows, strict=True):
+        assert {key: None if text == "" else float(text) for key, text in line.items()} == wanted
+    assert found[1]["step"] == "7"  # a whole number stays one
+
+
+def test_history_is_on_the_disk_at_once(tmp_path: Path):
+    history = History()
+    history.start(record(tmp_path))
+    history.row(row(0))
+    assert len(read(tmp_path)) == 1
+    history.row(row(1))
+    assert len(read(tmp_path)) == 2
+    history.close()
+
+
+def test_history_goes_on_where_a_resumed_run_does(tmp_path: Path):
+    write(tmp_path, row(0), row(1), row(2), row(3))
+    with open(tmp_path / "history.csv", "a") as file:
+        file.write("4,0.4,-1")  # killed in the middle of a line
+    write(tmp_path, row(2, w1_error=9.0), row(3))
+    assert [(line["step"], line["w1_error"]) for line in read(tmp_path)] == [
+        ("0", ""),
+        ("1", ""),
+        ("2", "9.0"),
+        ("3", ""),
+    ]
+
+
+def test_history_of_a_new_run_starts_empty(tmp_path: Path):
+    write(tmp_path, row(0), row(1))
+    write(tmp_path, row(0))
+    assert len(read(tmp_path)) == 1
+
+
+# checkpoints
+
+
+def save(folder: Path, *states: dict[str, Any], keep: int = 2) -> None:
+    checkpoint = Checkpoint(keep)
+    checkpoint.start(record(folder))
+    for state in states:
+        checkpoint.checkpoint(state)
+    checkpoint.close()
+
+
+def state(step: int) -> dict[str, Any]:
+    return {"step": step, "t": 0.1 * step, "theta": torch.arange(3.0, dtype=torch.float64) + step, "note": ["x", None]}
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "checkpoints").iterdir())
+
+
+def test_checkpoint_is_loadable_with_weights_only(tmp_path: Path):
+    save(tmp_path, state(12))
+    loaded = torch.load(tmp_path / "checkpoints" / "step-00000012.pt", weights_only=True)
+    theta = loaded.pop("theta")
+    assert theta.dtype == torch.float64
+    assert theta.tolist() == [12.0, 13.0, 14.0]
+    assert loaded == {"step": 12, "t": 0.1 * 12, "note": ["x", None]}
+
+
+@pytest.mark.parametrize("keep", [1, 3])
+def test_the_newest_checkpoints_are_kept(tmp_path: Path, keep: int):
+    save(tmp_path, *(state(step) for step in (0, 9, 10, 200, 1_000_000_000)), keep=keep)
+    names = ["step-00000010.pt", "step-00000200.pt", "step-1000000000.pt"]
+    assert files(tmp_path) == names[-keep:]
+    assert latest(tmp_path)["step"] == 1_000_000_000
+
+
+def test_checkpoints_of_an_abandoned_future_are_removed(tmp_path: Path):
+    save(tmp_path, state(10), state(20), state(30), keep=3)
+    save(tmp_path, state(15), keep=3)
+    assert files(tmp_path) == ["step-00000010.pt", "step-00000015.pt"]
+
+
+def test_a_damaged_checkpoint_is_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    save(tmp_path, state(1), state(2))
+    newest = tmp_path / "checkpoints" / "step-00000002.pt"
+    newest.write_bytes(newest.read_bytes()[:100])
+    with caplog.at_level(logging.WARNING, "wgf"):
+        assert latest(tmp_path)["step"] == 1
+    assert "step-00000002.pt is damaged" in caplog.text
+
+
+def test_no_checkpoint_at_all(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"resume=.*nothing to go on from"):
+        latest(tmp_path)
+
+
+@pytest.mark.parametrize(("bad", "place"), [(np.float64(1.0), "t"), (Status.folded, "status"), ([[{1}]], "deep")])
+def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path, bad: Any, place: str):
+    with pytest.raises(TypeError, match=place):
+        save(tmp_path, state(3) | {place: bad})
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_checkpoint_keeps_at_least_one():
+    with pytest.raises(ConfigError, match="keep=0"):
+        Checkpoint(keep=0)
+
+
+# the guard
+
+
+class Failing(Callback):
+    """Raises in one event and counts all."""
+
+    def __init__(self, event: str, error: type[BaseException] = RuntimeError) -> None:
+        self.event, self.error, self.told = event, error, []
+
+    def _tell(self, event: str) -> None:
+        self.told.append(event)
+        if event == self.event:
+            raise self.error("disk\nfull")
+
+    def start(self, run: Run) -> None:
+        self._tell("start")
+
+    def step(self, t: float, dt: float, energy: float) -> None:
+        self._tell("step")
+
+    def row(self, row: dict[str, Any]) -> None:
+        self._tell("row")
+
+    def checkpoint(self, state: dict[str, Any]) -> None:
+        self._tell("checkpoint")
+
+    def finish(self, run: Run, outcome: Outcome) -> None:
+        self._tell("finish")
+
+    def close(self) -> None:
+        self._tell("close")
+
+
+EVENTS = ["start", "step", "row", "checkpoint", "finish", "close"]
+
+
+def tell_all(sinks: Sinks, folder: Path) -> None:
+    sinks.start(record(folder))
+    sinks.step(0.1, 0.1, 1.0)
+    sinks.row(row(1))
+    sinks.checkpoint(state(1))
+    sinks.finish(record(folder), Outcome(Status.completed, {}, None))
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_failing_sink_is_dropped_and_the_others_go_on(tmp_path: Path, event: str, caplog: pytest.LogCaptureFixture):
+    bad, good = Failing(event), Failing("never")
+    tell_all(Sinks([bad, good]), tmp_path)
+    assert good.told == EVENTS
+    end = EVENTS.index(event) + 1
+    assert bad.told == ([*EVENTS[:end], "close"] if event != "close" else EVENTS)
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
+        f"Failing failed in {event} and is dropped, the run goes on without it: RuntimeError: disk full"
+    ]
+
+
+def test_interruptions_go_through_the_guard(tmp_path: Path):
+    bad, good = Failing("step", KeyboardInterrupt), Failing("never")
+    sinks = Sinks([bad, good])
+    sinks.start(record(tmp_path))
+    try:
+        sinks.step(0.1, 0.1, 1.0)
+    except KeyboardInterrupt:
+        sinks.close()
+    else:
+        pytest.fail("the interruption was swallowed")
+    assert "close" in bad.told
+    assert "close" in good.told
+
+
+def test_a_sink_that_needs_nothing(tmp_path: Path):
+    tell_all(Sinks([Callback()]), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+# the progress bar
+
+
+def test_progress_is_silent_in_a_pipe(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    tell_all(Sinks([Progress()]), tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    progress = Progress()
+    progress.start(record(tmp_path))
+    progress.row(row(0, w1_error=0.25))
+    for k in range(1, 11):
+        progress.step(0.1 * k, 0.1, 3.0 - k)
+    logging.getLogger("wgf").warning("a line of the log")
+    progress.close()
+    progress.close()
+    shown = terminal.getvalue()
+    assert "100%" in shown
+    assert "t=1/1" in shown
+    for text in ("energy=-7", "dt=1.0e-01", "W1 error=2.50e-01"):
+        assert text in shown
+
+
+# TensorBoard
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, EventAccumulator]:
+    folder = tmp_path_factory.mktemp("run")
+    board, run = TensorBoard(), record(folder)
+    board.start(run)
+    for k in range(5):
+        board.row(row(k, w1_error=0.5**k if k else None, energy=math.nan if k == 3 else -k / 7))
+    result = {"status": "completed", "energy": -1.25, "w2_error": None, "steps": 4}
+    board.finish(run, Outcome(Status.completed, result, solution()))
+    board.close()
+    board.close()
+    accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0, "histograms": 0, "images": 0})
+    accumulator.Reload()
+    return folder, accumulator
+
+
+def test_one_event_file_in_the_run_folder(events: tuple[Path, EventAccumulator]):
+    folder, _ = events
+    assert [path.name.split(".")[:3] for path in folder.iterdir()] == [["events", "out", "tfevents"]]
+
+
+def test_scalars_against_the_step(events: tuple[Path, EventAccumulator]):
+    _, found = events
+    assert set(found.Tags()["scalars"]) == {
+        "time/t",
+        "energy/total",
+        "energy/entropy",
+        "map/min_slope",
+        "error/w1",
+        "solver/rank",
+    }
+    energy = found.Scalars("energy/total")
+    assert [event.step for event in energy] == [0, 1, 2, 4]  # what is not finite is left out
+    assert [event.value for event in energy] == pytest.approx([0, -1 / 7, -2 / 7, -4 / 7])
+    assert [event.step for event in found.Scalars("error/w1")] == [1, 2, 3, 4]
+
+
+def text(found: EventAccumulator, tag: str) -> str:
+    (event,) = found.Tensors(f"{tag}/text_summary")
+    return tensor_util.make_ndarray(event.tensor_proto).item().decode()
+
+
+def test_config_and_result_as_text(events: tuple[Path, EventAccumulator]):
+    _, found = events
+    assert text(found, "config") == "```yaml\nt_end: 1.0\nnetwork:\n  width: 16\n```"
+    lines = text(found, "result").splitlines()
+    assert "| status | completed |" in lines
+    assert "| energy | -1.25 |" in lines
+    assert not any("w2_error" in line for line in lines)
+
+
+def test_figures_as_images(events: tuple[Path, EventAccumulator]):
+    _, found = events
+    assert sorted(found.Tags()["images"]) == ["figures/density", "figures/map"]
+    for tag in found.Tags()["images"]:
+        (image,) = found.Images(tag)
+        pixels = np.asarray(Image.open(io.BytesIO(image.encoded_image_string)))
+        assert pixels.shape[:2] == (800, 1200) == (image.height, image.width)
+        assert pixels.std() > 5  # something is drawn
+
+
+def test_particles_as_histograms(events: tuple[Path, EventAccumulator]):
+    _, found = events
+    assert found.Tags()["histograms"] == ["particles"]
+    histograms = found.Histograms("particles")
+    assert [event.step for event in histograms] == [0, 1, 2]  # the saved times
+    spread = [event.histogram_value.max - event.histogram_value.min for event in histograms]
+    assert spread == pytest.approx([spread[0], 1.5 * spread[0], 2 * spread[0]], rel=1e-6)
+    assert {event.histogram_value.num for event in histograms} == {2000}
+
+
+def test_a_run_without_a_solution_still_leaves_its_result(tmp_path: Path):
+    board, run = TensorBoard(), record(tmp_path)
+    board.start(run)
+    board.finish(run, Outcome(Status.not_finite, {"status": "not_finite"}, None))
+    board.close()
+    accumulator = EventAccumulator(str(tmp_path))
+    accumulator.Reload()
+    assert "not_finite" in text(accumulator, "result")
+    assert accumulator.Tags()["images"] == []
+
+
+def test_nothing_is_written_without_a_start(tmp_path: Path):
+    board = TensorBoard()
+    board.row(row(1))
+    board.finish(record(tmp_path), Outcome(Status.completed, {}, solution()))
+    board.close()
+    assert not list(tmp_path.iterdir())
