@@ -16,6 +16,7 @@ from tensorboard.util import tensor_util
 
 from wgf.callbacks.base import Callback, Outcome, Run, Sinks
 from wgf.callbacks.checkpoint import Checkpoint, latest
+from wgf.callbacks.figures import Figures
 from wgf.callbacks.history import History
 from wgf.callbacks.progress import Progress
 from wgf.callbacks.tensorboard import TensorBoard
@@ -240,6 +241,16 @@ def test_interruptions_go_through_the_guard(tmp_path: Path):
 def test_a_sink_that_needs_nothing(tmp_path: Path):
     tell_all(Sinks([Callback()]), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+# figures
+
+
+def test_figures_come_with_the_solution(tmp_path: Path):
+    Figures().finish(record(tmp_path), Outcome(Status.not_finite, {}, None))
+    assert not list(tmp_path.iterdir())
+    Figures().finish(record(tmp_path), Outcome(Status.completed, {}, solution()))
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["density.png", "map.png"]
 
 
 # the progress bar

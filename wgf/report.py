@@ -131,7 +131,7 @@ def _map(solution: Solution, title: str) -> Figure:
     figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
     inside = _inside(solution, SUPPORT)
     z, x, last = solution.z[inside], solution.T[:, inside], shown[-1]
-    if solution.exact_T is None:
+    if solution.exact_T is None or not np.isfinite(solution.exact_T[last, inside]).all():
         axes = bottom = figure.subplots()
     else:
         axes, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])

@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from wgf import exact, report
 from wgf.callbacks.base import Callback, Outcome, Run, Sinks
 from wgf.callbacks.checkpoint import Checkpoint
+from wgf.callbacks.figures import Figures
 from wgf.callbacks.history import History
 from wgf.callbacks.progress import Progress
 from wgf.errors import ConfigError
@@ -245,7 +246,8 @@ def run(experiment: Experiment, cfg: DictConfig, folder: Path) -> dict[str, Any]
     _write_json(folder / "provenance.json", provenance)
     log.info("%s, t_end = %g, %d parameters", problem.equation, problem.t_end, theta.numel())
     record = Run(folder, problem.equation, problem.t_end, metrics.columns, text)
-    with closing(Sinks([Progress(), History(), Checkpoint(), experiment.logger])) as sinks:
+    figures = [Figures()] if experiment.figures else []
+    with closing(Sinks([Progress(), History(), Checkpoint(), experiment.logger, *figures])) as sinks:
         sinks.start(record)
         recorder = Recorder(experiment, metrics, sinks)
         stops = [problem.t_end * (k + 1) / experiment.saves for k in range(experiment.saves)]
@@ -264,8 +266,6 @@ def run(experiment: Experiment, cfg: DictConfig, folder: Path) -> dict[str, Any]
         result = _result(experiment, metrics, end, begin, time.perf_counter() - clock)
         if solution is not None:
             solution.save(folder / "solution.npz")
-            if experiment.figures:
-                report.save_figures(solution, folder, problem.equation)
         _write_json(folder / "result.json", result)
         _write_json(folder / "provenance.json", provenance | {"end": datetime.now(UTC).isoformat(timespec="seconds")})
         sinks.finish(record, Outcome(end.status, result, solution))
