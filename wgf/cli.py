@@ -76,11 +76,12 @@ def _job(config: DictConfig) -> DictConfig:
 
 def _each_value(overrides: list[str]) -> Iterator[list[str]]:
     """The overrides of a sweep with the first value of every axis, and then with each other value of one axis."""
-    axes = []
+    axes: list[list[str]] = []
     for text, override in zip(overrides, OverridesParser.create().parse_overrides(overrides), strict=True):
         swept = override.is_sweep_override()
         key = override.get_key_element()
-        axes.append([f"{key}={value}" for value in override.sweep_string_iterator()] if swept else [text])
+        values = override.sweep_string_iterator() if swept else []
+        axes.append([f"{key}={value}" for value in values] or [text])
     first = [axis[0] for axis in axes]
     yield first
     for k, axis in enumerate(axes):

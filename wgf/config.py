@@ -28,7 +28,7 @@ class Device:
         return isinstance(value, str) and re.fullmatch(r"cpu|auto|cuda(:\d+)?", value) is not None
 
 
-ROOT = {
+ROOT: dict[str, Any] = {
     "t_end": rule_of(Positive),
     "seed": rule_of(NonNegativeInt),
     "dtype": Choice("float64", "float32"),

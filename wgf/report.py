@@ -31,7 +31,7 @@ SIZE, DPI = (8.0, 16 / 3), 150  # inches: 1200 x 800 pixels
 VISIBLE = 1e-4  # mass left out on either side of a density
 SUPPORT = 1e-6  # mass left out on either side of a map
 SPIKE = 8.0  # how many times higher than the lowest curve the highest may stand
-STYLE = {
+STYLE: dict[str, Any] = {
     "font.size": 10.5,
     "mathtext.fontset": "cm",
     "axes.spines.top": False,
@@ -76,7 +76,7 @@ def figures(solution: Solution, title: str) -> dict[str, Figure]:
     Returns:
         "density" and "map".
     """
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
         return {"density": _density(solution, title), "map": _map(solution, title)}
 
 
@@ -110,7 +110,7 @@ def _density(solution: Solution, title: str) -> Figure:
         exact = _finite(solution.exact_rho)
         for s in shown[1:]:
             axes.plot(*_closed(solution.exact_T[s], exact[s]), zorder=4, **EXACT)
-    axes.set_xlim(*_limits(x[np.ix_(shown, _inside(solution, VISIBLE))]))
+    axes.set_xlim(*_limits(x[np.ix_(np.array(shown), _inside(solution, VISIBLE))]))
     axes.set_xlabel("position $x$")
     axes.set_ylabel(r"density $\rho(t, x)$")
 
@@ -168,7 +168,7 @@ def _frame(figure: Figure, axes: Axes, solution: Solution, shown: list[int], tit
         bar = figure.colorbar(scale, ax=figure.axes, ticks=times, pad=0.015, aspect=35)
         bar.ax.set_yticklabels([f"{t:.3g}" for t in times])
         bar.set_label("time $t$")
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
 
 
 def _legend(axes: Axes, solution: Solution, color: tuple[float, ...], *more: Line2D) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,8 @@ class Solution:
     def save(self, path: Path) -> None:
         """Write t, z, T, dT and rho0 to an .npz file, whole or not at all."""
         with replacing(path) as file:
-            np.savez(file, **{name: np.asarray(getattr(self, name), dtype=np.float64) for name in STORED})
+            arrays: dict[str, Any] = {name: np.asarray(getattr(self, name), dtype=np.float64) for name in STORED}
+            np.savez(file, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> Solution:
