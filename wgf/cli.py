@@ -176,13 +176,17 @@ def _clear(folder: Path) -> None:
     logging.shutdown()
     shutil.rmtree(folder / ".hydra", ignore_errors=True)
     (folder / "run.log").unlink(missing_ok=True)
-    for place in (folder, folder.parent):
-        with suppress(OSError):
+    here = Path.cwd()
+    with suppress(OSError):
+        folder.rmdir()
+        for place in folder.parents:
+            if here not in place.parents:
+                break
             place.rmdir()
 
 
 def main() -> None:
-    """Entry point. Exit status: 0 completed, 1 ended early, 2 bad input."""
+    """Entry point. Exit status: 0 completed, 1 ended early, 2 bad input, 130 interrupted before there was a result."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
     with refusing():
         try:
@@ -192,6 +196,9 @@ def main() -> None:
                 raise
             print(f"wgf: {error}", file=sys.stderr)
             sys.exit(1)
+        except KeyboardInterrupt:  # outside the time loop, which ends a run with a status of its own
+            print("wgf: interrupted", file=sys.stderr)
+            sys.exit(130)
 
 
 if __name__ == "__main__":
