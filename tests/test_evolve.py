@@ -310,14 +310,28 @@ def test_a_step_with_a_large_error_is_tried_again_smaller():
     assert float(end.state.theta) == pytest.approx(exact, rel=1e-5)
 
 
-def test_step_too_small():
+def test_fold_that_no_shorter_step_avoids():
     """Nothing but the state itself passes: the flow runs into a wall at theta = 0.5."""
     wall = Decay(1.0, slope=lambda theta: theta.min() - 0.5)
     end, _ = flow(wall, Dopri5(dt=0.01, dt_min=1e-9), [2.0])
-    assert end.status is Status.step_too_small
+    assert end.status is Status.folded
     assert end.clock.t == pytest.approx(math.log(2), abs=1e-6)
     assert 0 < float(end.state.evaluation.min_slope) < 1e-6
-    assert Status.folded.value in end.detail
+
+
+def test_step_too_small():
+    """A field that climbs: every step raises the energy, however short."""
+
+    def velocity(theta: Tensor) -> Evaluation:
+        return evaluation(torch.ones_like(theta), theta.sum(), theta.new_ones(()))
+
+    end, log = flow(velocity, Dopri5(dt=0.01, dt_min=1e-9), [2.0])
+    assert end.status is Status.step_too_small
+    assert (end.clock.t, end.clock.steps) == (0.0, 0)
+    assert end.clock.rejected > 5
+    assert float(end.state.theta) == 1.0
+    assert not log.steps
+    assert Status.energy_rise.value in end.detail
 
 
 def test_step_too_small_says_that_the_error_was_the_reason():

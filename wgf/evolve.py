@@ -158,7 +158,7 @@ def evolve(
                     collapsed = attractive and now.slope < math.sqrt(COLLAPSE)
                     why = f"the last step tried: {fault.value if fault else 'its error exceeds the tolerances'}"
                     reason = Status.folded if fault is Status.folded else Status.step_too_small
-                return End(Status.blow_up if collapsed else reason, clock, state, why)
+                    return End(Status.blow_up if collapsed else reason, clock, state, why)
                 continue
             clock.dissipated += 0.5 * trial * (now.dissipation + then.dissipation)
             clock.steps += 1

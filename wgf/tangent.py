@@ -101,7 +101,7 @@ class HatSpace:
     def __init__(self, map: TwoSidedReLU, nodes: Nodes) -> None:
         law, theta = map.law, map.theta.detach()
         self.knots = map.knots(theta)[: map.width].contiguous()
-        self.width = map.width
+        self.width, self.offset = map.width, map.offset
         tails = torch.minimum(law.cdf(self.knots), law.survival(self.knots))
         bent = (tails > TAIL_MASS).nonzero()[:, 0]
         first, last = int(bent[0]), int(bent[-1])
@@ -134,7 +134,7 @@ class HatSpace:
         slopes = (
             torch.nn.functional.pad(w.cumsum(0), (1, 0)) - wt.sum() + torch.nn.functional.pad(wt.cumsum(0), (1, 0))
         ) / self.width
-        start = torch.dot(wt, self._reach) / self.width  # f(b_1): only left-facing neurons reach it
+        start = self.offset + torch.dot(wt, self._reach) / self.width  # f(b_1): only left-facing neurons reach it
         inner = start + torch.nn.functional.pad((slopes[1:-1] * self.knots.diff()).cumsum(0), (1, 0))
         inner, a = inner[self.active], self.active
         ends = self.points.diff()[[0, -1]] * slopes[[a.start, a.stop]]

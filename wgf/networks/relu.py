@@ -1,6 +1,8 @@
 """The paper's two-layer ReLU network (arXiv:2402.16821, section 2):
 
-f(z) = (1/m) [ sum_i w_i (z - b_i)_+ + sum_i wt_i (bt_i - z)_+ ],  start: b = bt, w = 1, wt = -1, hence f(z) = z.
+f(z) = c + (1/m) [ sum_i w_i (z - b_i)_+ + sum_i wt_i (bt_i - z)_+ ],  start: b = bt, w = 1, wt = -1, hence f(z) = z.
+
+The constant c, fixed, is the mean of the knots at the start: 0 in the paper, whose laws are centred at 0.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ class TwoSidedReLU(TransportMap):
     """
 
     start: Tensor
+    offset: Tensor
 
     @checked
     def __init__(self, width: TwoOrMore = 16, bound: Positive = 4.0, train: Train = "weights", *, law: Law) -> None:
@@ -51,6 +54,7 @@ class TwoSidedReLU(TransportMap):
                 "lower network.bound or raise network.width"
             )
         self.register_buffer("start", torch.cat([ones, -ones, knots, knots]))
+        self.register_buffer("offset", knots.mean())
         self.moving_knots = train != "weights"
         m = width
         self._trained = {"weights": slice(0, 2 * m), "biases": slice(2 * m, 4 * m), "all": slice(0, 4 * m)}[train]
@@ -72,7 +76,7 @@ class TwoSidedReLU(TransportMap):
         knots, order = biases.sort(stable=True)
         left, left_knots = weights[self.width :], biases[self.width :]
         jump = weights[order] / self.width  # of the slope, from left to right across either kind of neuron
-        first = torch.stack([-left.sum(), (left * left_knots).sum()]) / self.width
+        first = torch.stack([-left.sum(), (left * left_knots).sum() + self.width * self.offset]) / self.width
         steps = torch.stack([jump, -jump * knots]).cumsum(1)
         slope, intercept = torch.cat([first[:, None], first[:, None] + steps], dim=1)
         return knots, slope, intercept

@@ -1,0 +1,502 @@
+"""The command from end to end: what it leaves behind, how it ends, what it says to bad input."""
+
+import csv
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from composing import changed, choices, composed
+from omegaconf import OmegaConf
+
+from wgf.callbacks.checkpoint import latest
+from wgf.cli import CONFIGS
+from wgf.config import check
+from wgf.problem import Problem
+from wgf.runner import build, run
+from wgf.solution import Solution
+from wgf.status import Status
+
+SCRIPT = CONFIGS.parent / "scripts" / "run.py"
+QUICK = ["network.width=4", "saves=2", "logger=none", "figures=false"]
+
+
+def wgf(folder: Path, *words: str, script: tuple[str, ...] = ("-m", "wgf.cli")) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, *script, *words], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def result(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "result.json").read_text())
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def flowed(folder: Path, *overrides: str) -> dict[str, Any]:
+    """Run a config in this process, as the command does."""
+    cfg = composed(*QUICK, *overrides)
+    check(cfg)
+    return run(build(cfg), cfg, folder)
+
+
+# the run folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """`wgf` on a problem with an exact solution, everything switched on."""
+    place = tmp_path_factory.mktemp("finished")
+    words = ["pde=linear_transport", "network.width=6", "saves=4", "t_end=0.05", "seed=3", "hydra.run.dir=here/mine"]
+    answer = wgf(place, *words)
+    assert answer.returncode == 0, answer.stderr
+    return place, answer
+
+
+def test_run_folder(finished: tuple[Path, subprocess.CompletedProcess[str]]):
+    place, _ = finished
+    folder = place / "here" / "mine"
+    assert [path.name for path in place.iterdir()] == ["here"]  # nothing lands beside it
+    names = sorted(re.sub(r"^events\.out\.tfevents\..*", "events", path.name) for path in folder.iterdir())
+    assert names == sorted(
+        [
+            ".hydra",
+            "checkpoints",
+            "config.yaml",
+            "events",
+            "figures",
+            "history.csv",
+            "provenance.json",
+            "result.json",
+            "run.log",
+            "solution.npz",
+        ]
+    )
+    assert sorted(path.name for path in (folder / "figures").iterdir()) == ["density.png", "map.png"]
+    assert "rho_t = " in (folder / "run.log").read_text()
+    resolved = OmegaConf.load(folder / "config.yaml")
+    assert (resolved.t_end, resolved.seed, resolved.network.width) == (0.05, 3, 6)
+    assert "${" not in (folder / "config.yaml").read_text()
+    check(resolved)  # it can be run again
+
+
+def test_result_json(finished: tuple[Path, subprocess.CompletedProcess[str]]):
+    place, _ = finished
+    found = result(place / "here" / "mine")
+    assert found["status"] == "completed"
+    assert found["t_end"] == found["t_wanted"] == 0.05
+    contract = "status t_end steps energy w1_error w2_error reference_solution second_moment mean mass min_slope wall_s"
+    assert set(contract.split()) <= set(found)
+    assert found["reference_solution"] == "exact: characteristics"
+    assert 0 < found["w1_error"] < found["w2_error"] < 0.1
+    assert found["mass"] == pytest.approx(1.0, abs=1e-14)
+    assert 0 < found["min_slope"] < 1
+    assert found["second_moment_law"] is None
+    assert found["dissipation_gap"] < 0.05
+    assert found["steps"] > 4
+    assert found["parameters"] == 12
+
+
+def test_history_agrees_with_the_result(finished: tuple[Path, subprocess.CompletedProcess[str]]):
+    place, _ = finished
+    folder = place / "here" / "mine"
+    lines, found = rows(folder), result(folder)
+    keys = "step t dt energy energy_potential dissipation second_moment min_slope w1_error w2_error"
+    assert set(keys.split()) | {"rank", "condition", "residual"} <= set(lines[0])
+    assert (lines[0]["step"], lines[0]["t"], lines[-1]["t"]) == ("0", "0.0", "0.05")
+    assert int(lines[-1]["step"]) == found["steps"]
+    for key in ("energy", "w1_error", "w2_error", "second_moment", "mean", "min_slope"):
+        assert float(lines[-1][key]) == found[key]
+    assert float(lines[0]["w1_error"]) < 1e-14
+    energies = [float(line["energy"]) for line in lines]
+    assert energies == sorted(energies, reverse=True)
+
+
+def test_solution_npz(finished: tuple[Path, subprocess.CompletedProcess[str]]):
+    place, _ = finished
+    folder = place / "here" / "mine"
+    solution, found = Solution.load(folder / "solution.npz"), result(folder)
+    assert solution.t.tolist() == [0.05 * k / 4 for k in range(5)]
+    n = len(solution.z)
+    assert solution.T.shape == solution.dT.shape == (5, n)
+    assert solution.rho0.shape == (n,)
+    assert solution.T[0] == pytest.approx(solution.z, abs=1e-14)
+    assert (np.diff(solution.T, axis=1) > 0).all()
+    assert np.trapezoid(solution.rho0, solution.z) == pytest.approx(1.0, abs=1e-9)
+    # the error by an integral and an exact map of one's own
+    z, t = solution.z, 0.05
+    exact = 1 + np.exp(t) * (z - 1) / np.sqrt(1 + (z - 1) ** 2 * np.expm1(2 * t))
+    w1 = np.trapezoid(np.abs(solution.T[-1] - exact) * solution.rho0, z)
+    assert found["w1_error"] == pytest.approx(w1, rel=1e-3)
+    assert found["second_moment"] == pytest.approx(np.trapezoid(solution.T[-1] ** 2 * solution.rho0, z), rel=1e-5)
+
+
+def test_checkpoints_and_provenance(finished: tuple[Path, subprocess.CompletedProcess[str]]):
+    place, _ = finished
+    folder = place / "here" / "mine"
+    state = latest(folder)
+    assert state["t"] == 0.05
+    assert state["step"] == result(folder)["steps"]
+    assert state["theta"].shape == (12,)
+    assert len(list((folder / "checkpoints").iterdir())) == 2
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert provenance["seed"] == 3
+    assert provenance["versions"]["torch"] == torch.__version__
+    assert "network.width=6" in provenance["argv"]
+    assert provenance["start"] <= provenance["end"]
+
+
+def test_terminal(finished: tuple[Path, subprocess.CompletedProcess[str]]):
+    _, answer = finished
+    assert "completed: reached the end time" in answer.stdout
+    assert "results in   here/mine" in answer.stdout
+    assert "look at it   tensorboard --logdir here/mine" in answer.stdout
+    assert "it/s" not in answer.stderr  # no bar in a pipe
+    assert "%|" not in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_the_same_config_gives_the_same_bits(finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path):
+    folder = finished[0] / "here" / "mine"
+    cfg = OmegaConf.load(folder / "config.yaml")
+    cfg.logger = {"_target_": "wgf.callbacks.base.Callback"}
+    cfg.figures = False
+    run(build(cfg), cfg, tmp_path)
+    before, after = Solution.load(folder / "solution.npz"), Solution.load(tmp_path / "solution.npz")
+    for name in ("t", "z", "T", "dT", "rho0"):
+        assert getattr(before, name).tobytes() == getattr(after, name).tobytes()
+    assert [line | {"t": 0} for line in rows(folder)] == [line | {"t": 0} for line in rows(tmp_path)]
+
+
+def test_a_finished_run_is_not_overwritten(finished: tuple[Path, subprocess.CompletedProcess[str]]):
+    place, _ = finished
+    before = (place / "here" / "mine" / "result.json").read_bytes()
+    answer = wgf(place, "hydra.run.dir=here/mine", "debug=smoke")
+    assert answer.returncode == 2
+    assert "hydra.run.dir=here/mine holds a finished run" in answer.stderr
+    assert (place / "here" / "mine" / "result.json").read_bytes() == before
+
+
+def test_script_and_default_folder(tmp_path: Path):
+    answer = wgf(tmp_path, "debug=smoke", script=(str(SCRIPT),))
+    assert answer.returncode == 0, answer.stderr
+    (folder,) = tmp_path.glob("outputs/*/*")
+    pattern = r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d_fokker_planck_two_sided_relu-w4_[0-9a-f]{6}"
+    assert re.fullmatch(pattern, folder.relative_to(tmp_path / "outputs").as_posix())
+    assert result(folder)["t_end"] == 0.01
+    assert not list(folder.glob("events*"))  # logger=none and figures=false
+    assert not (folder / "figures").exists()
+    assert "tensorboard" not in answer.stdout
+
+
+# other ends
+
+
+def test_folded_run(tmp_path: Path):
+    """A step far beyond what an explicit method can take."""
+    answer = wgf(tmp_path, *QUICK, "integrator=euler", "integrator.dt=0.5", "t_end=2", "hydra.run.dir=out")
+    assert answer.returncode == 1
+    found = result(tmp_path / "out")
+    assert found["status"] == "folded"
+    assert found["message"].startswith(Status.folded.value)
+    assert (found["t_end"], found["t_wanted"], found["steps"]) == (0.0, 2.0, 0)
+    assert found["min_slope"] == pytest.approx(1.0)
+    assert found["w1_error"] is None
+    assert "folded" in answer.stdout
+    assert "Traceback" not in answer.stderr
+    assert Solution.load(tmp_path / "out" / "solution.npz").t.tolist() == [0.0]
+
+
+def test_interrupted_run(tmp_path: Path):
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from wgf.cli import main; main()"
+    words = [*QUICK, "saves=1000", "integrator=euler", "integrator.dt=1e-6", "t_end=1", "hydra.run.dir=out"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        history, patience = tmp_path / "out" / "history.csv", time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < patience:
+            if history.exists() and history.read_text().count("\n") > 2:
+                process.send_signal(signal.SIGINT)
+                break
+            time.sleep(0.05)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 1, err
+    found = result(tmp_path / "out")
+    assert found["status"] == "interrupted"
+    assert 0 < found["t_end"] < 1
+    assert "interrupted" in out
+    assert "Traceback" not in err
+    solution = Solution.load(tmp_path / "out" / "solution.npz")
+    assert solution.t[-1] == found["t_end"]
+    assert float(rows(tmp_path / "out")[-1]["t"]) == found["t_end"]
+
+
+def test_sweep(tmp_path: Path):
+    answer = wgf(tmp_path, "-m", "network.width=4,8", *QUICK[1:], "t_end=0.01")
+    assert answer.returncode == 0, answer.stderr
+    (sweep,) = tmp_path.glob("multirun/*/*")
+    for job, width in (("0", 4), ("1", 8)):
+        assert result(sweep / job)["status"] == "completed"
+        assert OmegaConf.load(sweep / job / "config.yaml").network.width == width
+        assert (sweep / job / "run.log").read_text().count("rho_t") == 1
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_failed_job_does_not_stop_a_sweep(tmp_path: Path):
+    words = ["network.width=4", "saves=1", *QUICK[2:], "integrator=euler", "integrator.dt=0.5,1e-3", "t_end=0.1"]
+    answer = wgf(tmp_path, "-m", *words, "hydra.sweep.dir=s")
+    assert answer.returncode == 1
+    assert [result(tmp_path / "s" / job)["status"] for job in "01"] == ["folded", "completed"]
+    assert answer.stderr.splitlines()[-1].endswith("did not complete")
+    assert "Traceback" not in answer.stderr
+
+
+# bad input
+
+
+def refused(folder: Path, *words: str) -> list[str]:
+    """The lines said to bad input, which must leave nothing behind and come without torch."""
+    before = sorted(folder.rglob("*"))
+    code = (
+        "import sys\n"
+        "from wgf.cli import main\n"
+        "try: main()\n"
+        "finally: print(*{name.partition('.')[0] for name in sys.modules})\n"
+    )
+    answer = wgf(folder, *words, script=("-c", code))
+    assert answer.returncode == 2, answer.stdout
+    assert "Traceback" not in answer.stderr
+    assert sorted(folder.rglob("*")) == before
+    loaded = answer.stdout.split()
+    assert "hydra" in loaded
+    assert "torch" not in loaded
+    lines = answer.stderr.splitlines()
+    assert all(line.startswith("wgf: ") for line in lines)
+    return [line.removeprefix("wgf: ") for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["network.widht=3", "+seeed=1", "t_end=-1", "pde=foker_planck"],
+            [
+                "pde=foker_planck is not a choice: did you mean fokker_planck?",
+                "seeed is not a setting: did you mean seed?",
+                "t_end=-1 is not allowed",
+                "network.widht is not a setting: did you mean network.width?",
+            ],
+        ),
+        (["interaction=log"], ["interaction=Log with pde=FokkerPlanck is impossible"]),
+        (["-m", "network.width=4,1", "solver.rcond=0,2"], ["network.width=1 is", "solver.rcond=2 is"]),
+        (["potential=expression", "potential.expr=x**4/4 - x**2("], ["missing EQUAL", "mismatched", "quote values"]),
+        (
+            ["experiment=fokker_plank_quartic"],
+            ["experiment=fokker_plank_quartic is not a choice: did you mean fokker_"],
+        ),
+        (["network"], ["'network' missing EQUAL"]),
+    ],
+    ids=["all at once", "impossible pair", "sweep", "expression without quotes", "experiment", "no value"],
+)
+def test_bad_input(tmp_path: Path, words: list[str], said: list[str]):
+    lines = refused(tmp_path, *words)
+    if words[0] == "potential=expression":
+        assert len(lines) == 1
+        assert "quote values with spaces or symbols twice" in lines[0]
+        return
+    assert len(lines) == len(said)
+    for start in said:
+        assert sum(line.startswith(start) for line in lines) == 1, (start, lines)
+
+
+def test_typo_in_an_experiment_of_ones_own(tmp_path: Path):
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "typo.yaml").write_text("# @package _global_\nnetwork:\n  widht: 5\n")
+    (line,) = refused(tmp_path, "--config-dir", "mine", "experiment=typo")
+    assert line.startswith("network.widht is not a setting: did you mean network.width?")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    (line,) = refused(tmp_path, "hydra.run.dir=file/run")
+    assert "hydra.run.dir" in line
+
+
+def test_what_only_the_start_shows_leaves_nothing_behind(tmp_path: Path):
+    answer = wgf(tmp_path, "device=cuda:99")
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("wgf: device='cuda:99' is not there: torch sees ")
+    assert len(answer.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+# help
+
+
+def test_help(tmp_path: Path):
+    answer = wgf(tmp_path, "--help")
+    assert answer.returncode == 0, answer.stderr
+    for group in ("pde", "network", "integrator", "experiment"):
+        assert f"{group}: {', '.join(choices(group))}" in answer.stdout
+    assert "t_end: 0.2" in answer.stdout
+    assert 'eval "$(wgf -sc install=bash)"' in answer.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_config_can_be_shown(tmp_path: Path):
+    answer = wgf(tmp_path, "--cfg", "job", "network.width=32")
+    assert answer.returncode == 0, answer.stderr
+    assert OmegaConf.create(answer.stdout).network.width == 32
+    assert not list(tmp_path.iterdir())
+
+
+def test_completion(tmp_path: Path):
+    code = "import os, sys; os.environ['COMP_LINE'] = sys.argv.pop(); from wgf.cli import main; main()"
+
+    def completed(line: str) -> list[str]:
+        answer = wgf(tmp_path, "-sc", "query=bash", line, script=("-c", code))
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout.split()
+
+    assert completed("wgf integrator=") == [f"integrator={name}" for name in choices("integrator")]
+    assert completed("wgf network.tr") == ["network.train="]
+    install = wgf(tmp_path, "-sc", "install=bash")
+    assert install.returncode == 0
+    assert "hydra_bash_completion" in install.stdout
+
+
+# everything that can be chosen runs
+
+
+SHORT = {"aggregation": 0.02, "fokker_planck_sextic": 1e-5, "transport_sextic": 1e-5}
+
+
+@pytest.mark.parametrize("name", choices("experiment"))
+def test_every_experiment_runs(name: str, tmp_path: Path):
+    found = flowed(tmp_path, f"experiment={name}", f"t_end={SHORT.get(name, 2e-3)}", "integrator.rtol=1e-3")
+    assert found["status"] == "completed"
+    assert found["t_end"] == SHORT.get(name, 2e-3)
+    assert found["min_slope"] > 0
+    assert found["mass"] == pytest.approx(1.0, abs=1e-12)
+    assert found["residual"] is None or found["residual"] < 1
+    energies = [float(line["energy"]) for line in rows(tmp_path)]
+    assert energies == sorted(energies, reverse=True)
+    assert energies[-1] < energies[0]
+    solution = Solution.load(tmp_path / "solution.npz")
+    assert solution.T[0] == pytest.approx(solution.z, abs=1e-12)  # the flow starts at the identity
+    if found["second_moment_law"] is not None:
+        assert found["second_moment"] == pytest.approx(found["second_moment_law"], abs=1e-6)
+
+
+NEEDS = {
+    "integrator": [],
+    "network": [],
+    "solver": [],
+    "quadrature": ["integrator=euler", "integrator.dt=1e-4"],
+    "reference": ["pde=porous_medium", "potential=quadratic"],
+    "interaction": ["pde=aggregation_diffusion", "potential=none"],
+    "potential": ["potential.expr='x**2'"],
+}
+SPECIAL = {"quadrature=monte_carlo": ["quadrature.particles=2000"]}
+
+
+@pytest.mark.parametrize("choice", [f"{group}={name}" for group in NEEDS for name in choices(group)])
+def test_every_choice_runs_to_an_end_that_no_step_divides(choice: str, tmp_path: Path):
+    group, _, name = choice.partition("=")
+    more = [] if group == "potential" and name != "expression" else NEEDS[group]
+    t_end = 1.37e-3
+    found = flowed(tmp_path, choice, *more, *SPECIAL.get(choice, []), f"t_end={t_end}")
+    assert found["status"] == "completed"
+    assert found["t_end"] == t_end
+    solution = Solution.load(tmp_path / "solution.npz")
+    assert solution.t.tolist() == [0.0, t_end / 2, t_end]
+    assert np.isfinite(solution.T).all()
+    assert (solution.dT > 0).all()
+    assert solution.T[0] == pytest.approx(solution.z, abs=1e-12)
+    assert np.abs(solution.T[-1] - solution.T[0]).max() > 0
+
+
+@pytest.mark.parametrize("name", [name for name in choices("integrator") if name != "euler"])
+def test_integrators_agree(name: str, tmp_path: Path):
+    """Two different methods end at the same map."""
+    words = ["potential=quadratic", "t_end=0.02"]
+    fine = flowed(tmp_path / "a", *words, "integrator=rk4", "integrator.dt=2e-4")
+    other = flowed(tmp_path / "b", *words, f"integrator={name}")
+    assert other["energy"] == pytest.approx(fine["energy"], abs=1e-4)
+    a, b = (Solution.load(tmp_path / x / "solution.npz").T[-1] for x in "ab")
+    assert np.abs(a - b).max() < 0.02
+
+
+def test_affine_flows_are_exact(tmp_path: Path):
+    """Ornstein-Uhlenbeck lies in the network space: only the integrator errs."""
+    found = flowed(
+        tmp_path, "experiment=ornstein_uhlenbeck", "t_end=0.3", "integrator.rtol=1e-10", "integrator.atol=1e-12"
+    )
+    assert found["reference_solution"] == "exact: self-similar solution"
+    assert found["w2_error"] < 1e-9
+    assert found["second_moment"] == pytest.approx(found["second_moment_law"], abs=1e-9)
+    assert max(float(line["w1_error"]) for line in rows(tmp_path)) < 1e-9
+
+
+def test_supercritical_keller_segel_blows_up(tmp_path: Path):
+    words = ["pde=keller_segel", "potential=none", "pde.chi=4", "t_end=1", "network.width=6"]
+    found = flowed(tmp_path, *words)
+    assert found["status"] == "blow_up"
+    assert found["t_end"] < 1 / 6 * 1.001  # the second moment 1 - 6 t is gone by then
+    assert found["second_moment"] == pytest.approx(found["second_moment_law"], abs=1e-5)
+
+
+@pytest.mark.parametrize("words", [["network=mlp"], ["quadrature=monte_carlo", "quadrature.particles=500"]])
+def test_seed(words: list[str], tmp_path: Path):
+    words = [*words, "integrator=euler", "integrator.dt=5e-4", "t_end=1e-3"]
+    seeds = {"a": "seed=0", "b": "seed=0", "c": "seed=1"}
+    for name, seed in seeds.items():
+        flowed(tmp_path / name, *words, seed)
+    a, b, c = (Solution.load(tmp_path / name / "solution.npz").T for name in seeds)
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_single_precision(tmp_path: Path):
+    double, single = (flowed(tmp_path / d, f"dtype={d}", "t_end=5e-3") for d in ("float64", "float32"))
+    assert single["status"] == "completed"
+    assert single["energy"] != double["energy"]
+    assert single["energy"] == pytest.approx(double["energy"], abs=1e-4)
+    assert latest(tmp_path / "float32")["theta"].dtype == torch.float32
+
+
+def test_a_failing_sink_does_not_cost_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: Any) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("wgf.report.save_figures", fail)
+    monkeypatch.setattr("wgf.callbacks.history.History.row", fail)
+    cfg = changed("t_end=1e-3", "network.width=4", "saves=1")
+    cfg.logger = {"_target_": "wgf.callbacks.base.Callback"}
+    found = run(build(cfg), cfg, tmp_path)
+    assert found["status"] == "completed"
+    assert result(tmp_path) == found
+    assert (tmp_path / "solution.npz").exists()
+
+
+def test_build_leaves_the_parts_in_reach():
+    experiment = build(changed("network.width=5", "t_end=0.7"))
+    assert isinstance(experiment.problem, Problem)
+    assert experiment.problem.t_end == 0.7
+    assert experiment.map.theta.shape == (10,)
+    assert experiment.projection(experiment.map.theta.detach()).min_slope == pytest.approx(1.0)
