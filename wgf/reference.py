@@ -167,7 +167,7 @@ class Laplace(Law):
 
     def _tail(self, y: Tensor) -> Tensor:
         """Mass below y, y in units of the scale, accurate on both sides of 0."""
-        return torch.where(y < 0, 0.5 * torch.exp(-y.abs()), 0.5 - 0.5 * torch.expm1(-y.abs()))
+        return torch.where(y < 0, 0.5 * torch.exp(y.clamp(max=0)), 0.5 - 0.5 * torch.expm1(-y.clamp(min=0)))
 
     def log_density(self, z: Tensor) -> Tensor:
         return -(z - self.mean).abs() / self.scale - math.log(2 * self.scale)
