@@ -147,12 +147,13 @@ def evolve(
                 trial = 0.5 * (goal - clock.t)
             proposed = integrator.step(velocity, trial, state)
             then = judge(proposed)
-            clock.evaluations += integrator.evaluations
-            fault = verdict(now, then, tolerance)
+            clock.evaluations += proposed.evaluations
+            fault = Status.solver_failed if proposed.failure else verdict(now, then, tolerance)
             if fault is not None or then.error > 1:
                 clock.rejected += 1
                 if not integrator.adaptive:
-                    return End(fault or Status.step_too_small, clock, state, f"dt = {trial:.3g}")
+                    why = f"dt = {trial:.3g}" + (f", {proposed.failure}" if proposed.failure else "")
+                    return End(fault or Status.step_too_small, clock, state, why)
                 dt = 0.25 * trial if fault else integrator.next_dt(trial, then.error, 1.0)
                 if dt < integrator.dt_min:
                     collapsed = attractive and now.slope < math.sqrt(COLLAPSE)

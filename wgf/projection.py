@@ -15,8 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wgf.chart import chart_of, has_chart
 from wgf.energies.base import Local, Record
 from wgf.errors import ConfigError
+from wgf.landscape import Landscape
 from wgf.linalg import dense
 from wgf.linalg.iterative import minres
 from wgf.networks.base import TransportMap
@@ -24,7 +26,7 @@ from wgf.networks.relu import TwoSidedReLU
 from wgf.problem import Problem
 from wgf.quadrature import Gauss, MonteCarlo
 from wgf.ranges import Count, Fraction, NonNegative, checked
-from wgf.tangent import HatSpace, StepSpace, Tangent
+from wgf.tangent import StepSpace, Tangent
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ class Solver(ABC):
     def solve(self, tangent: Tangent, gradient: Tensor) -> Solution:
         """theta' for grad F [p]."""
 
-    def hat_space(self, map: TransportMap) -> bool:
-        """Whether this solver replaces the neurons by hat functions for this map."""
+    def uses_chart(self, map: TransportMap) -> bool:
+        """Whether this solver replaces the neurons of this map by a banded basis of the same functions."""
         return False
 
 
@@ -157,15 +159,15 @@ class Banded(Solver):
     def __init__(self, rcond: Fraction = 1e-6) -> None:
         self.rcond = rcond
 
-    def hat_space(self, map: TransportMap) -> bool:
-        return isinstance(map, TwoSidedReLU) and map.train_part == "weights"
+    def uses_chart(self, map: TransportMap) -> bool:
+        return has_chart(map)
 
     def solve(self, tangent: Tangent, gradient: Tensor) -> Solution:
         map = tangent.map
         if not (isinstance(map, TwoSidedReLU) and map.train_part == "biases"):
             raise ConfigError(
-                "solver=banded has closed forms for network=two_sided_relu with network.train=weights or "
-                "biases only: say solver=auto"
+                "solver=banded has closed forms for network=spline, and for network=two_sided_relu with "
+                "network.train=weights or biases, only: say solver=auto"
             )
         space = StepSpace(map, tangent.theta, self.rcond)
         value = space.solve(gradient)
@@ -194,6 +196,21 @@ class Auto(Banded):
 
 
 @dataclass(frozen=True)
+class Point:
+    """A map in the coordinates of a chart.
+
+    Attributes:
+        c: coordinates [M].
+        record: the map at the nodes.
+        gradient: of F [M].
+    """
+
+    c: Tensor
+    record: Record
+    gradient: Tensor
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Everything the flow knows at one theta.
 
@@ -202,14 +219,20 @@ class Evaluation:
         terms: value of every energy term [k] (energy).
         min_slope: smallest f', scalar; <= 0 is a folded map.
         dissipation: -grad F . theta', the rate at which the energy falls, scalar (energy/time).
+        rms: root mean square of f, the size of the solution (length).
+        length: the W2 length sqrt(d^T G d) of a small displacement d [p] of the parameters (length).
         solution: how the velocity was found.
+        point: the same in the coordinates of a chart, where the map has one.
     """
 
     velocity: Tensor
     terms: Tensor
     min_slope: Tensor
     dissipation: Tensor
+    rms: Tensor
+    length: Callable[[Tensor], Tensor]
     solution: Solution
+    point: Point | None = None
 
 
 class Projection:
@@ -235,9 +258,9 @@ class Projection:
             self._nodes = quadrature.nodes(problem.law, map.knots(theta))
         # what an accepted step may raise the energy by: sampled energies jump when a knot passes a particle
         self.noise = quadrature.particles**-0.5 if isinstance(quadrature, MonteCarlo) and map.moving_knots else 0.0
-        self._hats = None
-        if solver.hat_space(map) and self._nodes is not None:
-            self._hats = HatSpace(map, self._nodes)  # type: ignore[arg-type]
+        chart = None if self._nodes is None else chart_of(map, self._nodes, self._metric_nodes or self._nodes)
+        self.landscape = None if chart is None else Landscape(problem, chart)
+        self._by_chart = chart is not None and solver.uses_chart(map)
 
     def record(self, theta: Tensor) -> Record:
         """The map at the quadrature nodes; gradients pass to theta, through the nodes too where knots move."""
@@ -254,8 +277,8 @@ class Projection:
         terms = [term.value(record) for term in self.problem.terms]
         return torch.stack(terms) if terms else record.x.new_zeros(0)
 
-    def gradient(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """grad F [p], the terms of F [k] and the smallest slope at theta."""
+    def gradient(self, theta: Tensor) -> tuple[Tensor, Tensor, Record]:
+        """grad F [p], the terms of F [k] and the map at the nodes, without derivatives."""
         theta = theta.detach().requires_grad_()
         with torch.enable_grad():
             record = self.record(theta)
@@ -266,7 +289,7 @@ class Projection:
         theta = theta.detach()
         if self.map.moving_knots and self.quadrature.fixed:
             gradient = gradient + self._jumps(theta)
-        return gradient, terms.detach(), self.map.min_slope(theta, record.dx.detach())
+        return gradient, terms.detach(), record.detach()
 
     def _jumps(self, theta: Tensor) -> Tensor:
         """What fixed particles cannot see when a knot moves: p(b) [e(b-) - e(b+)] for every local term."""
@@ -294,32 +317,41 @@ class Projection:
     @torch.no_grad()
     def __call__(self, theta: Tensor) -> Evaluation:
         """Evaluate the field at theta [p]."""
-        if self._hats is not None:
-            return self._by_hats(self._hats, theta)
-        gradient, terms, min_slope = self.gradient(theta)
-        solution = self.solver.solve(self.tangent(theta), gradient)
-        return Evaluation(solution.value, terms, min_slope, -torch.dot(gradient, solution.value), solution)
+        if self.landscape is not None and self._by_chart:
+            return self._on_chart(self.landscape, theta)
+        gradient, terms, record = self.gradient(theta)
+        min_slope = self.map.min_slope(theta, record.dx)
+        tangent = self.tangent(theta)
+        solution = self.solver.solve(tangent, gradient)
+        dissipation = -torch.dot(gradient, solution.value)
+        return Evaluation(solution.value, terms, min_slope, dissipation, record.rms, tangent.length, solution)
 
-    def _by_hats(self, hats: HatSpace, theta: Tensor) -> Evaluation:
-        record, min_slope = hats.record(theta)
-        force, stress = torch.zeros_like(record.x), torch.zeros_like(record.x)
-        for term in self.problem.terms:
-            f, s = term.covector(record)
-            force, stress = force + f, stress + s
-        load = hats.interpolation.load(force, stress)
-        nodal = -hats.mass.solve(load)
+    def _on_chart(self, landscape: Landscape, theta: Tensor) -> Evaluation:
+        chart = landscape.chart
+        c = chart.coordinates(theta)
+        record = chart.record(c)
+        gradient = landscape.gradient(record)
+        velocity = -chart.project(gradient)
 
         def report() -> dict[str, float | None]:
-            norm = load.norm()
-            residual = (hats.mass.matvec(nodal) + load).norm() / torch.where(norm > 0, norm, 1.0)
+            norm = gradient.norm()
+            residual = (chart.mass.matvec(velocity) + gradient).norm() / torch.where(norm > 0, norm, 1.0)
             return {
-                "rank": len(nodal),
-                "condition": hats.mass.condition,
+                "rank": chart.size,
+                "condition": chart.mass.condition,
                 "residual": float(residual),
-                "truncated": hats.truncated,
+                "truncated": chart.truncated,
                 "damped": 0.0,
                 "iterations": None,
             }
 
-        solution = Solution(hats.lift(nodal), report)
-        return Evaluation(solution.value, self._terms(record), min_slope, -torch.dot(load, nodal), solution)
+        return Evaluation(
+            chart.lift(velocity),
+            landscape.terms(record),
+            chart.min_slope(theta, record),
+            -torch.dot(gradient, velocity),
+            record.rms,
+            lambda displacement: chart.length(chart.displacement(displacement)),
+            Solution(chart.lift(velocity), report),
+            Point(c, record, gradient),
+        )

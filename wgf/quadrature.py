@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ class Nodes:
     law: Law
     cell: Tensor | None = None
 
-    @property
+    @cached_property
     def log_p(self) -> Tensor:
         """log p(z) [n], 0 at the ends of the support where p = 0: the weight there is 0, and 0 times -inf is not."""
         log_p = self.law.log_density(self.z)

@@ -1,5 +1,5 @@
-"""The tangent space of a map with its metric G = int (d_theta f)(d_theta f)^T p dz, dense or in the basis that makes it
-well conditioned: hat functions for the weights of the two-sided ReLU network, cell-wise constants for its biases."""
+"""The tangent space of a map with its metric G = int (d_theta f)(d_theta f)^T p dz, and its closed form for the biases
+of the two-sided ReLU network. Maps that are linear in what they train have a chart instead (`wgf.chart`)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from wgf.energies.base import Record
-from wgf.linalg.banded import Tridiagonal
 from wgf.networks.base import TransportMap
 from wgf.networks.relu import TwoSidedReLU
-from wgf.quadrature import Gauss, Nodes
-from wgf.reference import Law
-
-TAIL_MASS = 1e-12  # a knot with less mass beyond it is not bent: nothing there can be seen or resolved
+from wgf.quadrature import Nodes
 
 
 @dataclass(frozen=True)
@@ -46,6 +41,10 @@ class Tangent:
         """G [p, p]."""
         return self.features.T @ self.features
 
+    def length(self, v: Tensor) -> Tensor:
+        """sqrt(v^T G v), the W2 length of a small displacement v [p] of the parameters (length)."""
+        return (self.features @ v).norm()
+
     def apply(self, v: Tensor) -> Tensor:
         """G v [p] for v [p], by one derivative of the map forwards and one backwards: no matrix is formed."""
         z, cell, w = self.nodes.z, self.nodes.cell, self.nodes.w
@@ -55,109 +54,6 @@ class Tangent:
 
         along = torch.func.jvp(f, (self.theta,), (v,))[1]
         return torch.func.vjp(f, self.theta)[1](w * along)[0]
-
-
-class Interpolation:
-    """Continuous piecewise linear functions on breakpoints u_0 < ... < u_{M-1}, linear beyond, seen from fixed nodes.
-
-    Args:
-        points: [M], M >= 2 (length); the outer intervals extend to infinity.
-        nodes: quadrature, increasing in z.
-    """
-
-    def __init__(self, points: Tensor, nodes: Nodes) -> None:
-        self.cell = torch.searchsorted(points[1:-1].contiguous(), nodes.z, right=True)
-        self.lengths = torch.bincount(self.cell, minlength=len(points) - 1)
-        self.inverse_width = 1 / points.diff()
-        self.fraction = (nodes.z - points[self.cell]) * self.inverse_width[self.cell]
-
-    def evaluate(self, nodal: Tensor) -> tuple[Tensor, Tensor]:
-        """Values and slopes [n] at the nodes from nodal values [M]."""
-        rise = nodal.diff()
-        steps = rise[self.cell]
-        return nodal[self.cell] + self.fraction * steps, (rise * self.inverse_width)[self.cell]
-
-    def load(self, force: Tensor, stress: Tensor) -> Tensor:
-        """dF of every hat function [M] from a covector at the nodes."""
-        integrals = torch.stack([force, self.fraction * force, stress], dim=1)
-        total, upper, slope = torch.segment_reduce(integrals, "sum", lengths=self.lengths, axis=0, initial=0.0).T
-        upper = upper + slope * self.inverse_width
-        pad = torch.nn.functional.pad
-        return pad(total - upper, (0, 1)) + pad(upper, (1, 0))
-
-
-class HatSpace:
-    """Tangent space of the weights (mathematics of the paper's weights-only scheme in O(m)).
-
-    span{(z - b_i)_+, (b_i - z)_+} are the continuous piecewise linear functions with kinks at the knots and linear
-    tails. A basis are m + 2 hat functions, two of them on ghost points beyond the outer knots; their mass matrix is
-    tridiagonal and, scaled to a unit diagonal, has a condition number of a few units for every m.
-
-    Args:
-        map: a two-sided ReLU network with train = "weights".
-        nodes: quadrature for the energy, fixed.
-    """
-
-    def __init__(self, map: TwoSidedReLU, nodes: Nodes) -> None:
-        law, theta = map.law, map.theta.detach()
-        self.knots = map.knots(theta)[: map.width].contiguous()
-        self.width, self.offset = map.width, map.offset
-        tails = torch.minimum(law.cdf(self.knots), law.survival(self.knots))
-        bent = (tails > TAIL_MASS).nonzero()[:, 0]
-        first, last = int(bent[0]), int(bent[-1])
-        self.active = slice(first, last + 1)
-        inner = self.knots[self.active]
-        spacing = inner.diff() if len(inner) > 1 else inner.new_tensor([law.std])
-        self.points = torch.cat([inner[:1] - spacing[:1], inner, inner[-1:] + spacing[-1:]])
-        self.truncated = map.width - len(inner)
-        self.nodes = nodes
-        self.interpolation = Interpolation(self.points, nodes)
-        self.mass = self._mass_matrix(law)
-        # minimum-norm return: q = B^T (B B^T)^-1 r with B = [1; b_i - b_1]
-        reach = self.knots - self.knots[0]
-        basis = torch.stack([torch.ones_like(reach), reach])
-        self._reach, self._return = reach, basis.T @ torch.linalg.inv(basis @ basis.T)
-
-    def _mass_matrix(self, law: Law) -> Tridiagonal:
-        """Always by Gauss quadrature: the metric is exact even where the energy is sampled by particles."""
-        nodes = Gauss().nodes(law, self.points[1:-1])
-        hats = Interpolation(self.points, nodes)
-        s, w = hats.fraction, nodes.w
-        parts = torch.stack([w * (1 - s) ** 2, w * s * (1 - s), w * s**2], dim=1)
-        low, cross, high = torch.segment_reduce(parts, "sum", lengths=hats.lengths, axis=0, initial=0.0).T
-        pad = torch.nn.functional.pad
-        return Tridiagonal(pad(low, (0, 1)) + pad(high, (1, 0)), cross.contiguous())
-
-    def nodal(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Values of f at the breakpoints [M] and all slopes of f [m + 1], from the neurons, O(m)."""
-        w, wt = theta.reshape(2, self.width)
-        slopes = (
-            torch.nn.functional.pad(w.cumsum(0), (1, 0)) - wt.sum() + torch.nn.functional.pad(wt.cumsum(0), (1, 0))
-        ) / self.width
-        start = self.offset + torch.dot(wt, self._reach) / self.width  # f(b_1): only left-facing neurons reach it
-        inner = start + torch.nn.functional.pad((slopes[1:-1] * self.knots.diff()).cumsum(0), (1, 0))
-        inner, a = inner[self.active], self.active
-        ends = self.points.diff()[[0, -1]] * slopes[[a.start, a.stop]]
-        return torch.cat([inner[:1] - ends[:1], inner, inner[-1:] + ends[1:]]), slopes
-
-    def lift(self, velocity: Tensor) -> Tensor:
-        """The minimum-norm parameter velocity [2m] of a nodal velocity [M], O(m).
-
-        Source: J_i = m [u']_i, s_0 the left tail slope, u_1 the value at b_1; w' = J/2 + q, wt' = J/2 - q,
-        q = B^T (B B^T)^-1 r, r = (sum J/2 + m s_0, sum J (b - b_1)/2 - m u_1).
-        """
-        slope = velocity.diff() * self.interpolation.inverse_width
-        jump = self.width * torch.nn.functional.pad(slope.diff(), (self.active.start, self.width - self.active.stop))
-        left = slope[0]
-        value = velocity[1] - left * (self.points[1] - self.knots[0])
-        r = torch.stack([0.5 * jump.sum() + self.width * left, 0.5 * torch.dot(jump, self._reach) - self.width * value])
-        q = self._return @ r
-        return torch.cat([0.5 * jump + q, 0.5 * jump - q])
-
-    def record(self, theta: Tensor) -> tuple[Record, Tensor]:
-        """The map at the nodes and its smallest slope."""
-        nodal, slopes = self.nodal(theta)
-        return Record(self.nodes, *self.interpolation.evaluate(nodal)), slopes.min()
 
 
 class StepSpace:

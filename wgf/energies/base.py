@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,9 +31,31 @@ class Record:
     def w(self) -> Tensor:
         return self.nodes.w
 
-    @cached_property
+    @property
+    def rms(self) -> Tensor:
+        """sqrt(int f^2 p), scalar (length)."""
+        return torch.dot(self.w, self.x**2).sqrt()
+
+    def detach(self) -> Record:
+        """The same without derivatives."""
+        nodes = self.nodes
+        return Record(
+            Nodes(nodes.z.detach(), nodes.w.detach(), nodes.law, nodes.cell), self.x.detach(), self.dx.detach()
+        )
+
+    @property
     def log_p(self) -> Tensor:
         return self.nodes.log_p
+
+
+class Curvature(NamedTuple):
+    """Second derivatives of a term at the nodes, weights included: along directions phi and psi of maps,
+    d2F(phi, psi) = sum_i xx_i phi psi + xd_i (phi psi' + phi' psi) + dd_i phi' psi', all [n] or None where they vanish.
+    """
+
+    xx: Tensor | None = None
+    dd: Tensor | None = None
+    xd: Tensor | None = None
 
 
 class Term(ABC):
@@ -40,9 +63,11 @@ class Term(ABC):
 
     Attributes:
         name: what its column is called.
+        barrier: whether it keeps f' > 0 by growing beyond all bounds as f' -> 0.
     """
 
     name: str
+    barrier = False
 
     @abstractmethod
     def value(self, record: Record) -> Tensor:
@@ -54,9 +79,24 @@ class Term(ABC):
         Returns:
             force [n] (energy/length) and stress [n] (energy), the weights w included.
         """
-        x, dx = (t.detach().requires_grad_() for t in (record.x, record.dx))
-        force, stress = torch.autograd.grad(self.value(Record(record.nodes, x, dx)), (x, dx), materialize_grads=True)
+        with torch.enable_grad():
+            x, dx = (t.detach().requires_grad_() for t in (record.x, record.dx))
+            value = self.value(Record(record.nodes, x, dx))
+            force, stress = torch.autograd.grad(value, (x, dx), materialize_grads=True)
         return force, stress
+
+    def curvature(self, record: Record) -> Curvature:
+        """The local part of the second derivative; what couples distant nodes is `coupling`'s."""
+        return Curvature()
+
+    def coupling(self, record: Record, loads: Callable[[Tensor], Tensor]) -> Tensor | None:
+        """The nonlocal part of the second derivative as a dense matrix [M, M], or None.
+
+        Args:
+            record: the map at the nodes.
+            loads: sends columns [n, b] at the nodes to their integrals [M, b] against the M functions of a basis.
+        """
+        return None
 
 
 class Local(Term):
@@ -68,3 +108,16 @@ class Local(Term):
 
     def value(self, record: Record) -> Tensor:
         return torch.dot(record.w, self.density(record.x, record.dx, record.log_p))
+
+    def curvature(self, record: Record) -> Curvature:
+        with torch.enable_grad():
+            x, dx = (t.detach().requires_grad_() for t in (record.x, record.dx))
+            energy = torch.dot(record.w, self.density(x, dx, record.log_p))
+            force, stress = torch.autograd.grad(energy, (x, dx), create_graph=True, materialize_grads=True)
+            rows = [
+                torch.autograd.grad(g.sum(), (x, dx), retain_graph=True, materialize_grads=True)
+                if g.requires_grad
+                else (torch.zeros_like(x), torch.zeros_like(x))
+                for g in (force, stress)
+            ]
+        return Curvature(rows[0][0], rows[1][1], rows[0][1])

@@ -9,12 +9,13 @@ kappa |x| of a kernel is split off and treated exactly: for an increasing map
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from wgf.energies.base import Record, Term
+from wgf.energies.base import Curvature, Record, Term
 from wgf.errors import ConfigError
 from wgf.ranges import AtLeastOne, Finite, Positive, checked
 
@@ -79,6 +80,13 @@ class Quadratic(Interaction):
         force = self.strength * record.w * (record.x - torch.dot(record.w, record.x))
         return force, torch.zeros_like(force)
 
+    def curvature(self, record: Record) -> Curvature:
+        return Curvature(xx=self.strength * record.w)
+
+    def coupling(self, record: Record, loads: Callable[[Tensor], Tensor]) -> Tensor:
+        mean = loads(record.w[:, None])
+        return -self.strength * mean @ mean.T
+
     def __str__(self) -> str:
         return f"{self.strength:g} x^2/2"
 
@@ -99,6 +107,26 @@ class Pairwise(Interaction):
     @abstractmethod
     def force(self, r: Tensor) -> Tensor:
         """The derivative of `kernel`, 0 at r = 0."""
+
+    def stiffness(self, r: Tensor) -> Tensor:
+        """The second derivative of `kernel`; its value at r = 0 is not used."""
+        with torch.enable_grad():
+            r = r.detach().requires_grad_()
+            return torch.autograd.grad(self.force(r).sum(), r, materialize_grads=True)[0]
+
+    def _stiffness(self, record: Record, rows: slice) -> Tensor:
+        """w_i w_j W''(x_i - x_j) for some rows i and all j, 0 where i = j."""
+        x, w = record.x, record.w
+        block = self.stiffness(x[rows, None] - x) * w
+        block.diagonal(rows.start).zero_()
+        return block * w[rows, None]
+
+    def curvature(self, record: Record) -> Curvature:
+        return Curvature(xx=torch.cat([self._stiffness(record, rows).sum(1) for rows in self._blocks(record)]))
+
+    def coupling(self, record: Record, loads: Callable[[Tensor], Tensor]) -> Tensor:
+        half = torch.cat([loads(self._stiffness(record, rows).T.contiguous()) for rows in self._blocks(record)], dim=1)
+        return -loads(half.T.contiguous())
 
     def _blocks(self, record: Record) -> list[slice]:
         n = len(record.x)
@@ -140,6 +168,12 @@ class Log(Pairwise):
     def covector(self, record: Record) -> tuple[Tensor, Tensor]:
         return super().covector(record)[0], 0.5 * self.strength * record.w**2 / record.dx
 
+    def stiffness(self, r: Tensor) -> Tensor:
+        return -self.strength / r**2
+
+    def curvature(self, record: Record) -> Curvature:
+        return super().curvature(record)._replace(dd=-0.5 * self.strength * (record.w / record.dx) ** 2)
+
     def __str__(self) -> str:
         return f"{self.strength:g} log|x|"
 
@@ -170,6 +204,10 @@ class PowerLaw(Pairwise):
     def force(self, r: Tensor) -> Tensor:
         d, a, b = r.abs(), self.attraction, self.repulsion
         return self.strength * torch.sign(r) * (d ** (a - 1) - (d ** (b - 1) if b > 1 else 0.0))
+
+    def stiffness(self, r: Tensor) -> Tensor:
+        d, a, b = r.abs(), self.attraction, self.repulsion
+        return self.strength * ((a - 1) * d ** (a - 2) - ((b - 1) * d ** (b - 2) if b > 1 else 0.0))
 
     def __str__(self) -> str:
         return (
@@ -206,6 +244,11 @@ class Morse(Pairwise):
         d = r.abs()
         slopes = [-c / s * torch.expm1(-d / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
         return torch.sign(r) * (slopes[0] + slopes[1])
+
+    def stiffness(self, r: Tensor) -> Tensor:
+        d = r.abs()
+        bends = [c / s**2 * torch.exp(-d / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
+        return bends[0] + bends[1]
 
     def __str__(self) -> str:
         (r, a), (lr, la) = self.amplitudes, self.lengths

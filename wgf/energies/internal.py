@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from wgf.energies.base import Local, Record
+from wgf.energies.base import Curvature, Local, Record
 from wgf.ranges import MoreThanOne, Positive, checked
 
 
@@ -16,7 +16,7 @@ class Entropy(Local):
         diffusion: D (length^2/time).
     """
 
-    name = "entropy"
+    name, barrier = "entropy", True
 
     @checked
     def __init__(self, diffusion: Positive = 1.0) -> None:
@@ -28,6 +28,9 @@ class Entropy(Local):
     def covector(self, record: Record) -> tuple[Tensor, Tensor]:
         return torch.zeros_like(record.x), -self.diffusion * record.w / record.dx
 
+    def curvature(self, record: Record) -> Curvature:
+        return Curvature(dd=self.diffusion * record.w / record.dx**2)
+
 
 class PowerLaw(Local):
     """U = kappa rho^g/(g-1), that is kappa/(g-1) int p^(g-1) f'^(1-g) p dz: porous medium diffusion kappa (rho^g)_xx.
@@ -37,7 +40,7 @@ class PowerLaw(Local):
         diffusion: kappa.
     """
 
-    name = "power_law"
+    name, barrier = "power_law", True
 
     @checked
     def __init__(self, exponent: MoreThanOne = 2.0, diffusion: Positive = 1.0) -> None:
@@ -48,6 +51,12 @@ class PowerLaw(Local):
         # not exp(log_p - log dx): a folded map must give NaN for g = 1.5 but stay an ordinary number for g = 2
         return self.diffusion / excess * torch.exp(excess * log_p) * dx**-excess
 
+    def _pressure(self, record: Record) -> Tensor:
+        """kappa p^(g-1) f'^-g, weights included [n] (energy)."""
+        return record.w * self.diffusion * torch.exp((self.exponent - 1) * record.log_p) * record.dx**-self.exponent
+
     def covector(self, record: Record) -> tuple[Tensor, Tensor]:
-        pressure = self.diffusion * torch.exp((self.exponent - 1) * record.log_p) * record.dx**-self.exponent
-        return torch.zeros_like(record.x), -record.w * pressure
+        return torch.zeros_like(record.x), -self._pressure(record)
+
+    def curvature(self, record: Record) -> Curvature:
+        return Curvature(dd=self.exponent * self._pressure(record) / record.dx)

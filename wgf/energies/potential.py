@@ -7,7 +7,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from wgf.energies.base import Local, Record
+from wgf.energies.base import Curvature, Local, Record
 from wgf.expression import Expression
 from wgf.ranges import Finite, Text, checked
 
@@ -27,12 +27,24 @@ class Potential(Local):
             x = x.detach().requires_grad_()
             return torch.autograd.grad(self.value_at(x).sum(), x)[0]
 
+    def second_derivative(self, x: Tensor) -> Tensor:
+        """V''(x)."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            slope = torch.autograd.grad(self.value_at(x).sum(), x, create_graph=True)[0]
+            if not slope.requires_grad:
+                return torch.zeros_like(x)
+            return torch.autograd.grad(slope.sum(), x, materialize_grads=True)[0]
+
     def density(self, x: Tensor, dx: Tensor, log_p: Tensor) -> Tensor:
         return self.value_at(x)
 
     def covector(self, record: Record) -> tuple[Tensor, Tensor]:
         force = record.w * self.derivative(record.x)
         return force, torch.zeros_like(force)
+
+    def curvature(self, record: Record) -> Curvature:
+        return Curvature(xx=record.w * self.second_derivative(record.x))
 
 
 def _from(center: float) -> str:
@@ -47,6 +59,9 @@ class Zero(Potential):
         pass
 
     def value_at(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+    def derivative(self, x: Tensor) -> Tensor:
         return torch.zeros_like(x)
 
     def __str__(self) -> str:
@@ -65,6 +80,9 @@ class Quadratic(Potential):
 
     def derivative(self, x: Tensor) -> Tensor:
         return self.stiffness * (x - self.center)
+
+    def second_derivative(self, x: Tensor) -> Tensor:
+        return torch.full_like(x, self.stiffness)
 
     def __str__(self) -> str:
         return f"{self.stiffness:g} {_from(self.center)}^2/2"
@@ -85,6 +103,9 @@ class Quartic(Potential):
         y = x - self.center
         return y * (y * y - 1)
 
+    def second_derivative(self, x: Tensor) -> Tensor:
+        return 3 * (x - self.center) ** 2 - 1
+
     def __str__(self) -> str:
         return f"{_from(self.center)}^4/4 - {_from(self.center)}^2/2"
 
@@ -101,6 +122,9 @@ class Sextic(Potential):
 
     def derivative(self, x: Tensor) -> Tensor:
         return (x - self.center) ** 5
+
+    def second_derivative(self, x: Tensor) -> Tensor:
+        return 5 * (x - self.center) ** 4
 
     def __str__(self) -> str:
         return f"{_from(self.center)}^6/6"

@@ -33,10 +33,14 @@ class Step:
     Attributes:
         state: where it leads.
         error: estimated error of the step relative to the tolerances, scalar; None where there is no estimate.
+        failure: why there is no step, the state being the old one; None for a step.
+        evaluations: of the field or of its derivatives.
     """
 
     state: State
     error: Tensor | None = None
+    failure: str | None = None
+    evaluations: int = 1
 
 
 class Integrator(ABC):
@@ -44,14 +48,12 @@ class Integrator(ABC):
 
     Attributes:
         order: of the error at a fixed time.
-        evaluations: of the field in one step.
         max_steps: attempts, rejected ones included, before the run stops.
         dt_min: smallest step worth trying (time); only an adaptive method tries smaller ones.
         adaptive: whether a rejected step is tried again smaller.
     """
 
     order: int
-    evaluations: int
     max_steps: int
     adaptive = False
     dt_min = 0.0

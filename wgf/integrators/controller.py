@@ -1,39 +1,30 @@
-"""Adaptive integration: an embedded pair and the controller of its step."""
+"""Adaptive integration: how large an error may be and what the next step should be."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
-from wgf.integrators.base import Field, State, Step
-from wgf.integrators.explicit import RungeKutta
+from wgf.integrators.base import Integrator
+from wgf.projection import Evaluation
 from wgf.ranges import Count, NonNegative, Positive, PositiveOrNone, checked
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
 
 
-class Dopri5(RungeKutta):
-    """Dormand and Prince's pair of orders 5 and 4 (J. Comput. Appl. Math. 6 (1980), 19-26) with a PI controller.
+class Adaptive(Integrator):
+    """A method with an error estimate and a PI controller (Hairer and Wanner, Solving ODEs II, section IV.2).
 
-    The error of a step is measured in the root mean square over the parameters, against atol + rtol |theta|.
+    The error of a step is a distance of laws: the W2 length of the defect, against atol + rtol sqrt(int f^2 p).
 
     Args:
-        rtol, atol: tolerances per step, relative and absolute.
-        dt: first step (time); null lets t_end / 500 begin.
+        rtol, atol: tolerances per step, relative (no unit) and absolute (length).
+        dt: first step (time); null lets t_end / 100 begin.
         dt_min: smallest step (time); below it the run stops.
         max_steps: most attempts.
     """
 
-    order, adaptive = 5, True
-    tableau = (
-        (1 / 5,),
-        (3 / 40, 9 / 40),
-        (44 / 45, -56 / 15, 32 / 9),
-        (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
-        (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
-        (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
-    )
-    # weights of order 5 less those of order 4
-    defect = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
+    adaptive = True
 
     @checked
     def __init__(
@@ -47,23 +38,21 @@ class Dopri5(RungeKutta):
         self.rtol, self.atol, self.dt, self.dt_min, self.max_steps = rtol, atol, dt, dt_min, max_steps
 
     def first_dt(self, t_end: float) -> float:
-        return self.dt or t_end / 500
+        return self.dt or t_end / 100
 
-    def step(self, field: Field, dt: float, state: State) -> Step:
-        new, velocities = self.stages(field, dt, state)
-        defect = torch.zeros_like(new.theta)
-        for d, k in zip(self.defect, velocities, strict=True):
-            if d:
-                defect = defect.add(k, alpha=dt * d)
-        scale = self.atol + self.rtol * torch.maximum(state.theta.abs(), new.theta.abs())
-        # a parameter that is 0 with atol = 0 must not divide by zero
-        error = defect / scale.clamp(min=torch.finfo(scale.dtype).tiny)
-        return Step(new, error.square().mean().sqrt())
+    def relative(self, defect: Tensor, new: Evaluation) -> Tensor:
+        """The error of a step in units of what is tolerated, scalar. defect: [p], of the parameters."""
+        return self.of_length(new.length(defect), new.rms)
+
+    def of_length(self, length: Tensor, rms: Tensor) -> Tensor:
+        """The same for a W2 length."""
+        tolerated = self.atol + self.rtol * rms
+        return length / tolerated.clamp(min=torch.finfo(rms.dtype).tiny)
 
     def next_dt(self, dt: float, error: float, previous: float) -> float:
         error = max(error, 1e-10)
         if error > 1:
             factor = SAFETY * error ** (-1 / self.order)
-        else:  # proportional and integral part (Hairer and Wanner, section IV.2)
+        else:  # proportional and integral part
             factor = SAFETY * error ** (-0.7 / self.order) * max(previous, 1e-4) ** (0.4 / self.order)
         return dt * min(GROW, max(SHRINK, factor))

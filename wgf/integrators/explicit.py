@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import torch
+
 from wgf.integrators.base import Field, Integrator, State, Step
+from wgf.integrators.controller import Adaptive
 from wgf.ranges import Count, Positive, checked
 
 
@@ -14,10 +17,6 @@ class RungeKutta(Integrator):
     """
 
     tableau: tuple[tuple[float, ...], ...]
-
-    @property
-    def evaluations(self) -> int:  # type: ignore[override]
-        return len(self.tableau)
 
     def stages(self, field: Field, dt: float, state: State) -> tuple[State, list]:
         """The new state and the velocities k_1, ..., k_s, k(new)."""
@@ -33,7 +32,7 @@ class RungeKutta(Integrator):
         return State(theta, evaluation), velocities
 
     def step(self, field: Field, dt: float, state: State) -> Step:
-        return Step(self.stages(field, dt, state)[0])
+        return Step(self.stages(field, dt, state)[0], evaluations=len(self.tableau))
 
 
 class FixedStep(RungeKutta):
@@ -68,3 +67,27 @@ class RK4(FixedStep):
     """The classical Runge-Kutta method; order 4."""
 
     order, tableau = 4, ((0.5,), (0.0, 0.5), (0.0, 0.0, 1.0), (1 / 6, 1 / 3, 1 / 3, 1 / 6))
+
+
+class Dopri5(Adaptive, RungeKutta):
+    """Dormand and Prince's pair of orders 5 and 4 (J. Comput. Appl. Math. 6 (1980), 19-26); settings of `Adaptive`."""
+
+    order = 5
+    tableau = (
+        (1 / 5,),
+        (3 / 40, 9 / 40),
+        (44 / 45, -56 / 15, 32 / 9),
+        (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+        (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+        (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
+    )
+    # weights of order 5 less those of order 4
+    defect = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
+
+    def step(self, field: Field, dt: float, state: State) -> Step:
+        new, velocities = self.stages(field, dt, state)
+        defect = torch.zeros_like(new.theta)
+        for d, k in zip(self.defect, velocities, strict=True):
+            if d:
+                defect = defect.add(k, alpha=dt * d)
+        return Step(new, self.relative(defect, new.evaluation), evaluations=len(self.tableau))

@@ -1,4 +1,4 @@
-"""Symmetric positive definite tridiagonal systems, factorised once and solved in O(n) per right-hand side."""
+"""Symmetric banded matrices and their Cholesky factorisation, O(n k^2) once and O(n k) per right-hand side."""
 
 from __future__ import annotations
 
@@ -6,87 +6,99 @@ from functools import cached_property
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse.linalg
 import torch
 from torch import Tensor
 
-from wgf.errors import WgfError
+from wgf.linalg.cyclic import CyclicReduction
+
+SMALL = 500  # rows up to which all eigenvalues are affordable
 
 
-class Tridiagonal:
-    """A symmetric positive definite tridiagonal matrix with its factorisation.
-
-    On the CPU this is LAPACK's L D L^T (pttrf, pttrs). On a GPU it is parallel cyclic reduction, log2(n) sweeps of a
-    few vector operations whose coefficients are computed once.
+class Banded:
+    """A symmetric matrix with k diagonals on either side of the main one.
 
     Args:
-        diagonal: [n], positive, n >= 2.
-        off: [n - 1], the entries beside it.
-
-    Raises:
-        WgfError: the matrix is not positive definite.
+        band: [k + 1, n], band[d, j] = A[j + d, j]; what lies beyond the matrix is 0.
     """
 
-    def __init__(self, diagonal: Tensor, off: Tensor) -> None:
-        self.diagonal, self.off = diagonal, off
-        # scaled to a unit diagonal, so that hats of tiny mass in the tails harm nothing
-        self._scale = diagonal.rsqrt()
-        unit = off * self._scale[1:] * self._scale[:-1]
-        self._host = diagonal.device.type == "cpu"
-        if not bool(torch.isfinite(self._scale).all()):
-            raise WgfError("a mass matrix has a diagonal entry that is not positive")
-        d, e = np.ones(len(diagonal)), unit.detach().cpu().double().numpy().copy()
-        self._factor = scipy.linalg.lapack.dpttrf(d, e)
-        if self._factor[2] != 0:
-            raise WgfError("a mass matrix is not positive definite")
-        if not self._host:
-            self._sweeps = _cyclic_reduction(unit)
-
-    def solve(self, rhs: Tensor) -> Tensor:
-        """The solution [n] for rhs [n]."""
-        b = rhs * self._scale
-        if self._host:
-            x, _ = scipy.linalg.lapack.dpttrs(self._factor[0], self._factor[1], b.double().numpy())
-            return torch.from_numpy(x).to(rhs.dtype) * self._scale
-        for stride, lower, upper in self._sweeps[0]:
-            shifted = torch.nn.functional.pad(b, (stride, stride))
-            b = b + lower * shifted[: len(b)] + upper * shifted[2 * stride :]
-        return b * self._sweeps[1] * self._scale
+    def __init__(self, band: Tensor) -> None:
+        self.band = band
 
     def matvec(self, x: Tensor) -> Tensor:
         """The product [n] with x [n]."""
-        product = self.diagonal * x
-        product[1:] += self.off * x[:-1]
-        product[:-1] += self.off * x[1:]
+        product = self.band[0] * x
+        for d in range(1, len(self.band)):
+            off = self.band[d, :-d]
+            product[d:] += off * x[:-d]
+            product[:-d] += off * x[d:]
         return product
+
+    def dense(self) -> Tensor:
+        """The whole matrix [n, n]."""
+        n = self.band.shape[1]
+        full = self.band.new_zeros(n, n)
+        for d, row in enumerate(self.band):
+            full.diagonal(-d).copy_(row[: n - d])
+        return full + full.tril(-1).mT
 
     @cached_property
     def condition(self) -> float:
-        """The condition number after diagonal scaling."""
-        unit = (self.off * self._scale[1:] * self._scale[:-1]).cpu().double().numpy()
-        ends = [
-            scipy.linalg.eigvalsh_tridiagonal(np.ones(len(unit) + 1), unit, select="i", select_range=(i, i))[0]
-            for i in (0, len(unit))
-        ]
-        return float(ends[1] / ends[0])
+        """The condition number after diagonal scaling, of a positive definite matrix."""
+        scale = self.band[0].rsqrt()
+        k, n = len(self.band) - 1, self.band.shape[1]
+        shifted = torch.stack([torch.nn.functional.pad(scale[d:], (0, d)) for d in range(k + 1)])
+        unit = Banded(self.band * scale * shifted)
+        if n <= SMALL:
+            values = scipy.linalg.eig_banded(unit.band.cpu().double().numpy(), lower=True, eigvals_only=True)
+            return float(values[-1] / values[0])
+        factor = Cholesky(unit.band)
+
+        def largest(apply) -> float:
+            def on_host(v: np.ndarray) -> np.ndarray:
+                return apply(torch.from_numpy(v.reshape(-1)).to(scale)).cpu().double().numpy()
+
+            operator = scipy.sparse.linalg.LinearOperator((n, n), on_host, dtype=np.float64)
+            return float(scipy.sparse.linalg.eigsh(operator, 1, v0=np.ones(n), tol=1e-3, return_eigenvectors=False)[0])
+
+        return largest(unit.matvec) * largest(factor.solve)
 
 
-def _cyclic_reduction(unit: Tensor) -> tuple[list[tuple[int, Tensor, Tensor]], Tensor]:
-    """Multipliers (stride, lower, upper) of every sweep and the reciprocal of the diagonal they leave.
+class Cholesky:
+    """The Cholesky factorisation of a symmetric banded matrix: LAPACK's pbtrf on the CPU, cyclic reduction on a GPU.
 
-    Row i is combined with rows i - s and i + s so that its neighbours move to i - 2s and i + 2s, s = 1, 2, 4, ...
+    Measured: the banded routines win over dense ones at every size that occurs (12 us against 150 us for 66 rows).
+
+    Args:
+        band: [k + 1, n] as in `Banded`.
+
+    Attributes:
+        positive: whether the matrix is positive definite; only then is there anything to solve with.
     """
-    zero = unit.new_zeros(1)
-    a, d, c = torch.cat([zero, unit]), torch.ones(len(unit) + 1).to(unit), torch.cat([unit, zero])
-    sweeps, stride, n = [], 1, len(unit) + 1
 
-    def shift(v: Tensor, by: int, fill: float) -> Tensor:
-        rest = v.new_full((min(abs(by), n),), fill)
-        return torch.cat([rest, v[: n - by]]) if by > 0 else torch.cat([v[-by:], rest])
+    def __init__(self, band: Tensor) -> None:
+        if band.device.type == "cpu":
+            self._factor, info = scipy.linalg.lapack.dpbtrf(band.double().numpy(), lower=1)
+            self.positive = info == 0
+        else:
+            self._cyclic = CyclicReduction(band.double())
+            self.positive = bool(self._cyclic.positive)
 
-    while stride < n:
-        lower, upper = -a / shift(d, stride, 1.0), -c / shift(d, -stride, 1.0)
-        sweeps.append((stride, lower, upper))
-        d = d + lower * shift(c, stride, 0.0) + upper * shift(a, -stride, 0.0)
-        a, c = lower * shift(a, stride, 0.0), upper * shift(c, -stride, 0.0)
-        stride *= 2
-    return sweeps, 1 / d
+    def solve(self, rhs: Tensor) -> Tensor:
+        """The solution [n] for rhs [n]."""
+        if rhs.device.type != "cpu":
+            return self._cyclic.solve(rhs.double()).to(rhs.dtype)
+        x, _ = scipy.linalg.lapack.dpbtrs(self._factor, rhs.double().numpy(), lower=1)
+        return torch.from_numpy(x.reshape(-1)).to(rhs.dtype)
+
+
+class DenseCholesky:
+    """The same for a dense matrix [n, n]: what a nonlocal interaction leaves."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        self._factor, info = torch.linalg.cholesky_ex(matrix)
+        self.positive = not bool(info)
+
+    def solve(self, rhs: Tensor) -> Tensor:
+        """The solution [n] for rhs [n]."""
+        return torch.cholesky_solve(rhs[:, None], self._factor)[:, 0]

@@ -1,0 +1,213 @@
+"""A chart: coordinates c in which a map is linear, f = sum_i c_i B_i, with B-splines that make every matrix banded.
+
+`spline` is its own chart. For the weights of `two_sided_relu` it is the space of continuous piecewise linear functions
+with kinks at the knots and linear tails: hat functions, two of them on ghost points beyond the outer knots. In either
+basis the mass matrix, scaled to a unit diagonal, has a condition number of a few units for every m, where the metric of
+the neurons is singular.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from wgf.energies.base import Record
+from wgf.errors import WgfError
+from wgf.linalg.banded import Banded, Cholesky
+from wgf.networks.base import TransportMap
+from wgf.networks.relu import TwoSidedReLU
+from wgf.networks.spline import TAIL_MASS, Spline, basis
+from wgf.quadrature import Nodes
+
+
+def _sparse(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
+    """A sparse matrix in compressed rows from its entries, sorted by rows with a stable order."""
+    order = rows.argsort(stable=True)
+    starts = torch.nn.functional.pad(torch.bincount(rows, minlength=shape[0]).cumsum(0), (1, 0))
+    index = torch.int32 if max(len(values), *shape) < 2**31 else torch.int64
+    return torch.sparse_csr_tensor(
+        starts.to(index), columns[order].to(index), values[order], shape, check_invariants=False
+    )
+
+
+class Chart:
+    """Coordinates of a map at fixed quadrature nodes.
+
+    Everything is a product with one of three sparse matrices, made once: evaluation c -> (f, f'), its transpose, and
+    assembly (second derivatives at the nodes) -> banded matrix.
+
+    Args:
+        map: a spline network; see `chart_of` for others.
+        points: breakpoints [m] (length).
+        degree: k.
+        nodes: quadrature of the energy.
+        metric_nodes: quadrature of the mass matrix.
+
+    Attributes:
+        size: M = m + k - 1 coordinates.
+        mass: int B_i B_j p, banded.
+    """
+
+    truncated = 0
+
+    def __init__(self, map: TransportMap, points: Tensor, degree: int, nodes: Nodes, metric_nodes: Nodes) -> None:
+        self.map, self.points, self.degree, self.nodes = map, points, degree, nodes
+        self.size = len(points) + degree - 1
+        self._basis = basis(points, degree, nodes.z)
+        n, (first, values, slopes) = len(nodes.z), self._basis
+        columns = (first[:, None] + torch.arange(degree + 1, device=first.device)).reshape(-1).repeat(2)
+        rows = torch.arange(2 * n, device=first.device).repeat_interleave(degree + 1)
+        entries = torch.cat([values, slopes]).reshape(-1)
+        self._evaluate = _sparse(rows, columns, entries, (2 * n, self.size))
+        self._load = _sparse(columns, rows, entries, (self.size, 2 * n))
+        other = self._basis if metric_nodes is nodes else basis(points, degree, metric_nodes.z)
+        mass = torch.mv(self._assembly(other[0], [(other[1], other[1])]), metric_nodes.w)
+        self.mass = Banded(mass.reshape(degree + 1, self.size))
+        self._mass_factor = Cholesky(self.mass.band)
+        if not self._mass_factor.positive:
+            raise WgfError("the mass matrix is not positive definite: a breakpoint of the network sees no mass")
+
+    def _assembly(self, first: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """The matrix [(k + 1) M, len(pairs) n] which sends weights w at the nodes to the band of sum w u_a v_b."""
+        k, n, device = self.degree, len(first), first.device
+        rows, columns, entries = [], [], []
+        for block, (u, v) in enumerate(pairs):
+            for d in range(k + 1):
+                for a in range(k + 1 - d):
+                    both = u[:, a] * v[:, a + d] if u is v else 0.5 * (u[:, a] * v[:, a + d] + v[:, a] * u[:, a + d])
+                    rows.append(d * self.size + first + a)
+                    columns.append(torch.arange(block * n, (block + 1) * n, device=device))
+                    entries.append(both)
+        shape = ((k + 1) * self.size, len(pairs) * n)
+        return _sparse(torch.cat(rows), torch.cat(columns), torch.cat(entries), shape)
+
+    @cached_property
+    def _assemble(self) -> Tensor:
+        first, values, slopes = self._basis
+        return self._assembly(first, [(values, values), (slopes, slopes)])
+
+    @cached_property
+    def _assemble_mixed(self) -> Tensor:
+        first, values, slopes = self._basis
+        return 2 * self._assembly(first, [(values, slopes)])
+
+    def record(self, c: Tensor) -> Record:
+        """The map with coordinates c [M] at the nodes."""
+        both = torch.mv(self._evaluate, c)
+        n = len(self.nodes.z)
+        return Record(self.nodes, both[:n], both[n:])
+
+    def load(self, force: Tensor, stress: Tensor) -> Tensor:
+        """sum_i force_i B(z_i) + stress_i B'(z_i) for every B-spline [M]."""
+        return torch.mv(self._load, torch.cat([force, stress]))
+
+    def loads(self, columns: Tensor) -> Tensor:
+        """sum_i columns_ij B(z_i) [M, b] for columns [n, b]."""
+        padded = torch.cat([columns, torch.zeros_like(columns)])
+        return self._load @ padded
+
+    def band(self, xx: Tensor, dd: Tensor, xd: Tensor | None = None) -> Tensor:
+        """The band [k + 1, M] of sum_i xx_i B B + dd_i B' B' + xd_i (B B' + B' B) at the nodes."""
+        band = torch.mv(self._assemble, torch.cat([xx, dd]))
+        if xd is not None:
+            band = band + torch.mv(self._assemble_mixed, xd)
+        return band.reshape(self.degree + 1, self.size)
+
+    def project(self, load: Tensor) -> Tensor:
+        """mass^-1 load [M]."""
+        return self._mass_factor.solve(load)
+
+    def min_slope(self, theta: Tensor, record: Record) -> Tensor:
+        """The smallest f' at the nodes."""
+        return record.dx.min()
+
+    def coordinates(self, theta: Tensor) -> Tensor:
+        """c [M] of parameters theta [p]."""
+        return theta
+
+    def displacement(self, theta: Tensor) -> Tensor:
+        """The change of c [M] along a displacement of the parameters [p]."""
+        return theta
+
+    def length(self, c: Tensor) -> Tensor:
+        """sqrt(c^T mass c), the W2 length of a displacement of the coordinates [M] (length)."""
+        return torch.dot(c, self.mass.matvec(c)).sqrt()
+
+    def lift(self, c: Tensor) -> Tensor:
+        """The smallest displacement of the parameters [p] that moves the coordinates by c [M]; linear."""
+        return c
+
+
+class ReLUChart(Chart):
+    """The chart of the weights of a two-sided ReLU network.
+
+    Knots with next to no mass beyond them are not bent: they belong to the linear tails.
+
+    Attributes:
+        truncated: how many these are.
+    """
+
+    def __init__(self, map: TwoSidedReLU, nodes: Nodes, metric_nodes: Nodes) -> None:
+        law, self.width, self._offset = map.law, map.width, map.offset
+        self.knots = map.knots(map.theta.detach())[: map.width].contiguous()
+        tails = torch.minimum(law.cdf(self.knots), law.survival(self.knots))
+        bent = (tails > TAIL_MASS).nonzero()[:, 0]
+        first, last = int(bent[0]), int(bent[-1])
+        self.active = slice(first, last + 1)
+        inner = self.knots[self.active]
+        spacing = inner.diff() if len(inner) > 1 else inner.new_tensor([law.std])
+        points = torch.cat([inner[:1] - spacing[:1], inner, inner[-1:] + spacing[-1:]])
+        super().__init__(map, points, 1, nodes, metric_nodes)
+        self.truncated = map.width - len(inner)
+        # minimum-norm return: q = B^T (B B^T)^-1 r with B = [1; b_i - b_1]
+        self._reach = self.knots - self.knots[0]
+        rows = torch.stack([torch.ones_like(self._reach), self._reach])
+        self._return = rows.T @ torch.linalg.inv(rows @ rows.T)
+        self._widths = points.diff()
+
+    def _slopes(self, theta: Tensor) -> Tensor:
+        """All slopes of f [m + 1], from the neurons, O(m)."""
+        pad = torch.nn.functional.pad
+        w, wt = theta.reshape(2, self.width)
+        return (pad(w.cumsum(0), (1, 0)) - wt.sum() + pad(wt.cumsum(0), (1, 0))) / self.width
+
+    def min_slope(self, theta: Tensor, record: Record) -> Tensor:
+        return self._slopes(theta).min()
+
+    def coordinates(self, theta: Tensor) -> Tensor:
+        return self._offset + self.displacement(theta)
+
+    def displacement(self, theta: Tensor) -> Tensor:
+        slopes, a = self._slopes(theta), self.active
+        start = torch.dot(theta[self.width :], self._reach) / self.width  # f(b_1): only left-facing neurons reach it
+        inner = start + torch.nn.functional.pad((slopes[1:-1] * self.knots.diff()).cumsum(0), (1, 0))
+        inner = inner[a]
+        ends = self._widths[[0, -1]] * slopes[[a.start, a.stop]]
+        return torch.cat([inner[:1] - ends[:1], inner, inner[-1:] + ends[1:]])
+
+    def lift(self, c: Tensor) -> Tensor:
+        """O(m). Slope jumps J_i = m [f']_i, left tail slope s_0 and value u_1 at b_1; w = J/2 + q, wt = J/2 - q,
+        q = B^T (B B^T)^-1 r, r = (sum J/2 + m s_0, sum J (b - b_1)/2 - m u_1)."""
+        slope = c.diff() / self._widths
+        jump = self.width * torch.nn.functional.pad(slope.diff(), (self.active.start, self.width - self.active.stop))
+        left = slope[0]
+        value = c[1] - left * (self.points[1] - self.knots[0])
+        r = torch.stack([0.5 * jump.sum() + self.width * left, 0.5 * torch.dot(jump, self._reach) - self.width * value])
+        q = self._return @ r
+        return torch.cat([0.5 * jump + q, 0.5 * jump - q])
+
+
+def has_chart(map: TransportMap) -> bool:
+    """Whether a map is linear in what it trains, in a way this project knows."""
+    return isinstance(map, Spline) or (isinstance(map, TwoSidedReLU) and map.train_part == "weights")
+
+
+def chart_of(map: TransportMap, nodes: Nodes, metric_nodes: Nodes) -> Chart | None:
+    """The chart of a map, or None where it has none."""
+    if isinstance(map, Spline):
+        return Chart(map, map.points, map.degree, nodes, metric_nodes)
+    if isinstance(map, TwoSidedReLU) and map.train_part == "weights":
+        return ReLUChart(map, nodes, metric_nodes)
+    return None

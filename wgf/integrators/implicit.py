@@ -1,0 +1,151 @@
+"""Implicit one-step methods in a chart, for stiff problems: no step is too large for stability.
+
+All are L-stable and stiffly accurate: what decays at once in the equation decays at once in the step.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wgf.errors import ConfigError
+from wgf.integrators.base import Integrator, State, Step
+from wgf.integrators.controller import Adaptive
+from wgf.integrators.proximal import proximal
+from wgf.landscape import Landscape
+from wgf.projection import Point, Projection
+from wgf.ranges import Count, Positive, checked
+
+
+def chart_state(field: Projection, state: State) -> tuple[Landscape, Point]:
+    """Where a state is in the chart of its map.
+
+    Raises:
+        ConfigError: the map has no chart.
+    """
+    point = state.evaluation.point
+    landscape = field.landscape
+    if landscape is None or point is None:
+        raise ConfigError(
+            "this integrator needs a map that is linear in what it trains and the solver auto or banded: say "
+            "network=spline, or network=two_sided_relu with network.train=weights"
+        )
+    return landscape, point
+
+
+def arrive(field: Projection, landscape: Landscape, state: State, displacement: Tensor) -> State:
+    """The state displaced by coordinates [M]."""
+    theta = state.theta + landscape.chart.lift(displacement)
+    return State(theta, field(theta))
+
+
+class DiagonallyImplicit(Integrator):
+    """Singly diagonally implicit Runge-Kutta: stage i is prox(c + dt sum_{j<i} a_ij k_j, gamma dt), and the last stage
+    is the step.
+
+    Args:
+        dt: the step (time); shortened only to meet a saved time or the end exactly.
+        max_steps: most steps.
+
+    Attributes:
+        gamma: the diagonal of the tableau. lower: its rows below the diagonal, from the second one.
+    """
+
+    gamma: float
+    lower: tuple[tuple[float, ...], ...] = ()
+
+    @checked
+    def __init__(self, dt: Positive = 1e-2, max_steps: Count = 1_000_000) -> None:
+        self.dt, self.max_steps = dt, max_steps
+
+    def first_dt(self, t_end: float) -> float:
+        return self.dt
+
+    def step(self, field: Projection, dt: float, state: State) -> Step:  # type: ignore[override]
+        landscape, point = chart_state(field, state)
+        velocities: list[Tensor] = []
+        tau, count = self.gamma * dt, 0
+        c = point.c
+        for row in ((), *self.lower):
+            anchor = point.c
+            for a, k in zip(row, velocities, strict=True):
+                anchor = anchor.add(k, alpha=dt * a)
+            found = proximal(landscape, anchor, tau, c)
+            count += found.iterations
+            if found.failure is not None:
+                return Step(state, failure=found.failure, evaluations=count)
+            c = found.c
+            velocities.append((c - anchor) / tau)
+        return Step(arrive(field, landscape, state, c - point.c), evaluations=count + 1)
+
+
+class SDIRK2(DiagonallyImplicit):
+    """Alexander's method of order 2 (SIAM J. Numer. Anal. 14 (1977), 1006-1021)."""
+
+    order, gamma = 2, 1 - math.sqrt(0.5)
+    lower = ((math.sqrt(0.5),),)
+
+
+class SDIRK3(DiagonallyImplicit):
+    """Alexander's method of order 3."""
+
+    order, gamma = 3, 0.4358665215084590
+    lower = (
+        ((1 - gamma) / 2,),
+        (-1.5 * gamma**2 + 4 * gamma - 0.25, 1.5 * gamma**2 - 5 * gamma + 1.25),
+    )
+
+
+class Rodas4(Adaptive):
+    """Steinebach's Rosenbrock method RODASP of orders 4 and 3, which keeps its order for parabolic equations.
+
+    With J = -H the matrix M/(gamma dt) + H is factorised once a step. The stages u_i solve
+
+        (M/(gamma dt) + H) u_i = -grad F(c + sum_{j<i} a_ij u_j) + M sum_{j<i} c_ij u_j / dt,
+
+    the step is c + sum_{j<5} a_5j u_j + u_5 + u_6, and u_6 estimates its error. Settings of `Adaptive`.
+
+    Source: G. Steinebach, preprint 1741, TU Darmstadt (1995); Hairer and Wanner, Solving ODEs II, section IV.7.
+    """
+
+    order, gamma = 4, 0.25
+    a = (
+        (),
+        (3.0,),
+        (1.831036793486759, 0.4955183967433795),
+        (2.304376582692669, -0.05249275245743001, -1.176798761832782),
+        (-7.170454962423024, -4.741636671481785, -16.31002631330971, -1.062004044111401),
+        (-7.170454962423024, -4.741636671481785, -16.31002631330971, -1.062004044111401, 1.0),
+    )
+    c = (
+        (),
+        (-12.0,),
+        (-8.791795173947035, -2.207865586973518),
+        (10.81793056857153, 6.780270611428266, 19.53485944642410),
+        (34.19095006749676, 15.49671153725963, 54.74760875964130, 14.16005392148534),
+        (34.62605830930532, 15.30084976114473, 56.99955578662667, 18.40807009793095, -5.714285714285717),
+    )
+
+    def step(self, field: Projection, dt: float, state: State) -> Step:  # type: ignore[override]
+        landscape, point = chart_state(field, state)
+        chart = landscape.chart
+        factor = landscape.hessian(point.record).plus_mass(1 / (self.gamma * dt))
+        if not factor.positive:
+            return Step(state, failure="the step is too long for the concave part of the energy", evaluations=0)
+        stages = point.c.new_empty(6, len(point.c))
+        stages[0] = factor.solve(-point.gradient)
+        tables: Any = self._tables(point.c)
+        for i in range(1, 6):
+            where, pull = tables[i] @ stages[:i]
+            gradient = landscape.gradient(chart.record(point.c + where))
+            stages[i] = factor.solve(chart.mass.matvec(pull / dt) - gradient)
+        new = arrive(field, landscape, state, where + stages[5])
+        error = self.of_length(chart.length(stages[5]), new.evaluation.rms)
+        return Step(new, error, evaluations=6)
+
+    def _tables(self, like: Tensor) -> list[Tensor]:
+        """Rows a_i and c_i of every stage [2, i]."""
+        return [torch.tensor([a, c]).to(like) for a, c in zip(self.a, self.c, strict=True)]

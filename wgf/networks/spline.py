@@ -1,0 +1,191 @@
+"""A two-layer ReLU^k network in B-spline coordinates, with linear tails.
+
+Neurons (z - b_i)_+^k and (b_i - z)_+^k with fixed biases span the splines of degree k with breakpoints b_i. As
+coordinates of the same functions, B-splines are well conditioned and local where neurons are neither. Beyond the outer
+breakpoints the map continues with its value and slope there: a free polynomial tail would be unstable.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from wgf.errors import ConfigError
+from wgf.networks.base import TransportMap
+from wgf.ranges import Choice, Positive, Range, TwoOrMore, checked
+from wgf.reference import Law
+
+Degree = Annotated[int, Range(int, low=1, high=5)]
+Placement = Annotated[str, Choice("uniform", "quantile")]
+TAIL_MASS = 1e-12  # breakpoints stop where less mass lies beyond: nothing there can be seen or resolved
+
+
+class Neurons(NamedTuple):
+    """f(z) = sum_j weights_j (facing_j (z - biases_j))_+^k between the outer breakpoints; all [m + k - 1]."""
+
+    weights: Tensor
+    biases: Tensor
+    facing: Tensor
+
+
+def basis(points: Tensor, degree: int, z: Tensor, cell: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """The B-splines that do not vanish at z, by the recursion of Cox and de Boor, linear beyond the outer points.
+
+    Args:
+        points: breakpoints [m], increasing (length).
+        degree: k >= 1; there are m + k - 1 B-splines.
+        z: [n] (length).
+        cell: which interval each z belongs to [n]; found by search when not given.
+
+    Returns:
+        Number of the first of the k + 1 B-splines [n], values and slopes [n, k + 1].
+    """
+    if cell is None:
+        cell = torch.searchsorted(points[1:-1].contiguous(), z.detach(), right=True)
+    inside = torch.clamp(z, points[0], points[-1])
+    knots = torch.cat([points[:1].expand(degree), points, points[-1:].expand(degree)])
+    span = cell + degree
+    right = [knots[span + r] - inside for r in range(1, degree + 1)]
+    left = [inside - knots[span + 1 - r] for r in range(1, degree + 1)]
+    values, shares = [torch.ones_like(inside)], [torch.ones_like(inside)]
+    for r in range(1, degree + 1):
+        shares = [values[s] / (right[s] + left[r - 1 - s]) for s in range(r)]
+        up = [right[s] * shares[s] for s in range(r)]
+        down = [left[r - 1 - s] * shares[s] for s in range(r)]
+        values = [up[0], *(down[s - 1] + up[s] for s in range(1, r)), down[-1]]
+    slopes = [-shares[0], *(shares[s - 1] - shares[s] for s in range(1, degree)), shares[-1]]
+    slope = degree * torch.stack(slopes, dim=1)
+    return cell, torch.stack(values, dim=1) + (z - inside)[:, None] * slope, slope
+
+
+def breakpoints(law: Law, width: int, bound: float, placement: str) -> Tensor:
+    """m breakpoints from mean - bound std to mean + bound std, drawn in to where the law has mass. [m] (length)."""
+    tiny = torch.tensor(TAIL_MASS, dtype=torch.float64)
+    low = law.lower if math.isfinite(law.lower) else float(law.quantile(tiny))
+    high = law.upper if math.isfinite(law.upper) else float(law.upper_quantile(tiny))
+    ends = torch.tensor(
+        [max(low, law.mean - bound * law.std), min(high, law.mean + bound * law.std)], dtype=torch.float64
+    )
+    if placement == "uniform":
+        return torch.linspace(*ends.tolist(), width, dtype=torch.float64)
+    levels = torch.linspace(*law.cdf(ends).tolist(), width, dtype=torch.float64)[1:-1]
+    inner = torch.where(levels < 0.5, law.quantile(levels), law.upper_quantile(1 - levels))
+    return torch.cat([ends[:1], inner, ends[1:]])
+
+
+class Spline(TransportMap):
+    """f = sum_i c_i B_i(z), the identity at its start.
+
+    Args:
+        width: m >= 2 breakpoints.
+        degree: k = 1..5; the error of a smooth map is O(m^-(k+1)) and its density has k - 2 continuous derivatives.
+        bound: B; the breakpoints lie on mean -+ B std of the reference law (no unit).
+        knots: "uniform", or "quantile" for equal masses between them.
+        law: the reference law.
+    """
+
+    points: Tensor
+
+    @checked
+    def __init__(
+        self,
+        width: TwoOrMore = 16,
+        degree: Degree = 3,
+        bound: Positive = 4.0,
+        knots: Placement = "uniform",
+        *,
+        law: Law,
+    ) -> None:
+        super().__init__(law)
+        self.width, self.degree = width, degree
+        points = breakpoints(law, width, bound, knots)
+        if not bool((points.diff() > 1e-9 * law.std).all()):
+            raise ConfigError(
+                f"network.bound={bound!r} with network.width={width} and network.knots={knots} leaves breakpoints "
+                "that coincide: raise network.bound or lower network.width"
+            )
+        self.register_buffer("points", points)
+        self.theta = nn.Parameter(self._greville())
+
+    def _greville(self) -> Tensor:
+        """The coefficients of the identity: means of k neighbouring knots."""
+        k, points = self.degree, self.points
+        knots = torch.cat([points[:1].expand(k), points, points[-1:].expand(k)])
+        return knots[1:-1].unfold(0, k, 1).mean(1)
+
+    def knots(self, theta: Tensor) -> Tensor:
+        return self.points
+
+    def f(self, theta: Tensor, z: Tensor) -> Tensor:
+        return self.evaluate(theta, z)[0]
+
+    def evaluate(self, theta: Tensor, z: Tensor, cell: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        first, values, slopes = self._basis(theta, z, cell)
+        local = theta[first[:, None] + torch.arange(self.degree + 1, device=z.device)]
+        return (values * local).sum(1), (slopes * local).sum(1)
+
+    def jacobian(self, theta: Tensor, z: Tensor, cell: Tensor | None = None) -> Tensor:
+        first, values, _ = self._basis(theta, z, cell)
+        columns = first[:, None] + torch.arange(self.degree + 1, device=z.device)
+        return values.new_zeros(len(z), len(theta)).scatter(1, columns, values)
+
+    def _basis(self, theta: Tensor, z: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        inner = None if cell is None else (cell - 1).clamp(0, self.width - 2)
+        return basis(self.points.to(theta.dtype), self.degree, z, inner)
+
+    def neurons(self, theta: Tensor) -> Neurons:
+        """The map as a two-layer network: a neuron on every inner breakpoint, whose weight is the jump of f^(k)/k!
+        there, and k + 1 neurons outside that carry the polynomial of the leftmost cell.
+
+        Args:
+            theta: B-spline coefficients [m + k - 1].
+        """
+        k, biases, facing = self.degree, *self._places()
+        derivatives, coefficients = [theta[0]], theta
+        for r in range(1, k + 1):  # coefficients of f^(r), the first of which is its value at the left end
+            coefficients = coefficients.diff() / self._steps(r)
+            derivatives.append(coefficients[0])
+        jumps = coefficients.diff() / math.factorial(k)
+        taylor = torch.stack(derivatives) / self._factorials(theta)
+        return Neurons(torch.cat([torch.linalg.solve(self._carriers(), taylor), jumps]), biases, facing)
+
+    def from_neurons(self, weights: Tensor) -> Tensor:
+        """The B-spline coefficients [m + k - 1] of a network with these weights and the biases of `neurons`."""
+        k = self.degree
+        derivatives = (self._carriers() @ weights[: k + 1]) * self._factorials(weights)
+        coefficients = derivatives[k] + math.factorial(k) * torch.nn.functional.pad(weights[k + 1 :].cumsum(0), (1, 0))
+        for r in range(k, 0, -1):
+            rises = (coefficients * self._steps(r)).cumsum(0)
+            coefficients = derivatives[r - 1] + torch.nn.functional.pad(rises, (1, 0))
+        return coefficients
+
+    def _steps(self, r: int) -> Tensor:
+        """Distances in the differences that lead from f^(r-1) to f^(r): (t_{i+k+1} - t_{i+r}) / (k - r + 1)."""
+        k, points = self.degree, self.points
+        knots = torch.cat([points[:1].expand(k + 1), points[1:-1], points[-1:].expand(k + 1)])
+        count = len(knots) - k - 1 - r  # coefficients of f^(r)
+        i = torch.arange(count, device=points.device)
+        return (knots[i + k + 1] - knots[i + r]) / (k - r + 1)
+
+    def _factorials(self, like: Tensor) -> Tensor:
+        return torch.tensor([math.factorial(r) for r in range(self.degree + 1)]).to(like)
+
+    def _places(self) -> tuple[Tensor, Tensor]:
+        """Biases and facing of all neurons, the k + 1 outer ones first, on both sides in turn."""
+        k, points = self.degree, self.points
+        half = 0.5 * (points[-1] - points[0])
+        outer = [points[-1] + j // 2 * half if j % 2 == 0 else points[0] - j // 2 * half for j in range(k + 1)]
+        facing = [-1.0 if j % 2 == 0 else 1.0 for j in range(k + 1)]
+        biases = torch.cat([torch.stack(outer), points[1:-1]])
+        return biases, torch.cat([torch.tensor(facing).to(points), torch.ones_like(points[1:-1])])
+
+    def _carriers(self) -> Tensor:
+        """Taylor coefficients at the left end [k + 1, k + 1], a column per outer neuron: (s (a + y - b))^k by y^r."""
+        k, (biases, facing) = self.degree, self._places()
+        r = torch.arange(k + 1, device=biases.device)
+        binomial = torch.tensor([math.comb(k, j) for j in range(k + 1)]).to(biases)
+        distance = self.points[0] - biases[: k + 1]
+        return binomial[:, None] * facing[: k + 1] ** k * distance ** (k - r)[:, None]
