@@ -220,7 +220,7 @@ def test_folded_run(tmp_path: Path):
 
 def test_interrupted_run(tmp_path: Path):
     code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from wgf.cli import main; main()"
-    words = [*QUICK, "saves=1000", "integrator=euler", "integrator.dt=1e-6", "t_end=1", "hydra.run.dir=out"]
+    words = [*QUICK, "saves=20000", "integrator=euler", "integrator.dt=1e-6", "t_end=1", "hydra.run.dir=out"]
     process = subprocess.Popen(
         [sys.executable, "-c", code, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

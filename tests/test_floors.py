@@ -16,7 +16,7 @@ FLOORS = [
     {"reference", "quadrature", "expression"},
     {"networks", "linalg"},
     {"energies", "tangent"},
-    {"problem", "exact", "finite_volume", "projection", "chart"},
+    {"problem", "exact", "finite_volume", "projection", "chart", "landscape"},
     {"integrators"},
     {"files", "solution", "evolve", "metrics", "callbacks", "report"},
     {"signature", "config", "runner", "cli"},

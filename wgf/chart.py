@@ -8,6 +8,7 @@ the neurons is singular.
 
 from __future__ import annotations
 
+import warnings
 from functools import cached_property
 
 import torch
@@ -27,9 +28,11 @@ def _sparse(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int
     order = rows.argsort(stable=True)
     starts = torch.nn.functional.pad(torch.bincount(rows, minlength=shape[0]).cumsum(0), (1, 0))
     index = torch.int32 if max(len(values), *shape) < 2**31 else torch.int64
-    return torch.sparse_csr_tensor(
-        starts.to(index), columns[order].to(index), values[order], shape, check_invariants=False
-    )
+    with warnings.catch_warnings():  # torch announces once that these tensors are new
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+        return torch.sparse_csr_tensor(
+            starts.to(index), columns[order].to(index), values[order], shape, check_invariants=False
+        )
 
 
 class Chart:
