@@ -80,8 +80,7 @@ def _each_value(overrides: list[str]) -> Iterator[list[str]]:
     for text, override in zip(overrides, OverridesParser.create().parse_overrides(overrides), strict=True):
         swept = override.is_sweep_override()
         key = override.get_key_element()
-        values = override.sweep_string_iterator() if swept else []
-        axes.append([f"{key}={value}" for value in values] or [text])
+        axes.append([f"{key}={value}" for value in map(str, override.sweep_string_iterator())] if swept else [text])
     first = [axis[0] for axis in axes]
     yield first
     for k, axis in enumerate(axes):

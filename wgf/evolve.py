@@ -14,7 +14,7 @@ from wgf.integrators.base import Integrator, State, Step
 from wgf.projection import Evaluation
 from wgf.status import Status
 
-COLLAPSE = 1e-6  # slope below which a map with an interaction has concentrated for good
+COLLAPSE = 1e-3  # slope below which a law that can concentrate in finite time is taken to have done so
 
 
 @dataclass
@@ -123,7 +123,7 @@ def evolve(
         stops: increasing times > 0 that are met exactly (time).
         observer: told about every step and stop.
         noise: relative rise of the energy that sampling can cause.
-        attractive: whether an interaction can concentrate the law into a point.
+        attractive: whether an interaction can concentrate the law into a point within finite time.
     """
     clock = Clock()
     state = State(theta, velocity(theta))

@@ -251,7 +251,6 @@ def run(experiment: Experiment, cfg: DictConfig, folder: Path) -> dict[str, Any]
         sinks.start(record)
         recorder = Recorder(experiment, metrics, sinks)
         stops = [problem.t_end * (k + 1) / experiment.saves for k in range(experiment.saves)]
-        attractive = any(term.name == "interaction" for term in problem.terms)
         end = evolve(
             experiment.projection,
             experiment.integrator,
@@ -259,7 +258,7 @@ def run(experiment: Experiment, cfg: DictConfig, folder: Path) -> dict[str, Any]
             stops,
             recorder,
             noise=experiment.projection.noise,
-            attractive=attractive,
+            attractive=problem.interaction.collapses,
         )
         solution = recorder.finish(end)
         begin = float(experiment.projection(theta).terms.sum())

@@ -23,9 +23,14 @@ BLOCK = 1 << 22  # pairs held in memory at once
 
 
 class Interaction(Term):
-    """A kernel W, even."""
+    """A kernel W, even.
+
+    Attributes:
+        collapses: whether W alone can gather all mass in a point within finite time.
+    """
 
     name = "interaction"
+    collapses = False
 
 
 class Zero(Interaction):
@@ -53,7 +58,7 @@ class Newtonian(Interaction):
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
-        self.strength = strength
+        self.strength, self.collapses = strength, strength > 0
 
     def value(self, record: Record) -> Tensor:
         return 0.5 * self.strength * torch.dot(record.w * _rank(record), record.x)
@@ -115,11 +120,10 @@ class Pairwise(Interaction):
             return torch.autograd.grad(self.force(r).sum(), r, materialize_grads=True)[0]
 
     def _stiffness(self, record: Record, rows: slice) -> Tensor:
-        """w_i w_j W''(x_i - x_j) for some rows i and all j, 0 where i = j."""
+        """w_i w_j W''(x_i - x_j) for some rows i and all j, 0 where x_i = x_j."""
         x, w = record.x, record.w
-        block = self.stiffness(x[rows, None] - x) * w
-        block.diagonal(rows.start).zero_()
-        return block * w[rows, None]
+        r = x[rows, None] - x
+        return self.stiffness(r).masked_fill(r == 0, 0.0) * w * w[rows, None]
 
     def curvature(self, record: Record) -> Curvature:
         return Curvature(xx=torch.cat([self._stiffness(record, rows).sum(1) for rows in self._blocks(record)]))
@@ -154,7 +158,7 @@ class Log(Pairwise):
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
-        self.strength = strength
+        self.strength, self.collapses = strength, strength > 0
 
     def kernel(self, r: Tensor) -> Tensor:
         return self.strength * torch.log(r.abs().masked_fill(r == 0, 1.0))
@@ -196,6 +200,7 @@ class PowerLaw(Pairwise):
             )
         self.attraction, self.repulsion, self.strength = attraction, repulsion, strength
         self.kink = -strength if repulsion == 1 else 0.0
+        self.collapses = attraction < 2
 
     def kernel(self, r: Tensor) -> Tensor:
         r, a, b = r.abs(), self.attraction, self.repulsion
@@ -234,6 +239,7 @@ class Morse(Pairwise):
     ) -> None:
         self.amplitudes, self.lengths = (repulsion, -attraction), (repulsion_length, attraction_length)
         self.kink = -sum(c / s for c, s in zip(self.amplitudes, self.lengths, strict=True))
+        self.collapses = self.kink > 0
 
     def kernel(self, r: Tensor) -> Tensor:
         r = r.abs()

@@ -148,4 +148,5 @@ class Rodas4(Adaptive):
 
     def _tables(self, like: Tensor) -> list[Tensor]:
         """Rows a_i and c_i of every stage [2, i]."""
-        return [torch.tensor([a, c]).to(like) for a, c in zip(self.a, self.c, strict=True)]
+        rows = zip(self.a, self.c, strict=True)
+        return [torch.tensor(pair, dtype=like.dtype, device=like.device) for pair in rows]

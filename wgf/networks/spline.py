@@ -70,8 +70,10 @@ def breakpoints(law: Law, width: int, bound: float, placement: str) -> Tensor:
         [max(low, law.mean - bound * law.std), min(high, law.mean + bound * law.std)], dtype=torch.float64
     )
     if placement == "uniform":
-        return torch.linspace(*ends.tolist(), width, dtype=torch.float64)
-    levels = torch.linspace(*law.cdf(ends).tolist(), width, dtype=torch.float64)[1:-1]
+        low, high = ends.tolist()
+        return torch.linspace(low, high, width, dtype=torch.float64)
+    below, above = law.cdf(ends).tolist()
+    levels = torch.linspace(below, above, width, dtype=torch.float64)[1:-1]
     inner = torch.where(levels < 0.5, law.quantile(levels), law.upper_quantile(1 - levels))
     return torch.cat([ends[:1], inner, ends[1:]])
 

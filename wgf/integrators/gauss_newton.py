@@ -1,0 +1,114 @@
+"""Implicit steps of any network, weights and biases together: damped Gauss-Newton steps on the JKO objective
+
+    |f(theta, .) - f(theta_k, .)|^2_p / (2 dt) + lambda |theta - theta_k|^2 / (2 dt) + F(f(theta, .)),
+
+(G + lambda I + dt H) d = -dt grad F with the curvature H = J^T e_xx J + J'^T e_dd J' of the energy, its concave part
+left out. The damping lambda holds parameters that hardly move the map: where knots meet, the metric loses a direction
+and the energy has a kink, which a full minimisation would chase for ever.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from wgf.integrators.base import State, Step
+from wgf.integrators.controller import Adaptive
+from wgf.projection import Projection
+from wgf.ranges import Count, NonNegative, Positive, PositiveOrNone, checked
+
+DAMPING = 1e-5  # lambda, relative to the largest diagonal entry of G
+MOST_HALVINGS = 40
+
+
+class Model:
+    """Gradient and matrices at one theta.
+
+    Args:
+        field: map, energy and quadrature.
+        theta: [p].
+        damping: lambda relative to the largest diagonal entry of G.
+    """
+
+    def __init__(self, field: Projection, theta: Tensor, damping: float) -> None:
+        self.gradient, _, record = field.gradient(theta)
+        nodes, map = record.nodes, field.map
+        values = map.jacobian(theta, nodes.z, nodes.cell)
+        slopes = torch.func.jacfwd(lambda t: map.evaluate(t, nodes.z, nodes.cell)[1])(theta)
+        xx, dd = torch.zeros_like(nodes.w), torch.zeros_like(nodes.w)
+        for term in field.problem.terms:
+            curvature = term.curvature(record)
+            xx = xx if curvature.xx is None else xx + curvature.xx
+            dd = dd if curvature.dd is None else dd + curvature.dd
+        bend = values.T @ (xx.clamp(min=0)[:, None] * values)
+        self.curvature = bend + slopes.T @ (dd.clamp(min=0)[:, None] * slopes)
+        self.metric = values.T @ (nodes.w[:, None] * values)
+        self.metric.diagonal().add_(damping * self.metric.diagonal().max())
+
+    def displacement(self, tau: float) -> Tensor:
+        """d [p]; NaN when the matrix is not positive definite."""
+        factor, failed = torch.linalg.cholesky_ex(self.metric / tau + self.curvature)
+        d = -torch.cholesky_solve(self.gradient[:, None], factor)[:, 0]
+        return torch.where(failed > 0, torch.nan, d)
+
+
+def descend(field: Projection, state: State, tau: float) -> Step:
+    """One step of length tau, in halves of halves where a longer one would raise the energy or fold the map."""
+    theta, left, part, count = state.theta, tau, tau, 0
+    energy = state.evaluation.terms.sum().item()
+    model = Model(field, theta, DAMPING)
+    while left > 0:
+        part = min(part, left)
+        trial = theta + model.displacement(part)
+        count += 1
+        with torch.no_grad():
+            record = field.record(trial)
+            slope, new = torch.stack([field.map.min_slope(trial, record.dx), field.energy(trial).sum()]).tolist()
+        if slope > 0 and new <= energy:
+            theta, energy, left = trial, new, left - part
+            model = Model(field, theta, DAMPING) if left > 0 else model
+        elif part > 0.5**MOST_HALVINGS * tau:
+            part *= 0.5
+        else:
+            return Step(state, failure="no step is short enough to lower the energy without a fold", evaluations=count)
+    return Step(State(theta, field(theta)), evaluations=count + 1)
+
+
+class GaussNewton(Adaptive):
+    """The linearly implicit Euler method, extrapolated: two steps of dt/2 less one of dt; order 2, adaptive.
+
+    Args:
+        rtol, atol, dt, dt_min, max_steps: as in `Adaptive`.
+        damping: lambda relative to the largest diagonal entry of G (no unit).
+    """
+
+    order = 2
+
+    @checked
+    def __init__(
+        self,
+        rtol: Positive = 1e-4,
+        atol: NonNegative = 1e-8,
+        dt: PositiveOrNone = None,
+        dt_min: Positive = 1e-12,
+        max_steps: Count = 1_000_000,
+        damping: NonNegative = DAMPING,
+    ) -> None:
+        super().__init__(rtol, atol, dt, dt_min, max_steps)
+        self.damping = damping
+
+    def step(self, field: Projection, dt: float, state: State) -> Step:  # type: ignore[override]
+        here = Model(field, state.theta, self.damping)
+        whole, half = here.displacement(dt), here.displacement(0.5 * dt)
+        middle = state.theta + half
+        with torch.no_grad():
+            slope = field.map.min_slope(middle, field.record(middle).dx).item()
+        if not (slope > 0 and math.isfinite(slope)):
+            return Step(state, failure="half a step folds the map", evaluations=1)
+        two = half + Model(field, middle, self.damping).displacement(0.5 * dt)
+        theta = state.theta + 2 * two - whole
+        new = State(theta, field(theta))
+        error = torch.dot(two - whole, here.metric @ (two - whole)).sqrt()
+        return Step(new, self.of_length(error, new.evaluation.rms), evaluations=3)
