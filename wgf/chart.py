@@ -11,6 +11,8 @@ from __future__ import annotations
 import warnings
 from functools import cached_property
 
+import numpy as np
+import scipy.sparse
 import torch
 from torch import Tensor
 
@@ -23,16 +25,22 @@ from wgf.networks.spline import TAIL_MASS, Spline, basis
 from wgf.quadrature import Nodes
 
 
-def _sparse(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
-    """A sparse matrix in compressed rows from its entries, sorted by rows with a stable order."""
-    order = rows.argsort(stable=True)
-    starts = torch.nn.functional.pad(torch.bincount(rows, minlength=shape[0]).cumsum(0), (1, 0))
-    index = torch.int32 if max(len(values), *shape) < 2**31 else torch.int64
+def _rows(columns: Tensor, entries: Tensor, width: int) -> scipy.sparse.csr_matrix:
+    """The matrix [r, width] whose row i holds entries[i, :] in columns[i, :]; both [r, e]."""
+    starts = np.arange(0, entries.numel() + 1, entries.shape[1])
+    index = np.int32 if max(entries.numel(), width) < 2**31 else np.int64
+    parts = entries.cpu().numpy().ravel(), columns.cpu().numpy().astype(index).ravel(), starts.astype(index)
+    return scipy.sparse.csr_matrix(parts, shape=(len(entries), width))
+
+
+def _on(like: Tensor, matrix: scipy.sparse.csr_matrix) -> Tensor:
+    """A sparse matrix as torch multiplies fastest, in the dtype and on the device of `like`."""
+    starts, columns, entries = (
+        torch.from_numpy(a).to(like.device) for a in (matrix.indptr, matrix.indices, matrix.data)
+    )
     with warnings.catch_warnings():  # torch announces once that these tensors are new
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
-        return torch.sparse_csr_tensor(
-            starts.to(index), columns[order].to(index), values[order], shape, check_invariants=False
-        )
+        return torch.sparse_csr_tensor(starts, columns, entries.to(like.dtype), matrix.shape, check_invariants=False)
 
 
 class Chart:
@@ -59,12 +67,10 @@ class Chart:
         self.map, self.points, self.degree, self.nodes = map, points, degree, nodes
         self.size = len(points) + degree - 1
         self._basis = basis(points, degree, nodes.z)
-        n, (first, values, slopes) = len(nodes.z), self._basis
-        columns = (first[:, None] + torch.arange(degree + 1, device=first.device)).reshape(-1).repeat(2)
-        rows = torch.arange(2 * n, device=first.device).repeat_interleave(degree + 1)
-        entries = torch.cat([values, slopes]).reshape(-1)
-        self._evaluate = _sparse(rows, columns, entries, (2 * n, self.size))
-        self._load = _sparse(columns, rows, entries, (self.size, 2 * n))
+        first, values, slopes = self._basis
+        columns = first[:, None] + torch.arange(degree + 1, device=first.device)
+        evaluate = _rows(torch.cat([columns, columns]), torch.cat([values, slopes]), self.size)
+        self._evaluate, self._load = _on(values, evaluate), _on(values, evaluate.T.tocsr())
         other = self._basis if metric_nodes is nodes else basis(points, degree, metric_nodes.z)
         mass = torch.mv(self._assembly(other[0], [(other[1], other[1])]), metric_nodes.w)
         self.mass = Banded(mass.reshape(degree + 1, self.size))
@@ -74,17 +80,15 @@ class Chart:
 
     def _assembly(self, first: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
         """The matrix [(k + 1) M, len(pairs) n] which sends weights w at the nodes to the band of sum w u_a v_b."""
-        k, n, device = self.degree, len(first), first.device
-        rows, columns, entries = [], [], []
-        for block, (u, v) in enumerate(pairs):
-            for d in range(k + 1):
-                for a in range(k + 1 - d):
-                    both = u[:, a] * v[:, a + d] if u is v else 0.5 * (u[:, a] * v[:, a + d] + v[:, a] * u[:, a + d])
-                    rows.append(d * self.size + first + a)
-                    columns.append(torch.arange(block * n, (block + 1) * n, device=device))
-                    entries.append(both)
-        shape = ((k + 1) * self.size, len(pairs) * n)
-        return _sparse(torch.cat(rows), torch.cat(columns), torch.cat(entries), shape)
+        k = self.degree
+        diagonal, left = torch.tensor([(d, a) for d in range(k + 1) for a in range(k + 1 - d)]).to(first.device).T
+        blocks = []
+        for u, v in pairs:
+            both = u[:, left] * v[:, left + diagonal]
+            blocks.append(both if u is v else 0.5 * (both + v[:, left] * u[:, left + diagonal]))
+        columns = first[:, None] + (diagonal * self.size + left)
+        spread = _rows(torch.cat([columns] * len(pairs)), torch.cat(blocks), (k + 1) * self.size)
+        return _on(blocks[0], spread.T.tocsr())
 
     @cached_property
     def _assemble(self) -> Tensor:

@@ -71,7 +71,7 @@ class Gate(Callback):
 
 
 def _job(config: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
 def _each_value(overrides: list[str]) -> Iterator[list[str]]:

@@ -130,13 +130,12 @@ def _pairs(root: dict[str, Any]) -> Iterator[str]:
             yield "solver=banded with network.train=all is impossible: there is no closed form, say solver=auto"
     integrator, choice = target["integrator"], target["integrator"].rpartition(".")[2].lower()
     charted = target["network"] == "networks.spline.Spline" or network.get("train") == "weights"
-    if integrator.startswith("integrators.implicit.") and target["network"].startswith("networks."):
-        if not charted:
-            what = f"network.train={network['train']}" if "train" in network else "this network"
-            yield (
-                f"integrator={choice} with {what} is impossible: it needs a map that is linear in what it trains; say "
-                "integrator=gauss_newton, or network=spline, or network=two_sided_relu with network.train=weights"
-            )
+    if integrator.startswith("integrators.implicit.") and target["network"].startswith("networks.") and not charted:
+        what = f"network.train={network['train']}" if "train" in network else "this network"
+        yield (
+            f"integrator={choice} with {what} is impossible: it needs a map that is linear in what it trains; say "
+            "integrator=gauss_newton, or network=spline, or network=two_sided_relu with network.train=weights"
+        )
     if target["reference"] == "reference.Uniform" and not reference["low"] < reference["high"]:
         low, high = reference["low"], reference["high"]
         yield f"reference.low={low} is not allowed: expected a number below reference.high={high}"

@@ -4,6 +4,7 @@ interaction couples distant particles."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -51,11 +52,10 @@ class Landscape:
 
     def gradient(self, record: Record) -> Tensor:
         """dF of every basis function [M]."""
-        force, stress = torch.zeros_like(record.x), torch.zeros_like(record.x)
-        for term in self.energies:
-            f, s = term.covector(record)
-            force, stress = force + f, stress + s
-        return self.chart.load(force, stress)
+        if not self.energies:
+            return record.x.new_zeros(self.chart.size)
+        forces, stresses = zip(*(term.covector(record) for term in self.energies), strict=True)
+        return self.chart.load(reduce(torch.add, forces), reduce(torch.add, stresses))
 
     def hessian(self, record: Record) -> Hessian:
         """The second derivative at a map."""

@@ -6,7 +6,7 @@ All are L-stable and stiffly accurate: what decays at once in the equation decay
 from __future__ import annotations
 
 import math
-from typing import Any
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -137,7 +137,7 @@ class Rodas4(Adaptive):
             return Step(state, failure="the step is too long for the concave part of the energy", evaluations=0)
         stages = point.c.new_empty(6, len(point.c))
         stages[0] = factor.solve(-point.gradient)
-        tables: Any = self._tables(point.c)
+        tables = self._tables(point.c.dtype, point.c.device)
         for i in range(1, 6):
             where, pull = tables[i] @ stages[:i]
             gradient = landscape.gradient(chart.record(point.c + where))
@@ -146,7 +146,9 @@ class Rodas4(Adaptive):
         error = self.of_length(chart.length(stages[5]), new.evaluation.rms)
         return Step(new, error, evaluations=6)
 
-    def _tables(self, like: Tensor) -> list[Tensor]:
+    @classmethod
+    @cache
+    def _tables(cls, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
         """Rows a_i and c_i of every stage [2, i]."""
-        rows = zip(self.a, self.c, strict=True)
-        return [torch.tensor(pair, dtype=like.dtype, device=like.device) for pair in rows]
+        rows = zip(cls.a, cls.c, strict=True)
+        return [torch.tensor(pair, dtype=dtype, device=device) for pair in rows]

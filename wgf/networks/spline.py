@@ -94,7 +94,7 @@ class Spline(TransportMap):
     @checked
     def __init__(
         self,
-        width: TwoOrMore = 16,
+        width: TwoOrMore = 32,
         degree: Degree = 3,
         bound: Positive = 4.0,
         knots: Placement = "uniform",
