@@ -145,14 +145,14 @@ def away(map, size: float = 0.1, seed: int = 0) -> Tensor:
 
 
 def explicit_relu(map: TwoSidedReLU, theta: Tensor, z: Tensor) -> Tensor:
-    """(1/m) [ sum_i w_i (z - b_i)_+ + sum_i wt_i (bt_i - z)_+ ], written out."""
+    """c + (1/m) [ sum_i w_i (z - b_i)_+ + sum_i wt_i (bt_i - z)_+ ], c = mean of the first knots, written out."""
     m, m2 = map.width, 2 * map.width
     start = map.start
     weights = theta[:m2] if map.train_part != "biases" else start[:m2]
     biases = theta[-m2:] if map.train_part != "weights" else start[m2:]
     right = weights[:m] * torch.relu(z[..., None] - biases[:m])
     left = weights[m:] * torch.relu(biases[m:] - z[..., None])
-    return (right + left).sum(-1) / m
+    return start[m2:].mean() + (right + left).sum(-1) / m
 
 
 def differences(function, theta: Tensor, direction: Tensor, h: float = 1e-5) -> float:

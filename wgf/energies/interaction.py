@@ -43,6 +43,9 @@ class Zero(Interaction):
     def value(self, record: Record) -> Tensor:
         return record.x.new_zeros(())
 
+    def covector(self, record: Record) -> tuple[Tensor, Tensor]:
+        return torch.zeros_like(record.x), torch.zeros_like(record.x)
+
     def __str__(self) -> str:
         return "0"
 

@@ -38,12 +38,14 @@ def minres(apply: Callable[[Tensor], Tensor], rhs: Tensor, rtol: float, max_iter
     first = beta
     v_old, v = torch.zeros_like(rhs), rhs / beta
     d_old, d = torch.zeros_like(rhs), torch.zeros_like(rhs)  # directions of the update
+    ad_old, ad, rest = d_old, d, rhs  # A times these, and rhs - A x: the rotations alone would not see rounding
     c_old, c, s_old, s = 1.0, 1.0, 0.0, 0.0  # the last two rotations
     eta, norm = beta, beta
     beta, scale = 0.0, 0.0  # scale: of the entries of the tridiagonal matrix
     for iteration in range(1, max_iter + 1):
         # Lanczos: A v = beta v_old + alpha v + beta_new v_new
-        product = apply(v) - beta * v_old
+        av = apply(v)
+        product = av - beta * v_old
         alpha = float(torch.dot(v, product))
         product = product - alpha * v
         beta_new = float(product.norm())
@@ -58,10 +60,15 @@ def minres(apply: Callable[[Tensor], Tensor], rhs: Tensor, rtol: float, max_iter
             return Iterative(x, iteration, norm / first)
         c_old, s_old, c, s = c, s, diagonal / rho, beta_new / rho
         d_old, d = d, (v - middle * d - top * d_old) / rho
-        x = x + c * eta * d
-        eta = -s * eta
-        norm = abs(eta)
-        if norm <= rtol * first or beta_new <= 1e-15 * scale or not norm < float("inf"):
+        ad_old, ad = ad, (av - middle * ad - top * ad_old) / rho
+        step, rest = c * eta * d, rest - c * eta * ad
+        eta, before, norm = -s * eta, norm, float(rest.norm())
+        leap = iteration > 1 and float(step.norm()) > 10 * max(float(x.norm()), first / scale)
+        # a residual that rises, or a leap that does not pay: rounding has let the null space in
+        if norm > (0.99 if leap else 1 + 1e-6) * before:
+            return Iterative(x, iteration, before / first)
+        x = x + step
+        if norm <= rtol * first or beta_new <= 1e-15 * scale or not norm < math.inf:
             return Iterative(x, iteration, norm / first)
         v_old, v, beta = v, product / beta_new, beta_new
     return Iterative(x, max_iter, norm / first)
