@@ -160,3 +160,17 @@ def second_moment(problem: Problem, t: float) -> float | None:
     theta = v.stiffness if isinstance(v, potentials.Quadratic) else 0.0
     growth = 2 * (u.diffusion if u else 0.0) - (w.strength if isinstance(w, kernels.Log) else 0.0)
     return (law.mean**2 + law.std**2) * math.exp(-2 * theta * t) + growth * _decay(2 * theta, t)
+
+
+def blow_up_bound(problem: Problem) -> float | None:
+    """The time by which the solution must have blown up, or None where nothing forces it to (time).
+
+    Without a potential the variance changes at the constant rate 2 D - s for W = s log|x| (2 (D - chi) for
+    Keller-Segel); where that is negative the variance would vanish at std^2 / (s - 2 D).
+    """
+    w, u = problem.interaction, problem.internal
+    alone = isinstance(problem.potential, potentials.Zero) and (u is None or isinstance(u, Entropy))
+    if not (alone and isinstance(w, kernels.Log)):
+        return None
+    loss = w.strength - 2 * (u.diffusion if u else 0.0)
+    return problem.law.std**2 / loss if loss > 0 else None

@@ -286,6 +286,7 @@ def _lines(left: dict[str, Any]) -> list[tuple[str, str]]:
         ("mean", take("mean", "{:.8g}")),
         ("second moment", take("second_moment", "{:.8g}") + (f", {moment - law:+.1e} off its law" if law else "")),
         ("min slope", take("min_slope", "{:.4g}")),
+        ("blow-up", take("blow_up_bound", "no later than t = {:.6g} (the variance would vanish)")),
         ("parameters", take("parameters", "{:,}")),
         ("solver", join(*(take(key, pattern) for key, pattern in SOLVER.items() if left.get(key) or left.pop(key, 0)))),
         ("wall time", take("wall_s", "{:.2f} s")),

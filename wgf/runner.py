@@ -227,6 +227,7 @@ def _result(experiment: Experiment, metrics: Metrics, end: End, start_energy: fl
         "mean": row["mean"],
         "second_moment": row["second_moment"],
         "second_moment_law": law,
+        "blow_up_bound": exact.blow_up_bound(experiment.problem),
         "min_slope": row["min_slope"],
         "parameters": state.theta.numel(),
         **{key: row[key] for key in ("rank", "condition", "residual", "truncated", "damped", "iterations")},
