@@ -69,3 +69,12 @@ class Landscape:
             if coupled is not None:
                 dense = coupled if dense is None else dense + coupled
         return Hessian(self.chart.band(xx, dd, mixed), dense, self.chart.mass)
+
+    def convex_hessian(self, record: Record) -> Hessian:
+        """The part of the second derivative that is local and convex in f and f' apart."""
+        xx, dd = torch.zeros_like(record.x), torch.zeros_like(record.x)
+        for term in self.energies:
+            part = term.curvature(record)
+            xx = xx if part.xx is None else xx + part.xx
+            dd = dd if part.dd is None else dd + part.dd
+        return Hessian(self.chart.band(xx.clamp(min=0), dd.clamp(min=0)), None, self.chart.mass)

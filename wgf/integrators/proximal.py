@@ -2,26 +2,31 @@
 
     prox(a, tau) = argmin_c  |c - a|^2_M / (2 tau) + F(c),     M the mass matrix.
 
-Newton's method with a line search. Where the energy is displacement convex the problem is strictly convex; elsewhere
-the Hessian is shifted by a multiple of M until it is positive definite, so that every step still goes down. Diffusion
-is a barrier against f' <= 0, which the line search respects.
+Newton's method with a line search. Where the energy is displacement convex the problem is strictly convex; elsewhere,
+as long as the Hessian is not positive definite, its convex part leads the way down. Diffusion is a barrier against
+f' <= 0, which the line search respects. It is no barrier where next to no mass is: should Newton's method run into
+f' = 0 there, a barrier that sees all nodes alike is added and taken back step by step (an interior point method).
 """
 
 from __future__ import annotations
 
+import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from wgf.energies.base import Record
+from wgf.energies.base import Curvature, Local, Record, Term
 from wgf.landscape import Landscape
 
-MOST_ITERATIONS, MOST_SHIFTS, MOST_CUTS = 100, 60, 50
+MOST_ITERATIONS, MOST_CUTS = 50, 50
 TO_THE_BOUNDARY = 0.9  # share of the way to f' = 0 that one iteration may go
 SUFFICIENT = 1e-4  # share of the predicted decrease that a step must bring
-CONVERGED, STALLED = 1e-24, 1e-11  # squared Newton steps, relative to the size of the objective
+CONVERGED, STALLED, KINKED = 1e-24, 1e-11, 1e-7  # squared Newton steps, relative to the size of the objective
+HIDDEN = 1e-14  # the same, below which rounding hides whether the objective falls
+BARRIERS = [10.0**-k for k in range(1, 14)]  # relative to the size of the objective
+ENOUGH = 1e-9  # barrier that is small enough where the objective falls; a minimiser with a barrier is that close to one
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,123 @@ class Proximal:
     failure: str | None = None
 
 
-def _reach(record: Record, change: Record) -> float:
-    """The largest multiple of a change of the map that keeps f' >= 0 at the nodes."""
-    falling = change.dx < 0
-    return torch.where(falling, -record.dx / change.dx, math.inf).min().item()
+class Barrier(Term):
+    """-mu times the mean of log f' over the nodes, whatever their mass.
+
+    Args:
+        mu: energy.
+    """
+
+    name, barrier = "barrier", True
+
+    def __init__(self, mu: float) -> None:
+        self.mu = mu
+
+    def value(self, record: Record) -> Tensor:
+        return -self.mu * torch.log(record.dx).mean()
+
+    def covector(self, record: Record) -> tuple[Tensor, Tensor]:
+        return torch.zeros_like(record.x), -self.mu / len(record.dx) / record.dx
+
+    def curvature(self, record: Record) -> Curvature:
+        return Curvature(dd=self.mu / len(record.dx) / record.dx**2)
+
+
+class Objective:
+    """|c - a|^2_M / (2 tau) + F(c)."""
+
+    def __init__(self, landscape: Landscape, anchor: Tensor, tau: float) -> None:
+        self.landscape, self.anchor, self.tau = landscape, anchor, tau
+        self.barrier = any(term.barrier for term in landscape.energies)
+
+    def __call__(self, c: Tensor, record: Record) -> tuple[float, float]:
+        """Value and the scale of its rounding."""
+        terms = self.landscape.terms(record)
+        distance = 0.5 / self.tau * self.landscape.chart.length(c - self.anchor) ** 2
+        value, size = torch.stack([terms.sum() + distance, terms.abs().sum() + distance]).tolist()
+        return value, size
+
+    def kinks(self, here: Record, there: Record) -> Tensor:
+        """By how much the local forces rise from one map to another in excess of their derivative [n]."""
+        excess, way = torch.zeros_like(here.x), there.x - here.x
+        for term in self.landscape.energies:
+            if isinstance(term, Local):
+                curved = term.curvature(here).xx
+                excess = excess + (term.covector(there)[0] - term.covector(here)[0]) / way
+                excess = excess if curved is None else excess - curved
+        return torch.where(way.abs() > 1e-12 * here.rms, excess, 0.0).clamp(min=0)
+
+    def plus(self, term: Term) -> Objective:
+        """The same with another energy."""
+        landscape = copy.copy(self.landscape)
+        landscape.energies = (*landscape.energies, term)
+        return Objective(landscape, self.anchor, self.tau)
+
+    def direction(self, c: Tensor, record: Record, kinks: Tensor | None = None) -> tuple[Tensor, float]:
+        """A way down [M], Newton's where the Hessian is positive definite, and twice the decrease that it promises.
+
+        kinks: curvature of the potential [n] that its second derivative does not show.
+        """
+        landscape = self.landscape
+        gradient = landscape.chart.mass.matvec(c - self.anchor) / self.tau + landscape.gradient(record)
+        for hessian in (landscape.hessian, landscape.convex_hessian):
+            matrix = hessian(record)
+            if kinks is not None:
+                matrix = replace(matrix, band=matrix.band + landscape.chart.band(kinks, torch.zeros_like(kinks)))
+            factor = matrix.plus_mass(1 / self.tau)
+            if factor.positive:
+                break
+        step = -factor.solve(gradient)
+        return step, -torch.dot(gradient, step).item()
+
+    def reach(self, record: Record, step: Tensor, most: float) -> float:
+        """How much of a step [M] may be gone, `most` or what keeps f' > 0 at the nodes."""
+        if not self.barrier:
+            return most
+        change = self.landscape.chart.record(step).dx
+        ratio = torch.where(change < 0, -record.dx / change, math.inf).min().item()
+        return min(most, TO_THE_BOUNDARY * ratio)
+
+
+def newton(objective: Objective, start: Tensor) -> Proximal:
+    """A minimiser near a start [M] with f' > 0, where the objective is not larger."""
+    chart = objective.landscape.chart
+    c, record, before = start, chart.record(start), math.inf
+    value, size = objective(c, record)
+    for iteration in range(MOST_ITERATIONS):
+        step, decrement = objective.direction(c, record)
+        kinks, most = torch.zeros_like(record.x), 1.0
+        far = objective.reach(record, step, most)
+        for _ in range(MOST_CUTS):
+            if not (math.isfinite(decrement) and decrement >= 0):
+                return Proximal(c, iteration, "a Newton step is not finite")
+            trial = c + far * step
+            there = chart.record(trial)
+            stiffer = False
+            if not objective.barrier or bool(there.dx.min() > 0):
+                new, new_size = objective(trial, there)
+                rounding = (1e-15 if decrement > HIDDEN * size else HIDDEN) * size
+                if new <= value - SUFFICIENT * far * decrement + rounding:
+                    break
+                seen = objective.kinks(record, there)
+                stiffer = bool((seen > 1.1 * kinks).any()) and bool(seen.isfinite().all())
+            if stiffer:
+                kinks = torch.maximum(seen, kinks)
+                step, decrement = objective.direction(c, record, kinks)
+                far = objective.reach(record, step, most)
+            else:
+                far = most = 0.5 * far
+        else:
+            # rounding hides the rest of the way down, or a kink ends it
+            if decrement <= (KINKED if bool(kinks.any()) else STALLED) * size:
+                return Proximal(c, iteration)
+            return Proximal(c, iteration, "the line search found no way down")
+        c, record, value, size = trial, there, new, new_size
+        small = decrement <= STALLED * size
+        if decrement <= CONVERGED * size or (small and far == 1.0 and decrement >= 0.1 * before):
+            return Proximal(c, iteration + 1)
+        before = decrement
+    return Proximal(c, MOST_ITERATIONS, f"no convergence in {MOST_ITERATIONS} Newton iterations")
 
 
 def proximal(landscape: Landscape, anchor: Tensor, tau: float, start: Tensor) -> Proximal:
@@ -54,48 +172,16 @@ def proximal(landscape: Landscape, anchor: Tensor, tau: float, start: Tensor) ->
         tau: time.
         start: [M] (length); the objective there is an upper bound of the minimum.
     """
-    chart, barrier = landscape.chart, any(term.barrier for term in landscape.energies)
-
-    def objective(c: Tensor, record: Record) -> tuple[float, float]:
-        """Value and the scale of its rounding."""
-        terms = landscape.terms(record)
-        distance = 0.5 / tau * chart.length(c - anchor) ** 2
-        value, size = torch.stack([terms.sum() + distance, terms.abs().sum() + distance]).tolist()
-        return value, size
-
-    c, record, before = start, chart.record(start), math.inf
-    value, size = objective(c, record)
-    for iteration in range(MOST_ITERATIONS):
-        gradient = chart.mass.matvec(c - anchor) / tau + landscape.gradient(record)
-        hessian = landscape.hessian(record)
-        factor, shift = hessian.plus_mass(1 / tau), 1.0
-        for _ in range(MOST_SHIFTS):
-            if factor.positive:
-                break
-            factor, shift = hessian.plus_mass((1 + shift) / tau), 2 * shift
-        else:
-            return Proximal(c, iteration, "the Hessian is not positive definite whatever the shift")
-        step = -factor.solve(gradient)
-        decrement = -torch.dot(gradient, step).item()
-        if not math.isfinite(decrement):
-            return Proximal(c, iteration, "a Newton step is not finite")
-        change = chart.record(step)
-        far = min(1.0, TO_THE_BOUNDARY * _reach(record, change)) if barrier else 1.0
-        rounding = 1e-15 * size
-        for _ in range(MOST_CUTS):
-            trial = c + far * step
-            there = Record(record.nodes, record.x + far * change.x, record.dx + far * change.dx)
-            new, new_size = objective(trial, there)
-            if new <= value - SUFFICIENT * far * decrement + rounding:
-                break
-            far *= 0.5
-        else:
-            if decrement <= STALLED * size:  # rounding hides the rest of the way down
-                return Proximal(c, iteration)
-            return Proximal(c, iteration, "the line search found no way down")
-        c, record, value, size = trial, there, new, new_size
-        small = decrement <= STALLED * size
-        if decrement <= CONVERGED * size or (small and far == 1.0 and decrement >= 0.1 * before):
-            return Proximal(c, iteration + 1)
-        before = decrement
-    return Proximal(c, MOST_ITERATIONS, f"no convergence in {MOST_ITERATIONS} Newton iterations")
+    objective = Objective(landscape, anchor, tau)
+    found = newton(objective, start)
+    if found.failure is None or not objective.barrier:
+        return found
+    c, chart, count = start, landscape.chart, found.iterations
+    value, size = objective(start, chart.record(start))
+    for share in BARRIERS:
+        inner = newton(objective.plus(Barrier(share * size)), c)
+        c, count = inner.c, count + inner.iterations
+        if share <= ENOUGH and inner.failure is None and objective(c, chart.record(c))[0] <= value:
+            return Proximal(c, count)
+    # the last barrier costs no more than rounding, and so does staying
+    return Proximal(start, count, inner.failure and found.failure)
