@@ -27,12 +27,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from wgf.config import GROUPS, check, did_you_mean
+from wgf.config import CONFIGS, GROUPS, check, did_you_mean
 from wgf.errors import ConfigError, WgfError
 
 CHOICES = (*GROUPS, "experiment", "debug")
-PACKAGED = Path(__file__).parent / "configs"  # in a wheel; a checkout has them beside the package
-CONFIGS = PACKAGED if (PACKAGED / "config.yaml").exists() else PACKAGED.parent.parent / "configs"
 
 
 def _hash(root: DictConfig) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -15,6 +16,8 @@ from wgf.expression import Expression
 from wgf.ranges import Choice, Count, Flag, NonNegativeInt, Positive, rule_of
 from wgf.signature import REQUIRED, Missing, settings
 
+PACKAGED = Path(__file__).parent / "configs"  # in a wheel; a checkout has them beside the package
+CONFIGS = PACKAGED if (PACKAGED / "config.yaml").exists() else PACKAGED.parent.parent / "configs"
 GROUPS = ("pde", "potential", "interaction", "reference", "network", "quadrature", "solver", "integrator", "logger")
 
 
@@ -103,7 +106,17 @@ def did_you_mean(word: str, options: Iterable[str], prefix: str = "") -> str:
 def _unknown(key: str, known: Iterable[str], prefix: str) -> str:
     if key in ("experiment", "debug"):
         return f"the {key} file has no effect where it is: its first line must be '# @package _global_'"
-    return f"{prefix}{key} is not a setting: {did_you_mean(key, known, prefix)}"
+    group = prefix.rstrip(".")
+    owners = (
+        [f"{group}={path.stem}" for path in sorted(CONFIGS.glob(f"{group}/*.yaml")) if _has(path, key)] if group else []
+    )
+    hint = f"it is one of {' and '.join(owners)} " if owners else ""
+    return f"{prefix}{key} is not a setting: {hint}{did_you_mean(key, known, prefix)}"
+
+
+def _has(path: Path, key: str) -> bool:
+    """Whether a YAML file has a top-level key."""
+    return any(line.startswith(f"{key}:") for line in path.read_text(encoding="utf-8").splitlines())
 
 
 def _written(value: Any) -> str:
@@ -135,6 +148,12 @@ def _pairs(root: dict[str, Any]) -> Iterator[str]:
         yield (
             f"integrator={choice} with {what} is impossible: it needs a map that is linear in what it trains; say "
             "integrator=gauss_newton, or network=spline, or network=two_sided_relu with network.train=weights"
+        )
+    solver = target["solver"].rpartition(".")[2].lower()
+    if integrator.startswith("integrators.implicit.") and solver in ("truncated", "qr", "cholesky", "minres"):
+        yield (
+            f"solver={solver} with integrator={choice} is impossible: implicit steps are solved in banded coordinates; "
+            "say solver=auto, or an explicit integrator such as integrator=dopri5"
         )
     if target["reference"] == "reference.Uniform" and not reference["low"] < reference["high"]:
         low, high = reference["low"], reference["high"]
