@@ -23,6 +23,8 @@ NODES = [f"{group}/{choice}" for group in GROUPS for choice in choices(group)]
 PARTNERS = {
     "potential/expression": ["potential.expr='x**2'"],
     **{f"interaction/{kernel}": ["pde=aggregation_diffusion"] for kernel in choices("interaction")},
+    **{f"solver/{solver}": ["integrator=dopri5"] for solver in choices("solver")},
+    "network/mlp": ["integrator=gauss_newton"],
 }
 # where the main job wants something else than a constructor's own default
 MAIN_JOB = {"potential/quartic": {"center": 1.0}, "potential/sextic": {"center": 4.0}}
@@ -97,9 +99,10 @@ def test_settings_are_read_from_the_source_as_python_sees_them(node: str):
         "device=auto",
         "device=cuda:1",
         "t_end=2 saves=1 figures=false",
-        "network.width=8 network.bound=10 network.train=weights",
-        "network.train=biases",
-        "network.train=all",
+        "network.width=8 network.bound=10 network.degree=5 network.knots=quantile",
+        "network=two_sided_relu network.width=8 network.bound=10 network.train=weights",
+        "network=two_sided_relu network.train=biases integrator=dopri5",
+        "network=two_sided_relu network.train=all integrator=jko",
         "network.width=16.0",
         "potential=quadratic potential.center=1 potential.stiffness=2",
         "potential=expression potential.expr='x**4/4 - x**2/2'",
@@ -116,7 +119,7 @@ def test_settings_are_read_from_the_source_as_python_sees_them(node: str):
         "integrator.rtol=1e-8 integrator.atol=0 integrator.max_steps=100 integrator.dt=null",
         "quadrature.order=4",
         "quadrature=monte_carlo quadrature.particles=1000",
-        "solver=truncated solver.rcond=0",
+        "solver=truncated solver.rcond=0 integrator=dopri5",
         "logger=none",
     ],
 )
@@ -132,13 +135,13 @@ def test_all_faults_at_once():
         "t_end=-1",
         "+foo=1",
         "network.width=0",
-        "network.train=knots",
+        "network.knots=random",
         "+network.widht=3",
         "integrator.rtol=0",
         "+pde.diffusin=2",
         "reference.std=abc",
     )
-    starts = ("foo ", "t_end=-1", "network.width=0", "network.train=knots", "network.widht ", "integrator.rtol=0")
+    starts = ("foo ", "t_end=-1", "network.width=0", "network.knots=random", "network.widht ", "integrator.rtol=0")
     for start in (*starts, "pde.diffusin ", "reference.std=abc"):
         assert sum(line.startswith(start) for line in lines) == 1
     assert len(lines) == 8
@@ -162,10 +165,15 @@ def test_did_you_mean(override: str, meant: str):
     assert "options: " in line
 
 
+def test_a_setting_of_another_choice_is_told():
+    (line,) = faults("+network.train=all")
+    assert "it is one of network=two_sided_relu" in line
+
+
 def test_nothing_near_lists_the_options():
     (line,) = faults("+network.zzz=3")
     assert "did you mean" not in line
-    assert "(options: bound, train, width)" in line
+    assert "(options: bound, degree, knots, width)" in line
 
 
 BAD = {
@@ -177,7 +185,8 @@ BAD = {
     "figures": ["maybe", "1"],
     "network.width": ["1", "0", "-4", "3.5", "abc", "null", "true", "[8]", "1e400"],
     "network.bound": ["0", "-1", "inf", "x"],
-    "network.train": ["knots", "1", "[all]"],
+    "network.degree": ["0", "6", "2.5"],
+    "network.knots": ["random", "1", "[uniform]"],
     "potential.center": ["inf", "nan", "abc"],
     "pde.diffusion": ["0", "-1"],
     "reference.mean": ["nan", "abc"],
@@ -197,13 +206,13 @@ def test_wrong_types_and_impossible_values(override: str):
         check(changed(override))
     (line,) = caught.value.lines
     key, value = override.split("=")
-    given = {"1e400": "inf", "cuda:x": "'cuda:x'", "[all]": "['all']"}.get(value, value)
+    given = {"1e400": "inf", "cuda:x": "'cuda:x'", "[uniform]": "['uniform']"}.get(value, value)
     assert line.startswith(f"{key}={given} is not allowed: expected ")
 
 
 def test_a_bad_value_comes_with_its_default():
     assert faults("network.width=1") == [
-        "network.width=1 is not allowed: expected a whole number >= 2 (default network.width=16)"
+        "network.width=1 is not allowed: expected a whole number >= 2 (default network.width=32)"
     ]
 
 
@@ -311,8 +320,17 @@ def test_targets_that_do_not_exist(target: str, reason: str):
     [
         (["interaction=log"], "interaction=Log with pde=FokkerPlanck is impossible"),
         (["interaction=morse", "pde=keller_segel"], "only pde=aggregation_diffusion takes an interaction"),
-        (["network=mlp", "solver=banded"], "solver=banded with network=mlp is impossible"),
-        (["network.train=all", "solver=banded"], "solver=banded with network.train=all is impossible"),
+        (["network=mlp", "integrator=dopri5", "solver=banded"], "solver=banded with network=mlp is impossible"),
+        (
+            ["network=two_sided_relu", "network.train=all", "integrator=dopri5", "solver=banded"],
+            "solver=banded with network.train=all is impossible",
+        ),
+        (["network=mlp"], "integrator=rodas4 with this network is impossible"),
+        (
+            ["network=two_sided_relu", "network.train=biases"],
+            "integrator=rodas4 with network.train=biases is impossible",
+        ),
+        (["solver=qr", "integrator=sdirk2"], "solver=qr with integrator=sdirk2 is impossible"),
         (["reference=uniform", "reference.low=1"], "reference.low=1 is not allowed: expected a number below"),
         (["reference=uniform", "reference.high=-3"], "reference.high=-3"),
         (["reference=mixture", "reference.means=[0,1,2]"], "have 3, 2 and 2 entries"),
@@ -327,7 +345,7 @@ def test_impossible_pairs(overrides: list[str], words: str):
 
 
 def test_two_impossible_pairs_are_two_lines():
-    assert len(faults("interaction=log", "network=mlp", "solver=banded")) == 2
+    assert len(faults("interaction=log", "network=mlp", "integrator=dopri5", "solver=banded")) == 2
 
 
 def test_checking_loads_no_torch(tmp_path: Path):
@@ -337,7 +355,7 @@ def test_checking_loads_no_torch(tmp_path: Path):
         "from wgf.config import GROUPS, check\n"
         "from wgf.errors import ConfigError\n"
         "for choice in choices('experiment'): check(composed('experiment=' + choice))\n"
-        "try: check(composed('interaction=log', 'network=mlp', 'solver=banded'))\n"
+        "try: check(composed('interaction=log', 'network=mlp', 'integrator=jko', 'solver=banded'))\n"
         "except ConfigError as error: print(len(error.lines))\n"
         "print(*{name.partition('.')[0] for name in sys.modules})\n"
     )
