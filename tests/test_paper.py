@@ -179,3 +179,12 @@ def test_particles_reach_their_sampling_floor():
     experiment, end = solved(*overrides)
     assert end.status is Status.completed
     assert measured(experiment, end, Chebyshev())["w1_error"] == pytest.approx(math.exp(TABLE[16]), abs=5e-3)
+
+
+@pytest.mark.parametrize("integrator", ["euler", "dopri5", "jko", "sdirk3", "rodas4"])
+def test_single_precision_follows_double(integrator: str):
+    ends = [solved("network.width=12", f"integrator={integrator}", f"dtype={d}") for d in ("float32", "float64")]
+    assert all(end.status is Status.completed for _, end in ends)
+    (_, single), (_, double) = ends
+    assert single.state.theta.dtype is torch.float32
+    assert double.state.evaluation.length(single.state.theta.double() - double.state.theta) < 2e-5

@@ -13,7 +13,7 @@ class Status(Enum):
     energy_rise = "a step raised the energy; the last state before it is kept"
     not_finite = "a step produced a value that is not finite; the last finite state is kept"
     max_steps = "max_steps was reached before the end time"
-    solver_failed = "the least-squares solver could not produce a projection"
+    solver_failed = "the solver of a step failed; the last state before it is kept"
     interrupted = "stopped from outside; the last accepted state is kept"
 
     def __str__(self) -> str:

@@ -127,6 +127,8 @@ def newton(objective: Objective, start: Tensor) -> Proximal:
     chart = objective.landscape.chart
     c, record, before = start, chart.record(start), math.inf
     value, size = objective(c, record)
+    grain = torch.finfo(c.dtype).eps / torch.finfo(torch.float64).eps  # rounding, in units of that of float64
+    hidden, stalled, kinked = HIDDEN * grain, max(STALLED, 10 * HIDDEN * grain), max(KINKED, 10 * HIDDEN * grain)
     for iteration in range(MOST_ITERATIONS):
         step, decrement = objective.direction(c, record)
         kinks, most = torch.zeros_like(record.x), 1.0
@@ -139,7 +141,7 @@ def newton(objective: Objective, start: Tensor) -> Proximal:
             stiffer = False
             if not objective.barrier or bool(there.dx.min() > 0):
                 new, new_size = objective(trial, there)
-                rounding = (1e-15 if decrement > HIDDEN * size else HIDDEN) * size
+                rounding = (0.1 if decrement > hidden * size else 1.0) * hidden * size
                 if new <= value - SUFFICIENT * far * decrement + rounding:
                     break
                 seen = objective.kinks(record, there)
@@ -152,11 +154,11 @@ def newton(objective: Objective, start: Tensor) -> Proximal:
                 far = most = 0.5 * far
         else:
             # rounding hides the rest of the way down, or a kink ends it
-            if decrement <= (KINKED if bool(kinks.any()) else STALLED) * size:
+            if decrement <= (kinked if bool(kinks.any()) else stalled) * size:
                 return Proximal(c, iteration)
             return Proximal(c, iteration, "the line search found no way down")
         c, record, value, size = trial, there, new, new_size
-        small = decrement <= STALLED * size
+        small = decrement <= stalled * size
         if decrement <= CONVERGED * size or (small and far == 1.0 and decrement >= 0.1 * before):
             return Proximal(c, iteration + 1)
         before = decrement
