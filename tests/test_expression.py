@@ -114,6 +114,7 @@ def test_shape_and_precision_are_those_of_x():
         "exp()",
         "exp(x, x)",
         "exp(x=x)",
+        "exp(x, out=x)",
         "exp(*[x])",
         "exp(x)(x)",
         "x(2)",
