@@ -138,7 +138,7 @@ class KellerSegel(PDE):
         return Entropy(self.diffusion)
 
     def kernel(self) -> Interaction:
-        return kernels.Log(2 * self.chi)
+        return kernels.Log(2 * self.chi) if self.chi else kernels.Zero()
 
 
 class AggregationDiffusion(PDE):
