@@ -106,4 +106,8 @@ class TwoSidedReLU(TransportMap):
         return {"weights": by_weight, "biases": by_bias}.get(self.train_part, torch.cat([by_weight, by_bias], dim=1))
 
     def min_slope(self, theta: Tensor, slopes: Tensor) -> Tensor:
-        return self.cells(theta)[1].min()
+        knots, slope, _ = self.cells(theta)
+        wide = torch.nn.functional.pad(
+            knots.diff() > 0, (1, 1), value=True
+        )  # what stands between equal knots is nowhere
+        return torch.where(wide, slope, torch.inf).min()
