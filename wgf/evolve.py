@@ -157,10 +157,16 @@ def evolve(
                 dt = 0.25 * trial if fault else integrator.next_dt(trial, then.error, 1.0)
                 if dt < integrator.dt_min:
                     collapsed = attractive and now.slope < math.sqrt(COLLAPSE)
-                    why = f"the last step tried: {fault.value if fault else 'its error exceeds the tolerances'}"
+                    cause = proposed.failure or (fault.value if fault else "its error exceeds the tolerances")
+                    why = f"the last step tried: {cause}"
                     reason = Status.folded if fault is Status.folded else Status.step_too_small
                     return End(Status.blow_up if collapsed else reason, clock, state, why)
                 continue
+            if integrator.adaptive:
+                grown = integrator.next_dt(trial, then.error, previous)
+                dt = max(dt, grown) if trial < dt else grown  # a step cut short by a stop says nothing against dt
+                previous = then.error
+            # from here to the new state nothing is called, so that no signal comes between a time and its state
             clock.dissipated += 0.5 * trial * (now.dissipation + then.dissipation)
             clock.steps += 1
             clock.dt = trial
@@ -171,10 +177,6 @@ def evolve(
             else:
                 since_stop += 1
                 clock.t = last_stop + since_stop * dt
-            if integrator.adaptive:
-                grown = integrator.next_dt(trial, then.error, previous)
-                dt = max(dt, grown) if trial < dt else grown  # a step cut short by a stop says nothing against dt
-                previous = then.error
             state, now = proposed.state, then
             observer.step(clock, state, now.energy)
             if lands:
