@@ -59,7 +59,7 @@ def fokker_planck_map(
 ) -> np.ndarray:
     """The increasing map T [k] at z [k] (length) that carries N(0, 1) to rho(t, .); see `fokker_planck_density`.
 
-    For the quartic at t = 0.2: (-7, 7), n = 240; for the sextic about 4 at t = 1e-3: (-6, 8.5), n = 400.
+    For the quartic at t = 0.2: (-7, 7), n = 240; for the sextic about 4 at t = 1e-3: (-6.5, 7), n = 1000.
     """
     cdf = fokker_planck_density(derivative, diffusion, t, low, high, n).integ(lbnd=low)
     left, total = z < 0, cdf(high)
