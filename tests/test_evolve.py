@@ -363,7 +363,7 @@ def test_blow_up_when_the_slope_vanishes(integrator: Integrator):
     end, log = flow(velocity, integrator, [20.0], attractive=True)
     assert end.status is Status.blow_up
     assert 0 < end.clock.t < 20.0
-    assert 0 < float(end.state.evaluation.min_slope) < 1e-5
+    assert 0 < float(end.state.evaluation.min_slope) < 1e-3
     assert torch.equal(log.steps[-1][1], end.state.theta)
 
 
