@@ -1,4 +1,6 @@
-"""One thread for every worker, and property tests without a clock."""
+"""One thread for every worker, property tests without a clock, nothing kept between runs."""
+
+import os
 
 import hypothesis
 import torch
@@ -6,3 +8,4 @@ import torch
 torch.set_num_threads(1)
 hypothesis.settings.register_profile("wgf", deadline=None, max_examples=40, database=None)
 hypothesis.settings.load_profile("wgf")
+os.environ["WGF_NO_CACHE"] = "1"

@@ -16,9 +16,9 @@ FLOORS = [
     {"reference", "quadrature", "expression"},
     {"networks", "linalg"},
     {"energies", "tangent"},
-    {"problem", "exact", "finite_volume", "projection", "chart", "landscape"},
+    {"problem", "exact", "fluxes", "finite_volume", "projection", "solvers", "chart", "landscape"},
     {"integrators"},
-    {"files", "solution", "evolve", "metrics", "callbacks", "report"},
+    {"files", "solution", "evolve", "metrics", "comparison", "callbacks", "report"},
     {"signature", "config", "runner", "cli"},
 ]
 LIBRARY = 5  # the highest floor that a notebook can use without the packages below

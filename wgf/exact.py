@@ -20,7 +20,7 @@ from wgf.energies import potential as potentials
 from wgf.energies.internal import Entropy
 from wgf.energies.potential import Potential
 from wgf.problem import Problem
-from wgf.reference import Barenblatt, Gaussian, Semicircle
+from wgf.reference import Barenblatt, Gaussian, Law, Semicircle
 
 MOST_EVALUATIONS = 20_000  # of V' in one integration; a potential that needs more has no characteristic we can trust
 
@@ -32,7 +32,8 @@ class Exact(Protocol):
         name: what it is, for people and files.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
         """T(t, z) [n] at z [n] (length); NaN where it does not exist."""
@@ -145,6 +146,68 @@ def _self_similar(problem: Problem) -> SelfSimilar | None:
 def _characteristics(problem: Problem) -> Characteristics | None:
     alone = problem.internal is None and isinstance(problem.interaction, kernels.Zero)
     return Characteristics(problem.potential) if alone else None
+
+
+@dataclass(frozen=True)
+class Equilibrium:
+    """The map from the law to exp(-V/D)/Z, where Fokker-Planck equations end: T = quantile o cdf_p.
+
+    Args:
+        law: p.
+        faces: of fine cells that hold all but 1e-15 of the equilibrium [N + 1] (length).
+        masses: left of the faces and right of them [2, N + 1].
+    """
+
+    law: Law
+    faces: np.ndarray
+    masses: np.ndarray
+    name = "exact: equilibrium"
+
+    def __call__(self, t: float, z: Tensor) -> Tensor:
+        """T(inf, z) [n] (length), whatever t; each tail is matched with its own mass."""
+        points = z.detach().cpu().double()
+        low, high = self.law.cdf(points).numpy(), self.law.survival(points).numpy()
+        left, right = self.masses
+        tiny = np.finfo(float).tiny
+        lower = np.interp(np.log(low + tiny), np.log(left + tiny), self.faces)
+        upper = np.interp(-np.log(high + tiny), -np.log(right + tiny), self.faces)
+        return torch.from_numpy(np.where(low < 0.5, lower, upper)).to(z)
+
+
+def equilibrium(problem: Problem, cells: int = 20_000) -> Equilibrium | None:
+    """The map to the Gibbs law of a Fokker-Planck equation, to about 1e-7; None where there is none.
+
+    Args:
+        problem: linear diffusion, no interaction.
+        cells: number of intervals of the table.
+    """
+    law, v, u = problem.law, problem.potential, problem.internal
+    if not (isinstance(u, Entropy) and isinstance(problem.interaction, kernels.Zero)):
+        return None
+    radius = law.std
+
+    def weight(x: np.ndarray) -> np.ndarray:
+        """-V/D, or -inf where V is infinite."""
+        value = -v.value_at(torch.from_numpy(x)).numpy() / u.diffusion
+        return np.where(np.isfinite(value), value, -np.inf)
+
+    for _ in range(60):  # until both ends are deep below the top
+        x = law.mean + np.linspace(-radius, radius, 4001)
+        logs = weight(x)
+        if max(logs[0], logs[-1]) < logs.max() - 45:
+            break
+        radius *= 1.5
+    else:
+        return None
+    inside = np.flatnonzero(logs > logs.max() - 45)
+    faces = np.linspace(x[max(inside[0] - 1, 0)], x[min(inside[-1] + 1, len(x) - 1)], cells + 1)
+    s, w = np.polynomial.legendre.leggauss(4)
+    nodes = 0.5 * (faces[1:] + faces[:-1])[:, None] + 0.5 * np.diff(faces)[:, None] * s
+    mass = np.exp(weight(nodes.ravel()) - logs.max()).reshape(nodes.shape) @ w
+    mass /= mass.sum()
+    left = np.concatenate([[0.0], np.cumsum(mass)])
+    right = np.concatenate([[0.0], np.cumsum(mass[::-1])])[::-1]
+    return Equilibrium(law, faces, np.stack([left, right]))
 
 
 def second_moment(problem: Problem, t: float) -> float | None:

@@ -30,7 +30,8 @@ class Metrics:
     """
 
     def __init__(self, problem: Problem, map: TransportMap, exact: Exact | None) -> None:
-        self.problem, self.map, self.exact = problem, map, exact
+        self.problem, self.map = problem, map
+        self.exact = exact  # finite volumes come later: they are computed once the flow has run
         panels = problem.law.panels()
         kinks = map.knots(map.theta.detach()).double()
         mesh = torch.linspace(panels[0], panels[-1], CELLS + 1, dtype=torch.float64, device=kinks.device)

@@ -52,6 +52,7 @@ STYLE: dict[str, Any] = {
 EXACT: dict[str, Any] = {"color": "black", "lw": 1.0, "ls": (0, (4, 3))}
 IDENTITY: dict[str, Any] = {"color": "0.45", "lw": 1.3, "ls": ":"}
 COUNTS = {"steps": "accepted", "rejected": "rejected", "evaluations": "evaluations"}
+CLEAR = 3.0  # times the reference's own error: what is smaller may be the reference's
 SOLVER = {
     "rank": "rank {:,}",
     "condition": "condition {:.2e}",
@@ -266,10 +267,11 @@ def _lines(left: dict[str, Any]) -> list[tuple[str, str]]:
         if value is None:
             return ""
         log = f" (ln {math.log(value):.3f})" if 0 < value < math.inf else ""
-        return f"{value:.4e}{log}" + (f" against {against}" if against else "")
+        note = ", below the error of the reference" if doubt is not None and value < CLEAR * doubt else ""
+        return f"{value:.4e}{log}" + (f" against {against}" if against else "") + note
 
     status, message = take("status", "{}"), take("message", "{}")
-    reference = take("reference_solution", "{}")
+    reference, doubt = take("reference_solution", "{}"), left.pop("reference_error", None)
     time, wanted = left.pop("t_end", None), left.pop("t_wanted", None)
     moment, law = left.get("second_moment"), left.pop("second_moment_law", None)
     balance = left.pop("dissipation_gap", None)

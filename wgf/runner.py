@@ -23,7 +23,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from wgf import exact, report
+from wgf import comparison, exact, report
 from wgf.callbacks.base import Callback, Outcome, Run, Sinks
 from wgf.callbacks.checkpoint import Checkpoint
 from wgf.callbacks.figures import Figures
@@ -55,6 +55,7 @@ class Experiment:
         saves: the solution is saved at t = 0 and at the end of each of this many equal intervals.
         logger: the sink chosen in the group `logger`.
         figures: whether plots are drawn at the end.
+        finite_volume: whether to compare with finite volumes where nothing exact is known.
     """
 
     problem: Problem
@@ -65,6 +66,7 @@ class Experiment:
     saves: int
     logger: Callback
     figures: bool
+    finite_volume: bool = False
 
 
 def _make(node: DictConfig, **injected: Any) -> Any:
@@ -106,10 +108,11 @@ def build(cfg: DictConfig) -> Experiment:
         network,
         projection,
         _make(cfg.integrator),
-        exact.find(problem),
+        comparison.closed_form(problem, cfg.reference_solution),
         cfg.saves,
         _make(cfg.logger),
         cfg.figures,
+        cfg.reference_solution in ("auto", "finite_volume"),
     )
 
 
@@ -140,12 +143,15 @@ class Recorder:
         self.snapshots.append((clock.t, state.theta))
         self.sinks.checkpoint({**dataclasses.asdict(clock), "step": clock.steps, "theta": state.theta})
 
-    def finish(self, end: End) -> Solution | None:
-        """The last state, whatever the reason for stopping, and the saved maps."""
+    def close(self, end: End) -> None:
+        """The last state, whatever the reason for stopping."""
+        if self.snapshots and end.clock.t > self.snapshots[-1][0]:
+            self.stop(end.clock, end.state)
+
+    def solution(self) -> Solution | None:
+        """The saved maps."""
         if not self.snapshots:
             return None
-        if end.clock.t > self.snapshots[-1][0]:
-            self.stop(end.clock, end.state)
         times = [t for t, _ in self.snapshots]
         maps = [self.metrics.at(theta, self.z) for _, theta in self.snapshots]
         known = self.metrics.exact
@@ -222,7 +228,8 @@ def _result(experiment: Experiment, metrics: Metrics, end: End, start_energy: fl
         "dissipation_gap": abs(lost - clock.dissipated) / lost if lost > 0 else None,
         "w1_error": row["w1_error"],
         "w2_error": row["w2_error"],
-        "reference_solution": experiment.exact.name if experiment.exact else None,
+        "reference_solution": metrics.exact.name if metrics.exact else None,
+        "reference_error": getattr(metrics.exact, "error", None),
         "mass": metrics.measure(clock.t, state.theta)["mass"],
         "mean": row["mean"],
         "second_moment": row["second_moment"],
@@ -261,9 +268,14 @@ def run(experiment: Experiment, cfg: DictConfig, folder: Path) -> dict[str, Any]
             noise=experiment.projection.noise,
             attractive=problem.interaction.collapses,
         )
-        solution = recorder.finish(end)
+        recorder.close(end)
+        wall = time.perf_counter() - clock
+        reached = [t for t in stops if t <= end.clock.t]
+        if metrics.exact is None and experiment.finite_volume and reached and reached[-1] == end.clock.t:
+            metrics.exact = comparison.computed(problem, reached)
+        solution = recorder.solution()
         begin = float(experiment.projection(theta).terms.sum())
-        result = _result(experiment, metrics, end, begin, time.perf_counter() - clock)
+        result = _result(experiment, metrics, end, begin, wall)
         if solution is not None:
             solution.save(folder / "solution.npz")
         _write_json(folder / "result.json", result)

@@ -57,6 +57,9 @@ class TensorBoard(Callback):
         if self._writer is None:
             return
         self._writer.add_text("result", _markdown(outcome.result))
+        if outcome.result.get("reference_error") is not None:  # the reference came after the rows
+            for column in ("w1_error", "w2_error"):
+                self._writer.add_scalar(tag(column), outcome.result[column], outcome.result["steps"])
         if outcome.solution is None:
             return
         from wgf.report import figures, pixels  # matplotlib

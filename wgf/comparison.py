@@ -1,0 +1,118 @@
+"""What a run is compared with: a closed form where there is one, else finite volumes, kept on the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wgf import finite_volume
+from wgf.errors import ConfigError
+from wgf.exact import Exact, find
+from wgf.expression import Expression
+from wgf.files import replacing
+from wgf.finite_volume import Reference, Volumes
+from wgf.fluxes import Grid
+from wgf.problem import Problem
+
+log = logging.getLogger("wgf")
+
+VERSION = 1  # of the finite volumes: another one makes what is on the disk worthless
+OFF = "WGF_NO_CACHE"  # environment variable that turns the cache off
+ENDS = ("low", "high", "centre", "stretch")
+
+
+def closed_form(problem: Problem, wanted: str) -> Exact | None:
+    """The exact solution for the setting `reference_solution`, or None.
+
+    Raises:
+        ConfigError: it is asked for and not known.
+    """
+    known = find(problem) if wanted in ("auto", "exact") else None
+    if known is None and wanted == "exact":
+        raise ConfigError(
+            f"reference_solution=exact is impossible: no exact solution of {problem.equation} from this law is known, "
+            "say reference_solution=auto"
+        )
+    return known
+
+
+def computed(problem: Problem, times: Sequence[float]) -> Reference | None:
+    """The finite volumes at increasing times > 0, from the disk if they are there; None when they fail."""
+    path = _path(problem, times)
+    if path is not None and (known := _load(path, problem)) is not None:
+        return known
+    log.info("computing the reference solution by finite volumes")
+    try:
+        reference = finite_volume.solve(problem, times)
+    except KeyboardInterrupt:
+        log.warning("no reference solution: interrupted")
+        return None
+    except Exception as error:  # nothing that fails here may cost the run its result
+        log.warning("no reference solution: %s", " ".join(f"{type(error).__name__}: {error}".split()))
+        return None
+    if path is not None:
+        try:
+            _save(path, reference)
+        except OSError as error:
+            log.debug("the reference solution is not kept: %s", error)
+    return reference
+
+
+def describe(value: Any) -> str:
+    """An object as a text that is the same for equal settings, whatever their types.
+
+    Raises:
+        TypeError: it is of a class from elsewhere, which may mean anything.
+    """
+    if isinstance(value, bool | int | float | str | None):
+        return repr(float(value) if isinstance(value, int | float) else value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(describe, value))}]"
+    if not type(value).__module__.startswith("wgf."):
+        raise TypeError(f"{type(value).__name__} is not one of wgf's own")
+    settings = {"text": value.text} if isinstance(value, Expression) else vars(value)
+    inside = ", ".join(f"{name}={describe(entry)}" for name, entry in sorted(settings.items()))
+    return f"{type(value).__module__}.{type(value).__qualname__}({inside})"
+
+
+def _path(problem: Problem, times: Sequence[float]) -> Path | None:
+    """Where this solution is kept; None where nothing is."""
+    if os.environ.get(OFF):
+        return None
+    parts = (VERSION, problem.law, problem.potential, problem.internal, problem.interaction, list(times))
+    try:
+        key = hashlib.sha256(describe(parts).encode()).hexdigest()[:32]
+        home = os.environ.get("XDG_CACHE_HOME")
+        return (Path(home) if home else Path.home() / ".cache") / "wgf" / f"{key}.npz"
+    except (TypeError, RuntimeError):  # a class from elsewhere, or no home
+        return None
+
+
+def _save(path: Path, reference: Reference) -> None:
+    arrays: dict[str, Any] = {"times": reference.times, "errors": reference.errors, "share": reference.share}
+    for name, volumes in (("coarse", reference.coarse), ("fine", reference.fine)):
+        arrays[name] = volumes.mass
+        arrays[f"{name}_grid"] = [*(getattr(volumes.grid, end) for end in ENDS), float(volumes.smooth)]
+    with replacing(path) as file:
+        np.savez(file, **arrays)
+
+
+def _load(path: Path, problem: Problem) -> Reference | None:
+    """What `_save` wrote; None for a file that is not there or is damaged."""
+    try:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+            levels = []
+            for name in ("coarse", "fine"):
+                mass, (low, high, centre, stretch, smooth) = file[name], file[f"{name}_grid"].tolist()
+                levels.append(Volumes(Grid(low, high, centre, stretch, mass.shape[1] - 1), mass, bool(smooth)))
+            times, errors, share = file["times"], file["errors"], float(file["share"])
+    except Exception as error:  # a damaged file fails in as many ways as there are bytes
+        log.debug("nothing to be had from %s: %s", path, error)
+        return None
+    return Reference(problem.law, times, levels[0], levels[1], share, errors)

@@ -1,0 +1,301 @@
+"""Reference solutions by another method: finite volumes in x, turned into a map by T = quantile o cdf_p.
+
+Grids of doubling fineness are compared as maps: their differences say how far the finest is from the truth, and
+Richardson's extrapolation removes most of that.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.integrate import ode
+from scipy.interpolate import PchipInterpolator, PPoly, make_interp_spline
+from torch import Tensor
+
+from wgf.fluxes import Central, Grid, Monotone, Scheme
+from wgf.problem import Problem
+from wgf.quadrature import Gauss
+from wgf.reference import Law
+
+EARLY = np.array([0.01, 0.03, 0.1, 0.3])  # shares of the end time at which the law may be finer than later
+TAIL = 1e-12  # mass that may lie outside the domain
+LAST = 1e-9  # mass at either end that the integration's tolerances leave no digit of
+SCOUT = 200  # cells of the run that finds the domain
+SPILL = 1e-10  # mass near an end that shows that the domain is too small
+EXTENSIONS = 8
+LEVELS = {False: (128, 256, 512, 1024, 2048), True: (96, 192, 384)}  # cells; True: all of them coupled
+GOOD = 1e-6  # W1 error with which `Central` is taken without a look at `Monotone`
+EVALUATIONS, STEPS = 100_000, 10_000  # of the field on one grid, between two times
+BISECTIONS = 45
+NEGATIVE = 1e-5  # mass by which a cell may fall below 0 through rounding and tolerances; the map is made of none of it
+FLOOR = 5e-9  # W1 error of the integration in time at the tightest tolerance
+
+
+Field = Callable[[float, np.ndarray], np.ndarray]
+
+
+class Unresolved(ArithmeticError):
+    """The solution could not be computed."""
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """The masses left of the faces of a grid at some times.
+
+    Attributes:
+        grid: the faces.
+        mass: F [k, N + 1].
+        smooth: whether F is a smooth function of s; if not, it is interpolated without overshoot.
+    """
+
+    grid: Grid
+    mass: np.ndarray
+    smooth: bool
+
+    def map(self, k: int, law: Law, z: np.ndarray) -> np.ndarray:
+        """T = quantile o cdf_p at time number k and z [n] (length), linear where next to no mass is left."""
+        tails = torch.tensor([LAST, 100 * LAST], dtype=torch.float64)
+        (a, b), (d, c) = law.quantile(tails).numpy(), law.upper_quantile(tails).numpy()
+        inside = np.clip(z, a, d)
+        with np.errstate(all="ignore"):  # of scipy's interpolation, where the law is flat
+            *x, one, two, three, four = self._inverse(k, law, np.append(inside, [a, b, c, d]))
+        slopes = np.where(z < a, (two - one) / (b - a), (four - three) / (d - c))
+        return np.array(x) + slopes * (z - inside)
+
+    def _inverse(self, k: int, law: Law, z: np.ndarray) -> np.ndarray:
+        """The x [n] with as much mass to the left as z [n] has."""
+        s, points = self.grid.s, torch.from_numpy(z)
+        low, high = law.cdf(points).numpy(), law.survival(points).numpy()
+        mass = np.maximum.accumulate(np.clip(self.mass[k], 0.0, 1.0))
+        curve = (
+            PPoly.from_spline(make_interp_spline(s, self.mass[k], k=5)) if self.smooth else PchipInterpolator(s, mass)
+        )
+        target = np.where(low < 0.5, low, 1 - high)
+        cell = np.clip(np.searchsorted(mass, target, side="right") - 1, 0, len(s) - 2)
+        piece = np.clip(np.searchsorted(curve.x, cell + 0.5, side="right") - 1, 0, curve.c.shape[1] - 1)
+        weights = curve.c[:, piece]
+        below, above = cell - curve.x[piece], cell + 1 - curve.x[piece]
+        for _ in range(BISECTIONS):
+            middle, value = 0.5 * (below + above), weights[0]
+            for weight in weights[1:]:
+                value = value * middle + weight
+            short = value < target
+            below, above = np.where(short, middle, below), np.where(short, above, middle)
+        return self.grid.x(curve.x[piece] + 0.5 * (below + above))[0]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The map of a problem at some times, with an estimate of its own error. NaN at all other times.
+
+    Attributes:
+        law: the initial law p.
+        times: where it is known, 0 besides (time).
+        coarse, fine: the two finest grids.
+        share: the limit is fine + share (fine - coarse).
+        errors: estimated W1 errors at the times [k] (length).
+    """
+
+    law: Law
+    times: np.ndarray
+    coarse: Volumes
+    fine: Volumes
+    share: float
+    errors: np.ndarray
+
+    @property
+    def error(self) -> float:
+        """Estimated W1 error at the last time (length)."""
+        return float(self.errors[-1])
+
+    @property
+    def name(self) -> str:
+        """What it is, for people and files."""
+        return f"finite volumes, error {self.error:.0e}"
+
+    def __call__(self, t: float, z: Tensor) -> Tensor:
+        """T(t, z) [n] at z [n] (length)."""
+        near = np.flatnonzero(np.isclose(self.times, t, rtol=1e-9, atol=0.0))
+        if t == 0 or not len(near):
+            return z.clone() if t == 0 else torch.full_like(z, math.nan)
+        points = z.detach().cpu().double().numpy()
+        fine = self.fine.map(int(near[0]), self.law, points)
+        coarse = self.coarse.map(int(near[0]), self.law, points) if self.share else fine
+        return torch.from_numpy(fine + self.share * (fine - coarse)).to(z)
+
+
+def solve(problem: Problem, times: Sequence[float]) -> Reference:
+    """The map at increasing times > 0.
+
+    Raises:
+        ArithmeticError: the solution, or what it needs, is not finite or too stiff.
+        NotImplementedError: the problem has a term of its own.
+    """
+    at = np.array(times, dtype=float)
+    with np.errstate(all="ignore"):
+        grid = _scout(problem, np.union1d(at, at[-1] * EARLY))
+        found: list[Reference] = []
+        for kind in (Central, Monotone):
+            try:
+                found.append(_refine(kind, problem, at, grid))
+            except Unresolved:
+                continue
+            if found[-1].error < GOOD:
+                break
+    if not found:
+        raise Unresolved("the finite volumes do not converge")
+    return min(found, key=lambda reference: reference.error)
+
+
+def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid) -> Reference:
+    """Refine until the goal or the finest level; the two finest grids and the estimate their differences give."""
+    law = problem.law
+    panels = law.panels()
+    nodes = Gauss(4).nodes(law, torch.linspace(panels[0], panels[-1], 201, dtype=torch.float64)[1:-1])
+    z, w = nodes.z.numpy(), nodes.w.numpy()
+    levels = LEVELS[kind(problem, _with(grid, 16)).dense]
+    best: Reference | None = None
+    runs: list[Volumes] = []
+    maps: list[np.ndarray] = []
+    for level, cells in enumerate(levels):
+        try:  # time is resolved better on finer grids, so that its errors show in the differences too
+            runs.append(_run(kind, problem, times, _with(grid, cells), max(1e-10, 1e-8 / 10**level)))
+        except Unresolved:
+            if runs:
+                break
+            continue  # too coarse: try a finer one
+        maps.append(np.stack([runs[-1].map(k, law, z) for k in range(len(times))]))
+        if len(maps) > 2:
+            old, new = maps[-2] - maps[-3], maps[-1] - maps[-2]
+            gain = (np.abs(old) @ w).max() / max((np.abs(new) @ w).max(), 1e-300)
+            share = 1 / (min(gain, kind.gain) - 1) if gain > 2 else 0.0
+            # how far two extrapolations are apart, or two grids where the rate is no rate
+            change = (1 + share) * new - share * old if share else 2 * new
+            best = Reference(law, times, runs[-2], runs[-1], share, 2 * np.abs(change) @ w + FLOOR)
+            if best.errors.max() < kind.goal:
+                break
+    if best is None or not np.isfinite(best.errors).all():
+        raise Unresolved("no three grids")
+    return best
+
+
+def _with(grid: Grid, cells: int) -> Grid:
+    return Grid(grid.low, grid.high, grid.centre, grid.stretch, cells)
+
+
+def _run(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid, tolerance: float) -> Volumes:
+    """F at the times.
+
+    Raises:
+        Unresolved: the integration fails, or a cell becomes negative.
+    """
+    scheme, faces = kind(problem, grid), torch.from_numpy(grid.x(grid.s)[0])
+    start = problem.law.cdf(faces).numpy()
+    start = (start - start[0]) / (start[-1] - start[0])  # what lies outside is less than TAIL
+    jacobian, reach = (scheme.jacobian, None) if scheme.dense else (None, scheme.reach)
+    inner = _integrate(scheme, jacobian, start[1:-1], times, tolerance, 0.1 * tolerance, reach)
+    mass = np.pad(inner, ((0, 0), (1, 1)))
+    mass[:, -1] = 1.0
+    if np.diff(mass, axis=1).min() < -NEGATIVE:
+        raise Unresolved("a cell became negative")
+    return Volumes(grid, mass, kind is Central)
+
+
+def _integrate(
+    function: Field,
+    jacobian: Field | None,
+    y: np.ndarray,
+    times: np.ndarray,
+    relative: float,
+    absolute: float,
+    reach: int | None,
+) -> np.ndarray:
+    """y [n] at the times [k, n], by backward differentiation formulas of variable order.
+
+    Args:
+        function, jacobian: of (t, y).
+        y: at t = 0.
+        relative, absolute: tolerances.
+        reach: bands of the Jacobian on either side; None where it is dense.
+    """
+    left = EVALUATIONS if reach is not None else EVALUATIONS // 5
+
+    def counted(t: float, y: np.ndarray) -> np.ndarray:
+        nonlocal left
+        left -= 1
+        return function(t, y) if left > 0 else np.full_like(y, np.nan)
+
+    band = {} if reach is None else {"lband": reach, "uband": reach}
+    solver = ode(counted, jacobian)
+    solver.set_integrator("vode", method="bdf", rtol=relative, atol=absolute, nsteps=STEPS, **band)
+    solver.set_initial_value(y, 0.0)
+    rows = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a failure is told by `successful`
+        for t in times:
+            rows.append(solver.integrate(t).copy())
+            if not solver.successful() or not np.isfinite(rows[-1]).all():
+                raise Unresolved(f"the integration stopped before t = {t:g}")
+    return np.stack(rows)
+
+
+def _scout(problem: Problem, times: np.ndarray) -> Grid:
+    """The domain that holds all but TAIL of the mass, and where on it the law is finest, by a coarse run."""
+    law, u = problem.law, problem.internal
+    tail = torch.tensor([TAIL], dtype=torch.float64)
+    spread = 7 * math.sqrt(2 * u.diffusion * times[-1]) if u is not None else 0.05 * law.std
+    ends = np.array([float(law.quantile(tail)), float(law.upper_quantile(tail))]) - law.mean
+    low, high = law.mean + np.sign(ends) * np.hypot(ends, spread)
+    for _ in range(EXTENSIONS):
+        grid = Grid(low, high, law.mean, 100 * (high - low), SCOUT)
+        cells = _scout_cells(problem, times, grid)
+        left, right = np.cumsum(cells, axis=1), np.cumsum(cells[:, ::-1], axis=1)
+        margin, width = SCOUT // 25, high - low
+        spill = left[:, margin].max() > SPILL, right[:, margin].max() > SPILL
+        if not any(spill):
+            break
+        low, high = low - 0.3 * width * spill[0], high + 0.3 * width * spill[1]
+    else:
+        raise Unresolved("the law spreads beyond all bounds")
+    for _ in range(2):  # twice: the first pass smears what is much finer than its cells
+        grid = _adapted(grid, cells)
+        cells = _scout_cells(problem, times, grid)
+    return _adapted(grid, cells)
+
+
+def _adapted(grid: Grid, cells: np.ndarray) -> Grid:
+    """The domain without its empty ends, its smallest cells where the density changes fastest. cells: [k, N]."""
+    x, left, right = grid.x(grid.s)[0], np.cumsum(cells, axis=1), np.cumsum(cells[:, ::-1], axis=1)
+    y, low, high = 0.5 * (x[1:] + x[:-1]), grid.low, grid.high
+    inside = ((left > TAIL) & (right[:, ::-1] > TAIL)).any(0)
+    edge = 0.03 * (y[inside][-1] - y[inside][0])
+    low, high = max(low, y[inside][0] - edge), min(high, y[inside][-1] + edge)
+    rho = cells / np.diff(x)
+    slope = np.diff(rho, axis=1) / np.diff(y)
+    scale = rho.max(1) / np.abs(slope).max(1)  # over which the density changes (length)
+    k = int(scale.argmin())
+    weight = slope[k] ** 2
+    return Grid(low, high, float(weight @ x[1:-1] / weight.sum()), 3 * float(scale[k]), SCOUT)
+
+
+def _scout_cells(problem: Problem, times: np.ndarray, grid: Grid) -> np.ndarray:
+    """Masses of the cells at t = 0 and at the times [1 + k, N], each with the same relative accuracy: for the tails."""
+    scheme, law, x = Monotone(problem, grid), problem.law, torch.from_numpy(grid.x(grid.s)[0])
+
+    def field(t: float, cells: np.ndarray) -> np.ndarray:
+        flux = scheme.flux(cells, scheme.velocity(np.cumsum(cells)[:-1]))
+        return np.diff(flux, prepend=0.0, append=0.0)
+
+    start = law.mass(x[:-1], x[1:]).numpy()
+    start = np.maximum(start, 0.0) / start.sum()
+    for reach in (None, scheme.reach + 1) if scheme.dense else (scheme.reach + 1,):  # without the coupling: a last try
+        try:
+            return np.vstack([start, _integrate(field, None, start, times, 1e-5, 1e-14, reach)])
+        except Unresolved:
+            continue
+    raise Unresolved("the integration stopped")

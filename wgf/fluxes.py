@@ -1,0 +1,203 @@
+"""Fluxes of the finite volumes: what passes the faces of cells in x, for every equation of wgf/problem.py.
+
+The unknowns are the masses F_j left of the faces x_j. A cell holds F_{j+1} - F_j, so the rate of F_j is the flux
+through its face and mass is conserved to the last bit:
+
+    dF/dt = v rho + d/dx P(rho),   v = V' + W' * rho,   P = D rho or kappa rho^g,   F = 0 and 1 at the two ends.
+
+The faces are x(s_j), s_j = j, for a smooth x(s); cell j lies between the faces j and j + 1.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from wgf.energies import interaction as kernels
+from wgf.problem import Problem
+
+# central weights of order 8 for F_s and F_ss, and the damping that turns F_s into its upwind difference of order 7
+FIRST = np.array([3, -32, 168, -672, 0, 672, -168, 32, -3]) / 840
+SECOND = np.array([-9, 128, -1008, 8064, -14350, 8064, -1008, 128, -9]) / 5040
+DAMPING = np.array([-1, 8, -28, 56, -70, 56, -28, 8, -1]) / 280
+MIDDLE = np.array([5 / 7168, -49 / 5120, 245 / 3072, -1225 / 1024, 1225 / 1024, -245 / 3072, 49 / 5120, -5 / 7168])
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Faces x(s) = centre + stretch sinh(first + h s), s = 0, ..., cells; nearly uniform for a long stretch.
+
+    Attributes:
+        low, high, centre, stretch: the ends, the point with the smallest cells, and how far these reach (length).
+        cells: their number N.
+    """
+
+    low: float
+    high: float
+    centre: float
+    stretch: float
+    cells: int
+
+    def x(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x, x' and x'' at s [...] (length)."""
+        first, last = np.arcsinh((np.array([self.low, self.high]) - self.centre) / self.stretch)
+        h = (last - first) / self.cells
+        sinh, cosh = self.stretch * np.sinh(first + h * s), self.stretch * np.cosh(first + h * s)
+        return self.centre + sinh, h * cosh, h * h * sinh
+
+    @property
+    def s(self) -> np.ndarray:
+        """The faces [N + 1]."""
+        return np.arange(self.cells + 1.0)
+
+
+class Scheme(ABC):
+    """The system dF/dt = f(F) for F at the inner faces [N - 1].
+
+    Attributes:
+        middle: weights [8] of rho dx in the middle of two faces, four on either side.
+        gain: by how much halving the cells should reduce the error, at most.
+        goal: W1 error that is worth no further refinement (length).
+        reach: how many neighbours on either side a rate depends on, but for the interaction.
+        dense: whether the interaction couples all faces.
+    """
+
+    gain: float
+    goal: float
+    reach: int
+    middle: np.ndarray
+
+    def __init__(self, problem: Problem, grid: Grid) -> None:
+        x, kernel, u = grid.x(grid.s)[0], problem.interaction, problem.internal
+        self.diffusion, self.exponent = (u.diffusion, getattr(u, "exponent", 1.0)) if u is not None else (0.0, 1.0)
+        inner = torch.from_numpy(x[1:-1])
+        self.drift = problem.potential.derivative(inner).numpy().copy()  # the part of v that does not change
+        self.kink = getattr(kernel, "kink", 0.0)  # W = kink |x| + ...: that part of W' * rho is kink (2 F - 1)
+        force = None
+        if isinstance(kernel, kernels.Newtonian):
+            self.kink = 0.5 * kernel.strength
+        elif isinstance(kernel, kernels.Quadratic):
+            force = lambda r: kernel.strength * r  # noqa: E731
+        elif isinstance(kernel, kernels.Pairwise):
+            force = kernel.force
+        elif not isinstance(kernel, kernels.Zero):
+            raise NotImplementedError(f"no finite volumes for the interaction {kernel}")
+        self.matrix: np.ndarray | None = None
+        if force is not None:
+            # sum over the middles of the cells: for a smooth law this alternating rule is spectrally accurate, even for
+            # the principal value of a kernel 1/r
+            middles = torch.from_numpy(grid.x(grid.s[:-1] + 0.5)[0])
+            sums = force(inner[:, None] - middles).numpy() @ self._masses(grid.cells)
+            self.matrix, last = sums[:, 4 : grid.cells + 3], sums[:, grid.cells + 3 :]  # beyond the last face F = 1
+            self.drift = self.drift + last.sum(1)
+        if not np.isfinite(self.drift).all():
+            raise FloatingPointError("the velocity is not finite")
+
+    @property
+    def dense(self) -> bool:
+        return self.matrix is not None
+
+    def _masses(self, cells: int) -> np.ndarray:
+        """The matrix [N, N + 7] from F at the faces -3, ..., N + 3 to rho dx in the middles of the cells."""
+        matrix = np.zeros((cells, cells + 7))
+        for k, weight in enumerate(self.middle):  # cell i uses the faces i - 3, ..., i + 4
+            matrix[np.arange(cells), np.arange(cells) + k] = weight
+        return matrix
+
+    @abstractmethod
+    def rate(self, mass: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """dF/dt [N - 1] at F [N - 1] for the velocities v [N - 1] (length/time)."""
+
+    def velocity(self, mass: np.ndarray) -> np.ndarray:
+        """v at the inner faces [N - 1] (length/time)."""
+        v = self.drift if self.matrix is None else self.drift + self.matrix @ mass
+        return v + self.kink * (2 * mass - 1) if self.kink else v
+
+    def __call__(self, t: float, mass: np.ndarray) -> np.ndarray:
+        return self.rate(mass, self.velocity(mass))
+
+    def jacobian(self, t: float, mass: np.ndarray) -> np.ndarray:
+        """The dense Jacobian [N - 1, N - 1] by differences: bands at fixed v, then v."""
+        n, v, h = len(mass), self.velocity(mass), 1e-7
+        base = self.rate(mass, v)
+        result = np.zeros((n, n))
+        width = 2 * self.reach + 1
+        rows = np.arange(n)
+        for color in range(width):
+            bumped = self.rate(mass + h * (rows % width == color), v)
+            change = (bumped - base) / h
+            # every row sees exactly one column of this colour within its reach
+            columns = rows + (color - rows + self.reach) % width - self.reach
+            inside = (columns >= 0) & (columns < n)
+            result[rows[inside], columns[inside]] = change[inside]
+        step = 1e-7 * (1 + np.abs(v))
+        along = (self.rate(mass, v + step) - base) / step
+        if self.matrix is not None:
+            result += along[:, None] * self.matrix
+        result[rows, rows] += along * 2 * self.kink
+        return result
+
+
+class Central(Scheme):
+    """Differences of order 8, those of the transport turned upwind: for laws that the grid resolves."""
+
+    reach, middle, gain, goal = 4, MIDDLE, 256.0, 1e-8
+
+    def __init__(self, problem: Problem, grid: Grid) -> None:
+        super().__init__(problem, grid)
+        _, self.dx, self.ddx = (values[1:-1] for values in grid.x(grid.s))
+
+    def rate(self, mass: np.ndarray, v: np.ndarray) -> np.ndarray:
+        padded = np.concatenate([np.zeros(4), mass, np.ones(4)])
+        first, second, damping = (np.convolve(padded, w[::-1], "valid") for w in (FIRST, SECOND, DAMPING))
+        rate = (v * first + np.abs(v) * damping) / self.dx
+        if self.diffusion:
+            bend = (second - self.ddx / self.dx * first) / self.dx**2  # rho_x
+            g = self.exponent
+            rate += self.diffusion * (bend if g == 1 else g * np.abs(first / self.dx) ** (g - 1) * bend)
+        return rate
+
+
+class Monotone(Scheme):
+    """Fluxes of second order that keep every cell positive: for laws with edges, and wherever `Central` oscillates.
+
+    Linear diffusion: Scharfetter and Gummel, exact for a constant flux. Otherwise: Carrillo, Chertock and Huang, "A
+    finite-volume method for nonlinear nonlocal equations with a gradient flow structure" (2015): upwind with the
+    velocity of the discrete chemical potential, rho limited in the cells.
+    """
+
+    reach, middle, gain, goal = 3, np.array([0, 0, 0, -1, 1, 0, 0, 0]), 4.0, 1e-6
+
+    def __init__(self, problem: Problem, grid: Grid) -> None:
+        super().__init__(problem, grid)
+        self.width = np.diff(grid.x(grid.s)[0])
+        self.gap = np.diff(grid.x(grid.s[:-1] + 0.5)[0])
+
+    def rate(self, mass: np.ndarray, v: np.ndarray) -> np.ndarray:
+        return self.flux(np.diff(mass, prepend=0.0, append=1.0), v)
+
+    def flux(self, cells: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """The same [N - 1] from the masses of the cells [N], which may be tiny."""
+        rho = cells / self.width
+        left, right = rho[:-1], rho[1:]
+        if self.diffusion and self.exponent == 1:
+            peclet = v * self.gap / self.diffusion
+            return self.diffusion / self.gap * (bernoulli(-peclet) * right - bernoulli(peclet) * left)
+        if self.diffusion:
+            g = self.exponent
+            pressure = self.diffusion * g / (g - 1) * np.maximum(rho, 0.0) ** (g - 1)
+            v = v + np.diff(pressure) / self.gap
+        jump = np.diff(rho, prepend=rho[0], append=rho[-1])
+        one, two = jump[:-1], jump[1:]
+        tilt = 0.5 * np.where(one * two > 0, np.sign(one) * np.minimum(np.abs(one), np.abs(two)), 0.0)
+        return np.maximum(v, 0) * (right - tilt[1:]) + np.minimum(v, 0) * (left + tilt[:-1])
+
+
+def bernoulli(y: np.ndarray) -> np.ndarray:
+    """y / (e^y - 1)."""
+    small = np.abs(y) < 1e-4
+    safe = np.where(small, 1.0, np.clip(y, -500, 500))
+    return np.where(small, 1 - y / 2 + y * y / 12, np.where(y < -500, -y, safe / np.expm1(safe)))
