@@ -20,9 +20,10 @@ from wgf.networks.base import TransportMap
 from wgf.networks.relu import TwoSidedReLU
 from wgf.networks.spline import Spline
 from wgf.problem import FokkerPlanck
-from wgf.projection import Auto, Projection
+from wgf.projection import Projection
 from wgf.quadrature import Gauss
 from wgf.reference import Gaussian
+from wgf.solvers import Auto
 
 
 def step_time(map: TransportMap, integrator: Integrator, dt: float) -> tuple[float, float]:

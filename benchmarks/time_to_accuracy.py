@@ -22,9 +22,10 @@ from wgf.integrators.base import State
 from wgf.integrators.implicit import Rodas4
 from wgf.networks.spline import Spline
 from wgf.problem import PDE, FokkerPlanck, PorousMedium, Problem
-from wgf.projection import Auto, Projection
+from wgf.projection import Projection
 from wgf.quadrature import Gauss
 from wgf.reference import Gaussian
+from wgf.solvers import Auto
 
 TARGET = 1e-6
 REPEATS = 30

@@ -11,8 +11,9 @@ from wgf.evolve import Clock, End, evolve
 from wgf.integrators.base import Integrator, State
 from wgf.networks.base import TransportMap
 from wgf.problem import Problem
-from wgf.projection import Auto, Projection
+from wgf.projection import Projection
 from wgf.quadrature import Gauss
+from wgf.solvers import Auto
 
 
 class Energies:

@@ -17,9 +17,10 @@ from wgf.energies.interaction import Interaction
 from wgf.energies.internal import Entropy, PowerLaw
 from wgf.energies.potential import Potential
 from wgf.errors import ConfigError
-from wgf.projection import Auto, Projection
+from wgf.projection import Projection
 from wgf.quadrature import Gauss, MonteCarlo
 from wgf.reference import Barenblatt, Gaussian, Semicircle, Uniform
+from wgf.solvers import Auto
 
 every_term = pytest.mark.parametrize("name", TERMS)
 INTERACTIONS = [name for name, term in TERMS.items() if isinstance(term, Interaction)]

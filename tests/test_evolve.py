@@ -12,7 +12,8 @@ from torch import Tensor
 from wgf.evolve import Clock, End, evolve
 from wgf.integrators.base import Integrator, State
 from wgf.integrators.explicit import RK4, Dopri5, Euler, Heun
-from wgf.projection import Evaluation, Solution
+from wgf.projection import Evaluation
+from wgf.solvers import Solution
 from wgf.status import Status
 
 FIXED = [Euler, Heun, RK4]

@@ -23,10 +23,11 @@ from wgf.integrators.implicit import Rodas4
 from wgf.metrics import Metrics
 from wgf.networks.spline import Spline
 from wgf.problem import AggregationDiffusion, FokkerPlanck, KellerSegel, LinearTransport, PorousMedium, Problem
-from wgf.projection import Auto, Projection
+from wgf.projection import Projection
 from wgf.quadrature import Gauss
 from wgf.reference import Gaussian, Law, Mixture, Uniform
 from wgf.runner import build, run
+from wgf.solvers import Auto
 
 DATA = Path(__file__).parent / "data"
 QUARTIC = problem(FokkerPlanck(), Gaussian(), Quartic(1.0))

@@ -14,9 +14,10 @@ from wgf.energies.internal import Entropy
 from wgf.errors import ConfigError
 from wgf.integrators.base import State
 from wgf.integrators.explicit import RK4, Dopri5, Euler, Heun
-from wgf.projection import Auto, Evaluation, Projection, Solution
+from wgf.projection import Evaluation, Projection
 from wgf.quadrature import Gauss
 from wgf.reference import Gaussian
+from wgf.solvers import Auto, Solution
 
 # method, steps of a refinement by 2 and the largest error at the finest on the flow below
 METHODS = {

@@ -14,9 +14,10 @@ from wgf.energies import potential as potentials
 from wgf.energies.internal import Entropy, PowerLaw
 from wgf.errors import ConfigError
 from wgf.problem import AggregationDiffusion, FokkerPlanck, KellerSegel, LinearTransport, PorousMedium
-from wgf.projection import MINRES, QR, Auto, Banded, Cholesky, Projection, Truncated
+from wgf.projection import Projection
 from wgf.quadrature import Gauss, MonteCarlo
 from wgf.reference import Gaussian, Semicircle, Uniform
+from wgf.solvers import MINRES, QR, Auto, Banded, Cholesky, Truncated
 
 # every solver with settings that leave the problem as it is, and what it can solve
 SOLVERS = {

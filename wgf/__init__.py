@@ -25,7 +25,7 @@ _HOME = {
     "PDE": "wgf.problem",
     "Problem": "wgf.problem",
     "Projection": "wgf.projection",
-    "Solver": "wgf.projection",
+    "Solver": "wgf.solvers",
     "Gauss": "wgf.quadrature",
     "MonteCarlo": "wgf.quadrature",
     "Law": "wgf.reference",

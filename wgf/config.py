@@ -137,7 +137,7 @@ def _pairs(root: dict[str, Any]) -> Iterator[str]:
             f"interaction={target['interaction'].rpartition('.')[2]} with pde={target['pde'].rpartition('.')[2]} is "
             "impossible: only pde=aggregation_diffusion takes an interaction, else say interaction=none"
         )
-    if target["solver"] == "projection.Banded":
+    if target["solver"] == "solvers.Banded":
         if target["network"] == "networks.mlp.MLP":
             yield "solver=banded with network=mlp is impossible: there is no closed form, say solver=auto"
         elif network.get("train") == "all":

@@ -82,7 +82,7 @@ class Cholesky:
     def __init__(self, band: Tensor) -> None:
         if band.device.type == "cpu":
             self._factor, info = scipy.linalg.lapack.dpbtrf(band.double().numpy(), lower=1)
-            self.positive = info == 0
+            self.positive = bool(info == 0 and self._factor[0, -1] > 0)  # NaN is not positive
         else:
             self._cyclic = CyclicReduction(band.double())
             self.positive = bool(self._cyclic.positive)
