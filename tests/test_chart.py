@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from wgf.chart import ReLUChart, chart_of, has_chart
 from wgf.energies.base import Local
+from wgf.energies.interaction import Zero as NoInteraction
 from wgf.energies.internal import Entropy
 from wgf.energies.potential import Quartic
 from wgf.errors import WgfError
@@ -20,8 +21,11 @@ from wgf.linalg.cyclic import CyclicReduction
 from wgf.networks.mlp import MLP
 from wgf.networks.relu import TwoSidedReLU
 from wgf.networks.spline import Spline
+from wgf.problem import FokkerPlanck
+from wgf.projection import Projection
 from wgf.quadrature import Gauss
 from wgf.reference import Gaussian, Uniform
+from wgf.solvers import Auto
 
 DEGREES = [1, 2, 3, 4, 5]
 every_degree = pytest.mark.parametrize("degree", DEGREES)
@@ -402,3 +406,20 @@ def test_chart_and_field_agree_with_the_dense_metric():
 
 def test_tensors_of_the_test_helpers():
     assert full(tensor([[2.0, 3.0], [1.0, 0.0]])).tolist() == [[2.0, 1.0], [1.0, 3.0]]
+
+
+def test_runs_of_nodes_are_summed(monkeypatch: pytest.MonkeyPatch):
+    """Long vectors are worked through in runs that fit the cache: the same energy, gradient and Hessian."""
+    equation = FokkerPlanck().problem(Gaussian(), Quartic(1.0), NoInteraction(), 1.0)
+    field = Projection(equation, Spline(12, law=equation.law), Gauss(8), Auto())
+    landscape, c = field.landscape, field.map.theta.detach() * 0.9
+    assert landscape is not None
+    record = landscape.chart.record(landscape.chart.coordinates(c))
+
+    def all_of() -> list[torch.Tensor]:
+        return [landscape.terms(record), landscape.gradient(record), landscape.hessian(record).band]
+
+    whole = all_of()
+    monkeypatch.setattr("wgf.landscape.BLOCK", 50)
+    for a, b in zip(whole, all_of(), strict=True):
+        assert b == pytest.approx(a, abs=1e-13)

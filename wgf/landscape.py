@@ -3,16 +3,20 @@ interaction couples distant particles."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 
 import torch
 from torch import Tensor
 
 from wgf.chart import Chart
-from wgf.energies.base import Record
+from wgf.energies.base import Local, Record
 from wgf.linalg.banded import Banded, Cholesky, DenseCholesky
 from wgf.problem import Problem
+from wgf.quadrature import Nodes
+
+BLOCK = 1 << 15  # nodes whose vectors fit the cache together
 
 
 @dataclass(frozen=True)
@@ -46,35 +50,62 @@ class Landscape:
     def __init__(self, problem: Problem, chart: Chart) -> None:
         self.chart, self.energies = chart, problem.terms
 
+    def _parts(self, record: Record) -> list[Record]:
+        """The map in runs of nodes that fit the cache, where every term is a sum over nodes; else in one piece."""
+        if len(record.x) <= BLOCK or not all(isinstance(term, Local) for term in self.energies):
+            return [record]
+        return [Record(*part) for part in zip(self._nodes, record.x.split(BLOCK), record.dx.split(BLOCK), strict=True)]
+
+    @cached_property
+    def _nodes(self) -> list[Nodes]:
+        nodes = self.chart.nodes
+        return [Nodes(z, w, nodes.law) for z, w in zip(nodes.z.split(BLOCK), nodes.w.split(BLOCK), strict=True)]
+
     def terms(self, record: Record) -> Tensor:
         """Every term of F [number of terms]."""
-        return torch.stack([term.value(record) for term in self.energies]) if self.energies else record.x.new_zeros(0)
+        if not self.energies:
+            return record.x.new_zeros(0)
+        values = [torch.stack([term.value(part) for term in self.energies]) for part in self._parts(record)]
+        return reduce(torch.add, values)
 
     def gradient(self, record: Record) -> Tensor:
         """dF of every basis function [M]."""
         if not self.energies:
             return record.x.new_zeros(self.chart.size)
+        forces, stresses = zip(*map(self._covector, self._parts(record)), strict=True)
+        return self.chart.load(_joined(forces), _joined(stresses))
+
+    def _covector(self, record: Record) -> tuple[Tensor, Tensor]:
         forces, stresses = zip(*(term.covector(record) for term in self.energies), strict=True)
-        return self.chart.load(reduce(torch.add, forces), reduce(torch.add, stresses))
+        return reduce(torch.add, forces), reduce(torch.add, stresses)
+
+    def _curvature(self, record: Record) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Sums over the terms of xx, dd [n] and, where there is any, xd [n]."""
+        parts: list[tuple[Tensor, Tensor, Tensor | None]] = []
+        for part in self._parts(record):
+            xx, dd, xd = torch.zeros_like(part.x), torch.zeros_like(part.x), None
+            for term in self.energies:
+                curvature = term.curvature(part)
+                xx = xx if curvature.xx is None else xx + curvature.xx
+                dd = dd if curvature.dd is None else dd + curvature.dd
+                if curvature.xd is not None:
+                    xd = curvature.xd if xd is None else xd + curvature.xd
+            parts.append((xx, dd, xd))
+        xxs, dds, xds = zip(*parts, strict=True)
+        return _joined(xxs), _joined(dds), None if xds[0] is None else _joined(xds)
 
     def hessian(self, record: Record) -> Hessian:
         """The second derivative at a map."""
-        xx, dd, mixed, dense = torch.zeros_like(record.x), torch.zeros_like(record.x), None, None
-        for term in self.energies:
-            part, coupled = term.curvature(record), term.coupling(record, self.chart.loads)
-            xx = xx if part.xx is None else xx + part.xx
-            dd = dd if part.dd is None else dd + part.dd
-            if part.xd is not None:
-                mixed = part.xd if mixed is None else mixed + part.xd
-            if coupled is not None:
-                dense = coupled if dense is None else dense + coupled
-        return Hessian(self.chart.band(xx, dd, mixed), dense, self.chart.mass)
+        coupled = [term.coupling(record, self.chart.loads) for term in self.energies]
+        dense = [block for block in coupled if block is not None]
+        band = self.chart.band(*self._curvature(record))
+        return Hessian(band, reduce(torch.add, dense) if dense else None, self.chart.mass)
 
     def convex_hessian(self, record: Record) -> Hessian:
         """The part of the second derivative that is local and convex in f and f' apart."""
-        xx, dd = torch.zeros_like(record.x), torch.zeros_like(record.x)
-        for term in self.energies:
-            part = term.curvature(record)
-            xx = xx if part.xx is None else xx + part.xx
-            dd = dd if part.dd is None else dd + part.dd
+        xx, dd, _ = self._curvature(record)
         return Hessian(self.chart.band(xx.clamp(min=0), dd.clamp(min=0)), None, self.chart.mass)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
