@@ -70,7 +70,7 @@ class Banded:
 class Cholesky:
     """The Cholesky factorisation of a symmetric banded matrix: LAPACK's pbtrf on the CPU, cyclic reduction on a GPU.
 
-    Measured: the banded routines win over dense ones at every size that occurs (12 us against 150 us for 66 rows).
+    The banded routines win over dense ones at every size that occurs, so there is no dense path for local energies.
 
     Args:
         band: [k + 1, n] as in `Banded`.
