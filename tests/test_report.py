@@ -98,7 +98,7 @@ def test_map_shows_maps_and_error():
 
 
 @pytest.mark.parametrize("name", ["density", "map"])
-@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("reference", [True, False])
 def test_words_of_the_figures(name: str, exact: bool):
     words = texts(figures(solution(5, exact), TITLE)[name])
     assert "rho_t = rho_xx" in words

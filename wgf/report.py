@@ -175,7 +175,7 @@ def _frame(figure: Figure, axes: Axes, solution: Solution, shown: list[int], tit
 def _legend(axes: Axes, solution: Solution, color: tuple[float, ...], *more: Line2D) -> None:
     lines = [_line("computed", color=color, lw=1.8, ls="-"), *more]
     if solution.exact_T is not None:
-        lines.insert(1, _line("exact", **EXACT))
+        lines.insert(1, _line("reference", **EXACT))
     axes.legend(handles=lines)
 
 
