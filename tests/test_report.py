@@ -98,12 +98,12 @@ def test_map_shows_maps_and_error():
 
 
 @pytest.mark.parametrize("name", ["density", "map"])
-@pytest.mark.parametrize("reference", [True, False])
+@pytest.mark.parametrize("exact", [True, False])
 def test_words_of_the_figures(name: str, exact: bool):
     words = texts(figures(solution(5, exact), TITLE)[name])
     assert "rho_t = rho_xx" in words
     assert "computed" in words
-    assert ("\nexact" in f"\n{words}") == exact
+    assert ("\nreference" in f"\n{words}") == exact
     assert "time $t$" in words
 
 
