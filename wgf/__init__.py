@@ -22,6 +22,7 @@ _HOME = {
     "TransportMap": "wgf.networks.base",
     "MLP": "wgf.networks.mlp",
     "TwoSidedReLU": "wgf.networks.relu",
+    "Spline": "wgf.networks.spline",
     "PDE": "wgf.problem",
     "Problem": "wgf.problem",
     "Projection": "wgf.projection",

@@ -196,6 +196,9 @@ def main() -> None:
         except KeyboardInterrupt:  # outside the time loop, which ends a run with a status of its own
             print("wgf: interrupted", file=sys.stderr)
             sys.exit(130)
+        except BrokenPipeError:  # whoever read the output, head or a pager, has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
 
 
 if __name__ == "__main__":
