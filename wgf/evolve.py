@@ -158,8 +158,8 @@ def evolve(
                 if dt < integrator.dt_min:
                     collapsed = attractive and now.slope < math.sqrt(COLLAPSE)
                     cause = proposed.failure or (fault.value if fault else "its error exceeds the tolerances")
-                    why = f"the last step tried: {cause}"
                     reason = Status.folded if fault is Status.folded else Status.step_too_small
+                    why = f"dt = {trial:.3g}" if reason is fault else f"the last step tried: {cause}"
                     return End(Status.blow_up if collapsed else reason, clock, state, why)
                 continue
             if integrator.adaptive:
