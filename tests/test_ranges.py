@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from typing import Annotated
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,6 @@ from hypothesis import strategies as st
 
 from wgf.errors import ConfigError, WgfError
 from wgf.ranges import (
-    Boolean,
     Choice,
     Count,
     Finite,
@@ -93,7 +93,7 @@ class Setting:
         dt: PositiveOrNone = None,
         places: Floats = (0.0,),
         name: Text = "a",
-        on: Boolean = True,
+        on: Annotated[bool, Flag()] = True,
         free=None,
     ) -> None:
         self.scale, self.count, self.share, self.dt = scale, count, share, dt

@@ -120,7 +120,6 @@ TwoOrMore = Annotated[int, Range(int, low=2)]
 NonNegativeInt = Annotated[int, Range(int, low=0)]
 Floats = Annotated[Sequence[float], ListOf(Range())]
 Text = Annotated[str, Written()]
-Boolean = Annotated[bool, Flag()]
 Positives = Annotated[Sequence[float], ListOf(Range(low=0.0, open_low=True))]
 
 
