@@ -58,13 +58,15 @@ class Solution:
         return np.stack([np.interp(start, self.z, row) for row in self.T])
 
     def save(self, path: Path) -> None:
-        """Write t, z, T, dT and rho0 to an .npz file, whole or not at all."""
+        """Write t, z, T, dT, rho0 and, where it is known, exact_T to an .npz file, whole or not at all."""
+        names = STORED if self.exact_T is None else (*STORED, "exact_T")
         with replacing(path) as file:
-            arrays: dict[str, Any] = {name: np.asarray(getattr(self, name), dtype=np.float64) for name in STORED}
+            arrays: dict[str, Any] = {name: np.asarray(getattr(self, name), dtype=np.float64) for name in names}
             np.savez(file, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> Solution:
-        """Read what `save` wrote. The exact map is not stored with it."""
+        """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as file:
-            return cls(**{name: file[name] for name in STORED})
+            known = {"exact_T": file["exact_T"]} if "exact_T" in file.files else {}
+            return cls(**{name: file[name] for name in STORED}, **known)
