@@ -154,6 +154,7 @@ def _task(cfg: DictConfig) -> None:
     folder, alone = Path(job.runtime.output_dir), job.mode is RunMode.RUN
     try:
         check(cfg)
+        _set_threads(cfg.threads or (None if alone else 1))
         from wgf.runner import main as run
 
         status = run(cfg, folder)
@@ -166,6 +167,15 @@ def _task(cfg: DictConfig) -> None:
         sys.exit(status)
     if status:
         raise WgfError(f"{folder} did not complete")
+
+
+def _set_threads(count: int | None) -> None:
+    """None leaves the choice to torch. A worker keeps what the job before it set, so every job of a sweep sets it."""
+    if count is not None:
+        os.environ["OMP_NUM_THREADS"] = str(count)  # read once, when scipy's linear algebra is loaded
+        import torch
+
+        torch.set_num_threads(count)
 
 
 def _clear(folder: Path) -> None:

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from wgf.errors import ConfigError
 from wgf.expression import Expression
-from wgf.ranges import Choice, Count, Flag, NonNegativeInt, Positive, rule_of
+from wgf.ranges import Choice, Count, Flag, NonNegativeInt, Positive, Range, rule_of
 from wgf.signature import REQUIRED, Missing, settings
 
 PACKAGED = Path(__file__).parent / "configs"  # in a wheel; a checkout has them beside the package
@@ -36,6 +36,7 @@ ROOT: dict[str, Any] = {
     "seed": rule_of(NonNegativeInt),
     "dtype": Choice("float64", "float32"),
     "device": Device(),
+    "threads": Range(int, low=1, none=True),
     "saves": rule_of(Count),
     "figures": Flag(),
     "reference_solution": Choice("auto", "exact", "finite_volume", "none"),
