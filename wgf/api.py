@@ -1,0 +1,159 @@
+"""The program in one call, for notebooks and scripts: a problem, a network and an integrator in, a solution out."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import torch
+
+from wgf import comparison
+from wgf.energies.interaction import Interaction
+from wgf.energies.interaction import Zero as NoInteraction
+from wgf.energies.potential import Expressed, Potential
+from wgf.energies.potential import Zero as NoPotential
+from wgf.errors import ConfigError
+from wgf.flow import Flow, Saves, run
+from wgf.integrators.base import Integrator
+from wgf.integrators.gauss_newton import GaussNewton
+from wgf.integrators.implicit import Rodas4
+from wgf.networks.base import TransportMap
+from wgf.networks.spline import Spline
+from wgf.problem import PDE
+from wgf.projection import Projection
+from wgf.quadrature import Gauss, MonteCarlo
+from wgf.ranges import Choice, Positive, checked
+from wgf.reference import Gaussian, Law
+from wgf.solvers import Auto, Solver
+from wgf.status import Status
+
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+
+class Incomplete(RuntimeWarning):
+    """A flow stopped before its end time; it is known up to where it stopped and no further."""
+
+
+@checked
+def solve(
+    pde: PDE,
+    *,
+    t_end: Positive,
+    law: Law | None = None,
+    potential: Potential | str | None = None,
+    interaction: Interaction | None = None,
+    network: TransportMap | None = None,
+    integrator: Integrator | None = None,
+    quadrature: Gauss | MonteCarlo | None = None,
+    solver: Solver | None = None,
+    saves: int | Sequence[float] = 20,
+    reference_solution: Annotated[str, Choice("auto", "exact", "finite_volume", "none")] = "auto",
+    dtype: Annotated[str, Choice(*DTYPES)] = "float64",
+    device: str | torch.device = "cpu",
+) -> Flow:
+    """Let a Wasserstein gradient flow run from t = 0 to t_end.
+
+        flow = wgf.solve(wgf.FokkerPlanck(), potential="x**4/4 - x**2/2", t_end=0.2)
+        flow.density(0.2, [0.0, 1.0])
+
+    Args:
+        pde: the family of equations.
+        t_end: end time.
+        law: p, the initial law; the network's, or N(0, 1) without.
+        potential: V, also as a text such as "x**4/4 - x**2/2"; 0 by default.
+        interaction: W, for `AggregationDiffusion`; 0 by default.
+        network: the map, at its start; it is copied, never changed. A cubic spline of 32 breakpoints by default.
+        integrator: `Rodas4` by default, `GaussNewton` for a network that is not linear in its parameters.
+        quadrature, solver: `Gauss` and `Auto` by default.
+        saves: in how many equal intervals of time the solution is saved, or the times themselves.
+        reference_solution: what to compare with when asked: auto (exact where known, else finite_volume), or none.
+        dtype: float64 or float32.
+        device: of torch.
+
+    Raises:
+        ConfigError: what is given is impossible.
+
+    Warns:
+        Incomplete: the run stopped before t_end; `status` and `message` say why.
+    """
+    given = locals()
+    for name, kinds in KINDS.items():
+        if given[name] is not None and not isinstance(given[name], kinds):
+            raise ConfigError(f"{name}={given[name]!r} is not allowed: expected {_named(kinds)}")
+    law = _law(law, network)
+    potential = Expressed(potential) if isinstance(potential, str) else potential
+    problem = pde.problem(law, potential or NoPotential(), interaction or NoInteraction(), t_end)
+    comparison.closed_form(problem, reference_solution)  # refuses what cannot be had before anything runs
+    map = copy.deepcopy(network) if network is not None else Spline(law=law)
+    map = map.to(device=_device(device), dtype=DTYPES[dtype])
+    projection = Projection(problem, map, quadrature or Gauss(), solver or Auto())
+    method = integrator or (Rodas4() if projection.solver.uses_chart(map) else GaussNewton())
+    saved = Saves()
+    end = run(projection, method, map.theta.detach().clone(), _stops(saves, t_end), saved)
+    if not saved.times or end.clock.t > saved.times[-1]:
+        saved.stop(end.clock, end.state)
+    flow = Flow(projection, method, end, saved, reference_solution)
+    if end.status is not Status.completed:
+        warnings.warn(f"the flow stopped at t={end.clock.t:g} of {t_end:g}, {flow.message}", Incomplete, stacklevel=3)
+    return flow
+
+
+KINDS: dict[str, Any] = {
+    "pde": PDE,
+    "law": Law,
+    "potential": (Potential, str),
+    "interaction": Interaction,
+    "network": TransportMap,
+    "integrator": Integrator,
+    "quadrature": (Gauss, MonteCarlo),
+    "solver": Solver,
+}
+
+
+def _named(kinds: Any) -> str:
+    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+    return " or ".join("a text" if kind is str else f"an object of wgf.{kind.__name__}" for kind in kinds)
+
+
+def _law(law: Law | None, network: TransportMap | None) -> Law:
+    """The initial law.
+
+    Raises:
+        ConfigError: the network was made for another one.
+    """
+    if law is None or network is None or law is network.law:
+        return law or (network.law if network is not None else Gaussian())
+    try:
+        same = comparison.describe(law) == comparison.describe(network.law)
+    except TypeError:  # a class from elsewhere
+        same = False
+    if not same:
+        raise ConfigError("law and network.law are not the same: give the law to the network alone")
+    return network.law
+
+
+def _stops(saves: int | Sequence[float], t_end: float) -> list[float]:
+    """The times to save at, t_end the last.
+
+    Raises:
+        ConfigError: they are none.
+    """
+    if isinstance(saves, int) and not isinstance(saves, bool) and saves > 0:
+        return [t_end * (k + 1) / saves for k in range(saves)]
+    times = [] if isinstance(saves, int | float | str) else [float(t) for t in saves]
+    if not times or not all(0 < t <= t_end for t in times) or times != sorted(set(times)):
+        raise ConfigError(
+            f"saves={saves!r} is not allowed: expected a whole number >= 1, or increasing times in (0, {t_end:g}]"
+        )
+    return times if times[-1] == t_end else [*times, t_end]
+
+
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device={str(device)!r} is not there: {str(error).splitlines()[0]}") from None
+    return found

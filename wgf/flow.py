@@ -1,0 +1,316 @@
+"""A computed flow: the solution at any time it has reached, by the network itself and not by a table of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wgf import comparison
+from wgf.errors import ConfigError, WgfError
+from wgf.evolve import Clock, End, Observer, evolve
+from wgf.exact import Exact
+from wgf.integrators.base import Integrator, State
+from wgf.problem import Problem
+from wgf.projection import Projection
+from wgf.quadrature import Gauss
+from wgf.reference import Law
+from wgf.solution import Solution
+from wgf.status import Status
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+GRID = 2001  # points of the reference space in `solution`
+CELLS = 400  # of the mesh on which distances are integrated
+BISECTIONS, EXTENSIONS = 60, 60
+Numbers = float | Sequence[float] | np.ndarray | Tensor
+
+
+@dataclass
+class Saves:
+    """An observer that keeps times, parameters and terms of the energy at the stops."""
+
+    times: list[float] = field(default_factory=list)
+    theta: list[Tensor] = field(default_factory=list)
+    terms: list[Tensor] = field(default_factory=list)
+
+    def step(self, clock: Clock, state: State, energy: float) -> None:
+        pass
+
+    def stop(self, clock: Clock, state: State) -> None:
+        self.times.append(clock.t)
+        self.theta.append(state.theta)
+        self.terms.append(state.evaluation.terms)
+
+
+def run(projection: Projection, integrator: Integrator, theta: Tensor, stops: list[float], observer: Observer) -> End:
+    """The time loop with all that the problem and its quadrature ask of it."""
+    attractive = projection.problem.interaction.collapses
+    return evolve(projection, integrator, theta, stops, observer, noise=projection.noise, attractive=attractive)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Flow:
+    """The solution of a problem from t = 0 to the time its run has reached: what `wgf.solve` returns.
+
+    Times may lie between the saved ones: from the one before, the flow is integrated again. Positions, shares of the
+    mass and the answers are numbers or arrays of any shape, in float64.
+
+    Attributes:
+        projection: problem and network.
+        integrator: the method.
+        end: how the run ended, with its counts.
+        saved: what was saved at t = 0, at the times asked for, and at the time reached.
+        reference: what is known of the solution otherwise: "exact", "finite_volume", "auto" or "none".
+    """
+
+    projection: Projection
+    integrator: Integrator
+    end: End
+    saved: Saves
+    reference: str = "auto"
+
+    @property
+    def problem(self) -> Problem:
+        """What was solved."""
+        return self.projection.problem
+
+    @cached_property
+    def t(self) -> np.ndarray:
+        """The saved times [s], 0 first, the time reached last."""
+        return np.array(self.saved.times)
+
+    @property
+    def status(self) -> Status:
+        """Status.completed, or why the run stopped before the end time."""
+        return self.end.status
+
+    @property
+    def message(self) -> str:
+        """The status as a sentence."""
+        detail = f" ({self.end.detail})" if self.end.detail else ""
+        return f"{self.status}: {self.status.value}{detail}"
+
+    def __repr__(self) -> str:
+        place = f"t = {self.t[-1]:g} of {self.problem.t_end:g} in {self.end.clock.steps} steps"
+        return f"<Flow {self.problem.equation}; {place}; {self.message}>"
+
+    # the map
+
+    def parameters(self, t: float) -> Tensor:
+        """theta(t) [p].
+
+        Raises:
+            ConfigError: t < 0, or the run has not come so far.
+            WgfError: an integration between two saved times failed.
+        """
+        reached = float(self.t[-1])
+        if not 0 <= t <= reached * (1 + 1e-12):
+            why = "" if self.status is Status.completed else f", where the run stopped: {self.message}"
+            raise ConfigError(f"t={t!r} is not allowed: expected a time from 0 to {reached:g}{why}")
+        k = int(np.searchsorted(self.t, t * (1 + 1e-12), side="right")) - 1
+        rest = t - float(self.t[k])
+        if rest <= 1e-12 * reached:
+            return self.saved.theta[k]
+        end = run(self.projection, self.integrator, self.saved.theta[k], [rest], Saves())
+        if end.status is not Status.completed:
+            raise WgfError(f"the flow cannot be followed from t={self.t[k]:g} to t={t:g}: {end.status.value}")
+        return end.state.theta
+
+    def map(self, t: float, z: Numbers) -> Any:
+        """T(t, z): where the particle is that began at z (length)."""
+        return self._at(t, z, lambda theta, z: self._evaluate(theta, z)[0])
+
+    def slope(self, t: float, z: Numbers) -> Any:
+        """d/dz T(t, z) (no unit)."""
+        return self._at(t, z, lambda theta, z: self._evaluate(theta, z)[1])
+
+    def inverse(self, t: float, x: Numbers) -> Any:
+        """Where the particle at x began (length): T(t, .)^-1, -inf left of all particles and inf right of them."""
+        return self._at(t, x, self._inverse)
+
+    def _at(self, t: float, values: Numbers, function: Callable[[Tensor, Tensor], Tensor]) -> Any:
+        """function(theta(t), values), for values of any kind and shape."""
+        points = torch.as_tensor(values, dtype=torch.float64).detach().cpu()
+        return function(self.parameters(t), points.reshape(-1)).reshape(points.shape).numpy()[()]
+
+    def _evaluate(self, theta: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """T and T' [n] at z [n], T = z and T' = 1 where z is infinite; on the CPU in float64."""
+        finite = z.isfinite()
+        with torch.no_grad():
+            x, dx = self.projection.map.evaluate(
+                theta.double(), z.where(finite, self.problem.law.mean).to(theta.device)
+            )
+        return x.cpu().where(finite, z), dx.cpu().where(finite, 1.0)
+
+    def _inverse(self, theta: Tensor, x: Tensor) -> Tensor:
+        law = self.problem.law
+        ends = law.panels()
+        low, high = torch.full_like(x, ends[0]), torch.full_like(x, ends[-1])
+        for _ in range(EXTENSIONS):
+            left, right = self._evaluate(theta, low)[0] > x, self._evaluate(theta, high)[0] < x
+            if math.isfinite(law.lower) or not bool((left | right).any()):
+                break
+            low, high = torch.where(left, 2 * low - high, low), torch.where(right, 2 * high - low, high)
+        for _ in range(BISECTIONS):
+            middle = 0.5 * (low + high)
+            below = self._evaluate(theta, middle)[0] < x
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        z = torch.where(left, -math.inf, torch.where(right, math.inf, 0.5 * (low + high)))
+        return torch.where(x.isnan(), x, z)
+
+    # the law
+
+    def density(self, t: float, x: Numbers) -> Any:
+        """rho(t, x) = p(z) / T'(t, z) at z = T^-1(t, x) (mass/length)."""
+
+        def density(theta: Tensor, x: Tensor) -> Tensor:
+            z = self._inverse(theta, x)
+            return self.problem.law.density(z) / self._evaluate(theta, z)[1]
+
+        return self._at(t, x, density)
+
+    def cdf(self, t: float, x: Numbers) -> Any:
+        """The mass left of x."""
+        return self._at(t, x, lambda theta, x: self.problem.law.cdf(self._inverse(theta, x)))
+
+    def quantile(self, t: float, u: Numbers) -> Any:
+        """The position with the mass u to its left (length).
+
+        Raises:
+            ConfigError: u < 0 or u > 1.
+        """
+        if not bool(((levels := torch.as_tensor(u)) >= 0).all() & (levels <= 1).all()):
+            raise ConfigError(f"u={u!r} is not allowed: expected shares of the mass, from 0 to 1")
+        return self._at(t, u, lambda theta, u: self._evaluate(theta, _ranked(self.problem.law, u, 1 - u))[0])
+
+    def sample(self, t: float, n: int, seed: int = 0) -> np.ndarray:
+        """n independent particles [n] (length). The same seed gives the same particles at every time."""
+        return self.map(t, self.problem.law.sample(n, torch.Generator().manual_seed(seed)))
+
+    # figures
+
+    @property
+    def terms(self) -> dict[str, np.ndarray]:
+        """Every term of the energy at the saved times [s] (energy)."""
+        rows = torch.stack(self.saved.terms).cpu().numpy()
+        return {term.name: rows[:, k] for k, term in enumerate(self.problem.terms)}
+
+    @property
+    def energy(self) -> np.ndarray:
+        """F at the saved times [s] (energy)."""
+        return sum(self.terms.values(), np.zeros(len(self.t)))
+
+    @cached_property
+    def reference_solution(self) -> Exact | None:
+        """The same solution by a formula or else by finite volumes, computed when first asked for; None without.
+
+        Finite volumes are known at the saved times.
+        """
+        known = comparison.closed_form(self.problem, self.reference)
+        if known is not None or self.reference not in ("auto", "finite_volume") or len(self.t) == 1:
+            return known
+        return comparison.computed(self.problem, self.t[1:].tolist())
+
+    def w1(self, other: Flow | Law | Exact, t: float | None = None) -> float:
+        """The Wasserstein distance W1 (length) at t, the last time by default.
+
+        On the line W_q^q is int_0^1 |difference of the quantiles|^q du, so the initial laws need not be the same.
+
+        Args:
+            other: a flow, a law, or a map (t, z) -> T of the same initial law, such as `reference_solution`.
+            t: time.
+
+        Raises:
+            ConfigError: one of the two is not known, or not at this time.
+        """
+        w, gap = self._gap(other, float(self.t[-1]) if t is None else t)
+        return float(torch.dot(w, gap))
+
+    def w2(self, other: Flow | Law | Exact, t: float | None = None) -> float:
+        """The Wasserstein distance W2 (length); see `w1`."""
+        w, gap = self._gap(other, float(self.t[-1]) if t is None else t)
+        return float(torch.dot(w, gap * gap).sqrt())
+
+    def _gap(self, other: Flow | Law | Exact, t: float) -> tuple[Tensor, Tensor]:
+        """Masses of particles and how far those of the same rank are apart [n]."""
+        if other is None:
+            raise ConfigError("there is nothing to compare with: no reference solution of this problem is known")
+        law = self.problem.law
+        theirs = other.problem.law if isinstance(other, Flow) else other if isinstance(other, Law) else law
+        mesh = other._mesh(t) if isinstance(other, Flow) else _mesh(theirs)
+        if theirs is not law:
+            mesh = _ranked(law, theirs.cdf(mesh), theirs.survival(mesh))
+        nodes = Gauss().nodes(law, torch.cat([self._mesh(t), mesh[mesh.isfinite()]]))
+        there = nodes.z if theirs is law else _ranked(theirs, law.cdf(nodes.z), law.survival(nodes.z))
+        seen = (nodes.w > 0) & there.isfinite()  # at an edge the last 1e-16 of the mass has no rank in double precision
+        z, w, there = nodes.z[seen], nodes.w[seen], there[seen]
+        if isinstance(other, Flow):
+            there = other._evaluate(other.parameters(t), there)[0]
+        elif not isinstance(other, Law):
+            there = other(t, z)
+            if bool(there.isnan().any()):
+                raise ConfigError(f"t={t:g} is not allowed: the reference solution is known at {self.t.tolist()} only")
+        return w, (self._evaluate(self.parameters(t), z)[0] - there).abs()
+
+    def _mesh(self, t: float) -> Tensor:
+        """Ends of cells in which the map and the law are smooth (length)."""
+        return torch.cat(
+            [_mesh(self.problem.law), self.projection.map.knots(self.parameters(t)).detach().double().cpu()]
+        )
+
+    # arrays and pictures
+
+    @cached_property
+    def solution(self) -> Solution:
+        """The maps at the saved times on a fine grid, as `wgf` stores them, with the reference solution."""
+        law = self.problem.law
+        panels = law.panels()
+        z = torch.linspace(panels[0], panels[-1], GRID, dtype=torch.float64)
+        maps = [self._evaluate(theta, z) for theta in self.saved.theta]
+        known = self.reference_solution
+        return Solution(
+            t=self.t,
+            z=z.numpy(),
+            T=torch.stack([x for x, _ in maps]).numpy(),
+            dT=torch.stack([dx for _, dx in maps]).numpy(),
+            rho0=law.density(z).numpy(),
+            exact_T=None if known is None else torch.stack([known(float(t), z) for t in self.t]).numpy(),
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write `solution` to an .npz file."""
+        self.solution.save(Path(path))
+
+    def plot(self, name: str = "density") -> Figure:
+        """A figure of the saved times, "density" or "map".
+
+        Raises:
+            ConfigError: there is no figure of this name.
+        """
+        from wgf import report
+
+        title = self.problem.equation + ("" if self.status is Status.completed else f" ({self.status})")
+        figures = report.figures(self.solution, title)
+        if name not in figures:
+            raise ConfigError(f"name={name!r} is not allowed: expected one of {', '.join(figures)}")
+        return figures[name]
+
+
+def _ranked(law: Law, below: Tensor, above: Tensor) -> Tensor:
+    """The z [n] with these masses to the left and to the right [n], found from the smaller one."""
+    return torch.where(below < 0.5, law.quantile(below), law.upper_quantile(above))
+
+
+def _mesh(law: Law) -> Tensor:
+    """Ends of cells that resolve a law (length)."""
+    panels = torch.tensor(law.panels(), dtype=torch.float64)
+    return torch.cat([panels, torch.linspace(panels[0], panels[-1], CELLS + 1, dtype=torch.float64)[1:-1]])
