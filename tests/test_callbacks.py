@@ -4,6 +4,7 @@ import csv
 import io
 import logging
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.util import tensor_util
 
 from wgf.callbacks.base import Callback, Outcome, Run, Sinks
 from wgf.callbacks.checkpoint import Checkpoint, latest
 from wgf.callbacks.figures import Figures
-from wgf.callbacks.history import History
+from wgf.callbacks.history import History, read
 from wgf.callbacks.progress import Progress
-from wgf.callbacks.tensorboard import TensorBoard
+from wgf.callbacks.tensorboard import TensorBoard, tag
 from wgf.errors import ConfigError
 from wgf.solution import Solution
 from wgf.status import Status
@@ -33,7 +35,7 @@ def row(step: int, **values: Any) -> dict[str, Any]:
 
 
 def record(folder: Path) -> Run:
-    return Run(folder, "rho_t = rho_xx", 1.0, COLUMNS, "t_end: 1.0\nnetwork:\n  width: 16\n")
+    return Run(folder, "rho_t = rho_xx", 1.0, COLUMNS, "t_end: 1.0\nnetwork:\n  width: 16\n", {"seed": 3})
 
 
 def solution() -> Solution:
@@ -47,7 +49,7 @@ def solution() -> Solution:
 # history.csv
 
 
-def read(folder: Path) -> list[dict[str, str]]:
+def lines(folder: Path) -> list[dict[str, str]]:
     with open(folder / "history.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -64,7 +66,7 @@ def write(folder: Path, *rows: dict[str, Any]) -> None:
 def test_history_round_trip(tmp_path: Path):
     rows = [row(0), row(7, w1_error=0.1 + 0.2, energy=math.inf), row(8, min_slope=5e-324, rank=None)]
     write(tmp_path, *rows)
-    found = read(tmp_path)
+    found = lines(tmp_path)
     assert list(found[0]) == COLUMNS
     for line, wanted in zip(found, rows, strict=True):
         assert {key: None if text == "" else float(text) for key, text in line.items()} == wanted
@@ -75,9 +77,9 @@ def test_history_is_on_the_disk_at_once(tmp_path: Path):
     history = History()
     history.start(record(tmp_path))
     history.row(row(0))
-    assert len(read(tmp_path)) == 1
+    assert len(lines(tmp_path)) == 1
     history.row(row(1))
-    assert len(read(tmp_path)) == 2
+    assert len(lines(tmp_path)) == 2
     history.close()
 
 
@@ -86,7 +88,7 @@ def test_history_goes_on_where_a_resumed_run_does(tmp_path: Path):
     with open(tmp_path / "history.csv", "a") as file:
         file.write("4,0.4,-1")  # killed in the middle of a line
     write(tmp_path, row(2, w1_error=9.0), row(3))
-    assert [(line["step"], line["w1_error"]) for line in read(tmp_path)] == [
+    assert [(line["step"], line["w1_error"]) for line in lines(tmp_path)] == [
         ("0", ""),
         ("1", ""),
         ("2", "9.0"),
@@ -94,10 +96,31 @@ def test_history_goes_on_where_a_resumed_run_does(tmp_path: Path):
     ]
 
 
+def test_history_as_columns(tmp_path: Path):
+    write(tmp_path, row(0), row(7, w1_error=0.1 + 0.2, energy=math.inf))
+    with open(tmp_path / "history.csv", "a") as file:
+        file.write("4,0.4,-1")  # killed in the middle of a line
+    columns = read(tmp_path / "history.csv")
+    assert list(columns) == COLUMNS
+    assert columns["step"].tolist() == [0, 7]
+    assert columns["energy"].tolist() == [0, math.inf]
+    assert np.isnan(columns["w1_error"][0])
+    assert columns["w1_error"][1] == 0.1 + 0.2
+    (tmp_path / "empty.csv").write_text("step,t\n")
+    assert {name: column.shape for name, column in read(tmp_path / "empty.csv").items()} == {"step": (0,), "t": (0,)}
+
+
+@pytest.mark.parametrize("text", ["step,t\n1\n", "step,t\n1,2,3\n", "step,t\n1,two\n", "step,step\n1,2\n"])
+def test_what_is_no_history(tmp_path: Path, text: str):
+    (tmp_path / "history.csv").write_text(text)
+    with pytest.raises(ValueError, match=r"table|two"):
+        read(tmp_path / "history.csv")
+
+
 def test_history_of_a_new_run_starts_empty(tmp_path: Path):
     write(tmp_path, row(0), row(1))
     write(tmp_path, row(0))
-    assert len(read(tmp_path)) == 1
+    assert len(lines(tmp_path)) == 1
 
 
 # checkpoints
@@ -287,20 +310,25 @@ def test_progress_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 # TensorBoard
 
 
+def read_events(folder: Path) -> EventAccumulator:
+    found = EventAccumulator(str(folder), size_guidance={"scalars": 0, "histograms": 0, "images": 0, "tensors": 0})
+    found.Reload()
+    return found
+
+
 @pytest.fixture(scope="module")
 def events(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, EventAccumulator]:
+    """A run whose reference came after its rows; the saved times are those of the steps 0, 5 and 10."""
     folder = tmp_path_factory.mktemp("run")
     board, run = TensorBoard(), record(folder)
     board.start(run)
-    for k in range(5):
-        board.row(row(k, w1_error=0.5**k if k else None, energy=math.nan if k == 3 else -k / 7))
-    result = {"status": "completed", "energy": -1.25, "w2_error": None, "steps": 4}
+    for k in range(11):
+        board.row(row(k, t=k / 10, energy=math.nan if k == 3 else -k / 7))
+    result = {"status": "completed", "energy": -1.25, "w2_error": None, "steps": 10, "reference_error": 1e-9}
     board.finish(run, Outcome(Status.completed, result, solution()))
     board.close()
     board.close()
-    accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0, "histograms": 0, "images": 0})
-    accumulator.Reload()
-    return folder, accumulator
+    return folder, read_events(folder)
 
 
 def test_one_event_file_in_the_run_folder(events: tuple[Path, EventAccumulator]):
@@ -308,20 +336,42 @@ def test_one_event_file_in_the_run_folder(events: tuple[Path, EventAccumulator])
     assert [path.name.split(".")[:3] for path in folder.iterdir()] == [["events", "out", "tfevents"]]
 
 
-def test_scalars_against_the_step(events: tuple[Path, EventAccumulator]):
+def test_scalars_against_step_and_time(events: tuple[Path, EventAccumulator]):
     _, found = events
     assert set(found.Tags()["scalars"]) == {
-        "time/t",
+        "steps/t",
         "energy/total",
         "energy/entropy",
+        "balance/energy_lost",
         "map/min_slope",
         "error/w1",
+        "error/w2",
         "solver/rank",
     }
-    energy = found.Scalars("energy/total")
-    assert [event.step for event in energy] == [0, 1, 2, 4]  # what is not finite is left out
-    assert [event.value for event in energy] == pytest.approx([0, -1 / 7, -2 / 7, -4 / 7])
-    assert [event.step for event in found.Scalars("error/w1")] == [1, 2, 3, 4]
+    energy, lost = found.Scalars("energy/total"), found.Scalars("balance/energy_lost")
+    steps = [0, 1, 2, *range(4, 11)]  # what is not finite is left out
+    assert [event.step for event in energy] == [event.step for event in lost] == steps
+    assert [event.value for event in energy] == pytest.approx([-k / 7 for k in steps])
+    assert [event.value for event in lost] == pytest.approx([k / 7 for k in steps])
+    passed = [event.wall_time - energy[0].wall_time for event in energy]
+    assert passed == pytest.approx([k / 10 for k in steps], abs=1e-5)  # what TensorBoard calls relative
+
+
+def test_errors_of_a_late_reference(events: tuple[Path, EventAccumulator]):
+    _, found = events
+    for name in ("error/w1", "error/w2"):
+        assert [event.step for event in found.Scalars(name)] == [0, 5, 10]
+        assert [event.value for event in found.Scalars(name)] == pytest.approx([1e-3] * 3, rel=1e-5)
+
+
+def test_errors_of_a_reference_known_from_the_start(tmp_path: Path):
+    board, run = TensorBoard(), record(tmp_path)
+    board.start(run)
+    for k in range(3):
+        board.row(row(k, t=k / 2, w1_error=0.5**k if k else None))
+    board.finish(run, Outcome(Status.completed, {"steps": 2}, solution()))
+    board.close()
+    assert [event.step for event in read_events(tmp_path).Scalars("error/w1")] == [1, 2]
 
 
 def text(found: EventAccumulator, tag: str) -> str:
@@ -329,33 +379,77 @@ def text(found: EventAccumulator, tag: str) -> str:
     return tensor_util.make_ndarray(event.tensor_proto).item().decode()
 
 
-def test_config_and_result_as_text(events: tuple[Path, EventAccumulator]):
+def test_config_provenance_and_result_as_text(events: tuple[Path, EventAccumulator]):
     _, found = events
     assert text(found, "config") == "```yaml\nt_end: 1.0\nnetwork:\n  width: 16\n```"
+    assert text(found, "provenance") == '```json\n{\n  "seed": 3\n}\n```'
     lines = text(found, "result").splitlines()
     assert "| status | completed |" in lines
     assert "| energy | -1.25 |" in lines
     assert not any("w2_error" in line for line in lines)
 
 
+def test_the_layout_names_what_there_is(events: tuple[Path, EventAccumulator]):
+    _, found = events
+    (event,) = found.Tensors("custom_scalars__config__")
+    layout = layout_pb2.Layout.FromString(tensor_util.make_ndarray(event.tensor_proto).item())
+    assert [category.title for category in layout.category] == ["energy", "error", "balance", "steps", "moments"]
+    columns = {*COLUMNS, "dt", "rejected", "evaluations", "dissipation", "dissipated", "mean", "second_moment"}
+    tags = {tag(column) for column in columns} | {"balance/energy_lost"}
+    for category in layout.category:
+        for chart in category.chart:
+            for pattern in chart.multiline.tag:
+                assert any(re.match(pattern, known) for known in tags), pattern
+
+
 def test_figures_as_images(events: tuple[Path, EventAccumulator]):
     _, found = events
-    assert sorted(found.Tags()["images"]) == ["figures/density", "figures/map"]
-    for tag in found.Tags()["images"]:
-        (image,) = found.Images(tag)
-        pixels = np.asarray(Image.open(io.BytesIO(image.encoded_image_string)))
-        assert pixels.shape[:2] == (800, 1200) == (image.height, image.width)
-        assert pixels.std() > 5  # something is drawn
+    names = ["density", "error", "evolution", "map"]
+    assert sorted(found.Tags()["images"]) == [f"figures/{name}" for name in names]
+    for name in names:
+        (shown,) = found.Images(f"figures/{name}")
+        with Image.open(io.BytesIO(shown.encoded_image_string)) as picture:
+            assert (picture.format, picture.size) == (
+                ("GIF", (640, 426)) if name == "evolution" else ("PNG", (1200, 800))
+            )
+            assert (shown.width, shown.height) == picture.size
+            assert getattr(picture, "n_frames", 1) == (3 if name == "evolution" else 1)
+        assert shown.step == 10
 
 
 def test_particles_as_histograms(events: tuple[Path, EventAccumulator]):
     _, found = events
     assert found.Tags()["histograms"] == ["particles"]
     histograms = found.Histograms("particles")
-    assert [event.step for event in histograms] == [0, 1, 2]  # the saved times
+    assert [event.step for event in histograms] == [0, 5, 10]  # of the saved times
     spread = [event.histogram_value.max - event.histogram_value.min for event in histograms]
     assert spread == pytest.approx([spread[0], 1.5 * spread[0], 2 * spread[0]], rel=1e-6)
     assert {event.histogram_value.num for event in histograms} == {2000}
+
+
+def test_a_resumed_run_goes_on_where_it_stopped(tmp_path: Path):
+    """Two event files show as one run: the steps that are done again count once."""
+    run = record(tmp_path)
+    for steps in (range(8), range(5, 11)):
+        board, history = TensorBoard(), History()
+        for sink in (board, history):
+            sink.start(run)
+        for k in steps:
+            line = row(k, t=k / 10, energy=-k / 7 if k < 5 else -k / 70)
+            history.row(line)
+            board.row(line)
+        history.close()
+        if steps[-1] == 10:
+            board.finish(run, Outcome(Status.completed, {"steps": 10}, solution()))
+        board.close()
+    found = read_events(tmp_path)
+    assert len(list(tmp_path.glob("events*"))) == 2
+    for name, sign in (("energy/total", -1), ("balance/energy_lost", 1)):
+        assert [event.step for event in found.Scalars(name)] == list(range(11))
+        wanted = [sign * k / (7 if k < 5 else 70) for k in range(11)]
+        assert [event.value for event in found.Scalars(name)] == pytest.approx(wanted)
+    assert [event.step for event in found.Scalars("error/w1")] == [0, 5, 10]
+    assert [event.step for event in found.Histograms("particles")] == [0, 5, 10]
 
 
 def test_a_run_without_a_solution_still_leaves_its_result(tmp_path: Path):
@@ -363,8 +457,7 @@ def test_a_run_without_a_solution_still_leaves_its_result(tmp_path: Path):
     board.start(run)
     board.finish(run, Outcome(Status.not_finite, {"status": "not_finite"}, None))
     board.close()
-    accumulator = EventAccumulator(str(tmp_path))
-    accumulator.Reload()
+    accumulator = read_events(tmp_path)
     assert "not_finite" in text(accumulator, "result")
     assert accumulator.Tags()["images"] == []
 

@@ -492,7 +492,7 @@ def test_a_failing_sink_does_not_cost_the_result(tmp_path: Path, monkeypatch: py
     def fail(*_: Any) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("wgf.report.save_figures", fail)
+    monkeypatch.setattr("wgf.callbacks.figures.Figures.finish", fail)
     monkeypatch.setattr("wgf.callbacks.history.History.row", fail)
     cfg = changed("t_end=1e-3", "network.width=4", "saves=1")
     cfg.logger = {"_target_": "wgf.callbacks.base.Callback"}

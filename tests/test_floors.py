@@ -18,7 +18,7 @@ FLOORS = [
     {"energies", "tangent"},
     {"problem", "exact", "fluxes", "finite_volume", "projection", "solvers", "chart", "landscape"},
     {"integrators"},
-    {"files", "solution", "evolve", "metrics", "comparison", "callbacks", "report", "flow", "api"},
+    {"files", "solution", "evolve", "metrics", "comparison", "callbacks", "table", "figures", "flow", "api"},
     {"signature", "config", "runner", "cli"},
 ]
 LIBRARY = 5  # the highest floor that a notebook can use without the packages below

@@ -23,7 +23,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from wgf import comparison, exact, report
+from wgf import comparison, exact, table
 from wgf.callbacks.base import Callback, Outcome, Run, Sinks
 from wgf.callbacks.checkpoint import Checkpoint
 from wgf.callbacks.figures import Figures
@@ -158,6 +158,9 @@ class Recorder:
         rows = {"T": [x for x, _ in maps], "dT": [dx for _, dx in maps]}
         if known is not None:
             rows["exact_T"] = [known(t, self.z) for t in times]
+        knots = [self.metrics.map.knots(theta).double() for _, theta in self.snapshots]
+        if len(knots[0]):
+            rows["knots"] = knots
         arrays = {name: torch.stack(row).cpu().numpy() for name, row in rows.items()}
         density = self.problem.law.density(self.z)
         return Solution(t=np.array(times), z=self.z.cpu().numpy(), rho0=density.cpu().numpy(), **arrays)
@@ -253,7 +256,7 @@ def run(experiment: Experiment, cfg: DictConfig, folder: Path) -> dict[str, Any]
     provenance = _provenance(cfg, theta, start)
     _write_json(folder / "provenance.json", provenance)
     log.info("%s, t_end = %g, %d parameters", problem.equation, problem.t_end, theta.numel())
-    record = Run(folder, problem.equation, problem.t_end, metrics.columns, text)
+    record = Run(folder, problem.equation, problem.t_end, metrics.columns, text, provenance)
     figures = [Figures()] if experiment.figures else []
     with closing(Sinks([Progress(), History(), Checkpoint(), experiment.logger, *figures])) as sinks:
         sinks.start(record)
@@ -289,5 +292,5 @@ def run(experiment: Experiment, cfg: DictConfig, folder: Path) -> dict[str, Any]
 def main(cfg: DictConfig, folder: Path) -> int:
     """Run a config and print its table; returns the exit status, 0 only for a completed run."""
     result = run(build(cfg), cfg, folder)
-    report.table(result, result["equation"], folder)
+    table.show(result, result["equation"], folder)
     return 0 if result["status"] == Status.completed.name else 1

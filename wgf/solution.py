@@ -12,6 +12,7 @@ import numpy as np
 from wgf.files import replacing
 
 STORED = ("t", "z", "T", "dT", "rho0")
+OPTIONAL = ("exact_T", "knots")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Solution:
         dT: slopes d/dz T(t, z) [s, n] (no unit).
         rho0: density of the reference law at z [n] (mass / length).
         exact_T: the same positions known exactly or from an independent method [s, n], or None (length).
+        knots: where the slope of the map may jump, at the saved times [s, k]; None for a smooth map (length).
     """
 
     t: np.ndarray
@@ -33,6 +35,7 @@ class Solution:
     dT: np.ndarray
     rho0: np.ndarray
     exact_T: np.ndarray | None = None
+    knots: np.ndarray | None = None
 
     @property
     def rho(self) -> np.ndarray:
@@ -51,6 +54,18 @@ class Solution:
         mass = np.concatenate([[0.0], np.cumsum(cells)])
         return mass / mass[-1]
 
+    @cached_property
+    def errors(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """W1 and W2 between the solution and the reference at the saved times [s] each (length); None without one.
+
+        W1 = int |T - T*| p dz and W2^2 = int |T - T*|^2 p dz, since both maps increase; the trapezoid rule on the grid.
+        """
+        if self.exact_T is None:
+            return None
+        gap = np.abs(self.T - self.exact_T)
+        w1 = np.trapezoid(gap * self.rho0, self.z, axis=1)
+        return w1, np.sqrt(np.trapezoid(gap**2 * self.rho0, self.z, axis=1))
+
     def particles(self, count: int) -> np.ndarray:
         """Positions of `count` particles of equal mass at the saved times [s, count], increasing (length)."""
         middles = (np.arange(count) + 0.5) / count
@@ -58,8 +73,8 @@ class Solution:
         return np.stack([np.interp(start, self.z, row) for row in self.T])
 
     def save(self, path: Path) -> None:
-        """Write t, z, T, dT, rho0 and, where it is known, exact_T to an .npz file, whole or not at all."""
-        names = STORED if self.exact_T is None else (*STORED, "exact_T")
+        """Write the arrays, those of them that are known, to an .npz file, whole or not at all."""
+        names = [*STORED, *(name for name in OPTIONAL if getattr(self, name) is not None)]
         with replacing(path) as file:
             arrays: dict[str, Any] = {name: np.asarray(getattr(self, name), dtype=np.float64) for name in names}
             np.savez(file, **arrays)
@@ -68,5 +83,4 @@ class Solution:
     def load(cls, path: Path) -> Solution:
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as file:
-            known = {"exact_T": file["exact_T"]} if "exact_T" in file.files else {}
-            return cls(**{name: file[name] for name in STORED}, **known)
+            return cls(**{name: file[name] for name in (*STORED, *OPTIONAL) if name in STORED or name in file.files})

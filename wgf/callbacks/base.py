@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class Run:
         t_end: end time (time).
         columns: the keys of every row, in order.
         config_text: the resolved config, YAML.
+        provenance: the content of provenance.json.
     """
 
     folder: Path
@@ -33,6 +34,7 @@ class Run:
     t_end: float
     columns: list[str]
     config_text: str
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -48,6 +50,20 @@ class Outcome:
     status: Status
     result: dict[str, Any]
     solution: Solution | None
+    _pictures: dict[str, bytes] | None = field(default=None, repr=False)
+
+    def pictures(self, run: Run) -> dict[str, bytes]:
+        """The figures of every run as PNG files, "density" and "map"; drawn once for all sinks that show them."""
+        if self._pictures is None:
+            from wgf.figures.density import density  # matplotlib: only for who asks for it
+            from wgf.figures.map import map
+            from wgf.figures.style import encoded
+
+            self._pictures = {}
+            if self.solution is not None:
+                for name, draw in (("density", density), ("map", map)):
+                    self._pictures[name] = encoded(draw(self.solution, run.title), "png")
+        return self._pictures
 
 
 class Callback:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from wgf.callbacks.base import Callback, Outcome, Run
+from wgf.files import replacing
 
 
 class Figures(Callback):
-    """The densities and the maps as pictures."""
+    """The densities and the maps as pictures of 1200 x 800 pixels."""
 
     def finish(self, run: Run, outcome: Outcome) -> None:
-        if outcome.solution is None:
-            return
-        from wgf.report import save_figures  # matplotlib: only for who asks for it
-
-        save_figures(outcome.solution, run.folder, run.title)
+        for name, picture in outcome.pictures(run).items():
+            with replacing(run.folder / "figures" / f"{name}.png") as file:
+                file.write(picture)

@@ -7,6 +7,8 @@ import io
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 from wgf.callbacks.base import Callback, Row, Run
 from wgf.files import replacing
 
@@ -40,6 +42,21 @@ class History(Callback):
         header = ",".join(self._columns) + "\n"
         with replacing(self._path) as file:
             file.write((header + "".join(_kept(self._path, header, before))).encode())
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """The columns of a history.csv [r], NaN where a cell is empty; a last line half-written is left out.
+
+    Raises:
+        OSError, ValueError: there is no such file, or it holds something else.
+    """
+    header, _, text = path.read_text(encoding="utf-8").partition("\n")
+    columns = header.split(",")
+    rows = [line.split(",") for line in text[: text.rfind("\n") + 1].splitlines()]
+    if len(set(columns)) < len(columns) or any(len(row) != len(columns) for row in rows):
+        raise ValueError("not a table with a name for every column")
+    table = np.array([[float(cell or "nan") for cell in row] for row in rows]).reshape(len(rows), len(columns))
+    return dict(zip(columns, table.T, strict=True))
 
 
 def _lines(rows: list[Row], columns: list[str]) -> str:

@@ -1,0 +1,1 @@
+"""What a person looks at: every figure takes arrays and returns a matplotlib Figure that pyplot does not know of."""

@@ -1,0 +1,61 @@
+"""The density as it moves: an animated GIF with a frame for every saved time."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
+
+from wgf.figures.density import ceiling, closed, cut_off, finite, window
+from wgf.figures.style import EXACT, canvas, colors, key, styled, title
+from wgf.solution import Solution
+
+DPI = 80  # 640 x 426 pixels
+LENGTH, HOLD = 3000, 1200  # milliseconds: all frames but the last, the last
+FRAMES = 60  # at most, equally spaced among the saved times
+
+
+@styled
+def animation(solution: Solution, heading: str) -> bytes:
+    """The content of a .gif file which repeats for ever; 640 x 426 pixels.
+
+    The axes are drawn once and the curves on a copy of them for every frame: about 5 ms each.
+    """
+    picked = sorted({round(k) for k in np.linspace(0, len(solution.t) - 1, min(FRAMES, len(solution.t)))})
+    figure = canvas(dpi=DPI)
+    agg = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    color, top = colors(solution)(picked[-1]), 1.08 * ceiling(solution, picked)
+    axes.set_xlim(*window(solution, picked))
+    axes.set_ylim(0.0, top)
+    axes.set_xlabel("position $x$")
+    axes.set_ylabel(r"density $\rho(t, x)$")
+    axes.plot(*closed(solution.T[0], finite(solution.rho[0])), color="0.7", lw=1.2)
+    names = [key("start", color="0.7", lw=1.2), key("computed", color=color, lw=1.8)]
+    (curve,) = axes.plot([], [], color=color, lw=1.8, animated=True)
+    (other,) = axes.plot([], [], animated=True, **EXACT)
+    note = axes.text(0.01, 0.985, "", transform=axes.transAxes, va="top", color="0.1", animated=True)
+    exact = solution.exact_rho
+    axes.legend(handles=names if exact is None else [*names, key("reference", **EXACT)], loc="upper right")
+    title(axes, heading)
+    agg.draw()
+    background = agg.copy_from_bbox(figure.bbox)
+    frames = []
+    for s in picked:
+        agg.restore_region(background)
+        curve.set_data(*closed(solution.T[s], finite(solution.rho[s])))
+        if exact is not None and solution.exact_T is not None:
+            other.set_data(*closed(solution.exact_T[s], finite(exact[s])))
+        note.set_text("\n".join([f"t = {solution.t[s]:.4g}", *cut_off(solution, [s], top)]))
+        for artist in (curve, other, note):
+            axes.draw_artist(artist)
+        frames.append(Image.fromarray(np.asarray(agg.buffer_rgba())[..., :3].copy()))
+    palette = frames[-1].quantize(64)
+    quantized = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    each = max(40, LENGTH // max(1, len(frames) - 1))
+    file = io.BytesIO()
+    times = [each] * (len(frames) - 1) + [HOLD]
+    quantized[0].save(file, "GIF", save_all=True, append_images=quantized[1:], duration=times, loop=0, disposal=1)
+    return file.getvalue()

@@ -1,0 +1,73 @@
+"""Errors against a number that is refined: log-log, with the slopes that fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+
+from wgf.figures.style import MARKERS, PALETTE, canvas, styled, title
+
+Curve = tuple[Sequence[float | None] | np.ndarray, Sequence[float | None] | np.ndarray]
+
+
+def slope(x: np.ndarray, y: np.ndarray) -> float | None:
+    """The exponent a of y = b x^a by least squares of the logarithms; None for fewer than two different x."""
+    if len(np.unique(x)) < 2:
+        return None
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
+def positive(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
+    """The points a logarithm has, by increasing x; None and NaN are left out like what is not positive."""
+    x, y = (np.array(values, dtype=float) for values in curve)
+    good = np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0)
+    order = np.argsort(x[good], kind="stable")
+    return x[good][order], y[good][order]
+
+
+@styled
+def convergence(
+    series: Mapping[str, Curve], xlabel: str, ylabel: str, fit: bool = True, heading: str = "", floor: float = 0.0
+) -> Figure:
+    """One curve for each label, on logarithmic axes.
+
+    Args:
+        series: label -> (x, y). Points that are None, not finite or not positive are left out.
+        xlabel: what is refined, with its unit.
+        ylabel: the error, with its unit.
+        fit: draw the least-squares line of each curve with at least two points and write its slope in the legend.
+        heading: above it all.
+        floor: the error of the reference itself, drawn as a line; 0 where it is exact.
+    """
+    figure = canvas((7.0, 5.0))
+    axes = figure.subplots()
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    places: set[float] = set()
+    for k, (label, curve) in enumerate(series.items()):
+        x, y = positive(curve)
+        places |= set(x.tolist())
+        color, marker = PALETTE[k % len(PALETTE)], MARKERS[(k + k // len(PALETTE)) % len(MARKERS)]
+        rate = slope(x, y) if fit else None
+        if rate is not None:
+            line = np.exp(np.log(y).mean() + rate * (np.log(x) - np.log(x).mean()))
+            axes.plot(x, line, color=color, lw=1.0, ls="--", alpha=0.7)
+        words = ", ".join(part for part in (label, "" if rate is None else f"slope {rate:.2f}") if part)
+        style = "none" if rate is not None else "-"
+        axes.plot(x, y, color=color, marker=marker, ms=6, ls=style, lw=1.6, label=words.replace("$", r"\$"))
+    if floor > 0:
+        axes.axhline(floor, color="0.45", lw=1.2, ls=":", label="error of the reference")
+    if 0 < len(places) <= 10:
+        axes.xaxis.set_major_locator(FixedLocator(sorted(places)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    if axes.get_legend_handles_labels()[1] and any(axes.get_legend_handles_labels()[1]):
+        axes.legend()
+    if heading:
+        title(axes, heading, 76)
+    return figure

@@ -1,0 +1,142 @@
+"""The density as it changes: curves on one axis, one above the other, and as colours over space and time."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+
+from wgf.figures.style import EXACT, canvas, colors, inside, legend, limits, note, shown, styled, time_bar, title
+from wgf.solution import Solution
+
+VISIBLE = 1e-4  # mass left out on either side of a density
+SPIKE = 8.0  # how many times higher than the lowest curve the highest may stand
+RIDGES = 9  # curves one above the other
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@styled
+def density(solution: Solution, heading: str) -> Figure:
+    """The densities at about six of the saved times, with the reference where it is known."""
+    picked, color = shown(solution), colors(solution)
+    figure = canvas()
+    axes = figure.subplots()
+    x, rho, last = solution.T, finite(solution.rho), picked[-1]
+    axes.fill_between(x[last], rho[last], color=color(last), alpha=0.12, lw=0)
+    for s in picked:
+        axes.plot(*closed(x[s], rho[s]), color=color(s), lw=1.8, zorder=3)
+    if solution.exact_T is not None and solution.exact_rho is not None:
+        exact = finite(solution.exact_rho)
+        for s in picked[1:]:
+            axes.plot(*closed(solution.exact_T[s], exact[s]), zorder=4, **EXACT)
+    axes.set_xlim(*window(solution, picked))
+    axes.set_xlabel("position $x$")
+    axes.set_ylabel(r"density $\rho(t, x)$")
+    top = ceiling(solution, picked)
+    axes.set_ylim(0.0, 1.08 * top)
+    note(axes, *cut_off(solution, picked, 1.08 * top))
+    legend(axes, solution, color(last))
+    title(axes, heading)
+    time_bar(figure, figure.axes, solution, picked)
+    return figure
+
+
+@styled
+def ridgeline(solution: Solution, heading: str) -> Figure:
+    """The densities at about nine of the saved times one above the other, the first one lowest."""
+    picked, color = shown(solution, RIDGES), colors(solution)
+    figure = canvas((7.0, 7.0))
+    axes = figure.subplots()
+    top = ceiling(solution, picked)
+    gap = 0.55 * top  # neighbours may overlap, so that each is high enough to be read
+    for k, s in reversed(list(enumerate(picked))):
+        x, rho = closed(solution.T[s], np.minimum(finite(solution.rho[s]), 2 * top))
+        axes.fill_between(x, k * gap, k * gap + rho, color=color(s), alpha=0.35, lw=0, zorder=-k)
+        axes.plot(x, k * gap + rho, color=color(s), lw=1.5, zorder=-k)
+        if solution.exact_T is not None and solution.exact_rho is not None and s:
+            x, rho = closed(solution.exact_T[s], finite(solution.exact_rho[s]))
+            axes.plot(x, k * gap + np.minimum(rho, 2 * top), zorder=-k, **EXACT)
+    axes.set_yticks([k * gap for k in range(len(picked))], labels=[f"{solution.t[s]:.3g}" for s in picked])
+    axes.set_ylabel("time $t$")
+    axes.set_ylim(-0.05 * gap, (len(picked) - 1) * gap + 1.15 * top)
+    axes.set_xlim(*window(solution, picked))
+    axes.set_xlabel("position $x$")
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    note(axes, f"from line to line: a density of {gap:.3g}")
+    legend(axes, solution, color(picked[-1]))
+    title(axes, heading, 76)
+    return figure
+
+
+@styled
+def spacetime(solution: Solution, heading: str) -> Figure:
+    """Colours over space and time, and the paths of some quantiles.
+
+    The colours sit on the images of the grid of the reference space, so edges of a support stay sharp.
+    """
+    figure = canvas()
+    axes = figure.subplots()
+    if len(solution.t) < 2:
+        note(axes, "only the start is known")
+        title(axes, heading)
+        return figure
+    every = list(range(len(solution.t)))
+    rho = np.nan_to_num(finite(solution.rho))
+    scale = PowerNorm(0.6, 0.0, ceiling(solution, every), clip=True)
+    times = np.broadcast_to(solution.t[:, None], solution.T.shape)
+    picture = axes.pcolormesh(solution.T, times, rho, shading="gouraud", norm=scale, cmap="viridis", rasterized=True)
+    axes.set_facecolor(picture.cmap(0.0))
+    for q in QUANTILES:
+        path = [np.interp(q, solution.cdf, row) for row in solution.T]
+        axes.plot(path, solution.t, color="white", lw=1.4 if q == 0.5 else 0.8, alpha=0.9, zorder=2)
+    axes.grid(False)
+    axes.set_xlim(*window(solution, every))
+    axes.set_ylim(solution.t[0], solution.t[-1])
+    axes.set_xlabel("position $x$")
+    axes.set_ylabel("time $t$")
+    above = "max" if rho.max() > scale.vmax else "neither"
+    bar = figure.colorbar(picture, ax=axes, pad=0.015, aspect=35, extend=above)
+    bar.set_label(r"density $\rho(t, x)$")
+    bar.outline.set_visible(False)
+    marks = ", ".join(f"{100 * q:.0f}" for q in QUANTILES)
+    note(axes, f"lines: {marks} % of the mass to the left", color="white")
+    title(axes, heading)
+    return figure
+
+
+def finite(rho: np.ndarray) -> np.ndarray:
+    """What is not finite as a gap."""
+    return np.where(np.isfinite(rho), rho, np.nan)
+
+
+def closed(x: np.ndarray, rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The curve with its ends let down to 0: a law may end where it is not 0."""
+    return np.concatenate([x[:1], x, x[-1:]]), np.concatenate([[0.0], rho, [0.0]])
+
+
+def window(solution: Solution, picked: list[int]) -> tuple[float, float]:
+    """The positions that the densities at some saved times cover."""
+    return limits(solution.T[np.ix_(np.array(picked), inside(solution, VISIBLE))])
+
+
+def ceiling(solution: Solution, picked: list[int]) -> float:
+    """A height that shows every curve and lets none flatten the others."""
+    peaks = [peak(solution, solution.rho[s]) for s in picked]
+    return min(max(peaks), SPIKE * min(peaks))
+
+
+def peak(solution: Solution, rho: np.ndarray) -> float:
+    """The height that all but a hundredth of the mass stays below: a needle over a narrow cell does not count."""
+    order = np.argsort(rho)
+    mass = np.cumsum((np.gradient(solution.z) * solution.rho0)[order])
+    return float(rho[order][np.searchsorted(mass, 0.99 * mass[-1])])
+
+
+def cut_off(solution: Solution, picked: list[int], top: float) -> list[str]:
+    """A line on the highest of some densities where it does not fit below `top`."""
+    peaks = {s: float(np.nanmax(finite(solution.rho[s]))) for s in picked}
+    highest = max(peaks, key=lambda s: peaks[s])
+    if peaks[highest] <= top:
+        return []
+    return [f"peak cut off: {peaks[highest]:.3g} at $t={solution.t[highest]:.4g}$"]

@@ -1,0 +1,45 @@
+"""The error: its W1 and W2 size over time, and where in space it sits."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from wgf.figures.style import MARKERS, PALETTE, SUPPORT, canvas, colors, inside, shown, styled, time_bar, title
+from wgf.solution import Solution
+
+
+@styled
+def errors(solution: Solution, heading: str, floor: float = 0.0) -> Figure | None:
+    """W1 and W2 at the saved times, and |T - T*| p at about six of them; None without a reference.
+
+    Args:
+        floor: the W1 error of the reference itself; 0 where it is exact.
+    """
+    if solution.errors is None or solution.exact_T is None or not np.isfinite(solution.errors[0][1:]).any():
+        return None
+    figure = canvas()
+    above, below = figure.subplots(2, 1, height_ratios=[1, 1])
+    for k, (name, error) in enumerate(zip(("$W_1$", "$W_2$"), solution.errors, strict=True)):
+        seen = np.isfinite(error) & (error > 0) & (solution.t > solution.t[0])  # the start is exact
+        above.semilogy(solution.t[seen], error[seen], color=PALETTE[k], marker=MARKERS[k], ms=4, lw=1.6, label=name)
+    if floor > 0:
+        above.axhline(floor, color="0.45", lw=1.2, ls=":", label="$W_1$ error of the reference")
+    above.set_xlabel("time $t$")
+    above.set_ylabel("error (length)")
+    above.legend()
+    title(above, heading)
+    picked, color, grid = shown(solution)[1:], colors(solution), inside(solution, SUPPORT)
+    z, top = solution.z[grid], 0.0
+    for s in picked:
+        error = np.abs(solution.T[s, grid] - solution.exact_T[s, grid]) * solution.rho0[grid]
+        if np.isfinite(error).any():
+            top = max(top, float(np.nanmax(error)))
+            below.plot(z, np.maximum(error, 1e-300), color=color(s), lw=1.3)
+    below.set_yscale("log")
+    below.set_ylim(1e-5 * max(top, 1e-18), 3 * max(top, 1e-18))
+    below.set_xlim(z[0], z[-1])
+    below.set_xlabel("start $z$")
+    below.set_ylabel(r"$|T - T^*|\, p$")
+    time_bar(figure, below, solution, picked)
+    return figure

@@ -1,0 +1,150 @@
+"""How every figure looks, and how it becomes a file."""
+
+from __future__ import annotations
+
+import functools
+import io
+import logging
+import textwrap
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from wgf.solution import Solution
+
+SHOWN = 6  # times in a figure
+SIZE, DPI = (8.0, 16 / 3), 150  # inches: 1200 x 800 pixels
+SUPPORT = 1e-6  # mass left out on either side of a map
+STYLE: dict[str, Any] = {
+    "font.size": 10.5,
+    "mathtext.fontset": "cm",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "0.35",
+    "axes.labelcolor": "0.15",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "0.92",
+    "grid.linewidth": 0.8,
+    "xtick.color": "0.35",
+    "ytick.color": "0.35",
+    "xtick.labelcolor": "0.2",
+    "ytick.labelcolor": "0.2",
+    "legend.frameon": False,
+    "lines.solid_capstyle": "round",
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "wgf",
+}
+EXACT: dict[str, Any] = {"color": "black", "lw": 1.0, "ls": (0, (4, 3))}
+# Okabe and Ito's palette, told apart by every eye, from dark to light; the markers tell the same apart in grey
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vPX"
+# plasma without its yellow end, which is too faint on white
+COLORS = LinearSegmentedColormap.from_list("times", matplotlib.colormaps["plasma"](np.linspace(0.0, 0.8, 256)))
+
+Args = ParamSpec("Args")
+Answer = TypeVar("Answer")
+
+
+def styled(draw: Callable[Args, Answer]) -> Callable[Args, Answer]:
+    """Draw in this style and leave matplotlib's settings alone."""
+
+    @functools.wraps(draw)
+    def drawn(*args: Args.args, **kwargs: Args.kwargs) -> Answer:
+        with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def canvas(size: tuple[float, float] = SIZE, dpi: float = DPI) -> Figure:
+    """An empty figure, size in inches."""
+    return Figure(figsize=size, dpi=dpi, layout="constrained")
+
+
+@styled
+def encoded(figure: Figure, kind: str) -> bytes:
+    """The content of a file: kind "png", "pdf" or "svg"; equal figures give equal bytes."""
+    logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of the dates in matplotlib's own fonts
+    file, date = io.BytesIO(), {"pdf": "CreationDate", "svg": "Date"}.get(kind)
+    figure.savefig(file, format=kind, dpi=DPI, metadata={date: None} if date else None)
+    return file.getvalue()
+
+
+def wrapped(text: str, width: int = 88) -> str:
+    """Long titles on several lines."""
+    return "\n".join(textwrap.wrap(text, width))
+
+
+def title(axes: Axes, text: str, width: int = 88) -> None:
+    """On the left, where reading begins; the equation is plain text, whatever its symbols."""
+    axes.set_title(wrapped(text, width), loc="left", fontsize=11, pad=10, color="0.1", parse_math=False)
+
+
+def note(axes: Axes, *lines: str, color: str = "0.3") -> None:
+    """A few small words in the upper left corner."""
+    axes.text(0.01, 0.985, "\n".join(lines), transform=axes.transAxes, va="top", color=color, fontsize=9)
+
+
+def time_bar(figure: Figure, axes: Any, solution: Solution, shown: list[int]) -> None:
+    """The times of the colours, on the right."""
+    if len(shown) < 2:
+        return
+    times = solution.t[shown]
+    bar = figure.colorbar(ScalarMappable(Normalize(times[0], times[-1]), COLORS), ax=axes, pad=0.015, aspect=35)
+    bar.set_ticks(times.tolist(), labels=[f"{t:.3g}" for t in times])
+    bar.set_label("time $t$")
+    bar.outline.set_visible(False)
+
+
+def legend(axes: Axes, solution: Solution, color: tuple[float, ...], *more: Line2D) -> None:
+    """Computed, reference where there is one, and what else there is to name."""
+    lines = [key("computed", color=color, lw=1.8, ls="-"), *more]
+    if solution.exact_T is not None:
+        lines.insert(1, key("reference", **EXACT))
+    axes.legend(handles=lines)
+
+
+def key(label: str, **style: Any) -> Line2D:
+    """An entry of a legend."""
+    return Line2D([], [], label=label, **style)
+
+
+def shown(solution: Solution, count: int = SHOWN) -> list[int]:
+    """Indices of the saved times nearest to `count` equal ones."""
+    wanted = np.linspace(solution.t[0], solution.t[-1], count)
+    return sorted({int(np.abs(solution.t - t).argmin()) for t in wanted})
+
+
+def colors(solution: Solution) -> Callable[[int], tuple[float, ...]]:
+    """The colour of a saved time, by its index."""
+    scale = Normalize(solution.t[0], solution.t[-1])
+    return lambda s: COLORS(float(scale(solution.t[s])))
+
+
+def inside(solution: Solution, outside: float) -> np.ndarray:
+    """Indices of the grid without that much mass at either end."""
+    return np.flatnonzero((solution.cdf >= outside) & (solution.cdf <= 1 - outside))
+
+
+def limits(values: np.ndarray, margin: float = 0.04) -> tuple[float, float]:
+    """The ends of an axis that holds all values that are finite."""
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    pad = margin * (high - low) or 0.5  # a single value stands in the middle
+    return low - pad, high + pad
+
+
+def scientific(value: float) -> str:
+    """1.23e-4 as TeX."""
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return rf"{mantissa} \cdot 10^{{{int(exponent)}}}"
