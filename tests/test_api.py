@@ -304,8 +304,10 @@ def test_plot():
     flow = relaxing()
     assert flow.plot().axes[0].get_xlabel() == "position $x$"
     assert flow.plot("map").axes[0].get_ylabel() == "position $x = T(t, z)$"
-    with pytest.raises(wgf.ConfigError, match="name='densities' is not allowed: expected one of density, map"):
+    with pytest.raises(wgf.ConfigError, match="name='densities' is not allowed: expected one of density, ridgeline"):
         flow.plot("densities")
+    with pytest.raises(wgf.ConfigError, match="needs a reference"):
+        wgf.solve(wgf.FokkerPlanck(), t_end=0.01, saves=1, reference_solution="none").plot("errors")
 
 
 def test_solving_needs_no_application():

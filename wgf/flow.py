@@ -277,6 +277,7 @@ class Flow:
         z = torch.linspace(panels[0], panels[-1], GRID, dtype=torch.float64)
         maps = [self._evaluate(theta, z) for theta in self.saved.theta]
         known = self.reference_solution
+        knots = torch.stack([self.projection.map.knots(theta).double() for theta in self.saved.theta]).cpu().numpy()
         return Solution(
             t=self.t,
             z=z.numpy(),
@@ -284,6 +285,7 @@ class Flow:
             dT=torch.stack([dx for _, dx in maps]).numpy(),
             rho0=law.density(z).numpy(),
             exact_T=None if known is None else torch.stack([known(float(t), z) for t in self.t]).numpy(),
+            knots=knots if knots.size else None,
         )
 
     def save(self, path: str | Path) -> None:
@@ -291,18 +293,20 @@ class Flow:
         self.solution.save(Path(path))
 
     def plot(self, name: str = "density") -> Figure:
-        """A figure of the saved times, "density" or "map".
+        """A figure of the saved times: "density", "ridgeline", "spacetime", "map", "slope" or "errors".
 
         Raises:
-            ConfigError: there is no figure of this name.
+            ConfigError: there is no figure of this name, or nothing to compare with for the errors.
         """
-        from wgf import report
+        from wgf.figures.catalogue import OF_SOLUTION
 
+        if name not in OF_SOLUTION:
+            raise ConfigError(f"name={name!r} is not allowed: expected one of {', '.join(OF_SOLUTION)}")
         title = self.problem.equation + ("" if self.status is Status.completed else f" ({self.status})")
-        figures = report.figures(self.solution, title)
-        if name not in figures:
-            raise ConfigError(f"name={name!r} is not allowed: expected one of {', '.join(figures)}")
-        return figures[name]
+        figure = OF_SOLUTION[name](self.solution, title)
+        if figure is None:
+            raise ConfigError(f"name={name!r} needs a reference solution, and none of this problem is known")
+        return figure
 
 
 def _ranked(law: Law, below: Tensor, above: Tensor) -> Tensor:
