@@ -19,7 +19,7 @@ FLOORS = [
     {"problem", "exact", "fluxes", "finite_volume", "projection", "solvers", "chart", "landscape"},
     {"integrators"},
     {"files", "solution", "evolve", "metrics", "comparison", "callbacks", "table", "figures", "flow", "api"},
-    {"signature", "config", "runner", "cli"},
+    {"signature", "memory", "config", "refusing", "runner", "cli"},
 ]
 LIBRARY = 5  # the highest floor that a notebook can use without the packages below
 HEAVY = {"hydra", "omegaconf", "tensorboard", "matplotlib"}

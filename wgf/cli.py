@@ -12,25 +12,21 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import hydra
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from wgf.config import CONFIGS, GROUPS, check, did_you_mean
+from wgf.config import CONFIGS, check
 from wgf.errors import ConfigError, WgfError
-
-CHOICES = (*GROUPS, "experiment", "debug")
+from wgf.refusing import check_choices, check_folder, parsed, refuse, refusing
 
 
 def _hash(root: DictConfig) -> str:
@@ -47,17 +43,19 @@ class Gate(Callback):
     """Checks configs before Hydra makes a folder for them."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        with refusing():
+        with refusing(_run):
             check(_job(config))
+            check_choices(config.hydra.runtime.choices)
             HydraConfig.instance().set_config(config)  # run.dir names the choices
             folder = Path(str(config.hydra.run.dir))
+            check_folder(str(config.hydra.run.dir))
             if (folder / "result.json").exists():
                 raise ConfigError(f"hydra.run.dir={folder} holds a finished run: choose another folder or remove it")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Every value of a sweep by itself; what only a combination shows is left to its own job."""
         overrides = list(config.hydra.overrides.task)
-        with refusing():
+        with refusing(_run):
             lines: list[str] = []
             for choice in _each_value(overrides):
                 try:
@@ -86,70 +84,7 @@ def _each_value(overrides: list[str]) -> Iterator[list[str]]:
             yield [*first[:k], value, *first[k + 1 :]]
 
 
-@contextmanager
-def refusing() -> Iterator[None]:
-    """Turn what a person did wrong into its lines on the terminal and exit status 2."""
-    try:
-        yield
-    except ConfigError as error:
-        _refuse(*error.lines)
-    except (HydraException, OmegaConfBaseException) as error:
-        _refuse(*_explain(error))
-    except OSError as error:
-        if error.filename is None:
-            raise
-        _refuse(f"{error.filename}: {error.strerror}; choose a folder that can be written with hydra.run.dir=...")
-
-
-def _refuse(*lines: str) -> NoReturn:
-    for line in lines:
-        print(f"wgf: {line}", file=sys.stderr)
-    sys.exit(2)
-
-
-def _explain(error: Exception) -> list[str]:
-    """Every fault of the command line. Hydra stops at the first override it cannot place; forced in, all of them
-    compose and meet the check, which names each."""
-    overrides = [_forced(word) for word in sys.argv[1:] if "=" in word and not word.startswith(("-", "hydra"))]
-    lines: list[str] = []
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONFIGS), version_base="1.3", job_name="wgf"):
-        while True:
-            try:
-                check(compose("config", overrides))
-            except ConfigError as found:
-                return [*lines, *found.lines]
-            except MissingConfigException as missing:
-                group, _, choice = (missing.missing_cfg_file or "").rpartition("/")
-                culprit = [word for word in overrides if word.lstrip("+") == f"{group}={choice}"]
-                if not culprit:
-                    break
-                lines.append(f"{group}={choice} is not a choice: {did_you_mean(choice, missing.options or [])}")
-                overrides.remove(culprit[0])
-            except (HydraException, OmegaConfBaseException):
-                break
-            else:
-                return lines or [_one_line(error)]
-    return [*lines, _one_line(error)]
-
-
-def _forced(word: str) -> str:
-    key = word.partition("=")[0]
-    placed = key[0] in "+~" or "/" in key or "@" in key or key in CHOICES
-    return (
-        f"++{word.lstrip('+')}" if key[0] == "+" and key.lstrip("+") not in CHOICES else word if placed else f"++{word}"
-    )
-
-
-def _one_line(error: Exception) -> str:
-    hint = ""
-    if isinstance(error, OverrideParseException):
-        hint = """; quote values with spaces or symbols twice: 'potential.expr="x**4/4 - x**2/2"'"""
-    return " ".join(str(error).split()).removeprefix("Error parsing override ") + hint
-
-
-@hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")
-def _task(cfg: DictConfig) -> None:
+def _run(cfg: DictConfig) -> None:
     job = HydraConfig.get()
     folder, alone = Path(job.runtime.output_dir), job.mode is RunMode.RUN
     try:
@@ -162,7 +97,7 @@ def _task(cfg: DictConfig) -> None:
         if not alone:
             raise
         _clear(folder)
-        _refuse(*error.lines)
+        refuse(*error.lines)
     if alone:
         sys.exit(status)
     if status:
@@ -195,9 +130,10 @@ def _clear(folder: Path) -> None:
 def main() -> None:
     """Entry point. Exit status: 0 completed, 1 ended early, 2 bad input, 130 interrupted before there was a result."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
-    with refusing():
+    with refusing(_run):
+        parsed(sys.argv[1:])
         try:
-            _task()
+            hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")(_run)()
         except WgfError as error:
             if isinstance(error, ConfigError):
                 raise

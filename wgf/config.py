@@ -11,14 +11,26 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from wgf import memory
 from wgf.errors import ConfigError
 from wgf.expression import Expression
-from wgf.ranges import Choice, Count, Flag, NonNegativeInt, Positive, Range, rule_of
-from wgf.signature import REQUIRED, Missing, settings
+from wgf.ranges import LONGEST, Choice, Count, Flag, Positive, Range, Seed, rule_of
+from wgf.signature import REQUIRED, Missing, ancestry, settings
 
 PACKAGED = Path(__file__).parent / "configs"  # in a wheel; a checkout has them beside the package
 CONFIGS = PACKAGED if (PACKAGED / "config.yaml").exists() else PACKAGED.parent.parent / "configs"
-GROUPS = ("pde", "potential", "interaction", "reference", "network", "quadrature", "solver", "integrator", "logger")
+BASES = {
+    "pde": "wgf.problem.PDE",
+    "potential": "wgf.energies.potential.Potential",
+    "interaction": "wgf.energies.interaction.Interaction",
+    "reference": "wgf.reference.Law",
+    "network": "wgf.networks.base.TransportMap",
+    "quadrature": "wgf.quadrature.Quadrature",
+    "solver": "wgf.solvers.Solver",
+    "integrator": "wgf.integrators.base.Integrator",
+    "logger": "wgf.callbacks.base.Callback",
+}
+GROUPS = tuple(BASES)
 
 
 class Device:
@@ -31,9 +43,11 @@ class Device:
         return isinstance(value, str) and re.fullmatch(r"cpu|auto|cuda(:\d+)?", value) is not None
 
 
+MANY_STEPS = 1_000_000  # fixed steps beyond which a run must have been asked for by max_steps
+
 ROOT: dict[str, Any] = {
     "t_end": rule_of(Positive),
-    "seed": rule_of(NonNegativeInt),
+    "seed": rule_of(Seed),
     "dtype": Choice("float64", "float32"),
     "device": Device(),
     "threads": Range(int, low=1, none=True),
@@ -79,10 +93,17 @@ def _node(group: str, node: Any) -> Iterator[str]:
     if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
         yield f"{group}={_written(node)} is not a choice of this group: say {group}=<name>, see wgf --help"
         return
+    target = node["_target_"]
     try:
-        known = settings(node["_target_"])
+        ancestors, known = ancestry(target), settings(target)
     except Missing as missing:
-        yield f"{group}._target_={node['_target_']!r} does not exist: {missing}"
+        yield f"{group}._target_={target!r} does not exist: {missing}; say {group}=<name>, see wgf --help"
+        return
+    if BASES[group] not in ancestors:
+        yield f"{group}._target_={target!r} is not allowed: expected a subclass of {BASES[group]}"
+        return
+    if any(_has_target(value) for value in node.values()):
+        yield f"{group} has a _target_ inside one of its settings, which is not allowed: expected plain values"
         return
     if known is None:
         return
@@ -95,6 +116,13 @@ def _node(group: str, node: Any) -> Iterator[str]:
         elif key in given and setting.rule is not None and not setting.rule.admits(value):
             hint = "" if setting.default is REQUIRED else f" (default {name}={_written(setting.default)})"
             yield f"{name}={_written(value)} is not allowed: expected {setting.rule}{hint}"
+
+
+def _has_target(value: Any) -> bool:
+    """Whether Hydra would make an object of something in a value."""
+    if isinstance(value, dict):
+        return "_target_" in value or any(map(_has_target, value.values()))
+    return isinstance(value, list) and any(map(_has_target, value))
 
 
 def did_you_mean(word: str, options: Iterable[str], prefix: str = "") -> str:
@@ -122,16 +150,23 @@ def _has(path: Path, key: str) -> bool:
 
 
 def _written(value: Any) -> str:
-    """A value as it is written in an override."""
+    """A value as it is written in an override, or its beginning."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
-    return repr(value) if isinstance(value, str) and not value.isidentifier() else str(value)
+    text = ascii(value) if isinstance(value, str) and not value.isidentifier() else str(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def _full(node: dict[str, Any]) -> dict[str, Any]:
+    """A node with the defaults of what it leaves out."""
+    return {key: setting.default for key, setting in (settings(node["_target_"]) or {}).items()} | node
 
 
 def _pairs(root: dict[str, Any]) -> Iterator[str]:
     """Settings that are fine by themselves and impossible together."""
     target = {group: root[group]["_target_"].removeprefix("wgf.") for group in GROUPS}
-    network, reference = root["network"], root["reference"]
+    node = {group: _full(root[group]) for group in GROUPS}
+    network, reference = node["network"], node["reference"]
     own_equation = target["pde"].startswith("problem.") and target["pde"] != "problem.AggregationDiffusion"
     if own_equation and target["interaction"] != "energies.interaction.Zero":
         yield (
@@ -167,7 +202,7 @@ def _pairs(root: dict[str, Any]) -> Iterator[str]:
                 "reference.means, reference.stds and reference.weights have {}, {} and {} entries: expected equally "
                 "many".format(*lengths)
             )
-    interaction = root["interaction"]
+    interaction = node["interaction"]
     power_law = target["interaction"] == "energies.interaction.PowerLaw"
     if power_law and not interaction["attraction"] > interaction["repulsion"]:
         yield (
@@ -176,6 +211,35 @@ def _pairs(root: dict[str, Any]) -> Iterator[str]:
         )
     if target["potential"] == "energies.potential.Expressed":
         try:
-            Expression(root["potential"]["expr"])
+            Expression(node["potential"]["expr"])
         except ConfigError as error:
             yield from (f"potential.{line}" for line in error.lines)
+    if target["quadrature"] == "quadrature.Gauss" and target["network"] == "networks.spline.Spline":
+        order, degree = node["quadrature"]["order"], network["degree"]
+        if order <= degree:
+            yield (
+                f"quadrature.order={order} with network.degree={degree} is impossible: a spline needs more nodes "
+                f"a cell than its degree, say quadrature.order={int(degree) + 1} or more"
+            )
+    yield from _times(root["t_end"], node["integrator"], target["integrator"].startswith("integrators."))
+    yield from memory.faults(root, node, target)
+
+
+def _times(t_end: float, integrator: dict[str, Any], known: bool) -> Iterator[str]:
+    """Steps that are too long, too short or too many for the end time."""
+    if not known:
+        return
+    dt, least, most = integrator["dt"], integrator.get("dt_min"), integrator["max_steps"]
+    if dt is not None and dt > t_end:
+        yield (
+            f"integrator.dt={dt:g} with t_end={t_end:g} is impossible: a step cannot be longer than the run, say "
+            f"integrator.dt={t_end / 100:.0e} or less"
+        )
+    if least is not None and least > (dt or t_end):
+        which = f"integrator.dt={dt:g}" if dt else f"t_end={t_end:g}"
+        yield f"integrator.dt_min={least:g} with {which} is impossible: expected a smaller integrator.dt_min"
+    if least is None and dt is not None and t_end / dt > max(most, MANY_STEPS) * (1 + 1e-9):
+        yield (
+            f"integrator.dt={dt:g} with t_end={t_end:g} is impossible: {t_end / dt:.2g} steps are more than "
+            f"integrator.max_steps={most:g}; raise one of integrator.dt and integrator.max_steps, or lower t_end"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wgf.ranges import Count, checked
+from wgf.ranges import Count, Order, checked
 from wgf.reference import Law
 
 
@@ -39,7 +40,21 @@ class Nodes:
         return log_p.masked_fill(log_p == -math.inf, 0.0)
 
 
-class Gauss:
+class Quadrature(ABC):
+    """A rule for integrals against a law.
+
+    Attributes:
+        fixed: whether its nodes stay where they are when knots move.
+    """
+
+    fixed = False
+
+    @abstractmethod
+    def nodes(self, law: Law, knots: Tensor) -> Nodes:
+        """Nodes and weights for a map with these knots [K], in any order, possibly none (length)."""
+
+
+class Gauss(Quadrature):
     """Gauss-Legendre on every cell of the mesh made of the knots and the law's own panels, tails included.
 
     The nodes are affine in the knots, so gradients pass through them. The rule is spectrally accurate because the
@@ -49,10 +64,8 @@ class Gauss:
         order: nodes per cell; polynomials of degree 2 order - 1 times a locally flat density are exact.
     """
 
-    fixed = False
-
     @checked
-    def __init__(self, order: Count = 8) -> None:
+    def __init__(self, order: Order = 8) -> None:
         self.order = order
         self._nodes, self._weights = np.polynomial.legendre.leggauss(order)
 
@@ -69,7 +82,7 @@ class Gauss:
         return Nodes(z, w, law, cell.repeat_interleave(self.order))
 
 
-class MonteCarlo:
+class MonteCarlo(Quadrature):
     """Random particles of the law, the paper's variant: the same particles at every step, errors of order n^(-1/2).
 
     Args:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import sys
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from wgf.errors import ConfigError
 
 F = TypeVar("F", bound=Callable)
+LONGEST = 200  # characters of a value that a message repeats
 
 
 class Range:
@@ -45,19 +46,26 @@ class Range:
 
     def __str__(self) -> str:
         noun = "a whole number" if self.kind is int else "a finite number"
-        low = "" if self.low == -math.inf else f" {'>' if self.open_low else '>='} {self.low:g}"
-        high = "" if self.high == math.inf else f" {'<' if self.open_high else '<='} {self.high:g}"
+        form = "d" if self.kind is int else "g"
+        low = "" if self.low == -math.inf else f" {'>' if self.open_low else '>='} {self.low:{form}}"
+        high = "" if self.high == math.inf else f" {'<' if self.open_high else '<='} {self.high:{form}}"
         return f"{noun}{low}{' and' if low and high else ''}{high}{', or null' if self.none else ''}"
 
     def admits(self, value: Any) -> bool:
         if value is None:
             return self.none
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, Real):  # the scalars of numpy are Real
             return False
-        if not abs(value) <= sys.float_info.max or (self.kind is int and value != int(value)):
+        try:
+            number = float(value)
+        except OverflowError:
             return False
-        above = value > self.low if self.open_low else value >= self.low
-        below = value < self.high if self.open_high else value <= self.high
+        if not math.isfinite(number) or (self.kind is int and number != int(number)):
+            return False
+        if self.kind is int:
+            number = int(value)  # type: ignore[call-overload]
+        above = number > self.low if self.open_low else number >= self.low
+        below = number < self.high if self.open_high else number <= self.high
         return above and below
 
 
@@ -104,7 +112,7 @@ class ListOf:
         return f"a list, each entry {self.rule}"
 
     def admits(self, value: Any) -> bool:
-        listy = isinstance(value, Sequence) and not isinstance(value, str)
+        listy = (isinstance(value, Sequence) and not isinstance(value, str)) or getattr(value, "ndim", 0) == 1
         return listy and len(value) > 0 and all(self.rule.admits(v) for v in value)
 
 
@@ -117,7 +125,8 @@ MoreThanOne = Annotated[float, Range(low=1.0, open_low=True)]
 AtLeastOne = Annotated[float, Range(low=1.0)]
 Count = Annotated[int, Range(int, low=1)]
 TwoOrMore = Annotated[int, Range(int, low=2)]
-NonNegativeInt = Annotated[int, Range(int, low=0)]
+Order = Annotated[int, Range(int, low=1, high=64)]
+Seed = Annotated[int, Range(int, low=0, high=2**63 - 1)]
 Floats = Annotated[Sequence[float], ListOf(Range())]
 Text = Annotated[str, Written()]
 Positives = Annotated[Sequence[float], ListOf(Range(low=0.0, open_low=True))]
@@ -130,7 +139,8 @@ def rule_of(annotation: Any) -> Any | None:
 
 def fault(name: str, value: Any, rule: Any) -> str:
     """The line a person reads about one bad value."""
-    return f"{name}={value!r} is not allowed: expected {rule}"
+    text = repr(value)
+    return f"{name}={text if len(text) <= LONGEST else text[:LONGEST] + '...'} is not allowed: expected {rule}"
 
 
 def checked(function: F) -> F:
@@ -156,6 +166,8 @@ def checked(function: F) -> F:
         for name, rule in rules.items():
             if isinstance(rule, Range) and bound.arguments[name] is not None:
                 bound.arguments[name] = rule.kind(bound.arguments[name])
+            elif isinstance(rule, ListOf):
+                bound.arguments[name] = [rule.rule.kind(entry) for entry in bound.arguments[name]]
         return function(*bound.args, **bound.kwargs)
 
     return wrapper  # type: ignore[return-value]
