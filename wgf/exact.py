@@ -17,7 +17,7 @@ from torch import Tensor
 
 from wgf.energies import interaction as kernels
 from wgf.energies import potential as potentials
-from wgf.energies.internal import Entropy
+from wgf.energies.internal import Entropy, PowerLaw
 from wgf.energies.potential import Potential
 from wgf.problem import Problem
 from wgf.reference import Barenblatt, Gaussian, Law, Semicircle
@@ -135,7 +135,7 @@ def _self_similar(problem: Problem) -> SelfSimilar | None:
         return None
     if isinstance(u, Entropy) and isinstance(law, Gaussian):
         a = u.diffusion / law.std**2
-    elif u is not None and isinstance(law, Barenblatt) and getattr(u, "exponent", None) == law.exponent:
+    elif isinstance(u, PowerLaw) and isinstance(law, Barenblatt) and u.exponent == law.exponent:
         g = law.exponent
         a = u.diffusion / ((g + 1) * law.t0)
     elif u is not None:
@@ -232,8 +232,9 @@ def blow_up_bound(problem: Problem) -> float | None:
     Keller-Segel); where that is negative the variance would vanish at std^2 / (s - 2 D).
     """
     w, u = problem.interaction, problem.internal
-    alone = isinstance(problem.potential, potentials.Zero) and (u is None or isinstance(u, Entropy))
-    if not (alone and isinstance(w, kernels.Log)):
+    if not (isinstance(problem.potential, potentials.Zero) and isinstance(w, kernels.Log)):
+        return None
+    if not (u is None or isinstance(u, Entropy)):
         return None
     loss = w.strength - 2 * (u.diffusion if u else 0.0)
     return problem.law.std**2 / loss if loss > 0 else None

@@ -17,6 +17,7 @@ from scipy.integrate import ode
 from scipy.interpolate import PchipInterpolator, PPoly, make_interp_spline
 from torch import Tensor
 
+from wgf.energies.internal import Entropy, PowerLaw
 from wgf.fluxes import Central, Grid, Monotone, Scheme
 from wgf.problem import Problem
 from wgf.quadrature import Gauss
@@ -248,7 +249,7 @@ def _scout(problem: Problem, times: np.ndarray) -> Grid:
     """The domain that holds all but TAIL of the mass, and where on it the law is finest, by a coarse run."""
     law, u = problem.law, problem.internal
     tail = torch.tensor([TAIL], dtype=torch.float64)
-    spread = 7 * math.sqrt(2 * u.diffusion * times[-1]) if u is not None else 0.05 * law.std
+    spread = 7 * math.sqrt(2 * u.diffusion * times[-1]) if isinstance(u, Entropy | PowerLaw) else 0.05 * law.std
     ends = np.array([float(law.quantile(tail)), float(law.upper_quantile(tail))]) - law.mean
     low, high = law.mean + np.sign(ends) * np.hypot(ends, spread)
     for _ in range(EXTENSIONS):

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from wgf.energies import interaction as kernels
+from wgf.energies.internal import Entropy, PowerLaw
 from wgf.problem import Problem
 
 # central weights of order 8 for F_s and F_ss, and the damping that turns F_s into its upwind difference of order 7
@@ -72,7 +73,11 @@ class Scheme(ABC):
 
     def __init__(self, problem: Problem, grid: Grid) -> None:
         x, kernel, u = grid.x(grid.s)[0], problem.interaction, problem.internal
-        self.diffusion, self.exponent = (u.diffusion, getattr(u, "exponent", 1.0)) if u is not None else (0.0, 1.0)
+        self.diffusion, self.exponent = 0.0, 1.0
+        if isinstance(u, Entropy | PowerLaw):
+            self.diffusion, self.exponent = u.diffusion, u.exponent if isinstance(u, PowerLaw) else 1.0
+        elif u is not None:
+            raise NotImplementedError(f"no finite volumes for the internal energy {u}")
         inner = torch.from_numpy(x[1:-1])
         self.drift = problem.potential.derivative(inner).numpy().copy()  # the part of v that does not change
         self.kink = getattr(kernel, "kink", 0.0)  # W = kink |x| + ...: that part of W' * rho is kink (2 F - 1)

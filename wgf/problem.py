@@ -27,7 +27,7 @@ class Problem:
 
     law: Law
     potential: Potential
-    internal: Entropy | PowerLaw | None
+    internal: Term | None
     interaction: Interaction
     t_end: float
     equation: str
@@ -39,13 +39,26 @@ class Problem:
         return tuple(t for t in candidates if t is not None and not isinstance(t, potentials.Zero | kernels.Zero))
 
 
+def _spreading(internal: Term) -> str:
+    """What an internal energy adds to the equation."""
+    if not isinstance(internal, Entropy | PowerLaw):
+        return f"d/dx(rho d/dx(U'(rho))), U = {internal}"
+    coefficient = "" if internal.diffusion == 1 else f"{internal.diffusion:g} "
+    power = f"(rho^{internal.exponent:g})" if isinstance(internal, PowerLaw) else "rho"
+    return f"{coefficient}{power}_xx"
+
+
 class PDE(ABC):
-    """A family of equations: it says which internal and interaction energy it adds to a potential."""
+    """A family of equations: it says which internal and interaction energy it adds to a potential.
+
+    Attributes:
+        interacts: whether it takes an interaction from outside.
+    """
 
     interacts = False
 
     @abstractmethod
-    def internal(self) -> Entropy | PowerLaw | None:
+    def internal(self) -> Term | None:
         """U."""
 
     def kernel(self) -> Interaction:
@@ -74,9 +87,7 @@ class PDE(ABC):
         if not isinstance(kernel, kernels.Zero):
             terms.append(f"d/dx(rho d/dx(W * rho)), W = {kernel}")
         if internal is not None:
-            coefficient = "" if internal.diffusion == 1 else f"{internal.diffusion:g} "
-            power = f"(rho^{internal.exponent:g})" if isinstance(internal, PowerLaw) else "rho"
-            terms.insert(0, f"{coefficient}{power}_xx")
+            terms.insert(0, _spreading(internal))
         return Problem(law, potential, internal, kernel, t_end, "rho_t = " + (" + ".join(terms) or "0"))
 
 
@@ -155,7 +166,7 @@ class AggregationDiffusion(PDE):
     def __init__(self, diffusion: NonNegative = 1.0, exponent: AtLeastOne = 1.0) -> None:
         self.diffusion, self.exponent = diffusion, exponent
 
-    def internal(self) -> Entropy | PowerLaw | None:
+    def internal(self) -> Term | None:
         if self.diffusion == 0:
             return None
         return Entropy(self.diffusion) if self.exponent == 1 else PowerLaw(self.exponent, self.diffusion)

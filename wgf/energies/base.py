@@ -69,6 +69,9 @@ class Term(ABC):
     name: str
     barrier = False
 
+    def __str__(self) -> str:
+        return type(self).__name__
+
     @abstractmethod
     def value(self, record: Record) -> Tensor:
         """The energy, a scalar tensor differentiable in everything the record holds."""

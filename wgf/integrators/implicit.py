@@ -31,7 +31,7 @@ def chart_state(field: Projection, state: State) -> tuple[Landscape, Point]:
     if landscape is None or point is None:
         raise ConfigError(
             "this integrator needs a map that is linear in what it trains and the solver auto or banded: say "
-            "network=spline, or network=two_sided_relu with network.train=weights"
+            "network=spline, or network=two_sided_relu with network.train=weights, or integrator=gauss_newton"
         )
     return landscape, point
 
