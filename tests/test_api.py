@@ -238,6 +238,28 @@ def test_every_piece_can_be_given():
     assert flow.sample(0.05, 7).shape == (7,)
 
 
+class Variance(wgf.Term):
+    """Half the variance: it couples all particles, and says no more than its value."""
+
+    name = "variance"
+
+    def value(self, record: wgf.Record) -> torch.Tensor:
+        return 0.5 * torch.dot(record.w, (record.x - torch.dot(record.w, record.x)) ** 2)
+
+
+class Gathering(wgf.PDE):
+    def internal(self) -> wgf.Term:
+        return Variance()
+
+
+def test_an_energy_that_is_only_a_value():
+    law = wgf.Laplace(1.0)  # T = 1 + (z - 1) e^-t
+    flow = wgf.solve(Gathering(), law=law, integrator=wgf.Dopri5(1e-9), t_end=1.0, saves=1)
+    assert flow.map(1.0, [1.0, 3.0]) == pytest.approx([1.0, 1 + 2 * math.exp(-1)], abs=1e-8)
+    with pytest.raises(wgf.ConfigError, match="implicit steps need the curvature of the energy Variance"):
+        wgf.solve(Gathering(), law=law, t_end=1.0)
+
+
 def test_the_integrator_suits_the_network():
     law = wgf.Gaussian()
     for network, method in (

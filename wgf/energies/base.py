@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from wgf.errors import ConfigError
 from wgf.quadrature import Nodes
 
 
@@ -89,8 +90,15 @@ class Term(ABC):
         return force, stress
 
     def curvature(self, record: Record) -> Curvature:
-        """The local part of the second derivative; what couples distant nodes is `coupling`'s."""
-        return Curvature()
+        """The local part of the second derivative; what couples distant nodes is `coupling`'s.
+
+        Raises:
+            ConfigError: the term does not say: implicit steps without it would only look accurate.
+        """
+        raise ConfigError(
+            f"implicit steps need the curvature of the energy {self}: derive it from wgf.Local or wgf.Pairwise, give "
+            "it a method `curvature`, or say integrator=dopri5"
+        )
 
     def coupling(self, record: Record, loads: Callable[[Tensor], Tensor]) -> Tensor | None:
         """The nonlocal part of the second derivative as a dense matrix [M, M], or None.

@@ -46,6 +46,9 @@ class Zero(Interaction):
     def covector(self, record: Record) -> tuple[Tensor, Tensor]:
         return torch.zeros_like(record.x), torch.zeros_like(record.x)
 
+    def curvature(self, record: Record) -> Curvature:
+        return Curvature()
+
     def __str__(self) -> str:
         return "0"
 
@@ -69,6 +72,9 @@ class Newtonian(Interaction):
     def covector(self, record: Record) -> tuple[Tensor, Tensor]:
         force = 0.5 * self.strength * record.w * _rank(record)
         return force, torch.zeros_like(force)
+
+    def curvature(self, record: Record) -> Curvature:
+        return Curvature()
 
     def __str__(self) -> str:
         return f"{self.strength:g} |x|/2"
