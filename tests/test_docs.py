@@ -2,17 +2,20 @@
 
 import re
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
 import pytest
 from chebyshev import differentiation
 from composing import composed
+from omegaconf import OmegaConf
 from scipy.integrate import solve_ivp
 
 import wgf
 from wgf import runner
-from wgf.config import check
+from wgf.config import CONFIGS, GROUPS, check
+from wgf.config import ROOT as ROOT_KEYS
 from wgf.status import Status
 
 ROOT = Path(__file__).parents[1]
@@ -105,6 +108,26 @@ def test_an_energy_of_ones_own_has_no_finite_volumes_and_says_so(examples, caplo
     flow = wgf.solve(Exclusion(), potential="x**2", t_end=0.01, saves=1)
     assert flow.reference_solution is None
     assert "no finite volumes for the internal energy Fermi" in caplog.text
+
+
+# the reference of settings
+
+
+def test_the_reference_of_settings_is_up_to_date():
+    spec = spec_from_file_location("config_reference", ROOT / "scripts" / "config_reference.py")
+    script = module_from_spec(spec)
+    spec.loader.exec_module(script)
+    text = script.PAGE.read_text(encoding="utf-8")
+    assert text == script.page(), "run python scripts/config_reference.py"
+    assert [line for line in text.splitlines() if line.startswith("| `pde.chi`")] == [
+        "| `pde.chi` | `0.5` | a finite number >= 0 | |"
+    ]
+    for file in CONFIGS.glob("[a-z]*/*.yaml"):
+        group = file.parent.name
+        assert f"{group}={file.stem}" in text
+        if group in GROUPS:
+            assert all(f"| `{group}.{key}` |" in text for key in OmegaConf.load(file) if key != "_target_")
+    assert all(f"| `{key}` |" in text for key in ROOT_KEYS)
 
 
 # all pages

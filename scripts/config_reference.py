@@ -1,0 +1,114 @@
+"""Writes docs/configuration.md from the configs, their comments, and the ranges in the constructors' annotations.
+
+python scripts/config_reference.py
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from wgf.config import CONFIGS, GROUPS, ROOT
+from wgf.ranges import Choice
+from wgf.signature import settings
+
+PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
+HEAD = """# Every setting
+
+Written by `python scripts/config_reference.py` from the configs and the classes they name; do not edit.
+
+`wgf group=choice` picks a choice, `wgf group.key=value` sets a value, `wgf --cfg job` shows the config that would run.
+What is out of range is refused before anything starts. The choices of the main job are in bold. How to add a choice of
+your own: [extending.md](extending.md).
+"""
+
+
+def comments(text: str) -> tuple[str, dict[str, str]]:
+    """What a YAML file says before its first key, and what stands behind its top-level keys."""
+    lines = [line for line in text.splitlines() if not line.startswith("# @package")]
+    head: list[str] = []
+    for line in lines:
+        if not line.startswith("#"):
+            break
+        head.append(line.lstrip("# "))
+    behind = {m[1]: m[2] for line in lines if (m := re.match(r"(\w+):[^#]*\s#\s+(.*)", line))}
+    return " ".join(head), behind
+
+
+def plain(text: str) -> str:
+    """A text in which Markdown sees no marks."""
+    return re.sub(r"([*|<])", r"\\\1", text)
+
+
+def written(value: Any) -> str:
+    """A value as an override has it."""
+    if value == "???":
+        return "required"
+    text = (
+        {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
+    )
+    return f"`{re.sub('e-0', 'e-', text)}`"
+
+
+def keys(text: str, given: dict[str, Any], rules: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """The table of one file: key, default, what is allowed, what it means."""
+    _, notes = comments(text)
+    if given:
+        yield from ("", "| key | default | allowed | |", "|---|---|---|---|")
+    for key, value in given.items():
+        rule, note = rules[key], notes.get(key, "")
+        if isinstance(rule, Choice) and tuple(note.split(" | ")) == rule.words:
+            note = ""
+        cells = (f"`{prefix}{key}`", written(value), plain(str(rule)), plain(note))
+        yield "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
+
+
+def choice(group: str, path: Path, chosen: str) -> Iterator[str]:
+    """One file of a group."""
+    text = path.read_text(encoding="utf-8")
+    node: Any = OmegaConf.to_container(OmegaConf.load(path))
+    target = node.pop("_target_")
+    head, _ = comments(text)
+    name = f"**{group}={path.stem}**" if path.stem == chosen else f"{group}={path.stem}"
+    yield from ("", f"### {name}", "", f"{plain(head) + ': ' if head else ''}`{target}`")
+    known = settings(target) or {}
+    yield from keys(text, node, {key: setting.rule for key, setting in known.items()}, f"{group}.")
+
+
+def files(group: str) -> list[Path]:
+    return sorted((CONFIGS / group).glob("*.yaml"))
+
+
+def said(path: Path) -> str:
+    """What a file says about itself."""
+    return plain(comments(path.read_text(encoding="utf-8"))[0])
+
+
+def page() -> str:
+    """The whole text."""
+    main = CONFIGS / "config.yaml"
+    root: Any = OmegaConf.to_container(OmegaConf.load(main), resolve=False)
+    chosen = {k: v for entry in root["defaults"] if isinstance(entry, dict) for k, v in entry.items()}
+    lines = [HEAD.rstrip(), "", "## Of the run"]
+    lines += keys(main.read_text(encoding="utf-8"), {key: root[key] for key in ROOT}, ROOT)
+    for group in GROUPS:
+        lines += ["", f"## {group}"]
+        for path in files(group):
+            lines += choice(group, path, chosen[group])
+    for group, what in (("experiment", "Ready experiments"), ("debug", "For a quick look")):
+        lines += ["", f"## {what}", ""]
+        lines += [f"- `{group}={path.stem}`: {said(path)}" for path in files(group)]
+    presets = [path for group in ("hydra/launcher", "hydra/sweeper") for path in files(group)]
+    lines += ["", "## How a sweep runs", ""]
+    for path in presets:
+        place = path.parent.relative_to(CONFIGS).as_posix()
+        lines.append(f"- `{place}={path.stem}`: {said(path)}")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
