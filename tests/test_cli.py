@@ -264,7 +264,7 @@ def test_a_failed_job_does_not_stop_a_sweep(tmp_path: Path):
         *QUICK[2:],
         "integrator=euler",
         "integrator.dt=0.5,1e-3",
-        "t_end=0.1",
+        "t_end=0.5",
     ]
     answer = wgf(tmp_path, "-m", *words, "hydra.sweep.dir=s")
     assert answer.returncode == 1

@@ -16,7 +16,7 @@ FLOORS = [
     {"reference", "quadrature", "expression"},
     {"networks", "linalg"},
     {"energies", "tangent"},
-    {"problem", "exact", "fluxes", "finite_volume", "projection", "solvers", "chart", "landscape"},
+    {"problem", "exact", "fluxes", "finite_volume", "projection", "posed", "solvers", "chart", "landscape"},
     {"integrators"},
     {"files", "solution", "evolve", "metrics", "comparison", "callbacks", "table", "figures", "flow", "api"},
     {"signature", "memory", "config", "refusing", "runner", "cli"},

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import torch
 
-from wgf import comparison
+from wgf import comparison, posed
 from wgf.energies.interaction import Interaction
 from wgf.energies.interaction import Zero as NoInteraction
 from wgf.energies.potential import Expressed, Potential
@@ -86,9 +86,11 @@ def solve(
     potential = Expressed(potential) if isinstance(potential, str) else potential
     problem = pde.problem(law, potential or NoPotential(), interaction or NoInteraction(), t_end)
     comparison.closed_form(problem, reference_solution)  # refuses what cannot be had before anything runs
+    posed.check_problem(problem, DTYPES[dtype])
     map = copy.deepcopy(network) if network is not None else Spline(law=law)
     map = map.to(device=_device(device), dtype=DTYPES[dtype])
     projection = Projection(problem, map, quadrature or Gauss(), solver or Auto())
+    posed.check_start(projection)
     method = integrator or (Rodas4() if projection.solver.uses_chart(map) else GaussNewton())
     saved = Saves()
     end = run(projection, method, map.theta.detach().clone(), _stops(saves, t_end), saved)

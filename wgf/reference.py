@@ -271,7 +271,7 @@ class SymmetricBeta(Law):
             half = [y for y in half if y < 0.9]
         if self.a != int(self.a):  # an algebraic edge: cells that shrink towards it until no mass is left
             edge = 1 - half[-1]
-            while edge > 1e-10 and (2 * edge) ** self.a > 1e-16:
+            while edge > 1e-10 and self.a * math.log(2 * edge) > math.log(1e-16):
                 edge *= 0.4
                 half.append(1 - edge)
         return sorted({self.mean + sign * self.radius * y for y in [*half, 1.0] for sign in (-1, 1)})

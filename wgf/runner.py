@@ -23,7 +23,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from wgf import comparison, exact, table
+from wgf import comparison, exact, posed, table
 from wgf.callbacks.base import Callback, Outcome, Run, Sinks
 from wgf.callbacks.checkpoint import Checkpoint
 from wgf.callbacks.figures import Figures
@@ -73,7 +73,18 @@ def _make(node: DictConfig, **injected: Any) -> Any:
     """Call the target of a node with its settings and those injected arguments it asks for."""
     factory = instantiate(node, _partial_=True, _convert_="all")
     wanted = inspect.signature(factory.func).parameters
-    return factory(**{name: value for name, value in injected.items() if name in wanted})
+    try:
+        return factory(**{name: value for name, value in injected.items() if name in wanted})
+    except (ArithmeticError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{node} leads to numbers that cannot be computed with: {error}") from None
+    except TypeError:
+        if not inspect.isabstract(factory.func):
+            raise
+        raise ConfigError(
+            f"_target_={node._target_} is not allowed: the class leaves methods to its subclasses"
+        ) from None
 
 
 def _device(name: str) -> torch.device:
@@ -98,18 +109,21 @@ def build(cfg: DictConfig) -> Experiment:
         ConfigError: a combination that the config alone did not show to be impossible.
     """
     device, dtype = _device(cfg.device), {"float64": torch.float64, "float32": torch.float32}[cfg.dtype]
-    generator = torch.Generator().manual_seed(cfg.seed)
+    seed = int(cfg.seed)
+    generator = torch.Generator().manual_seed(seed)
     law: Law = _make(cfg.reference)
     problem: Problem = _make(cfg.pde).problem(law, _make(cfg.potential), _make(cfg.interaction), float(cfg.t_end))
+    posed.check_problem(problem, dtype)
     network: TransportMap = _make(cfg.network, law=law, generator=generator).to(device=device, dtype=dtype)
-    projection = Projection(problem, network, _make(cfg.quadrature, seed=cfg.seed), _make(cfg.solver))
+    projection = Projection(problem, network, _make(cfg.quadrature, seed=seed), _make(cfg.solver))
+    posed.check_start(projection)
     return Experiment(
         problem,
         network,
         projection,
         _make(cfg.integrator),
         comparison.closed_form(problem, cfg.reference_solution),
-        cfg.saves,
+        int(cfg.saves),
         _make(cfg.logger),
         cfg.figures,
         cfg.reference_solution in ("auto", "finite_volume"),
