@@ -41,7 +41,7 @@ def comments(text: str) -> tuple[str, dict[str, str]]:
 
 def plain(text: str) -> str:
     """A text in which Markdown sees no marks."""
-    return re.sub(r"([*|<])", r"\\\1", text)
+    return re.sub(r"([*|]|<(?=[a-z]))", r"\\\1", text)
 
 
 def written(value: Any) -> str:

@@ -1,6 +1,7 @@
 """What the documentation shows is what there is, and it works."""
 
 import re
+import subprocess
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -20,7 +21,7 @@ from wgf.status import Status
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "docs" / "examples"
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "docs" / "tutorial.py", *ROOT.glob("docs/**/*.md")])
 EXTENDING = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 SHOWN = dict(re.findall(r"`docs/examples/([\w/]+\.\w+)`:\n\n```\w+\n(.*?)```", EXTENDING, re.DOTALL))
 
@@ -34,6 +35,20 @@ def examples(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in set(sys.modules) - before:
         if str(EXAMPLES) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]
+
+
+def test_the_tutorial_runs(tmp_path: Path):
+    answer = subprocess.run(
+        [sys.executable, "-W", "error", ROOT / "docs" / "tutorial.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr == ""
+    assert "completed: reached the end time" in answer.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["density.png"]
 
 
 # extending
@@ -138,3 +153,9 @@ def test_every_link_leads_somewhere(page: Path):
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
     dead = [link for link in links if "://" not in link and not (page.parent / link).exists()]
     assert not dead
+
+
+def test_every_page_can_be_found():
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = {path.name for path in (ROOT / "docs").glob("*.*")} - {"README.md"}
+    assert {page for page in pages if f"]({page})" in index} == pages
