@@ -323,6 +323,7 @@ def test_arrays_are_those_of_the_network(tmp_path):
 def test_plot():
     flow = relaxing()
     assert flow.plot().axes[0].get_xlabel() == "position $x$"
+    assert flow.plot()._repr_png_().startswith(b"\x89PNG")  # what a notebook asks for
     assert flow.plot("map").axes[0].get_ylabel() == "position $x = T(t, z)$"
     with pytest.raises(wgf.ConfigError, match="name='densities' is not allowed: expected one of density, ridgeline"):
         flow.plot("densities")

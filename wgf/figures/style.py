@@ -64,9 +64,16 @@ def styled(draw: Callable[Args, Answer]) -> Callable[Args, Answer]:
     return drawn
 
 
+class Picture(Figure):
+    """A figure that a notebook shows though pyplot does not know it."""
+
+    def _repr_png_(self) -> bytes:
+        return encoded(self, "png")
+
+
 def canvas(size: tuple[float, float] = SIZE, dpi: float = DPI) -> Figure:
     """An empty figure, size in inches."""
-    return Figure(figsize=size, dpi=dpi, layout="constrained")
+    return Picture(figsize=size, dpi=dpi, layout="constrained")
 
 
 @styled
