@@ -14,7 +14,7 @@ ROOT = Path(wgf.__file__).parent
 FLOORS = [
     {"errors", "status", "ranges"},
     {"reference", "quadrature", "expression"},
-    {"networks", "linalg"},
+    {"networks", "linalg", "distance"},
     {"energies", "tangent"},
     {"problem", "exact", "fluxes", "finite_volume", "projection", "posed", "solvers", "chart", "landscape"},
     {"integrators"},

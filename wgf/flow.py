@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from wgf import comparison
+from wgf.distance import Carried, ranked, wasserstein
 from wgf.errors import ConfigError, WgfError
 from wgf.evolve import Clock, End, Observer, evolve
 from wgf.exact import Exact
 from wgf.integrators.base import Integrator, State
 from wgf.problem import Problem
 from wgf.projection import Projection
-from wgf.quadrature import Gauss
 from wgf.reference import Law
 from wgf.solution import Solution
 from wgf.status import Status
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GRID = 2001  # points of the reference space in `solution`
-CELLS = 400  # of the mesh on which distances are integrated
 BISECTIONS, EXTENSIONS = 60, 60
 Numbers = float | Sequence[float] | np.ndarray | Tensor
 
@@ -190,7 +189,7 @@ class Flow:
         """
         if not bool(((levels := torch.as_tensor(u)) >= 0).all() & (levels <= 1).all()):
             raise ConfigError(f"u={u!r} is not allowed: expected shares of the mass, from 0 to 1")
-        return self._at(t, u, lambda theta, u: self._evaluate(theta, _ranked(self.problem.law, u, 1 - u))[0])
+        return self._at(t, u, lambda theta, u: self._evaluate(theta, ranked(self.problem.law, u, 1 - u))[0])
 
     def sample(self, t: float, n: int, seed: int = 0) -> np.ndarray:
         """n independent particles [n] (length). The same seed gives the same particles at every time."""
@@ -220,10 +219,8 @@ class Flow:
             return known
         return comparison.computed(self.problem, self.t[1:].tolist())
 
-    def w1(self, other: Flow | Law | Exact, t: float | None = None) -> float:
-        """The Wasserstein distance W1 (length) at t, the last time by default.
-
-        On the line W_q^q is int_0^1 |difference of the quantiles|^q du, so the initial laws need not be the same.
+    def w1(self, other: Flow | Law | Exact | None, t: float | None = None) -> float:
+        """The Wasserstein distance W1 (length) at t, the last time by default; the initial laws need not be the same.
 
         Args:
             other: a flow, a law, or a map (t, z) -> T of the same initial law, such as `reference_solution`.
@@ -232,40 +229,33 @@ class Flow:
         Raises:
             ConfigError: one of the two is not known, or not at this time.
         """
-        w, gap = self._gap(other, float(self.t[-1]) if t is None else t)
-        return float(torch.dot(w, gap))
+        return self._distance(other, t, 1)
 
-    def w2(self, other: Flow | Law | Exact, t: float | None = None) -> float:
+    def w2(self, other: Flow | Law | Exact | None, t: float | None = None) -> float:
         """The Wasserstein distance W2 (length); see `w1`."""
-        w, gap = self._gap(other, float(self.t[-1]) if t is None else t)
-        return float(torch.dot(w, gap * gap).sqrt())
+        return self._distance(other, t, 2)
 
-    def _gap(self, other: Flow | Law | Exact, t: float) -> tuple[Tensor, Tensor]:
-        """Masses of particles and how far those of the same rank are apart [n]."""
-        if other is None:
-            raise ConfigError("there is nothing to compare with: no reference solution of this problem is known")
-        law = self.problem.law
-        theirs = other.problem.law if isinstance(other, Flow) else other if isinstance(other, Law) else law
-        mesh = other._mesh(t) if isinstance(other, Flow) else _mesh(theirs)
-        if theirs is not law:
-            mesh = _ranked(law, theirs.cdf(mesh), theirs.survival(mesh))
-        nodes = Gauss().nodes(law, torch.cat([self._mesh(t), mesh[mesh.isfinite()]]))
-        there = nodes.z if theirs is law else _ranked(theirs, law.cdf(nodes.z), law.survival(nodes.z))
-        seen = (nodes.w > 0) & there.isfinite()  # at an edge the last 1e-16 of the mass has no rank in double precision
-        z, w, there = nodes.z[seen], nodes.w[seen], there[seen]
+    def _distance(self, other: Flow | Law | Exact | None, t: float | None, q: int) -> float:
+        t = float(self.t[-1]) if t is None else t
+        none = torch.empty(0, dtype=torch.float64)
         if isinstance(other, Flow):
-            there = other._evaluate(other.parameters(t), there)[0]
-        elif not isinstance(other, Law):
-            there = other(t, z)
-            if bool(there.isnan().any()):
-                raise ConfigError(f"t={t:g} is not allowed: the reference solution is known at {self.t.tolist()} only")
-        return w, (self._evaluate(self.parameters(t), z)[0] - there).abs()
+            theirs = other._carried(t)
+        elif isinstance(other, Law):
+            theirs = Carried(other, lambda z: z, none)
+        elif other is not None:
+            known = other
+            theirs = Carried(self.problem.law, lambda z: known(t, z), none)
+        else:
+            raise ConfigError("there is nothing to compare with: no reference solution of this problem is known")
+        distance = wasserstein(self._carried(t), theirs, q)
+        if math.isnan(distance):
+            raise ConfigError(f"t={t:g} is not allowed: the reference solution is known at {self.t.tolist()} only")
+        return distance
 
-    def _mesh(self, t: float) -> Tensor:
-        """Ends of cells in which the map and the law are smooth (length)."""
-        return torch.cat(
-            [_mesh(self.problem.law), self.projection.map.knots(self.parameters(t)).detach().double().cpu()]
-        )
+    def _carried(self, t: float) -> Carried:
+        theta = self.parameters(t)
+        kinks = self.projection.map.knots(theta).detach().double().cpu()
+        return Carried(self.problem.law, lambda z: self._evaluate(theta, z)[0], kinks)
 
     # arrays and pictures
 
@@ -307,14 +297,3 @@ class Flow:
         if figure is None:
             raise ConfigError(f"name={name!r} needs a reference solution, and none of this problem is known")
         return figure
-
-
-def _ranked(law: Law, below: Tensor, above: Tensor) -> Tensor:
-    """The z [n] with these masses to the left and to the right [n], found from the smaller one."""
-    return torch.where(below < 0.5, law.quantile(below), law.upper_quantile(above))
-
-
-def _mesh(law: Law) -> Tensor:
-    """Ends of cells that resolve a law (length)."""
-    panels = torch.tensor(law.panels(), dtype=torch.float64)
-    return torch.cat([panels, torch.linspace(panels[0], panels[-1], CELLS + 1, dtype=torch.float64)[1:-1]])
