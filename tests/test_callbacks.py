@@ -409,9 +409,8 @@ def test_figures_as_images(events: tuple[Path, EventAccumulator]):
     for name in names:
         (shown,) = found.Images(f"figures/{name}")
         with Image.open(io.BytesIO(shown.encoded_image_string)) as picture:
-            assert (picture.format, picture.size) == (
-                ("GIF", (640, 426)) if name == "evolution" else ("PNG", (1200, 800))
-            )
+            size = {"evolution": (640, 426), "error": (1200, 960)}.get(name, (1200, 800))
+            assert (picture.format, picture.size) == ("GIF" if name == "evolution" else "PNG", size)
             assert (shown.width, shown.height) == picture.size
             assert getattr(picture, "n_frames", 1) == (3 if name == "evolution" else 1)
         assert shown.step == 10

@@ -9,11 +9,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from wgf.figures.density import ceiling, closed, cut_off, finite, window
-from wgf.figures.style import EXACT, canvas, colors, key, styled, title
+from wgf.figures.style import COLORS, EXACT, canvas, key, styled, title
 from wgf.solution import Solution
 
-DPI = 80  # 640 x 426 pixels
+DPI = 100  # 640 x 426 pixels
 LENGTH, HOLD = 3000, 1200  # milliseconds: all frames but the last, the last
+SHADES = 64
 FRAMES = 60  # at most, equally spaced among the saved times
 
 
@@ -27,7 +28,7 @@ def animation(solution: Solution, heading: str) -> bytes:
     figure = canvas(dpi=DPI)
     agg = FigureCanvasAgg(figure)
     axes = figure.subplots()
-    color, top = colors(solution)(picked[-1]), 1.08 * ceiling(solution, picked)
+    color, top = COLORS(1.0), 1.08 * ceiling(solution, picked)
     axes.set_xlim(*window(solution, picked))
     axes.set_ylim(0.0, top)
     axes.set_xlabel("position $x$")
@@ -52,7 +53,10 @@ def animation(solution: Solution, heading: str) -> bytes:
         for artist in (curve, other, note):
             axes.draw_artist(artist)
         frames.append(Image.fromarray(np.asarray(agg.buffer_rgba())[..., :3].copy()))
-    palette = frames[-1].quantize(64)
+    shades = np.array(frames[-1].quantize(SHADES).getpalette()).reshape(-1, 3)
+    shades[(shades >= 244).all(axis=1)] = 255  # Pillow compares six bits a channel: else white becomes 252
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(shades.ravel().tolist())
     quantized = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     each = max(40, LENGTH // max(1, len(frames) - 1))
     file = io.BytesIO()

@@ -42,7 +42,7 @@ def convergence(
         heading: above it all.
         floor: the error of the reference itself, drawn as a line; 0 where it is exact.
     """
-    figure = canvas((7.0, 5.0))
+    figure = canvas()
     axes = figure.subplots()
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -69,5 +69,5 @@ def convergence(
     if axes.get_legend_handles_labels()[1] and any(axes.get_legend_handles_labels()[1]):
         axes.legend()
     if heading:
-        title(axes, heading, 76)
+        title(axes, heading)
     return figure

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from wgf.figures.style import EXACT, canvas, colors, inside, legend, limits, note, shown, styled, time_bar, title
+from wgf.figures.style import EXACT, WIDTH, canvas, colors, inside, legend, limits, note, shown, styled, time_bar, title
 from wgf.solution import Solution
 
 VISIBLE = 1e-4  # mass left out on either side of a density
 SPIKE = 8.0  # how many times higher than the lowest curve the highest may stand
-RIDGES = 9  # curves one above the other
+RIDGES = 11  # curves one above the other
+ROWS = 120  # of the colours over space and time, about
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -43,15 +46,15 @@ def density(solution: Solution, heading: str) -> Figure:
 
 @styled
 def ridgeline(solution: Solution, heading: str) -> Figure:
-    """The densities at about nine of the saved times one above the other, the first one lowest."""
+    """The densities at about eleven of the saved times one above the other, the first one lowest."""
     picked, color = shown(solution, RIDGES), colors(solution)
-    figure = canvas((7.0, 7.0))
+    figure = canvas((WIDTH, WIDTH))
     axes = figure.subplots()
     top = ceiling(solution, picked)
     gap = 0.55 * top  # neighbours may overlap, so that each is high enough to be read
     for k, s in reversed(list(enumerate(picked))):
         x, rho = closed(solution.T[s], np.minimum(finite(solution.rho[s]), 2 * top))
-        axes.fill_between(x, k * gap, k * gap + rho, color=color(s), alpha=0.35, lw=0, zorder=-k)
+        axes.fill_between(x[::4], k * gap, k * gap + rho[::4], color=color(s), alpha=0.35, lw=0, zorder=-k)
         axes.plot(x, k * gap + rho, color=color(s), lw=1.5, zorder=-k)
         if solution.exact_T is not None and solution.exact_rho is not None and s:
             x, rho = closed(solution.exact_T[s], finite(solution.exact_rho[s]))
@@ -65,7 +68,7 @@ def ridgeline(solution: Solution, heading: str) -> Figure:
     axes.tick_params(axis="y", length=0)
     note(axes, f"from line to line: a density of {gap:.3g}")
     legend(axes, solution, color(picked[-1]))
-    title(axes, heading, 76)
+    title(axes, heading)
     return figure
 
 
@@ -73,7 +76,8 @@ def ridgeline(solution: Solution, heading: str) -> Figure:
 def spacetime(solution: Solution, heading: str) -> Figure:
     """Colours over space and time, and the paths of some quantiles.
 
-    The colours sit on the images of the grid of the reference space, so edges of a support stay sharp.
+    The colours sit on the images of the grid of the reference space, so edges of a support stay sharp. Between saved
+    times every particle moves straight on, which is the shortest way of one density to the next.
     """
     figure = canvas()
     axes = figure.subplots()
@@ -82,10 +86,11 @@ def spacetime(solution: Solution, heading: str) -> Figure:
         title(axes, heading)
         return figure
     every = list(range(len(solution.t)))
-    rho = np.nan_to_num(finite(solution.rho))
     scale = PowerNorm(0.6, 0.0, ceiling(solution, every), clip=True)
-    times = np.broadcast_to(solution.t[:, None], solution.T.shape)
-    picture = axes.pcolormesh(solution.T, times, rho, shading="gouraud", norm=scale, cmap="viridis", rasterized=True)
+    t, T, dT = (_between(solution.t, rows) for rows in (solution.t, solution.T, solution.dT))
+    rho = np.nan_to_num(finite(solution.rho0 / dT))
+    times = np.broadcast_to(t[:, None], T.shape)
+    picture = axes.pcolormesh(T, times, rho, shading="gouraud", norm=scale, cmap="viridis", rasterized=True)
     axes.set_facecolor(picture.cmap(0.0))
     for q in QUANTILES:
         path = [np.interp(q, solution.cdf, row) for row in solution.T]
@@ -93,16 +98,25 @@ def spacetime(solution: Solution, heading: str) -> Figure:
     axes.grid(False)
     axes.set_xlim(*window(solution, every))
     axes.set_ylim(solution.t[0], solution.t[-1])
-    axes.set_xlabel("position $x$")
+    shares = ", ".join(f"{100 * q:.0f}" for q in QUANTILES)
+    axes.set_xlabel(f"position $x$ (white lines: {shares} % of the mass to their left)")
     axes.set_ylabel("time $t$")
     above = "max" if rho.max() > scale.vmax else "neither"
     bar = figure.colorbar(picture, ax=axes, pad=0.015, aspect=35, extend=above)
+    marks = scale.inverse(np.linspace(0.0, 1.0, 6))
+    bar.set_ticks(marks, labels=[f"{mark:.2g}" for mark in marks])
     bar.set_label(r"density $\rho(t, x)$")
     bar.outline.set_visible(False)
-    marks = ", ".join(f"{100 * q:.0f}" for q in QUANTILES)
-    note(axes, f"lines: {marks} % of the mass to the left", color="white")
     title(axes, heading)
     return figure
+
+
+def _between(t: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Values at the saved times [s, ...] and, linear between them, at some more."""
+    fine = max(1, round(ROWS / (len(t) - 1)))
+    share = (np.arange(fine) / fine).reshape(-1, *[1] * (rows.ndim - 1))
+    steps = [a + share * (b - a) for a, b in pairwise(rows)]
+    return np.concatenate([*steps, rows[-1:]])
 
 
 def finite(rho: np.ndarray) -> np.ndarray:

@@ -5,7 +5,20 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from wgf.figures.style import MARKERS, PALETTE, SUPPORT, canvas, colors, inside, shown, styled, time_bar, title
+from wgf.figures.style import (
+    MARKERS,
+    PALETTE,
+    SUPPORT,
+    WIDTH,
+    canvas,
+    colors,
+    inside,
+    logarithmic,
+    shown,
+    styled,
+    time_bar,
+    title,
+)
 from wgf.solution import Solution
 
 
@@ -18,11 +31,12 @@ def errors(solution: Solution, heading: str, floor: float = 0.0) -> Figure | Non
     """
     if solution.errors is None or solution.exact_T is None or not np.isfinite(solution.errors[0][1:]).any():
         return None
-    figure = canvas()
+    figure = canvas((WIDTH, WIDTH / 1.25))
     above, below = figure.subplots(2, 1, height_ratios=[1, 1])
+    logarithmic(above)
     for k, (name, error) in enumerate(zip(("$W_1$", "$W_2$"), solution.errors, strict=True)):
         seen = np.isfinite(error) & (error > 0) & (solution.t > solution.t[0])  # the start is exact
-        above.semilogy(solution.t[seen], error[seen], color=PALETTE[k], marker=MARKERS[k], ms=4, lw=1.6, label=name)
+        above.plot(solution.t[seen], error[seen], color=PALETTE[k], marker=MARKERS[k], ms=4, lw=1.6, label=name)
     if floor > 0:
         above.axhline(floor, color="0.45", lw=1.2, ls=":", label="$W_1$ error of the reference")
     above.set_xlabel("time $t$")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from wgf.figures.style import MARKERS, PALETTE, canvas, limits, styled, title, wrapped
+from wgf.figures.style import MARKERS, PALETTE, WIDTH, canvas, limits, logarithmic, styled, title, wrapped
 
 Columns = Mapping[str, np.ndarray]  # column -> its values, NaN where a row has none
 
@@ -15,7 +15,7 @@ Columns = Mapping[str, np.ndarray]  # column -> its values, NaN where a row has 
 @styled
 def energy(rows: Columns, heading: str) -> Figure:
     """The energy with its terms, the dissipation, and how far both are from their balance."""
-    figure = canvas((8.0, 6.4))
+    figure = canvas((WIDTH, WIDTH / 1.25))
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=[2, 1, 1])
     t, total = rows["t"], rows["energy"]
     terms = [name for name in rows if name.startswith("energy_")]
@@ -24,11 +24,13 @@ def energy(rows: Columns, heading: str) -> Figure:
         top.plot(t, rows[name], color=PALETTE[k], lw=1.4, label=name.removeprefix("energy_"), **_dots(k, t))
     top.set_ylabel("energy")
     top.legend()
-    middle.semilogy(t, np.where(rows["dissipation"] > 0, rows["dissipation"], np.nan), color=PALETTE[0], lw=1.6)
+    logarithmic(middle)
+    middle.plot(t, rows["dissipation"], color=PALETTE[0], lw=1.6)
     middle.set_ylabel("dissipation\n$-dF/dt$")
     if "dissipated" in rows:
         gap = np.abs(total[0] - total - rows["dissipated"])
-        bottom.semilogy(t, np.where(gap > 0, gap, np.nan), color=PALETTE[1], lw=1.6)
+        logarithmic(bottom)
+        bottom.plot(t, np.where(gap > 0, gap, np.nan), color=PALETTE[1], lw=1.6)
         bottom.set_ylabel("balance gap\n(energy)")
         bottom.set_title(r"$|F(0) - F(t) - \int_0^t \mathrm{dissipation}|$", loc="right", fontsize=9.5, pad=3)
     bottom.set_xlabel("time $t$")
@@ -43,7 +45,8 @@ def steps(rows: Columns, heading: str) -> Figure:
     figure = canvas()
     (dt, rejected), (moments, slope) = figure.subplots(2, 2, sharex=True)
     t = rows["t"]
-    dt.semilogy(t[1:], rows["dt"][1:], color=PALETTE[0], lw=1.4, **_dots(0, t))
+    logarithmic(dt)
+    dt.plot(t[1:], rows["dt"][1:], color=PALETTE[0], lw=1.4, **_dots(0, t))
     dt.set_ylabel("step size (time)")
     rejected.plot(t, rows["step"], color=PALETTE[0], lw=1.6, label="accepted")
     rejected.plot(t, rows["rejected"], color=PALETTE[1], lw=1.6, ls="--", label="rejected")
@@ -54,12 +57,13 @@ def steps(rows: Columns, heading: str) -> Figure:
     moments.plot(t, deviation, color=PALETTE[1], lw=1.6, ls="--", label="standard deviation")
     moments.set_ylabel("length")
     moments.legend()
-    slope.semilogy(t, np.where(rows["min_slope"] > 0, rows["min_slope"], np.nan), color=PALETTE[2], lw=1.6)
+    logarithmic(slope)
+    slope.plot(t, rows["min_slope"], color=PALETTE[2], lw=1.6)
     slope.set_ylabel("smallest slope $T'$")
     for axes in (moments, slope):
         axes.set_xlabel("time $t$")
         axes.set_xlim(*limits(t, 0.02))
-    figure.suptitle(wrapped(heading), x=0.01, ha="left", fontsize=11, color="0.1", parse_math=False)
+    figure.suptitle(wrapped(heading), x=0.01, ha="left", fontsize=10.5, color="0.1", parse_math=False)
     return figure
 
 

@@ -16,6 +16,7 @@ from wgf.figures.style import (
     key,
     legend,
     limits,
+    logarithmic,
     scientific,
     shown,
     styled,
@@ -75,12 +76,12 @@ def slope(solution: Solution, heading: str) -> Figure:
     grid = inside(solution, SUPPORT)
     z, dx, last = solution.z[grid], solution.dT[:, grid], picked[-1]
     axes.axhline(1.0, zorder=2, **IDENTITY)
+    logarithmic(axes)
     for s in picked[1:]:
-        axes.semilogy(z, dx[s], color=color(s), lw=1.8, zorder=3)
+        axes.plot(z, dx[s], color=color(s), lw=1.8, zorder=3)
     if solution.exact_T is not None:
         for s in picked[1:]:
             axes.plot(z, np.gradient(solution.exact_T[s, grid], z), zorder=4, **EXACT)
-    axes.set_yscale("log")
     knots = _knots(solution, last, z)
     axes.plot(knots, np.interp(knots, z, dx[last]), color=color(last), zorder=5, **KNOTS)
     axes.set_xlim(*limits(z, 0.0))

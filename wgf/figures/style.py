@@ -16,14 +16,16 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogFormatterSciNotation
 
 from wgf.solution import Solution
 
 SHOWN = 6  # times in a figure
-SIZE, DPI = (8.0, 16 / 3), 150  # inches: 1200 x 800 pixels
+WIDTH, DPI = 6.4, 187.5  # inches: 1200 pixels, with letters that are still readable when these shrink to 400
+SIZE = (WIDTH, WIDTH / 1.5)
 SUPPORT = 1e-6  # mass left out on either side of a map
 STYLE: dict[str, Any] = {
-    "font.size": 10.5,
+    "font.size": 10,
     "mathtext.fontset": "cm",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -85,14 +87,30 @@ def encoded(figure: Figure, kind: str) -> bytes:
     return file.getvalue()
 
 
-def wrapped(text: str, width: int = 88) -> str:
+def wrapped(text: str, width: int = 70) -> str:
     """Long titles on several lines."""
     return "\n".join(textwrap.wrap(text, width))
 
 
-def title(axes: Axes, text: str, width: int = 88) -> None:
+def title(axes: Axes, text: str, width: int = 70) -> None:
     """On the left, where reading begins; the equation is plain text, whatever its symbols."""
-    axes.set_title(wrapped(text, width), loc="left", fontsize=11, pad=10, color="0.1", parse_math=False)
+    axes.set_title(wrapped(text, width), loc="left", fontsize=10.5, pad=10, color="0.1", parse_math=False)
+
+
+class _Plain(LogFormatterSciNotation):
+    """0.2 instead of 2 x 10^-1."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        text = super().__call__(x, pos)
+        return f"{x:g}" if text and 1e-2 <= x < 1e4 else text
+
+
+def logarithmic(axes: Axes) -> None:
+    """A logarithmic y axis; values that are not positive are gaps."""
+    axes.set_yscale("log", nonpositive="mask")
+    axes.yaxis.set_major_formatter(_Plain())
+    axes.yaxis.set_minor_formatter(_Plain(labelOnlyBase=False, minor_thresholds=(1.2, 0.5)))
+    axes.tick_params(axis="y", which="minor", labelsize=8)
 
 
 def note(axes: Axes, *lines: str, color: str = "0.3") -> None:
