@@ -103,7 +103,7 @@ def spacetime(solution: Solution, heading: str) -> Figure:
     axes.set_ylabel("time $t$")
     above = "max" if rho.max() > scale.vmax else "neither"
     bar = figure.colorbar(picture, ax=axes, pad=0.015, aspect=35, extend=above)
-    marks = scale.inverse(np.linspace(0.0, 1.0, 6))
+    marks = [float(mark) for mark in scale.inverse(np.linspace(0.0, 1.0, 6))]
     bar.set_ticks(marks, labels=[f"{mark:.2g}" for mark in marks])
     bar.set_label(r"density $\rho(t, x)$")
     bar.outline.set_visible(False)
