@@ -18,8 +18,8 @@ FLOORS = [
     {"energies", "tangent"},
     {"problem", "exact", "fluxes", "finite_volume", "projection", "posed", "solvers", "chart", "landscape"},
     {"integrators"},
-    {"files", "solution", "evolve", "metrics", "comparison", "callbacks", "table", "figures", "flow", "api"},
-    {"signature", "memory", "config", "refusing", "runner", "cli"},
+    {"files", "leaves", "solution", "evolve", "metrics", "comparison", "callbacks", "table", "figures", "flow", "api"},
+    {"signature", "memory", "config", "refusing", "runner", "job", "sweep", "watch", "launch", "cli"},
 ]
 LIBRARY = 5  # the highest floor that a notebook can use without the packages below
 HEAVY = {"hydra", "omegaconf", "tensorboard", "matplotlib"}

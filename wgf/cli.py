@@ -11,19 +11,17 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra import compose
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from wgf import launch
 from wgf.config import CONFIGS, check
 from wgf.errors import ConfigError, WgfError
 from wgf.refusing import check_choices, check_folder, parsed, refuse, refusing
@@ -53,64 +51,29 @@ class Gate(Callback):
                 raise ConfigError(f"hydra.run.dir={folder} holds a finished run: choose another folder or remove it")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Every value of a sweep by itself; what only a combination shows is left to its own job."""
-        overrides = list(config.hydra.overrides.task)
         with refusing(_run):
-            lines: list[str] = []
-            for choice in _each_value(overrides):
-                try:
-                    check(compose("config", choice))
-                except ConfigError as error:
-                    lines += error.lines
-            if lines:
-                raise ConfigError(*dict.fromkeys(lines))
+            launch.begin(config)
 
 
 def _job(config: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
-def _each_value(overrides: list[str]) -> Iterator[list[str]]:
-    """The overrides of a sweep with the first value of every axis, and then with each other value of one axis."""
-    axes: list[list[str]] = []
-    for text, override in zip(overrides, OverridesParser.create().parse_overrides(overrides), strict=True):
-        swept = override.is_sweep_override()
-        key = override.get_key_element()
-        axes.append([f"{key}={value}" for value in map(str, override.sweep_string_iterator())] if swept else [text])
-    first = [axis[0] for axis in axes]
-    yield first
-    for k, axis in enumerate(axes):
-        for value in axis[1:]:
-            yield [*first[:k], value, *first[k + 1 :]]
-
-
-def _run(cfg: DictConfig) -> None:
+def _run(cfg: DictConfig) -> float:
     job = HydraConfig.get()
-    folder, alone = Path(job.runtime.output_dir), job.mode is RunMode.RUN
+    folder = Path(job.runtime.output_dir)
+    if job.mode is not RunMode.RUN:
+        return launch.run_job(cfg, folder)
     try:
         check(cfg)
-        _set_threads(cfg.threads or (None if alone else 1))
+        launch.set_threads(cfg.threads)
         from wgf.runner import main as run
 
         status = run(cfg, folder)
     except ConfigError as error:
-        if not alone:
-            raise
         _clear(folder)
         refuse(*error.lines)
-    if alone:
-        sys.exit(status)
-    if status:
-        raise WgfError(f"{folder} did not complete")
-
-
-def _set_threads(count: int | None) -> None:
-    """None leaves the choice to torch. A worker keeps what the job before it set, so every job of a sweep sets it."""
-    if count is not None:
-        os.environ["OMP_NUM_THREADS"] = str(count)  # read once, when scipy's linear algebra is loaded
-        import torch
-
-        torch.set_num_threads(count)
+    sys.exit(status)
 
 
 def _clear(folder: Path) -> None:
@@ -133,7 +96,8 @@ def main() -> None:
     with refusing(_run):
         parsed(sys.argv[1:])
         try:
-            hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")(_run)()
+            with launch.collated():
+                hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")(_run)()
         except WgfError as error:
             if isinstance(error, ConfigError):
                 raise

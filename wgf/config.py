@@ -43,6 +43,18 @@ class Device:
         return isinstance(value, str) and re.fullmatch(r"cpu|auto|cuda(:\d+)?", value) is not None
 
 
+class Product:
+    """Figures of a result with `*` between them."""
+
+    FIGURES = ("w1_error", "w2_error", "energy", "dissipation_gap", "steps", "evaluations", "parameters", "wall_s")
+
+    def __str__(self) -> str:
+        return f"a product such as w1_error*evaluations, of {', '.join(self.FIGURES)}"
+
+    def admits(self, value: Any) -> bool:
+        return isinstance(value, str) and all(word.strip() in self.FIGURES for word in value.split("*"))
+
+
 MANY_STEPS = 1_000_000  # fixed steps beyond which a run must have been asked for by max_steps
 
 ROOT: dict[str, Any] = {
@@ -54,6 +66,7 @@ ROOT: dict[str, Any] = {
     "saves": rule_of(Count),
     "figures": Flag(),
     "reference_solution": Choice("auto", "exact", "finite_volume", "none"),
+    "objective": Product(),
 }
 
 

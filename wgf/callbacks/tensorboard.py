@@ -16,6 +16,7 @@ import numpy as np
 
 from wgf.callbacks.base import Callback, Outcome, Row, Run
 from wgf.callbacks.history import read
+from wgf.status import Status
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -66,6 +67,9 @@ class TensorBoard(Callback):
         self._energy = math.nan  # at t = 0
         self._compared = False  # whether rows have errors
         self._writer = SummaryWriter(str(run.folder), flush_secs=10)
+        from wgf.callbacks import hparams
+
+        self._writer._get_file_writer().add_summary(hparams.session_start(run.config_text))
         self._writer.add_text("config", _code("yaml", run.config_text))
         self._writer.add_text("provenance", _code("json", json.dumps(run.provenance, indent=2)))
         charts = {
@@ -91,7 +95,12 @@ class TensorBoard(Callback):
     def finish(self, run: Run, outcome: Outcome) -> None:
         if self._writer is None:
             return
+        from wgf.callbacks import hparams
+
         self._writer.add_text("result", _markdown(outcome.result))
+        for name, value in hparams.metrics(outcome.result).items():
+            self._writer.add_scalar(name, value, outcome.result["steps"])
+        self._writer._get_file_writer().add_summary(hparams.session_end(outcome.status is Status.completed))
         solution, last = outcome.solution, outcome.result.get("steps", 0)
         if solution is None:
             return

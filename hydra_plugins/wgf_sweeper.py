@@ -1,0 +1,143 @@
+"""The grid sweep of `wgf -m`: folders have names, only what is missing is run, and a killed job costs no other."""
+
+import hashlib
+import logging
+import re
+import time
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from wgf import job
+from wgf.errors import ConfigError, WgfError
+
+log = logging.getLogger("wgf")
+
+LONGEST = 100  # letters of a folder name
+SHOWN = 3  # folders named in a complaint
+GRACE = 5.0  # seconds in which a job that was launched takes its claim
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of the grid: what Hydra is told, and its folder; None where the user names folders in another way."""
+
+    words: list[str]
+    folder: Path | None
+
+    @property
+    def status(self) -> str:
+        return "waiting" if self.folder is None else str(job.outcome(self.folder)["status"])
+
+
+class GridSweeper(BasicSweeper):
+    """Every combination of comma-separated values.
+
+    Args:
+        max_batch_size: how many jobs the launcher gets at once; null gives it all of them.
+        params: axes beside those of the command line.
+    """
+
+    def sweep(self, arguments: list[str]) -> Any:
+        root = Path(self.config.hydra.sweep.dir)
+        jobs = self._jobs(root, arguments)
+        self._check(jobs)
+        root.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, root / "multirun.yaml")
+        missing = [one for one in jobs if one.status != "completed"]
+        if len(missing) < len(jobs):
+            log.info("%d of %d jobs are complete and left alone", len(jobs) - len(missing), len(jobs))
+        size = self.max_batch_size or len(missing) or 1
+        for first in range(0, len(missing), size):
+            self._launch(missing[first : first + size], first)
+
+    def _jobs(self, root: Path, arguments: list[str]) -> list[Job]:
+        parsed = OverridesParser.create().parse_overrides([*self._parse_config(), *arguments])
+        axes = [override.get_key_element() for override in parsed if override.is_sweep_override()]
+        [grid] = self.split_arguments(parsed, None)
+        numbered = OmegaConf.to_container(self.config.hydra.sweep, resolve=False)["subdir"] == "${hydra:job.num}"
+        if not (numbered and axes):
+            return [Job(words, None) for words in grid]
+        named = {name(words, axes): words for words in grid}  # a value given twice is one job
+        return [Job([*words, f"hydra.sweep.subdir={folder}"], root / folder) for folder, words in named.items()]
+
+    def _check(self, jobs: list[Job]) -> None:
+        """A folder that is there must hold the same job."""
+        lines: list[str] = []
+        for one in jobs:
+            if one.folder is not None and (one.folder / "config.yaml").exists():
+                cfg = self.hydra_context.config_loader.load_sweep_config(self.config, one.words)
+                try:
+                    job.check_same(one.folder, OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]))
+                except ConfigError as error:
+                    lines += error.lines
+        if lines:
+            more = [f"and {len(lines) - SHOWN} more such folders"] if len(lines) > SHOWN else []
+            raise ConfigError(*lines[:SHOWN], *more)
+
+    def _launch(self, jobs: list[Job], first: int) -> None:
+        """Run jobs to their end. A process that is killed takes its pool with it, and the pool every job in it; those
+        which had not begun get a new pool, and those which had are tried once more, each alone."""
+        caught: list[Job] = []
+        while jobs:
+            try:
+                self._run(jobs, first)
+                break
+            except BrokenProcessPool:
+                log.warning("a process was killed: what had begun is tried again later and alone, the rest goes on")
+                begun = [one for one in jobs if one.status in ("killed", "running")]
+                if not begun:
+                    raise
+                caught += begun
+                jobs = [one for one in jobs if one.status == "waiting"]
+        for one in caught:
+            try:
+                self._run([one], first)
+            except BrokenProcessPool:
+                log.warning("killed again, alone this time: %s", one.folder)
+
+    def _run(self, jobs: list[Job], first: int) -> None:
+        try:
+            answers = self.launcher.launch([one.words for one in jobs], initial_job_idx=first)
+        except BrokenProcessPool:
+            raise
+        except Exception as error:  # an engine gives up at the first job that was killed, the others still run
+            self._wait(jobs)
+            said = " ".join(str(error).split())[:300]
+            if not any(one.status == "killed" for one in jobs):
+                raise WgfError(f"{type(self.launcher).__name__} gave up: {type(error).__name__}: {said}") from error
+            log.warning("a job was killed: %s", said)
+        else:
+            for answer in answers:
+                _ = answer.return_value  # raises what went wrong outside the job
+
+    def _wait(self, jobs: list[Job]) -> None:
+        """Until none has run for a while."""
+        last = time.monotonic()
+        while time.monotonic() < last + GRACE:
+            if any(one.status == "running" for one in jobs):
+                last = time.monotonic()
+            time.sleep(0.2)
+
+
+def name(words: list[str], axes: list[str]) -> str:
+    """The folder of a job by what makes it differ, in letters that need no quotes anywhere: width-4_degree-1.
+
+    Args:
+        words: all overrides of the job.
+        axes: the keys that vary.
+    """
+    short = {axis: axis.rpartition(".")[2] for axis in axes}
+    if len(set(short.values())) < len(axes):
+        short = {axis: axis for axis in axes}
+    pairs = [word.partition("=") for word in words]
+    text = "_".join(f"{short[key]}-{value}" for key, _, value in pairs if key in axes)
+    plain = re.sub(r"[^\w.+-]", "_", text)
+    if plain == text and len(text) <= LONGEST:
+        return text
+    return f"{plain[:LONGEST]}_{hashlib.sha256(text.encode()).hexdigest()[:6]}"

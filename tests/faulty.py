@@ -1,0 +1,35 @@
+"""Integrators of jobs that go wrong, unless the working directory holds a file called `mended`."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from wgf.integrators.base import State, Step
+from wgf.integrators.explicit import Euler
+
+
+class Killed(Euler):
+    """Its process is killed, as a machine that runs out of memory does it."""
+
+    def first_dt(self, t_end: float) -> float:
+        if not Path("mended").exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().first_dt(t_end)
+
+
+class Crashed(Euler):
+    """It raises what nobody expects."""
+
+    def first_dt(self, t_end: float) -> float:
+        if not Path("mended").exists():
+            raise RuntimeError("this is\na bug")
+        return super().first_dt(t_end)
+
+
+class Interrupted(Euler):
+    """Somebody presses Ctrl-C."""
+
+    def step(self, field: Any, dt: float, state: State) -> Step:
+        signal.raise_signal(signal.SIGINT)
+        return super().step(field, dt, state)

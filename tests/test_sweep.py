@@ -1,0 +1,380 @@
+"""Sweeps: one folder per job, one table, only what is missing is run, and nothing that goes wrong costs another job."""
+
+import csv
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import api_pb2, metadata
+
+from wgf import cli, job, launch, sweep
+from wgf.config import Product
+from wgf.errors import ConfigError
+from wgf.leaves import leaves
+
+TESTS = Path(__file__).parent
+SHORT = ["debug=smoke", "integrator.dt=5e-3", "hydra.sweep.dir=s"]
+HERE = ["hydra/launcher=basic", *SHORT]  # the jobs in this process
+
+
+@pytest.fixture
+def wgf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run the command in this process, in an empty folder; gives its exit status and what it printed."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("HYDRA_FULL_ERROR", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+
+    def run(*words: str, main: Any = cli.main) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["wgf", *words])
+        status = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = int(end.code or 0)
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def rows(root: Path) -> list[dict[str, str]]:
+    with open(root / "results.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def result(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "result.json").read_text())
+
+
+# the table
+
+
+def test_a_sweep_leaves_one_row_per_job(wgf, tmp_path: Path):
+    status, out, err = wgf("-m", "network.width=16,4", "network.degree=1,3", *HERE)
+    assert (status, err) == (0, "")
+    found = rows(tmp_path / "s")
+    names = ["width-4_degree-1", "width-4_degree-3", "width-16_degree-1", "width-16_degree-3"]
+    assert [row["job"] for row in found] == names  # 4 before 16
+    assert list(found[0])[:5] == ["job", "network.width", "network.degree", "status", "message"]
+    for row in found:
+        figures = result(tmp_path / "s" / row["job"])
+        assert set(row) == {"job", "network.width", "network.degree", *figures}
+        for name, value in figures.items():
+            assert row[name] == ("" if value is None else value if isinstance(value, str) else repr(value))
+        assert (tmp_path / "s" / row["job"] / "provenance.json").exists()
+    assert {row["status"] for row in found} == {"completed"}
+    lines = [line for line in out.splitlines() if "/4  completed  W1 error=" in line]
+    assert sorted(line[:3] for line in lines) == ["1/4", "2/4", "3/4", "4/4"]
+    assert "4 jobs: 4 completed" in out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s"]  # nothing lands beside it
+
+
+def test_only_what_is_missing_or_failed_is_run_again(wgf, tmp_path: Path):
+    faults = "integrator._target_=wgf.integrators.explicit.Euler,faulty.Crashed"
+    status, out, err = wgf("-m", faults, *HERE)
+    assert (status, err) == (1, "wgf: 1 of 2 jobs did not complete\n")
+    assert "crashed (RuntimeError: this is a bug)  _target_-faulty.Crashed" in out
+    first, second = rows(tmp_path / "s")
+    assert (first["job"], first["status"]) == ("_target_-faulty.Crashed", "crashed")
+    assert first["message"] == "RuntimeError: this is a bug"
+    assert first["w1_error"] == ""
+    assert second["status"] == "completed"
+    folder = tmp_path / "s" / "_target_-faulty.Crashed"
+    assert "Traceback" in (folder / "run.log").read_text()
+
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "s" / second["job"]).rglob("*")}
+    (tmp_path / "mended").write_text("")
+    status, out, _ = wgf("-m", faults, *HERE)
+    assert status == 0
+    assert "1 of 2 jobs are complete and left alone" in out
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    mended, untouched = rows(tmp_path / "s")
+    assert untouched == second
+    assert mended["status"] == "completed"
+    assert mended["w1_error"] == second["w1_error"]
+    assert (folder / "history.csv").read_text().count("\n") == 4
+
+
+def test_more_values_only_add_jobs(wgf, tmp_path: Path):
+    assert wgf("-m", "network.width=4,6", *HERE)[0] == 0
+    status, out, _ = wgf("-m", "network.width=4,6,8", *HERE)
+    assert status == 0
+    assert "Launching 1 jobs" in out
+    assert [row["network.width"] for row in rows(tmp_path / "s")] == ["4", "6", "8"]
+
+
+def test_a_folder_of_another_config_is_refused(wgf, tmp_path: Path):
+    words = ["-m", "network.width=4,6,8,10", *HERE]
+    assert wgf(*words)[0] == 0
+    before = (tmp_path / "s" / "results.csv").read_text()
+    status, out, err = wgf(*words, "t_end=0.02")
+    assert (status, out) == (2, "")
+    lines = err.splitlines()
+    assert lines[0].startswith("wgf: s/width-4 holds a run of another config (t_end is 0.01 there and 0.02 here)")
+    assert "hydra.sweep.dir=" in lines[0]
+    assert lines[3:] == ["wgf: and 1 more such folders"]
+    assert (tmp_path / "s" / "results.csv").read_text() == before
+
+
+def test_numbered_folders_are_left_to_who_wants_them(wgf, tmp_path: Path):
+    words = ["-m", "network.width=4,6", "hydra.sweep.subdir=job${hydra:job.num}", *HERE]
+    assert wgf(*words)[0] == 0
+    assert [row["job"] for row in rows(tmp_path / "s")] == ["job0", "job1"]
+    before = (tmp_path / "s" / "job0" / "result.json").stat().st_mtime_ns
+    assert wgf(*words)[0] == 0
+    assert (tmp_path / "s" / "job0" / "result.json").stat().st_mtime_ns == before
+
+
+def test_impossible_combinations_have_their_row(wgf, tmp_path: Path):
+    words = ["pde=aggregation_diffusion,fokker_planck", "interaction=none,log", "integrator=euler"]
+    more = ["integrator.dt=5e-3", "t_end=0.01", "saves=1", "figures=false", "logger=none", "network.width=4"]
+    status, out, err = wgf("-m", *words, *more, *HERE[::3])
+    assert (status, err) == (1, "wgf: 1 of 4 jobs did not complete\n")
+    assert "4 jobs: 3 completed, 1 refused" in out
+    found = {(row["pde"], row["interaction"]): row for row in rows(tmp_path / "s")}
+    refused = found["fokker_planck", "log"]
+    assert refused["status"] == "refused"
+    assert "interaction=Log with pde=FokkerPlanck is impossible" in refused["message"]
+    assert refused["steps"] == ""
+
+
+def test_failed_runs_have_their_row(wgf, tmp_path: Path):
+    words = ["integrator=euler", "integrator.dt=5e-3,0.5", "t_end=2", "network.width=4", "network.degree=1", "saves=1"]
+    status, _, err = wgf("-m", *words, "figures=false", "logger=none", *HERE[::3])
+    assert (status, err) == (1, "wgf: 1 of 2 jobs did not complete\n")
+    good, bad = rows(tmp_path / "s")
+    assert (good["status"], bad["status"], bad["integrator.dt"], bad["t_end"]) == ("completed", "folded", "0.5", "0.0")
+    assert bad["message"].startswith("a step made the map decreasing")
+
+
+def test_interrupting_a_sweep_ends_it(wgf, tmp_path: Path):
+    """Ctrl-C ends the job that runs with a result, and then the sweep, which leaves its table."""
+    status, out, err = wgf(
+        "-m",
+        "integrator._target_=wgf.integrators.explicit.Euler,faulty.Interrupted,wgf.integrators.explicit.Heun",
+        *HERE,
+    )
+    assert (status, err) == (130, "wgf: interrupted\n")
+    assert [(row["job"].rpartition(".")[2], row["status"]) for row in rows(tmp_path / "s")] == [
+        ("Interrupted", "interrupted"),
+        ("Euler", "completed"),
+    ]
+    assert "2 jobs: 1 interrupted, 1 completed" in out or "2 jobs: 1 completed, 1 interrupted" in out
+
+
+def test_a_killed_process_costs_no_other_job(tmp_path: Path):
+    """The default engine, whose pool breaks when one of its processes is killed."""
+    words = ["-m", "integrator._target_=faulty.Killed,wgf.integrators.explicit.Euler", *SHORT]
+    place = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+
+    def launched() -> tuple[subprocess.CompletedProcess[str], list[dict[str, str]]]:
+        python = [sys.executable, "-m", "wgf.cli", *words]
+        answer = subprocess.run(python, cwd=tmp_path, env=place, capture_output=True, text=True, timeout=300)
+        return answer, rows(tmp_path / "s")
+
+    answer, (killed, other) = launched()
+    assert answer.returncode == 1
+    assert "wgf: 1 of 2 jobs did not complete" in answer.stderr.splitlines()
+    assert (killed["status"], other["status"]) == ("killed", "completed")
+    assert "its process left no result" in killed["message"]
+    (tmp_path / "mended").write_text("")
+    answer, (mended, untouched) = launched()
+    assert answer.returncode == 0, answer.stderr
+    assert "1 of 2 jobs are complete and left alone" in answer.stdout
+    assert untouched == other
+    assert (mended["status"], mended["w1_error"]) == ("completed", other["w1_error"])
+    for folder in sweep.jobs(tmp_path / "s"):
+        assert json.loads((folder / "provenance.json").read_text())["threads"] == 1
+
+
+def test_collate_by_command(wgf, tmp_path: Path):
+    assert wgf("-m", "network.width=4,6", *HERE)[0] == 0
+    before = (tmp_path / "s" / "results.csv").read_bytes()
+    (tmp_path / "s" / "results.csv").unlink()
+    status, out, _ = wgf("s", main=sweep.main)
+    assert status == 0
+    assert "2 jobs: 2 completed" in out
+    assert (tmp_path / "s" / "results.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["nowhere"], "nowhere holds no runs"), ([], "usage"), (["a", "b"], "usage")]
+)
+def test_collate_refuses(wgf, words: list[str], said: str):
+    status, out, err = wgf(*words, main=sweep.main)
+    assert status == 2
+    assert said in out + err
+
+
+@pytest.mark.parametrize(
+    ("engine", "package", "extra"),
+    [
+        ("hydra/launcher=slurm", "hydra_submitit_launcher", "slurm"),
+        ("hydra/launcher=submitit_local", "hydra_submitit_launcher", "slurm"),
+        ("hydra/launcher=ray", "hydra_ray_launcher", "ray"),
+        ("hydra/launcher=ray_cluster", "hydra_ray_launcher", "ray"),
+        ("hydra/sweeper=optuna", "hydra_optuna_sweeper", "optuna"),
+    ],
+)
+def test_a_missing_engine_is_named(
+    wgf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, package: str, extra: str
+):
+    find = launch.find_spec
+    monkeypatch.setattr(launch, "find_spec", lambda name: None if package in name else find(name))
+    status, _, err = wgf("-m", "network.width=4,6", engine, *SHORT)
+    assert (status, err) == (2, f"wgf: {engine} needs {package.replace('_', '-')}: pip install 'wgf[{extra}]'\n")
+    assert not (tmp_path / "s").exists()
+
+
+# one job
+
+
+def test_outcomes(tmp_path: Path):
+    assert job.outcome(tmp_path)["status"] == "waiting"
+    with job.claimed(tmp_path) as claim:
+        claim.begin()
+        assert job.outcome(tmp_path)["status"] == "running"
+    assert job.outcome(tmp_path)["status"] == "killed"
+    with job.claimed(tmp_path) as claim:
+        claim.mark("crashed", "why")
+    assert job.outcome(tmp_path) == {"status": "crashed", "message": "why"}
+    (tmp_path / job.RECORD).write_text('{"status": "run')  # killed while it wrote
+    assert job.outcome(tmp_path)["status"] == "killed"
+    (tmp_path / "result.json").write_text('{"status": "completed", "message": "m"}')
+    assert job.completed(tmp_path)
+
+
+def test_a_new_try_begins_with_an_empty_folder(tmp_path: Path):
+    for name in ("result.json", "run.log", "events.out.tfevents.1"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / ".hydra").mkdir()
+    with job.claimed(tmp_path) as claim:
+        claim.begin()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hydra", "job.json", "run.log"]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({"status": "completed", "w1_error": 0.5, "steps": 6}, 3.0),
+        ({"status": "folded", "w1_error": 0.5, "steps": 6}, math.inf),
+        ({"status": "completed", "w1_error": None, "steps": 6}, math.inf),
+        ({"status": "crashed", "message": "why"}, math.inf),
+    ],
+)
+def test_objective(found: dict[str, Any], expected: float):
+    assert job.objective(found, "w1_error * steps") == expected
+
+
+def test_objectives_that_are_offered_are_figures(wgf, tmp_path: Path):
+    assert wgf("-m", *HERE)[0] == 0
+    (folder,) = sweep.jobs(tmp_path / "s")
+    assert folder.name == "0"
+    assert math.isfinite(job.objective(result(folder), "*".join(Product.FIGURES)))
+    assert not Product().admits("w1_error*colour")
+
+
+def test_leaves():
+    config = {"a": 1, "b": {"_target_": "wgf.x.Y", "c": None, "d": [1, 2], "e": {"f": True}}}
+    assert leaves(config) == {"a": 1, "b": "Y", "b.c": "null", "b.d": "[1, 2]", "b.e.f": True}
+
+
+def test_check_same_names_what_differs(tmp_path: Path):
+    from composing import composed
+    from omegaconf import OmegaConf
+
+    cfg = composed("network.width=4")
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+    job.check_same(tmp_path, cfg)
+    with pytest.raises(ConfigError, match=r"seed is 0 there and 5 here"):
+        job.check_same(tmp_path, composed("network.width=4", "seed=5"))
+
+
+# folder names
+
+
+@pytest.mark.parametrize(
+    ("words", "axes", "expected"),
+    [
+        (["network.width=8", "t_end=1", "network.degree=3"], ["network.width", "network.degree"], "width-8_degree-3"),
+        (["pde.m=2", "network.m=3"], ["pde.m", "network.m"], "pde.m-2_network.m-3"),
+        (["integrator.dt=1e-3", "+pde.x=-1"], ["integrator.dt", "+pde.x"], "dt-1e-3_x--1"),
+    ],
+)
+def test_names(words: list[str], axes: list[str], expected: str):
+    from hydra_plugins.wgf_sweeper import name
+
+    assert name(words, axes) == expected
+
+
+def test_names_of_any_value_are_short_plain_and_distinct():
+    from hydra_plugins.wgf_sweeper import name
+
+    values = ["'x**4/4 - x**2/2'", "'x**4/4 + x**2/2'", "[1,2]", "[1,3]", *("9" * n for n in (200, 201))]
+    names = [name([f"potential.expr={value}"], ["potential.expr"]) for value in values]
+    assert len(set(names)) == len(values)
+    assert all(set(text) <= set("abcdefghijklmnopqrstuvwxyz0123456789._+-") and len(text) < 120 for text in names)
+
+
+# TensorBoard
+
+
+def summaries(folder: Path) -> tuple[dict[str, Any], EventAccumulator]:
+    """The HPARAMS summaries of a run by TensorBoard's own reader."""
+    reader = EventAccumulator(str(folder))
+    reader.Reload()
+    content = reader.PluginTagToContent(metadata.PLUGIN_NAME)
+    parsers = {
+        metadata.EXPERIMENT_TAG: metadata.parse_experiment_plugin_data,
+        metadata.SESSION_START_INFO_TAG: metadata.parse_session_start_info_plugin_data,
+        metadata.SESSION_END_INFO_TAG: metadata.parse_session_end_info_plugin_data,
+    }
+    return {tag: parsers[tag](text) for tag, text in content.items()}, reader
+
+
+def test_hparams(wgf, tmp_path: Path):
+    """Every job tells its settings and figures, the root which of them are columns."""
+    words = ["network.width=4,6", "network=spline,two_sided_relu", "logger=tensorboard", "figures=false"]
+    assert wgf("-m", *HERE, *words)[0] == 0
+    assert wgf("s", main=sweep.main)[0] == 0  # again: it takes the place of the first
+    assert len(list((tmp_path / "s").glob("events*"))) == 1
+    root, _ = summaries(tmp_path / "s")
+    (experiment,) = root.values()
+    columns = {column.name: list(column.domain_discrete.values) for column in experiment.hparam_infos}
+    assert {"network", "network.width"} <= set(columns)
+    assert "integrator" not in columns  # it does not vary
+    assert [value.string_value for value in columns["network"]] == ["Spline", "TwoSidedReLU"]
+    assert [value.number_value for value in columns["network.width"]] == [4, 6]
+    shown = {metric.name.tag for metric in experiment.metric_infos}
+    for folder in sweep.jobs(tmp_path / "s"):
+        found, reader = summaries(folder)
+        start = found[metadata.SESSION_START_INFO_TAG]
+        expected = leaves(yaml.safe_load((folder / "config.yaml").read_text()))
+        assert {name: value(start.hparams[name]) for name in start.hparams} == expected
+        assert found[metadata.SESSION_END_INFO_TAG].status == api_pb2.STATUS_SUCCESS
+        for tag in shown:
+            (scalar,) = reader.Scalars(tag)
+            assert scalar.value == pytest.approx(result(folder)[tag.removeprefix("final/")], rel=1e-6)
+
+
+def value(message: Any) -> Any:
+    """What a protobuf value holds."""
+    return getattr(message, message.WhichOneof("kind"))
+
+
+def test_columns_of_mixed_values_are_texts():
+    from wgf.callbacks.hparams import experiment
+
+    summary = experiment([{"a": "null", "b": True}, {"a": 3, "b": False}, {"a": 2.5, "b": True}])
+    content = metadata.parse_experiment_plugin_data(summary.value[0].metadata.plugin_data.content)
+    a, b = content.hparam_infos
+    assert (a.type, b.type) == (api_pb2.DATA_TYPE_STRING, api_pb2.DATA_TYPE_BOOL)
+    assert [value(v) for v in b.domain_discrete.values] == [False, True]
+    assert [value(v) for v in a.domain_discrete.values] == [2.5, 3, "null"]

@@ -1,0 +1,133 @@
+"""One job of a sweep as its folder tells: whether it runs, how it ended, what a sweeper hears of it.
+
+A job holds a lock on its job.json for as long as it lives, so a job that is marked as running and holds no lock was
+killed, whoever asks, and two launches never work on the same job at once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from wgf.errors import ConfigError
+from wgf.leaves import leaves
+
+log = logging.getLogger("wgf")
+
+RECORD = "job.json"
+KEPT = (".hydra", RECORD, "run.log")  # by a job that is tried again
+
+
+class Claim:
+    """The right to work on a job."""
+
+    def __init__(self, folder: Path, file: IO[str]) -> None:
+        self._folder, self._file = folder, file
+
+    def begin(self) -> None:
+        """Take away what an earlier try has left and mark the job as running."""
+        for path in self._folder.iterdir():
+            if path.name not in KEPT:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self.mark("running", f"on {platform.node()} as process {os.getpid()} from {datetime.now(UTC):%F %T} UTC")
+
+    def mark(self, status: str, message: str) -> None:
+        """Say how it is with a job that has no result.json."""
+        self._file.seek(0)
+        self._file.truncate()
+        json.dump({"status": status, "message": message}, self._file)
+        self._file.flush()
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[Claim]:
+    """Work on a job alone; waits for a process that already does."""
+    with open(folder / RECORD, "a+", encoding="utf-8") as file:
+        _lock(file, wait=True)
+        yield Claim(folder, file)
+
+
+def _lock(file: IO[str], wait: bool) -> bool:
+    """Whether the lock was free. Where there are no locks (some file systems of clusters) it counts as free: then a
+    job that runs looks killed, and nobody may launch the same sweep twice at once."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        pass
+    return True
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    """How a job ended: the content of its result.json, else its status and the reason.
+
+    The statuses beside those of a run: refused (impossible config), crashed (an exception), killed, running, waiting.
+    """
+    if (folder / "result.json").exists():
+        return json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    if not (folder / RECORD).exists():
+        return {"status": "waiting", "message": "not begun"}
+    with open(folder / RECORD, encoding="utf-8") as file:
+        free = _lock(file, wait=False)
+        text = file.read()
+    try:
+        found = json.loads(text)
+    except ValueError:  # killed while it wrote it
+        found = {"status": "running", "message": ""}
+    if found["status"] == "running" and free:
+        return {"status": "killed", "message": f"its process left no result: it ran {found['message']}"}
+    return found
+
+
+def completed(folder: Path) -> bool:
+    """Whether there is nothing left to do."""
+    return outcome(folder)["status"] == "completed"
+
+
+def check_same(folder: Path, cfg: DictConfig) -> None:
+    """A job goes on only where the same job was before.
+
+    Raises:
+        ConfigError: the folder holds a run of another config; names the settings that differ.
+    """
+    path = folder / "config.yaml"
+    if not path.exists():
+        return
+    before, now = (
+        leaves(yaml.safe_load(text))
+        for text in (path.read_text(encoding="utf-8"), OmegaConf.to_yaml(cfg, resolve=True))
+    )
+    differing = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    if differing:
+        first = differing[0]
+        more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
+        raise ConfigError(
+            f"{folder} holds a run of another config ({first} is {before.get(first, 'absent')} there and "
+            f"{now.get(first, 'absent')} here{more}): choose another folder with hydra.sweep.dir=... or remove it"
+        )
+
+
+def objective(result: dict[str, Any], formula: str) -> float:
+    """What a sweeper makes small: a product of figures, such as `w1_error*evaluations`.
+
+    Infinite for a job that did not complete or lacks one of them, which a search survives and avoids.
+    """
+    figures = [result.get(name.strip()) for name in formula.split("*")]
+    if result["status"] != "completed" or not all(isinstance(figure, (int, float)) for figure in figures):
+        return math.inf
+    return math.prod(figures)  # type: ignore[arg-type]

@@ -1,0 +1,167 @@
+"""A sweep as it is launched: what is checked before it begins, one of its jobs, its table when it is over."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from hydra import compose
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep
+from omegaconf import DictConfig
+
+from wgf import sweep
+from wgf.config import check, raise_faults
+from wgf.errors import ConfigError, WgfError
+from wgf.job import check_same, claimed, completed, objective, outcome
+from wgf.status import Status
+from wgf.watch import Watch
+
+log = logging.getLogger("wgf")
+
+EXTRAS = {
+    "hydra_submitit_launcher": "wgf[slurm]",
+    "hydra_ray_launcher": "wgf[ray]",
+    "hydra_optuna_sweeper": "wgf[optuna]",
+}
+
+_launched: tuple[Watch, bool] | None = None  # the sweep of this process, and whether it is a grid
+
+
+def begin(config: DictConfig) -> None:
+    """Check every value of a sweep by itself and watch its folder; what only a combination shows is left to its job.
+
+    Args:
+        config: with the node `hydra`.
+
+    Raises:
+        ConfigError: with a line for every fault.
+    """
+    global _launched
+    sweeper = config.hydra.sweeper
+    raise_faults([line for kind in ("launcher", "sweeper") for line in _absent(config.hydra, kind)])
+    added = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
+    axes = list(_axes([*added, *config.hydra.overrides.task]))
+    lines: list[str] = []
+    for choice in _each_value(axes):
+        try:
+            check(compose("config", choice))
+        except ConfigError as error:
+            lines += error.lines
+    raise_faults(list(dict.fromkeys(lines)))
+    trials = sweeper.get("n_trials")
+    watch = Watch(Path(config.hydra.sweep.dir), trials or math.prod(map(len, axes)))
+    watch.start()
+    _launched = watch, trials is None
+
+
+@contextmanager
+def collated() -> Iterator[None]:
+    """A sweep begun in the block leaves its table, however it ends.
+
+    Raises:
+        WgfError: jobs of a grid did not complete; a search lives with that.
+    """
+    try:
+        yield
+    except BaseException as error:
+        _end(begun=not isinstance(error, ConfigError))
+        raise
+    if failed := _end():
+        raise WgfError(failed)
+
+
+def _end(begun: bool = True) -> str:
+    """Collate the sweep of this process; returns what is wrong with it, nothing where all is well."""
+    global _launched
+    if _launched is None:
+        return ""
+    (watch, grid), _launched = _launched, None
+    watch.stop()
+    if not begun or not sweep.jobs(watch.root):
+        return ""
+    found = sweep.collate(watch.root)
+    sweep.report(watch.root, found)
+    return f"{len(found.failed())} of {len(found.rows)} jobs did not complete" if grid and found.failed() else ""
+
+
+def run_job(cfg: DictConfig, folder: Path) -> float:
+    """Run a job that has not completed yet; what goes wrong with it is written down and ends no other.
+
+    Returns:
+        What a search makes small.
+
+    Raises:
+        ConfigError: the folder holds another job.
+        KeyboardInterrupt: the job was interrupted, in the process that launched the sweep.
+    """
+    check_same(folder, cfg)
+    with claimed(folder) as claim:
+        if not completed(folder):
+            claim.begin()
+            try:
+                check(cfg)
+                set_threads(cfg.threads or 1)
+                _only_errors()
+                from wgf.runner import build, run
+
+                run(build(cfg), cfg, folder)
+            except ConfigError as error:
+                claim.mark("refused", "; ".join(error.lines))
+            except Exception as error:
+                log.info("this job crashed", exc_info=error)  # run.log; the terminal gets the line of the watch
+                claim.mark("crashed", " ".join(f"{type(error).__name__}: {error}".split()))
+    found = outcome(folder)
+    if found["status"] == Status.interrupted.name and _launched is not None:
+        raise KeyboardInterrupt
+    return objective(found, cfg.objective)
+
+
+def set_threads(count: int | None) -> None:
+    """None leaves the choice to torch. A worker keeps what the job before it set, so every job of a sweep sets it."""
+    if count is not None:
+        os.environ["OMP_NUM_THREADS"] = str(count)  # read once, when scipy's linear algebra is loaded
+        import torch
+
+        torch.set_num_threads(count)
+
+
+def _only_errors() -> None:
+    """The terminal belongs to the whole sweep; run.log has every line of the job."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+            handler.setLevel(logging.ERROR)
+
+
+def _absent(hydra: DictConfig, kind: str) -> Iterator[str]:
+    """Launchers and sweepers come as extras."""
+    package = hydra[kind]._target_.split(".")[1]
+    if hydra[kind]._target_.startswith("hydra_plugins.") and find_spec(f"hydra_plugins.{package}") is None:
+        name, choice = package.replace("_", "-"), hydra.runtime.choices[f"hydra/{kind}"]
+        yield f"hydra/{kind}={choice} needs {name}: pip install '{EXTRAS.get(package, name)}'"
+
+
+def _axes(overrides: list[str]) -> Iterator[list[str]]:
+    """The values an override stands for, of an interval its ends."""
+    for text, override in zip(overrides, OverridesParser.create().parse_overrides(overrides), strict=True):
+        key, value = override.get_key_element(), override.value()
+        if isinstance(value, IntervalSweep):
+            yield [f"{key}={value.start}", f"{key}={value.end}"]
+        elif override.is_sweep_override():
+            yield [f"{key}={value}" for value in map(str, override.sweep_string_iterator())]
+        else:
+            yield [text]
+
+
+def _each_value(axes: list[list[str]]) -> Iterator[list[str]]:
+    """The first value of every axis, and then each other value of one axis with the first of the others."""
+    first = [axis[0] for axis in axes]
+    yield first
+    for k, axis in enumerate(axes):
+        for value in axis[1:]:
+            yield [*first[:k], value, *first[k + 1 :]]

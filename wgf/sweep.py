@@ -1,0 +1,149 @@
+"""Many runs as one table: `wgf-collate DIR` writes results.csv and what TensorBoard needs to compare them.
+
+A sweep is collated when it ends, whatever way it ends; the command does the same at any time afterwards.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from wgf import job
+from wgf.errors import ConfigError
+from wgf.files import replacing
+from wgf.leaves import Leaf, leaves
+
+Cells = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One row per job.
+
+    Attributes:
+        axes: the overrides that vary from job to job; each is a column.
+        rows: with the keys `job` (folder below the root), the axes, `status`, `message`, every figure of result.json.
+    """
+
+    axes: list[str]
+    rows: list[Cells]
+
+    @property
+    def columns(self) -> list[str]:
+        """Those of every row, in order."""
+        names = ["job", *self.axes, "status", "message"]
+        return list(dict.fromkeys([*names, *(name for row in self.rows for name in row)]))
+
+    def failed(self) -> list[Cells]:
+        """The rows of jobs that did not complete."""
+        return [row for row in self.rows if row["status"] != "completed"]
+
+    def label(self, row: Cells) -> str:
+        """What tells a job from the others, on one line."""
+        return ", ".join(f"{axis}={row[axis]}" for axis in self.axes if row[axis] is not None) or row["job"]
+
+
+def jobs(root: Path) -> list[Path]:
+    """Every run folder below a folder."""
+    found = []
+    for place, folders, _ in os.walk(root):
+        if ".hydra" in folders and Path(place) != root:
+            found.append(Path(place))
+            folders.clear()
+    return found
+
+
+def table(root: Path) -> Table:
+    """Read every run below a folder, sorted by what varies."""
+    overrides = {folder: _overrides(folder) for folder in jobs(root)}
+    keys = dict.fromkeys(key for given in overrides.values() for key in given)
+    axes = [key for key in keys if len({given.get(key) for given in overrides.values()}) > 1]
+    rows = [
+        {"job": folder.relative_to(root).as_posix(), **{axis: given.get(axis) for axis in axes}, **job.outcome(folder)}
+        for folder, given in overrides.items()
+    ]
+    return Table(axes, sorted(rows, key=lambda row: _order([row[axis] for axis in axes], row["job"])))
+
+
+def _overrides(folder: Path) -> dict[str, str]:
+    path = folder / ".hydra" / "overrides.yaml"
+    words = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else []
+    return {key.lstrip("+~"): value for key, _, value in (word.partition("=") for word in words or [])}
+
+
+def _order(values: list[str | None], last: str) -> list[tuple[bool, float, str]]:
+    """Numbers by size and before words."""
+    return [(not _number(text), float(text) if _number(text) else 0.0, text) for text in [*map(str, values), last]]
+
+
+def _number(text: str) -> bool:
+    return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", text, re.IGNORECASE) is not None
+
+
+def collate(root: Path) -> Table:
+    """Write results.csv and the TensorBoard summary of the experiment into a folder of runs.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    found = table(root)
+    if not found.rows:
+        raise ConfigError(f"{root} holds no runs: expected the folder of a sweep, or outputs/")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, found.columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found.rows)
+    with replacing(root / "results.csv") as file:
+        file.write(text.getvalue().encode())
+    shown = [root / row["job"] for row in found.rows if any((root / row["job"]).glob("events.out.tfevents.*"))]
+    if shown:
+        from wgf.callbacks.hparams import write_experiment  # tensorboard
+
+        write_experiment(root, [_config(folder) for folder in shown])
+    return found
+
+
+def _config(folder: Path) -> dict[str, Leaf]:
+    return leaves(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
+
+
+def summary(found: Table) -> str:
+    """How the jobs ended, in one line: 60 jobs: 58 completed, 1 folded, 1 killed."""
+    counts = Counter(str(row["status"]) for row in found.rows)
+    return f"{len(found.rows)} jobs: " + ", ".join(f"{count} {status}" for status, count in counts.most_common())
+
+
+def report(root: Path, found: Table) -> None:
+    """What a person wants to know when a sweep is over."""
+    for row in found.failed():
+        print(f"{row['status']}: {found.label(row)}: {row['message']}")
+    print(summary(found))
+    print(f"results in   {root / 'results.csv'}")
+    if any(root.glob("events.out.tfevents.*")):
+        print(f"look at it   tensorboard --logdir {root}")
+
+
+def main() -> None:
+    """Entry point of wgf-collate. Exit status: 0 collated, 2 bad input."""
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        print("usage: wgf-collate DIR   one table, and one TensorBoard page, of all runs below DIR")
+        sys.exit(0 if sys.argv[1:] in (["-h"], ["--help"]) else 2)
+    root = Path(sys.argv[1])
+    try:
+        report(root, collate(root))
+    except (ConfigError, OSError) as error:
+        print(f"wgf-collate: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
