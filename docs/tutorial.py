@@ -62,7 +62,7 @@ assert better.w1(better.reference_solution) < 1e-7
 # %%
 assert (np.diff(flow.energy) < 0).all()
 print("energy:", flow.energy[[0, 10, 20]], "of which entropy:", flow.terms["entropy"][[0, 10, 20]])
-flow.plot().savefig("density.png")
+figure = flow.plot()  # a notebook shows it if the cell ends with it; figure.savefig("density.png") keeps it
 
 # %% [markdown]
 # A run that cannot reach its end says so: Keller-Segel particles that attract each other strongly meet in finite time.

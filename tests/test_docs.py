@@ -48,7 +48,7 @@ def test_the_tutorial_runs(tmp_path: Path):
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr == ""
     assert "completed: reached the end time" in answer.stdout
-    assert [path.name for path in tmp_path.iterdir()] == ["density.png"]
+    assert not list(tmp_path.iterdir())
 
 
 # extending

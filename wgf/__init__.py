@@ -50,6 +50,7 @@ _HOME = {
     "Projection": "wgf.projection",
     "Gauss": "wgf.quadrature",
     "MonteCarlo": "wgf.quadrature",
+    "Quadrature": "wgf.quadrature",
     "Barenblatt": "wgf.reference",
     "Gaussian": "wgf.reference",
     "Laplace": "wgf.reference",

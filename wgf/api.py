@@ -23,12 +23,14 @@ from wgf.networks.base import TransportMap
 from wgf.networks.spline import Spline
 from wgf.problem import PDE
 from wgf.projection import Projection
-from wgf.quadrature import Gauss, MonteCarlo
-from wgf.ranges import Choice, Positive, checked
+from wgf.quadrature import Gauss, Quadrature
+from wgf.ranges import Choice, Count, Positive, Positives, checked, rule_of
 from wgf.reference import Gaussian, Law
 from wgf.solvers import Auto, Solver
 from wgf.status import Status
 
+EQUAL: Any = rule_of(Count)
+TIMES: Any = rule_of(Positives)
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
@@ -46,7 +48,7 @@ def solve(
     interaction: Interaction | None = None,
     network: TransportMap | None = None,
     integrator: Integrator | None = None,
-    quadrature: Gauss | MonteCarlo | None = None,
+    quadrature: Quadrature | None = None,
     solver: Solver | None = None,
     saves: int | Sequence[float] = 20,
     reference_solution: Annotated[str, Choice("auto", "exact", "finite_volume", "none")] = "auto",
@@ -70,7 +72,7 @@ def solve(
         saves: in how many equal intervals of time the solution is saved, or the times themselves.
         reference_solution: what to compare with when asked: auto (exact where known, else finite_volume), or none.
         dtype: float64 or float32.
-        device: of torch.
+        device: cpu, cuda, cuda:<number> or auto.
 
     Raises:
         ConfigError: what is given is impossible.
@@ -85,16 +87,18 @@ def solve(
     law = _law(law, network)
     potential = Expressed(potential) if isinstance(potential, str) else potential
     problem = pde.problem(law, potential or NoPotential(), interaction or NoInteraction(), t_end)
+    posed.check_problem(problem, DTYPES[dtype])
     comparison.closed_form(problem, reference_solution)  # refuses what cannot be had before anything runs
     posed.check_problem(problem, DTYPES[dtype])
     map = copy.deepcopy(network) if network is not None else Spline(law=law)
     map = map.to(device=_device(device), dtype=DTYPES[dtype])
     projection = Projection(problem, map, quadrature or Gauss(), solver or Auto())
     posed.check_start(projection)
+    posed.check_start(projection)
     method = integrator or (Rodas4() if projection.solver.uses_chart(map) else GaussNewton())
     saved = Saves()
     end = run(projection, method, map.theta.detach().clone(), _stops(saves, t_end), saved)
-    if not saved.times or end.clock.t > saved.times[-1]:
+    if not saved.times or end.clock.t > saved.times[-1]:  # it stopped between two of them
         saved.stop(end.clock, end.state)
     flow = Flow(projection, method, end, saved, reference_solution)
     if end.status is not Status.completed:
@@ -109,7 +113,7 @@ KINDS: dict[str, Any] = {
     "interaction": Interaction,
     "network": TransportMap,
     "integrator": Integrator,
-    "quadrature": (Gauss, MonteCarlo),
+    "quadrature": Quadrature,
     "solver": Solver,
 }
 
@@ -142,17 +146,17 @@ def _stops(saves: int | Sequence[float], t_end: float) -> list[float]:
     Raises:
         ConfigError: they are none.
     """
-    if isinstance(saves, int) and not isinstance(saves, bool) and saves > 0:
-        return [t_end * (k + 1) / saves for k in range(saves)]
-    times = [] if isinstance(saves, int | float | str) else [float(t) for t in saves]
+    if EQUAL.admits(saves):
+        return [t_end * (k + 1) / int(saves) for k in range(int(saves))]  # type: ignore[arg-type]
+    times = [float(t) for t in saves] if TIMES.admits(saves) else []  # type: ignore[union-attr]
     if not times or not all(0 < t <= t_end for t in times) or times != sorted(set(times)):
-        raise ConfigError(
-            f"saves={saves!r} is not allowed: expected a whole number >= 1, or increasing times in (0, {t_end:g}]"
-        )
+        raise ConfigError(f"saves={saves!r} is not allowed: expected {EQUAL}, or increasing times in (0, {t_end:g}]")
     return times if times[-1] == t_end else [*times, t_end]
 
 
 def _device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         found = torch.device(device)
         torch.empty(0, device=found)

@@ -19,7 +19,7 @@ from wgf.landscape import Landscape
 from wgf.networks.base import TransportMap
 from wgf.networks.relu import TwoSidedReLU
 from wgf.problem import Problem
-from wgf.quadrature import Gauss, MonteCarlo
+from wgf.quadrature import Gauss, MonteCarlo, Quadrature
 from wgf.solvers import Solution, Solver
 from wgf.tangent import Tangent
 
@@ -74,7 +74,7 @@ class Projection:
         solver: how G is solved.
     """
 
-    def __init__(self, problem: Problem, map: TransportMap, quadrature: Gauss | MonteCarlo, solver: Solver) -> None:
+    def __init__(self, problem: Problem, map: TransportMap, quadrature: Quadrature, solver: Solver) -> None:
         self.problem, self.map, self.quadrature, self.solver = problem, map, quadrature, solver
         self._metric_rule = quadrature if isinstance(quadrature, Gauss) else Gauss()
         theta = map.theta.detach()
