@@ -18,7 +18,8 @@ code on two fine grids; `error` is the largest of these.
 """
 
 import numpy as np
-from finite_volume import TESTS, Problem, Settings, quadrature, solve, wasserstein_1
+from finite_volume import Settings, solve
+from problems import TESTS, Problem, quadrature, wasserstein_1
 from scipy.integrate import solve_ivp
 
 POINTS = 240

@@ -1,0 +1,127 @@
+"""wgf twice: as the paper sets it up, but with exact integrals, and with what it offers beyond the paper."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from competitor import Competitor
+from problems import KELLER_SEGEL, POROUS, QUARTIC, SEXTIC, Map, Problem
+
+from wgf.energies import interaction, potential
+from wgf.evolve import Clock, evolve
+from wgf.integrators.base import Integrator, State
+from wgf.integrators.explicit import Euler
+from wgf.integrators.implicit import Rodas4
+from wgf.networks.base import TransportMap
+from wgf.networks.relu import TwoSidedReLU
+from wgf.networks.spline import Spline
+from wgf.problem import FokkerPlanck, KellerSegel, PorousMedium
+from wgf.projection import Projection
+from wgf.quadrature import Gauss
+from wgf.reference import Gaussian
+from wgf.solvers import Auto
+from wgf.status import Status
+
+EQUATIONS = {
+    QUARTIC: (FokkerPlanck(), potential.Quartic(1.0)),
+    SEXTIC: (FokkerPlanck(), potential.Sextic(4.0)),
+    POROUS: (PorousMedium(), potential.Zero()),
+    KELLER_SEGEL: (KellerSegel(0.5), potential.Zero()),
+}
+
+
+class Nobody:
+    """Watches nothing."""
+
+    def step(self, clock: Clock, state: State, energy: float) -> None:
+        pass
+
+    def stop(self, clock: Clock, state: State) -> None:
+        pass
+
+
+def flow(problem: Problem, network: TransportMap, gauss: int, integrator: Integrator) -> Map:
+    """The map at t_end.
+
+    Raises:
+        ArithmeticError: the flow did not get there.
+    """
+    pde, force = EQUATIONS[problem]
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        equation = pde.problem(network.law, force, interaction.Zero(), problem.t_end)
+        field = Projection(equation, network, Gauss(gauss), Auto())
+        end = evolve(field, integrator, network.theta.detach(), [problem.t_end], Nobody())
+    if end.status is not Status.completed:
+        raise ArithmeticError(f"{end.status.value} at t = {end.clock.t:.3g}")
+
+    def map(z: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return network.f(end.state.theta, torch.from_numpy(z)).numpy()
+
+    return map
+
+
+def paper(problem: Problem, width: int) -> Map:
+    """Weights of the two-layer ReLU network, bound 4, explicit Euler with the paper's step, eight nodes a cell."""
+    return flow(problem, TwoSidedReLU(width, law=Gaussian()), 8, Euler(problem.euler_dt))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Width, bound, degree and relative tolerance of a run of `spline`."""
+
+    width: int
+    rtol: float
+    bound: float = 4.0
+    degree: int = 5
+    gauss: int = 4
+
+
+def spline(problem: Problem, settings: Settings) -> Map:
+    """The spline network with the adaptive Rosenbrock method."""
+    network = Spline(settings.width, settings.degree, settings.bound, law=Gaussian())
+    return flow(problem, network, settings.gauss, Rodas4(settings.rtol, 0.0, problem.t_end / 20))
+
+
+# up to where the paper's step is stable (quartic) or the pairs become too many (Keller-Segel)
+WIDTHS = {QUARTIC: (4, 8, 16, 32, 64), KELLER_SEGEL: (4, 8, 16, 32)}
+WIDTHS |= dict.fromkeys((SEXTIC, POROUS), (4, 8, 16, 32, 64, 128))
+PAPER = Competitor("wgf, the paper's set-up", paper, WIDTHS)
+LADDER = {
+    QUARTIC: [
+        Settings(16, 1e-2, 3.5, 3),
+        Settings(20, 1e-2, 3.5, 3),
+        Settings(24, 1e-3),
+        Settings(32, 3e-4),
+        Settings(48, 1e-5, 4.5),
+        Settings(64, 1e-7, 4.5),
+        Settings(96, 1e-7, 5.0),
+    ],
+    SEXTIC: [
+        Settings(6, 1e-2, 4.0, 3),
+        Settings(12, 1e-2, 3.5, 3),
+        Settings(16, 1e-3, 3.5),
+        Settings(40, 3e-4, 4.5),
+        Settings(40, 1e-5, 4.5),
+        Settings(40, 1e-7, 5.0),
+    ],
+    POROUS: [
+        Settings(8, 1e-2, 5.0),
+        Settings(12, 1e-2, 3.5, 3),
+        Settings(32, 1e-2, 5.0, 3),
+        Settings(64, 1e-3, 5.0, 3),
+        Settings(64, 1e-5),
+        Settings(96, 1e-7, 4.5),
+    ],
+    KELLER_SEGEL: [
+        Settings(6, 1e-3, 4.0, 3),
+        Settings(6, 3e-4, 3.5),
+        Settings(16, 3e-4, 3.5),
+        Settings(20, 3e-4),
+        Settings(32, 1e-5, 4.5),
+        Settings(40, 1e-7, 4.5),
+    ],
+}
+SPLINE = Competitor("wgf, spline and rodas4", spline, LADDER)
