@@ -12,14 +12,16 @@ import wgf
 
 ROOT = Path(wgf.__file__).parent
 FLOORS = [
-    {"errors", "status", "ranges"},
+    {"errors", "status", "ranges", "signals"},
     {"reference", "quadrature", "expression"},
     {"networks", "linalg", "distance"},
     {"energies", "tangent"},
     {"problem", "exact", "fluxes", "finite_volume", "projection", "posed", "solvers", "chart", "landscape"},
     {"integrators"},
-    {"files", "leaves", "solution", "evolve", "metrics", "comparison", "callbacks", "table", "figures", "flow", "api"},
-    {"signature", "memory", "config", "refusing", "runner", "job", "sweep", "watch", "launch", "cli"},
+    {"files", "leaves", "solution", "evolve", "metrics", "comparison", "callbacks", "table", "figures", "flow", "api"}
+    | {"recorder", "checks", "provenance"},
+    {"signature", "memory", "config", "refusing", "runner", "job", "sweep", "watch", "launch", "cli"}
+    | {"experiment", "verify", "resume"},
 ]
 LIBRARY = 5  # the highest floor that a notebook can use without the packages below
 HEAVY = {"hydra", "omegaconf", "tensorboard", "matplotlib"}

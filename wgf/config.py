@@ -57,6 +57,16 @@ class Product:
 
 MANY_STEPS = 1_000_000  # fixed steps beyond which a run must have been asked for by max_steps
 
+class RunFolder:
+    """Where a run is; whether there is one is seen when it is gone on with."""
+
+    def __str__(self) -> str:
+        return "the folder of a run, or null"
+
+    def admits(self, value: Any) -> bool:
+        return value is None or (isinstance(value, str) and value != "")
+
+
 ROOT: dict[str, Any] = {
     "t_end": rule_of(Positive),
     "seed": rule_of(Seed),
@@ -67,6 +77,9 @@ ROOT: dict[str, Any] = {
     "figures": Flag(),
     "reference_solution": Choice("auto", "exact", "finite_volume", "none"),
     "objective": Product(),
+    "verify": Flag(),
+    "expect": Choice("completed", "blow_up"),
+    "resume": RunFolder(),
 }
 
 

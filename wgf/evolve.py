@@ -19,12 +19,16 @@ COLLAPSE = 1e-3  # slope below which a law that can concentrate in finite time i
 
 @dataclass
 class Clock:
-    """Where a run stands.
+    """Where a run stands: with the parameters there, all that the loop needs to go on to the same bits.
 
     Attributes:
         t: time. dt: last accepted step (time).
         steps, rejected, evaluations: counts so far.
         dissipated: integral of the dissipation, by the trapezoid rule over the accepted steps (energy).
+        next_dt: the step to try next (time).
+        error: of the last accepted step, relative to the tolerances.
+        target: how many stops have been met.
+        last_stop, since_stop: a fixed step has t = last_stop + since_stop dt, free of accumulated rounding.
     """
 
     t: float = 0.0
@@ -33,6 +37,11 @@ class Clock:
     rejected: int = 0
     evaluations: int = 0
     dissipated: float = 0.0
+    next_dt: float = 0.0
+    error: float = 1.0
+    target: int = 0
+    last_stop: float = 0.0
+    since_stop: int = 0
 
 
 @dataclass
@@ -107,10 +116,11 @@ def evolve(
     stops: list[float],
     observer: Observer,
     *,
+    clock: Clock | None = None,
     noise: float = 0.0,
     attractive: bool = False,
 ) -> End:
-    """Integrate theta' = velocity(theta) from t = 0 to the last of `stops`.
+    """Integrate theta' = velocity(theta) from t = 0, or from where a clock stands, to the last of `stops`.
 
     A step is accepted when it is finite, keeps the map increasing (min slope > 0), does not raise the energy beyond
     rounding, and its error is within the tolerances. An adaptive integrator tries a rejected step again, smaller; a
@@ -122,24 +132,28 @@ def evolve(
         theta: start [p].
         stops: increasing times > 0 that are met exactly (time).
         observer: told about every step and stop.
+        clock: of a run that goes on from theta; None for a new one.
         noise: relative rise of the energy that sampling can cause.
         attractive: whether an interaction can concentrate the law into a point within finite time.
     """
-    clock = Clock()
     state = State(theta, velocity(theta))
     now = judge(Step(state))
-    clock.evaluations = 1
+    begins = clock is None
+    clock = clock or Clock(evaluations=1, next_dt=integrator.first_dt(stops[-1]))
     if (fault := verdict(now, now, 0.0)) is not None:
         return End(fault, clock, state, "at the start")
-    dt, previous, target = integrator.first_dt(stops[-1]), 1.0, 0
-    last_stop, since_stop = 0.0, 0  # t = last_stop + since_stop dt for a fixed step, free of accumulated rounding
     tolerance = 64 * torch.finfo(theta.dtype).eps + noise
     try:  # Ctrl-C comes at any time, while the observers work too
-        observer.stop(clock, state)
-        while target < len(stops):
+        if begins:
+            observer.stop(clock, state)
+        while True:
+            if attractive and now.slope < COLLAPSE:
+                return End(Status.blow_up, clock, state)
+            if clock.target == len(stops):
+                return End(Status.completed, clock, state)
             if clock.steps + clock.rejected >= integrator.max_steps:
                 return End(Status.max_steps, clock, state)
-            goal = stops[target]
+            goal, dt = stops[clock.target], clock.next_dt
             # a step that ends within rounding of the goal ends on it; one that nearly does is split evenly
             lands = clock.t + dt * (1 + 1e-9) >= goal
             trial = goal - clock.t if lands else dt
@@ -154,8 +168,8 @@ def evolve(
                 if not integrator.adaptive:
                     why = f"dt = {trial:.3g}" + (f", {proposed.failure}" if proposed.failure else "")
                     return End(fault or Status.step_too_small, clock, state, why)
-                dt = 0.25 * trial if fault else integrator.next_dt(trial, then.error, 1.0)
-                if dt < integrator.dt_min:
+                clock.next_dt = 0.25 * trial if fault else integrator.next_dt(trial, then.error, 1.0)
+                if clock.next_dt < integrator.dt_min:
                     collapsed = attractive and now.slope < math.sqrt(COLLAPSE)
                     cause = proposed.failure or (fault.value if fault else "its error exceeds the tolerances")
                     reason = Status.folded if fault is Status.folded else Status.step_too_small
@@ -163,26 +177,23 @@ def evolve(
                     return End(Status.blow_up if collapsed else reason, clock, state, why)
                 continue
             if integrator.adaptive:
-                grown = integrator.next_dt(trial, then.error, previous)
+                grown = integrator.next_dt(trial, then.error, clock.error)
                 dt = max(dt, grown) if trial < dt else grown  # a step cut short by a stop says nothing against dt
-                previous = then.error
             # from here to the new state nothing is called, so that no signal comes between a time and its state
             clock.dissipated += 0.5 * trial * (now.dissipation + then.dissipation)
             clock.steps += 1
-            clock.dt = trial
+            clock.dt, clock.next_dt, clock.error = trial, dt, then.error
             if lands:
-                clock.t, last_stop, since_stop, target = goal, goal, 0, target + 1
+                clock.t = clock.last_stop = goal
+                clock.since_stop, clock.target = 0, clock.target + 1
             elif integrator.adaptive:
                 clock.t += trial
             else:
-                since_stop += 1
-                clock.t = last_stop + since_stop * dt
+                clock.since_stop += 1
+                clock.t = clock.last_stop + clock.since_stop * dt
             state, now = proposed.state, then
             observer.step(clock, state, now.energy)
             if lands:
                 observer.stop(clock, state)
-            if attractive and now.slope < COLLAPSE:
-                return End(Status.blow_up, clock, state)
     except KeyboardInterrupt:
         return End(Status.interrupted, clock, state)
-    return End(Status.completed, clock, state)

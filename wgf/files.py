@@ -1,12 +1,19 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and folders that one process has to itself."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # no such locks on this system
+    fcntl = None  # type: ignore[assignment]
+
+PART = ".*.part"  # what a process killed in the middle of a file leaves
 
 
 @contextmanager
@@ -21,14 +28,41 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
     Yields:
         The open file; when the block raises, `path` is left as it was.
+
+    Raises:
+        OSError: with the name of the file, which a full disk does not give.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with open(part, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[bool]:
+    """The folder for this process alone, as long as the block runs or the process lives.
+
+    Yields:
+        False when another process has it.
+    """
+    handle, mine = os.open(folder, os.O_RDONLY), True
+    try:
+        if fcntl is not None:
+            with suppress(OSError):  # a file system without locks
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    mine = False
+        yield mine
+    finally:
+        os.close(handle)

@@ -1,228 +1,49 @@
-"""From a config to a result: build assembles the parts, run lets them flow and writes what a run leaves behind."""
+"""A run: it lets the flow go and writes what a run leaves behind."""
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import json
 import logging
 import math
 import os
-import platform
-import subprocess
-import sys
-import time
-from contextlib import closing
-from datetime import UTC, datetime
-from importlib import metadata
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from wgf import comparison, exact, posed, table
-from wgf.callbacks.base import Callback, Outcome, Run, Sinks
-from wgf.callbacks.checkpoint import Checkpoint
+from wgf import checks, comparison, exact, resume, table, verify
+from wgf.callbacks.base import Outcome, Run, Sinks
+from wgf.callbacks.checkpoint import Checkpoint, latest
 from wgf.callbacks.figures import Figures
 from wgf.callbacks.history import History
 from wgf.callbacks.progress import Progress
 from wgf.errors import ConfigError
-from wgf.evolve import Clock, End, evolve
-from wgf.files import replacing
-from wgf.integrators.base import Integrator, State
+from wgf.evolve import Clock, End
+from wgf.experiment import Experiment, build
+from wgf.files import PART, claimed, replacing
+from wgf.finite_volume import Reference
+from wgf.integrators.base import State
 from wgf.metrics import Metrics
-from wgf.networks.base import TransportMap
-from wgf.problem import Problem
-from wgf.projection import Projection
-from wgf.reference import Law
-from wgf.solution import Solution
+from wgf.provenance import circumstances, now, provenance, resumed
+from wgf.recorder import Recorder
+from wgf.signals import Signals
 from wgf.status import Status
 
 log = logging.getLogger("wgf")
 
-ROWS = 200  # logged steps per run, about
-GRID = 2001  # points of the reference space in solution.npz
 
-
-@dataclasses.dataclass
-class Experiment:
-    """The assembled parts of one run.
-
-    Attributes:
-        saves: the solution is saved at t = 0 and at the end of each of this many equal intervals.
-        logger: the sink chosen in the group `logger`.
-        figures: whether plots are drawn at the end.
-        finite_volume: whether to compare with finite volumes where nothing exact is known.
-    """
-
-    problem: Problem
-    map: TransportMap
-    projection: Projection
-    integrator: Integrator
-    exact: exact.Exact | None
-    saves: int
-    logger: Callback
-    figures: bool
-    finite_volume: bool = False
-
-
-def _make(node: DictConfig, **injected: Any) -> Any:
-    """Call the target of a node with its settings and those injected arguments it asks for."""
-    factory = instantiate(node, _partial_=True, _convert_="all")
-    wanted = inspect.signature(factory.func).parameters
-    try:
-        return factory(**{name: value for name, value in injected.items() if name in wanted})
-    except (ArithmeticError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"{node} leads to numbers that cannot be computed with: {error}") from None
-    except TypeError:
-        if not inspect.isabstract(factory.func):
-            raise
-        raise ConfigError(
-            f"_target_={node._target_} is not allowed: the class leaves methods to its subclasses"
-        ) from None
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"device={name!r} is not allowed: expected cpu, cuda, cuda:<number> or auto") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"device={name!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices; "
-            "say device=cpu or device=auto"
-        )
-    return device
-
-
-def build(cfg: DictConfig) -> Experiment:
-    """Assemble an experiment from a checked config.
-
-    Raises:
-        ConfigError: a combination that the config alone did not show to be impossible.
-    """
-    device, dtype = _device(cfg.device), {"float64": torch.float64, "float32": torch.float32}[cfg.dtype]
-    seed = int(cfg.seed)
-    generator = torch.Generator().manual_seed(seed)
-    law: Law = _make(cfg.reference)
-    problem: Problem = _make(cfg.pde).problem(law, _make(cfg.potential), _make(cfg.interaction), float(cfg.t_end))
-    posed.check_problem(problem, dtype)
-    network: TransportMap = _make(cfg.network, law=law, generator=generator).to(device=device, dtype=dtype)
-    projection = Projection(problem, network, _make(cfg.quadrature, seed=seed), _make(cfg.solver))
-    posed.check_start(projection)
-    return Experiment(
-        problem,
-        network,
-        projection,
-        _make(cfg.integrator),
-        comparison.closed_form(problem, cfg.reference_solution),
-        int(cfg.saves),
-        _make(cfg.logger),
-        cfg.figures,
-        cfg.reference_solution in ("auto", "finite_volume"),
-    )
-
-
-class Recorder:
-    """Turns the steps of the loop into rows, snapshots and checkpoints."""
-
-    def __init__(self, experiment: Experiment, metrics: Metrics, sinks: Sinks) -> None:
-        self.metrics, self.sinks, self.problem = metrics, sinks, experiment.problem
-        panels = experiment.problem.law.panels()
-        self.z = torch.linspace(panels[0], panels[-1], GRID, dtype=torch.float64, device=metrics.nodes.z.device)
-        self.snapshots: list[tuple[float, torch.Tensor]] = []
-        self._rows = 0  # intervals of t_end / ROWS that have their row
-        self._last_row = -1
-
-    def step(self, clock: Clock, state: State, energy: float) -> None:
-        self.sinks.step(clock.t, clock.dt, energy)
-        if clock.t >= (self._rows + 1) * self.problem.t_end / ROWS:
-            self._row(clock, state)
-
-    def _row(self, clock: Clock, state: State) -> None:
-        if clock.steps != self._last_row:
-            self._last_row = clock.steps
-            self._rows = math.floor(clock.t / self.problem.t_end * ROWS)
-            self.sinks.row(self.metrics.row(clock, state))
-
-    def stop(self, clock: Clock, state: State) -> None:
-        self._row(clock, state)
-        self.snapshots.append((clock.t, state.theta))
-        self.sinks.checkpoint({**dataclasses.asdict(clock), "step": clock.steps, "theta": state.theta})
-
-    def close(self, end: End) -> None:
-        """The last state, whatever the reason for stopping."""
-        if self.snapshots and end.clock.t > self.snapshots[-1][0]:
-            self.stop(end.clock, end.state)
-
-    def solution(self) -> Solution | None:
-        """The saved maps."""
-        if not self.snapshots:
-            return None
-        times = [t for t, _ in self.snapshots]
-        maps = [self.metrics.at(theta, self.z) for _, theta in self.snapshots]
-        known = self.metrics.exact
-        rows = {"T": [x for x, _ in maps], "dT": [dx for _, dx in maps]}
-        if known is not None:
-            rows["exact_T"] = [known(t, self.z) for t in times]
-        knots = [self.metrics.map.knots(theta).double() for _, theta in self.snapshots]
-        if len(knots[0]):
-            rows["knots"] = knots
-        arrays = {name: torch.stack(row).cpu().numpy() for name, row in rows.items()}
-        density = self.problem.law.density(self.z)
-        return Solution(t=np.array(times), z=self.z.cpu().numpy(), rho0=density.cpu().numpy(), **arrays)
-
-
-def _git_commit() -> str | None:
-    try:
-        answer = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip()
-
-
-def _provenance(cfg: DictConfig, theta: torch.Tensor, start: datetime) -> dict[str, Any]:
-    packages = ("wgf", "torch", "numpy", "scipy", "hydra-core", "omegaconf", "tensorboard", "matplotlib")
-    device = torch.cuda.get_device_name(theta.device) if theta.is_cuda else platform.processor() or platform.machine()
-    return {
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in packages},
-        "git_commit": _git_commit(),
-        "device": f"{theta.device}: {device}",
-        "threads": torch.get_num_threads(),
-        "seed": cfg.seed,
-        "argv": sys.argv,
-        "host": platform.node(),
-        "start": start.isoformat(timespec="seconds"),
-        "end": None,
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+def _write_text(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     """Whole or not at all; numbers that are not finite become null, which JSON can hold."""
     finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in content.items()}
-    with replacing(path) as file:
-        file.write((json.dumps(finite, indent=2, allow_nan=False) + os.linesep).encode())
+    _write_text(path, json.dumps(finite, indent=2, allow_nan=False) + os.linesep)
 
 
 def _result(experiment: Experiment, metrics: Metrics, end: End, start_energy: float, wall: float) -> dict[str, Any]:
@@ -254,57 +75,146 @@ def _result(experiment: Experiment, metrics: Metrics, end: End, start_energy: fl
         "blow_up_bound": exact.blow_up_bound(experiment.problem),
         "min_slope": row["min_slope"],
         "parameters": state.theta.numel(),
+        "time_error": None,
+        "space_error": None,
+        "doubts": None,
         **{key: row[key] for key in ("rank", "condition", "residual", "truncated", "damped", "iterations")},
         "wall_s": round(wall, 3),
     }
 
 
-def run(experiment: Experiment, cfg: DictConfig, folder: Path) -> dict[str, Any]:
-    """Let the flow run and leave its files in `folder`; returns the content of result.json."""
-    problem, theta = experiment.problem, experiment.map.theta.detach()
-    start, clock = datetime.now(UTC), time.perf_counter()
+def _flow(experiment: Experiment, recorder: Recorder, past: dict[str, Any] | None) -> End:
+    """From the start or a checkpoint to the end."""
+    start = experiment.map.theta.detach()
+    if past is None:
+        return experiment.flow(start, recorder)
+    theta, clock = past["theta"].to(start.device), Clock(**past["clock"])
+    if "status" in past:  # stopped when all was computed, before all was written
+        return End(Status[past["status"]], clock, State(theta, experiment.projection(theta)), past["detail"])
+    return experiment.flow(theta, recorder, clock)
+
+
+def run(
+    experiment: Experiment,
+    cfg: DictConfig,
+    folder: Path,
+    past: dict[str, Any] | None = None,
+    signals: Signals | None = None,
+) -> dict[str, Any]:
+    """Let the flow run and leave its files in `folder`.
+
+    Args:
+        experiment: what was built from the config.
+        cfg: the config, checked.
+        folder: made where it is missing.
+        past: the checkpoint of a run in this folder that goes on.
+        signals: what may interrupt it; by default Ctrl-C where Python delivers it.
+
+    Returns:
+        The content of result.json. "unsaved" is there when something could not be written, and says what.
+    """
+    problem, theta, signals = experiment.problem, experiment.map.theta.detach(), signals or Signals()
     metrics = Metrics(problem, experiment.map, experiment.exact)
     text = OmegaConf.to_yaml(cfg, resolve=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(text)
-    provenance = _provenance(cfg, theta, start)
-    _write_json(folder / "provenance.json", provenance)
+    origin = provenance(theta.device, int(cfg.seed))
+    if past is not None:
+        origin = resumed(folder / "provenance.json", origin, past["step"], past["clock"]["t"])
+    _write_text(folder / "config.yaml", text)
+    _write_json(folder / "provenance.json", origin)
     log.info("%s, t_end = %g, %d parameters", problem.equation, problem.t_end, theta.numel())
-    record = Run(folder, problem.equation, problem.t_end, metrics.columns, text, provenance)
     figures = [Figures()] if experiment.figures else []
     with closing(Sinks([Progress(), History(), Checkpoint(), experiment.logger, *figures])) as sinks:
-        sinks.start(record)
-        recorder = Recorder(experiment, metrics, sinks)
-        stops = [problem.t_end * (k + 1) / experiment.saves for k in range(experiment.saves)]
-        end = evolve(
-            experiment.projection,
-            experiment.integrator,
-            theta,
-            stops,
-            recorder,
-            noise=experiment.projection.noise,
-            attractive=problem.interaction.collapses,
-        )
-        recorder.close(end)
-        wall = time.perf_counter() - clock
-        reached = [t for t in stops if t <= end.clock.t]
-        if metrics.exact is None and experiment.finite_volume and reached and reached[-1] == end.clock.t:
-            metrics.exact = comparison.computed(problem, reached)
-        solution = recorder.solution()
-        begin = float(experiment.projection(theta).terms.sum())
-        result = _result(experiment, metrics, end, begin, wall)
-        if solution is not None:
-            solution.save(folder / "solution.npz")
-        _write_json(folder / "result.json", result)
-        _write_json(folder / "provenance.json", provenance | {"end": datetime.now(UTC).isoformat(timespec="seconds")})
-        sinks.finish(record, Outcome(end.status, result, solution))
+        this = {"config": text, "circumstances": circumstances(theta.device)}
+        recorder = Recorder(metrics, sinks, signals, this, past)
+        about = folder, problem.equation, problem.t_end, metrics.columns, text, origin
+        record = Run(*about, rows=recorder.rows, last_row=recorder.last_row)
+        with signals.held():
+            sinks.start(record)
+            end = _flow(experiment, recorder, past)
+            recorder.close(end)
+            wall = recorder.seconds
+            with suppress(KeyboardInterrupt), signals.heard():
+                metrics.exact = metrics.exact if metrics.exact is not None else _reference(experiment, end)
+            result = _result(experiment, metrics, end, float(experiment.projection(theta).terms.sum()), wall)
+            if cfg.verify and end.status is Status.completed:
+                with suppress(KeyboardInterrupt), signals.heard():
+                    found = verify.estimate(cfg, experiment, end.state.theta)
+                    result |= {"time_error": found.time, "space_error": found.space}
+            solution = recorder.solution()
+            if end.status is Status.completed:
+                result["doubts"] = checks.doubts(result, solution)
+            faults = list(sinks.dropped)
+            if solution is not None:
+                _attempt(faults, lambda: solution.save(folder / "solution.npz"))
+            _attempt(faults, lambda: _write_json(folder / "provenance.json", origin | {"end": now()}))
+            _attempt(faults, lambda: _write_json(folder / "result.json", result | _unsaved(faults)))
+            result |= _unsaved(faults)
+        try:
+            sinks.finish(record, Outcome(end.status, result, solution))
+        except KeyboardInterrupt:
+            log.warning("interrupted while the figures were drawn: all else is saved")
     if end.status is not Status.completed:
         log.warning("%s at t = %g: %s", end.status, end.clock.t, result["message"])
     return result
 
 
+def _reference(experiment: Experiment, end: End) -> Reference | None:
+    """Finite volumes up to where a run came, if they are wanted and it came to a saved time."""
+    reached = [t for t in experiment.stops if t <= end.clock.t]
+    if not experiment.finite_volume or end.status is Status.interrupted or not reached or reached[-1] < end.clock.t:
+        return None
+    return comparison.computed(experiment.problem, reached)
+
+
+def _attempt(faults: list[str], write: Callable[[], None]) -> None:
+    """Write a file, or note that it cannot be written: the others may be, and the table is printed."""
+    try:
+        write()
+    except OSError as error:
+        faults.append(f"{Path(error.filename or '').name}: {error.strerror}")
+        log.error("not saved: %s", error)
+
+
+def _unsaved(faults: list[str]) -> dict[str, str]:
+    return {"unsaved": "; ".join(faults)} if faults else {}
+
+
+def _past(folder: Path, text: str, device: torch.device) -> dict[str, Any] | None:
+    """The checkpoint to go on from, None for a run that was stopped before it had one; clears what it left half done.
+
+    Raises:
+        ConfigError: there is none that fits.
+    """
+    state = latest(folder)
+    if state is not None:
+        resume.compare(folder, state, text, circumstances(device))
+        log.info("going on from step %d, t = %g", state["step"], state["clock"]["t"])
+    for path in folder.rglob(PART):
+        path.unlink(missing_ok=True)
+    (folder / "result.json").unlink(missing_ok=True)
+    return state
+
+
 def main(cfg: DictConfig, folder: Path) -> int:
-    """Run a config and print its table; returns the exit status, 0 only for a completed run."""
-    result = run(build(cfg), cfg, folder)
+    """Run a config, or go on with the run in `cfg.resume`, and print the table.
+
+    Returns:
+        The exit status: 0 for a completed run, and for a blow-up where `expect` is blow_up; 128 + n after signal n;
+        else 1.
+    """
+    resuming = cfg.resume is not None
+    cfg = OmegaConf.merge(cfg, {"resume": None})  # type: ignore[assignment]
+    folder.mkdir(parents=True, exist_ok=True)
+    with claimed(folder) as mine, Signals() as signals:
+        if not mine:
+            raise ConfigError(f"{'resume' if resuming else 'hydra.run.dir'}={folder}: a run is going on in it")
+        experiment = build(cfg)
+        past = None
+        if resuming:
+            past = _past(folder, OmegaConf.to_yaml(cfg, resolve=True), experiment.map.theta.device)
+        result = run(experiment, cfg, folder, past, signals)
     table.show(result, result["equation"], folder)
-    return 0 if result["status"] == Status.completed.name else 1
+    if signals.received is not None:
+        return 128 + signals.received
+    successes = {Status.completed.name, cfg.expect}
+    return 0 if result["status"] in successes and "unsaved" not in result else 1

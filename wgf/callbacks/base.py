@@ -27,6 +27,8 @@ class Run:
         columns: the keys of every row, in order.
         config_text: the resolved config, YAML.
         provenance: the content of provenance.json.
+        rows: how many rows are there from an earlier part of this run; more than these are not part of it.
+        last_row: the step of the last of them; -1 for a new run.
     """
 
     folder: Path
@@ -35,6 +37,8 @@ class Run:
     columns: list[str]
     config_text: str
     provenance: dict[str, Any] = field(default_factory=dict)
+    rows: int = 0
+    last_row: int = -1
 
 
 @dataclass
@@ -88,7 +92,7 @@ class Callback:
         """At each logged step, the first and the last among them. row: keys as in `Run.columns`."""
 
     def checkpoint(self, state: dict[str, Any]) -> None:
-        """At each saved time. state: all that the loop needs to go on from there, with its "step"."""
+        """Now and then, and at the end. state: all that a run needs to go on from there, with its "step"."""
 
     def finish(self, run: Run, outcome: Outcome) -> None:
         """After the last step, whatever the reason."""
@@ -105,10 +109,14 @@ class Sinks(Callback):
 
     Args:
         sinks: told in this order.
+
+    Attributes:
+        dropped: what was dropped and why, a line each.
     """
 
     def __init__(self, sinks: Iterable[Callback]) -> None:
         self._sinks = list(sinks)
+        self.dropped: list[str] = []
 
     def start(self, run: Run) -> None:
         self._tell("start", run)
@@ -137,7 +145,7 @@ class Sinks(Callback):
             try:
                 getattr(sink, event)(*args)
             except Exception as error:
-                _report(sink, event, error)
+                self.dropped.append(_report(sink, event, error))
                 self._sinks.remove(sink)
                 _close(sink)
 
@@ -149,7 +157,8 @@ def _close(sink: Callback) -> None:
         _report(sink, "close", error)
 
 
-def _report(sink: Callback, event: str, error: Exception) -> None:
+def _report(sink: Callback, event: str, error: Exception) -> str:
     reason = " ".join(f"{type(error).__name__}: {error}".split())
     log.error("%s failed in %s and is dropped, the run goes on without it: %s", type(sink).__name__, event, reason)
     log.debug("where it failed", exc_info=error)
+    return f"{type(sink).__name__}: {reason}"

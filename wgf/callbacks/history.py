@@ -1,47 +1,65 @@
-"""history.csv: one line per logged step, with every digit, on the disk at once."""
+"""history.csv: one line per logged step, with every digit, on the disk at once and never half a line."""
 
 from __future__ import annotations
 
 import csv
+import errno
 import io
+import logging
+import os
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 import numpy as np
 
-from wgf.callbacks.base import Callback, Row, Run
+from wgf.callbacks.base import Callback, Outcome, Row, Run
 from wgf.files import replacing
+
+log = logging.getLogger("wgf")
 
 
 class History(Callback):
     """Rows as a table; None is an empty cell, and a float reads back to the same bits.
 
-    A run resumed in its folder keeps the lines before the step it goes on from.
+    A run that goes on in its folder keeps the rows it had when it was saved.
     """
 
     def __init__(self) -> None:
-        self._file: IO[str] | None = None
+        self._file: BinaryIO | None = None
 
     def start(self, run: Run) -> None:
-        self._path, self._columns = run.folder / "history.csv", run.columns
+        path, self._columns = run.folder / "history.csv", run.columns
+        header = (",".join(run.columns) + "\n").encode()
+        kept = _kept(path, header)[: run.rows] if run.rows else []
+        if len(kept) < run.rows:
+            log.warning("%s has lost %d of %d rows and goes on without them", path, run.rows - len(kept), run.rows)
+        with replacing(path) as file:
+            file.write(header + b"".join(kept))
+        self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 (closed in close)
 
     def row(self, row: Row) -> None:
         if self._file is None:
-            self._begin(before=int(row["step"] or 0))
-            self._file = open(self._path, "a", newline="", encoding="utf-8")  # noqa: SIM115 (closed in close)
-        self._file.write(_lines([row], self._columns))
-        self._file.flush()
+            return
+        line, size = _line(row, self._columns), os.fstat(self._file.fileno()).st_size
+        try:
+            if self._file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except BaseException:
+            self._file.truncate(size)
+            raise
+
+    def finish(self, run: Run, outcome: Outcome) -> None:
+        """Save from a folder that was removed meanwhile what the open file still has."""
+        if self._file is not None and os.fstat(self._file.fileno()).st_nlink == 0:
+            self._file.seek(0)
+            with replacing(run.folder / "history.csv") as file:
+                file.write(self._file.read())
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
         self._file = None
 
-    def _begin(self, before: int) -> None:
-        """Write the header and what is kept of an earlier part of this run."""
-        header = ",".join(self._columns) + "\n"
-        with replacing(self._path) as file:
-            file.write((header + "".join(_kept(self._path, header, before))).encode())
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -59,11 +77,10 @@ def read(path: Path) -> dict[str, np.ndarray]:
     return dict(zip(columns, table.T, strict=True))
 
 
-def _lines(rows: list[Row], columns: list[str]) -> str:
+def _line(row: Row, columns: list[str]) -> bytes:
     text = io.StringIO()
-    table = csv.DictWriter(text, columns, lineterminator="\n")
-    table.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    return text.getvalue()
+    csv.DictWriter(text, columns, lineterminator="\n").writerow({name: _cell(value) for name, value in row.items()})
+    return text.getvalue().encode()
 
 
 def _cell(value: float | int | None) -> str:
@@ -72,13 +89,9 @@ def _cell(value: float | int | None) -> str:
     return str(int(value)) if isinstance(value, int) else repr(float(value))
 
 
-def _kept(path: Path, header: str, before: int) -> list[str]:
-    """The whole lines of an earlier history which belong to steps < before."""
-    if before == 0 or not path.exists():
+def _kept(path: Path, header: bytes) -> list[bytes]:
+    """The whole lines of an earlier history with the same columns."""
+    if not path.exists():
         return []
-    first, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
-    if first != header:
-        return []
-    step = header.split(",").index("step")
-    whole = [line for line in lines if line.endswith("\n") and line.count(",") == header.count(",")]
-    return [line for line in whole if int(line.split(",")[step]) < before]
+    first, *lines = path.read_bytes().splitlines(keepends=True) or [b""]
+    return [line for line in lines if line.endswith(b"\n")] if first == header else []

@@ -1,0 +1,126 @@
+"""How large the error of a run is, by what finer steps and a finer network change."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from wgf.evolve import Clock
+from wgf.experiment import Experiment, build
+from wgf.integrators.base import Integrator, State
+from wgf.metrics import Metrics
+from wgf.networks.base import TransportMap
+from wgf.status import Status
+
+log = logging.getLogger("wgf")
+
+TIGHTER = 10.0  # times: tolerances of the second run of an adaptive method
+FINER = 2  # times: as many steps in the second run of a fixed one, as many neurons in the finer network
+WIDER = 1.0  # standard deviations on either side: by how much the finer network's range is wider
+
+
+class Estimate(NamedTuple):
+    """Errors of the final map as W2 distances (length); None where the second run did not reach the end.
+
+    time: by the same flow with steps of half the length, or with a tenth of the tolerance.
+    space: by a network with twice the neurons per length, on a wider range.
+    """
+
+    time: float | None
+    space: float | None
+
+
+class Silent:
+    """An observer that does not look."""
+
+    def step(self, clock: Clock, state: State, energy: float) -> None:
+        pass
+
+    def stop(self, clock: Clock, state: State) -> None:
+        pass
+
+
+def estimate(cfg: DictConfig, experiment: Experiment, theta: torch.Tensor) -> Estimate:
+    """The errors in time and in space of a completed run.
+
+    A difference d to a method of order q with steps 1/r as long says that the error is d / (1 - r^-q). In time q is the
+    order of the integrator, for an adaptive method with respect to its tolerance. In space the order depends on the
+    solution and is taken to be 1, the least that any network here has, so that the space error is 2 d: for smooth
+    solutions it is smaller, for those that are not resolved at all it may be larger.
+
+    Args:
+        cfg: the checked config of the run.
+        experiment: what was built from it.
+        theta: the parameters at the end [p].
+    """
+    integrator = experiment.integrator
+    order = integrator.order / (integrator.order + 1) if integrator.adaptive else integrator.order
+    ratio = TIGHTER if integrator.adaptive else FINER
+    time = _distance(experiment, theta, lambda: shorter(experiment, ratio), "time_error")
+    space = _distance(experiment, theta, lambda: richer(cfg, experiment), "space_error")
+    return Estimate(
+        None if time is None else time / (1 - ratio**-order),
+        None if space is None else space / (1 - 1 / FINER),
+    )
+
+
+def refined(integrator: Integrator, ratio: float) -> Integrator:
+    """The same method with tolerances or steps smaller by a ratio."""
+    finer: Any = copy.copy(integrator)
+    for name in ("rtol", "atol") if integrator.adaptive else ("dt",):
+        setattr(finer, name, getattr(integrator, name) / ratio)
+    finer.max_steps = math.ceil(max(10.0, ratio) * integrator.max_steps)
+    return finer
+
+
+def shorter(experiment: Experiment, ratio: float) -> Experiment:
+    """The same with steps or tolerances smaller by a ratio."""
+    finer = copy.copy(experiment)
+    finer.integrator = refined(experiment.integrator, ratio)
+    return finer
+
+
+def richer(cfg: DictConfig, experiment: Experiment) -> Experiment:
+    """The same problem with a finer network; steps of a fixed size shrink with it as explicit ones must, h^2."""
+    cfg = cfg.copy()
+    OmegaConf.set_struct(cfg, False)
+    ratio = float(FINER)
+    if "bound" in cfg.network:
+        ratio *= (cfg.network.bound + WIDER) / cfg.network.bound
+        cfg.network.bound += WIDER
+    cfg.network.width = math.ceil(ratio * cfg.network.width)
+    found = build(cfg)
+    found.integrator = experiment.integrator
+    if not experiment.integrator.adaptive:
+        found.integrator = refined(experiment.integrator, FINER**2)
+    return found
+
+
+def distance(metrics: Metrics, theta: torch.Tensor, other: TransportMap, parameters: torch.Tensor) -> float:
+    """W2 between the map that `metrics` measures at theta and another map (length)."""
+    z, w = metrics.nodes.z, metrics.nodes.w
+    with torch.no_grad():
+        gap = metrics.at(theta, z)[0] - other.evaluate(parameters.double(), z)[0]
+    return torch.dot(w, gap * gap).sqrt().item()
+
+
+def _distance(experiment: Experiment, theta: torch.Tensor, make: Callable[[], Experiment], name: str) -> float | None:
+    """By how much a finer run ends elsewhere; None, with a line in the log, where it does not reach the end."""
+    log.info("%s: a finer run", name)
+    try:
+        finer = make()
+        end = finer.flow(finer.map.theta.detach(), Silent())
+    except Exception as error:  # nothing that fails here may cost the run its result
+        log.warning("no %s: %s", name, " ".join(f"{type(error).__name__}: {error}".split()))
+        return None
+    if end.status is not Status.completed:
+        log.warning("no %s: the finer run ended as %s at t = %g", name, end.status, end.clock.t)
+        return None
+    metrics = Metrics(finer.problem, finer.map, None)
+    return distance(metrics, end.state.theta, experiment.map, theta)
