@@ -1,23 +1,31 @@
 """The sinks of a run: what they write can be read back, and none of them can stop the computation."""
 
 import csv
+import errno
+import hashlib
 import io
 import logging
 import math
+import os
+import pickle
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.util import tensor_util
 
+from wgf.callbacks import checkpoint as checkpoints
 from wgf.callbacks.base import Callback, Outcome, Run, Sinks
-from wgf.callbacks.checkpoint import Checkpoint, latest
+from wgf.callbacks.checkpoint import FORMAT, Checkpoint, latest, sealed, unsealed
 from wgf.callbacks.figures import Figures
 from wgf.callbacks.history import History, read
 from wgf.callbacks.progress import Progress
@@ -34,8 +42,9 @@ def row(step: int, **values: Any) -> dict[str, Any]:
     return known | {"w1_error": None, "rank": 6} | values
 
 
-def record(folder: Path) -> Run:
-    return Run(folder, "rho_t = rho_xx", 1.0, COLUMNS, "t_end: 1.0\nnetwork:\n  width: 16\n", {"seed": 3})
+def record(folder: Path, rows: int = 0, last_row: int = -1) -> Run:
+    text = "t_end: 1.0\nnetwork:\n  width: 16\n"
+    return Run(folder, "rho_t = rho_xx", 1.0, COLUMNS, text, {"seed": 3}, rows, last_row)
 
 
 def solution() -> Solution:
@@ -54,9 +63,9 @@ def lines(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def write(folder: Path, *rows: dict[str, Any]) -> None:
+def write(folder: Path, *rows: dict[str, Any], kept: int = 0) -> None:
     history = History()
-    history.start(record(folder))
+    history.start(record(folder, kept))
     for line in rows:
         history.row(line)
     history.close()
@@ -87,7 +96,7 @@ def test_history_goes_on_where_a_resumed_run_does(tmp_path: Path):
     write(tmp_path, row(0), row(1), row(2), row(3))
     with open(tmp_path / "history.csv", "a") as file:
         file.write("4,0.4,-1")  # killed in the middle of a line
-    write(tmp_path, row(2, w1_error=9.0), row(3))
+    write(tmp_path, row(2, w1_error=9.0), row(3), kept=2)
     assert [(line["step"], line["w1_error"]) for line in lines(tmp_path)] == [
         ("0", ""),
         ("1", ""),
@@ -115,6 +124,57 @@ def test_what_is_no_history(tmp_path: Path, text: str):
     (tmp_path / "history.csv").write_text(text)
     with pytest.raises(ValueError, match=r"table|two"):
         read(tmp_path / "history.csv")
+
+
+@pytest.mark.parametrize("damage", ["a line", "the header", "the file"])
+def test_a_history_that_has_lost_rows_says_so(damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    write(tmp_path, row(0), row(1), row(2))
+    path = tmp_path / "history.csv"
+    if damage == "the file":
+        path.unlink()
+    else:
+        path.write_text(path.read_text()[:-5] if damage == "a line" else "x" + path.read_text())
+    write(tmp_path, row(3), kept=3)
+    lost, kept = (1, ["0", "1"]) if damage == "a line" else (3, [])
+    assert f"has lost {lost} of 3 rows" in caplog.text
+    assert [line["step"] for line in lines(tmp_path)] == [*kept, "3"]
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    history = History()
+    history.start(record(tmp_path))
+    history.row(row(0))
+
+    class Full:
+        """The file on a disk with room for five more bytes."""
+
+        def __init__(self, file: Any) -> None:
+            self.file = file
+
+        def write(self, data: bytes) -> int:
+            return self.file.write(data[:5])
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.file, name)
+
+    monkeypatch.setattr(history, "_file", Full(history._file))
+    with pytest.raises(OSError, match="No space left"):
+        history.row(row(1))
+    history.close()
+    assert [line["step"] for line in lines(tmp_path)] == ["0"]
+    assert (tmp_path / "history.csv").read_bytes().endswith(b"\n")
+
+
+def test_a_history_whose_folder_is_removed_comes_back(tmp_path: Path):
+    folder = tmp_path / "run"
+    history = History()
+    history.start(record(folder))
+    history.row(row(0))
+    shutil.rmtree(folder)
+    history.row(row(1))
+    history.finish(record(folder), Outcome(Status.completed, {}, None))
+    history.close()
+    assert [line["step"] for line in lines(folder)] == ["0", "1"]
 
 
 def test_history_of_a_new_run_starts_empty(tmp_path: Path):
@@ -171,12 +231,72 @@ def test_a_damaged_checkpoint_is_skipped(tmp_path: Path, caplog: pytest.LogCaptu
     newest.write_bytes(newest.read_bytes()[:100])
     with caplog.at_level(logging.WARNING, "wgf"):
         assert latest(tmp_path)["step"] == 1
-    assert "step-00000002.pt is damaged" in caplog.text
+    assert "step-00000002.pt is damaged and skipped: its end is missing" in caplog.text
+
+
+@given(st.data())
+def test_no_changed_byte_goes_unseen(data: st.DataObject):
+    content = sealed(state(7))
+    place, change = data.draw(st.integers(0, len(content) - 1)), data.draw(st.integers(1, 255))
+    with pytest.raises(ValueError):  # noqa: PT011 (which of them depends on the byte)
+        unsealed(content[:place] + bytes([content[place] ^ change]) + content[place + 1 :])
+
+
+@given(st.integers(0, 4000))
+def test_no_missing_byte_goes_unseen(length: int):
+    content = sealed(state(7))
+    with pytest.raises(ValueError, match="its end is missing"):
+        unsealed(content[: min(length, len(content) - 1)])
+
+
+def test_a_checkpoint_runs_no_code(tmp_path: Path):
+    """Neither a pickle in the place of a checkpoint nor one with the right checksum."""
+
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "evil",))
+
+    buffer = io.BytesIO()
+    torch.save({"step": 1, "theta": Evil()}, buffer)
+    content = buffer.getvalue()
+    seal = f"\nwgf checkpoint {FORMAT} sha256 {hashlib.sha256(content).hexdigest()}\n".encode()
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "step-00000001.pt").write_bytes(content + seal)
+    (tmp_path / "checkpoints" / "step-00000002.pt").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(ConfigError, match=r"none of its 2 checkpoints can be read \(.*; start a new run"):
+        latest(tmp_path)
+    assert not (tmp_path / "evil").exists()
+
+
+def test_another_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(checkpoints, "FORMAT", FORMAT + 1)
+    save(tmp_path, state(1))
+    monkeypatch.undo()
+    with pytest.raises(ConfigError, match=rf"another version of wgf: step-00000001.pt: its format is {FORMAT + 1}"):
+        latest(tmp_path)
 
 
 def test_no_checkpoint_at_all(tmp_path: Path):
-    with pytest.raises(ConfigError, match=r"resume=.*nothing to go on from"):
-        latest(tmp_path)
+    assert latest(tmp_path) is None
+
+
+def test_a_checkpoint_that_cannot_be_written_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    checkpoint = Checkpoint()
+    checkpoint.start(record(tmp_path))
+    checkpoint.checkpoint(state(1))
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+        checkpoint.checkpoint(state(2))
+        checkpoint.checkpoint(state(3))
+    assert files(tmp_path) == ["step-00000001.pt"]
+    assert latest(tmp_path)["step"] == 1
+    checkpoint.checkpoint(state(4))
+    assert files(tmp_path) == ["step-00000001.pt", "step-00000004.pt"]
+    (line,) = [line.getMessage() for line in caplog.records if line.levelno == logging.ERROR]
+    assert line.startswith("no checkpoint at step 2, the next one is tried in time: [Errno 28] No space left on device")
+    assert "step-00000002.pt" in line
 
 
 @pytest.mark.parametrize(("bad", "place"), [(np.float64(1.0), "t"), (Status.folded, "status"), ([[{1}]], "deep")])

@@ -146,7 +146,7 @@ def test_checkpoints_and_provenance(finished: tuple[Path, subprocess.CompletedPr
     place, _ = finished
     folder = place / "here" / "mine"
     state = latest(folder)
-    assert state["t"] == 0.05
+    assert state["clock"]["t"] == 0.05
     assert state["step"] == result(folder)["steps"]
     assert state["theta"].shape == (8,)
     assert len(list((folder / "checkpoints").iterdir())) == 2
@@ -234,9 +234,11 @@ def test_interrupted_run(tmp_path: Path):
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 1, err
+    assert process.returncode == 130, err
     found = result(tmp_path / "out")
     assert found["status"] == "interrupted"
+    assert found["message"] == "stopped from outside; the last accepted state is kept (SIGINT)"
+    assert "go on with it by resume=out" in err
     assert 0 < found["t_end"] < 1
     assert "interrupted" in out
     assert "Traceback" not in err

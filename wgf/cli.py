@@ -19,12 +19,13 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from wgf import launch
-from wgf.config import CONFIGS, check
+from wgf.config import CONFIGS, check, raise_faults
 from wgf.errors import ConfigError, WgfError
 from wgf.refusing import check_choices, check_folder, parsed, refuse, refusing
+from wgf.resume import continued, quoted
 
 
 def _hash(root: DictConfig) -> str:
@@ -42,17 +43,40 @@ class Gate(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         with refusing(_run):
+            if isinstance(config.resume, str):
+                _go_on(config)
             check(_job(config))
             check_choices(config.hydra.runtime.choices)
             HydraConfig.instance().set_config(config)  # run.dir names the choices
             folder = Path(str(config.hydra.run.dir))
             check_folder(str(config.hydra.run.dir))
-            if (folder / "result.json").exists():
+            if config.resume is None and (folder / "result.json").exists():
                 raise ConfigError(f"hydra.run.dir={folder} holds a finished run: choose another folder or remove it")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         with refusing(_run):
+            if config.resume is not None:
+                raise ConfigError("resume with -m is impossible: go on with one run at a time, without -m")
             launch.begin(config)
+
+
+def _go_on(config: DictConfig) -> None:
+    """Put the config and the folder of the run to go on with in the place of what was composed."""
+    folder = Path(config.resume).expanduser()
+    raise_faults(
+        [
+            f"{word.partition('=')[0]} with resume is impossible: a run goes on in its own folder"
+            for word in config.hydra.overrides.hydra
+            if word.startswith(("hydra.run", "hydra.output_subdir"))
+        ]
+    )
+    job = continued(folder, list(config.hydra.overrides.task))
+    with read_write(config.hydra), open_dict(config):
+        for key in _job(config):
+            del config[key]
+        config.update(job)
+        config.resume = config.hydra.run.dir = str(folder)
+        config.hydra.output_subdir = None  # .hydra tells how the run was begun
 
 
 def _job(config: DictConfig) -> DictConfig:
@@ -71,7 +95,8 @@ def _run(cfg: DictConfig) -> float:
 
         status = run(cfg, folder)
     except ConfigError as error:
-        _clear(folder)
+        if cfg.resume is None:
+            _clear(folder)
         refuse(*error.lines)
     sys.exit(status)
 
@@ -91,7 +116,10 @@ def _clear(folder: Path) -> None:
 
 
 def main() -> None:
-    """Entry point. Exit status: 0 completed, 1 ended early, 2 bad input, 130 interrupted before there was a result."""
+    """Entry point. Exit status: 0 completed (or blown up where `expect` says so), 1 ended early or not all of it saved,
+    2 bad input, 128 + n after signal n: 130 Ctrl-C, 143 SIGTERM."""
+    sys.argv[1:] = [quoted(word) for word in sys.argv[1:]]
+    logging.raiseExceptions = False  # a full disk need not fill the terminal, too
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
     with refusing(_run):
         parsed(sys.argv[1:])

@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from wgf.config import CONFIGS, GROUPS, check, did_you_mean
 from wgf.errors import ConfigError, WgfError
 from wgf.ranges import LONGEST
+from wgf.resume import continued
 
 CHOICES = (*GROUPS, "experiment", "debug")
 QUOTING = """values with spaces or symbols are quoted twice, such as 'potential.expr="x**4/4 - x**2/2"'"""
@@ -126,6 +127,8 @@ def _explain(error: Exception) -> list[str]:
     args = parsed(sys.argv[1:])
     lines: list[str] = []
     words: list[str] = []
+    if any(word.startswith("resume=") for word in args.overrides):
+        return _beside_resume(args.overrides) or [_said(error)]
     for word in args.overrides:
         fault = _unreadable(word, args.multirun)
         lines += [fault] if fault else []
@@ -153,6 +156,19 @@ def _explain(error: Exception) -> list[str]:
             else:
                 break
     return lines or [_said(error)]
+
+
+def _beside_resume(words: list[str]) -> list[str]:
+    """What is wrong with going on, where what stands beside it does not even compose with the defaults."""
+    lines = [fault for word in words if (fault := _unreadable(word, False))]
+    if lines:
+        return lines
+    (folder,) = (word for word in words if word.startswith("resume="))
+    try:
+        continued(Path(OverridesParser.create().parse_override(folder).value()).expanduser(), words)
+    except ConfigError as found:
+        return list(found.lines)
+    return []
 
 
 def _not_found(missing: MissingConfigException) -> str:

@@ -52,6 +52,15 @@ def continued(folder: Path, overrides: list[str]) -> DictConfig:
     return cfg
 
 
+def quoted(word: str) -> str:
+    """resume=<any path at all> as Hydra's grammar wants it; other words of a command line as they are."""
+    key, _, path = word.partition("=")
+    if key != "resume" or path in ("", "null") or path[0] in "'\"":
+        return word
+    escaped = path.replace("'", "\\'")
+    return f"resume='{escaped}'"
+
+
 def _read(path: Path) -> DictConfig:
     try:
         cfg = OmegaConf.load(path)

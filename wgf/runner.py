@@ -6,9 +6,11 @@ import json
 import logging
 import math
 import os
+import shlex
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
+from signal import Signals as Interrupt
 from typing import Any
 
 import torch
@@ -28,7 +30,7 @@ from wgf.finite_volume import Reference
 from wgf.integrators.base import State
 from wgf.metrics import Metrics
 from wgf.provenance import circumstances, now, provenance, resumed
-from wgf.recorder import Recorder
+from wgf.recorder import LASTING, Recorder
 from wgf.signals import Signals
 from wgf.status import Status
 
@@ -131,6 +133,8 @@ def run(
         with signals.held():
             sinks.start(record)
             end = _flow(experiment, recorder, past)
+            if end.status is Status.interrupted and signals.received is not None:
+                end.detail = Interrupt(signals.received).name
             recorder.close(end)
             wall = recorder.seconds
             with suppress(KeyboardInterrupt), signals.heard():
@@ -155,6 +159,8 @@ def run(
             log.warning("interrupted while the figures were drawn: all else is saved")
     if end.status is not Status.completed:
         log.warning("%s at t = %g: %s", end.status, end.clock.t, result["message"])
+    if end.status in LASTING:
+        log.warning("go on with it by resume=%s", shlex.quote(str(folder)))
     return result
 
 

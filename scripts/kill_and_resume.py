@@ -1,0 +1,150 @@
+"""Runs killed at random moments and gone on with: are they the same to the last bit as runs in one go?
+
+    python scripts/kill_and_resume.py [KILLS] [SEED]
+
+Every run is the command `wgf` in a process of its own, forked from this one so that nothing is imported twice, and killed
+by SIGKILL at a moment drawn from its whole life: while the config is composed, in the loop, in the middle of a checkpoint,
+while the results are written. Checkpoints come as often as they can; kills before the first one are tried, too, but do
+not count. Compared are result.json (but for the wall time), solution.npz and history.csv. The exit status is 1 if a single
+bit differs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import wgf.recorder
+import wgf.runner  # noqa: F401 (what every run would import)
+from wgf import cli
+
+CASES = [
+    "integrator=euler integrator.dt=2e-4 network=two_sided_relu network.train=weights t_end=0.2",
+    "integrator=euler integrator.dt=1e-4 network=two_sided_relu network.train=biases network.width=8 t_end=0.008",
+    "integrator=euler integrator.dt=2e-5 network=two_sided_relu network.train=all network.width=4 t_end=0.002 "
+    "quadrature=monte_carlo quadrature.particles=2000",
+    "integrator=heun integrator.dt=1e-4 network=mlp network.width=8 t_end=0.004",
+    "integrator=rk4 integrator.dt=2e-4 network.width=16 t_end=0.08 dtype=float32",
+    "integrator=dopri5 integrator.rtol=1e-12 integrator.atol=1e-14 network=two_sided_relu pde=linear_transport t_end=0.2",
+    "integrator=dopri5 network=two_sided_relu network.train=all network.width=4 t_end=0.0003",
+    "integrator=dopri5 network.width=6 solver=minres t_end=0.002",
+    "integrator=jko integrator.dt=5e-4 t_end=0.2",
+    "integrator=jko integrator.dt=1e-3 network=two_sided_relu network.train=all network.width=6 t_end=0.1",
+    "integrator=sdirk2 integrator.dt=4e-4 network=two_sided_relu t_end=0.2",
+    "integrator=sdirk3 integrator.dt=1e-3 network.degree=5 pde=porous_medium potential=none t_end=0.4",
+    "integrator=rodas4 integrator.rtol=1e-11 integrator.atol=1e-13 t_end=0.2",
+    "integrator=rodas4 integrator.rtol=1e-9 pde=keller_segel potential=none pde.chi=1.5 network.width=16 t_end=0.3",
+    "integrator=rodas4 pde=keller_segel potential=none pde.chi=4 network.width=8 t_end=1 integrator.rtol=1e-9",
+    "integrator=gauss_newton network=two_sided_relu network.train=all network.width=6 t_end=0.02",
+    "integrator=gauss_newton network=two_sided_relu network.train=biases network.width=6 t_end=0.02",
+    "integrator=gauss_newton network=mlp network.width=6 t_end=0.05",
+    "integrator=euler integrator.dt=1e-4 network=two_sided_relu network.width=4 pde=linear_transport t_end=0.1",
+]
+
+
+def words(case: str) -> list[str]:
+    return [*case.split(), "figures=false", "logger=none", "reference_solution=none", "saves=7"]
+
+
+def start(folder: Path, *arguments: str) -> int:
+    """The command in a process of its own, quiet; its id."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 99
+    try:
+        os.chdir(folder)
+        silence = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(silence, 1)
+        os.dup2(silence, 2)
+        wgf.recorder.EVERY, wgf.recorder.SHARE = 0.0, 1
+        sys.argv = ["wgf", *arguments]
+        with contextlib.redirect_stdout(io.StringIO()):
+            cli.main()
+    except SystemExit as end:
+        status = int(end.code or 0)
+    finally:
+        os._exit(status)
+
+
+def finish(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def left(folder: Path) -> dict[str, Any]:
+    """What a run must leave behind to the last bit."""
+    result = json.loads((folder / "result.json").read_text())
+    result.pop("wall_s")
+    with np.load(folder / "solution.npz") as file:
+        arrays = {name: file[name].tobytes() for name in file.files}
+    return {"result": result, "history": (folder / "history.csv").read_bytes()} | arrays
+
+
+def trial(place: Path, case: str, span: float) -> tuple[str, bool] | None:
+    """Kill a run and go on with it; when it was killed, and whether it is the same in the end. None: it was too late."""
+    folder = place / "run"
+    shutil.rmtree(folder, ignore_errors=True)
+    pid = start(place, *words(case), "hydra.run.dir=run")
+    time.sleep(random.uniform(0, span))
+    os.kill(pid, signal.SIGKILL)
+    if finish(pid) != -signal.SIGKILL:
+        return None
+    begun, saved = (folder / "config.yaml").exists(), sorted((folder / "checkpoints").glob("step-*.pt"))
+    when = "before it began" if not begun else "before a checkpoint" if not saved else f"after {saved[-1].stem}"
+    again = ["resume=run"] if begun else [*words(case), "hydra.run.dir=run"]  # there is nothing to go on with
+    status = finish(start(place, *again))
+    same = status in (0, 1) and left(folder) == left(place / "whole")
+    return when, same
+
+
+def main() -> int:
+    kills, seed = (
+        (int(word) for word in [*sys.argv[1:], "100", "0"][:2]) if len(sys.argv) < 3 else map(int, sys.argv[1:3])
+    )
+    random.seed(seed)
+    # what torch imports when it is first used
+    torch.func.vmap(torch.func.grad(torch.dot), in_dims=(None, 0))(torch.ones(2), torch.ones(3, 2))
+    places, spans = [], []
+    home = Path(tempfile.mkdtemp(prefix="kill_and_resume"))
+    for k, case in enumerate(CASES):
+        places.append(home / str(k))
+        places[-1].mkdir()
+        begin = time.monotonic()
+        status = finish(start(places[-1], *words(case), "hydra.run.dir=whole"))
+        spans.append(time.monotonic() - begin)
+        end = json.loads((places[-1] / "whole" / "result.json").read_text())
+        print(f"{k:2} {spans[-1]:5.2f} s {end['steps']:5} steps {end['status']:10} exit {status}  {case}", flush=True)
+    done = early = lost = 0
+    while done < kills:
+        k = done % len(CASES)
+        outcome = trial(places[k], CASES[k], spans[k])
+        if outcome is None:
+            continue
+        when, same = outcome
+        counts = when.startswith("after")
+        done, early, lost = done + counts, early + (not counts), lost + (not same)
+        print(f"kill {done:3} case {k:2} {when:22} {'same' if same else 'DIFFERENT'}", flush=True)
+        if not same:
+            shutil.copytree(places[k], home / f"different{done + early}")
+    print(f"{done} killed after a checkpoint and {early} before: {done + early - lost} of {done + early} identical")
+    if not lost:
+        shutil.rmtree(home)
+    return int(lost > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
