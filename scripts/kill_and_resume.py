@@ -2,11 +2,11 @@
 
     python scripts/kill_and_resume.py [KILLS] [SEED]
 
-Every run is the command `wgf` in a process of its own, forked from this one so that nothing is imported twice, and killed
-by SIGKILL at a moment drawn from its whole life: while the config is composed, in the loop, in the middle of a checkpoint,
-while the results are written. Checkpoints come as often as they can; kills before the first one are tried, too, but do
-not count. Compared are result.json (but for the wall time), solution.npz and history.csv. The exit status is 1 if a single
-bit differs.
+Every run is the command `wgf` in a process of its own, forked from this one so that nothing is imported twice, and
+killed by SIGKILL at a moment drawn from its whole life: while the config is composed, in the loop, in the middle of a
+checkpoint, while the results are written. Checkpoints come as often as they can; kills before the first one are tried,
+too, but do not count. Compared are result.json (but for the wall time), solution.npz and history.csv. The exit status
+is 1 if a single bit differs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 import wgf.recorder
-import wgf.runner  # noqa: F401 (what every run would import)
+import wgf.runner
 from wgf import cli
 
 CASES = [
@@ -38,7 +38,8 @@ CASES = [
     "quadrature=monte_carlo quadrature.particles=2000",
     "integrator=heun integrator.dt=1e-4 network=mlp network.width=8 t_end=0.004",
     "integrator=rk4 integrator.dt=2e-4 network.width=16 t_end=0.08 dtype=float32",
-    "integrator=dopri5 integrator.rtol=1e-12 integrator.atol=1e-14 network=two_sided_relu pde=linear_transport t_end=0.2",
+    "integrator=dopri5 integrator.rtol=1e-12 integrator.atol=1e-14 network=two_sided_relu pde=linear_transport "
+    "t_end=0.2",
     "integrator=dopri5 network=two_sided_relu network.train=all network.width=4 t_end=0.0003",
     "integrator=dopri5 network.width=6 solver=minres t_end=0.002",
     "integrator=jko integrator.dt=5e-4 t_end=0.2",
@@ -95,7 +96,7 @@ def left(folder: Path) -> dict[str, Any]:
 
 
 def trial(place: Path, case: str, span: float) -> tuple[str, bool] | None:
-    """Kill a run and go on with it; when it was killed, and whether it is the same in the end. None: it was too late."""
+    """Kill a run and go on with it: when that was, and whether it is the same in the end; None when it was too late."""
     folder = place / "run"
     shutil.rmtree(folder, ignore_errors=True)
     pid = start(place, *words(case), "hydra.run.dir=run")

@@ -548,8 +548,8 @@ def test_particles_as_histograms(events: tuple[Path, EventAccumulator]):
 
 def test_a_resumed_run_goes_on_where_it_stopped(tmp_path: Path):
     """Two event files show as one run: the steps that are done again count once."""
-    run = record(tmp_path)
     for steps in (range(8), range(5, 11)):
+        run = record(tmp_path, rows=steps[0], last_row=steps[0] - 1)
         board, history = TensorBoard(), History()
         for sink in (board, history):
             sink.start(run)

@@ -57,6 +57,7 @@ class Product:
 
 MANY_STEPS = 1_000_000  # fixed steps beyond which a run must have been asked for by max_steps
 
+
 class RunFolder:
     """Where a run is; whether there is one is seen when it is gone on with."""
 

@@ -163,9 +163,9 @@ def _beside_resume(words: list[str]) -> list[str]:
     lines = [fault for word in words if (fault := _unreadable(word, False))]
     if lines:
         return lines
-    (folder,) = (word for word in words if word.startswith("resume="))
+    (word,) = (word for word in words if word.startswith("resume="))
     try:
-        continued(Path(OverridesParser.create().parse_override(folder).value()).expanduser(), words)
+        continued(Path(str(OverridesParser.create().parse_override(word).value())).expanduser(), words)
     except ConfigError as found:
         return list(found.lines)
     return []

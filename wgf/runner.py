@@ -100,7 +100,7 @@ def run(
     experiment: Experiment,
     cfg: DictConfig,
     folder: Path,
-    past: dict[str, Any] | None = None,
+    resuming: bool = False,
     signals: Signals | None = None,
 ) -> dict[str, Any]:
     """Let the flow run and leave its files in `folder`.
@@ -109,16 +109,28 @@ def run(
         experiment: what was built from the config.
         cfg: the config, checked.
         folder: made where it is missing.
-        past: the checkpoint of a run in this folder that goes on.
-        signals: what may interrupt it; by default Ctrl-C where Python delivers it.
+        resuming: whether the run in this folder goes on from its last checkpoint.
+        signals: remembers what has interrupted it.
 
     Returns:
         The content of result.json. "unsaved" is there when something could not be written, and says what.
+
+    Raises:
+        ConfigError: another process works in this folder, or there is nothing to go on with.
     """
-    problem, theta, signals = experiment.problem, experiment.map.theta.detach(), signals or Signals()
+    folder.mkdir(parents=True, exist_ok=True)
+    with claimed(folder) as mine, signals or Signals() as signals:
+        if not mine:
+            raise ConfigError(f"{folder} is at work: another process runs in it")
+        return _run(experiment, cfg, folder, resuming, signals)
+
+
+def _run(experiment: Experiment, cfg: DictConfig, folder: Path, resuming: bool, signals: Signals) -> dict[str, Any]:
+    problem, theta = experiment.problem, experiment.map.theta.detach()
     metrics = Metrics(problem, experiment.map, experiment.exact)
     text = OmegaConf.to_yaml(cfg, resolve=True)
     origin = provenance(theta.device, int(cfg.seed))
+    past = _past(folder, text, theta.device) if resuming else None
     if past is not None:
         origin = resumed(folder / "provenance.json", origin, past["step"], past["clock"]["t"])
     _write_text(folder / "config.yaml", text)
@@ -208,17 +220,9 @@ def main(cfg: DictConfig, folder: Path) -> int:
         The exit status: 0 for a completed run, and for a blow-up where `expect` is blow_up; 128 + n after signal n;
         else 1.
     """
-    resuming = cfg.resume is not None
+    signals, resuming = Signals(), cfg.resume is not None
     cfg = OmegaConf.merge(cfg, {"resume": None})  # type: ignore[assignment]
-    folder.mkdir(parents=True, exist_ok=True)
-    with claimed(folder) as mine, Signals() as signals:
-        if not mine:
-            raise ConfigError(f"{'resume' if resuming else 'hydra.run.dir'}={folder}: a run is going on in it")
-        experiment = build(cfg)
-        past = None
-        if resuming:
-            past = _past(folder, OmegaConf.to_yaml(cfg, resolve=True), experiment.map.theta.device)
-        result = run(experiment, cfg, folder, past, signals)
+    result = run(build(cfg), cfg, folder, resuming, signals)
     table.show(result, result["equation"], folder)
     if signals.received is not None:
         return 128 + signals.received

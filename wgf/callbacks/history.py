@@ -61,7 +61,6 @@ class History(Callback):
         self._file = None
 
 
-
 def read(path: Path) -> dict[str, np.ndarray]:
     """The columns of a history.csv [r], NaN where a cell is empty; a last line half-written is left out.
 

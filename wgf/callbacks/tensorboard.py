@@ -140,7 +140,9 @@ class TensorBoard(Callback):
         self._steps = {t: int(k) for t, k in zip(earlier["t"].tolist(), earlier["step"].tolist(), strict=True)}
         self._energy = float(earlier["energy"][0])
         self._compared = bool(np.isfinite(earlier["w1_error"]).any())
-        writer._get_file_writer().add_event(Event(session_log=SessionLog(status=SessionLog.START)), step)
+        writer._get_file_writer().add_event(
+            Event(session_log=SessionLog(status=SessionLog.START)), self._run.last_row + 1
+        )
 
     def _scalar(self, tag: str, value: float, step: int, t: float) -> None:
         if self._writer is not None and math.isfinite(value):
