@@ -38,7 +38,8 @@ def tag(figure: str) -> str:
 
 def metrics(result: dict[str, Any]) -> dict[str, float]:
     """Scalars of a result, at its end; those that do not apply are left out."""
-    return {tag(name): result[name] for name in METRICS if result[name] is not None and math.isfinite(result[name])}
+    known = {name: result[name] for name in METRICS if result.get(name) is not None}
+    return {tag(name): value for name, value in known.items() if math.isfinite(value)}
 
 
 def session_start(config_text: str) -> Summary:
