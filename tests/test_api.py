@@ -329,9 +329,9 @@ def test_arrays_are_those_of_the_network(tmp_path):
 
 def test_plot():
     flow = relaxing()
-    assert flow.plot().axes[0].get_xlabel() == "position $x$"
+    assert flow.plot().axes[0].get_xlabel() == "position $x$ (length)"
     assert flow.plot()._repr_png_().startswith(b"\x89PNG")  # what a notebook asks for
-    assert flow.plot("map").axes[0].get_ylabel() == "position $x = T(t, z)$"
+    assert flow.plot("map").axes[0].get_ylabel() == "position $x = T(t, z)$ (length)"
     with pytest.raises(wgf.ConfigError, match="name='densities' is not allowed: expected one of density, ridgeline"):
         flow.plot("densities")
     with pytest.raises(wgf.ConfigError, match="needs a reference"):

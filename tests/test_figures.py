@@ -121,7 +121,7 @@ def test_words(draw: Callable[[Solution, str], Figure | None], exact: bool):
     words = texts(figure)
     assert "rho_t = rho_xx" in words
     assert "time $t$" in words
-    assert "position" in words or "start $z$" in words
+    assert "position $x$ (length)" in words or "start $z$ (length)" in words
     if draw not in (spacetime, errors):
         assert "computed" in words
         assert ("\nreference" in f"\n{words}") == exact

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from wgf.figures.density import ceiling, closed, cut_off, finite, window
-from wgf.figures.style import COLORS, EXACT, canvas, key, styled, title
+from wgf.figures.style import COLORS, DENSITY, EXACT, POSITION, canvas, key, styled, title
 from wgf.solution import Solution
 
 DPI = 100  # 640 x 426 pixels
@@ -31,8 +31,8 @@ def animation(solution: Solution, heading: str) -> bytes:
     color, top = COLORS(1.0), 1.08 * ceiling(solution, picked)
     axes.set_xlim(*window(solution, picked))
     axes.set_ylim(0.0, top)
-    axes.set_xlabel("position $x$")
-    axes.set_ylabel(r"density $\rho(t, x)$")
+    axes.set_xlabel(POSITION)
+    axes.set_ylabel(DENSITY)
     axes.plot(*closed(solution.T[0], finite(solution.rho[0])), color="0.7", lw=1.2)
     names = [key("start", color="0.7", lw=1.2), key("computed", color=color, lw=1.8)]
     (curve,) = axes.plot([], [], color=color, lw=1.8, animated=True)

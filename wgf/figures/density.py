@@ -8,7 +8,23 @@ import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from wgf.figures.style import EXACT, WIDTH, canvas, colors, inside, legend, limits, note, shown, styled, time_bar, title
+from wgf.figures.style import (
+    DENSITY,
+    EXACT,
+    POSITION,
+    TIME,
+    WIDTH,
+    canvas,
+    colors,
+    inside,
+    legend,
+    limits,
+    note,
+    shown,
+    styled,
+    time_bar,
+    title,
+)
 from wgf.solution import Solution
 
 VISIBLE = 1e-4  # mass left out on either side of a density
@@ -33,8 +49,8 @@ def density(solution: Solution, heading: str) -> Figure:
         for s in picked[1:]:
             axes.plot(*closed(solution.exact_T[s], exact[s]), zorder=4, **EXACT)
     axes.set_xlim(*window(solution, picked))
-    axes.set_xlabel("position $x$")
-    axes.set_ylabel(r"density $\rho(t, x)$")
+    axes.set_xlabel(POSITION)
+    axes.set_ylabel(DENSITY)
     top = ceiling(solution, picked)
     axes.set_ylim(0.0, 1.08 * top)
     note(axes, *cut_off(solution, picked, 1.08 * top))
@@ -60,10 +76,10 @@ def ridgeline(solution: Solution, heading: str) -> Figure:
             x, rho = closed(solution.exact_T[s], finite(solution.exact_rho[s]))
             axes.plot(x, k * gap + np.minimum(rho, 2 * top), zorder=-k, **EXACT)
     axes.set_yticks([k * gap for k in range(len(picked))], labels=[f"{solution.t[s]:.3g}" for s in picked])
-    axes.set_ylabel("time $t$")
+    axes.set_ylabel(TIME)
     axes.set_ylim(-0.05 * gap, (len(picked) - 1) * gap + 1.15 * top)
     axes.set_xlim(*window(solution, picked))
-    axes.set_xlabel("position $x$")
+    axes.set_xlabel(POSITION)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     note(axes, f"from line to line: a density of {gap:.3g}")
@@ -99,13 +115,13 @@ def spacetime(solution: Solution, heading: str) -> Figure:
     axes.set_xlim(*window(solution, every))
     axes.set_ylim(solution.t[0], solution.t[-1])
     shares = ", ".join(f"{100 * q:.0f}" for q in QUANTILES)
-    axes.set_xlabel(f"position $x$ (white lines: {shares} % of the mass to their left)")
-    axes.set_ylabel("time $t$")
+    axes.set_xlabel(f"{POSITION}; white lines: {shares} % of the mass to their left")
+    axes.set_ylabel(TIME)
     above = "max" if rho.max() > scale.vmax else "neither"
     bar = figure.colorbar(picture, ax=axes, pad=0.015, aspect=35, extend=above)
     marks = [float(mark) for mark in scale.inverse(np.linspace(0.0, 1.0, 6))]
     bar.set_ticks(marks, labels=[f"{mark:.2g}" for mark in marks])
-    bar.set_label(r"density $\rho(t, x)$")
+    bar.set_label(DENSITY)
     bar.outline.set_visible(False)
     title(axes, heading)
     return figure

@@ -8,7 +8,9 @@ from matplotlib.figure import Figure
 from wgf.figures.style import (
     MARKERS,
     PALETTE,
+    START,
     SUPPORT,
+    TIME,
     WIDTH,
     canvas,
     colors,
@@ -39,7 +41,7 @@ def errors(solution: Solution, heading: str, floor: float = 0.0) -> Figure | Non
         above.plot(solution.t[seen], error[seen], color=PALETTE[k], marker=MARKERS[k], ms=4, lw=1.6, label=name)
     if floor > 0:
         above.axhline(floor, color="0.45", lw=1.2, ls=":", label="$W_1$ error of the reference")
-    above.set_xlabel("time $t$")
+    above.set_xlabel(TIME)
     above.set_ylabel("error (length)")
     above.legend()
     title(above, heading)
@@ -53,7 +55,7 @@ def errors(solution: Solution, heading: str, floor: float = 0.0) -> Figure | Non
     below.set_yscale("log")
     below.set_ylim(1e-5 * max(top, 1e-18), 3 * max(top, 1e-18))
     below.set_xlim(z[0], z[-1])
-    below.set_xlabel("start $z$")
+    below.set_xlabel(START)
     below.set_ylabel(r"$|T - T^*|\, p$")
     time_bar(figure, below, solution, picked)
     return figure

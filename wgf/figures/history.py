@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from wgf.figures.style import MARKERS, PALETTE, WIDTH, canvas, limits, logarithmic, styled, title, wrapped
+from wgf.figures.style import MARKERS, PALETTE, TIME, WIDTH, canvas, limits, logarithmic, styled, title, wrapped
 
 Columns = Mapping[str, np.ndarray]  # column -> its values, NaN where a row has none
 
@@ -33,7 +33,7 @@ def energy(rows: Columns, heading: str) -> Figure:
         bottom.plot(t, np.where(gap > 0, gap, np.nan), color=PALETTE[1], lw=1.6)
         bottom.set_ylabel("balance gap\n(energy)")
         bottom.set_title(r"$|F(0) - F(t) - \int_0^t \mathrm{dissipation}|$", loc="right", fontsize=9.5, pad=3)
-    bottom.set_xlabel("time $t$")
+    bottom.set_xlabel(TIME)
     bottom.set_xlim(*limits(t, 0.02))
     title(top, heading)
     return figure
@@ -61,7 +61,7 @@ def steps(rows: Columns, heading: str) -> Figure:
     slope.plot(t, rows["min_slope"], color=PALETTE[2], lw=1.6)
     slope.set_ylabel("smallest slope $T'$")
     for axes in (moments, slope):
-        axes.set_xlabel("time $t$")
+        axes.set_xlabel(TIME)
         axes.set_xlim(*limits(t, 0.02))
     figure.suptitle(wrapped(heading), x=0.01, ha="left", fontsize=10.5, color="0.1", parse_math=False)
     return figure

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from wgf.figures.style import (
     EXACT,
+    START,
     SUPPORT,
     canvas,
     colors,
@@ -59,8 +60,8 @@ def map(solution: Solution, heading: str) -> Figure:
     axes.plot(knots, np.interp(knots, z, x[last]), color=color(last), zorder=5, **KNOTS)
     axes.set_xlim(*limits(z, 0.0))
     axes.set_ylim(*limits(x[picked]))
-    axes.set_ylabel("position $x = T(t, z)$")
-    bottom.set_xlabel("start $z$")
+    axes.set_ylabel("position $x = T(t, z)$ (length)")
+    bottom.set_xlabel(START)
     legend(axes, solution, color(last), key("identity", **IDENTITY), *_named(knots, color(last)))
     title(axes, heading)
     time_bar(figure, figure.axes, solution, picked)
@@ -87,7 +88,7 @@ def slope(solution: Solution, heading: str) -> Figure:
     axes.set_xlim(*limits(z, 0.0))
     carried = dx[:, np.isin(grid, inside(solution, 1e-3))]
     axes.set_ylim(max(dx.min(), carried.min() / ABOVE) / 1.3, 1.3 * min(dx.max(), ABOVE * carried.max()))
-    axes.set_xlabel("start $z$")
+    axes.set_xlabel(START)
     axes.set_ylabel("slope $T'(t, z)$")
     legend(axes, solution, color(last), key("identity", **IDENTITY), *_named(knots, color(last)))
     title(axes, heading)

@@ -16,7 +16,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogFormatterSciNotation
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator
 
 from wgf.solution import Solution
 
@@ -44,6 +44,8 @@ STYLE: dict[str, Any] = {
     "pdf.fonttype": 42,
     "svg.hashsalt": "wgf",
 }
+POSITION, START, TIME = "position $x$ (length)", "start $z$ (length)", "time $t$"
+DENSITY = r"density $\rho(t, x)$ (mass/length)"
 EXACT: dict[str, Any] = {"color": "black", "lw": 1.0, "ls": (0, (4, 3))}
 # Okabe and Ito's palette, told apart by every eye, from dark to light; the markers tell the same apart in grey
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -109,7 +111,8 @@ def logarithmic(axes: Axes) -> None:
     """A logarithmic y axis; values that are not positive are gaps."""
     axes.set_yscale("log", nonpositive="mask")
     axes.yaxis.set_major_formatter(_Plain())
-    axes.yaxis.set_minor_formatter(_Plain(labelOnlyBase=False, minor_thresholds=(1.2, 0.5)))
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
+    axes.yaxis.set_minor_formatter(_Plain(labelOnlyBase=False, minor_thresholds=(1.3, 1.3)))
     axes.tick_params(axis="y", which="minor", labelsize=8)
 
 
@@ -125,7 +128,7 @@ def time_bar(figure: Figure, axes: Any, solution: Solution, shown: list[int]) ->
     times = solution.t[shown]
     bar = figure.colorbar(ScalarMappable(Normalize(times[0], times[-1]), COLORS), ax=axes, pad=0.015, aspect=35)
     bar.set_ticks(times.tolist(), labels=[f"{t:.3g}" for t in times])
-    bar.set_label("time $t$")
+    bar.set_label(TIME)
     bar.outline.set_visible(False)
 
 
