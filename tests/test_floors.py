@@ -19,9 +19,9 @@ FLOORS = [
     {"problem", "exact", "fluxes", "finite_volume", "projection", "posed", "solvers", "chart", "landscape"},
     {"integrators"},
     {"files", "leaves", "solution", "evolve", "metrics", "comparison", "callbacks", "table", "figures", "flow", "api"}
-    | {"recorder", "checks", "provenance"},
+    | {"recorder", "checks", "provenance", "page"},
     {"signature", "memory", "config", "refusing", "runner", "job", "sweep", "watch", "launch", "cli"}
-    | {"experiment", "verify", "resume"},
+    | {"experiment", "verify", "resume", "report"},
 ]
 LIBRARY = 5  # the highest floor that a notebook can use without the packages below
 HEAVY = {"hydra", "omegaconf", "tensorboard", "matplotlib"}

@@ -24,6 +24,7 @@ figcaption { color: #555; font-size: .88rem; margin-top: .2rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .25rem .8rem .25rem 0; vertical-align: top; border-bottom: 1px solid #eee; }
+.rows td { white-space: nowrap; }
 .rows th { white-space: nowrap; border-bottom: 1px solid #999; }
 .facts th { font-weight: 400; color: #555; white-space: nowrap; }
 .number { text-align: right; }
@@ -45,10 +46,11 @@ def page(title: str, parts: Iterable[str]) -> str:
     )
 
 
-def head(title: str, status: str = "", good: bool = True, message: str = "", where: str = "") -> str:
-    """The title with a mark for the status."""
-    mark = f'<span class="status {"good" if good else "bad"}">{escape(status)}</span> ' if status else ""
-    return f"<h1>{escape(title)}</h1>\n<p>{mark}{escape(message)}</p>\n<p>{escape(where)}</p>"
+def head(title: str, status: str, good: bool, *lines: str) -> str:
+    """The title, a mark for the status, and some lines of which the first one explains it."""
+    mark = f'<span class="status {"good" if good else "bad"}">{escape(status)}</span>'
+    first, *others = [escape(line) for line in lines if line]
+    return "\n".join([f"<h1>{escape(title)}</h1>", f"<p>{mark} {first}</p>", *(f"<p>{line}</p>" for line in others)])
 
 
 def section(heading: str, *parts: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from wgf import page, table
+from wgf import page, sweep, table
 from wgf.callbacks import history
 from wgf.errors import ConfigError
 from wgf.files import replacing
@@ -31,7 +31,16 @@ CAPTIONS = {
     "energy": "The energy, its dissipation, and how far they are from their balance.",
     "steps": "Step size, steps, moments and the smallest slope.",
     "evolution": "The density as it moves.",
+    "convergence-width": "The error against the width, with fitted slopes.",
+    "convergence-degree": "The error against the degree.",
+    "convergence-dt": "The error against the step size, with fitted slopes.",
+    "convergence-rtol": "The error against the relative tolerance, with fitted slopes.",
+    "cost": "The error against what it cost.",
+    "final": "The densities at the end.",
 }
+LABEL = 44  # letters of a name that fits in a legend
+COLUMNS = ("status", "t_end", "w1_error", "w2_error", "energy", "dissipation_gap", "min_slope", "steps", "evaluations",
+           "wall_s", "message")  # fmt: skip
 
 
 def run_page(folder: Path) -> Path:
@@ -73,6 +82,44 @@ def run_page(folder: Path) -> Path:
     return _write(folder, page.page(title, parts))
 
 
+def sweep_page(folder: Path) -> Path:
+    """Write the figures that compare all runs below a folder, and their page; returns where the page is.
+
+    Raises:
+        ConfigError: there are no runs, or a file of one is damaged.
+    """
+    from wgf.figures.comparison import convergences, finals  # matplotlib
+
+    found = sweep.table(folder)
+    if not found.rows:
+        raise ConfigError(f"{folder} holds no runs: expected the folder of a run, of a sweep, or outputs")
+    name, jobs = folder.resolve().name, [str(row["job"]) for row in found.rows]
+    equations = {row["equation"] for row in found.rows if "equation" in row}
+    heading = equations.pop() if len(equations) == 1 else ""
+    names = [found.label(row) for row in found.rows]
+    short = len(set(names)) == len(names) and max(map(len, names)) <= LABEL
+    solutions = [_solution(folder / job) for job in jobs]
+    known = zip(names if short else jobs, solutions, strict=True)
+    ends = {label: solution for label, solution in known if solution is not None}
+    drawn = convergences(found.axes, found.rows, heading)
+    if ends and (heading or len(found.axes) < 3):  # else they have too little in common
+        drawn["final"] = finals(ends, heading)
+    pictures = save(folder, drawn)
+    columns = ["job", *found.axes, *(key for key in COLUMNS if any(row.get(key) is not None for row in found.rows))]
+    rows = [row | ({"message": None} if row["status"] == "completed" else {}) for row in found.rows]
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    links = [f"{job}/report.html" if (folder / job / "report.html").exists() else "" for job in jobs]
+    good = not found.failed()
+    status = "completed" if good else "incomplete"
+    parts = [
+        page.head(name, status, good, sweep.summary(found), heading, str(folder)),
+        page.section("Results", page.rows(columns, cells, links)),
+        page.section("Figures", page.figures(pictures)),
+        page.section("Config", page.listing(f"config.yaml of {jobs[0]}", _text(folder / jobs[0] / "config.yaml"))),
+    ]
+    return _write(folder, page.page(f"{name}: {len(found.rows)} runs", parts))
+
+
 def save(folder: Path, figures: dict[str, Any]) -> list[str]:
     """Write figures/<name>.png and .pdf and return them as pictures of a page."""
     from wgf.figures.style import encoded
@@ -92,6 +139,10 @@ def _write(folder: Path, text: str) -> Path:
     with replacing(path) as file:
         file.write(text.encode())
     return path
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def _lines(result: dict[str, Any]) -> list[tuple[str, str]]:
@@ -160,7 +211,7 @@ def report(folder: Path) -> Path:
         raise ConfigError(f"{folder} {kind}: expected the folder of a run or of a sweep, such as outputs or multirun")
     if any((folder / name).exists() for name in RUN):
         return run_page(folder)
-    raise ConfigError(f"{folder} holds no run: expected the folder of a run or of a sweep")
+    return sweep_page(folder)
 
 
 def main() -> None:

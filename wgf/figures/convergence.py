@@ -8,8 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from wgf.figures.style import MARKERS, PALETTE, canvas, styled, title
+from wgf.figures.style import MARKERS, PALETTE, Plain, canvas, styled, title
 
+APART = 1.3  # ratio of neighbours on the axis whose numbers do not touch
+CROWD = 8  # names that fit beside the curves
 Curve = tuple[Sequence[float | None] | np.ndarray, Sequence[float | None] | np.ndarray]
 
 
@@ -30,7 +32,13 @@ def positive(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
 
 @styled
 def convergence(
-    series: Mapping[str, Curve], xlabel: str, ylabel: str, fit: bool = True, heading: str = "", floor: float = 0.0
+    series: Mapping[str, Curve],
+    xlabel: str,
+    ylabel: str,
+    fit: bool = True,
+    heading: str = "",
+    floor: float = 0.0,
+    join: bool = True,
 ) -> Figure:
     """One curve for each label, on logarithmic axes.
 
@@ -41,6 +49,7 @@ def convergence(
         fit: draw the least-squares line of each curve with at least two points and write its slope in the legend.
         heading: above it all.
         floor: the error of the reference itself, drawn as a line; 0 where it is exact.
+        join: a line through the points of a curve that has no fit.
     """
     figure = canvas()
     axes = figure.subplots()
@@ -56,18 +65,25 @@ def convergence(
             line = np.exp(np.log(y).mean() + rate * (np.log(x) - np.log(x).mean()))
             axes.plot(x, line, color=color, lw=1.0, ls="--", alpha=0.7)
         words = ", ".join(part for part in (label, "" if rate is None else f"slope {rate:.2f}") if part)
-        style = "none" if rate is not None else "-"
+        style = "-" if join and rate is None else "none"
         axes.plot(x, y, color=color, marker=marker, ms=6, ls=style, lw=1.6, label=words.replace("$", r"\$"))
     if floor > 0:
         axes.axhline(floor, color="0.45", lw=1.2, ls=":", label="error of the reference")
-    if 0 < len(places) <= 10:
-        axes.xaxis.set_major_locator(FixedLocator(sorted(places)))
+    ticks = np.array(sorted(places))
+    if 0 < len(ticks) <= 10 and (ticks[1:] > APART * ticks[:-1]).all():
+        axes.xaxis.set_major_locator(FixedLocator(ticks.tolist()))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.xaxis.set_major_formatter(Plain())
+        axes.xaxis.set_minor_formatter(Plain(labelOnlyBase=False))
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
-    if axes.get_legend_handles_labels()[1] and any(axes.get_legend_handles_labels()[1]):
-        axes.legend()
+    named = sum(bool(label) for label in axes.get_legend_handles_labels()[1])
+    if named > CROWD:
+        figure.legend(loc="outside right upper", fontsize=7)
+    elif named:
+        axes.legend(fontsize=8 if named > 4 else None)
     if heading:
         title(axes, heading)
     return figure

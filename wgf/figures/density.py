@@ -30,7 +30,7 @@ from wgf.solution import Solution
 VISIBLE = 1e-4  # mass left out on either side of a density
 SPIKE = 8.0  # how many times higher than the lowest curve the highest may stand
 RIDGES = 11  # curves one above the other
-ROWS = 120  # of the colours over space and time, about
+ROWS, COLUMNS = 80, 321  # of the colours over space and time, about
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -103,8 +103,9 @@ def spacetime(solution: Solution, heading: str) -> Figure:
         return figure
     every = list(range(len(solution.t)))
     scale = PowerNorm(0.6, 0.0, ceiling(solution, every), clip=True)
-    t, T, dT = (_between(solution.t, rows) for rows in (solution.t, solution.T, solution.dT))
-    rho = np.nan_to_num(finite(solution.rho0 / dT))
+    some = np.unique(np.linspace(0, len(solution.z) - 1, COLUMNS).round().astype(int))
+    t, T, dT = (_between(solution.t, rows) for rows in (solution.t, solution.T[:, some], solution.dT[:, some]))
+    rho = np.nan_to_num(finite(solution.rho0[some] / dT))
     times = np.broadcast_to(t[:, None], T.shape)
     picture = axes.pcolormesh(T, times, rho, shading="gouraud", norm=scale, cmap="viridis", rasterized=True)
     axes.set_facecolor(picture.cmap(0.0))

@@ -99,7 +99,7 @@ def title(axes: Axes, text: str, width: int = 70) -> None:
     axes.set_title(wrapped(text, width), loc="left", fontsize=10.5, pad=10, color="0.1", parse_math=False)
 
 
-class _Plain(LogFormatterSciNotation):
+class Plain(LogFormatterSciNotation):
     """0.2 instead of 2 x 10^-1."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
@@ -110,9 +110,9 @@ class _Plain(LogFormatterSciNotation):
 def logarithmic(axes: Axes) -> None:
     """A logarithmic y axis; values that are not positive are gaps."""
     axes.set_yscale("log", nonpositive="mask")
-    axes.yaxis.set_major_formatter(_Plain())
+    axes.yaxis.set_major_formatter(Plain())
     axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
-    axes.yaxis.set_minor_formatter(_Plain(labelOnlyBase=False, minor_thresholds=(1.3, 1.3)))
+    axes.yaxis.set_minor_formatter(Plain(labelOnlyBase=False, minor_thresholds=(1.3, 1.3)))
     axes.tick_params(axis="y", which="minor", labelsize=8)
 
 

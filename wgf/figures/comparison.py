@@ -1,0 +1,106 @@
+"""Many runs side by side: convergence in whatever was refined, error against cost, and where each one ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from wgf.figures.convergence import Curve, convergence
+from wgf.figures.density import ceiling, closed, finite, window
+from wgf.figures.style import COLORS, DENSITY, EXACT, POSITION, canvas, key, styled, title
+from wgf.solution import Solution
+
+REFINED = {  # settings whose refinement makes the error small, and their names on an axis
+    "network.width": "width $m$ (breakpoints or neurons)",
+    "network.degree": "degree $k$",
+    "integrator.dt": "step size $dt$ (time)",
+    "integrator.rtol": "relative tolerance",
+    "integrator.atol": "absolute tolerance (length)",
+    "quadrature.order": "quadrature nodes in a cell",
+    "quadrature.particles": "particles",
+}
+ERROR = "$W_1$ error (length)"
+NAMED = 8  # curves that a legend tells apart
+
+
+def convergences(axes: Sequence[str], rows: Sequence[Mapping[str, Any]], heading: str = "") -> dict[str, Figure]:
+    """A figure for every setting that was refined, "convergence-<setting>", and "cost": error against wall time.
+
+    Args:
+        axes: settings that vary.
+        rows: for each run the value of every axis, `w1_error` and `wall_s`; what is None or absent is left out.
+        heading: above every figure.
+    """
+    measured = [row for row in rows if (row.get("w1_error") or 0) > 0]
+    floor = max((row.get("reference_error") or 0.0 for row in measured), default=0.0)
+    figures = {}
+    for axis in axes:
+        series = curves(axis, axes, measured)
+        if axis in REFINED and len({x for places, _ in series.values() for x in places}) > 1:
+            name = axis.rpartition(".")[2]
+            fit = name != "degree"  # the error falls exponentially in the degree
+            figures[f"convergence-{name}"] = convergence(series, REFINED[axis], ERROR, fit, heading, floor)
+    if len(measured) > 1:
+        along = next((axis for axis in axes if axis in REFINED), "")
+        costs = curves("wall_s", [axis for axis in axes if axis != along], measured)
+        figures["cost"] = convergence(costs, "wall time (s)", ERROR, False, heading, floor, join=False)
+    return figures
+
+
+def curves(x: str, axes: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Curve]:
+    """Errors against x, a curve for each combination of the other axes."""
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    for row in rows:
+        place = number(row.get(x))
+        others = [axis for axis in axes if axis != x and row.get(axis) is not None]
+        label = ", ".join(f"{axis.rpartition('.')[2]}={row[axis]}" for axis in others)
+        if place is not None:
+            places, errors = found.setdefault(label, ([], []))
+            places.append(place)
+            errors.append(row["w1_error"])
+    return found  # type: ignore[return-value]
+
+
+def number(value: Any) -> float | None:
+    """A setting as it stands on the command line, where it is a number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+@styled
+def finals(runs: Mapping[str, Solution], heading: str = "") -> Figure:
+    """The density at the last time of every run, in the order given."""
+    figure = canvas()
+    axes = figure.subplots()
+    names, solutions = list(runs), list(runs.values())
+    scale = Normalize(0, max(1, len(runs) - 1))
+    tops, ends = [], []
+    for k, (name, solution) in enumerate(runs.items()):
+        last = [len(solution.t) - 1]
+        tops.append(ceiling(solution, last))
+        ends.append(window(solution, last))
+        x, rho = closed(solution.T[-1], finite(solution.rho[-1]))
+        axes.plot(x, rho, color=COLORS(float(scale(k))), lw=1.6, label=name.replace("$", r"\$"))
+    best = solutions[-1]
+    if best.exact_T is not None and best.exact_rho is not None and np.isfinite(best.exact_T[-1]).all():
+        axes.plot(*closed(best.exact_T[-1], finite(best.exact_rho[-1])), label="reference of the last", **EXACT)
+    axes.set_ylim(0.0, 1.08 * min(max(tops), 8 * float(np.median(tops))))
+    axes.set_xlim(min(low for low, _ in ends), max(high for _, high in ends))
+    axes.set_xlabel(POSITION)
+    axes.set_ylabel(DENSITY)
+    if len(runs) <= NAMED:
+        axes.legend(fontsize=8)
+    else:
+        bar = figure.colorbar(ScalarMappable(scale, COLORS), ax=axes, pad=0.015, aspect=35)
+        bar.set_ticks([0, len(runs) - 1], labels=[names[0].replace(", ", "\n"), names[-1].replace(", ", "\n")])
+        bar.outline.set_visible(False)
+        axes.legend(handles=[key("reference of the last", **EXACT)] if best.exact_T is not None else [])
+    title(axes, heading)
+    return figure
