@@ -10,6 +10,7 @@ import os
 import pickle
 import re
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -467,6 +468,8 @@ def test_scalars_against_step_and_time(events: tuple[Path, EventAccumulator]):
         "error/w1",
         "error/w2",
         "solver/rank",
+        "final/energy",
+        "final/steps",
     }
     energy, lost = found.Scalars("energy/total"), found.Scalars("balance/energy_lost")
     steps = [0, 1, 2, *range(4, 11)]  # what is not finite is left out
@@ -546,8 +549,10 @@ def test_particles_as_histograms(events: tuple[Path, EventAccumulator]):
     assert {event.histogram_value.num for event in histograms} == {2000}
 
 
-def test_a_resumed_run_goes_on_where_it_stopped(tmp_path: Path):
-    """Two event files show as one run: the steps that are done again count once."""
+def test_a_resumed_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Two event files show as one run: the steps that are done again count once, and the time of the equation goes on
+    whenever the second part is run."""
+    now = time.time
     for steps in (range(8), range(5, 11)):
         run = record(tmp_path, rows=steps[0], last_row=steps[0] - 1)
         board, history = TensorBoard(), History()
@@ -561,12 +566,15 @@ def test_a_resumed_run_goes_on_where_it_stopped(tmp_path: Path):
         if steps[-1] == 10:
             board.finish(run, Outcome(Status.completed, {"steps": 10}, solution()))
         board.close()
+        monkeypatch.setattr("time.time", lambda: now() + 1000)
     found = read_events(tmp_path)
     assert len(list(tmp_path.glob("events*"))) == 2
     for name, sign in (("energy/total", -1), ("balance/energy_lost", 1)):
         assert [event.step for event in found.Scalars(name)] == list(range(11))
         wanted = [sign * k / (7 if k < 5 else 70) for k in range(11)]
         assert [event.value for event in found.Scalars(name)] == pytest.approx(wanted)
+        times = [event.wall_time for event in found.Scalars(name)]
+        assert np.diff(times) == pytest.approx(0.1, abs=1e-5)
     assert [event.step for event in found.Scalars("error/w1")] == [0, 5, 10]
     assert [event.step for event in found.Histograms("particles")] == [0, 5, 10]
 

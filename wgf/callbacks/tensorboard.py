@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,11 +61,12 @@ class TensorBoard(Callback):
     def start(self, run: Run) -> None:
         from torch.utils.tensorboard import SummaryWriter  # 0.4 s: only for who asks for it
 
-        self._run, self._began = run, time.time()
+        self._run = run
         self._steps: dict[float, int] = {}  # of the rows so far
         self._energy = math.nan  # at t = 0
         self._compared = False  # whether rows have errors
         self._writer = SummaryWriter(str(run.folder), flush_secs=10)
+        self._began = min(int(path.name.split(".")[3]) for path in run.folder.glob("events.out.tfevents.*"))  # seconds
         from wgf.callbacks import hparams
 
         self._writer._get_file_writer().add_summary(hparams.session_start(run.config_text))
