@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 import torch
 from chebyshev import fokker_planck_density
+from composing import composed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 from scipy import stats
 
 import wgf
+from wgf import runner
+from wgf.config import check
 
 WELL = "x**4/4 - x**2/2"
 
@@ -206,6 +210,53 @@ def test_a_completed_run_says_so():
         flow.quantile(1.0, 1.5)
 
 
+# the folder of a run
+
+
+def command(folder, *overrides: str) -> dict:
+    cfg = composed("logger=none", "figures=false", "reference_solution=none", *overrides)
+    check(cfg)
+    return runner.run(runner.build(cfg), cfg, folder)
+
+
+def test_a_run_of_the_command_answers_as_well(tmp_path):
+    result = command(tmp_path, "saves=4")
+    flow, stored = wgf.load(tmp_path), wgf.Solution.load(tmp_path / "solution.npz")
+    assert flow.status is wgf.Status.completed
+    assert flow.t.tolist() == stored.t.tolist() == pytest.approx([0.0, 0.05, 0.1, 0.15, 0.2])
+    assert np.array_equal(flow.map(0.15, stored.z), stored.T[3])
+    assert flow.energy[-1] == result["energy"]
+    assert flow.end.clock.steps == result["steps"]
+    assert flow.density(0.17, 0.5) > 0
+    same = wgf.solve(wgf.FokkerPlanck(), potential=wgf.potentials.Quartic(1.0), t_end=0.2, saves=4)
+    assert torch.equal(flow.saved.theta[-1], same.saved.theta[-1])
+
+
+@pytest.mark.parametrize("overrides", [["integrator.max_steps=7"], ["pde=keller_segel", "pde.chi=1.5", "t_end=5"]])
+def test_a_run_that_stopped_early_is_no_longer_than_it_was(tmp_path, overrides: list[str]):
+    result = command(tmp_path, "potential=none", *overrides)
+    flow = wgf.load(str(tmp_path))
+    assert flow.status.name == result["status"] != "completed"
+    assert flow.t[-1] == result["t_end"]
+    with pytest.raises(wgf.ConfigError, match=f"where the run stopped: {result['status']}"):
+        flow.density(result["t_wanted"], 0.0)
+    (tmp_path / "result.json").unlink()
+    assert wgf.load(tmp_path).status is not wgf.Status.completed
+
+
+def test_what_is_no_run(tmp_path):
+    with pytest.raises(wgf.ConfigError, match="is not the folder of a run: it has no config"):
+        wgf.load(tmp_path)
+    config = tmp_path / "config.yaml"
+    for text in ("a: [", "- 1", "t_end: -1"):
+        config.write_text(text)
+        with pytest.raises(wgf.ConfigError):
+            wgf.load(tmp_path)
+    config.write_text(OmegaConf.to_yaml(composed()))
+    with pytest.raises(wgf.ConfigError, match="has no checkpoint"):
+        wgf.load(tmp_path)
+
+
 # the pieces
 
 
@@ -285,7 +336,8 @@ def test_single_precision():
         ({"t_end": 0}, "t_end=0 is not allowed: expected a finite number > 0"),
         ({"dtype": "float16"}, "dtype='float16' is not allowed: expected one of float64, float32"),
         ({"device": "cuda:9"}, "device='cuda:9' is not there"),
-        ({"device": "nowhere"}, "device='nowhere' is not there"),
+        ({"device": "nowhere"}, "device='nowhere' is not allowed: expected cpu, cuda, cuda:<number> or auto"),
+        ({"device": "meta"}, "device='meta' is not allowed"),
         ({"saves": 0}, "saves=0 is not allowed: expected a whole number >= 1, or increasing times in (0, 1]"),
         ({"saves": [0.2, 0.1]}, "saves=[0.2, 0.1] is not allowed"),
         ({"saves": [0.5, 2.0]}, "saves=[0.5, 2.0] is not allowed"),

@@ -12,7 +12,7 @@ import wgf
 
 ROOT = Path(wgf.__file__).parent
 FLOORS = [
-    {"errors", "status", "ranges", "signals"},
+    {"errors", "status", "ranges", "signals", "device"},
     {"reference", "quadrature", "expression"},
     {"networks", "linalg", "distance"},
     {"energies", "tangent"},
@@ -21,7 +21,7 @@ FLOORS = [
     {"files", "leaves", "solution", "evolve", "metrics", "comparison", "callbacks", "table", "figures", "flow", "api"}
     | {"recorder", "checks", "provenance", "page"},
     {"signature", "memory", "config", "refusing", "runner", "job", "sweep", "watch", "launch", "cli"}
-    | {"experiment", "verify", "resume", "report"},
+    | {"experiment", "verify", "resume", "report", "stored"},
 ]
 LIBRARY = 5  # the highest floor that a notebook can use without the packages below
 HEAVY = {"hydra", "omegaconf", "tensorboard", "matplotlib"}

@@ -59,6 +59,7 @@ _HOME = {
     "Semicircle": "wgf.reference",
     "Uniform": "wgf.reference",
     "Solution": "wgf.solution",
+    "load": "wgf.stored",
     "Auto": "wgf.solvers",
     "Banded": "wgf.solvers",
     "Cholesky": "wgf.solvers",

@@ -10,12 +10,14 @@ from typing import Annotated, Any
 import torch
 
 from wgf import comparison, posed
+from wgf.device import device_of
 from wgf.energies.interaction import Interaction
 from wgf.energies.interaction import Zero as NoInteraction
 from wgf.energies.potential import Expressed, Potential
 from wgf.energies.potential import Zero as NoPotential
 from wgf.errors import ConfigError
-from wgf.flow import Flow, Saves, run
+from wgf.evolve import run
+from wgf.flow import Flow, Saves
 from wgf.integrators.base import Integrator
 from wgf.integrators.gauss_newton import GaussNewton
 from wgf.integrators.implicit import Rodas4
@@ -91,7 +93,7 @@ def solve(
     comparison.closed_form(problem, reference_solution)  # refuses what cannot be had before anything runs
     posed.check_problem(problem, DTYPES[dtype])
     map = copy.deepcopy(network) if network is not None else Spline(law=law)
-    map = map.to(device=_device(device), dtype=DTYPES[dtype])
+    map = map.to(device=device_of(str(device)), dtype=DTYPES[dtype])
     projection = Projection(problem, map, quadrature or Gauss(), solver or Auto())
     posed.check_start(projection)
     posed.check_start(projection)
@@ -152,14 +154,3 @@ def _stops(saves: int | Sequence[float], t_end: float) -> list[float]:
     if not times or not all(0 < t <= t_end for t in times) or times != sorted(set(times)):
         raise ConfigError(f"saves={saves!r} is not allowed: expected {EQUAL}, or increasing times in (0, {t_end:g}]")
     return times if times[-1] == t_end else [*times, t_end]
-
-
-def _device(device: str | torch.device) -> torch.device:
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device={str(device)!r} is not there: {str(error).splitlines()[0]}") from None
-    return found

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wgf.integrators.base import Integrator, State, Step
-from wgf.projection import Evaluation
+from wgf.projection import Evaluation, Projection
 from wgf.status import Status
 
 COLLAPSE = 1e-3  # slope below which a law that can concentrate in finite time is taken to have done so
@@ -197,3 +197,18 @@ def evolve(
                 observer.stop(clock, state)
     except KeyboardInterrupt:
         return End(Status.interrupted, clock, state)
+
+
+def run(
+    projection: Projection,
+    integrator: Integrator,
+    theta: Tensor,
+    stops: list[float],
+    observer: Observer,
+    clock: Clock | None = None,
+) -> End:
+    """`evolve` with all that the problem and its quadrature ask of it."""
+    attractive = projection.problem.interaction.collapses
+    return evolve(
+        projection, integrator, theta, stops, observer, clock=clock, noise=projection.noise, attractive=attractive
+    )

@@ -12,8 +12,9 @@ from omegaconf import DictConfig
 
 from wgf import comparison, exact, posed
 from wgf.callbacks.base import Callback
+from wgf.device import device_of
 from wgf.errors import ConfigError
-from wgf.evolve import Clock, End, Observer, evolve
+from wgf.evolve import Clock, End, Observer, run
 from wgf.integrators.base import Integrator
 from wgf.networks.base import TransportMap
 from wgf.problem import Problem
@@ -48,17 +49,8 @@ class Experiment:
         return [self.problem.t_end * (k + 1) / self.saves for k in range(self.saves)]
 
     def flow(self, theta: torch.Tensor, observer: Observer, clock: Clock | None = None) -> End:
-        """The time loop with all that the problem and its quadrature ask of it; see `evolve`."""
-        return evolve(
-            self.projection,
-            self.integrator,
-            theta,
-            self.stops,
-            observer,
-            clock=clock,
-            noise=self.projection.noise,
-            attractive=self.problem.interaction.collapses,
-        )
+        """The time loop, or the rest of it from where a clock stands."""
+        return run(self.projection, self.integrator, theta, self.stops, observer, clock)
 
 
 def _make(node: DictConfig, **injected: Any) -> Any:
@@ -79,28 +71,13 @@ def _make(node: DictConfig, **injected: Any) -> Any:
         ) from None
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"device={name!r} is not allowed: expected cpu, cuda, cuda:<number> or auto") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"device={name!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices; "
-            "say device=cpu or device=auto"
-        )
-    return device
-
-
 def build(cfg: DictConfig) -> Experiment:
     """Assemble an experiment from a checked config.
 
     Raises:
         ConfigError: a combination that the config alone did not show to be impossible.
     """
-    device, dtype = _device(cfg.device), {"float64": torch.float64, "float32": torch.float32}[cfg.dtype]
+    device, dtype = device_of(cfg.device), {"float64": torch.float64, "float32": torch.float32}[cfg.dtype]
     seed = int(cfg.seed)
     generator = torch.Generator().manual_seed(seed)
     law: Law = _make(cfg.reference)

@@ -16,7 +16,7 @@ from torch import Tensor
 from wgf import comparison
 from wgf.distance import Carried, ranked, wasserstein
 from wgf.errors import ConfigError, WgfError
-from wgf.evolve import Clock, End, Observer, evolve
+from wgf.evolve import Clock, End, run
 from wgf.exact import Exact
 from wgf.integrators.base import Integrator, State
 from wgf.problem import Problem
@@ -48,12 +48,6 @@ class Saves:
         self.times.append(clock.t)
         self.theta.append(state.theta)
         self.terms.append(state.evaluation.terms)
-
-
-def run(projection: Projection, integrator: Integrator, theta: Tensor, stops: list[float], observer: Observer) -> End:
-    """The time loop with all that the problem and its quadrature ask of it."""
-    attractive = projection.problem.interaction.collapses
-    return evolve(projection, integrator, theta, stops, observer, noise=projection.noise, attractive=attractive)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

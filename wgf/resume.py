@@ -35,7 +35,7 @@ def continued(folder: Path, overrides: list[str]) -> DictConfig:
         raise ConfigError(f"resume={folder} is not there: give the folder of a run, as in resume=outputs/<date>/<run>")
     if not path.is_file():
         raise ConfigError(f"resume={folder} is not the folder of a run: it has no config.yaml")
-    cfg = _read(path)
+    cfg = read_config(path)
     lines = []
     for override in OverridesParser.create().parse_overrides(overrides):
         key = override.get_key_element()
@@ -61,7 +61,12 @@ def quoted(word: str) -> str:
     return f"resume='{escaped}'"
 
 
-def _read(path: Path) -> DictConfig:
+def read_config(path: Path) -> DictConfig:
+    """The config in a file.
+
+    Raises:
+        ConfigError: there is none.
+    """
     try:
         cfg = OmegaConf.load(path)
     except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:

@@ -121,10 +121,10 @@ def _source(module: str) -> Path:
         except (ImportError, ValueError):
             spec = None
         if spec is None:
-            raise Missing(f"there is no module {module!r}")
+            raise Missing(f"there is no module {module!r} in Python's path (PYTHONPATH)")
         places = spec.submodule_search_locations or ()
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        raise Missing(f"there is no module {module!r}")
+        raise Missing(f"there is no module {module!r} in Python's path (PYTHONPATH)")
     return Path(spec.origin)
 
 
