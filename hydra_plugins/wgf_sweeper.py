@@ -49,7 +49,7 @@ class GridSweeper(BasicSweeper):
         self._check(jobs)
         root.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, root / "multirun.yaml")
-        missing = [one for one in jobs if one.status != "completed"]
+        missing = [one for one in jobs if one.folder is None or not job.finished(one.folder)]
         if len(missing) < len(jobs):
             log.info("%d of %d jobs are complete and left alone", len(jobs) - len(missing), len(jobs))
         size = self.max_batch_size or len(missing) or 1

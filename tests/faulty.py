@@ -31,5 +31,6 @@ class Interrupted(Euler):
     """Somebody presses Ctrl-C."""
 
     def step(self, field: Any, dt: float, state: State) -> Step:
-        signal.raise_signal(signal.SIGINT)
+        if not Path("mended").exists():
+            signal.raise_signal(signal.SIGINT)
         return super().step(field, dt, state)

@@ -116,7 +116,7 @@ def test_a_folder_of_another_config_is_refused(wgf, tmp_path: Path):
     status, out, err = wgf(*words, "t_end=0.02")
     assert (status, out) == (2, "")
     lines = err.splitlines()
-    assert lines[0].startswith("wgf: s/width-4 holds a run of another config (t_end is 0.01 there and 0.02 here)")
+    assert lines[0].startswith("wgf: s/width-4 holds a run of another config (t_end was 0.01 and is 0.02)")
     assert "hydra.sweep.dir=" in lines[0]
     assert lines[3:] == ["wgf: and 1 more such folders"]
     assert (tmp_path / "s" / "results.csv").read_text() == before
@@ -155,17 +155,43 @@ def test_failed_runs_have_their_row(wgf, tmp_path: Path):
 
 def test_interrupting_a_sweep_ends_it(wgf, tmp_path: Path):
     """Ctrl-C ends the job that runs with a result, and then the sweep, which leaves its table."""
-    status, out, err = wgf(
-        "-m",
-        "integrator._target_=wgf.integrators.explicit.Euler,faulty.Interrupted,wgf.integrators.explicit.Heun",
-        *HERE,
-    )
+    targets = "wgf.integrators.explicit.Euler,faulty.Interrupted,wgf.integrators.explicit.Heun"
+    words = ["-m", f"integrator._target_={targets}", *HERE]
+    status, out, err = wgf(*words)
     assert (status, err) == (130, "wgf: interrupted\n")
     assert [(row["job"].rpartition(".")[2], row["status"]) for row in rows(tmp_path / "s")] == [
         ("Interrupted", "interrupted"),
         ("Euler", "completed"),
     ]
     assert "2 jobs: 1 interrupted, 1 completed" in out or "2 jobs: 1 completed, 1 interrupted" in out
+    (tmp_path / "mended").write_text("")
+    assert wgf(*words)[0] == 0
+    interrupted, euler, heun = rows(tmp_path / "s")
+    assert heun["status"] == "completed"
+    assert {**interrupted, "job": "", "integrator._target_": "", "wall_s": ""} == {
+        **euler,
+        "job": "",
+        "integrator._target_": "",
+        "wall_s": "",
+    }
+    assert "going on from step" in (tmp_path / "s" / interrupted["job"] / "run.log").read_text()
+
+
+def test_an_expected_end_is_no_failure(wgf, tmp_path: Path):
+    words = [
+        "pde=keller_segel",
+        "pde.chi=4",
+        "potential=none",
+        "t_end=1",
+        "network.width=4",
+        "expect=completed,blow_up",
+    ]
+    more = ["network.width=4", "saves=1", "logger=none", "figures=false", "reference_solution=none", *HERE[::3]]
+    status, out, err = wgf("-m", *words, *more)
+    assert (status, err) == (1, "wgf: 1 of 2 jobs did not complete\n")
+    assert "2 jobs: 2 blow_up" in out
+    status, out, _ = wgf("-m", *words, *more)
+    assert "1 of 2 jobs are complete and left alone" in out
 
 
 def test_a_killed_process_costs_no_other_job(tmp_path: Path):
@@ -247,13 +273,15 @@ def test_outcomes(tmp_path: Path):
     (tmp_path / job.RECORD).write_text('{"status": "run')  # killed while it wrote
     assert job.outcome(tmp_path)["status"] == "killed"
     (tmp_path / "result.json").write_text('{"status": "completed", "message": "m"}')
-    assert job.completed(tmp_path)
+    assert job.finished(tmp_path)
 
 
 def test_a_new_try_begins_with_an_empty_folder(tmp_path: Path):
-    for name in ("result.json", "run.log", "events.out.tfevents.1"):
+    (tmp_path / "result.json").write_text('{"status": "folded"}')
+    for name in ("run.log", "events.out.tfevents.1"):
         (tmp_path / name).write_text("")
     (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "step-00000000.pt").write_text("")
     (tmp_path / ".hydra").mkdir()
     with job.claimed(tmp_path) as claim:
         claim.begin()
@@ -293,7 +321,7 @@ def test_check_same_names_what_differs(tmp_path: Path):
     cfg = composed("network.width=4")
     (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
     job.check_same(tmp_path, cfg)
-    with pytest.raises(ConfigError, match=r"seed is 0 there and 5 here"):
+    with pytest.raises(ConfigError, match=r"seed was 0 and is 5"):
         job.check_same(tmp_path, composed("network.width=4", "seed=5"))
 
 
@@ -341,17 +369,16 @@ def summaries(folder: Path) -> tuple[dict[str, Any], EventAccumulator]:
 
 def test_hparams(wgf, tmp_path: Path):
     """Every job tells its settings and figures, the root which of them are columns."""
-    words = ["network.width=4,6", "network=spline,two_sided_relu", "logger=tensorboard", "figures=false"]
+    words = ["network=spline,two_sided_relu", "logger=tensorboard", "figures=false", "saves=1"]
     assert wgf("-m", *HERE, *words)[0] == 0
     assert wgf("s", main=sweep.main)[0] == 0  # again: it takes the place of the first
     assert len(list((tmp_path / "s").glob("events*"))) == 1
     root, _ = summaries(tmp_path / "s")
     (experiment,) = root.values()
     columns = {column.name: list(column.domain_discrete.values) for column in experiment.hparam_infos}
-    assert {"network", "network.width"} <= set(columns)
+    assert {"network", "network.train"} <= set(columns)
     assert "integrator" not in columns  # it does not vary
     assert [value.string_value for value in columns["network"]] == ["Spline", "TwoSidedReLU"]
-    assert [value.number_value for value in columns["network.width"]] == [4, 6]
     shown = {metric.name.tag for metric in experiment.metric_infos}
     for folder in sweep.jobs(tmp_path / "s"):
         found, reader = summaries(folder)

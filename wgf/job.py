@@ -18,15 +18,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from wgf.errors import ConfigError
-from wgf.leaves import leaves
+from wgf.resume import differences
 
 log = logging.getLogger("wgf")
 
 RECORD = "job.json"
+EXPECTED = "ended as expected"
 KEPT = (".hydra", RECORD, "run.log")  # by a job that is tried again
 
 
@@ -35,13 +35,17 @@ class Claim:
 
     def __init__(self, folder: Path, file: IO[str]) -> None:
         self._folder, self._file = folder, file
+        self._killed = not (folder / "result.json").exists() and _record(folder).get("status") == "running"
 
-    def begin(self) -> None:
-        """Take away what an earlier try has left and mark the job as running."""
+    def begin(self) -> bool:
+        """Mark the job as running; returns whether it goes on from a checkpoint, else what was left is taken away."""
+        resuming = outcome(self._folder)["status"] == "interrupted" or self._killed
+        resuming &= any(self._folder.glob("checkpoints/*"))
         for path in self._folder.iterdir():
-            if path.name not in KEPT:
+            if not resuming and path.name not in KEPT:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         self.mark("running", f"on {platform.node()} as process {os.getpid()} from {datetime.now(UTC):%F %T} UTC")
+        return resuming
 
     def mark(self, status: str, message: str) -> None:
         """Say how it is with a job that has no result.json."""
@@ -80,46 +84,53 @@ def outcome(folder: Path) -> dict[str, Any]:
     """
     if (folder / "result.json").exists():
         return json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    if not (folder / RECORD).exists():
+    found, free = _record(folder), not _at_work(folder)
+    if not found:
         return {"status": "waiting", "message": "not begun"}
-    with open(folder / RECORD, encoding="utf-8") as file:
-        free = _lock(file, wait=False)
-        text = file.read()
-    try:
-        found = json.loads(text)
-    except ValueError:  # killed while it wrote it
-        found = {"status": "running", "message": ""}
     if found["status"] == "running" and free:
         return {"status": "killed", "message": f"its process left no result: it ran {found['message']}"}
     return found
 
 
-def completed(folder: Path) -> bool:
-    """Whether there is nothing left to do."""
-    return outcome(folder)["status"] == "completed"
+def _record(folder: Path) -> dict[str, str]:
+    """What a job has written about itself; nothing before it began."""
+    try:
+        return json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError:  # killed while it wrote
+        return {"status": "running", "message": ""}
+
+
+def _at_work(folder: Path) -> bool:
+    """Whether a process holds the lock of a job."""
+    try:
+        with open(folder / RECORD, encoding="utf-8") as file:
+            return not _lock(file, wait=False)
+    except FileNotFoundError:
+        return False
+
+
+def finished(folder: Path) -> bool:
+    """Whether there is nothing left to do: the job completed, or ended as its config expects."""
+    return outcome(folder)["status"] == "completed" or _record(folder).get("status") == EXPECTED
 
 
 def check_same(folder: Path, cfg: DictConfig) -> None:
     """A job goes on only where the same job was before.
 
     Raises:
-        ConfigError: the folder holds a run of another config; names the settings that differ.
+        ConfigError: the folder holds a run of another config; says which settings differ.
     """
     path = folder / "config.yaml"
-    if not path.exists():
-        return
-    before, now = (
-        leaves(yaml.safe_load(text))
-        for text in (path.read_text(encoding="utf-8"), OmegaConf.to_yaml(cfg, resolve=True))
-    )
-    differing = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
-    if differing:
-        first = differing[0]
-        more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
-        raise ConfigError(
-            f"{folder} holds a run of another config ({first} is {before.get(first, 'absent')} there and "
-            f"{now.get(first, 'absent')} here{more}): choose another folder with hydra.sweep.dir=... or remove it"
-        )
+    if path.exists():
+        found = differences(path.read_text(encoding="utf-8"), OmegaConf.to_yaml(cfg, resolve=True))
+        if found:
+            more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+            raise ConfigError(
+                f"{folder} holds a run of another config ({found[0]}{more}): choose another folder with "
+                "hydra.sweep.dir=... or remove it"
+            )
 
 
 def objective(result: dict[str, Any], formula: str) -> float:

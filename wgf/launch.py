@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from wgf import sweep
 from wgf.config import check, raise_faults
 from wgf.errors import ConfigError, WgfError
-from wgf.job import check_same, claimed, completed, objective, outcome
+from wgf.job import EXPECTED, check_same, claimed, finished, objective, outcome
 from wgf.status import Status
 from wgf.watch import Watch
 
@@ -86,7 +86,7 @@ def _end(begun: bool = True) -> str:
     if not begun or not sweep.jobs(watch.root):
         return ""
     found = sweep.collate(watch.root)
-    sweep.report(watch.root, found)
+    sweep.report(found)
     return f"{len(found.failed())} of {len(found.rows)} jobs did not complete" if grid and found.failed() else ""
 
 
@@ -102,15 +102,17 @@ def run_job(cfg: DictConfig, folder: Path) -> float:
     """
     check_same(folder, cfg)
     with claimed(folder) as claim:
-        if not completed(folder):
-            claim.begin()
+        if not finished(folder):
+            resuming = claim.begin()
             try:
                 check(cfg)
                 set_threads(cfg.threads or 1)
                 _only_errors()
                 from wgf.runner import build, run
 
-                run(build(cfg), cfg, folder)
+                result = run(build(cfg), cfg, folder, resuming, bar=False)
+                if result["status"] == cfg.expect:
+                    claim.mark(EXPECTED, result["message"])
             except ConfigError as error:
                 claim.mark("refused", "; ".join(error.lines))
             except Exception as error:

@@ -17,7 +17,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from wgf import checks, comparison, exact, resume, table, verify
-from wgf.callbacks.base import Outcome, Run, Sinks
+from wgf.callbacks.base import Callback, Outcome, Run, Sinks
 from wgf.callbacks.checkpoint import Checkpoint, latest
 from wgf.callbacks.figures import Figures
 from wgf.callbacks.history import History
@@ -102,6 +102,7 @@ def run(
     folder: Path,
     resuming: bool = False,
     signals: Signals | None = None,
+    bar: bool = True,
 ) -> dict[str, Any]:
     """Let the flow run and leave its files in `folder`.
 
@@ -111,6 +112,7 @@ def run(
         folder: made where it is missing.
         resuming: whether the run in this folder goes on from its last checkpoint.
         signals: remembers what has interrupted it.
+        bar: whether a terminal shows how far it is.
 
     Returns:
         The content of result.json. "unsaved" is there when something could not be written, and says what.
@@ -122,10 +124,12 @@ def run(
     with claimed(folder) as mine, signals or Signals() as signals:
         if not mine:
             raise ConfigError(f"{folder} is at work: another process runs in it")
-        return _run(experiment, cfg, folder, resuming, signals)
+        return _run(experiment, cfg, folder, resuming, signals, [Progress()] if bar else [])
 
 
-def _run(experiment: Experiment, cfg: DictConfig, folder: Path, resuming: bool, signals: Signals) -> dict[str, Any]:
+def _run(
+    experiment: Experiment, cfg: DictConfig, folder: Path, resuming: bool, signals: Signals, first: list[Callback]
+) -> dict[str, Any]:
     problem, theta = experiment.problem, experiment.map.theta.detach()
     metrics = Metrics(problem, experiment.map, experiment.exact)
     text = OmegaConf.to_yaml(cfg, resolve=True)
@@ -137,7 +141,7 @@ def _run(experiment: Experiment, cfg: DictConfig, folder: Path, resuming: bool, 
     _write_json(folder / "provenance.json", origin)
     log.info("%s, t_end = %g, %d parameters", problem.equation, problem.t_end, theta.numel())
     figures = [Figures()] if experiment.figures else []
-    with closing(Sinks([Progress(), History(), Checkpoint(), experiment.logger, *figures])) as sinks:
+    with closing(Sinks([*first, History(), Checkpoint(), experiment.logger, *figures])) as sinks:
         this = {"config": text, "circumstances": circumstances(theta.device)}
         recorder = Recorder(metrics, sinks, signals, this, past)
         about = folder, problem.equation, problem.t_end, metrics.columns, text, origin

@@ -30,10 +30,12 @@ class Table:
     """One row per job.
 
     Attributes:
+        root: the folder it was made of.
         axes: the overrides that vary from job to job; each is a column.
         rows: with the keys `job` (folder below the root), the axes, `status`, `message`, every figure of result.json.
     """
 
+    root: Path
     axes: list[str]
     rows: list[Cells]
 
@@ -44,8 +46,8 @@ class Table:
         return list(dict.fromkeys([*names, *(name for row in self.rows for name in row)]))
 
     def failed(self) -> list[Cells]:
-        """The rows of jobs that did not complete."""
-        return [row for row in self.rows if row["status"] != "completed"]
+        """The rows of jobs that neither completed nor ended as their configs expect."""
+        return [row for row in self.rows if not job.finished(self.root / row["job"])]
 
     def label(self, row: Cells) -> str:
         """What tells a job from the others, on one line."""
@@ -71,7 +73,7 @@ def table(root: Path) -> Table:
         {"job": folder.relative_to(root).as_posix(), **{axis: given.get(axis) for axis in axes}, **job.outcome(folder)}
         for folder, given in overrides.items()
     ]
-    return Table(axes, sorted(rows, key=lambda row: _order([row[axis] for axis in axes], row["job"])))
+    return Table(root, axes, sorted(rows, key=lambda row: _order([row[axis] for axis in axes], row["job"])))
 
 
 def _overrides(folder: Path) -> dict[str, str]:
@@ -122,14 +124,14 @@ def summary(found: Table) -> str:
     return f"{len(found.rows)} jobs: " + ", ".join(f"{count} {status}" for status, count in counts.most_common())
 
 
-def report(root: Path, found: Table) -> None:
+def report(found: Table) -> None:
     """What a person wants to know when a sweep is over."""
     for row in found.failed():
         print(f"{row['status']}: {found.label(row)}: {row['message']}")
     print(summary(found))
-    print(f"results in   {root / 'results.csv'}")
-    if any(root.glob("events.out.tfevents.*")):
-        print(f"look at it   tensorboard --logdir {root}")
+    print(f"results in   {found.root / 'results.csv'}")
+    if any(found.root.glob("events.out.tfevents.*")):
+        print(f"look at it   tensorboard --logdir {found.root}")
 
 
 def main() -> None:
@@ -139,7 +141,7 @@ def main() -> None:
         sys.exit(0 if sys.argv[1:] in (["-h"], ["--help"]) else 2)
     root = Path(sys.argv[1])
     try:
-        report(root, collate(root))
+        report(collate(root))
     except (ConfigError, OSError) as error:
         print(f"wgf-collate: {error}", file=sys.stderr)
         sys.exit(2)

@@ -25,7 +25,7 @@ class Watch(threading.Thread):
         self.root, self._total = root, total
         self._over = threading.Event()
         self._seen = {folder: _stamp(folder) for folder in jobs(root)}
-        self._done = sum(job.completed(folder) for folder in self._seen)
+        self._done = sum(job.finished(folder) for folder in self._seen)
 
     def run(self) -> None:
         while not self._over.wait(PERIOD):
