@@ -137,4 +137,5 @@ assert free.density(0.5, 0.0) > 2
 
 # %% [markdown]
 # From here: [the same from the command line, and networks, integrators and equations of your own](extending.md);
-# [which network and which integrator to use](methods.md); [every setting](configuration.md).
+# [which network and which integrator to use](methods.md); [every setting](configuration.md). A run of the command `wgf`
+# comes back as such a solution by `wgf.load("outputs/<date>/<run>")`.

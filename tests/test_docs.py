@@ -22,6 +22,7 @@ from wgf.status import Status
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "docs" / "examples"
 PAGES = sorted([ROOT / "README.md", ROOT / "docs" / "tutorial.py", *ROOT.glob("docs/**/*.md")])
+INDEX = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
 EXTENDING = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 SHOWN = dict(re.findall(r"`docs/examples/([\w/]+\.\w+)`:\n\n```\w+\n(.*?)```", EXTENDING, re.DOTALL))
 
@@ -49,6 +50,19 @@ def test_the_tutorial_runs(tmp_path: Path):
     assert answer.stderr == ""
     assert "completed: reached the end time" in answer.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_the_five_lines_run(capsys: pytest.CaptureFixture[str]):
+    (block,) = re.findall(r"```python\n(.*?)```", INDEX, re.DOTALL)
+    assert len(block.splitlines()) <= 5
+    scope: dict = {}
+    exec(block, scope)
+    assert float(capsys.readouterr().out.split()[-1]) < 2e-5
+    names = re.findall(r"flow\.(\w+)", INDEX)
+    assert len(names) > 15
+    assert all(hasattr(scope["flow"], name) for name in names)
+    for name in ("density", "ridgeline", "spacetime", "map", "slope", "errors"):
+        assert scope["flow"].plot(name).axes
 
 
 # extending
@@ -156,6 +170,5 @@ def test_every_link_leads_somewhere(page: Path):
 
 
 def test_every_page_can_be_found():
-    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     pages = {path.name for path in (ROOT / "docs").glob("*.*")} - {"README.md"}
-    assert {page for page in pages if f"]({page})" in index} == pages
+    assert {page for page in pages if f"]({page})" in INDEX} == pages
