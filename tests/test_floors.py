@@ -16,7 +16,7 @@ FLOORS = [
     {"reference", "quadrature", "expression"},
     {"networks", "linalg", "distance"},
     {"energies", "tangent"},
-    {"problem", "exact", "fluxes", "finite_volume", "projection", "posed", "solvers", "chart", "landscape"},
+    {"problem", "exact", "fluxes", "finite_volume", "particles", "projection", "posed", "solvers", "chart", "landscape"},
     {"integrators"},
     {"files", "leaves", "solution", "evolve", "metrics", "comparison", "callbacks", "table", "figures", "flow", "api"}
     | {"recorder", "checks", "provenance", "page"},

@@ -1,4 +1,4 @@
-"""What a run is compared with: a closed form where there is one, else finite volumes, kept on the disk."""
+"""What a run is compared with: a closed form, else particles or finite volumes, the latter kept on the disk."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from wgf import finite_volume
+from wgf import finite_volume, particles
 from wgf.errors import ConfigError
 from wgf.exact import Exact, find
 from wgf.expression import Expression
 from wgf.files import replacing
-from wgf.finite_volume import Reference, Volumes
+from wgf.finite_volume import GOOD, Reference, Volumes
 from wgf.fluxes import Grid
+from wgf.particles import Particles
 from wgf.problem import Problem
 
 log = logging.getLogger("wgf")
 
-VERSION = 1  # of the finite volumes: another one makes what is on the disk worthless
+VERSION = 2  # of the finite volumes: another one makes what is on the disk worthless
 OFF = "WGF_NO_CACHE"  # environment variable that turns the cache off
 ENDS = ("low", "high", "centre", "stretch")
+
+Computed = Particles | Reference
 
 
 def closed_form(problem: Problem, wanted: str) -> Exact | None:
@@ -42,20 +45,41 @@ def closed_form(problem: Problem, wanted: str) -> Exact | None:
     return known
 
 
-def computed(problem: Problem, times: Sequence[float]) -> Reference | None:
-    """The finite volumes at increasing times > 0, from the disk if they are there; None when they fail."""
+def computed(problem: Problem, times: Sequence[float], wanted: str = "auto") -> Computed | None:
+    """The numerical reference at increasing times > 0 for the setting `reference_solution`; None when it fails.
+
+    `auto` asks particles where there is no diffusion, and finite volumes for what they cannot do well.
+    """
+    if wanted not in ("auto", "finite_volume"):
+        return None
+    try:
+        particle = _particles(problem, times) if wanted == "auto" and problem.internal is None else None
+        if particle is not None and particle.error < GOOD:
+            return particle
+        volumes = _finite_volumes(problem, times)
+        return volumes if particle is None or volumes.error < particle.error else particle
+    except KeyboardInterrupt:
+        log.warning("no reference solution: interrupted")
+    except Exception as error:  # nothing that fails here may cost the run its result
+        log.warning("no reference solution: %s", " ".join(f"{type(error).__name__}: {error}".split()))
+    return None
+
+
+def _particles(problem: Problem, times: Sequence[float]) -> Particles | None:
+    log.info("computing the reference solution by particles")
+    try:
+        return particles.solve(problem, times)
+    except ArithmeticError as error:
+        log.info("%s: finite volumes have to do", error)
+        return None
+
+
+def _finite_volumes(problem: Problem, times: Sequence[float]) -> Reference:
     path = _path(problem, times)
     if path is not None and (known := _load(path, problem)) is not None:
         return known
     log.info("computing the reference solution by finite volumes")
-    try:
-        reference = finite_volume.solve(problem, times)
-    except KeyboardInterrupt:
-        log.warning("no reference solution: interrupted")
-        return None
-    except Exception as error:  # nothing that fails here may cost the run its result
-        log.warning("no reference solution: %s", " ".join(f"{type(error).__name__}: {error}".split()))
-        return None
+    reference = finite_volume.solve(problem, times)
     if path is not None:
         try:
             _save(path, reference)
@@ -97,7 +121,7 @@ def _path(problem: Problem, times: Sequence[float]) -> Path | None:
 def _save(path: Path, reference: Reference) -> None:
     arrays: dict[str, Any] = {"times": reference.times, "errors": reference.errors, "share": reference.share}
     for name, volumes in (("coarse", reference.coarse), ("fine", reference.fine)):
-        arrays[name] = volumes.mass
+        arrays[name], arrays[f"{name}_dips"] = volumes.mass, volumes.dips
         arrays[f"{name}_grid"] = [*(getattr(volumes.grid, end) for end in ENDS), float(volumes.smooth)]
     with replacing(path) as file:
         np.savez(file, **arrays)
@@ -110,7 +134,8 @@ def _load(path: Path, problem: Problem) -> Reference | None:
             levels = []
             for name in ("coarse", "fine"):
                 mass, (low, high, centre, stretch, smooth) = file[name], file[f"{name}_grid"].tolist()
-                levels.append(Volumes(Grid(low, high, centre, stretch, mass.shape[1] - 1), mass, bool(smooth)))
+                grid = Grid(low, high, centre, stretch, mass.shape[1] - 1)
+                levels.append(Volumes(grid, mass, file[f"{name}_dips"], bool(smooth)))
             times, errors, share = file["times"], file["errors"], float(file["share"])
     except Exception as error:  # a damaged file fails in as many ways as there are bytes
         log.debug("nothing to be had from %s: %s", path, error)

@@ -30,7 +30,7 @@ class Experiment:
         saves: the solution is saved at t = 0 and at the end of each of this many equal intervals.
         logger: the sink chosen in the group `logger`.
         figures: whether plots are drawn at the end.
-        finite_volume: whether to compare with finite volumes where nothing exact is known.
+        reference: the setting `reference_solution`: what to compare with where nothing exact is known.
     """
 
     problem: Problem
@@ -41,7 +41,7 @@ class Experiment:
     saves: int
     logger: Callback
     figures: bool
-    finite_volume: bool = False
+    reference: str = "none"
 
     @property
     def stops(self) -> list[float]:
@@ -95,5 +95,5 @@ def build(cfg: DictConfig) -> Experiment:
         int(cfg.saves),
         _make(cfg.logger),
         cfg.figures,
-        cfg.reference_solution in ("auto", "finite_volume"),
+        cfg.reference_solution,
     )

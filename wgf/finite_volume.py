@@ -18,7 +18,7 @@ from scipy.interpolate import PchipInterpolator, PPoly, make_interp_spline
 from torch import Tensor
 
 from wgf.energies.internal import Entropy, PowerLaw
-from wgf.fluxes import Central, Grid, Monotone, Scheme
+from wgf.fluxes import Central, Grid, Monotone, Scheme, differences
 from wgf.problem import Problem
 from wgf.quadrature import Gauss
 from wgf.reference import Law
@@ -29,11 +29,14 @@ LAST = 1e-9  # mass at either end that the integration's tolerances leave no dig
 SCOUT = 200  # cells of the run that finds the domain
 SPILL = 1e-10  # mass near an end that shows that the domain is too small
 EXTENSIONS = 8
-LEVELS = {False: (128, 256, 512, 1024, 2048), True: (96, 192, 384)}  # cells; True: all of them coupled
-GOOD = 1e-6  # W1 error with which `Central` is taken without a look at `Monotone`
-EVALUATIONS, STEPS = 40_000, 10_000  # of the field on one grid, between two times
+LEVELS = {False: (128, 256, 512, 1024, 2048, 4096), True: (96, 192, 384, 768, 1536)}  # cells; True: coupled
+DIP = 1e-5  # W1 distance of what was computed to masses that do not fall, on the third grid: a hopeless case
+GOOD = 2e-6  # W1 error with which `Central` is taken without a look at `Monotone`
+EVALUATIONS, STEPS = 40_000, 8000  # of the field on one grid, between two times
+COUPLED = 512  # cells beyond which coupled ones have fewer evaluations: they cost their number squared
+CROWD = 0.1  # mass in one cell that shows that a law is not resolved, or no longer there
 BISECTIONS = 45
-NEGATIVE = 1e-5  # mass by which a cell may fall below 0 through rounding and tolerances; the map is made of none of it
+COARSEST, FINEST = 1e-8, 1e-10  # tolerances in time
 FLOOR = 5e-9  # W1 error of the integration in time at the tightest tolerance
 
 
@@ -50,12 +53,14 @@ class Volumes:
 
     Attributes:
         grid: the faces.
-        mass: F [k, N + 1].
+        mass: F [k, N + 1], from 0 to 1 and nowhere falling: no cell is negative.
+        dips: W1 distances [k] to what was computed, which may fall where the law is not resolved (length).
         smooth: whether F is a smooth function of s; if not, it is interpolated without overshoot.
     """
 
     grid: Grid
     mass: np.ndarray
+    dips: np.ndarray
     smooth: bool
 
     def map(self, k: int, law: Law, z: np.ndarray) -> np.ndarray:
@@ -72,10 +77,8 @@ class Volumes:
         """The x [n] with as much mass to the left as z [n] has."""
         s, points = self.grid.s, torch.from_numpy(z)
         low, high = law.cdf(points).numpy(), law.survival(points).numpy()
-        mass = np.maximum.accumulate(np.clip(self.mass[k], 0.0, 1.0))
-        curve = (
-            PPoly.from_spline(make_interp_spline(s, self.mass[k], k=5)) if self.smooth else PchipInterpolator(s, mass)
-        )
+        mass = self.mass[k]
+        curve = PPoly.from_spline(make_interp_spline(s, mass, k=5)) if self.smooth else PchipInterpolator(s, mass)
         target = np.where(low < 0.5, low, 1 - high)
         cell = np.clip(np.searchsorted(mass, target, side="right") - 1, 0, len(s) - 2)
         piece = np.clip(np.searchsorted(curve.x, cell + 0.5, side="right") - 1, 0, curve.c.shape[1] - 1)
@@ -156,20 +159,20 @@ def solve(problem: Problem, times: Sequence[float]) -> Reference:
 def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid) -> Reference:
     """Refine until the goal or the finest level; the two finest grids and the estimate their differences give."""
     law = problem.law
-    panels = law.panels()
-    nodes = Gauss(4).nodes(law, torch.linspace(panels[0], panels[-1], 201, dtype=torch.float64)[1:-1])
-    z, w = nodes.z.numpy(), nodes.w.numpy()
-    levels = LEVELS[kind(problem, _with(grid, 16)).dense]
+    z, w = yardstick(law)
+    levels = LEVELS[kind(problem, _with(grid, 16)).dense][: -1 if kind is Central else None]
     best: Reference | None = None
     runs: list[Volumes] = []
     maps: list[np.ndarray] = []
     for level, cells in enumerate(levels):
         try:  # time is resolved better on finer grids, so that its errors show in the differences too
-            runs.append(_run(kind, problem, times, _with(grid, cells), max(1e-10, 1e-8 / 10**level)))
+            runs.append(_run(kind, problem, times, _with(grid, cells), max(FINEST, COARSEST / 10**level)))
         except Unresolved:
-            if runs:
+            if runs or level > 1:
                 break
             continue  # too coarse: try a finer one
+        if level > 1 and runs[-1].dips.max() > DIP:
+            raise Unresolved("the scheme oscillates")
         maps.append(np.stack([runs[-1].map(k, law, z) for k in range(len(times))]))
         if len(maps) > 2:
             old, new = maps[-2] - maps[-3], maps[-1] - maps[-2]
@@ -177,12 +180,19 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
             share = 1 / (min(gain, kind.gain) - 1) if gain > 2 else 0.0
             # how far two extrapolations are apart, or two grids where the rate is no rate
             change = (1 + share) * new - share * old if share else 2 * new
-            best = Reference(law, times, runs[-2], runs[-1], share, 2 * np.abs(change) @ w + FLOOR)
+            best = Reference(law, times, runs[-2], runs[-1], share, 2 * np.abs(change) @ w + runs[-1].dips + FLOOR)
             if best.errors.max() < kind.goal:
                 break
     if best is None or not np.isfinite(best.errors).all():
         raise Unresolved("no three grids")
     return best
+
+
+def yardstick(law: Law) -> tuple[np.ndarray, np.ndarray]:
+    """Points z [n] (length) and masses [n] for W1 = int |T - T'| p dz."""
+    panels = law.panels()
+    nodes = Gauss(4).nodes(law, torch.linspace(panels[0], panels[-1], 201, dtype=torch.float64)[1:-1])
+    return nodes.z.numpy(), nodes.w.numpy()
 
 
 def _with(grid: Grid, cells: int) -> Grid:
@@ -193,47 +203,48 @@ def _run(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid, to
     """F at the times.
 
     Raises:
-        Unresolved: the integration fails, or a cell becomes negative.
+        Unresolved: the integration fails, or mass gathers in a point.
     """
     scheme, faces = kind(problem, grid), torch.from_numpy(grid.x(grid.s)[0])
     start = problem.law.cdf(faces).numpy()
     start = (start - start[0]) / (start[-1] - start[0])  # what lies outside is less than TAIL
-    jacobian, reach = (scheme.jacobian, None) if scheme.dense else (None, scheme.reach)
-    inner = _integrate(scheme, jacobian, start[1:-1], times, tolerance, 0.1 * tolerance, reach)
-    mass = np.pad(inner, ((0, 0), (1, 1)))
-    mass[:, -1] = 1.0
-    if np.diff(mass, axis=1).min() < -NEGATIVE:
-        raise Unresolved("a cell became negative")
-    return Volumes(grid, mass, kind is Central)
+    left = EVALUATIONS if not scheme.dense else int(EVALUATIONS * min(1.0, (COUPLED / grid.cells) ** 2))
+    inner = _integrate(scheme, scheme.bands, start[1:-1], times, tolerance, 0.1 * tolerance, scheme.reach, left)
+    raw = np.pad(inner, ((0, 0), (1, 1)))
+    raw[:, -1] = 1.0
+    if np.diff(raw, axis=1).max() > CROWD:
+        raise Unresolved("mass gathers in a point")
+    mass = np.maximum.accumulate(np.clip(raw, 0.0, 1.0), axis=1)
+    return Volumes(grid, mass, np.abs(mass - raw) @ grid.x(grid.s)[1], kind is Central)
 
 
 def _integrate(
     function: Field,
-    jacobian: Field | None,
+    jacobian: Field,
     y: np.ndarray,
     times: np.ndarray,
     relative: float,
     absolute: float,
-    reach: int | None,
+    reach: int,
+    left: int = EVALUATIONS,
 ) -> np.ndarray:
     """y [n] at the times [k, n], by backward differentiation formulas of variable order.
 
     Args:
-        function, jacobian: of (t, y).
+        function, jacobian: of (t, y); the Jacobian by its bands, J[i, j] at [reach + i - j, j].
         y: at t = 0.
         relative, absolute: tolerances.
-        reach: bands of the Jacobian on either side; None where it is dense.
+        reach: bands of the Jacobian on either side.
+        left: evaluations of the function that it may cost.
     """
-    left = EVALUATIONS if reach is not None else EVALUATIONS // 5
-
     def counted(t: float, y: np.ndarray) -> np.ndarray:
         nonlocal left
         left -= 1
         return function(t, y) if left > 0 else np.full_like(y, np.nan)
 
-    band = {} if reach is None else {"lband": reach, "uband": reach}
     solver = ode(counted, jacobian)
-    solver.set_integrator("vode", method="bdf", rtol=relative, atol=absolute, nsteps=STEPS, **band)
+    tolerances = {"rtol": relative, "atol": absolute, "nsteps": STEPS}
+    solver.set_integrator("vode", method="bdf", with_jacobian=True, lband=reach, uband=reach, **tolerances)
     solver.set_initial_value(y, 0.0)
     rows = []
     with warnings.catch_warnings():
@@ -288,15 +299,17 @@ def _scout_cells(problem: Problem, times: np.ndarray, grid: Grid) -> np.ndarray:
     """Masses of the cells at t = 0 and at the times [1 + k, N], each with the same relative accuracy: for the tails."""
     scheme, law, x = Monotone(problem, grid), problem.law, torch.from_numpy(grid.x(grid.s)[0])
 
-    def field(t: float, cells: np.ndarray) -> np.ndarray:
-        flux = scheme.flux(cells, scheme.velocity(np.cumsum(cells)[:-1]))
-        return np.diff(flux, prepend=0.0, append=0.0)
+    def velocity(cells: np.ndarray) -> np.ndarray:
+        return scheme.velocity(np.cumsum(cells)[:-1])
 
-    start = law.mass(x[:-1], x[1:]).numpy()
+    def rate(cells: np.ndarray, v: np.ndarray) -> np.ndarray:
+        return np.diff(scheme.flux(cells, v), prepend=0.0, append=0.0)
+
+    def bands(t: float, cells: np.ndarray) -> np.ndarray:
+        v = velocity(cells)
+        return differences(lambda bumped: rate(bumped, v), cells, reach)
+
+    start, reach = law.mass(x[:-1], x[1:]).numpy(), scheme.reach + 1
     start = np.maximum(start, 0.0) / start.sum()
-    for reach in (None, scheme.reach + 1) if scheme.dense else (scheme.reach + 1,):  # without the coupling: a last try
-        try:
-            return np.vstack([start, _integrate(field, None, start, times, 1e-5, 1e-14, reach)])
-        except Unresolved:
-            continue
-    raise Unresolved("the integration stopped")
+    cells = _integrate(lambda _, cells: rate(cells, velocity(cells)), bands, start, times, 1e-5, 1e-14, reach)
+    return np.vstack([start, cells])

@@ -204,14 +204,14 @@ class Flow:
 
     @cached_property
     def reference_solution(self) -> Exact | None:
-        """The same solution by a formula or else by finite volumes, computed when first asked for; None without.
+        """The same solution by a formula, else by particles or finite volumes when first asked for; None without.
 
-        Finite volumes are known at the saved times.
+        What is computed is known at the saved times.
         """
         known = comparison.closed_form(self.problem, self.reference)
-        if known is not None or self.reference not in ("auto", "finite_volume") or len(self.t) == 1:
+        if known is not None or len(self.t) == 1:
             return known
-        return comparison.computed(self.problem, self.t[1:].tolist())
+        return comparison.computed(self.problem, self.t[1:].tolist(), self.reference)
 
     def w1(self, other: Flow | Law | Exact | None, t: float | None = None) -> float:
         """The Wasserstein distance W1 (length) at t, the last time by default; the initial laws need not be the same.

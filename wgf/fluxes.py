@@ -11,12 +11,15 @@ The faces are x(s_j), s_j = j, for a smooth x(s); cell j lies between the faces 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from wgf.energies import interaction as kernels
+from wgf.energies.interaction import Interaction
 from wgf.energies.internal import Entropy, PowerLaw
 from wgf.problem import Problem
 
@@ -55,6 +58,23 @@ class Grid:
         return np.arange(self.cells + 1.0)
 
 
+def split(kernel: Interaction) -> tuple[float, Callable[[Tensor], Tensor] | None]:
+    """kappa and the force w of W' = kappa sign + w, w(0) = 0: the kink's part of W' * rho is kappa (2 F - 1).
+
+    Raises:
+        NotImplementedError: the kernel is of a kind of its own, not even a `Pairwise` one.
+    """
+    if isinstance(kernel, kernels.Newtonian):
+        return 0.5 * kernel.strength, None
+    if isinstance(kernel, kernels.Quadratic):
+        return 0.0, lambda r: kernel.strength * r
+    if isinstance(kernel, kernels.Pairwise):
+        return kernel.kink, kernel.force
+    if isinstance(kernel, kernels.Zero):
+        return 0.0, None
+    raise NotImplementedError(f"the interaction {kernel} is no kernel summed over pairs")
+
+
 class Scheme(ABC):
     """The system dF/dt = f(F) for F at the inner faces [N - 1].
 
@@ -80,37 +100,24 @@ class Scheme(ABC):
             raise NotImplementedError(f"no finite volumes for the internal energy {u}")
         inner = torch.from_numpy(x[1:-1])
         self.drift = problem.potential.derivative(inner).numpy().copy()  # the part of v that does not change
-        self.kink = getattr(kernel, "kink", 0.0)  # W = kink |x| + ...: that part of W' * rho is kink (2 F - 1)
-        force = None
-        if isinstance(kernel, kernels.Newtonian):
-            self.kink = 0.5 * kernel.strength
-        elif isinstance(kernel, kernels.Quadratic):
-            force = lambda r: kernel.strength * r  # noqa: E731
-        elif isinstance(kernel, kernels.Pairwise):
-            force = kernel.force
-        elif not isinstance(kernel, kernels.Zero):
-            raise NotImplementedError(f"no finite volumes for the interaction {kernel}")
+        self.kink, force = split(kernel)
         self.matrix: np.ndarray | None = None
         if force is not None:
             # sum over the middles of the cells: for a smooth law this alternating rule is spectrally accurate, even for
             # the principal value of a kernel 1/r
             middles = torch.from_numpy(grid.x(grid.s[:-1] + 0.5)[0])
-            sums = force(inner[:, None] - middles).numpy() @ self._masses(grid.cells)
-            self.matrix, last = sums[:, 4 : grid.cells + 3], sums[:, grid.cells + 3 :]  # beyond the last face F = 1
-            self.drift = self.drift + last.sum(1)
+            forces, n = force(inner[:, None] - middles).numpy(), grid.cells
+            sums = np.zeros((n - 1, n + 7))  # by F at the faces -3, ..., n + 3: cell i uses i - 3, ..., i + 4
+            for k, weight in enumerate(self.middle):
+                sums[:, k : k + n] += weight * forces
+            self.matrix = np.ascontiguousarray(sums[:, 4 : n + 3])
+            self.drift = self.drift + sums[:, n + 3 :].sum(1)  # beyond the last face F = 1
         if not np.isfinite(self.drift).all():
             raise FloatingPointError("the velocity is not finite")
 
     @property
     def dense(self) -> bool:
         return self.matrix is not None
-
-    def _masses(self, cells: int) -> np.ndarray:
-        """The matrix [N, N + 7] from F at the faces -3, ..., N + 3 to rho dx in the middles of the cells."""
-        matrix = np.zeros((cells, cells + 7))
-        for k, weight in enumerate(self.middle):  # cell i uses the faces i - 3, ..., i + 4
-            matrix[np.arange(cells), np.arange(cells) + k] = weight
-        return matrix
 
     @abstractmethod
     def rate(self, mass: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -124,32 +131,39 @@ class Scheme(ABC):
     def __call__(self, t: float, mass: np.ndarray) -> np.ndarray:
         return self.rate(mass, self.velocity(mass))
 
-    def jacobian(self, t: float, mass: np.ndarray) -> np.ndarray:
-        """The dense Jacobian [N - 1, N - 1] by differences: bands at fixed v, then v."""
-        n, v, h = len(mass), self.velocity(mass), 1e-7
-        base = self.rate(mass, v)
-        result = np.zeros((n, n))
-        width = 2 * self.reach + 1
-        rows = np.arange(n)
-        for color in range(width):
-            bumped = self.rate(mass + h * (rows % width == color), v)
-            change = (bumped - base) / h
-            # every row sees exactly one column of this colour within its reach
-            columns = rows + (color - rows + self.reach) % width - self.reach
-            inside = (columns >= 0) & (columns < n)
-            result[rows[inside], columns[inside]] = change[inside]
+    def bands(self, t: float, mass: np.ndarray) -> np.ndarray:
+        """The Jacobian within `reach` of its diagonal, J[i, j] at [reach + i - j, j], shape [2 reach + 1, N - 1].
+
+        What the interaction couples beyond is smooth in space, so Newton's method does without it.
+        """
+        v = self.velocity(mass)
+        result = differences(lambda bumped: self.rate(bumped, v), mass, self.reach)
         step = 1e-7 * (1 + np.abs(v))
-        along = (self.rate(mass, v + step) - base) / step
+        along = (self.rate(mass, v + step) - self.rate(mass, v)) / step
+        n, m = len(mass), self.reach
+        result[m] += along * 2 * self.kink
         if self.matrix is not None:
-            result += along[:, None] * self.matrix
-        result[rows, rows] += along * 2 * self.kink
+            for k in range(-m, m + 1):  # i - j
+                result[m + k, max(-k, 0) : n - max(k, 0)] += (along[:, None] * self.matrix).diagonal(-k)
         return result
+
+
+def differences(function: Callable[[np.ndarray], np.ndarray], y: np.ndarray, reach: int) -> np.ndarray:
+    """The bands [2 reach + 1, n] of the Jacobian at y [n], column j in [:, j], by forward differences."""
+    n, width, h = len(y), 2 * reach + 1, 1e-7
+    base, rows, result = function(y), np.arange(n), np.zeros((width, n))
+    for color in range(width):
+        change = (function(y + h * (rows % width == color)) - base) / h
+        columns = rows + (color - rows + reach) % width - reach  # every row sees one column of this colour
+        inside = (columns >= 0) & (columns < n)
+        result[reach + rows[inside] - columns[inside], columns[inside]] = change[inside]
+    return result
 
 
 class Central(Scheme):
     """Differences of order 8, those of the transport turned upwind: for laws that the grid resolves."""
 
-    reach, middle, gain, goal = 4, MIDDLE, 256.0, 1e-8
+    reach, middle, gain, goal = 4, MIDDLE, 256.0, 2e-8
 
     def __init__(self, problem: Problem, grid: Grid) -> None:
         super().__init__(problem, grid)

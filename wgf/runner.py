@@ -26,7 +26,6 @@ from wgf.errors import ConfigError
 from wgf.evolve import Clock, End
 from wgf.experiment import Experiment, build
 from wgf.files import PART, claimed, replacing
-from wgf.finite_volume import Reference
 from wgf.integrators.base import State
 from wgf.metrics import Metrics
 from wgf.provenance import circumstances, now, provenance, resumed
@@ -180,12 +179,12 @@ def _run(
     return result
 
 
-def _reference(experiment: Experiment, end: End) -> Reference | None:
-    """Finite volumes up to where a run came, if they are wanted and it came to a saved time."""
+def _reference(experiment: Experiment, end: End) -> comparison.Computed | None:
+    """What is computed to compare with, up to where a run came, if it came to a saved time."""
     reached = [t for t in experiment.stops if t <= end.clock.t]
-    if not experiment.finite_volume or end.status is Status.interrupted or not reached or reached[-1] < end.clock.t:
+    if end.status is Status.interrupted or not reached or reached[-1] < end.clock.t:
         return None
-    return comparison.computed(experiment.problem, reached)
+    return comparison.computed(experiment.problem, reached, experiment.reference)
 
 
 def _attempt(faults: list[str], write: Callable[[], None]) -> None:
