@@ -31,7 +31,7 @@ SPILL = 1e-10  # mass near an end that shows that the domain is too small
 EXTENSIONS = 8
 LEVELS = {False: (128, 256, 512, 1024, 2048, 4096), True: (96, 192, 384, 768, 1536)}  # cells; True: coupled
 DIP = 1e-5  # W1 distance of what was computed to masses that do not fall, on the third grid: a hopeless case
-GOOD = 2e-6  # W1 error with which `Central` is taken without a look at `Monotone`
+GOOD = 5e-6  # W1 error with which `Central` is taken without a look at `Monotone`
 EVALUATIONS, STEPS = 40_000, 8000  # of the field on one grid, between two times
 COUPLED = 512  # cells beyond which coupled ones have fewer evaluations: they cost their number squared
 CROWD = 0.1  # mass in one cell that shows that a law is not resolved, or no longer there
@@ -237,6 +237,7 @@ def _integrate(
         reach: bands of the Jacobian on either side.
         left: evaluations of the function that it may cost.
     """
+
     def counted(t: float, y: np.ndarray) -> np.ndarray:
         nonlocal left
         left -= 1
