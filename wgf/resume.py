@@ -38,7 +38,7 @@ def continued(folder: Path, overrides: list[str]) -> DictConfig:
     cfg = read_config(path)
     lines = []
     for override in OverridesParser.create().parse_overrides(overrides):
-        key = override.get_key_element()
+        key = override.get_key_element().lstrip("+~")
         if key in FREE:
             OmegaConf.update(cfg, key, override.value(), force_add=True)
         elif key != "resume" and not key.startswith("hydra."):
