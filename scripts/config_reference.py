@@ -25,6 +25,11 @@ Written by `python scripts/config_reference.py` from the configs and the classes
 What is out of range is refused before anything starts. The choices of the main job are in bold. How to add a choice of
 your own: [extending.md](extending.md).
 """
+PAPER = """
+The two-layer ReLU network and explicit Euler with the step sizes of the paper. A run has width 16, bound 4, and weights
+only. A sweep (`wgf -m experiment=...`, `wgf-study experiment=...`) goes through widths 4 to 32, bounds 4 and 10,
+weights only and all parameters, unless it says otherwise.
+"""
 
 
 def comments(text: str) -> tuple[str, dict[str, str]]:
@@ -99,9 +104,16 @@ def page() -> str:
         lines += ["", f"## {group}"]
         for path in files(group):
             lines += choice(group, path, chosen[group])
-    for group, what in (("experiment", "Ready experiments"), ("debug", "For a quick look")):
+    for group, what in (
+        ("experiment", "Ready experiments"),
+        ("experiment/paper", "The experiments of the paper"),
+        ("debug", "For a quick look"),
+    ):
         lines += ["", f"## {what}", ""]
-        lines += [f"- `{group}={path.stem}`: {said(path)}" for path in files(group)]
+        if group == "experiment/paper":
+            lines += [PAPER.strip(), ""]
+        name = group.replace("/", "=") + ("/" if "/" in group else "=")
+        lines += [f"- `{name}{path.stem}`: {said(path)}" for path in files(group)]
     presets = [path for group in ("hydra/launcher", "hydra/sweeper") for path in files(group)]
     lines += ["", "## How a sweep runs", ""]
     for path in presets:

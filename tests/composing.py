@@ -13,7 +13,8 @@ from wgf.cli import CONFIGS
 
 def choices(group: str) -> list[str]:
     """What `group=` can be followed by."""
-    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+    home = CONFIGS / group
+    return sorted(path.relative_to(home).with_suffix("").as_posix() for path in home.rglob("*.yaml"))
 
 
 def composed(*overrides: str, config_dir: Path | None = None) -> DictConfig:

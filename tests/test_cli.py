@@ -378,26 +378,6 @@ def test_completion(tmp_path: Path):
 # everything that can be chosen runs
 
 
-SHORT = {"aggregation": 0.02, "fokker_planck_sextic": 1e-5, "transport_sextic": 1e-5}
-
-
-@pytest.mark.parametrize("name", choices("experiment"))
-def test_every_experiment_runs(name: str, tmp_path: Path):
-    found = flowed(tmp_path, f"experiment={name}", f"t_end={SHORT.get(name, 2e-3)}")
-    assert found["status"] == "completed"
-    assert found["t_end"] == SHORT.get(name, 2e-3)
-    assert found["min_slope"] > 0
-    assert found["mass"] == pytest.approx(1.0, abs=1e-12)
-    assert found["residual"] is None or found["residual"] < 1
-    energies = [float(line["energy"]) for line in rows(tmp_path)]
-    assert energies == sorted(energies, reverse=True)
-    assert energies[-1] < energies[0]
-    solution = Solution.load(tmp_path / "solution.npz")
-    assert solution.T[0] == pytest.approx(solution.z, abs=1e-12)  # the flow starts at the identity
-    if found["second_moment_law"] is not None:
-        assert found["second_moment"] == pytest.approx(found["second_moment_law"], abs=1e-6)
-
-
 NEEDS = {
     "integrator": [],
     "network": ["integrator=gauss_newton"],

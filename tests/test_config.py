@@ -49,7 +49,8 @@ def test_every_choice_passes(node: str):
 def test_every_experiment_passes_and_each_of_its_lines_has_its_effect(file: str):
     wanted = OmegaConf.load(CONFIGS / f"{file}.yaml")
     defaults = wanted.pop("defaults", [])
-    cfg = composed(file.replace("/", "="))
+    wanted.pop("hydra", None)  # what a sweep of it goes through
+    cfg = composed(file.replace("/", "=", 1))
     check(cfg)
     assert OmegaConf.merge(cfg, wanted) == cfg
     for entry in defaults:

@@ -145,7 +145,7 @@ def _explain(error: Exception) -> list[str]:
                 # what an unreadable word wanted to set is not missing
                 return [*lines, *(line for line in found.lines if not (unread and " is missing: " in line))]
             except MissingConfigException as missing:
-                group, _, choice = (missing.missing_cfg_file or "").rpartition("/")
+                group, choice = _sought(missing)
                 culprit = [word for word in words if word.lstrip("+") == f"{group}={choice}"]
                 if not culprit:
                     return [*lines, _not_found(missing)]
@@ -173,9 +173,19 @@ def _beside_resume(words: list[str]) -> list[str]:
 
 def _not_found(missing: MissingConfigException) -> str:
     """A choice, of the command line or of a file it names, that has no file."""
-    group, _, choice = (missing.missing_cfg_file or "").rpartition("/")
+    group, choice = _sought(missing)
     name = f"{group}={choice}" if group else f"--config-name={choice}"
-    return f"{name} is not a choice: {did_you_mean(choice, missing.options or [])}"
+    home = CONFIGS / group
+    inside = {path.relative_to(home).with_suffix("").as_posix() for path in home.glob("*/*.yaml") if group}
+    return f"{name} is not a choice: {did_you_mean(choice, inside.union(missing.options or []))}"
+
+
+def _sought(missing: MissingConfigException) -> tuple[str, str]:
+    """Group and choice of a file that is not there; experiments have folders."""
+    path = missing.missing_cfg_file or ""
+    first, _, rest = path.partition("/")
+    group, _, choice = (first, "/", rest) if first in CHOICES else path.rpartition("/")
+    return group, choice
 
 
 def _unreadable(word: str, sweep: bool) -> str | None:

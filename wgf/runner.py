@@ -17,6 +17,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from wgf import checks, comparison, exact, resume, table, verify
+from wgf.approximation import best_w2
 from wgf.callbacks.base import Callback, Outcome, Run, Sinks
 from wgf.callbacks.checkpoint import Checkpoint, latest
 from wgf.callbacks.figures import Figures
@@ -67,6 +68,7 @@ def _result(experiment: Experiment, metrics: Metrics, end: End, start_energy: fl
         "dissipation_gap": abs(lost - clock.dissipated) / lost if lost > 0 else None,
         "w1_error": row["w1_error"],
         "w2_error": row["w2_error"],
+        "w2_best": best_w2(experiment.projection, metrics.exact, clock.t) if metrics.exact else None,
         "reference_solution": metrics.exact.name if metrics.exact else None,
         "reference_error": getattr(metrics.exact, "error", None),
         "mass": metrics.measure(clock.t, state.theta)["mass"],

@@ -82,6 +82,7 @@ def lines(result: dict[str, Any]) -> list[tuple[str, str]]:
         ("dissipated", take("dissipated") + (f", energy balance within {balance:.1e}" if balance is not None else "")),
         ("W1 error", distance("w1_error", reference)),
         ("W2 error", distance("w2_error", reference)),
+        ("best W2", take("w2_best", "{:.4e} within reach of this network")),
         ("mass", take("mass", "{:.15g}")),
         ("mean", take("mean", "{:.8g}")),
         ("second moment", take("second_moment", "{:.8g}") + (f", {moment - law:+.1e} off its law" if law else "")),
