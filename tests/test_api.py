@@ -347,6 +347,7 @@ def test_single_precision():
         ({"potential": "x^2"}, "expr='x^2'"),
         ({"potential": 3}, "potential=3 is not allowed: expected an object of wgf.Potential or a text"),
         ({"integrator": "rk4"}, "integrator='rk4' is not allowed: expected an object of wgf.Integrator"),
+        ({"pde": None}, "pde=None is not allowed: expected an object of wgf.PDE"),
         ({"pde": wgf.FokkerPlanck}, "is not allowed: expected an object of wgf.PDE"),
         ({"interaction": wgf.interactions.Log()}, "only pde=aggregation_diffusion takes an interaction"),
         (

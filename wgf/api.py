@@ -84,18 +84,16 @@ def solve(
     """
     given = locals()
     for name, kinds in KINDS.items():
-        if given[name] is not None and not isinstance(given[name], kinds):
+        if not isinstance(given[name], kinds) and (given[name] is not None or name == "pde"):
             raise ConfigError(f"{name}={given[name]!r} is not allowed: expected {_named(kinds)}")
     law = _law(law, network)
     potential = Expressed(potential) if isinstance(potential, str) else potential
     problem = pde.problem(law, potential or NoPotential(), interaction or NoInteraction(), t_end)
     posed.check_problem(problem, DTYPES[dtype])
     comparison.closed_form(problem, reference_solution)  # refuses what cannot be had before anything runs
-    posed.check_problem(problem, DTYPES[dtype])
     map = copy.deepcopy(network) if network is not None else Spline(law=law)
     map = map.to(device=device_of(str(device)), dtype=DTYPES[dtype])
     projection = Projection(problem, map, quadrature or Gauss(), solver or Auto())
-    posed.check_start(projection)
     posed.check_start(projection)
     method = integrator or (Rodas4() if projection.solver.uses_chart(map) else GaussNewton())
     saved = Saves()
