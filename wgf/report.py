@@ -25,7 +25,7 @@ CAPTIONS = {
     "density": "The density at about six times.",
     "ridgeline": "The density, one time above the other.",
     "spacetime": "The density over space and time, with the paths of quantiles.",
-    "map": "The transport map, and its error at the last time.",
+    "map": "The transport map with its knots, and where a reference is known its error at the last time.",
     "slope": "The slope of the map. Where it falls to 0 the density is infinite and the map about to fold.",
     "errors": "The distance to the reference over time, and where it comes from.",
     "energy": "The energy, its dissipation, and how far they are from their balance.",
