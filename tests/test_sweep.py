@@ -73,6 +73,22 @@ def test_a_sweep_leaves_one_row_per_job(wgf, tmp_path: Path):
     assert sorted(line[:3] for line in lines) == ["1/4", "2/4", "3/4", "4/4"]
     assert "4 jobs: 4 completed" in out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s"]  # nothing lands beside it
+    assert not (tmp_path / "s" / "figures").exists()  # figures=false in debug=smoke
+
+
+def test_the_figures_of_a_sweep(tmp_path: Path):
+    """From the folders alone: the same rows make the same figures."""
+    for width in (4, 8):
+        folder = tmp_path / f"width-{width}"
+        (folder / ".hydra").mkdir(parents=True)
+        (folder / ".hydra" / "overrides.yaml").write_text(f"- network.width={width}\n")
+        (folder / "config.yaml").write_text(f"figures: {width == 8}\nnetwork: {{width: {width}}}\n")
+        found = {"status": "completed", "message": "", "w1_error": 1 / width**2, "wall_s": 0.1 * width}
+        (folder / "result.json").write_text(json.dumps(found))
+    sweep.collate(tmp_path)
+    names = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert names == ["convergence-width.png", "cost.png"]
+    assert all((tmp_path / "figures" / name).read_bytes().startswith(b"\x89PNG") for name in names)
 
 
 def test_only_what_is_missing_or_failed_is_run_again(wgf, tmp_path: Path):

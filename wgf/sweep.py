@@ -1,4 +1,4 @@
-"""Many runs as one table: `wgf-collate DIR` writes results.csv and what TensorBoard needs to compare them.
+"""Many runs as one table: `wgf-collate DIR` writes results.csv, figures and what TensorBoard needs to compare runs.
 
 A sweep is collated when it ends, whatever way it ends; the command does the same at any time afterwards.
 """
@@ -92,7 +92,7 @@ def _number(text: str) -> bool:
 
 
 def collate(root: Path) -> Table:
-    """Write results.csv and the TensorBoard summary of the experiment into a folder of runs.
+    """Write results.csv, figures, and the TensorBoard summary of the experiment into a folder of runs.
 
     Raises:
         ConfigError: there are none.
@@ -106,16 +106,29 @@ def collate(root: Path) -> Table:
     writer.writerows(found.rows)
     with replacing(root / "results.csv") as file:
         file.write(text.getvalue().encode())
-    shown = [root / row["job"] for row in found.rows if any((root / row["job"]).glob("events.out.tfevents.*"))]
+    configs = {folder: _config(folder) for row in found.rows if (folder := root / row["job"] / "config.yaml").exists()}
+    shown = [config for path, config in configs.items() if any(path.parent.glob("events.out.tfevents.*"))]
     if shown:
         from wgf.callbacks.hparams import write_experiment  # tensorboard
 
-        write_experiment(root, [_config(folder) for folder in shown])
+        write_experiment(root, shown)
+    if any(config.get("figures") for config in configs.values()):
+        _draw(found)
     return found
 
 
-def _config(folder: Path) -> dict[str, Leaf]:
-    return leaves(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
+def _draw(found: Table) -> None:
+    """figures/*.png of what the sweep has refined."""
+    from wgf.figures.comparison import convergences  # matplotlib
+    from wgf.figures.style import encoded
+
+    for name, figure in convergences(found.axes, found.rows).items():
+        with replacing(found.root / "figures" / f"{name}.png") as file:
+            file.write(encoded(figure, "png"))
+
+
+def _config(path: Path) -> dict[str, Leaf]:
+    return leaves(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def summary(found: Table) -> str:
