@@ -31,7 +31,7 @@ FLOORS = [
     {"integrators", "approximation"},
     {"files", "leaves", "solution", "evolve", "metrics", "comparison", "callbacks", "table", "figures", "flow", "api"}
     | {"recorder", "checks", "provenance", "page"},
-    {"signature", "memory", "config", "refusing", "runner", "job", "sweep", "watch", "launch", "cli"}
+    {"signature", "memory", "config", "refusing", "trust", "runner", "job", "sweep", "watch", "launch", "cli"}
     | {"experiment", "verify", "resume", "study", "report", "stored"},
 ]
 LIBRARY = 5  # the highest floor that a notebook can use without the packages below

@@ -26,6 +26,7 @@ from wgf.config import CONFIGS, check, raise_faults
 from wgf.errors import ConfigError, WgfError
 from wgf.refusing import check_choices, check_folder, parsed, refuse, refusing
 from wgf.resume import continued, quoted
+from wgf.trust import check_hydra
 
 
 def _hash(root: DictConfig) -> str:
@@ -122,7 +123,7 @@ def main() -> None:
     logging.raiseExceptions = False  # a full disk need not fill the terminal, too
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
     with refusing(_run):
-        parsed(sys.argv[1:])
+        check_hydra(parsed(sys.argv[1:]))
         try:
             with launch.collated():
                 hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")(_run)()

@@ -93,7 +93,7 @@ def check(cfg: DictConfig) -> None:
     try:
         root: Any = OmegaConf.to_container(cfg, resolve=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(" ".join(str(error).split())) from None
+        raise ConfigError(f"{' '.join(str(error).split())}; expected plain values") from None
     lines = [*_root(root), *(line for group in GROUPS for line in _node(group, root.get(group)))]
     raise_faults(lines or [*_pairs(root)])
 

@@ -324,11 +324,13 @@ class Mixture(Law):
                 f"means, stds and weights have {len(means)}, {len(stds)} and {len(weights)} entries: "
                 "expected equally many"
             )
-        total = sum(weights)
-        self.weights = [w / total for w in weights]
-        self.parts = [Gaussian(m, s) for m, s in zip(means, stds, strict=True)]
-        self.mean = sum(w * m for w, m in zip(self.weights, means, strict=True))
-        second = sum(w * (s * s + (m - self.mean) ** 2) for w, m, s in zip(self.weights, means, stds, strict=True))
+        total = sum(w / max(weights) for w in weights)  # the sum itself may be no number
+        shares = [w / max(weights) / total for w in weights]
+        seen = [part for part in zip(shares, means, stds, strict=True) if part[0] > 0]  # what vanishes next to others
+        self.weights = [w for w, _, _ in seen]
+        self.parts = [Gaussian(m, s) for _, m, s in seen]
+        self.mean = sum(w * m for w, m, _ in seen)
+        second = sum(w * (s * s + (m - self.mean) ** 2) for w, m, s in seen)
         self.std = math.sqrt(second)
 
     def _sum(self, name: str, z: Tensor) -> Tensor:

@@ -37,11 +37,7 @@ def parsed(words: list[str]) -> argparse.Namespace:
 
     def fail(message: str) -> NoReturn:
         apart = "=" in message and message.startswith("unrecognized")
-        hint = (
-            "overrides stand together, flags before or behind all of them"
-            if apart
-            else "see wgf --help and wgf --hydra-help"
-        )
+        hint = "say all flags before the overrides" if apart else "see wgf --help and wgf --hydra-help"
         raise ConfigError(f"{message}; {hint}")
 
     parser.error = fail  # type: ignore[method-assign]
@@ -102,7 +98,7 @@ def check_folder(name: str) -> None:
         home = next(place for place in (folder, *folder.absolute().parents) if place.exists())
         writable = home.is_dir() and os.access(home, os.W_OK | os.X_OK)
     except (OSError, ValueError) as error:  # a name too long, or with a character no name can have
-        reason = getattr(error, "strerror", None) or error
+        reason = str(getattr(error, "strerror", None) or error).lower()
         raise ConfigError(f"hydra.run.dir={name[:LONGEST]} is not a folder's name: {reason}; choose another") from None
     if not writable:
         what = "cannot be written" if home.is_dir() else "is a file"

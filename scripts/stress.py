@@ -1,0 +1,371 @@
+"""Random valid problems, each run to its end: crashes, hangs and untrue results would show here.
+
+    python scripts/stress.py --count 2000 --out stress.jsonl        and again to go on where it stopped
+
+Problem number k is drawn from (seed, k) alone, over all equations, potentials (random expressions with kinks, too),
+laws, networks, quadratures, solvers, integrators and precisions. A run that completes gives its own estimate of its
+error, as `verify=true` does: by finer steps, a finer network on a wider range, and other nodes. Its true error is known
+where there is an exact solution, and for some of the others by finite volumes. `completed` is untrue if
+
+    error > FACTOR * (estimate + error of the reference) + FLOOR * size of the solution,
+
+all of them W2 distances.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import math
+import multiprocessing
+import os
+import random
+import resource
+import sys
+import time
+import traceback
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["WGF_NO_CACHE"] = "1"
+
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from wgf import comparison
+from wgf.config import CONFIGS, check
+from wgf.errors import ConfigError
+from wgf.experiment import Experiment, build
+from wgf.metrics import Metrics
+from wgf.status import Status
+from wgf.verify import Silent, distance, estimate
+
+FACTOR = 5.0
+FLOOR = {"float64": 1e-7, "float32": 1e-3}
+COMPUTED = 0.04  # share of the problems without an exact solution that are compared with finite volumes
+CPU, WALL = 120, 1200  # seconds after which a problem hangs
+STEPS = 120
+STATUSES = [*(status.name for status in Status), "refused"]
+
+
+# drawing
+
+
+def number(draw: random.Random, low: float, high: float) -> float:
+    return float(f"{draw.uniform(low, high):.3g}")
+
+
+def size(draw: random.Random, low: float, high: float) -> float:
+    """Uniform in its logarithm."""
+    return float(f"{math.exp(draw.uniform(math.log(low), math.log(high))):.3g}")
+
+
+def expression(draw: random.Random) -> str:
+    """A sum of a few terms, some with kinks, on a well or without one."""
+    atoms = (
+        "abs(y)", "abs(y)**1.5", "sqrt(1 + y**2)", "cos(3*y)", "sin(2*y)", "exp(-y**2)", "log(1 + y**2)", "tanh(y)",
+        "atan(2*y)", "1/(1 + y**2)", "y**2", "y**4/4", "erf(y)", "y", "exp(-abs(y))", "y**2*exp(-y**2)",
+        "abs(abs(y) - 1)",
+    )  # fmt: skip
+    terms = []
+    for _ in range(draw.randint(1, 3)):
+        atom = draw.choice(atoms).replace("y", f"(x - {number(draw, -1.5, 1.5)})".replace("- -", "+ "))
+        terms.append(f"{number(draw, -1.5, 2.0)}*{atom}")
+    if draw.random() < 0.5:
+        terms.append(draw.choice(["x**2/2", "x**4/4 - x**2/2", "abs(x)"]))
+    return " + ".join(terms)
+
+
+def overrides(draw: random.Random) -> dict[str, Any]:
+    """A config as settings; what is not valid is drawn again."""
+    cfg: dict[str, Any] = {"t_end": size(draw, 1e-3, 0.3), "seed": draw.randint(0, 99)}
+    cfg["dtype"] = "float32" if draw.random() < 0.08 else "float64"
+    cfg["saves"] = draw.choice([1, 1, 2, 5])
+    pde = draw.choice(["linear_transport", "fokker_planck", "porous_medium", "keller_segel", "aggregation_diffusion"])
+    cfg["pde"] = pde
+    if pde != "linear_transport":
+        cfg["pde.diffusion"] = size(draw, 0.05, 2.0)
+    if pde == "porous_medium":
+        cfg["pde.exponent"] = draw.choice([1.3, 1.5, 2.0, 2.0, 3.0, 4.5])
+    if pde == "keller_segel":
+        cfg["pde.chi"] = number(draw, 0.0, 2.5)
+    if pde == "aggregation_diffusion":
+        cfg["pde.diffusion"] = draw.choice([0.0, cfg["pde.diffusion"]])
+        cfg["pde.exponent"] = draw.choice([1.0, 1.0, 2.0, 3.0])
+        kernel = cfg["interaction"] = draw.choice(["none", "log", "newtonian", "quadratic", "power_law", "morse"])
+        if kernel in ("log", "newtonian", "quadratic"):
+            cfg["interaction.strength"] = number(draw, -2, 2)
+        elif kernel == "power_law":
+            cfg["interaction.repulsion"] = draw.choice([1.0, 1.5, 2.0])
+            cfg["interaction.attraction"] = cfg["interaction.repulsion"] + draw.choice([0.5, 1.0, 2.0])
+            cfg["interaction.strength"] = size(draw, 0.2, 2)
+        elif kernel == "morse":
+            for name in ("attraction", "repulsion", "attraction_length", "repulsion_length"):
+                cfg[f"interaction.{name}"] = size(draw, 0.3, 2)
+    potential = cfg["potential"] = draw.choice(["none", "quadratic", "quartic", "sextic", "expression", "expression"])
+    if potential == "quadratic":
+        cfg["potential.stiffness"] = number(draw, -1, 3)
+    if potential == "expression":
+        cfg["potential.expr"] = expression(draw)
+    elif potential != "none":
+        cfg["potential.center"] = number(draw, -1, 1.5)
+    law = cfg["reference"] = draw.choice(["gaussian", "uniform", "laplace", "semicircle", "barenblatt", "mixture"])
+    if law == "gaussian":
+        cfg |= {"reference.mean": number(draw, -1, 1), "reference.std": size(draw, 0.3, 2)}
+    if law == "uniform":
+        cfg["reference.low"] = number(draw, -2, 0.5)
+        cfg["reference.high"] = cfg["reference.low"] + size(draw, 0.5, 3)
+    if law == "laplace":
+        cfg |= {"reference.loc": number(draw, -1, 1), "reference.scale": size(draw, 0.3, 1)}
+    if law == "semicircle":
+        cfg["reference.radius"] = size(draw, 0.5, 2.5)
+    if law == "barenblatt":
+        cfg["reference.exponent"] = cfg.get("pde.exponent", 2.0) if cfg.get("pde.exponent", 1.0) > 1 else 2.0
+        cfg["reference.t0"] = size(draw, 0.2, 2)
+    if law == "mixture":
+        cfg["reference.means"] = [number(draw, -2, 0), number(draw, 0, 2)]
+        cfg["reference.stds"] = [size(draw, 0.3, 1), size(draw, 0.3, 1)]
+        cfg["reference.weights"] = [number(draw, 0.2, 1), number(draw, 0.2, 1)]
+    network = cfg["network"] = draw.choice(["spline", "spline", "two_sided_relu", "two_sided_relu", "mlp"])
+    cfg["network.width"] = draw.randint(3, 5) if network == "mlp" else draw.randint(4, 12)
+    if network != "mlp":
+        cfg["network.bound"] = number(draw, 2.5, 5)
+    if network == "spline":
+        cfg["network.degree"] = draw.randint(1, 5)
+        cfg["network.knots"] = draw.choice(["uniform", "uniform", "quantile"])
+    if network == "two_sided_relu":
+        cfg["network.train"] = draw.choice(["weights", "biases", "all"])
+        if cfg["network.train"] == "all":
+            cfg["network.width"] = draw.randint(3, 5)
+    if draw.random() < 0.1:
+        cfg |= {"quadrature": "monte_carlo", "quadrature.particles": draw.choice([300, 800])}
+    else:
+        cfg["quadrature.order"] = draw.randint(cfg.get("network.degree", 1) + 1, 9)
+    adaptive = draw.choice(["rodas4", "rodas4", "dopri5", "gauss_newton", "fixed", "fixed"])
+    if adaptive == "fixed":
+        cfg["integrator"] = draw.choice(["euler", "heun", "rk4", "jko", "sdirk2", "sdirk3"])
+        cfg["integrator.dt"] = float(f"{cfg['t_end'] / draw.choice([4, 10, 20]):.3g}")
+    else:
+        cfg["integrator"] = adaptive
+        cfg["integrator.rtol"] = draw.choice([1e-3, 1e-4, 1e-5])
+        cfg["integrator.atol"] = cfg["integrator.rtol"] * 1e-2
+    cfg["integrator.max_steps"] = STEPS
+    cfg["solver"] = draw.choice(["auto"] * 6 + ["banded", "banded", "truncated", "qr", "cholesky"])
+    if draw.random() < 0.03:
+        cfg |= {"solver": "minres", "network.width": min(cfg["network.width"], 5)}
+    return cfg
+
+
+GROUPS = ("pde", "potential", "interaction", "reference", "network", "quadrature", "solver", "integrator")
+
+
+@cache
+def main_job() -> DictConfig:
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose("config", ["logger=none", "figures=false"])
+
+
+@cache
+def node(group: str, choice: str) -> DictConfig:
+    return OmegaConf.load(CONFIGS / group / f"{choice}.yaml")  # type: ignore[return-value]
+
+
+def composed(settings: dict[str, Any]) -> DictConfig:
+    """The config of these overrides, without the cost of Hydra."""
+    cfg = main_job().copy()
+    OmegaConf.set_struct(cfg, False)
+    for key, value in settings.items():
+        if key in GROUPS:
+            cfg[key] = node(key, value).copy()
+        else:
+            OmegaConf.update(cfg, key, value)
+    return cfg
+
+
+def valid(draw: random.Random) -> tuple[dict[str, Any], DictConfig]:
+    """Settings that pass the check."""
+    while True:
+        settings = overrides(draw)
+        cfg = composed(settings)
+        try:
+            check(cfg)
+        except ConfigError:
+            continue
+        return settings, cfg
+
+
+# running
+
+
+def problem(seed: int, k: int) -> dict[str, Any]:
+    """Draw, run and judge problem number k."""
+    draw = random.Random(f"{seed}-{k}")
+    settings, cfg = valid(draw)
+    found: dict[str, Any] = {"k": k, "pde": settings["pde"], "settings": settings}
+    start = time.process_time()
+    try:
+        found |= judged(cfg, draw.random() < COMPUTED)
+    except ConfigError as error:
+        found |= {"status": "refused", "message": error.lines[0]}
+    except Exception:
+        found |= {"status": "crash", "message": traceback.format_exc()}
+    return found | {"cpu": round(time.process_time() - start, 2)}
+
+
+def judged(cfg: DictConfig, compute: bool) -> dict[str, Any]:
+    """The end of a run and, where it completed, its errors: `error` true, `estimate` its own."""
+    experiment = build(cfg)
+    start = experiment.map.theta.detach()
+    end = experiment.flow(start, Silent())
+    found = {"status": end.status.name, "t": end.clock.t, "steps": end.clock.steps, "message": end.detail}
+    if end.status is not Status.completed:
+        return found
+    exact: Any = experiment.exact
+    if exact is None and compute:
+        exact = comparison.computed(experiment.problem, [end.clock.t])
+    if exact is None:
+        return found
+    figures = Metrics(experiment.problem, experiment.map, exact).measure(end.clock.t, end.state.theta)
+    error, reference = figures["w2_error"], getattr(exact, "error", 0.0)
+    if error is None or not math.isfinite(error):
+        return found
+    said = estimate(cfg, experiment, end.state.theta)
+    scale = max(math.sqrt(figures["second_moment"] or 0.0), experiment.problem.law.std)
+    found |= {"error": error, "reference": reference, "exact": experiment.exact is not None}
+    found |= {"time_error": said.time, "space_error": said.space}
+    if said.time is None or said.space is None:
+        return found
+    own = said.time + said.space + reference
+    allowed = FACTOR * own + FLOOR[cfg.dtype] * scale
+    if error > allowed:  # perhaps because of the nodes, of which steps and networks know nothing
+        found["nodes_error"] = nodes_error(cfg, experiment, end.state.theta)
+        allowed += FACTOR * found["nodes_error"]
+    return found | {"untrue": error > allowed, "ratio": error / allowed}
+
+
+def nodes_error(cfg: DictConfig, experiment: Experiment, theta: torch.Tensor) -> float:
+    """What other nodes change: other particles, or three more to a cell (length)."""
+    other = copy.deepcopy(cfg)
+    if "particles" in cfg.quadrature:
+        other.seed = cfg.seed + 1000
+    else:
+        other.quadrature.order = cfg.quadrature.order + 3
+    again = build(other)
+    end = again.flow(again.map.theta.detach(), Silent())
+    metrics = Metrics(again.problem, again.map, None)
+    return distance(metrics, end.state.theta, experiment.map, theta)
+
+
+def worker(seed: int, pipe: Any) -> None:
+    torch.set_num_threads(1)
+    logging.disable(logging.CRITICAL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    while (k := pipe.recv()) is not None:
+        pipe.send(problem(seed, k))
+
+
+class Worker:
+    """A process that solves one problem after the other; it can be told to be hanging, and ended."""
+
+    def __init__(self, seed: int) -> None:
+        self.pipe, theirs = multiprocessing.Pipe()
+        self.process = multiprocessing.Process(target=worker, args=(seed, theirs), daemon=True)
+        self.process.start()
+        self.seed, self.k, self.since, self.cpu = seed, -1, 0.0, 0.0
+
+    def begin(self, k: int) -> None:
+        self.k, self.since, self.cpu = k, time.monotonic(), self._cpu()
+        self.pipe.send(k)
+
+    def _cpu(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def _lost(self) -> dict[str, Any]:
+        return {"k": self.k, "settings": valid(random.Random(f"{self.seed}-{self.k}"))[0]}
+
+    def answer(self) -> dict[str, Any] | None:
+        """The result, or None as long as there is none."""
+        if self.pipe.poll():
+            return self.pipe.recv()
+        if not self.process.is_alive():
+            return self._lost() | {"status": "crash", "message": f"exit status {self.process.exitcode}"}
+        if self._cpu() - self.cpu > CPU or time.monotonic() - self.since > WALL:
+            self.process.kill()
+            self.process.join()
+            return self._lost() | {"status": "hang", "message": f"more than {CPU} s"}
+        return None
+
+
+def run(count: int, seed: int, jobs: int, out: Path) -> None:
+    """Every problem that `out` does not have yet."""
+    done = {row["k"] for row in rows(out)}
+    left = [k for k in range(count) if k not in done][::-1]
+    workers: list[Worker] = []
+    with open(out, "a") as file:
+        while left or workers:
+            while left and len(workers) < jobs:
+                workers.append(Worker(seed))
+                workers[-1].begin(left.pop())
+            for place in list(workers):
+                if (row := place.answer()) is None:
+                    continue
+                row.setdefault("pde", row["settings"]["pde"])
+                file.write(json.dumps(row) + "\n")
+                file.flush()
+                if not place.process.is_alive() or not left:
+                    place.process.kill()
+                    workers.remove(place)
+                else:
+                    place.begin(left.pop())
+            time.sleep(0.05)
+
+
+# telling
+
+
+def rows(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    """Equations by status, in Markdown."""
+    counts = Counter((row["pde"], row["status"]) for row in found)
+    columns = [s for s in [*STATUSES, "crash", "hang"] if s in ("crash", "hang") or any(c[1] == s for c in counts)]
+    lines = [f"| equation | {' | '.join(columns)} | compared | untrue |", f"|{'---|' * (len(columns) + 3)}"]
+    for pde in [*sorted({row["pde"] for row in found}), None]:
+        mine = [row for row in found if pde in (None, row["pde"])]
+        cells = [sum(row["status"] == status for row in mine) for status in columns]
+        cells += [sum("untrue" in row for row in mine), sum(row.get("untrue", False) for row in mine)]
+        lines.append(f"| {pde or 'all'} | {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("stress.jsonl"))
+    parser.add_argument("--only", type=int, help="run this problem alone, here, and print what it gives")
+    args = parser.parse_args()
+    if args.only is not None:
+        print(json.dumps(problem(args.seed, args.only), indent=2))
+        return
+    run(args.count, args.seed, args.jobs, args.out)
+    found = [row for row in rows(args.out) if row["k"] < args.count]
+    print(table(found))
+    bad = [row for row in found if row["status"] in ("crash", "hang") or row.get("untrue")]
+    for row in bad:
+        print(json.dumps(row))
+    sys.exit(bool(bad))
+
+
+if __name__ == "__main__":
+    main()
