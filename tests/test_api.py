@@ -304,6 +304,37 @@ def test_an_energy_that_is_only_a_value():
         wgf.solve(Gathering(), law=law, t_end=1.0)
 
 
+class Squares(wgf.Local):
+    """U = rho^2 or, for warm > 0, something that depends on the place."""
+
+    name, barrier = "squares", True
+
+    def __init__(self, warm: float) -> None:
+        self.warm = warm
+
+    def density(self, x: torch.Tensor, dx: torch.Tensor, log_p: torch.Tensor) -> torch.Tensor:
+        return torch.exp(log_p) / dx * (1 + self.warm * x**2)
+
+
+class Spreading(wgf.PDE):
+    def __init__(self, warm: float = 0.0) -> None:
+        self.warm = warm
+
+    def internal(self) -> wgf.Term:
+        return Squares(self.warm)
+
+
+def test_finite_volumes_of_an_energy_of_ones_own(caplog: pytest.LogCaptureFixture):
+    own = wgf.solve(Spreading(), law=wgf.Barenblatt(), t_end=0.1, saves=1)
+    known = wgf.solve(wgf.PorousMedium(), law=wgf.Barenblatt(), t_end=0.1, saves=1)
+    assert own.map(0.1, 0.5) == pytest.approx(known.map(0.1, 0.5), abs=1e-9)
+    assert own.reference_solution.name.startswith("finite volumes")
+    assert known.w1(own.reference_solution) < max(1e-6, own.reference_solution.error)
+    warm = wgf.solve(Spreading(0.1), t_end=0.01, saves=1)
+    assert warm.reference_solution is None
+    assert "the internal energy Squares depends on more than the density" in caplog.text
+
+
 def test_the_integrator_suits_the_network():
     law = wgf.Gaussian()
     for network, method in (

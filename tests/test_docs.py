@@ -131,12 +131,13 @@ def test_exclusion_in_time(examples):
     assert "U = Fermi" in flow.problem.equation
 
 
-def test_an_energy_of_ones_own_has_no_finite_volumes_and_says_so(examples, caplog: pytest.LogCaptureFixture):
+def test_its_finite_volumes_agree(examples):
     from fermi import Exclusion
 
-    flow = wgf.solve(Exclusion(), potential="x**2", t_end=0.01, saves=1)
-    assert flow.reference_solution is None
-    assert "no finite volumes for the internal energy Fermi" in caplog.text
+    network = wgf.Spline(64, 5, 5.0, law=wgf.Gaussian())
+    flow = wgf.solve(Exclusion(), potential="9*x**2/2", network=network, t_end=0.05, saves=1)
+    assert flow.reference_solution.error < 2e-8
+    assert flow.w1(flow.reference_solution) < 1e-7
 
 
 # the reference of settings

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from wgf.energies import interaction as kernels
+from wgf.energies.base import Local, Term
 from wgf.energies.interaction import Interaction
 from wgf.energies.internal import Entropy, PowerLaw
 from wgf.problem import Problem
@@ -26,6 +27,7 @@ from wgf.problem import Problem
 # central weights of order 8 for F_s and F_ss, and the damping that turns F_s into its upwind difference of order 7
 FIRST = np.array([3, -32, 168, -672, 0, 672, -168, 32, -3]) / 840
 SECOND = np.array([-9, 128, -1008, 8064, -14350, 8064, -1008, 128, -9]) / 5040
+TINY = 1e-100  # a density (mass/length)
 DAMPING = np.array([-1, 8, -28, 56, -70, 56, -28, 8, -1]) / 280
 MIDDLE = np.array([5 / 7168, -49 / 5120, 245 / 3072, -1225 / 1024, 1225 / 1024, -245 / 3072, 49 / 5120, -5 / 7168])
 
@@ -75,6 +77,45 @@ def split(kernel: Interaction) -> tuple[float, Callable[[Tensor], Tensor] | None
     raise NotImplementedError(f"the interaction {kernel} is no kernel summed over pairs")
 
 
+class Pressure:
+    """What an internal energy U does to a density: rho_t = (rho U'(rho)_x)_x = (P'(rho) rho_x)_x, P' = rho U''.
+
+    Args:
+        energy: entropy, power law, or any local energy of the density alone.
+
+    Attributes:
+        linear: D where P = D rho, else None.
+
+    Raises:
+        NotImplementedError: it is none of these.
+    """
+
+    def __init__(self, energy: Term) -> None:
+        self.energy, self.linear = energy, energy.diffusion if isinstance(energy, Entropy) else None
+        if not isinstance(energy, Local):
+            raise NotImplementedError(f"the internal energy {energy} is not local")
+        x, rho = torch.linspace(-3, 3, 7, dtype=torch.float64), torch.full((7,), 0.3, dtype=torch.float64)
+        e = energy.density(x, x.exp() / rho, x)  # by p = e^x at x, a density of 0.3 throughout
+        if not bool(((e - e[3]).abs() <= 1e-9 * e.abs()).all()):
+            raise NotImplementedError(f"the internal energy {energy} depends on more than the density")
+
+    def derivatives(self, rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """U' and P' [n] at rho > 0 [n]."""
+        if isinstance(self.energy, PowerLaw):
+            g, slope = (
+                self.energy.exponent,
+                self.energy.diffusion * self.energy.exponent * rho ** (self.energy.exponent - 1),
+            )
+            return slope / (g - 1), slope
+        assert isinstance(self.energy, Local)
+        with torch.enable_grad():
+            r = torch.from_numpy(rho).requires_grad_()
+            u = r * self.energy.density(torch.zeros_like(r), 1 / r, torch.zeros_like(r))
+            (first,) = torch.autograd.grad(u.sum(), r, create_graph=True)
+            (second,) = torch.autograd.grad(first.sum(), r, materialize_grads=True)
+        return first.detach().numpy(), rho * second.numpy()
+
+
 class Scheme(ABC):
     """The system dF/dt = f(F) for F at the inner faces [N - 1].
 
@@ -93,11 +134,7 @@ class Scheme(ABC):
 
     def __init__(self, problem: Problem, grid: Grid) -> None:
         x, kernel, u = grid.x(grid.s)[0], problem.interaction, problem.internal
-        self.diffusion, self.exponent = 0.0, 1.0
-        if isinstance(u, Entropy | PowerLaw):
-            self.diffusion, self.exponent = u.diffusion, u.exponent if isinstance(u, PowerLaw) else 1.0
-        elif u is not None:
-            raise NotImplementedError(f"no finite volumes for the internal energy {u}")
+        self.pressure = None if u is None else Pressure(u)
         inner = torch.from_numpy(x[1:-1])
         self.drift = problem.potential.derivative(inner).numpy().copy()  # the part of v that does not change
         self.kink, force = split(kernel)
@@ -173,10 +210,10 @@ class Central(Scheme):
         padded = np.concatenate([np.zeros(4), mass, np.ones(4)])
         first, second, damping = (np.convolve(padded, w[::-1], "valid") for w in (FIRST, SECOND, DAMPING))
         rate = (v * first + np.abs(v) * damping) / self.dx
-        if self.diffusion:
+        if self.pressure is not None:
             bend = (second - self.ddx / self.dx * first) / self.dx**2  # rho_x
-            g = self.exponent
-            rate += self.diffusion * (bend if g == 1 else g * np.abs(first / self.dx) ** (g - 1) * bend)
+            linear, rho = self.pressure.linear, np.maximum(np.abs(first / self.dx), TINY)
+            rate += bend * (self.pressure.derivatives(rho)[1] if linear is None else linear)
         return rate
 
 
@@ -202,17 +239,24 @@ class Monotone(Scheme):
         """The same [N - 1] from the masses of the cells [N], which may be tiny."""
         rho = cells / self.width
         left, right = rho[:-1], rho[1:]
-        if self.diffusion and self.exponent == 1:
-            peclet = v * self.gap / self.diffusion
-            return self.diffusion / self.gap * (bernoulli(-peclet) * right - bernoulli(peclet) * left)
-        if self.diffusion:
-            g = self.exponent
-            pressure = self.diffusion * g / (g - 1) * np.maximum(rho, 0.0) ** (g - 1)
-            v = v + np.diff(pressure) / self.gap
+        linear = self._diffusivity(left, right)
+        if linear is not None:
+            peclet = v * self.gap / linear
+            return linear / self.gap * (bernoulli(-peclet) * right - bernoulli(peclet) * left)
+        if self.pressure is not None:
+            v = v + np.diff(self.pressure.derivatives(np.maximum(rho, TINY))[0]) / self.gap
         jump = np.diff(rho, prepend=rho[0], append=rho[-1])
         one, two = jump[:-1], jump[1:]
         tilt = 0.5 * np.where(one * two > 0, np.sign(one) * np.minimum(np.abs(one), np.abs(two)), 0.0)
         return np.maximum(v, 0) * (right - tilt[1:]) + np.minimum(v, 0) * (left + tilt[:-1])
+
+    def _diffusivity(self, left: np.ndarray, right: np.ndarray) -> np.ndarray | float | None:
+        """P' at the inner faces where the flux between two cells is that of a linear diffusion, else None."""
+        if self.pressure is None or isinstance(self.pressure.energy, PowerLaw):
+            return None
+        if self.pressure.linear is not None:
+            return self.pressure.linear
+        return np.maximum(self.pressure.derivatives(np.maximum(0.5 * (left + right), TINY))[1], TINY)
 
 
 def bernoulli(y: np.ndarray) -> np.ndarray:
