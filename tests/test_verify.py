@@ -1,0 +1,213 @@
+"""A run judges itself: estimates of its error against errors that are known, and doubts where a figure is wrong."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from composing import composed
+from omegaconf import DictConfig
+
+from wgf import verify
+from wgf.checks import doubts
+from wgf.config import check
+from wgf.errors import ConfigError
+from wgf.experiment import Experiment
+from wgf.integrators.explicit import RK4, Dopri5, Euler
+from wgf.metrics import Metrics
+from wgf.runner import build, run
+from wgf.solution import Solution
+from wgf.verify import distance, refined, richer
+
+QUICK = ["saves=2", "logger=none", "figures=false", "verify=true"]
+
+
+def verified(folder: Path, text: str) -> dict[str, Any]:
+    cfg = composed(*QUICK, *text.split())
+    check(cfg)
+    return run(build(cfg), cfg, folder)
+
+
+AFFINE = "experiment=ornstein_uhlenbeck t_end=0.5 network.width=6 "
+
+
+@pytest.mark.parametrize(
+    "integrator",
+    [
+        "integrator=euler integrator.dt=1e-3",
+        "integrator=heun integrator.dt=4e-3",
+        "integrator=rk4 integrator.dt=1e-2 network.width=3",
+        "integrator=jko integrator.dt=1e-2",
+        "integrator=sdirk2 integrator.dt=2e-2",
+        "integrator=sdirk3 integrator.dt=5e-2",
+        "integrator=rodas4 integrator.rtol=1e-5",
+        "integrator=dopri5 integrator.rtol=1e-5 network.width=4",
+    ],
+)
+def test_time_error_where_only_time_errs(integrator: str, tmp_path: Path):
+    """Affine flows lie in every network."""
+    found = verified(tmp_path, AFFINE + integrator)
+    fixed = "dt=" in integrator
+    assert found["time_error"] == pytest.approx(found["w2_error"], rel=0.05 if fixed else 0.8)
+    if fixed:
+        assert found["space_error"] <= 2.1 * found["w2_error"]  # by shorter steps: nothing but time again
+    assert found["doubts"] is None
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        "network=two_sided_relu network.width=8",
+        "network=two_sided_relu network.width=8 pde=linear_transport t_end=0.05",
+        "network.width=8",
+        "network.width=6 network.degree=5",
+        "network.width=12 pde=porous_medium potential=quadratic",
+        "network=mlp network.width=3 integrator=gauss_newton pde=linear_transport t_end=0.01",
+    ],
+)
+def test_space_error_where_only_space_errs(network: str, tmp_path: Path):
+    """Against the exact solution or finite volumes: within the factor that the docs state."""
+    found = verified(tmp_path, network)
+    assert found["time_error"] < 0.1 * found["space_error"]
+    assert found["w2_error"] < found["space_error"] < 6 * found["w2_error"]
+    assert found["doubts"] is None
+
+
+def test_what_is_too_wide_for_the_network_is_seen(tmp_path: Path):
+    """Twice the neurons on the same range would not see what lies beyond it."""
+    found = verified(tmp_path, "network.width=16 network.bound=2")
+    assert found["w2_error"] < found["space_error"] < 6 * found["w2_error"]
+
+
+@pytest.mark.parametrize("how", ["it ends early", "it cannot be built"])
+def test_a_second_run_that_fails_costs_no_result(
+    how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    def failing(cfg: DictConfig, experiment: Experiment) -> Experiment:
+        if how == "it cannot be built":
+            raise ConfigError("network.width=0 is not allowed")
+        return replace(experiment, integrator=Euler(dt=0.5))
+
+    monkeypatch.setattr("wgf.verify.richer", failing)
+    found = verified(tmp_path, "network.width=4 t_end=0.5")
+    assert found["status"] == "completed"
+    assert found["time_error"] is not None
+    assert found["space_error"] is None
+    said = {
+        "it ends early": "the finer run ended as folded at t = 0",
+        "it cannot be built": "ConfigError: network.width",
+    }
+    assert f"no space_error: {said[how]}" in caplog.text
+
+
+def test_without_verify_nothing_is_estimated(tmp_path: Path):
+    cfg = composed(*QUICK[:3], "network.width=4", "t_end=0.01")
+    found = run(build(cfg), cfg, tmp_path)
+    assert (found["time_error"], found["space_error"]) == (None, None)
+
+
+def test_interrupted_verification(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wgf.verify.estimate", interrupt)
+    found = verified(tmp_path, "network.width=4 t_end=0.01")
+    assert (found["status"], found["time_error"]) == ("completed", None)
+
+
+def test_refined_integrators():
+    fixed, adaptive = refined(Euler(dt=0.1, max_steps=7), 4), refined(Dopri5(rtol=1e-3, atol=1e-5, dt=0.2), 10)
+    assert (fixed.dt, fixed.max_steps) == (0.025, 70)
+    assert (adaptive.rtol, adaptive.atol, adaptive.dt) == pytest.approx((1e-4, 1e-6, 0.2))
+
+
+def test_richer_networks():
+    cfg = composed("network.width=8", "integrator=rk4", "integrator.dt=0.01")
+    before = cfg.copy()
+    finer = richer(cfg, build(cfg))
+    assert cfg == before
+    assert finer.map.width == 20  # twice as many on a range 5/4 as wide
+    assert float(finer.map.points[-1]) == 5.0
+    assert isinstance(finer.integrator, RK4)
+    assert finer.integrator.dt == 0.0025
+
+
+def test_distance_of_maps():
+    """Two identities, one moved by 0.3: W2 = 0.3."""
+    experiment = build(composed("network.width=8"))
+    theta = experiment.map.theta.detach()
+    metrics = Metrics(experiment.problem, experiment.map, None)
+    assert distance(metrics, theta, experiment.map, theta + 0.3) == pytest.approx(0.3, rel=1e-12)
+    assert verify.Estimate(1.0, None).space is None
+
+
+# doubts
+
+RESULT: dict[str, Any] = {
+    "mass": 1.0,
+    "dissipation_gap": 1e-3,
+    "second_moment": 1.5,
+    "second_moment_law": 1.5,
+    "time_error": 1e-6,
+    "space_error": 1e-4,
+    "w2_error": 2e-4,
+}
+
+
+def solution() -> Solution:
+    z = np.linspace(-5, 5, 201)
+    positions = np.stack([z, 2 * z])
+    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    return Solution(np.array([0.0, 1.0]), z, positions, np.ones_like(positions), density)
+
+
+def test_nothing_speaks_against_a_good_run():
+    assert doubts(RESULT, solution()) is None
+    assert doubts(RESULT | {"second_moment_law": None, "dissipation_gap": None, "time_error": None}, None) is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"mass": 0.99}, "mass: -1.0e-02 off 1"),
+        ({"mass": math.nan}, "mass: +nan off 1"),
+        ({"dissipation_gap": 0.4}, "dissipated: 40% off the energy lost"),
+        ({"second_moment": 1.6}, "second_moment: +1.0e-01 off its law"),
+        ({"w2_error": 1e-3}, "time_error, space_error: w2_error is 9.9 times their sum"),
+    ],
+)
+def test_every_doubt(wrong: dict[str, Any], said: str):
+    found = doubts(RESULT | wrong, solution())
+    assert found is not None
+    assert found.startswith(said)
+    assert "; " not in found.partition(said)[2] or said.startswith("mass")
+
+
+@pytest.mark.parametrize("what", ["T", "dT"])
+def test_a_map_that_falls_between_the_nodes(what: str):
+    bad = getattr(solution(), what).copy()
+    bad[1, 100] = -3.0
+    found = doubts(RESULT, replace(solution(), **{what: bad}))
+    assert found is not None
+    assert found.startswith("map: not increasing between the quadrature nodes at t = 1")
+    bad = getattr(solution(), what).copy()
+    bad[1, 0] = 50.0 if what == "T" else -1.0  # no mass is beyond it
+    assert doubts(RESULT, replace(solution(), **{what: bad})) is None
+
+
+def test_steps_too_long_are_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Backward Euler with ten long steps is stable and inaccurate: the energy balance tells."""
+    cfg = composed(*QUICK[:3], "integrator=jko", "integrator.dt=0.1", "t_end=1", "reference_solution=none")
+    found = run(build(cfg), cfg, tmp_path)
+    assert found["status"] == "completed"
+    assert found["doubts"].startswith("dissipated: ")
+
+
+def test_steps_too_long_move_the_second_moment(tmp_path: Path):
+    cfg = composed(*QUICK[:3], *AFFINE.split(), "integrator=heun", "integrator.dt=0.25", "network.width=3", "t_end=1")
+    found = run(build(cfg), cfg, tmp_path)
+    assert found["status"] == "completed"
+    assert abs(found["second_moment"] / found["second_moment_law"] - 1) > 0.01
+    assert "second_moment: " in found["doubts"]
