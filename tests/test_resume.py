@@ -328,6 +328,7 @@ def test_the_command_stopped_by_sigterm_goes_on(tmp_path: Path):
     torch.set_num_threads(1)
     run(build(cfg), cfg, tmp_path / "whole")
     assert left(tmp_path / "a run") == left(tmp_path / "whole")
+    assert "go on with it by resume=" in said
     events = EventAccumulator(str(tmp_path / "a run"), size_guidance={"scalars": 0})
     events.Reload()
     steps = [int(line.partition(",")[0]) for line in left(tmp_path / "whole")["history"][1:]]
@@ -344,6 +345,9 @@ def test_the_command_killed_goes_on(tmp_path: Path):
     status, said = stop_by(signal.SIGKILL, tmp_path, words)
     assert status == -signal.SIGKILL, said
     assert not (tmp_path / "a run" / "result.json").exists()
+    over = wgf_command(tmp_path, *words)
+    assert over.returncode == 2
+    assert "holds a run that was stopped: go on with it by resume=a run" in over.stderr
     answer = wgf_command(tmp_path, "resume=a run")
     assert answer.returncode == 0, answer.stderr
     cfg = OmegaConf.load(tmp_path / "a run" / "config.yaml")

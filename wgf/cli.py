@@ -53,6 +53,11 @@ class Gate(Callback):
             check_folder(str(config.hydra.run.dir))
             if config.resume is None and (folder / "result.json").exists():
                 raise ConfigError(f"hydra.run.dir={folder} holds a finished run: choose another folder or remove it")
+            if config.resume is None and (folder / "checkpoints").exists():
+                raise ConfigError(
+                    f"hydra.run.dir={folder} holds a run that was stopped: go on with it by resume={folder}, or choose "
+                    "another folder"
+                )
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         with refusing(_run):
