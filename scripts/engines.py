@@ -1,7 +1,7 @@
 """The same sweep of sixty jobs through every engine: how long it takes, and whether the figures are the same bits.
 
     pip install -e ".[slurm,ray,optuna]"
-    python scripts/engines.py serial parallel submitit_local ray ray_cluster     # times and equality
+    python scripts/engines.py serial parallel slurm_local ray_local ray_cluster     # times and equality
     python scripts/engines.py optuna hparams                                     # a search, and a page of TensorBoard
     python scripts/engines.py slurm                                              # where there is a cluster
 
@@ -32,13 +32,13 @@ JOB = ["pde=linear_transport", "integrator=rk4", "t_end=0.05", "saves=2", "figur
 ENGINES = {
     "serial": ["hydra/launcher=basic"],
     "parallel": ["hydra/launcher=parallel"],
-    "submitit_local": ["hydra/launcher=submitit_local", f"hydra.sweeper.max_batch_size={os.cpu_count()}"],
+    "slurm_local": ["hydra/launcher=slurm_local", f"hydra.sweeper.max_batch_size={os.cpu_count()}"],
     "slurm": ["hydra/launcher=slurm"],
-    "ray": ["hydra/launcher=ray"],
+    "ray_local": ["hydra/launcher=ray_local"],
     "ray_cluster": ["hydra/launcher=ray_cluster"],
 }
 TIMES = {"wall_s"}  # columns that no two runs share
-SEARCH = ["hydra/sweeper=optuna", "network.width=range(4,33)", "integrator.dt=tag(log,interval(1e-4,1))"]
+SEARCH = ["hydra/sweeper=search", "network.width=range(4,33)", "integrator.dt=tag(log,interval(1e-4,1))"]
 TRIAL = ["integrator=euler", "network.degree=1", "t_end=2", "saves=2", "figures=false", "logger=none"]
 
 

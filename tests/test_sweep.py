@@ -258,10 +258,10 @@ def test_collate_refuses(wgf, words: list[str], said: str):
     ("engine", "package", "extra"),
     [
         ("hydra/launcher=slurm", "hydra_submitit_launcher", "slurm"),
-        ("hydra/launcher=submitit_local", "hydra_submitit_launcher", "slurm"),
-        ("hydra/launcher=ray", "hydra_ray_launcher", "ray"),
+        ("hydra/launcher=slurm_local", "hydra_submitit_launcher", "slurm"),
+        ("hydra/launcher=ray_local", "hydra_ray_launcher", "ray"),
         ("hydra/launcher=ray_cluster", "hydra_ray_launcher", "ray"),
-        ("hydra/sweeper=optuna", "hydra_optuna_sweeper", "optuna"),
+        ("hydra/sweeper=search", "hydra_optuna_sweeper", "optuna"),
     ],
 )
 def test_a_missing_engine_is_named(
@@ -272,6 +272,36 @@ def test_a_missing_engine_is_named(
     status, _, err = wgf("-m", "network.width=4,6", engine, *SHORT)
     assert (status, err) == (2, f"wgf: {engine} needs {package.replace('_', '-')}: pip install 'wgf[{extra}]'\n")
     assert not (tmp_path / "s").exists()
+
+
+# engines that are extras; scripts/engines.py starts all of them with a real sweep
+
+
+@pytest.mark.filterwarnings("ignore")  # Optuna's own
+def test_a_search_survives_failing_trials(wgf, tmp_path: Path):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    words = ["hydra/sweeper=search", "hydra.sweeper.n_trials=6", "hydra.sweeper.sampler.n_startup_trials=6"]
+    problem = ["integrator=euler", "network.width=4", "network.degree=1", "t_end=0.5", "saves=1", "logger=none"]
+    axes = ["integrator.dt=tag(log,interval(1e-3,0.5))", "figures=false", "objective=w1_error*evaluations"]
+    assert wgf("-m", *words, *problem, *axes, "hydra/launcher=basic", "hydra.sweep.dir=s")[0] == 0
+    found = rows(tmp_path / "s")
+    assert len(found) == 6
+    values = {float(row["integrator.dt"]): row for row in found}
+    good = {dt: row for dt, row in values.items() if row["status"] == "completed"}
+    assert 0 < len(good) < 6
+    best = yaml.safe_load((tmp_path / "s" / "optimization_results.yaml").read_text())
+    costs = {dt: float(row["w1_error"]) * float(row["evaluations"]) for dt, row in good.items()}
+    assert best["best_params"] == {"integrator.dt": min(costs, key=lambda dt: costs[dt])}
+    assert best["best_value"] == pytest.approx(min(costs.values()), rel=1e-14)
+
+
+def test_the_path_of_slurm_without_a_cluster(wgf, tmp_path: Path):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    assert wgf("-m", "network.width=4,6", *HERE)[0] == 0
+    here = [{**row, "wall_s": ""} for row in rows(tmp_path / "s")]
+    status, _, err = wgf("-m", "network.width=4,6", "hydra/launcher=slurm_local", *SHORT[:-1], "hydra.sweep.dir=there")
+    assert (status, err) == (0, "")
+    assert [{**row, "wall_s": ""} for row in rows(tmp_path / "there")] == here
 
 
 # one job
