@@ -274,6 +274,14 @@ def test_convergence_finds_the_slopes():
     assert [label.get_text() for label in axes.get_xticklabels()] == ["4", "8", "16", "32"]
 
 
+def test_errors_that_hardly_differ_are_not_blown_up():
+    figure = convergence({"flat": ([1, 2, 4], [1.0, 1.0 - 1e-9, 1.0 - 2e-9])}, "m", "e")
+    low, high = figure.axes[0].get_ylim()
+    assert high / low == pytest.approx(16)
+    assert "slope 0.00" in texts(figure)
+    image(figure)
+
+
 def test_convergence_without_a_fit():
     m = [4, 8, 16]
     series = {"one": ([4, 4, None], [1e-2, 2e-2, 1.0]), "failed": (m, [None, None, None])}

@@ -255,7 +255,8 @@ def test_a_damaged_job_is_named(tmp_path: Path, capsys: Captured, monkeypatch: P
 
 
 ROWS = [
-    {"network.width": str(m), "network.degree": str(k), "seed": "0", "w1_error": m ** -(k + 1.0), "wall_s": 0.1 * m}
+    {"network.width": str(m), "network.degree": str(k), "seed": "0", "status": "completed"}
+    | {"w1_error": m ** -(k + 1.0), "wall_s": 0.1 * m}
     for k in (1, 3)
     for m in (4, 8, 16)
 ]
@@ -263,7 +264,8 @@ ROWS = [
 
 def test_convergence_in_what_was_refined():
     axes = ["network.width", "network.degree"]
-    found = convergences(axes, [*ROWS, {"network.width": "32", "network.degree": "1", "w1_error": None}])
+    other = ROWS[0] | {"network.width": "32"}
+    found = convergences(axes, [*ROWS, other | {"w1_error": None}, other | {"status": "folded", "w1_error": 1.0}])
     assert list(found) == ["convergence-width", "convergence-degree", "cost"]
     legend = found["convergence-width"].axes[0].get_legend()
     assert [text.get_text() for text in legend.get_texts()] == ["degree=1, slope -2.00", "degree=3, slope -4.00"]

@@ -99,8 +99,12 @@ def sweep_page(folder: Path) -> Path:
     names = [found.label(row) for row in found.rows]
     short = len(set(names)) == len(names) and max(map(len, names)) <= LABEL
     solutions = [_solution(folder / job) for job in jobs]
-    known = zip(names if short else jobs, solutions, strict=True)
-    ends = {label: solution for label, solution in known if solution is not None}
+    labels, done = names if short else jobs, [row["status"] == "completed" for row in found.rows]
+    ends = {
+        label: solution
+        for label, solution, completed in zip(labels, solutions, done, strict=True)
+        if solution is not None and (completed or not any(done))  # the others ended at other times
+    }
     drawn = convergences(found.axes, found.rows, heading)
     if ends and (heading or len(found.axes) < 3):  # else they have too little in common
         drawn["final"] = finals(ends, heading)

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from wgf.figures.style import MARKERS, PALETTE, Plain, canvas, styled, title
+from wgf.figures.style import MARKERS, PALETTE, Plain, canvas, logarithmic, styled, title
 
 APART = 1.3  # ratio of neighbours on the axis whose numbers do not touch
 CROWD = 8  # names that fit beside the curves
@@ -54,17 +54,19 @@ def convergence(
     figure = canvas()
     axes = figure.subplots()
     axes.set_xscale("log")
-    axes.set_yscale("log")
+    logarithmic(axes)
     places: set[float] = set()
+    heights: list[float] = [floor] if floor > 0 else []
     for k, (label, curve) in enumerate(series.items()):
         x, y = positive(curve)
         places |= set(x.tolist())
+        heights += y.tolist()
         color, marker = PALETTE[k % len(PALETTE)], MARKERS[(k + k // len(PALETTE)) % len(MARKERS)]
         rate = slope(x, y) if fit else None
         if rate is not None:
             line = np.exp(np.log(y).mean() + rate * (np.log(x) - np.log(x).mean()))
             axes.plot(x, line, color=color, lw=1.0, ls="--", alpha=0.7)
-        words = ", ".join(part for part in (label, "" if rate is None else f"slope {rate:.2f}") if part)
+        words = ", ".join(part for part in (label, "" if rate is None else f"slope {round(rate, 2) + 0.0:.2f}") if part)
         style = "-" if join and rate is None else "none"
         axes.plot(x, y, color=color, marker=marker, ms=6, ls=style, lw=1.6, label=words.replace("$", r"\$"))
     if floor > 0:
@@ -77,6 +79,9 @@ def convergence(
     else:
         axes.xaxis.set_major_formatter(Plain())
         axes.xaxis.set_minor_formatter(Plain(labelOnlyBase=False))
+    if heights and max(heights) < 10 * min(heights):  # less than a decade is not blown up
+        middle = np.sqrt(min(heights) * max(heights))
+        axes.set_ylim(middle / 4, 4 * middle)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     named = sum(bool(label) for label in axes.get_legend_handles_labels()[1])
