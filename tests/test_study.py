@@ -84,16 +84,13 @@ def test_orders_and_ratios(sweep: Path):
             assert dt is None if row["integrator.dt"] == "0.02" else dt == pytest.approx(0 if first else 2)
         assert row["quasi_optimality"] == pytest.approx(1.25)
         assert row["clear"]
-    curve = found.series("integrator.dt", "w1_error", "integrator.dt")["degree=3, width=16"]
-    assert curve == ([0.01, 0.02], [pytest.approx(1e-4), pytest.approx(4e-4)])
-    against_cost = found.series("wall_s", "w1_error", "network.width")
-    assert set(against_cost) == {f"degree={k}, dt={dt}" for k in (1, 3) for dt in (0.01, 0.02)}
 
 
 def test_files_of_a_study(sweep: Path):
     paths = study.write(study.read(sweep))
     names = {path.relative_to(sweep).as_posix() for path in paths}
-    kinds = [f"figures/error_{name}.{kind}" for name in ("width", "dt", "cost") for kind in ("png", "pdf")]
+    pictures = ("convergence-degree", "convergence-width", "convergence-dt", "cost")
+    kinds = [f"figures/{name}.{kind}" for name in pictures for kind in ("png", "pdf")]
     assert names == {"study.csv", "study.md", *kinds}
     assert all((sweep / name).stat().st_size > 500 for name in names)
     with open(sweep / "study.csv", newline="") as file:
@@ -105,9 +102,7 @@ def test_files_of_a_study(sweep: Path):
     assert header[:5] == ["degree", "width", "dt", "W1 error", "order (width)"]
     assert len(body) == 12
     assert all(len(row) == len(header) for row in body)
-    assert [line for line in lines if line.startswith("!")] == [
-        f"![error_{name}](figures/error_{name}.png)" for name in ("width", "dt", "cost")
-    ]
+    assert [line for line in lines if line.startswith("!")] == [f"![{name}](figures/{name}.png)" for name in pictures]
 
 
 def test_doubtful_errors_are_marked_and_have_no_order(tmp_path: Path):

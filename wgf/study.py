@@ -44,7 +44,6 @@ Exit status: 0 all runs completed, 1 some ended early (their rows say how), 2 ba
 
 # what is refined, with the sign of its exponent in an error: O(m^-k), O(dt^k)
 REFINED = {"network.width": -1, "integrator.dt": 1, "quadrature.particles": -1}
-LABELS = {"network.width": "width $m$", "integrator.dt": "step $dt$", "quadrature.particles": "particles"}
 FIGURES = (  # of result.json, as they stand
     *("status", "t_end", "w1_error", "w2_error", "w2_best", "dissipation_gap", "steps", "rejected", "evaluations"),
     *("wall_s", "parameters", "reference_solution", "reference_error"),
@@ -74,17 +73,6 @@ class Study:
     def refined(self) -> list[str]:
         """The axes along which errors should fall, those of REFINED with at least two values."""
         return [axis for axis in REFINED if axis in self.axes]
-
-    def series(self, x: str, y: str, along: str) -> dict[str, tuple[list[float], list[float]]]:
-        """Curves (x, y) for a plot, by label: the rows that differ in `along` alone, without doubtful errors."""
-        curves: dict[str, tuple[list[float], list[float]]] = {}
-        for row in sorted(self.rows, key=lambda row: _number(row[along]) or 0.0):
-            place, value = _number(row[x]), _number(row[y])
-            if row["status"] == "completed" and row["clear"] and place is not None and value is not None:
-                xs, ys = curves.setdefault(self.label(row, along), ([], []))
-                xs.append(place)
-                ys.append(value)
-        return curves
 
     def label(self, row: Row, along: str = "") -> str:
         """What tells a row from those of another curve."""
@@ -183,19 +171,14 @@ def _write(path: Path, content: bytes) -> Path:
 
 
 def _figures(study: Study) -> Iterator[Path]:
-    """Errors against everything that is refined and against the cost, as far as there are two points."""
-    from wgf.figures.convergence import convergence
+    """Errors against what is refined and against the cost, without those of failed runs and doubtful ones."""
+    from wgf.figures.comparison import convergences
     from wgf.figures.style import encoded
 
-    plots = [(_short(axis), axis, axis, LABELS[axis]) for axis in study.refined]
-    along = study.refined[0] if study.refined else ""
-    plots += [("cost", "wall_s", along, "wall time (s)")] if along else []
-    for name, x, along, label in plots:
-        curves = study.series(x, "w1_error", along)
-        if any(len(xs) > 1 for xs, _ in curves.values()):
-            figure = convergence(curves, label, "$W_1$ error", heading=study.command)
-            for kind in ("png", "pdf"):
-                yield _write(study.root / "figures" / f"error_{name}.{kind}", encoded(figure, kind))
+    good = [row for row in study.rows if row["status"] == "completed" and row["clear"]]
+    for name, figure in convergences(study.axes, good, study.command).items():
+        for kind in ("png", "pdf"):
+            yield _write(study.root / "figures" / f"{name}.{kind}", encoded(figure, kind))
 
 
 def markdown(study: Study, figures: list[Path]) -> str:
