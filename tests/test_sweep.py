@@ -138,6 +138,15 @@ def test_a_folder_of_another_config_is_refused(wgf, tmp_path: Path):
     assert (tmp_path / "s" / "results.csv").read_text() == before
 
 
+@pytest.mark.parametrize("place", ["file/s", "''"])
+def test_a_folder_that_cannot_be_is_refused(wgf, tmp_path: Path, place: str):
+    (tmp_path / "file").write_text("")
+    status, _, err = wgf("-m", "network.width=4,6", f"hydra.sweep.dir={place}")
+    assert status == 2
+    assert err.startswith("wgf: hydra.sweep.dir")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_numbered_folders_are_left_to_who_wants_them(wgf, tmp_path: Path):
     words = ["-m", "network.width=4,6", "hydra.sweep.subdir=job${hydra:job.num}", *HERE]
     assert wgf(*words)[0] == 0

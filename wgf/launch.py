@@ -19,6 +19,7 @@ from wgf import sweep
 from wgf.config import check, raise_faults
 from wgf.errors import ConfigError, WgfError
 from wgf.job import EXPECTED, check_same, claimed, finished, objective, outcome
+from wgf.refusing import check_folder
 from wgf.status import Status
 from wgf.watch import Watch
 
@@ -45,6 +46,7 @@ def begin(config: DictConfig) -> None:
     global _launched
     sweeper = config.hydra.sweeper
     raise_faults([line for kind in ("launcher", "sweeper") for line in _absent(config.hydra, kind)])
+    check_folder(str(config.hydra.sweep.dir), "hydra.sweep.dir")
     added = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
     axes = list(_axes([*added, *config.hydra.overrides.task]))
     lines: list[str] = []

@@ -85,7 +85,7 @@ def check_choices(choices: Mapping[Any, Any]) -> None:
         )
 
 
-def check_folder(name: str) -> None:
+def check_folder(name: str, key: str = "hydra.run.dir") -> None:
     """Whether a run can be written to a folder of this name, without writing anything.
 
     Raises:
@@ -93,16 +93,16 @@ def check_folder(name: str) -> None:
     """
     folder = Path(name)
     if not name:
-        raise ConfigError("hydra.run.dir is empty: choose a folder for the files of the run")
+        raise ConfigError(f"{key} is empty: choose a folder for the files")
     try:
         home = next(place for place in (folder, *folder.absolute().parents) if place.exists())
         writable = home.is_dir() and os.access(home, os.W_OK | os.X_OK)
     except (OSError, ValueError) as error:  # a name too long, or with a character no name can have
         reason = str(getattr(error, "strerror", None) or error).lower()
-        raise ConfigError(f"hydra.run.dir={name[:LONGEST]} is not a folder's name: {reason}; choose another") from None
+        raise ConfigError(f"{key}={name[:LONGEST]} is not a folder's name: {reason}; choose another") from None
     if not writable:
         what = "cannot be written" if home.is_dir() else "is a file"
-        raise ConfigError(f"hydra.run.dir={folder} is impossible: {home} {what}; choose another folder")
+        raise ConfigError(f"{key}={folder} is impossible: {home} {what}; choose another folder")
 
 
 def refuse(*lines: str) -> NoReturn:
