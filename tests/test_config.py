@@ -1,6 +1,7 @@
 """Every config that is shipped passes the check, and whatever is wrong is said at once, clearly and without torch."""
 
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -372,3 +373,72 @@ def test_checking_loads_no_torch(tmp_path: Path):
     assert count == "2"
     assert "hydra" in loaded
     assert not {"torch", "scipy", "matplotlib", "tensorboard"} & set(loaded)
+
+
+# sizes and steps
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["network.width=1e10"],
+            r"network\.width=1\d*\.0, .* about 1e\+05 GB of memory, this machine has 16 GB: lower",
+        ),
+        (
+            ["network=mlp", "network.width=60000", "integrator=jko"],
+            "network.width=60000, quadrature.order=8 needs",
+        ),
+        (
+            ["network=two_sided_relu", "network.width=20000", "solver=qr", "integrator=dopri5"],
+            "network.width=20000, quad",
+        ),
+        (
+            ["quadrature=monte_carlo", "quadrature.particles=1e12", "integrator=dopri5"],
+            "GB: lower quadrature.par",
+        ),
+        (["saves=1e7"], "saves=1\\d*.0 needs about 9.6e\\+02 GB of memory, this machine has 16 GB: lower saves"),
+    ],
+)
+def test_sizes_that_do_not_fit_the_memory(words: list[str], said: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("wgf.memory.machine", lambda: 16e9)
+    (line,) = faults(*words)
+    assert re.search(said, line), line
+
+
+@pytest.mark.parametrize("words", [["network.width=1000000"], ["network=mlp", "network.width=100", "integrator=jko"]])
+def test_sizes_that_have_been_run_are_let_through(words: list[str], monkeypatch: pytest.MonkeyPatch):
+    """docs/benchmarks.md: a million breakpoints in 9.3 GB."""
+    monkeypatch.setattr("wgf.memory.machine", lambda: 16e9)
+    check(composed(*words))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["integrator=jko", "t_end=1e-3"],
+            "integrator.dt=0.01 with t_end=0.001 is impossible: a step cannot",
+        ),
+        (["integrator.dt=1"], "integrator.dt=1 with t_end=0.2 is impossible: a step cannot be longer than the run"),
+        (["integrator.dt_min=1"], "integrator.dt_min=1 with t_end=0.2 is impossible: expected a smaller"),
+        (["integrator.dt_min=1e-3", "integrator.dt=1e-4"], "integrator.dt_min=0.001 with integrator.dt=0.0001 is"),
+        (["integrator=rk4", "t_end=1e9"], "1e+12 steps are more than integrator.max_steps=1e+06; raise one of"),
+        (["quadrature.order=3"], "quadrature.order=3 with network.degree=3 is impossible: .* say quadrature.order=4"),
+    ],
+)
+def test_steps_and_nodes_that_cannot_be(words: list[str], said: str):
+    (line,) = faults(*words)
+    assert re.search(said.replace("+", "\\+"), line), line
+
+
+def test_fixed_steps_may_stop_early_or_be_many_if_one_says_so():
+    check(composed("integrator=euler", "integrator.max_steps=10"))
+    check(composed("integrator=euler", "integrator.dt=1e-8", "integrator.max_steps=1e8"))
+
+
+def test_settings_left_out_have_their_defaults():
+    check(composed("reference=uniform", "~reference.low"))
+    check(composed("integrator=euler", "~integrator.dt"))
+    (line,) = faults("reference=uniform", "~reference.low", "reference.high=-2")
+    assert line.startswith("reference.low=-1.0 is not allowed: expected a number below reference.high=-2")

@@ -4,6 +4,7 @@ import math
 import pickle
 from typing import Annotated
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -141,3 +142,22 @@ def test_a_config_error_survives_the_way_to_another_process():
     assert (copy.lines, str(copy)) == (error.lines, str(error))
     assert isinstance(error, WgfError)
     assert isinstance(error, ValueError)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8, np.float64, np.float32])
+def test_the_numbers_of_numpy_are_numbers(kind):
+    got = Setting(kind(2), count=kind(4), places=np.array([kind(1), kind(3)]))
+    assert (got.scale, got.count, got.places) == (2.0, 4, [1.0, 3.0])
+    assert [type(v) for v in (got.scale, got.count, *got.places)] == [float, int, float, float]
+    for bad in (kind(0), np.float64("nan"), np.float32("inf"), np.bool_(True), np.array(2.0), np.array([[1.0]])):
+        with pytest.raises(ConfigError, match=r"scale=.* is not allowed: expected a finite number > 0"):
+            Setting(bad)
+    for bad in (np.array([]), np.array([[1.0]]), np.array([np.nan])):
+        with pytest.raises(ConfigError, match=r"places=.* is not allowed: expected a list"):
+            Setting(1.0, places=bad)
+
+
+def test_long_values_are_cut_short():
+    with pytest.raises(ConfigError) as caught:
+        Setting("x" * 10_000)
+    assert len(caught.value.lines[0]) < 300
