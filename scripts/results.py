@@ -105,7 +105,7 @@ def pick(found: Study, **wanted: Any) -> Row:
 
 def error(row: Row, name: str = "w1_error") -> str:
     if row["status"] != "completed":
-        return f"*{row['status'].replace('_', ' ')} at {row['t_end']:.2g}*"
+        return f"*{row['status'].replace('_', ' ')} at {row['t_reached']:.2g}*"
     if row[name] is None:
         return "no reference"
     if row[name] < 1e-11:

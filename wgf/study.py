@@ -45,7 +45,7 @@ Exit status: 0 all runs completed, 1 some ended early (their rows say how), 2 ba
 # what is refined, with the sign of its exponent in an error: O(m^-k), O(dt^k)
 REFINED = {"network.width": -1, "integrator.dt": 1, "quadrature.particles": -1}
 FIGURES = (  # of result.json, as they stand
-    *("status", "t_end", "w1_error", "w2_error", "w2_best", "dissipation_gap", "steps", "rejected", "evaluations"),
+    *("status", "w1_error", "w2_error", "w2_best", "dissipation_gap", "steps", "rejected", "evaluations"),
     *("wall_s", "parameters", "reference_solution", "reference_error"),
 )
 IN_SPACE = {"float32": 1e-5, "float64": 1e-11}  # a best W2 error below is rounding: the map lies in the space
@@ -100,7 +100,16 @@ def read(root: Path) -> Study:
     if not found.rows:
         raise ConfigError(f"{root} holds no runs: expected the folder of a sweep, with a folder for each of its jobs")
     axes = sorted(found.axes, key=lambda axis: axis in REFINED)  # what is refined stands beside the errors
-    rows = [{name: row.get(name) for name in ("job", *axes, *FIGURES)} for row in found.rows]
+    rows = [
+        {
+            "job": row["job"],
+            # the end time that was asked for, where that is an axis: a run of its own says how far it came
+            **{axis: row.get("t_wanted", row[axis]) if axis == "t_end" else row[axis] for axis in axes},
+            **{name: row.get(name) for name in FIGURES},
+            "t_reached": row.get("t_end"),
+        }
+        for row in found.rows
+    ]
     study = Study(root, _command(root), axes, rows)
     if study.refined:
         along = study.refined[-1]
@@ -220,7 +229,7 @@ def _cells(study: Study, row: Row, orders: list[str]) -> list[str]:
         _cell(row["steps"], ","),
         _cell(row["evaluations"], ","),
         _cell(row["wall_s"], ".2f", " s"),
-        row["status"] if done or row["t_end"] is None else f"{row['status']} at {row['t_end']:.3g}",
+        row["status"] if done or row["t_reached"] is None else f"{row['status']} at {row['t_reached']:.3g}",
     ]
 
 
