@@ -281,7 +281,7 @@ def moment_figure(root: Path, found: dict[str, Study]) -> Figure:
 
 
 def fitted(found: Study, only: Callable[[Row], bool] = lambda row: True) -> float:
-    rows = [row for row in found.rows if row["status"] == "completed" and only(row)]
+    rows = [row for row in found.rows if row["status"] == "completed" and row["clear"] and only(row)]
     rate = slope(np.array([float(r["network.width"]) for r in rows]), np.array([r["w1_error"] for r in rows]))
     assert rate is not None
     return -rate
