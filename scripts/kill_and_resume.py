@@ -3,10 +3,9 @@
     python scripts/kill_and_resume.py [KILLS] [SEED]
 
 Every run is the command `wgf` in a process of its own, forked from this one so that nothing is imported twice, and
-killed by SIGKILL at a moment drawn from its whole life: while the config is composed, in the loop, in the middle of a
-checkpoint, while the results are written. Checkpoints come as often as they can; kills before the first one are tried,
-too, but do not count. Compared are result.json (but for the wall time), solution.npz and history.csv. The exit status
-is 1 if a single bit differs.
+killed by SIGKILL at a moment drawn from its life after the first checkpoint: in the loop, in the middle of another
+checkpoint, while the results are written. Checkpoints come as often as they can. Compared are result.json (but for the
+wall time), solution.npz and history.csv. The exit status is 1 if a single bit differs.
 """
 
 from __future__ import annotations
@@ -95,27 +94,32 @@ def left(folder: Path) -> dict[str, Any]:
     return {"result": result, "history": (folder / "history.csv").read_bytes()} | arrays
 
 
+def begun(folder: Path) -> float:
+    """Wait for the first checkpoint of a run; when it was there."""
+    while not any((folder / "checkpoints").glob("step-*.pt")):
+        time.sleep(1e-3)
+    return time.monotonic()
+
+
 def trial(place: Path, case: str, span: float) -> tuple[str, bool] | None:
-    """Kill a run and go on with it: when that was, and whether it is the same in the end; None when it was too late."""
+    """Kill a run and go on with it: after which step, and whether it ends the same; None when it was too late."""
     folder = place / "run"
     shutil.rmtree(folder, ignore_errors=True)
     pid = start(place, *words(case), "hydra.run.dir=run")
+    begun(folder)
     time.sleep(random.uniform(0, span))
     os.kill(pid, signal.SIGKILL)
     if finish(pid) != -signal.SIGKILL:
         return None
-    begun, saved = (folder / "config.yaml").exists(), sorted((folder / "checkpoints").glob("step-*.pt"))
-    when = "before it began" if not begun else "before a checkpoint" if not saved else f"after {saved[-1].stem}"
-    again = ["resume=run"] if begun else [*words(case), "hydra.run.dir=run"]  # there is nothing to go on with
-    status = finish(start(place, *again))
-    same = status in (0, 1) and left(folder) == left(place / "whole")
-    return when, same
+    when = max((folder / "checkpoints").glob("step-*.pt")).stem
+    status = finish(start(place, "resume=run"))
+    if status == 2 and (folder / "result.json").exists():  # killed after the last file was written
+        return None
+    return when, status in (0, 1) and left(folder) == left(place / "whole")
 
 
 def main() -> int:
-    kills, seed = (
-        (int(word) for word in [*sys.argv[1:], "100", "0"][:2]) if len(sys.argv) < 3 else map(int, sys.argv[1:3])
-    )
+    kills, seed = map(int, [*sys.argv[1:], *["100", "0"][len(sys.argv) - 1 :]])
     random.seed(seed)
     # what torch imports when it is first used
     torch.func.vmap(torch.func.grad(torch.dot), in_dims=(None, 0))(torch.ones(2), torch.ones(3, 2))
@@ -124,27 +128,26 @@ def main() -> int:
     for k, case in enumerate(CASES):
         places.append(home / str(k))
         places[-1].mkdir()
-        begin = time.monotonic()
-        status = finish(start(places[-1], *words(case), "hydra.run.dir=whole"))
+        pid = start(places[-1], *words(case), "hydra.run.dir=whole")
+        begin = begun(places[-1] / "whole")
+        status = finish(pid)
         spans.append(time.monotonic() - begin)
         end = json.loads((places[-1] / "whole" / "result.json").read_text())
         print(f"{k:2} {spans[-1]:5.2f} s {end['steps']:5} steps {end['status']:10} exit {status}  {case}", flush=True)
-    done = early = lost = 0
+    done = same = 0
     while done < kills:
         k = done % len(CASES)
         outcome = trial(places[k], CASES[k], spans[k])
         if outcome is None:
             continue
-        when, same = outcome
-        counts = when.startswith("after")
-        done, early, lost = done + counts, early + (not counts), lost + (not same)
-        print(f"kill {done:3} case {k:2} {when:22} {'same' if same else 'DIFFERENT'}", flush=True)
-        if not same:
-            shutil.copytree(places[k], home / f"different{done + early}")
-    print(f"{done} killed after a checkpoint and {early} before: {done + early - lost} of {done + early} identical")
-    if not lost:
+        done, same = done + 1, same + outcome[1]
+        print(f"kill {done:3} case {k:2} {outcome[0]} {'same' if outcome[1] else 'DIFFERENT'}", flush=True)
+        if not outcome[1]:
+            shutil.copytree(places[k], home / f"different{done}")
+    print(f"{same} of {done} identical to the last bit")
+    if same == done:
         shutil.rmtree(home)
-    return int(lost > 0)
+    return int(same < done)
 
 
 if __name__ == "__main__":

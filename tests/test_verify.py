@@ -30,14 +30,14 @@ def verified(folder: Path, text: str) -> dict[str, Any]:
     return run(build(cfg), cfg, folder)
 
 
-AFFINE = "experiment=ornstein_uhlenbeck t_end=0.5 network.width=6 "
+AFFINE = "experiment=ornstein_uhlenbeck t_end=0.3 network.width=4 "
 
 
 @pytest.mark.parametrize(
     "integrator",
     [
-        "integrator=euler integrator.dt=1e-3",
-        "integrator=heun integrator.dt=4e-3",
+        "integrator=euler integrator.dt=4e-3",
+        "integrator=heun integrator.dt=5e-3",
         "integrator=rk4 integrator.dt=1e-2 network.width=3",
         "integrator=jko integrator.dt=1e-2",
         "integrator=sdirk2 integrator.dt=2e-2",
@@ -64,7 +64,6 @@ def test_time_error_where_only_time_errs(integrator: str, tmp_path: Path):
         "network.width=8",
         "network.width=6 network.degree=5",
         "network.width=12 pde=porous_medium potential=quadratic",
-        "network=mlp network.width=3 integrator=gauss_newton pde=linear_transport t_end=0.01",
     ],
 )
 def test_space_error_where_only_space_errs(network: str, tmp_path: Path):
