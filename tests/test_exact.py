@@ -191,7 +191,8 @@ UNKNOWN = {
     "log kernel from a gaussian": problem(AggregationDiffusion(0.0), Gaussian(), None, Log()),
     "power law": problem(AggregationDiffusion(0.0), Gaussian(), None, PowerLaw()),
     "morse": problem(AggregationDiffusion(), Gaussian(), None, Morse()),
-    "newtonian": problem(AggregationDiffusion(0.0), Uniform(), None, Newtonian()),
+    "newtonian in a double well": problem(AggregationDiffusion(0.0), Uniform(), Quartic(), Newtonian()),
+    "newtonian with diffusion": problem(AggregationDiffusion(0.5), Gaussian(), None, Newtonian()),
     "attraction in a double well": problem(AggregationDiffusion(0.0), Gaussian(), Quartic(), Quadratic()),
 }
 
@@ -205,6 +206,38 @@ def test_nothing_is_claimed_where_nothing_is_known(name: str):
 def test_what_is_known_has_a_name(name: str):
     p = AFFINE.get(name) or problem(LinearTransport(), Gaussian(), POTENTIALS[name][0])
     assert exact.find(p).name.startswith("exact")
+
+
+# sheets
+
+
+@pytest.mark.parametrize("strength", [0.8, -1.3])
+@pytest.mark.parametrize("well", [None, Well(0.7, 0.4), Well(-0.5)])
+@pytest.mark.parametrize("law", [Gaussian(0.3, 1.2), Uniform(-1.0, 2.0), Mixture()])
+def test_sheets_are_many_equal_particles(law: Law, well: Well | None, strength: float):
+    """Of n equal ones each is pulled by (those to the left - those to the right) s/(2n)."""
+    n, t = 2001, 0.6
+    z = law.quantile((torch.arange(n, dtype=torch.float64) + 0.5) / n)
+    theta, center = (well.stiffness, well.center) if well else (0.0, 0.0)
+
+    def velocity(_: float, x: np.ndarray) -> np.ndarray:
+        rank = np.argsort(np.argsort(x))
+        return -theta * (x - center) - strength / (2 * n) * (2 * rank - (n - 1))
+
+    particles = solve_ivp(velocity, (0, t), z.numpy(), rtol=1e-9, atol=1e-11).y[:, -1]
+    solution = exact.find(problem(AggregationDiffusion(0.0), law, well, Newtonian(strength)))
+    assert solution.name == "exact: sheets"
+    assert solution(t, z).numpy() == pytest.approx(particles, abs=1e-8)
+    assert solution(0.0, z).numpy() == pytest.approx(z.numpy(), abs=1e-15)
+
+
+@pytest.mark.parametrize(("law", "t"), [(Gaussian(0.2, 0.5), math.sqrt(math.pi / 2)), (Uniform(0.0, 3.0), 3.0)])
+def test_sheets_until_two_meet(law: Law, t: float):
+    """A sheet catches up with its neighbour at 1/p."""
+    solution, z = exact.find(problem(AggregationDiffusion(0.0), law, None, Newtonian())), interior(law)
+    assert (solution(0.999 * t, z).diff() > 0).all()
+    assert solution(1.001 * t, z).isnan().all()
+    assert solution(1.001 * t, z.float()).dtype == torch.float32
 
 
 # second moment

@@ -1,13 +1,15 @@
 """Exact solutions: the map T(t, .) where it is a formula or an ordinary differential equation, and the moment laws.
 
-Two families cover all of them. Self-similar: the law keeps its shape, T is affine. Characteristics: without diffusion
-and interaction every particle follows x' = -V'(x) by itself.
+Three families cover all of them. Self-similar: the law keeps its shape, T is affine. Characteristics: without diffusion
+and interaction every particle follows x' = -V'(x) by itself. Sheets: W = s |x|/2 only asks how much mass is on either
+side, and that never changes before two particles meet.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -116,9 +118,37 @@ class Characteristics:
         return torch.from_numpy(x).to(z)
 
 
+@dataclass(frozen=True)
+class Sheets:
+    """x' = -theta (x - c) - s (P(z) - 1/2), P the cdf of the law: sheets of mass that attract each other for s > 0.
+
+    Args:
+        law: p. center: c (length). theta: stiffness of V (1/time). strength: s.
+    """
+
+    law: Law
+    center: float
+    theta: float
+    strength: float
+    name = "exact: sheets"
+
+    def __call__(self, t: float, z: Tensor) -> Tensor:
+        shrink, push = math.exp(-self.theta * t), self.strength * _decay(self.theta, t)
+        if shrink <= push * self._peak:  # T' = shrink - push p: two have met
+            return torch.full_like(z, math.nan)
+        return self.center + (z - self.center) * shrink - 0.5 * push * (self.law.cdf(z) - self.law.survival(z))
+
+    @cached_property
+    def _peak(self) -> float:
+        """The largest density (mass/length)."""
+        panels = torch.tensor(self.law.panels(), dtype=torch.float64)
+        inside = torch.linspace(0, 1, 1001, dtype=torch.float64)[:, None]
+        return float(self.law.density(panels[:-1] + inside * panels.diff()).max())
+
+
 def find(problem: Problem) -> Exact | None:
     """The exact map of a problem, or None when it is not known in closed form."""
-    return _self_similar(problem) or _characteristics(problem)
+    return _self_similar(problem) or _characteristics(problem) or _sheets(problem)
 
 
 def _self_similar(problem: Problem) -> SelfSimilar | None:
@@ -146,6 +176,15 @@ def _self_similar(problem: Problem) -> SelfSimilar | None:
 def _characteristics(problem: Problem) -> Characteristics | None:
     alone = problem.internal is None and isinstance(problem.interaction, kernels.Zero)
     return Characteristics(problem.potential) if alone else None
+
+
+def _sheets(problem: Problem) -> Sheets | None:
+    law, v, w = problem.law, problem.potential, problem.interaction
+    if problem.internal is not None or not isinstance(w, kernels.Newtonian):
+        return None
+    if isinstance(v, potentials.Zero):
+        return Sheets(law, 0.0, 0.0, w.strength)
+    return Sheets(law, v.center, v.stiffness, w.strength) if isinstance(v, potentials.Quadratic) else None
 
 
 @dataclass(frozen=True)
