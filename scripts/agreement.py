@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from wgf import finite_volume
-from wgf.energies.interaction import Interaction, Log, Morse, Newtonian, PowerLaw, Quadratic, Zero
+from wgf.energies.interaction import Interaction, Log, Morse, Newtonian, Pairwise, PowerLaw, Quadratic, Zero
 from wgf.energies.potential import Expressed
 from wgf.evolve import Clock, evolve
 from wgf.integrators.base import State
@@ -28,7 +28,9 @@ from wgf.quadrature import Gauss
 from wgf.reference import Gaussian
 from wgf.solvers import Auto
 
-FINE, COARSE = (72, 6.0, 1e-7), (56, 5.5, 1e-6)  # neurons, bound in standard deviations, relative tolerance
+# neurons, bound in standard deviations and relative tolerance of two networks; False: those that couple all particles
+FINE = {True: (240, 6.0, 1e-7), False: (72, 6.0, 1e-7)}
+COARSE = {True: (160, 5.5, 1e-6), False: (56, 5.5, 1e-6)}
 KERNELS: tuple[Callable[[], Interaction], ...] = (
     Morse,
     Newtonian,
@@ -121,7 +123,8 @@ def compare(problem: Problem) -> Agreement:
     points, masses = finite_volume.yardstick(problem.law)
     z, w = torch.from_numpy(points), torch.from_numpy(masses)
     volumes = finite_volume.solve(problem, [problem.t_end])
-    fine, coarse = (flow(problem, *settings, z) for settings in (FINE, COARSE))
+    local = not isinstance(problem.interaction, Pairwise)
+    fine, coarse = (flow(problem, *settings[local], z) for settings in (FINE, COARSE))
     distance, own = (float(w @ (other - fine).abs()) for other in (volumes(problem.t_end, z), coarse))
     return Agreement(distance, volumes.error, own)
 

@@ -121,12 +121,12 @@ def solve(problem: Problem, times: Sequence[float]) -> Particles:
     z, w = yardstick(problem.law)
     last: np.ndarray | None = None
     best: Particles | None = None
-    for count in LEVELS:
+    for level, count in enumerate(LEVELS):
         track = _track(problem.law, count)
         try:
             x = _positions(problem, track, at)
         except Unresolved:
-            if best is not None:
+            if best is not None or level > 1:
                 break
             last = None  # too coarse: try a finer one
             continue
