@@ -310,6 +310,35 @@ def test_run(choice: str, known: bool, tmp_path: Path):
         assert found["w1_error"] is found["reference_error"] is found["reference_solution"] is None
 
 
+@pytest.mark.parametrize("choice", ["auto", "finite_volume"])
+def test_finite_volumes_where_a_closed_form_is_known(choice: str, tmp_path: Path):
+    cfg = composed("logger=none", "figures=false", "potential=quadratic", "saves=2", f"reference_solution={choice}")
+    found = run(build(cfg), cfg, tmp_path)
+    assert found["reference_solution"].startswith("exact" if choice == "auto" else "finite volumes, error")
+    assert found["w1_error"] < 1e-6
+    # from N(0, 1) in V = x^2/2: the law stays what it is
+    assert found["w2_to_equilibrium"] < 1e-6
+
+
+def test_distance_to_the_equilibrium(tmp_path: Path):
+    overrides = ("potential=quadratic", "potential.stiffness=2", "potential.center=1", "t_end=0.4", "saves=2")
+    cfg = composed("logger=none", "figures=false", *overrides)
+    found, end = run(build(cfg), cfg, tmp_path), math.exp(-0.8)
+    spread = math.sqrt(0.5 + 0.5 * end**2)  # mean 1 - end, variance 1/2 + (1 - 1/2) end^2
+    assert found["w2_to_equilibrium"] == pytest.approx(math.hypot(end, spread - math.sqrt(0.5)), abs=1e-6)
+
+
+def test_two_clusters_have_a_reference():
+    """The power law's attraction against repulsion and a little porous medium: steep edges, next to nothing between."""
+    p = problem(AggregationDiffusion(0.05, 2.0), Gaussian(), None, kernels.PowerLaw(4.0, 2.0))
+    found = finite_volume.solve(p, [0.5])
+    u = tensor([0.05, 0.2, 0.4])
+    z = p.law.quantile(u)
+    assert found.error < 3e-5
+    assert found(0.5, z) == pytest.approx((-found(0.5, -z)).numpy(), abs=10 * found.error)
+    assert (found(0.5, z).diff() > 0).all()
+
+
 def test_exact_where_nothing_is_known():
     with pytest.raises(ConfigError, match="reference_solution=exact is impossible"):
         build(composed("reference_solution=exact"))

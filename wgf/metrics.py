@@ -6,11 +6,13 @@ W1 = int |f - T| p. They are computed in float64 on a mesh of their own, finer t
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from wgf.evolve import Clock
-from wgf.exact import Exact
+from wgf.exact import Exact, equilibrium
 from wgf.integrators.base import State
 from wgf.networks.base import TransportMap
 from wgf.problem import Problem
@@ -70,6 +72,14 @@ class Metrics:
         mean, second, mass, *errors = torch.stack(figures).tolist()
         w1, w2 = errors or (None, None)
         return {"mean": mean, "second_moment": second, "mass": mass, "w1_error": w1, "w2_error": w2}
+
+    def to_equilibrium(self, theta: Tensor) -> float | None:
+        """The W2 distance to the law where a Fokker-Planck equation ends (length); None where there is none."""
+        end = equilibrium(self.problem)
+        if end is None:
+            return None
+        z, w = self.nodes.z, self.nodes.w
+        return float(torch.dot(w, (self.at(theta, z)[0] - end(math.inf, z)) ** 2).sqrt())
 
     def row(self, clock: Clock, state: State) -> dict[str, float | int | None]:
         """A row of the history, keys as in `columns`."""

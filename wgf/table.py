@@ -86,6 +86,7 @@ def lines(result: dict[str, Any]) -> list[tuple[str, str]]:
         ("doubts", take("doubts", "{}")),
         ("unsaved", take("unsaved", "{}")),
         ("best W2", take("w2_best", "{:.4e} within reach of this network")),
+        ("equilibrium", take("w2_to_equilibrium", "W2 distance {:.4e}")),
         ("mass", take("mass", "{:.15g}")),
         ("mean", take("mean", "{:.8g}")),
         ("second moment", take("second_moment", "{:.8g}") + (f", {moment - law:+.1e} off its law" if law else "")),
