@@ -328,13 +328,14 @@ def test_distance_to_the_equilibrium(tmp_path: Path):
     assert found["w2_to_equilibrium"] == pytest.approx(math.hypot(end, spread - math.sqrt(0.5)), abs=1e-6)
 
 
-def test_two_clusters_have_a_reference():
+def test_two_clusters_have_a_reference(monkeypatch: pytest.MonkeyPatch):
     """The power law's attraction against repulsion and a little porous medium: steep edges, next to nothing between."""
+    monkeypatch.setitem(finite_volume.LEVELS, True, (96, 192, 384, 768))  # the finest grid takes ten seconds
     p = problem(AggregationDiffusion(0.05, 2.0), Gaussian(), None, kernels.PowerLaw(4.0, 2.0))
     found = finite_volume.solve(p, [0.5])
     u = tensor([0.05, 0.2, 0.4])
     z = p.law.quantile(u)
-    assert found.error < 3e-5
+    assert found.error < 5e-5
     assert found(0.5, z) == pytest.approx((-found(0.5, -z)).numpy(), abs=10 * found.error)
     assert (found(0.5, z).diff() > 0).all()
 
