@@ -95,8 +95,10 @@ def nothing() -> Iterator[None]:
 def cluster() -> Iterator[None]:
     """A Ray cluster which runs before and after the sweep."""
     ray = Path(sys.executable).with_name("ray")
-    head = [str(ray), "start", "--head", "--block", f"--port={free_port()}", "--include-dashboard=false"]
-    process = subprocess.Popen(head, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.environ["RAY_AUTH_MODE"] = "disabled"  # it listens on this machine only
+    head = [str(ray), "start", "--head", "--block", f"--port={free_port()}", "--node-ip-address=127.0.0.1"]
+    more = ["--include-dashboard=false", "--disable-usage-stats"]
+    process = subprocess.Popen([*head, *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         patience = time.monotonic() + 120
         while subprocess.run([str(ray), "status"], capture_output=True, check=False).returncode:
