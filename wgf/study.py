@@ -34,7 +34,7 @@ usage: wgf-study key=value,value ... [key=value ...]   run the sweep `wgf -m ...
        wgf-study DIR                                   study the runs of an earlier sweep again
 
   wgf-study network.width=8,16,32,64 network.degree=1,3,5 integrator.rtol=1e-9
-  wgf-study experiment=ornstein_uhlenbeck integrator=euler,heun,rk4 integrator.dt=0.04,0.02,0.01
+  wgf-study experiment=ornstein_uhlenbeck integrator=euler,heun,rk4 integrator.dt=0.05,0.025,0.0125
   wgf-study experiment=paper/fokker_planck_quartic     the widths, bounds and updates of the paper
 
 The folder of the sweep (multirun/<date>/<time>, or hydra.sweep.dir=...) gets study.csv, study.md and figures/:
