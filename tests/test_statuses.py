@@ -67,8 +67,8 @@ class Terminated(Callback):
     def step(self, t: float, dt: float, energy: float) -> None:
         self.steps += 1
         if self.steps == 20:
-            os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 @pytest.mark.parametrize("status", Status, ids=str)
@@ -80,7 +80,7 @@ def test_every_status(status: Status, tmp_path: Path, capsys: pytest.CaptureFixt
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     code = main(cfg, tmp_path)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
-    assert code == {Status.completed: 0, Status.interrupted: 128 + signal.SIGINT}.get(status, 1)
+    assert code == {Status.completed: 0, Status.interrupted: 128 + signal.SIGTERM}.get(status, 1)
     found = result(tmp_path)
     assert found["status"] == status.name
     assert found["message"].startswith(status.value)

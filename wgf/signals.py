@@ -15,7 +15,8 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 class Signals:
     """Turns both signals into KeyboardInterrupt, at once or, inside `held`, when it is asked for.
 
-    Handlers can be set in the main thread only; elsewhere nothing changes.
+    Handlers can be set in the main thread only; elsewhere nothing changes, and what is ignored (Ctrl-C by a process in
+    the background of a script) stays so.
 
     Attributes:
         received: the number of the last signal, None before the first.
@@ -28,7 +29,8 @@ class Signals:
 
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._handle) for number in STOPPING}
+            heard = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+            self._before = {number: signal.signal(number, self._handle) for number in heard}
         return self
 
     def __exit__(self, *_: object) -> None:
