@@ -54,8 +54,9 @@ STUDIES = {
     "integrator.rtol=1e-9",
     "time": "experiment=ornstein_uhlenbeck network.width=4 integrator=euler,heun,rk4,jko,sdirk2,sdirk3 "
     "integrator.dt=0.05,0.025,0.0125",
-    "particles": f"experiment=transport_quartic {RELU} network.width=32 quadrature=monte_carlo "
+    "particles": "experiment=fokker_planck_quartic network.width=16 network.bound=3 quadrature=monte_carlo "
     "quadrature.particles=10000,100000,1000000 seed=0,1,2 integrator.rtol=1e-5",
+    "cells": "experiment=fokker_planck_quartic network.width=16 network.bound=3 integrator.rtol=1e-5",
     "single": "experiment=paper/transport_quartic network.width=16,32,64 network.bound=4 network.train=weights "
     "dtype=float32,float64",
     "moments": "experiment=keller_segel_subcritical,keller_segel_supercritical network.width=8,32",
@@ -186,7 +187,7 @@ def particles(found: dict[str, Study]) -> str:
         [f"seed {seed}", *(error(pick(found["particles"], particles=n, seed=seed)) for n in counts)]
         for seed in (0, 1, 2)
     ]
-    exact = error(pick(found["transport"], width=32))
+    exact = error(found["cells"].rows[0])
     return lines(["", *(f"{int(n):,} particles" for n in counts), "quadrature"], [[*row, exact] for row in body])
 
 
@@ -330,6 +331,7 @@ def page(found: dict[str, Study], root: Path) -> str:
         time_command=command("time"),
         particles=particles(found),
         particles_command=command("particles"),
+        cells_command=command("cells"),
         authors=lines(
             ["ln W1", "m = 8", "m = 16", "m = 32"],
             [
@@ -351,11 +353,12 @@ def version(package: str) -> str:
 TEMPLATE = """\
 # Results
 
-Written by `python scripts/results.py`, which runs every command below (figures of one run on {machine}; minutes on two
-cores). Each command leaves `study.csv`, `study.md` and log-log figures with fitted slopes in its folder; `wgf-study
---help` says more. Errors are W1 distances at the end time, against exact solutions where there are any, else against
-finite volumes; \\* marks one that is not clearly above the reference's own error, 0 stands for less than 1e-11. What
-did not complete has its status and the time it reached instead.
+Written by `python scripts/results.py`, which runs every command below, on {machine}.
+
+Each command leaves `study.csv`, `study.md` and log-log figures with fitted slopes in its folder; `wgf-study --help`
+says more. Errors are W1 distances at the end time, against exact solutions where there are any, else against finite
+volumes. \\* marks one that is not clearly above the reference's own error, 0 stands for less than 1e-11. What did not
+complete has its status instead, with the time it reached.
 
 ## The experiments of the paper
 
@@ -456,9 +459,10 @@ intervals between the saved times: a step that does not is cut to meet them.
 
 {authors}
 
-  The same floor with particles here, at m = 32:
+  The same floor here (Fokker-Planck, quartic, a spline), with particles and with quadrature:
 
       {particles_command}
+      {cells_command}
 
 {particles}
 
