@@ -34,7 +34,7 @@ def continued(folder: Path, overrides: list[str]) -> DictConfig:
     if not folder.is_dir():
         raise ConfigError(f"resume={folder} is not there: give the folder of a run, as in resume=outputs/<date>/<run>")
     if not path.is_file():
-        raise ConfigError(f"resume={folder} is not the folder of a run: it has no config.yaml")
+        raise ConfigError(f"resume={folder} is not the folder of a run: it has no config.yaml, choose another")
     cfg = read_config(path)
     lines = []
     for override in OverridesParser.create().parse_overrides(overrides):
