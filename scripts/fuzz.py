@@ -43,7 +43,7 @@ def bad_values(rule: Any) -> list[str]:
         values = ["nan", "inf", "-inf", "abc", "true", "[1]", "{a:1}", "''", "'1'", "1e999"]
         values += [] if rule.none else ["null"]
         values += [f"{rule.low - 1:g}"] if rule.low > -1e300 else []
-        values += [str(rule.kind(rule.high) + 1)] if rule.high < 1e300 else []
+        values += [str(int(rule.high) + 1)] if rule.high < 1e300 else []
         values += [f"{rule.low:g}"] if rule.open_low else []
         return values + (["2.5"] if rule.kind is int else [])
     if isinstance(rule, Choice):
