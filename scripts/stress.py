@@ -158,7 +158,7 @@ def overrides(draw: random.Random) -> dict[str, Any]:
     cfg["integrator.max_steps"] = STEPS
     cfg["solver"] = draw.choice(["auto"] * 6 + ["banded", "banded", "truncated", "qr", "cholesky"])
     if draw.random() < 0.03:
-        cfg |= {"solver": "minres", "network.width": min(cfg["network.width"], 5)}
+        cfg |= {"solver": "minres", "solver.max_iter": 50, "network.width": min(cfg["network.width"], 5)}
     return cfg
 
 
