@@ -290,8 +290,8 @@ def fitted(found: Study, only: Callable[[Row], bool] = lambda row: True) -> floa
 
 def page(found: dict[str, Study], root: Path) -> str:
     wide = {name: fitted(found[name], lambda row: int(row["network.width"]) >= 32) for name in ("weights", "transport")}
-    early = fitted(found["biases"], lambda row: row["t_end"] < 0.1)
-    late = fitted(found["biases"], lambda row: row["t_end"] > 0.1)
+    early = fitted(found["biases"], lambda row: float(row["t_end"]) < 0.1)
+    late = fitted(found["biases"], lambda row: float(row["t_end"]) > 0.1)
     degree = {k: fitted(found["degrees"], lambda row, k=k: row["network.degree"] == str(k)) for k in range(1, 6)}
     ours = {w: np.log(pick(found["transport"], width=w)["w1_error"]) for w in ("8", "16", "32")}
     single = {

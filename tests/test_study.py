@@ -154,7 +154,7 @@ def test_an_end_time_that_varies_is_the_one_asked_for(tmp_path: Path):
     put(tmp_path, 2, ["t_end=0.2", "network.width=16"], t_end=0.2, t_wanted=0.2, w1_error=1e-3, w2_error=1e-3)
     put(tmp_path, 3, ["t_end=0.5", "network.width=32"], t_end=0.5, t_wanted=0.5, w1_error=1e-2 / 16, w2_error=1e-3)
     rows = {row["job"]: row for row in study.read(tmp_path).rows}
-    assert [rows[job]["t_end"] for job in "0123"] == [0.5, 0.5, 0.2, 0.5]
+    assert [rows[job]["t_end"] for job in "0123"] == ["0.5", "0.5", "0.2", "0.5"]
     assert [rows[job]["t_reached"] for job in "0123"] == [0.5, 0.1, 0.2, 0.5]
     assert [rows[job]["w1_order_width"] for job in "0123"] == [None, None, None, pytest.approx(2)]
 

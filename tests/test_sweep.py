@@ -14,7 +14,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, metadata
 
-from wgf import cli, job, launch, sweep
+from wgf import cli, files, job, launch, sweep
 from wgf.config import Product
 from wgf.errors import ConfigError
 from wgf.leaves import leaves
@@ -174,7 +174,12 @@ def test_failed_runs_have_their_row(wgf, tmp_path: Path):
     status, _, err = wgf("-m", *words, "figures=false", "logger=none", *HERE[::3])
     assert (status, err) == (1, "wgf: 1 of 2 jobs did not complete\n")
     good, bad = rows(tmp_path / "s")
-    assert (good["status"], bad["status"], bad["integrator.dt"], bad["t_end"]) == ("completed", "folded", "0.5", "0.0")
+    assert (good["status"], bad["status"], bad["integrator.dt"], bad["t_end"]) == (
+        "completed",
+        "folded",
+        "0.5",
+        "0.0",
+    )
     assert bad["message"].startswith("a step made the map decreasing")
 
 
@@ -314,6 +319,13 @@ def test_the_path_of_slurm_without_a_cluster(wgf, tmp_path: Path):
 
 
 # one job
+
+
+def test_a_run_outside_a_sweep_is_running_or_was_killed(tmp_path: Path):
+    (tmp_path / "provenance.json").write_text("{}")
+    with files.claimed(tmp_path):
+        assert job.outcome(tmp_path)["status"] == "running"
+    assert job.outcome(tmp_path)["status"] == "killed"
 
 
 def test_outcomes(tmp_path: Path):

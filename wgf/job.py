@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from wgf import files
 from wgf.errors import ConfigError
 from wgf.resume import differences
 
@@ -86,10 +87,20 @@ def outcome(folder: Path) -> dict[str, Any]:
         return json.loads((folder / "result.json").read_text(encoding="utf-8"))
     found, free = _record(folder), not _at_work(folder)
     if not found:
-        return {"status": "waiting", "message": "not begun"}
+        return _alone(folder)
     if found["status"] == "running" and free:
         return {"status": "killed", "message": f"its process left no result: it ran {found['message']}"}
     return found
+
+
+def _alone(folder: Path) -> dict[str, str]:
+    """The same for a run outside a sweep, or a job before it began."""
+    if not (folder / "provenance.json").exists():
+        return {"status": "waiting", "message": "not begun"}
+    with files.claimed(folder) as free:
+        if free:
+            return {"status": "killed", "message": "its process left no result"}
+    return {"status": "running", "message": ""}
 
 
 def _record(folder: Path) -> dict[str, str]:

@@ -101,13 +101,8 @@ def read(root: Path) -> Study:
         raise ConfigError(f"{root} holds no runs: expected the folder of a sweep, with a folder for each of its jobs")
     axes = sorted(found.axes, key=lambda axis: axis in REFINED)  # what is refined stands beside the errors
     rows = [
-        {
-            "job": row["job"],
-            # the end time that was asked for, where that is an axis: a run of its own says how far it came
-            **{axis: row.get("t_wanted", row[axis]) if axis == "t_end" else row[axis] for axis in axes},
-            **{name: row.get(name) for name in FIGURES},
-            "t_reached": row.get("t_end"),
-        }
+        {name: row.get(name) for name in ("job", *axes, *FIGURES)}
+        | {"t_reached": row.get("t_reached", row.get("t_end"))}
         for row in found.rows
     ]
     study = Study(root, _command(root), axes, rows)

@@ -32,7 +32,8 @@ class Table:
     Attributes:
         root: the folder it was made of.
         axes: the overrides that vary from job to job; each is a column.
-        rows: with the keys `job` (folder below the root), the axes, `status`, `message`, every figure of result.json.
+        rows: with the keys `job` (folder below the root), the axes, `status`, `message`, every figure of result.json
+            (its `t_end` as `t_reached` where that is an axis).
     """
 
     root: Path
@@ -70,10 +71,20 @@ def table(root: Path) -> Table:
     keys = dict.fromkeys(key for given in overrides.values() for key in given)
     axes = [key for key in keys if len({given.get(key) for given in overrides.values()}) > 1]
     rows = [
-        {"job": folder.relative_to(root).as_posix(), **{axis: given.get(axis) for axis in axes}, **job.outcome(folder)}
+        {
+            "job": folder.relative_to(root).as_posix(),
+            **_figures(folder, axes),
+            **{axis: given.get(axis) for axis in axes},
+        }
         for folder, given in overrides.items()
     ]
     return Table(root, axes, sorted(rows, key=lambda row: _order([row[axis] for axis in axes], row["job"])))
+
+
+def _figures(folder: Path, axes: list[str]) -> Cells:
+    """How a run ended; where the end time is an axis, the time that was reached has another name."""
+    found = job.outcome(folder)
+    return found | {"t_reached": found.get("t_end")} if "t_end" in axes else found
 
 
 def _overrides(folder: Path) -> dict[str, str]:
