@@ -95,7 +95,8 @@ def _zoom(v: Potential, x: float, h: float) -> float | None:
         if bad.any():
             return float(points[bad][0])
         x, h = float(points[slope.argmax()]), h / ZOOM
-        rises.append(float(slope.max()) * h)  # constant for a logarithm, smaller and smaller where V is continuous
+        # constant for a logarithm, ever smaller where V is continuous; the largest may have met the point by chance
+        rises.append(float(slope.topk(2).values[1]) * h)
         if h < 1e-13 * abs(x):
             break
     first, last = np.median(rises[:3]), np.median(rises[-3:])
