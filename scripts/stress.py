@@ -49,7 +49,7 @@ from wgf.verify import Silent, distance, estimate
 FACTOR = 5.0
 FLOOR = {"float64": 1e-7, "float32": 1e-3}
 COMPUTED = 0.04  # share of the problems without an exact solution that are compared with finite volumes
-CPU, WALL = 120, 1200  # seconds after which a problem hangs
+CPU, WALL = 600, 1200  # seconds after which a problem hangs
 STEPS = 120
 STATUSES = [*(status.name for status in Status), "refused"]
 

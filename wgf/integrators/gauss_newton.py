@@ -20,7 +20,7 @@ from wgf.projection import Projection
 from wgf.ranges import Count, NonNegative, Positive, PositiveOrNone, checked
 
 DAMPING = 1e-5  # lambda, relative to the largest diagonal entry of G
-MOST_HALVINGS = 40
+MOST_HALVINGS, MOST_TRIALS = 40, 400  # of one step
 
 
 class Model:
@@ -60,6 +60,8 @@ def descend(field: Projection, state: State, tau: float) -> Step:
     energy = state.evaluation.terms.sum().item()
     model = Model(field, theta, DAMPING)
     while left > 0:
+        if count == MOST_TRIALS:
+            return Step(state, failure=f"the step is not done after {count} parts of it", evaluations=count)
         part = min(part, left)
         trial = theta + model.displacement(part)
         count += 1
@@ -69,6 +71,7 @@ def descend(field: Projection, state: State, tau: float) -> Step:
         if slope > 0 and new <= energy:
             theta, energy, left = trial, new, left - part
             model = Model(field, theta, DAMPING) if left > 0 else model
+            part *= 2
         elif part > 0.5**MOST_HALVINGS * tau:
             part *= 0.5
         else:
