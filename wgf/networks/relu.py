@@ -50,8 +50,8 @@ class TwoSidedReLU(TransportMap):
         knots, ones = initial_knots(law, width, bound), torch.ones(width, dtype=torch.float64)
         if not float(law.mass(knots[:-1], knots[1:]).sum()) > 1e-12:
             raise ConfigError(
-                f"network.bound={bound!r} with network.width={width} leaves the law without knots: "
-                "lower network.bound or raise network.width"
+                f"network.bound={bound!r} with network.width={width} leaves no mass between the "
+                "knots: raise network.bound"
             )
         self.register_buffer("start", torch.cat([ones, -ones, knots, knots]))
         self.register_buffer("offset", knots.mean())
