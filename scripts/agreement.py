@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from wgf import finite_volume
+from wgf.computed import yardstick
 from wgf.energies.interaction import Interaction, Log, Morse, Newtonian, Pairwise, PowerLaw, Quadratic, Zero
 from wgf.energies.potential import Expressed
 from wgf.evolve import Clock, evolve
@@ -120,7 +121,7 @@ def flow(problem: Problem, width: int, bound: float, tolerance: float, z: torch.
 
 def compare(problem: Problem) -> Agreement:
     """Both methods at the end of a problem; wgf's error is how far a coarser and looser run is off."""
-    points, masses = finite_volume.yardstick(problem.law)
+    points, masses = yardstick(problem.law)
     z, w = torch.from_numpy(points), torch.from_numpy(masses)
     volumes = finite_volume.solve(problem, [problem.t_end])
     local = not isinstance(problem.interaction, Pairwise)

@@ -12,11 +12,12 @@ from composing import composed
 from test_exact import AFFINE, problem
 
 from wgf import comparison, exact, finite_volume
+from wgf.computed import Unresolved
 from wgf.energies import interaction as kernels
 from wgf.energies.potential import Expressed, Quartic, Sextic
 from wgf.energies.potential import Quadratic as Well
 from wgf.errors import ConfigError
-from wgf.finite_volume import Unresolved, Volumes
+from wgf.finite_volume import Volumes
 from wgf.fluxes import Central, Grid, Monotone
 from wgf.problem import AggregationDiffusion, FokkerPlanck, KellerSegel, LinearTransport, PorousMedium, Problem
 from wgf.quadrature import Gauss

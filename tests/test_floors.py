@@ -14,7 +14,7 @@ ROOT = Path(wgf.__file__).parent
 FLOORS = [
     {"errors", "status", "ranges", "signals", "device"},
     {"reference", "quadrature", "expression"},
-    {"networks", "linalg", "distance"},
+    {"networks", "linalg", "distance", "computed"},
     {"energies", "tangent"},
     {
         "problem",

@@ -9,10 +9,10 @@ from scipy.special import dawsn
 from test_exact import AFFINE, problem
 
 from wgf import comparison, exact, finite_volume, particles
+from wgf.computed import Unresolved, yardstick
 from wgf.energies import interaction as kernels
 from wgf.energies.potential import Expressed, Quartic
 from wgf.energies.potential import Quadratic as Well
-from wgf.finite_volume import Unresolved, yardstick
 from wgf.particles import Track
 from wgf.problem import AggregationDiffusion, FokkerPlanck, LinearTransport, Problem
 from wgf.reference import Barenblatt, Gaussian, Laplace, Law, Mixture, Semicircle, Uniform

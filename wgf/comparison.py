@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from wgf import finite_volume, particles
+from wgf.computed import Computed
 from wgf.errors import ConfigError
 from wgf.exact import Exact, find
 from wgf.expression import Expression
@@ -26,8 +27,6 @@ log = logging.getLogger("wgf")
 VERSION = 2  # of the finite volumes: another one makes what is on the disk worthless
 OFF = "WGF_NO_CACHE"  # environment variable that turns the cache off
 ENDS = ("low", "high", "centre", "stretch")
-
-Computed = Particles | Reference
 
 
 def closed_form(problem: Problem, wanted: str) -> Exact | None:
@@ -140,4 +139,4 @@ def _load(path: Path, problem: Problem) -> Reference | None:
     except Exception as error:  # a damaged file fails in as many ways as there are bytes
         log.debug("nothing to be had from %s: %s", path, error)
         return None
-    return Reference(problem.law, times, levels[0], levels[1], share, errors)
+    return Reference(times, errors, problem.law, levels[0], levels[1], share)

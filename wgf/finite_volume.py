@@ -15,12 +15,11 @@ import numpy as np
 import torch
 from scipy.integrate import ode
 from scipy.interpolate import PchipInterpolator, PPoly, make_interp_spline
-from torch import Tensor
 
+from wgf.computed import Computed, Unresolved, yardstick
 from wgf.energies.internal import Entropy, PowerLaw
 from wgf.fluxes import Central, Grid, Monotone, Scheme, differences
 from wgf.problem import Problem
-from wgf.quadrature import Gauss
 from wgf.reference import Law
 
 EARLY = np.array([0.01, 0.03, 0.1, 0.3])  # shares of the end time at which the law may be finer than later
@@ -41,10 +40,6 @@ FLOOR = 5e-9  # W1 error of the integration in time at the tightest tolerance
 
 
 Field = Callable[[float, np.ndarray], np.ndarray]
-
-
-class Unresolved(ArithmeticError):
-    """The solution could not be computed."""
 
 
 @dataclass(frozen=True)
@@ -94,43 +89,26 @@ class Volumes:
 
 
 @dataclass(frozen=True)
-class Reference:
-    """The map of a problem at some times, with an estimate of its own error. NaN at all other times.
+class Reference(Computed):
+    """The map of a problem by finite volumes.
 
     Attributes:
         law: the initial law p.
-        times: where it is known, 0 besides (time).
         coarse, fine: the two finest grids.
         share: the limit is fine + share (fine - coarse).
-        errors: estimated W1 errors at the times [k] (length).
     """
 
+    method = "finite volumes"
+
     law: Law
-    times: np.ndarray
     coarse: Volumes
     fine: Volumes
     share: float
-    errors: np.ndarray
 
-    @property
-    def error(self) -> float:
-        """Estimated W1 error at the last time (length)."""
-        return float(self.errors[-1])
-
-    @property
-    def name(self) -> str:
-        """What it is, for people and files."""
-        return f"finite volumes, error {self.error:.0e}"
-
-    def __call__(self, t: float, z: Tensor) -> Tensor:
-        """T(t, z) [n] at z [n] (length)."""
-        near = np.flatnonzero(np.isclose(self.times, t, rtol=1e-9, atol=0.0))
-        if t == 0 or not len(near):
-            return z.clone() if t == 0 else torch.full_like(z, math.nan)
-        points = z.detach().cpu().double().numpy()
-        fine = self.fine.map(int(near[0]), self.law, points)
-        coarse = self.coarse.map(int(near[0]), self.law, points) if self.share else fine
-        return torch.from_numpy(fine + self.share * (fine - coarse)).to(z)
+    def map(self, k: int, z: np.ndarray) -> np.ndarray:
+        """T at time number k and z [n] (length)."""
+        fine = self.fine.map(k, self.law, z)
+        return fine + self.share * (fine - self.coarse.map(k, self.law, z)) if self.share else fine
 
 
 def solve(problem: Problem, times: Sequence[float]) -> Reference:
@@ -180,19 +158,13 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
             share = 1 / (min(gain, kind.gain) - 1) if gain > 2 else 0.0
             # how far two extrapolations are apart, or two grids where the rate is no rate
             change = (1 + share) * new - share * old if share else 2 * new
-            best = Reference(law, times, runs[-2], runs[-1], share, 2 * np.abs(change) @ w + runs[-1].dips + FLOOR)
+            errors = 2 * np.abs(change) @ w + runs[-1].dips + FLOOR
+            best = Reference(times, errors, law, runs[-2], runs[-1], share)
             if best.errors.max() < (GOOD if cells == levels[-2] else kind.goal):  # the last grid is for hard cases
                 break
     if best is None or not np.isfinite(best.errors).all():
         raise Unresolved("no three grids")
     return best
-
-
-def yardstick(law: Law) -> tuple[np.ndarray, np.ndarray]:
-    """Points z [n] (length) and masses [n] for W1 = int |T - T'| p dz."""
-    panels = law.panels()
-    nodes = Gauss(4).nodes(law, torch.linspace(panels[0], panels[-1], 201, dtype=torch.float64)[1:-1])
-    return nodes.z.numpy(), nodes.w.numpy()
 
 
 def _with(grid: Grid, cells: int) -> Grid:

@@ -16,9 +16,8 @@ import torch
 from scipy.integrate import solve_ivp
 from scipy.interpolate import make_interp_spline
 from scipy.special import betainc, betaincinv, betaln
-from torch import Tensor
 
-from wgf.finite_volume import Unresolved, yardstick
+from wgf.computed import Computed, Unresolved, yardstick
 from wgf.fluxes import split
 from wgf.problem import Problem
 from wgf.reference import Law
@@ -66,30 +65,18 @@ class Track:
 
 
 @dataclass(frozen=True)
-class Particles:
-    """The map of a problem at some times, with an estimate of its own error. NaN at all other times.
+class Particles(Computed):
+    """The map of a problem without diffusion by its particles.
 
     Attributes:
         track: the points of the law.
-        times: where it is known, 0 besides (time).
         x: their positions [k, n] (length).
-        errors: estimated W1 errors at the times [k] (length).
     """
 
+    method = "particles"
+
     track: Track
-    times: np.ndarray
     x: np.ndarray
-    errors: np.ndarray
-
-    @property
-    def error(self) -> float:
-        """Estimated W1 error at the last time (length)."""
-        return float(self.errors[-1])
-
-    @property
-    def name(self) -> str:
-        """What it is, for people and files."""
-        return f"particles, error {self.error:.0e}"
 
     def map(self, k: int, z: np.ndarray) -> np.ndarray:
         """T at time number k and z [n] (length); linear beyond the panels."""
@@ -99,13 +86,6 @@ class Particles:
         (a, b, c, d), (one, two, three, four) = points, self.x[k][[0, 1, -2, -1]]
         slopes = np.where(z < inside, (two - one) / (b - a), (four - three) / (d - c))
         return curve(self.track.parameter(inside)) + slopes * (z - inside)
-
-    def __call__(self, t: float, z: Tensor) -> Tensor:
-        """T(t, z) [n] at z [n] (length)."""
-        near = np.flatnonzero(np.isclose(self.times, t, rtol=1e-9, atol=0.0))
-        if t == 0 or not len(near):
-            return z.clone() if t == 0 else torch.full_like(z, math.nan)
-        return torch.from_numpy(self.map(int(near[0]), z.detach().cpu().double().numpy())).to(z)
 
 
 def solve(problem: Problem, times: Sequence[float]) -> Particles:
@@ -130,10 +110,10 @@ def solve(problem: Problem, times: Sequence[float]) -> Particles:
                 break
             last = None  # too coarse: try a finer one
             continue
-        found = Particles(track, at, x, np.full(len(at), np.inf))
+        found = Particles(at, np.full(len(at), np.inf), track, x)
         maps = np.stack([found.map(k, z) for k in range(len(at))])
         if last is not None:
-            best = Particles(track, at, x, np.abs(maps - last) @ w + FLOOR)
+            best = Particles(at, np.abs(maps - last) @ w + FLOOR, track, x)
             if best.errors.max() < GOAL:
                 break
         last = maps

@@ -23,6 +23,7 @@ from wgf.callbacks.checkpoint import Checkpoint, latest
 from wgf.callbacks.figures import Figures
 from wgf.callbacks.history import History
 from wgf.callbacks.progress import Progress
+from wgf.computed import Computed
 from wgf.errors import ConfigError
 from wgf.evolve import Clock, End
 from wgf.experiment import Experiment, build
@@ -182,7 +183,7 @@ def _run(
     return result
 
 
-def _reference(experiment: Experiment, end: End) -> comparison.Computed | None:
+def _reference(experiment: Experiment, end: End) -> Computed | None:
     """What is computed to compare with, up to where a run came, if it came to a saved time."""
     reached = [t for t in experiment.stops if t <= end.clock.t]
     if end.status is Status.interrupted or not reached or reached[-1] < end.clock.t:
