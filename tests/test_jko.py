@@ -65,25 +65,29 @@ def drawn(number):
     return flowing, map, 10 ** rng.uniform(-6, 3, STEPS)
 
 
-def falls(before, after):
-    """F after is not above F before, up to rounding."""
-    size = sum(float(e.terms.abs().sum()) for e in (before, after))
-    return float(after.terms.sum()) <= float(before.terms.sum()) + 1e-14 * (1 + size)
+def proximally(field, state, tau):
+    return JKO().step(field, tau, state)
+
+
+def descends(what, flowing, map, sizes, step):
+    """No step from the start on fails, raises F beyond rounding or folds the map."""
+    field = field_of(flowing, map)
+    state = start_of(field)
+    for tau in sizes:
+        taken = step(field, state, float(tau))
+        assert taken.failure is None, (what, tau, taken.failure)
+        before, state = state.evaluation.terms, taken.state
+        after = state.evaluation.terms
+        rounding = 1e-14 * (1 + float(before.abs().sum() + after.abs().sum()))
+        assert float(after.sum()) <= float(before.sum()) + rounding, (what, tau)
+        assert float(state.evaluation.min_slope) > 0, (what, tau)
 
 
 @pytest.mark.parametrize("batch", range(6))
 def test_no_step_fails(batch):
     """300 drawings, 4 steps of sizes 1e-6 to 1e3 each."""
     for number in range(50 * batch, 50 * batch + 50):
-        flowing, map, sizes = drawn(number)
-        field = field_of(flowing, map)
-        state = start_of(field)
-        for tau in sizes:
-            step = JKO().step(field, float(tau), state)
-            assert step.failure is None, (number, tau, step.failure)
-            assert falls(state.evaluation, step.state.evaluation), (number, tau)
-            assert float(step.state.evaluation.point.record.dx.min()) > 0, (number, tau)
-            state = step.state
+        descends(number, *drawn(number), proximally)
 
 
 def test_drawings_are_diverse():
@@ -101,26 +105,14 @@ def test_drawings_are_diverse():
 @pytest.mark.parametrize("tau", [1e-4, 1e-1, 10.0])
 def test_kinks_of_a_potential(internal, expression, tau):
     """The second derivative does not show them, yet particles rest on them."""
-    field = field_of(problem(Gaussian(), Expressed(expression), internal), Spline(12, 3, 3.0, law=Gaussian()))
-    state = start_of(field)
-    for _ in range(3):
-        step = JKO().step(field, tau, state)
-        assert step.failure is None
-        assert falls(state.evaluation, step.state.evaluation)
-        assert float(step.state.evaluation.min_slope) > 0
-        state = step.state
+    flowing = problem(Gaussian(), Expressed(expression), internal)
+    descends(expression, flowing, Spline(12, 3, 3.0, law=Gaussian()), 3 * [tau], proximally)
 
 
 def test_interactions_that_are_not_convex():
     for name in ("log", "morse", "attraction_4_2", "attraction_2.5_1.5", "newtonian"):
-        field = field_of(problem(Gaussian(), Entropy(0.7), TERMS[name]), Spline(8, 3, 3.0, law=Gaussian()))
-        state = start_of(field)
-        for tau in (1e-4, 1e-2, 0.3, 3.0):
-            step = JKO().step(field, tau, state)
-            assert step.failure is None, (name, tau)
-            assert falls(state.evaluation, step.state.evaluation)
-            assert float(step.state.evaluation.min_slope) > 0
-            state = step.state
+        flowing = problem(Gaussian(), Entropy(0.7), TERMS[name])
+        descends(name, flowing, Spline(8, 3, 3.0, law=Gaussian()), (1e-4, 1e-2, 0.3, 3.0), proximally)
 
 
 # the minimiser
@@ -249,15 +241,7 @@ def drawn_network(number):
 @pytest.mark.parametrize("batch", range(4))
 def test_gauss_newton_descends(batch):
     for number in range(10 * batch, 10 * batch + 10):
-        flowing, map, sizes = drawn_network(number)
-        field = field_of(flowing, map)
-        state = start_of(field)
-        for tau in sizes:
-            step = descend(field, state, float(tau))
-            assert step.failure is None, (number, tau)
-            assert falls(state.evaluation, step.state.evaluation), (number, tau)
-            assert float(step.state.evaluation.min_slope) > 0, (number, tau)
-            state = step.state
+        descends(number, *drawn_network(number), descend)
 
 
 def test_gauss_newton_goes_all_the_way():

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import json
 import os
 import resource
 import shutil
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from composing import composed
+from folders import result
 from omegaconf import DictConfig, OmegaConf
 
 from wgf.callbacks.base import Callback
@@ -33,10 +33,6 @@ def config(text: str) -> DictConfig:
     cfg = composed(*QUICK, *text.split())
     check(cfg)
     return cfg
-
-
-def result(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "result.json").read_text())
 
 
 # the statuses

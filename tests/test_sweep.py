@@ -1,6 +1,5 @@
 """Sweeps: one folder per job, one table, only what is missing is run, and nothing that goes wrong costs another job."""
 
-import csv
 import json
 import math
 import os
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from folders import result, results
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, metadata
 
@@ -43,22 +43,13 @@ def wgf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return run
 
 
-def rows(root: Path) -> list[dict[str, str]]:
-    with open(root / "results.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def result(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "result.json").read_text())
-
-
 # the table
 
 
 def test_a_sweep_leaves_one_row_per_job(wgf, tmp_path: Path):
     status, out, err = wgf("-m", "network.width=16,4", "network.degree=1,3", *HERE)
     assert (status, err) == (0, "")
-    found = rows(tmp_path / "s")
+    found = results(tmp_path / "s")
     names = ["width-4_degree-1", "width-4_degree-3", "width-16_degree-1", "width-16_degree-3"]
     assert [row["job"] for row in found] == names  # 4 before 16
     assert list(found[0])[:5] == ["job", "network.width", "network.degree", "status", "message"]
@@ -96,7 +87,7 @@ def test_only_what_is_missing_or_failed_is_run_again(wgf, tmp_path: Path):
     status, out, err = wgf("-m", faults, *HERE)
     assert (status, err) == (1, "wgf: 1 of 2 jobs did not complete\n")
     assert "crashed (RuntimeError: this is a bug)  _target_-faulty.Crashed" in out
-    first, second = rows(tmp_path / "s")
+    first, second = results(tmp_path / "s")
     assert (first["job"], first["status"]) == ("_target_-faulty.Crashed", "crashed")
     assert first["message"] == "RuntimeError: this is a bug"
     assert first["w1_error"] == ""
@@ -110,7 +101,7 @@ def test_only_what_is_missing_or_failed_is_run_again(wgf, tmp_path: Path):
     assert status == 0
     assert "1 of 2 jobs are complete and left alone" in out
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    mended, untouched = rows(tmp_path / "s")
+    mended, untouched = results(tmp_path / "s")
     assert untouched == second
     assert mended["status"] == "completed"
     assert mended["w1_error"] == second["w1_error"]
@@ -122,7 +113,7 @@ def test_more_values_only_add_jobs(wgf, tmp_path: Path):
     status, out, _ = wgf("-m", "network.width=4,6,8", *HERE)
     assert status == 0
     assert "Launching 1 jobs" in out
-    assert [row["network.width"] for row in rows(tmp_path / "s")] == ["4", "6", "8"]
+    assert [row["network.width"] for row in results(tmp_path / "s")] == ["4", "6", "8"]
 
 
 def test_a_folder_of_another_config_is_refused(wgf, tmp_path: Path):
@@ -150,7 +141,7 @@ def test_a_folder_that_cannot_be_is_refused(wgf, tmp_path: Path, place: str):
 def test_numbered_folders_are_left_to_who_wants_them(wgf, tmp_path: Path):
     words = ["-m", "network.width=4,6", "hydra.sweep.subdir=job${hydra:job.num}", *HERE]
     assert wgf(*words)[0] == 0
-    assert [row["job"] for row in rows(tmp_path / "s")] == ["job0", "job1"]
+    assert [row["job"] for row in results(tmp_path / "s")] == ["job0", "job1"]
     before = (tmp_path / "s" / "job0" / "result.json").stat().st_mtime_ns
     assert wgf(*words)[0] == 0
     assert (tmp_path / "s" / "job0" / "result.json").stat().st_mtime_ns == before
@@ -162,7 +153,7 @@ def test_impossible_combinations_have_their_row(wgf, tmp_path: Path):
     status, out, err = wgf("-m", *words, *more, *HERE[::3])
     assert (status, err) == (1, "wgf: 1 of 4 jobs did not complete\n")
     assert "4 jobs: 3 completed, 1 refused" in out
-    found = {(row["pde"], row["interaction"]): row for row in rows(tmp_path / "s")}
+    found = {(row["pde"], row["interaction"]): row for row in results(tmp_path / "s")}
     refused = found["fokker_planck", "log"]
     assert refused["status"] == "refused"
     assert "interaction=Log with pde=FokkerPlanck is impossible" in refused["message"]
@@ -173,7 +164,7 @@ def test_failed_runs_have_their_row(wgf, tmp_path: Path):
     words = ["integrator=euler", "integrator.dt=5e-3,0.5", "t_end=2", "network.width=4", "network.degree=1", "saves=1"]
     status, _, err = wgf("-m", *words, "figures=false", "logger=none", *HERE[::3])
     assert (status, err) == (1, "wgf: 1 of 2 jobs did not complete\n")
-    good, bad = rows(tmp_path / "s")
+    good, bad = results(tmp_path / "s")
     assert (good["status"], bad["status"], bad["integrator.dt"], bad["t_end"]) == (
         "completed",
         "folded",
@@ -189,14 +180,14 @@ def test_interrupting_a_sweep_ends_it(wgf, tmp_path: Path):
     words = ["-m", f"integrator._target_={targets}", *HERE]
     status, out, err = wgf(*words)
     assert (status, err) == (130, "wgf: interrupted\n")
-    assert [(row["job"].rpartition(".")[2], row["status"]) for row in rows(tmp_path / "s")] == [
+    assert [(row["job"].rpartition(".")[2], row["status"]) for row in results(tmp_path / "s")] == [
         ("Interrupted", "interrupted"),
         ("Euler", "completed"),
     ]
     assert "2 jobs: 1 interrupted, 1 completed" in out or "2 jobs: 1 completed, 1 interrupted" in out
     (tmp_path / "mended").write_text("")
     assert wgf(*words)[0] == 0
-    interrupted, euler, heun = rows(tmp_path / "s")
+    interrupted, euler, heun = results(tmp_path / "s")
     assert heun["status"] == "completed"
     assert {**interrupted, "job": "", "integrator._target_": "", "wall_s": ""} == {
         **euler,
@@ -232,7 +223,7 @@ def test_a_killed_process_costs_no_other_job(tmp_path: Path):
     def launched() -> tuple[subprocess.CompletedProcess[str], list[dict[str, str]]]:
         python = [sys.executable, "-m", "wgf.cli", *words]
         answer = subprocess.run(python, cwd=tmp_path, env=place, capture_output=True, text=True, timeout=300)
-        return answer, rows(tmp_path / "s")
+        return answer, results(tmp_path / "s")
 
     answer, (killed, other) = launched()
     assert answer.returncode == 1
@@ -298,7 +289,7 @@ def test_a_search_survives_failing_trials(wgf, tmp_path: Path):
     problem = ["integrator=euler", "network.width=4", "network.degree=1", "t_end=0.5", "saves=1", "logger=none"]
     axes = ["integrator.dt=tag(log,interval(1e-3,0.5))", "figures=false", "objective=w1_error*evaluations"]
     assert wgf("-m", *words, *problem, *axes, "hydra/launcher=basic", "hydra.sweep.dir=s")[0] == 0
-    found = rows(tmp_path / "s")
+    found = results(tmp_path / "s")
     assert len(found) == 6
     values = {float(row["integrator.dt"]): row for row in found}
     good = {dt: row for dt, row in values.items() if row["status"] == "completed"}
@@ -312,10 +303,10 @@ def test_a_search_survives_failing_trials(wgf, tmp_path: Path):
 def test_the_path_of_slurm_without_a_cluster(wgf, tmp_path: Path):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     assert wgf("-m", "network.width=4,6", *HERE)[0] == 0
-    here = [{**row, "wall_s": ""} for row in rows(tmp_path / "s")]
+    here = [{**row, "wall_s": ""} for row in results(tmp_path / "s")]
     status, _, err = wgf("-m", "network.width=4,6", "hydra/launcher=slurm_local", *SHORT[:-1], "hydra.sweep.dir=there")
     assert (status, err) == (0, "")
-    assert [{**row, "wall_s": ""} for row in rows(tmp_path / "there")] == here
+    assert [{**row, "wall_s": ""} for row in results(tmp_path / "there")] == here
 
 
 # one job

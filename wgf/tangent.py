@@ -47,13 +47,18 @@ class Tangent:
 
     def apply(self, v: Tensor) -> Tensor:
         """G v [p] for v [p], by one derivative of the map forwards and one backwards: no matrix is formed."""
-        z, cell, w = self.nodes.z, self.nodes.cell, self.nodes.w
+        theta, x, dual, pulled = self._graph
+        along = torch.autograd.grad(pulled, dual, v, retain_graph=True)[0]
+        return torch.autograd.grad(x, theta, self.nodes.w * along, retain_graph=True)[0]
 
-        def f(theta: Tensor) -> Tensor:
-            return self.map.evaluate(theta, z, cell)[0]
-
-        along = torch.func.jvp(f, (self.theta,), (v,))[1]
-        return torch.func.vjp(f, self.theta)[1](w * along)[0]
+    @cached_property
+    def _graph(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """theta, f(theta), any u and J^T u, recorded once for all products: J^T u is linear in u, its derivative J."""
+        with torch.enable_grad():
+            theta = self.theta.detach().requires_grad_()
+            x = self.map.evaluate(theta, self.nodes.z, self.nodes.cell)[0]
+            dual = torch.zeros_like(x, requires_grad=True)
+            return theta, x, dual, torch.autograd.grad(x, theta, dual, create_graph=True)[0]
 
 
 class StepSpace:
