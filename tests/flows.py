@@ -48,7 +48,7 @@ def flow(
 ) -> End:
     """The run up to t, or through several times."""
     stops = t if isinstance(t, list) else [t]
-    attractive = problem.interaction.collapses
+    attractive = problem.collapses
     theta = map.theta.detach()
     return evolve(field_of(problem, map), integrator, theta, stops, log or Energies(), attractive=attractive)
 

@@ -61,6 +61,22 @@ def test_characteristics_that_end_are_nan(expr: str):
     assert solution(1.0, column(0.5, 2.0)).isnan().all()
 
 
+def test_characteristics_go_on_from_where_they_were(monkeypatch: pytest.MonkeyPatch):
+    """Neither the bits nor the cost depend on the times asked for: a resumed run finds the same errors."""
+    p = problem(LinearTransport(), Gaussian(), POTENTIALS["expression"][0])
+    z, often, calls = interior(Gaussian()), exact.find(p), []
+    derivative = Expressed.derivative
+    monkeypatch.setattr(Expressed, "derivative", lambda self, x: calls.append(x) or derivative(self, x))
+    maps = {t: often(t, z) for t in np.linspace(0.0, 0.8, 101)}
+    once = exact.find(p)
+    cost = len(calls)
+    assert once(0.8, z).equal(maps[0.8])
+    assert cost < 2 * (len(calls) - cost)
+    assert once(0.4, z).equal(maps[0.4])  # back in time
+    other = z + 1.0
+    assert once(0.4, other).equal(exact.find(p)(0.4, other))
+
+
 def test_characteristics_keep_dtype():
     solution = exact.find(problem(LinearTransport(), Gaussian(), Expressed("x**2/2")))
     z = torch.linspace(-1, 1, 5)
@@ -176,6 +192,22 @@ def test_attraction_collapses_in_finite_time():
     z = column(-1.0, 0.5)
     assert (solution(0.999 * end, z).diff() > 0).all()
     assert solution(1.001 * end, z).isnan().all()
+
+
+@pytest.mark.parametrize("diffusion", [1e-3, 1e-14, 1e-30])
+def test_equilibrium_of_narrow_wells(diffusion: float):
+    p = problem(FokkerPlanck(diffusion), Gaussian(0.3, 2.0), Well(1.7, 0.0))
+    z = interior(p.law)
+    expected = math.sqrt(diffusion / 1.7) * (z - 0.3) / 2.0
+    assert torch.allclose(exact.equilibrium(p)(math.inf, z), expected, rtol=1e-6, atol=1e-7 * math.sqrt(diffusion))
+
+
+@pytest.mark.parametrize(
+    ("diffusion", "potential"),
+    [(1e-300, Quartic()), (1e-30, Quartic()), (1.0, Sextic(1e10)), (1.0, Expressed("1e20 + x**2"))],
+)
+def test_no_equilibrium_that_digits_cannot_show(diffusion: float, potential):
+    assert exact.equilibrium(problem(FokkerPlanck(diffusion), Gaussian(), potential)) is None
 
 
 UNKNOWN = {

@@ -41,7 +41,7 @@ def solved(*overrides: str) -> tuple[Experiment, End]:
     experiment = runner.build(composed("network=two_sided_relu", "integrator=rodas4", *overrides))
     witness = Witness()
     problem, theta = experiment.problem, experiment.map.theta.detach()
-    attractive = problem.interaction.collapses
+    attractive = problem.collapses
     end = evolve(experiment.projection, experiment.integrator, theta, [problem.t_end], witness, attractive=attractive)
     witness.check()
     return experiment, end

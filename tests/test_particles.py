@@ -138,6 +138,17 @@ def test_auto_asks_particles_where_there_is_no_diffusion(aggregation: Problem):
     assert comparison.computed(diffusive, [0.1]).name.startswith("finite volumes")
 
 
+def test_particles_stay_where_finite_volumes_fail(aggregation: Problem, monkeypatch: pytest.MonkeyPatch, caplog):
+    def fails(*_):
+        raise Unresolved("too stiff")
+
+    monkeypatch.setattr(finite_volume, "solve", fails)
+    monkeypatch.setattr(comparison, "GOOD", 0.0)
+    monkeypatch.setenv(comparison.OFF, "1")
+    assert comparison.computed(aggregation, [0.1]).name.startswith("particles")
+    assert "no better reference solution: Unresolved: too stiff" in caplog.text
+
+
 def test_finite_volumes_do_what_particles_cannot(aggregation: Problem, monkeypatch: pytest.MonkeyPatch, caplog):
     def fails(*_):
         raise Unresolved("particles meet")

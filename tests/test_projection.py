@@ -18,6 +18,7 @@ from wgf.projection import Projection
 from wgf.quadrature import Gauss, MonteCarlo
 from wgf.reference import Gaussian, Semicircle, Uniform
 from wgf.solvers import MINRES, QR, Auto, Banded, Cholesky, Truncated
+from wgf.tangent import Tangent
 
 # every solver with settings that leave the problem as it is, and what it can solve
 SOLVERS = {
@@ -255,6 +256,9 @@ def test_the_metric_is_the_integral_of_the_features(train):
     for seed in range(3):
         v = torch.randn(len(theta), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         assert torch.allclose(tangent.apply(v), metric @ v, atol=1e-13)
+        bare = Tangent(map, theta, tangent.nodes)  # no matrix has been made here
+        assert bare.length(v).item() == pytest.approx(tangent.length(v).item(), rel=1e-12)
+        assert "features" not in vars(bare)
 
 
 def test_the_metric_is_exact_even_for_particles():

@@ -98,7 +98,8 @@ def test_a_second_run_that_fails_costs_no_result(
         "it ends early": "the finer run ended as folded at t = 0",
         "it cannot be built": "ConfigError: network.width",
     }
-    assert f"no space_error: {said[how]}" in caplog.text
+    assert f"space_error: not known, {said[how]}" in caplog.text
+    assert f"space_error: not known, {said[how]}" in found["doubts"]
 
 
 def test_without_verify_nothing_is_estimated(tmp_path: Path):
@@ -194,6 +195,11 @@ def test_a_map_that_falls_between_the_nodes(what: str):
     bad = getattr(solution(), what).copy()
     bad[1, 0] = 50.0 if what == "T" else -1.0  # no mass is beyond it
     assert doubts(RESULT, replace(solution(), **{what: bad})) is None
+
+
+def test_an_equilibrium_loses_no_energy_that_could_be_missed(tmp_path: Path):
+    found = run(build(cfg := composed(*QUICK[:3], "potential=quadratic", "t_end=1")), cfg, tmp_path)
+    assert (found["dissipation_gap"], found["doubts"]) == (None, None)
 
 
 def test_steps_too_long_are_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from wgf.energies.base import Record
-from wgf.errors import WgfError
+from wgf.errors import ConfigError
 from wgf.linalg.banded import Banded, Cholesky
 from wgf.networks.base import TransportMap
 from wgf.networks.relu import TwoSidedReLU
@@ -81,7 +81,10 @@ class Chart:
         self.mass = Banded(mass.reshape(degree + 1, self.size))
         self._mass_factor = Cholesky(self.mass.band)
         if not self._mass_factor.positive:
-            raise WgfError("the mass matrix is not positive definite: a breakpoint of the network sees no mass")
+            raise ConfigError(
+                "a cell of the network's mesh sees no mass of the reference law: network.width=, network.bound= or "
+                "network.knots=quantile must give a mesh without such cells"
+            )
 
     def _tailored(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The basis with an end that has a tail changed from (B_1, B_0) to (B_1 + B_0, B_0): 1 and a slope there.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,15 @@ MOMENT = 1e-2  # how far the second moment may be off its law, relative
 MANIFOLD = 3.0  # times its estimate that an error may be
 
 
-def doubts(result: dict[str, Any], solution: Solution | None) -> str | None:
+def doubts(result: dict[str, Any], solution: Solution | None, unknown: Sequence[str] = ()) -> str | None:
     """Which figures of a run cannot be trusted and why, as one text; None where nothing speaks against them.
 
     Args:
         result: the content of result.json.
         solution: the saved maps.
+        unknown: estimates that were asked for in vain, a sentence each.
     """
-    return "; ".join(_doubts(result, solution)) or None
+    return "; ".join([*_doubts(result, solution), *unknown]) or None
 
 
 def _doubts(result: dict[str, Any], solution: Solution | None) -> Iterator[str]:

@@ -51,17 +51,20 @@ def computed(problem: Problem, times: Sequence[float], wanted: str = "auto") -> 
     """
     if wanted not in ("auto", "finite_volume"):
         return None
+    particle: Particles | None = None
     try:
-        particle = _particles(problem, times) if wanted == "auto" and problem.internal is None else None
+        if wanted == "auto" and problem.internal is None:
+            particle = _particles(problem, times)
         if particle is not None and particle.error < GOOD:
             return particle
         volumes = _finite_volumes(problem, times)
         return volumes if particle is None or volumes.error < particle.error else particle
     except KeyboardInterrupt:
-        log.warning("no reference solution: interrupted")
+        why = "interrupted"
     except Exception as error:  # nothing that fails here may cost the run its result
-        log.warning("no reference solution: %s", " ".join(f"{type(error).__name__}: {error}".split()))
-    return None
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+    log.warning("no %sreference solution: %s", "" if particle is None else "better ", why)
+    return particle
 
 
 def _particles(problem: Problem, times: Sequence[float]) -> Particles | None:

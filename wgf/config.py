@@ -73,7 +73,7 @@ ROOT: dict[str, Any] = {
     "seed": rule_of(Seed),
     "dtype": Choice("float64", "float32"),
     "device": Device(),
-    "threads": Range(int, low=1, none=True),
+    "threads": Range(int, low=1, high=1024, none=True),
     "saves": rule_of(Count),
     "figures": Flag(),
     "reference_solution": Choice("auto", "exact", "finite_volume", "none"),

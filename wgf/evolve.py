@@ -66,7 +66,7 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class Judged:
-    """A proposed step on the host: the one transfer of a step."""
+    """What the loop decides on of a proposed step, on the host."""
 
     energy: float
     size: float  # sum |terms| of the energy, the scale of its rounding
@@ -78,7 +78,7 @@ class Judged:
 
 
 def judge(step: Step) -> Judged:
-    """Fetch what the loop decides on, in one transfer."""
+    """Fetch it in one transfer."""
     e = step.state.evaluation
     error = step.error if step.error is not None else e.min_slope.new_zeros(())
     # NaN or infinity anywhere shows in these sums
@@ -208,7 +208,5 @@ def run(
     clock: Clock | None = None,
 ) -> End:
     """`evolve` with all that the problem and its quadrature ask of it."""
-    attractive = projection.problem.interaction.collapses
-    return evolve(
-        projection, integrator, theta, stops, observer, clock=clock, noise=projection.noise, attractive=attractive
-    )
+    collapses, noise = projection.problem.collapses, projection.noise
+    return evolve(projection, integrator, theta, stops, observer, clock=clock, noise=noise, attractive=collapses)

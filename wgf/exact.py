@@ -8,13 +8,13 @@ side, and that never changes before two particles meet.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import torch
-from scipy.integrate import solve_ivp
+from scipy.integrate import DOP853, DenseOutput
 from torch import Tensor
 
 from wgf.energies import interaction as kernels
@@ -24,6 +24,8 @@ from wgf.energies.potential import Potential
 from wgf.problem import Problem
 from wgf.reference import Barenblatt, Gaussian, Law, Semicircle
 
+ROUGH = 1e12  # V/D at its lowest beyond which its digits do not show a difference of 1e-3
+WIDE = 10  # points that show a well
 MOST_EVALUATIONS = 20_000  # of V' in one integration; a potential that needs more has no characteristic we can trust
 
 
@@ -84,11 +86,12 @@ class SelfSimilar:
         return self.center_of_mass(t) + (z - self.mean) * self.scale(t)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Characteristics:
-    """x' = -V'(x): closed forms for the quartic and the sextic, else an 8th-order Runge-Kutta method at rtol 1e-12."""
+    """x' = -V'(x): closed forms for the quartic and the sextic, else an 8th-order Runge-Kutta method at rtol 1e-13."""
 
     potential: Potential
+    _path: Path | None = field(default=None, init=False, repr=False, compare=False)
     name = "exact: characteristics"
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
@@ -99,23 +102,46 @@ class Characteristics:
         if isinstance(v, potentials.Sextic):
             y = z - v.center
             return v.center + y / (1 + 4 * t * y**4) ** 0.25
-        return self._integrate(t, z)
+        if self._path is None or self._path.start is not z or t < self._path.since:
+            self._path = Path(v, z)
+        return self._path(t)
 
-    def _integrate(self, t: float, z: Tensor) -> Tensor:
-        if t == 0:
-            return z
-        left = MOST_EVALUATIONS
+
+class Path:
+    """The particles that start at some points z, followed as far as they are asked for.
+
+    The steps do not depend on the times asked for, which lie within them: a run that goes on after an interruption
+    finds the same bits.
+
+    Attributes:
+        since: where the last step began; what was before has been forgotten (time).
+    """
+
+    def __init__(self, potential: Potential, z: Tensor) -> None:
+        self.start, self.since, self._left = z, 0.0, MOST_EVALUATIONS
 
         def velocity(_: float, x: np.ndarray) -> np.ndarray:
-            nonlocal left
-            left -= 1
-            return -self.potential.derivative(torch.from_numpy(x)).numpy() if left > 0 else np.full_like(x, np.nan)
+            self._left -= 1
+            return -potential.derivative(torch.from_numpy(x)).numpy() if self._left > 0 else np.full_like(x, np.nan)
 
-        start = z.detach().cpu().double().numpy().copy()
         with np.errstate(all="ignore"):
-            path = solve_ivp(velocity, (0.0, t), start, method="DOP853", rtol=1e-12, atol=1e-12, t_eval=[t])
-        x = path.y[:, -1] if path.success else np.full_like(start, np.nan)
-        return torch.from_numpy(x).to(z)
+            self._solver = DOP853(velocity, 0.0, z.detach().cpu().double().numpy(), math.inf, rtol=1e-13, atol=1e-13)
+        self._within: DenseOutput | None = None
+
+    def __call__(self, t: float) -> Tensor:
+        """x [n] (length); NaN where the method fails."""
+        solver = self._solver
+        if t == 0:
+            return self.start
+        with np.errstate(all="ignore"):
+            while solver.t < t and solver.status == "running":
+                solver.step()
+                self._within = None
+            if solver.t < t:
+                return torch.full_like(self.start, math.nan)
+            self.since = solver.t_old
+            self._within = self._within or solver.dense_output()
+            return torch.from_numpy(self._within(t)).to(self.start)
 
 
 @dataclass(frozen=True)
@@ -238,11 +264,22 @@ def equilibrium(problem: Problem, cells: int = 20_000) -> Equilibrium | None:
         radius *= 1.5
     else:
         return None
-    inside = np.flatnonzero(logs > logs.max() - 45)
-    faces = np.linspace(x[max(inside[0] - 1, 0)], x[min(inside[-1] + 1, len(x) - 1)], cells + 1)
+    for _ in range(20):  # and until the wells are wide
+        top = logs.max()
+        if not abs(top) < ROUGH:
+            return None
+        inside = np.flatnonzero(logs > top - 45)
+        ends = x[max(inside[0] - 1, 0)], x[min(inside[-1] + 1, len(x) - 1)]
+        if len(inside) > WIDE:
+            break
+        x = np.linspace(*ends, 4001)
+        logs = weight(x)
+    else:
+        return None
+    faces = np.linspace(*ends, cells + 1)
     s, w = np.polynomial.legendre.leggauss(4)
     nodes = 0.5 * (faces[1:] + faces[:-1])[:, None] + 0.5 * np.diff(faces)[:, None] * s
-    mass = np.exp(weight(nodes.ravel()) - logs.max()).reshape(nodes.shape) @ w
+    mass = np.exp(weight(nodes.ravel()) - top).reshape(nodes.shape) @ w
     mass /= mass.sum()
     left = np.concatenate([[0.0], np.cumsum(mass)])
     right = np.concatenate([[0.0], np.cumsum(mass[::-1])])[::-1]

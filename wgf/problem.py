@@ -38,6 +38,11 @@ class Problem:
         candidates = (self.potential, self.internal, self.interaction)
         return tuple(t for t in candidates if t is not None and not isinstance(t, potentials.Zero | kernels.Zero))
 
+    @property
+    def collapses(self) -> bool:
+        """Whether the law can concentrate in a point within finite time."""
+        return self.interaction.collapses(self.internal)
+
 
 def _spreading(internal: Term) -> str:
     """What an internal energy adds to the equation."""

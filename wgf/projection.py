@@ -70,7 +70,7 @@ class Projection:
     Args:
         problem: law, energies.
         map: the network.
-        quadrature: for the energy and its gradient; the metric is always integrated by Gauss quadrature.
+        quadrature: for the energy and its gradient; the metric of `tangent` is always integrated by Gauss quadrature.
         solver: how G is solved.
     """
 
@@ -82,7 +82,8 @@ class Projection:
         self._nodes = self._metric_nodes = None
         if not map.moving_knots:
             self._nodes = quadrature.nodes(problem.law, map.knots(theta))
-            self._metric_nodes = self._metric_rule.nodes(problem.law, map.knots(theta))
+            same = self._metric_rule is quadrature
+            self._metric_nodes = self._nodes if same else self._metric_rule.nodes(problem.law, map.knots(theta))
         elif quadrature.fixed:
             self._nodes = quadrature.nodes(problem.law, map.knots(theta))
         # what an accepted step may raise the energy by: sampled energies jump when a knot passes a particle
@@ -100,9 +101,10 @@ class Projection:
 
     def energy(self, theta: Tensor) -> Tensor:
         """Every term of F [k], differentiable in theta."""
-        return self._terms(self.record(theta))
+        return self.terms(self.record(theta))
 
-    def _terms(self, record: Record) -> Tensor:
+    def terms(self, record: Record) -> Tensor:
+        """Every term of F [k] of a map."""
         terms = [term.value(record) for term in self.problem.terms]
         return torch.stack(terms) if terms else record.x.new_zeros(0)
 
@@ -111,7 +113,7 @@ class Projection:
         theta = theta.detach().requires_grad_()
         with torch.enable_grad():
             record = self.record(theta)
-            terms = self._terms(record)
+            terms = self.terms(record)
             gradient = torch.zeros_like(theta)
             if len(terms):
                 gradient = torch.autograd.grad(terms.sum(), theta, materialize_grads=True)[0]

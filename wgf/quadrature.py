@@ -39,6 +39,11 @@ class Nodes:
         log_p = self.law.log_density(self.z)
         return log_p.masked_fill(log_p == -math.inf, 0.0)
 
+    @cached_property
+    def rank(self) -> Tensor:
+        """2 P(z) - 1 [n]: the mass to the left less the mass to the right."""
+        return self.law.cdf(self.z) - self.law.survival(self.z)
+
 
 class Quadrature(ABC):
     """A rule for integrals against a law.

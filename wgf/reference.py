@@ -56,10 +56,6 @@ class Law(ABC):
         """The z with survival(z) = u, accurate for small u."""
 
     @abstractmethod
-    def antiderivatives(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Antiderivatives of y p(y) and y^2 p(y), where y is z centred at the mean."""
-
-    @abstractmethod
     def panels(self) -> list[float]:
         """Breakpoints of a mesh on whose cells p is resolved by an 8-point Gauss rule; less than 1e-17 lies outside."""
 
@@ -71,18 +67,10 @@ class Law(ABC):
         """P(a, b), from whichever tail is smaller so that nothing cancels."""
         return torch.where(a + b < 2 * self.mean, self.cdf(b) - self.cdf(a), self.survival(a) - self.survival(b))
 
-    def partial_moments(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Integrals of p, z p and z^2 p over (a, b). a, b: [...] (length)."""
-        m0 = self.mass(a, b)
-        (a1, a2), (b1, b2) = self.antiderivatives(a), self.antiderivatives(b)
-        c1, c2, mu = b1 - a1, b2 - a2, self.mean
-        return m0, c1 + mu * m0, c2 + 2 * mu * c1 + mu * mu * m0
-
-    def sample(self, n: int, generator: torch.Generator | None = None, *, dtype=torch.float64, device=None) -> Tensor:
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """n independent draws [n], by inversion: the same generator state gives the same draws."""
-        u = torch.rand(n, generator=generator, dtype=torch.float64, device=generator.device if generator else "cpu")
-        z = torch.where(u < 0.5, self.quantile(u), self.upper_quantile(1 - u))
-        return z.to(device=device, dtype=dtype)
+        u = torch.rand(n, generator=generator, dtype=torch.float64, device=generator.device)
+        return torch.where(u < 0.5, self.quantile(u), self.upper_quantile(1 - u))
 
 
 class Gaussian(Law):
@@ -110,12 +98,6 @@ class Gaussian(Law):
 
     def upper_quantile(self, u: Tensor) -> Tensor:
         return self.mean - self.std * torch.special.ndtri(u)
-
-    def antiderivatives(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        y, s2 = z - self.mean, self.std**2
-        tail = -s2 * self.density(z)
-        flat = torch.where(torch.isfinite(y), y, torch.zeros_like(y))  # y p(y) -> 0 at infinity
-        return tail, flat * tail + s2 * self.cdf(z)
 
     def panels(self) -> list[float]:
         return [
@@ -149,10 +131,6 @@ class Uniform(Law):
 
     def upper_quantile(self, u: Tensor) -> Tensor:
         return self.upper - (self.upper - self.lower) * u
-
-    def antiderivatives(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        y, width = z.clamp(self.lower, self.upper) - self.mean, self.upper - self.lower
-        return y**2 / (2 * width), y**3 / (3 * width)
 
     def panels(self) -> list[float]:
         return [self.lower, self.mean, self.upper]
@@ -188,21 +166,13 @@ class Laplace(Law):
     def upper_quantile(self, u: Tensor) -> Tensor:
         return self.mean - self._quantile(u)
 
-    def antiderivatives(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        y, s = z - self.mean, self.scale
-        a = y.abs()
-        decay = torch.where(torch.isfinite(a), 0.5 * torch.exp(-a / s), torch.zeros_like(a))
-        a = torch.where(torch.isfinite(a), a, torch.zeros_like(a))
-        second = decay * (a * a + 2 * a * s + 2 * s * s)
-        return -decay * (a + s), torch.where(y < 0, second, 2 * s * s - second)
-
     def panels(self) -> list[float]:
         steps = [0.0, 2.0, 4.0, 7.0, 10.0, 14.0, 18.0, 23.0, 28.0, 33.0, 39.0]
         return sorted({self.mean + sign * self.scale * y for y in steps for sign in (-1, 1)})
 
 
 def _symmetric_beta(function: Callable, a: float, fraction: Tensor) -> Tensor:
-    """A scipy beta function of a tensor: only set-up and output need it, so the trip to the host is no cost."""
+    """A scipy beta function of a tensor: torch has none, so that its values come from the host."""
     values = function(a, a, fraction.detach().cpu().double().numpy())
     return torch.as_tensor(values, dtype=fraction.dtype, device=fraction.device)
 
@@ -255,13 +225,6 @@ class SymmetricBeta(Law):
 
     def upper_quantile(self, u: Tensor) -> Tensor:
         return self.upper - 2 * self.radius * _symmetric_beta(scipy.special.betaincinv, self.a, u)
-
-    def antiderivatives(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        y = (z.clamp(self.lower, self.upper) - self.mean) / self.radius
-        first = -math.exp(self._log_norm) * self.radius**2 * ((1 - y) * (1 + y)) ** self.a / (2 * self.a)
-        # y^2 (1-y^2)^(a-1) = (1-y^2)^(a-1) - (1-y^2)^a, and (1-y^2)^a is the law with a + 1, lighter by (2a)/(2a+1)
-        heavy, light = (_BetaMass.apply((1 + y) / 2, a) for a in (self.a, self.a + 1))
-        return first, self.radius**2 * (heavy - light * (2 * self.a) / (2 * self.a + 1))
 
     def panels(self) -> list[float]:
         if self.a <= 8:
@@ -364,15 +327,6 @@ class Mixture(Law):
 
     def upper_quantile(self, u: Tensor) -> Tensor:
         return self._bisect("upper_quantile", self.survival, u)
-
-    def antiderivatives(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        first, second = z.new_zeros(()), z.new_zeros(())
-        for w, part in zip(self.weights, self.parts, strict=True):
-            shift, mass = part.mean - self.mean, part.cdf(z)
-            one, two = part.antiderivatives(z)
-            first = first + w * (one + shift * mass)
-            second = second + w * (two + 2 * shift * one + shift * shift * mass)
-        return first, second
 
     def panels(self) -> list[float]:
         return sorted({x for part in self.parts for x in part.panels()})

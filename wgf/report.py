@@ -60,7 +60,7 @@ def run_page(folder: Path) -> Path:
     heading = title if status == "completed" else f"{title} ({status})"
     drawn: dict[str, Any] = {}
     if solution is not None:
-        drawn |= {name: draw(solution, heading) for name, draw in OF_SOLUTION.items()}
+        drawn |= {name: draw(solution, heading) for name, draw in OF_SOLUTION.items() if name != "errors"}
         drawn["errors"] = errors(solution, heading, result.get("reference_error") or 0.0)
     if rows is not None and len(rows["t"]):
         drawn |= {name: draw(rows, heading) for name, draw in OF_HISTORY.items()}

@@ -53,6 +53,7 @@ def _result(experiment: Experiment, metrics: Metrics, end: End, start_energy: fl
     clock, state = end.clock, end.state
     row = metrics.row(clock, state)
     lost = start_energy - float(row["energy"])  # type: ignore[arg-type]
+    rounding = 1e3 * torch.finfo(state.theta.dtype).eps * float(state.evaluation.terms.abs().sum())
     law = exact.second_moment(experiment.problem, clock.t)
     return {
         "status": end.status.name,
@@ -66,7 +67,7 @@ def _result(experiment: Experiment, metrics: Metrics, end: End, start_energy: fl
         "energy": row["energy"],
         **{key: value for key, value in row.items() if key.startswith("energy_")},
         "dissipated": clock.dissipated,
-        "dissipation_gap": abs(lost - clock.dissipated) / lost if lost > 0 else None,
+        "dissipation_gap": abs(lost - clock.dissipated) / lost if lost > rounding else None,
         "w1_error": row["w1_error"],
         "w2_error": row["w2_error"],
         "w2_best": best_w2(experiment.projection, metrics.exact, clock.t) if metrics.exact else None,
@@ -159,13 +160,15 @@ def _run(
             with suppress(KeyboardInterrupt), signals.heard():
                 metrics.exact = metrics.exact if metrics.exact is not None else _reference(experiment, end)
             result = _result(experiment, metrics, end, float(experiment.projection(theta).terms.sum()), wall)
+            unknown: tuple[str, ...] = ()
             if cfg.verify and end.status is Status.completed:
                 with suppress(KeyboardInterrupt), signals.heard():
                     found = verify.estimate(cfg, experiment, end.state.theta)
                     result |= {"time_error": found.time, "space_error": found.space}
+                    unknown = found.unknown
             solution = recorder.solution()
             if end.status is Status.completed:
-                result["doubts"] = checks.doubts(result, solution)
+                result["doubts"] = checks.doubts(result, solution, unknown)
             faults = list(sinks.dropped)
             if solution is not None:
                 _attempt(faults, lambda: solution.save(folder / "solution.npz"))

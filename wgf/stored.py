@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
 
 from wgf.callbacks.checkpoint import latest
@@ -36,7 +37,8 @@ def load(folder: str | Path) -> Flow:
         raise ConfigError(f"{folder} has no checkpoint: the run was stopped before it had saved anything")
     projection, clock, theta = experiment.projection, Clock(**state["clock"]), list(state["saved_theta"])
     last = State(state["theta"], projection(state["theta"]))
-    saved = Saves(state["saved_t"], theta, [projection(point).terms for point in theta])
+    with torch.no_grad():
+        saved = Saves(state["saved_t"], theta, [projection.energy(point) for point in theta])
     if clock.t > saved.times[-1]:
         saved.stop(clock, last)
     end = End(_status(folder, state), clock, last, state.get("detail", ""))

@@ -65,7 +65,7 @@ def lines(result: dict[str, Any]) -> list[tuple[str, str]]:
         if value is None:
             return ""
         log = f" (ln {math.log(value):.3f})" if 0 < value < math.inf else ""
-        note = ", below the error of the reference" if doubt is not None and value < CLEAR * doubt else ""
+        note = ", not clearly above the error of the reference" if doubt is not None and value < CLEAR * doubt else ""
         return f"{value:.4e}{log}" + (f" against {against}" if against else "") + note
 
     status, message = take("status", "{}"), take("message", "{}")

@@ -43,13 +43,19 @@ class Tangent:
 
     def length(self, v: Tensor) -> Tensor:
         """sqrt(v^T G v), the W2 length of a small displacement v [p] of the parameters (length)."""
-        return (self.features @ v).norm()
+        if "features" in self.__dict__:
+            return (self.features @ v).norm()
+        return (self.nodes.w.sqrt() * self._along(v)).norm()
 
     def apply(self, v: Tensor) -> Tensor:
         """G v [p] for v [p], by one derivative of the map forwards and one backwards: no matrix is formed."""
-        theta, x, dual, pulled = self._graph
-        along = torch.autograd.grad(pulled, dual, v, retain_graph=True)[0]
-        return torch.autograd.grad(x, theta, self.nodes.w * along, retain_graph=True)[0]
+        theta, x, _, _ = self._graph
+        return torch.autograd.grad(x, theta, self.nodes.w * self._along(v), retain_graph=True)[0]
+
+    def _along(self, v: Tensor) -> Tensor:
+        """J v [n], the derivative of f along v [p]."""
+        _, _, dual, pulled = self._graph
+        return torch.autograd.grad(pulled, dual, v, retain_graph=True)[0]
 
     @cached_property
     def _graph(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -30,10 +30,16 @@ class Estimate(NamedTuple):
 
     time: by the same flow with steps of half the length, or with a tenth of the tolerance.
     space: by a network with twice the neurons per length, on a wider range.
+    unknown: why one is None, a sentence each.
     """
 
     time: float | None
     space: float | None
+    unknown: tuple[str, ...] = ()
+
+
+class Unknown(Exception):
+    """The finer run says nothing; the message says why."""
 
 
 class Silent:
@@ -62,11 +68,23 @@ def estimate(cfg: DictConfig, experiment: Experiment, theta: torch.Tensor) -> Es
     integrator = experiment.integrator
     order = integrator.order / (integrator.order + 1) if integrator.adaptive else integrator.order
     ratio = TIGHTER if integrator.adaptive else FINER
-    time = _distance(experiment, theta, lambda: shorter(experiment, ratio), "time_error")
-    space = _distance(experiment, theta, lambda: richer(cfg, experiment), "space_error")
+    finer: dict[str, Callable[[], Experiment]] = {
+        "time_error": lambda: shorter(experiment, ratio),
+        "space_error": lambda: richer(cfg, experiment),
+    }
+    found, unknown = {}, []
+    for name, make in finer.items():
+        log.info("%s: a finer run", name)
+        try:
+            found[name] = _distance(experiment, theta, make)
+        except Unknown as why:
+            unknown.append(f"{name}: not known, {why}")
+            log.warning("%s", unknown[-1])
+    time, space = map(found.get, finer)
     return Estimate(
         None if time is None else time / (1 - ratio**-order),
         None if space is None else space / (1 - 1 / FINER),
+        tuple(unknown),
     )
 
 
@@ -110,17 +128,18 @@ def distance(metrics: Metrics, theta: torch.Tensor, other: TransportMap, paramet
     return torch.dot(w, gap * gap).sqrt().item()
 
 
-def _distance(experiment: Experiment, theta: torch.Tensor, make: Callable[[], Experiment], name: str) -> float | None:
-    """By how much a finer run ends elsewhere; None, with a line in the log, where it does not reach the end."""
-    log.info("%s: a finer run", name)
+def _distance(experiment: Experiment, theta: torch.Tensor, make: Callable[[], Experiment]) -> float:
+    """By how much a finer run ends elsewhere (length).
+
+    Raises:
+        Unknown: it does not reach the end.
+    """
     try:
         finer = make()
         end = finer.flow(finer.map.theta.detach(), Silent())
     except Exception as error:  # nothing that fails here may cost the run its result
-        log.warning("no %s: %s", name, " ".join(f"{type(error).__name__}: {error}".split()))
-        return None
+        raise Unknown(" ".join(f"{type(error).__name__}: {error}".split())) from error
     if end.status is not Status.completed:
-        log.warning("no %s: the finer run ended as %s at t = %g", name, end.status, end.clock.t)
-        return None
+        raise Unknown(f"the finer run ended as {end.status} at t = {end.clock.t:g}")
     metrics = Metrics(finer.problem, finer.map, None)
     return distance(metrics, end.state.theta, experiment.map, theta)

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from wgf.energies.base import Curvature, Record, Term
+from wgf.energies.internal import Entropy
 from wgf.errors import ConfigError
 from wgf.ranges import AtLeastOne, Finite, Positive, checked
 
@@ -23,14 +24,13 @@ BLOCK = 1 << 22  # pairs held in memory at once
 
 
 class Interaction(Term):
-    """A kernel W, even.
-
-    Attributes:
-        collapses: whether W alone can gather all mass in a point within finite time.
-    """
+    """A kernel W, even."""
 
     name = "interaction"
-    collapses = False
+
+    def collapses(self, internal: Term | None) -> bool:
+        """Whether W can gather mass in a point within finite time against this internal energy."""
+        return False
 
 
 class Zero(Interaction):
@@ -53,24 +53,22 @@ class Zero(Interaction):
         return "0"
 
 
-def _rank(record: Record) -> Tensor:
-    """2 P(z) - 1 [n]: the mass to the left less the mass to the right."""
-    law, z = record.nodes.law, record.nodes.z
-    return law.cdf(z) - law.survival(z)
-
-
 class Newtonian(Interaction):
     """W = strength |x|/2: attraction for strength > 0, repulsion for strength < 0; O(n)."""
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
-        self.strength, self.collapses = strength, strength > 0
+        self.strength = strength
+
+    def collapses(self, internal: Term | None) -> bool:
+        """Only without diffusion: the force is bounded."""
+        return self.strength > 0 and internal is None
 
     def value(self, record: Record) -> Tensor:
-        return 0.5 * self.strength * torch.dot(record.w * _rank(record), record.x)
+        return 0.5 * self.strength * torch.dot(record.w * record.nodes.rank, record.x)
 
     def covector(self, record: Record) -> tuple[Tensor, Tensor]:
-        force = 0.5 * self.strength * record.w * _rank(record)
+        force = 0.5 * self.strength * record.w * record.nodes.rank
         return force, torch.zeros_like(force)
 
     def curvature(self, record: Record) -> Curvature:
@@ -150,13 +148,17 @@ class Pairwise(Interaction):
         def block(x: Tensor, w: Tensor, rows: slice) -> Tensor:
             return torch.dot(w[rows], self.kernel(x[rows, None] - x) @ w)
 
-        pairs = [checkpoint(block, record.x, record.w, rows, use_reentrant=False) for rows in self._blocks(record)]
-        return 0.5 * torch.stack(pairs).sum() + self.kink * torch.dot(record.w * _rank(record), record.x)
+        def remade(x: Tensor, w: Tensor, rows: slice) -> Tensor:  # for the derivative: pairs are not kept
+            return checkpoint(block, x, w, rows, use_reentrant=False, preserve_rng_state=False)
+
+        sum_of = remade if torch.is_grad_enabled() else block
+        pairs = [sum_of(record.x, record.w, rows) for rows in self._blocks(record)]
+        return 0.5 * torch.stack(pairs).sum() + self.kink * torch.dot(record.w * record.nodes.rank, record.x)
 
     def covector(self, record: Record) -> tuple[Tensor, Tensor]:
         x, w = record.x, record.w
         force = torch.cat([self.force(x[rows, None] - x) @ w for rows in self._blocks(record)])
-        return w * (force + self.kink * _rank(record)), torch.zeros_like(x)
+        return w * (force + self.kink * record.nodes.rank), torch.zeros_like(x)
 
 
 class Log(Pairwise):
@@ -167,7 +169,13 @@ class Log(Pairwise):
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
-        self.strength, self.collapses = strength, strength > 0
+        self.strength = strength
+
+    def collapses(self, internal: Term | None) -> bool:
+        """Linear diffusion D holds a strength of up to 2 D: the second moment changes at the rate 2 D - strength."""
+        if isinstance(internal, Entropy):
+            return self.strength > 2 * internal.diffusion
+        return self.strength > 0 and internal is None
 
     def kernel(self, r: Tensor) -> Tensor:
         return self.strength * torch.log(r.abs().masked_fill(r == 0, 1.0))
@@ -209,7 +217,6 @@ class PowerLaw(Pairwise):
             )
         self.attraction, self.repulsion, self.strength = attraction, repulsion, strength
         self.kink = -strength if repulsion == 1 else 0.0
-        self.collapses = attraction < 2
 
     def kernel(self, r: Tensor) -> Tensor:
         r, a, b = r.abs(), self.attraction, self.repulsion
@@ -248,7 +255,10 @@ class Morse(Pairwise):
     ) -> None:
         self.amplitudes, self.lengths = (repulsion, -attraction), (repulsion_length, attraction_length)
         self.kink = -sum(c / s for c, s in zip(self.amplitudes, self.lengths, strict=True))
-        self.collapses = self.kink > 0
+
+    def collapses(self, internal: Term | None) -> bool:
+        """Only without diffusion: the force is bounded."""
+        return self.kink > 0 and internal is None
 
     def kernel(self, r: Tensor) -> Tensor:
         r = r.abs()

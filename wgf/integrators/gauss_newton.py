@@ -67,7 +67,7 @@ def descend(field: Projection, state: State, tau: float) -> Step:
         count += 1
         with torch.no_grad():
             record = field.record(trial)
-            slope, new = torch.stack([field.map.min_slope(trial, record.dx), field.energy(trial).sum()]).tolist()
+            slope, new = torch.stack([field.map.min_slope(trial, record.dx), field.terms(record).sum()]).tolist()
         if slope > 0 and new <= energy:
             theta, energy, left = trial, new, left - part
             model = Model(field, theta, DAMPING) if left > 0 else model

@@ -101,9 +101,12 @@ class TwoSidedReLU(TransportMap):
             rank = biases.argsort(stable=True).argsort()
             right = cell[:, None] > rank[:m]
             active = torch.cat([right, cell[:, None] <= rank[m:]], dim=1).to(z)
-        by_weight = reach * active / m
-        by_bias = active * torch.cat([-weights[:m], weights[m:]]) / m
-        return {"weights": by_weight, "biases": by_bias}.get(self.train_part, torch.cat([by_weight, by_bias], dim=1))
+        blocks = []
+        if self.train_part != "biases":
+            blocks.append(reach * active / m)
+        if self.train_part != "weights":
+            blocks.append(active * torch.cat([-weights[:m], weights[m:]]) / m)
+        return torch.cat(blocks, dim=1)
 
     def min_slope(self, theta: Tensor, slopes: Tensor) -> Tensor:
         knots, slope, _ = self.cells(theta)
