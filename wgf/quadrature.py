@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -45,6 +44,20 @@ class Nodes:
         return self.law.cdf(self.z) - self.law.survival(self.z)
 
 
+# made once, so that nothing is copied to the device whenever knots move
+@lru_cache(maxsize=64)
+def _panels(law: Law, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(law.panels(), dtype=dtype, device=device)
+
+
+@lru_cache(maxsize=64)
+def _legendre(order: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Nodes and weights on (0, 1) [order]."""
+    nodes, weights = np.polynomial.legendre.leggauss(order)
+    s, w = (torch.tensor(values, dtype=dtype, device=device) for values in (0.5 * (nodes + 1), 0.5 * weights))
+    return s, w
+
+
 class Quadrature(ABC):
     """A rule for integrals against a law.
 
@@ -72,16 +85,13 @@ class Gauss(Quadrature):
     @checked
     def __init__(self, order: Order = 8) -> None:
         self.order = order
-        self._nodes, self._weights = np.polynomial.legendre.leggauss(order)
 
     def nodes(self, law: Law, knots: Tensor) -> Nodes:
         """The rule for a mesh. knots: [K] in any order, possibly empty (length)."""
-        like: dict[str, Any] = {"dtype": knots.dtype, "device": knots.device}
-        panels = torch.tensor(law.panels(), **like)
+        panels, s, half = _panels(law, knots.dtype, knots.device), *_legendre(self.order, knots.dtype, knots.device)
         mesh, order = torch.cat([panels, knots.clamp(law.lower, law.upper)]).sort(stable=True)
         cell = (order >= len(panels)).cumsum(0)[:-1]
         left, width = mesh[:-1], mesh[1:] - mesh[:-1]
-        s, half = torch.as_tensor(0.5 * (self._nodes + 1), **like), torch.as_tensor(0.5 * self._weights, **like)
         z = (left[:, None] + width[:, None] * s).reshape(-1)
         w = (width[:, None] * half).reshape(-1) * law.density(z)
         return Nodes(z, w, law, cell.repeat_interleave(self.order))

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from wgf.networks.base import TransportMap
 from wgf.networks.relu import TwoSidedReLU
@@ -90,12 +91,12 @@ class StepSpace:
         self.m = map.width
         knots, order = biases.sort(stable=True)
         self.order, self.weight = order, weights[order]
-        ends = torch.cat([knots.new_tensor([-math.inf]), knots, knots.new_tensor([math.inf])])
+        ends = pad(pad(knots, (1, 0), value=-math.inf), (0, 1), value=math.inf)
         masses = map.law.mass(ends[:-1], ends[1:])  # [2m + 1]
         opened = masses > rcond * masses.max()
         split, head, tail = opened[1:-1], ~opened[0], ~opened[-1]  # split: whether knot i + 1 starts a new cluster
         self.truncated = (~opened).sum()
-        self.cluster = torch.nn.functional.pad(split.cumsum(0), (1, 0))  # [2m]
+        self.cluster = pad(split.cumsum(0), (1, 0))  # [2m]
         # cell c lies left of cluster c; those of closed cells stay 0. Clusters that do not exist have weight 0
         cell = torch.cat([self.cluster, self.cluster[-1:] + 1])
         self.mass = torch.zeros_like(masses).index_add(0, cell, masses * opened)
