@@ -1,9 +1,13 @@
-"""The grid sweep of `wgf -m`: folders have names, only what is missing is run, and a killed job costs no other."""
+"""The sweepers of `wgf -m`, in which a killed job costs no other.
+
+A grid names its folders and runs only what is missing; a search lets Optuna choose.
+"""
 
 import hashlib
 import logging
 import re
 import time
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +15,11 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
 
 from wgf import job
 from wgf.errors import ConfigError, WgfError
@@ -35,6 +43,63 @@ class Job:
         return "waiting" if self.folder is None else str(job.outcome(self.folder)["status"])
 
 
+def numbered(config: DictConfig) -> bool:
+    """Whether the folders of jobs are called by their numbers, as they are unless the user says otherwise."""
+    subdir = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"]
+    return subdir == "${hydra:job.num}"
+
+
+class Engine:
+    """A launcher with patience: a job that is killed costs no other."""
+
+    def __init__(self, launcher: Launcher) -> None:
+        self._launcher = launcher
+
+    def run(self, jobs: list[Job], first: int) -> None:
+        """Run jobs to their end. A process that is killed takes its pool with it, and the pool every job in it; those
+        which had not begun get a new pool, and those which had are tried once more, each alone."""
+        caught: list[Job] = []
+        while jobs:
+            try:
+                self._once(jobs, first)
+                break
+            except BrokenProcessPool:
+                log.warning("a process was killed: what had begun is tried again later and alone, the rest goes on")
+                begun = [one for one in jobs if one.status in ("killed", "running")]
+                if not begun:
+                    raise
+                caught += begun
+                jobs = [one for one in jobs if one.status == "waiting"]
+        for one in caught:
+            try:
+                self._once([one], first)
+            except BrokenProcessPool:
+                log.warning("killed again, alone this time: %s", one.folder)
+
+    def _once(self, jobs: list[Job], first: int) -> None:
+        try:
+            answers = self._launcher.launch([one.words for one in jobs], initial_job_idx=first)
+        except BrokenProcessPool:
+            raise
+        except Exception as error:  # an engine gives up at the first job that was killed, the others still run
+            self._wait(jobs)
+            said = " ".join(str(error).split())[:300]
+            if not any(one.status == "killed" for one in jobs):
+                raise WgfError(f"{type(self._launcher).__name__} gave up: {type(error).__name__}: {said}") from error
+            log.warning("a job was killed: %s", said)
+        else:
+            for answer in answers:
+                _ = answer.return_value  # raises what went wrong outside the job
+
+    def _wait(self, jobs: list[Job]) -> None:
+        """Until none has run for a while."""
+        last = time.monotonic()
+        while time.monotonic() < last + GRACE:
+            if any(one.status == "running" for one in jobs):
+                last = time.monotonic()
+            time.sleep(0.2)
+
+
 class GridSweeper(BasicSweeper):
     """Every combination of comma-separated values.
 
@@ -52,16 +117,15 @@ class GridSweeper(BasicSweeper):
         missing = [one for one in jobs if one.folder is None or not job.finished(one.folder)]
         if len(missing) < len(jobs):
             log.info("%d of %d jobs are complete and left alone", len(jobs) - len(missing), len(jobs))
-        size = self.max_batch_size or len(missing) or 1
+        engine, size = Engine(self.launcher), self.max_batch_size or len(missing) or 1
         for first in range(0, len(missing), size):
-            self._launch(missing[first : first + size], first)
+            engine.run(missing[first : first + size], first)
 
     def _jobs(self, root: Path, arguments: list[str]) -> list[Job]:
         parsed = OverridesParser.create().parse_overrides([*self._parse_config(), *arguments])
         axes = [override.get_key_element() for override in parsed if override.is_sweep_override()]
         [grid] = self.split_arguments(parsed, None)
-        numbered = OmegaConf.to_container(self.config.hydra.sweep, resolve=False)["subdir"] == "${hydra:job.num}"
-        if not (numbered and axes):
+        if not (axes and numbered(self.config)):
             return [Job(words, None) for words in grid]
         named = {name(words, axes): words for words in grid}  # a value given twice is one job
         return [Job([*words, f"hydra.sweep.subdir={folder}"], root / folder) for folder, words in named.items()]
@@ -80,49 +144,45 @@ class GridSweeper(BasicSweeper):
             more = [f"and {len(lines) - SHOWN} more such folders"] if len(lines) > SHOWN else []
             raise ConfigError(*lines[:SHOWN], *more)
 
-    def _launch(self, jobs: list[Job], first: int) -> None:
-        """Run jobs to their end. A process that is killed takes its pool with it, and the pool every job in it; those
-        which had not begun get a new pool, and those which had are tried once more, each alone."""
-        caught: list[Job] = []
-        while jobs:
-            try:
-                self._run(jobs, first)
-                break
-            except BrokenProcessPool:
-                log.warning("a process was killed: what had begun is tried again later and alone, the rest goes on")
-                begun = [one for one in jobs if one.status in ("killed", "running")]
-                if not begun:
-                    raise
-                caught += begun
-                jobs = [one for one in jobs if one.status == "waiting"]
-        for one in caught:
-            try:
-                self._run([one], first)
-            except BrokenProcessPool:
-                log.warning("killed again, alone this time: %s", one.folder)
 
-    def _run(self, jobs: list[Job], first: int) -> None:
-        try:
-            answers = self.launcher.launch([one.words for one in jobs], initial_job_idx=first)
-        except BrokenProcessPool:
-            raise
-        except Exception as error:  # an engine gives up at the first job that was killed, the others still run
-            self._wait(jobs)
-            said = " ".join(str(error).split())[:300]
-            if not any(one.status == "killed" for one in jobs):
-                raise WgfError(f"{type(self.launcher).__name__} gave up: {type(error).__name__}: {said}") from error
-            log.warning("a job was killed: %s", said)
-        else:
-            for answer in answers:
-                _ = answer.return_value  # raises what went wrong outside the job
+class SearchSweeper(Sweeper):
+    """Optuna's sweeper, for which a trial that is killed has an infinite objective like every other that fails.
 
-    def _wait(self, jobs: list[Job]) -> None:
-        """Until none has run for a while."""
-        last = time.monotonic()
-        while time.monotonic() < last + GRACE:
-            if any(one.status == "running" for one in jobs):
-                last = time.monotonic()
-            time.sleep(0.2)
+    Args:
+        settings: those of Optuna's sweeper.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper  # an extra
+
+        self._optuna = OptunaSweeper(**settings)
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self._optuna.setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        if numbered(config):
+            self._optuna.sweeper.launcher = Trials(self._optuna.sweeper.launcher, hydra_context, config)
+
+    def sweep(self, arguments: list[str]) -> None:
+        self._optuna.sweep(arguments)
+
+
+class Trials(Engine):
+    """A launcher that answers with what the folders of the trials say."""
+
+    def __init__(self, launcher: Launcher, context: HydraContext, config: DictConfig) -> None:
+        super().__init__(launcher)
+        self._context, self._config = context, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
+        root = Path(self._config.hydra.sweep.dir)
+        named = {str(number): list(words) for number, words in enumerate(job_overrides, initial_job_idx)}
+        trials = [Job([*words, f"hydra.sweep.subdir={name}"], root / name) for name, words in named.items()]
+        self.run(trials, initial_job_idx)
+        found = [job.objective(job.outcome(root / name), self._formula(words)) for name, words in named.items()]
+        return [JobReturn(_return_value=value, status=JobStatus.COMPLETED) for value in found]
+
+    def _formula(self, words: list[str]) -> str:
+        return self._context.config_loader.load_sweep_config(self._config, words).objective
 
 
 def name(words: list[str], axes: list[str]) -> str:

@@ -215,23 +215,24 @@ def test_an_expected_end_is_no_failure(wgf, tmp_path: Path):
     assert "1 of 2 jobs are complete and left alone" in out
 
 
+def launched(tmp_path: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], list[dict[str, str]]]:
+    """A sweep in a process of its own, one of whose jobs dies; gives its answer and its table."""
+    faults = "integrator._target_=faulty.Killed,wgf.integrators.explicit.Euler"
+    place = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+    python = [sys.executable, "-m", "wgf.cli", "-m", faults, *SHORT, *words]
+    answer = subprocess.run(python, cwd=tmp_path, env=place, capture_output=True, text=True, timeout=300)
+    return answer, results(tmp_path / "s")
+
+
 def test_a_killed_process_costs_no_other_job(tmp_path: Path):
     """The default engine, whose pool breaks when one of its processes is killed."""
-    words = ["-m", "integrator._target_=faulty.Killed,wgf.integrators.explicit.Euler", *SHORT]
-    place = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
-
-    def launched() -> tuple[subprocess.CompletedProcess[str], list[dict[str, str]]]:
-        python = [sys.executable, "-m", "wgf.cli", *words]
-        answer = subprocess.run(python, cwd=tmp_path, env=place, capture_output=True, text=True, timeout=300)
-        return answer, results(tmp_path / "s")
-
-    answer, (killed, other) = launched()
+    answer, (killed, other) = launched(tmp_path)
     assert answer.returncode == 1
     assert "wgf: 1 of 2 jobs did not complete" in answer.stderr.splitlines()
     assert (killed["status"], other["status"]) == ("killed", "completed")
     assert "its process left no result" in killed["message"]
     (tmp_path / "mended").write_text("")
-    answer, (mended, untouched) = launched()
+    answer, (mended, untouched) = launched(tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert "1 of 2 jobs are complete and left alone" in answer.stdout
     assert untouched == other
@@ -298,6 +299,20 @@ def test_a_search_survives_failing_trials(wgf, tmp_path: Path):
     costs = {dt: float(row["w1_error"]) * float(row["evaluations"]) for dt, row in good.items()}
     assert best["best_params"] == {"integrator.dt": min(costs, key=lambda dt: costs[dt])}
     assert best["best_value"] == pytest.approx(min(costs.values()), rel=1e-14)
+
+
+def test_a_search_survives_killed_trials(tmp_path: Path):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    answer, found = launched(tmp_path, "hydra/sweeper=search", "hydra.sweeper.n_trials=4", "objective=w1_error")
+    assert answer.returncode == 0, answer.stderr
+    assert {(row["integrator._target_"], row["status"]) for row in found} == {
+        ("faulty.Killed", "killed"),
+        ("wgf.integrators.explicit.Euler", "completed"),
+    }
+    assert len(found) == 4
+    best = yaml.safe_load((tmp_path / "s" / "optimization_results.yaml").read_text())
+    assert best["best_params"] == {"integrator._target_": "wgf.integrators.explicit.Euler"}
+    assert best["best_value"] == min(float(row["w1_error"]) for row in found if row["status"] == "completed")
 
 
 def test_the_path_of_slurm_without_a_cluster(wgf, tmp_path: Path):

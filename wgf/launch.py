@@ -30,6 +30,7 @@ EXTRAS = {
     "hydra_ray_launcher": "wgf[ray]",
     "hydra_optuna_sweeper": "wgf[optuna]",
 }
+BEHIND = {"hydra_plugins.wgf_sweeper.SearchSweeper": "hydra_plugins.hydra_optuna_sweeper"}
 
 _launched: tuple[Watch, bool] | None = None  # the sweep of this process, and whether it is a grid
 
@@ -144,8 +145,9 @@ def _only_errors() -> None:
 
 def _absent(hydra: DictConfig, kind: str) -> Iterator[str]:
     """Launchers and sweepers come as extras."""
-    package = hydra[kind]._target_.split(".")[1]
-    if hydra[kind]._target_.startswith("hydra_plugins.") and find_spec(f"hydra_plugins.{package}") is None:
+    target = BEHIND.get(hydra[kind]._target_, hydra[kind]._target_)
+    package = target.split(".")[1]
+    if target.startswith("hydra_plugins.") and find_spec(f"hydra_plugins.{package}") is None:
         name, choice = package.replace("_", "-"), hydra.runtime.choices[f"hydra/{kind}"]
         yield f"hydra/{kind}={choice} needs {name}: pip install '{EXTRAS.get(package, name)}'"
 
