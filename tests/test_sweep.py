@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -322,6 +323,35 @@ def test_the_path_of_slurm_without_a_cluster(wgf, tmp_path: Path):
     status, _, err = wgf("-m", "network.width=4,6", "hydra/launcher=slurm_local", *SHORT[:-1], "hydra.sweep.dir=there")
     assert (status, err) == (0, "")
     assert [{**row, "wall_s": ""} for row in results(tmp_path / "there")] == here
+
+
+def test_a_job_killed_under_slurm_costs_no_other(tmp_path: Path):
+    """Another path than that of a broken pool: submitit gives up at the first job that is gone."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    engine = "hydra/launcher=slurm_local"
+    answer, (killed, other) = launched(tmp_path, engine)
+    assert answer.returncode == 1
+    assert "wgf: 1 of 2 jobs did not complete" in answer.stderr.splitlines()
+    assert (killed["status"], other["status"]) == ("killed", "completed")
+    assert "its process left no result" in killed["message"]
+    (tmp_path / "mended").write_text("")
+    answer, (mended, untouched) = launched(tmp_path, engine)
+    assert answer.returncode == 0, answer.stderr
+    assert untouched == other
+    assert (mended["status"], mended["w1_error"]) == ("completed", other["w1_error"])
+
+
+def test_ray_starts_a_cluster_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A cluster that is gone has left its address, and nothing answers there."""
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher")
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:  # a short name: sockets are in it
+        monkeypatch.setenv("RAY_TMPDIR", place)
+        (Path(place) / "ray").mkdir()
+        (Path(place) / "ray" / "ray_current_cluster").write_text("192.0.2.1:6379")
+        (tmp_path / "mended").write_text("")
+        answer, found = launched(tmp_path, "hydra/launcher=ray_local")
+    assert answer.returncode == 0, answer.stderr
+    assert [row["status"] for row in found] == ["completed", "completed"]
 
 
 # one job
