@@ -24,7 +24,7 @@ from wgf.problem import Problem
 
 log = logging.getLogger("wgf")
 
-VERSION = 2  # of the finite volumes: another one makes what is on the disk worthless
+VERSION = 3  # of the finite volumes: another one makes what is on the disk worthless
 OFF = "WGF_NO_CACHE"  # environment variable that turns the cache off
 ENDS = ("low", "high", "centre", "stretch")
 
@@ -121,7 +121,7 @@ def _path(problem: Problem, times: Sequence[float]) -> Path | None:
 
 
 def _save(path: Path, reference: Reference) -> None:
-    arrays: dict[str, Any] = {"times": reference.times, "errors": reference.errors, "share": reference.share}
+    arrays: dict[str, Any] = {name: getattr(reference, name) for name in ("times", "errors", "w2_errors", "share")}
     for name, volumes in (("coarse", reference.coarse), ("fine", reference.fine)):
         arrays[name], arrays[f"{name}_dips"] = volumes.mass, volumes.dips
         arrays[f"{name}_grid"] = [*(getattr(volumes.grid, end) for end in ENDS), float(volumes.smooth)]
@@ -138,8 +138,8 @@ def _load(path: Path, problem: Problem) -> Reference | None:
                 mass, (low, high, centre, stretch, smooth) = file[name], file[f"{name}_grid"].tolist()
                 grid = Grid(low, high, centre, stretch, mass.shape[1] - 1)
                 levels.append(Volumes(grid, mass, file[f"{name}_dips"], bool(smooth)))
-            times, errors, share = file["times"], file["errors"], float(file["share"])
+            times, errors, squares, share = file["times"], file["errors"], file["w2_errors"], float(file["share"])
     except Exception as error:  # a damaged file fails in as many ways as there are bytes
         log.debug("nothing to be had from %s: %s", path, error)
         return None
-    return Reference(times, errors, problem.law, levels[0], levels[1], share)
+    return Reference(times, errors, squares, problem.law, levels[0], levels[1], share)

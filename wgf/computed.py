@@ -24,14 +24,17 @@ class Computed(ABC):
     """The map of a problem at some times, with an estimate of its own error. NaN at all other times.
 
     Attributes:
+        name: of the method, for people and files.
         times: where it is known, 0 besides [k] (time).
         errors: estimated W1 errors at the times [k] (length).
+        w2_errors: estimated W2 errors at the times [k] (length): far larger where the map is worst in the tails.
     """
 
-    method: ClassVar[str]
+    name: ClassVar[str]
 
     times: np.ndarray
     errors: np.ndarray
+    w2_errors: np.ndarray
 
     @abstractmethod
     def map(self, k: int, z: np.ndarray) -> np.ndarray:
@@ -43,9 +46,9 @@ class Computed(ABC):
         return float(self.errors[-1])
 
     @property
-    def name(self) -> str:
-        """What it is, for people and files."""
-        return f"{self.method}, error {self.error:.0e}"
+    def w2_error(self) -> float:
+        """Estimated W2 error at the last time (length)."""
+        return float(self.w2_errors[-1])
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
         """T(t, z) [n] at z [n] (length)."""

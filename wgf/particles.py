@@ -73,7 +73,7 @@ class Particles(Computed):
         x: their positions [k, n] (length).
     """
 
-    method = "particles"
+    name = "particles"
 
     track: Track
     x: np.ndarray
@@ -110,10 +110,11 @@ def solve(problem: Problem, times: Sequence[float]) -> Particles:
                 break
             last = None  # too coarse: try a finer one
             continue
-        found = Particles(at, np.full(len(at), np.inf), track, x)
+        found = Particles(at, np.full(len(at), np.inf), np.full(len(at), np.inf), track, x)
         maps = np.stack([found.map(k, z) for k in range(len(at))])
         if last is not None:
-            best = Particles(at, np.abs(maps - last) @ w + FLOOR, track, x)
+            change = maps - last
+            best = Particles(at, np.abs(change) @ w + FLOOR, np.sqrt(change**2 @ w) + FLOOR, track, x)
             if best.errors.max() < GOAL:
                 break
         last = maps

@@ -73,6 +73,7 @@ def _result(experiment: Experiment, metrics: Metrics, end: End, start_energy: fl
         "w2_best": best_w2(experiment.projection, metrics.exact, clock.t) if metrics.exact else None,
         "reference_solution": metrics.exact.name if metrics.exact else None,
         "reference_error": getattr(metrics.exact, "error", None),
+        "reference_w2_error": getattr(metrics.exact, "w2_error", None),
         "w2_to_equilibrium": metrics.to_equilibrium(state.theta),
         "mass": metrics.measure(clock.t, state.theta)["mass"],
         "mean": row["mean"],

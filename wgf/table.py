@@ -60,16 +60,18 @@ def lines(result: dict[str, Any]) -> list[tuple[str, str]]:
     def join(*parts: str) -> str:
         return ", ".join(part for part in parts if part)
 
-    def distance(key: str, against: str) -> str:
+    def distance(key: str, phrase: str, doubt: float | None) -> str:
         value = left.pop(key, None)
         if value is None:
             return ""
         log = f" (ln {math.log(value):.3f})" if 0 < value < math.inf else ""
-        note = ", not clearly above the error of the reference" if doubt is not None and value < CLEAR * doubt else ""
-        return f"{value:.4e}{log}" + (f" against {against}" if against else "") + note
+        own = f", error {doubt:.0e}" if phrase and doubt is not None else ""
+        note = ", not clearly above that" if doubt is not None and value < CLEAR * doubt else ""
+        return f"{value:.4e}{log}" + (f" {phrase}" if phrase else "") + own + note
 
     status, message = take("status", "{}"), take("message", "{}")
-    reference, doubt = take("reference_solution", "{}"), left.pop("reference_error", None)
+    against = take("reference_solution", "against {}")
+    doubt, doubt2 = left.pop("reference_error", None), left.pop("reference_w2_error", None)
     time, wanted = take("t_end"), take("t_wanted")
     moment, law = left.get("second_moment"), left.pop("second_moment_law", None)
     balance = left.pop("dissipation_gap", None)
@@ -80,12 +82,12 @@ def lines(result: dict[str, Any]) -> list[tuple[str, str]]:
         ("steps", join(*(take(key, f"{{:,}} {noun}") for key, noun in COUNTS.items()))),
         ("energy", join(take("energy"), *(terms if len(terms) > 1 else []))),
         ("dissipated", take("dissipated") + (f", energy balance within {balance:.1e}" if balance is not None else "")),
-        ("W1 error", distance("w1_error", reference)),
-        ("W2 error", distance("w2_error", reference)),
+        ("W1 error", distance("w1_error", against, doubt)),
+        ("W2 error", distance("w2_error", against, doubt2)),
         ("estimate", join(take("time_error", "W2 error in time {:.1e}"), take("space_error", "in space {:.1e}"))),
         ("doubts", take("doubts", "{}")),
         ("unsaved", take("unsaved", "{}")),
-        ("best W2", take("w2_best", "{:.4e} within reach of this network")),
+        ("best W2", distance("w2_best", "within reach of this network", None)),
         ("equilibrium", take("w2_to_equilibrium", "W2 distance {:.4e}")),
         ("mass", take("mass", "{:.15g}")),
         ("mean", take("mean", "{:.8g}")),
