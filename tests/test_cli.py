@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from composing import choices
+from composing import choices, composed
 from folders import history, result
 from omegaconf import OmegaConf
 
 from wgf.callbacks.checkpoint import latest
 from wgf.cli import CONFIGS
 from wgf.config import check
+from wgf.files import claimed
 from wgf.runner import build, run
 from wgf.solution import Solution
 from wgf.status import Status
@@ -168,6 +169,37 @@ def test_a_finished_run_is_not_overwritten(finished: tuple[Path, subprocess.Comp
     assert answer.returncode == 2
     assert "hydra.run.dir=here/mine holds a finished run" in answer.stderr
     assert (place / "here" / "mine" / "result.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("word", "names"),
+    [
+        ("hydra.run.dir=out", []),
+        ("hydra.run.dir=out", [".hydra", "run.log", "config.yaml", "checkpoints"]),
+        ("resume=out", [".hydra", "run.log", "config.yaml", "checkpoints"]),
+    ],
+)
+def test_a_folder_at_work_is_left_alone(tmp_path: Path, word: str, names: list[str]):
+    """However far the run in it has come."""
+    folder, text = tmp_path / "out", OmegaConf.to_yaml(composed())
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text(text)
+    with claimed(folder):
+        (line,) = refused(tmp_path, word)
+    assert line == "out is at work: another process runs in it"
+    assert all((folder / name).read_text() == text for name in names)
+
+
+def test_of_two_runs_into_one_folder_the_first_goes_on(tmp_path: Path):
+    command = [sys.executable, "-m", "wgf.cli", *QUICK, "t_end=0.01", "hydra.run.dir=out"]
+    pair = [subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=120)[1] for process in pair]
+    assert sorted(process.returncode for process in pair) == [0, 2]
+    assert "wgf: out is at work: another process runs in it\n" in said
+    assert result(tmp_path / "out")["status"] == "completed"
+    assert (tmp_path / "out" / "run.log").read_text().count("rho_t = ") == 1
+    assert (tmp_path / "out" / ".hydra" / "overrides.yaml").exists()
 
 
 def test_script_and_default_folder(tmp_path: Path):

@@ -213,10 +213,8 @@ def test_another_version_says_what_differs(tmp_path: Path, caplog: pytest.LogCap
 def test_a_run_at_work_is_left_alone(tmp_path: Path):
     cfg = stopped(tmp_path)
     files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with claimed(tmp_path) as mine:
-        assert mine
-        with pytest.raises(ConfigError, match="is at work: another process runs in it"):
-            run(build(cfg), cfg, tmp_path, resuming=True)
+    with claimed(tmp_path), pytest.raises(ConfigError, match="is at work: another process runs in it"):
+        run(build(cfg), cfg, tmp_path, resuming=True)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
 
 

@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from wgf import launch
 from wgf.config import CONFIGS, check, raise_faults
 from wgf.errors import ConfigError, WgfError
+from wgf.files import claimed
 from wgf.refusing import check_choices, check_folder, parsed, refuse, refusing
 from wgf.resume import continued, quoted
 from wgf.trust import check_hydra
@@ -39,8 +40,11 @@ def _hash(root: DictConfig) -> str:
 OmegaConf.register_new_resolver("wgf.hash", lambda *, _root_: _hash(_root_), replace=True)
 
 
+_claim = ExitStack()  # on the folder of the run, until the command ends
+
+
 class Gate(Callback):
-    """Checks configs before Hydra makes a folder for them."""
+    """Checks configs, and claims the folder of a run, before Hydra writes anything."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         with refusing(_run):
@@ -51,6 +55,8 @@ class Gate(Callback):
             HydraConfig.instance().set_config(config)  # run.dir names the choices
             folder = Path(str(config.hydra.run.dir))
             check_folder(str(config.hydra.run.dir))
+            folder.mkdir(parents=True, exist_ok=True)
+            _claim.enter_context(claimed(folder))
             if config.resume is None and (folder / "result.json").exists():
                 raise ConfigError(f"hydra.run.dir={folder} holds a finished run: choose another folder or remove it")
             if config.resume is None and (folder / "checkpoints").exists():
@@ -108,7 +114,8 @@ def _run(cfg: DictConfig) -> float:
 
 
 def _clear(folder: Path) -> None:
-    """Take away what Hydra wrote before a run that never began, and the folders this leaves empty."""
+    """Take away what Hydra wrote before a run that never began, and the folders this leaves empty; all of it is ours,
+    by the claim."""
     logging.shutdown()
     shutil.rmtree(folder / ".hydra", ignore_errors=True)
     (folder / "run.log").unlink(missing_ok=True)
@@ -127,7 +134,7 @@ def main() -> None:
     sys.argv[1:] = [quoted(word) for word in sys.argv[1:]]
     logging.raiseExceptions = False  # a full disk need not fill the terminal, too
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
-    with refusing(_run):
+    with _claim, refusing(_run):
         check_hydra(parsed(sys.argv[1:]))
         try:
             with launch.collated():

@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from wgf.errors import ConfigError
+
 try:
     import fcntl
 except ImportError:  # no such locks on this system
@@ -49,20 +51,20 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[bool]:
+def claimed(folder: Path) -> Iterator[None]:
     """The folder for this process alone, as long as the block runs or the process lives.
 
-    Yields:
-        False when another process has it.
+    Raises:
+        ConfigError: another process has it.
     """
-    handle, mine = os.open(folder, os.O_RDONLY), True
+    handle = os.open(folder, os.O_RDONLY)
     try:
         if fcntl is not None:
             with suppress(OSError):  # a file system without locks
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    mine = False
-        yield mine
+                    raise ConfigError(f"{folder} is at work: another process runs in it") from None
+        yield
     finally:
         os.close(handle)

@@ -97,10 +97,11 @@ def _alone(folder: Path) -> dict[str, str]:
     """The same for a run outside a sweep, or a job before it began."""
     if not (folder / "provenance.json").exists():
         return {"status": "waiting", "message": "not begun"}
-    with files.claimed(folder) as free:
-        if free:
+    try:
+        with files.claimed(folder):
             return {"status": "killed", "message": "its process left no result"}
-    return {"status": "running", "message": ""}
+    except ConfigError:
+        return {"status": "running", "message": ""}
 
 
 def _record(folder: Path) -> dict[str, str]:

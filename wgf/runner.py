@@ -24,7 +24,6 @@ from wgf.callbacks.figures import Figures
 from wgf.callbacks.history import History
 from wgf.callbacks.progress import Progress
 from wgf.computed import Computed
-from wgf.errors import ConfigError
 from wgf.evolve import Clock, End
 from wgf.experiment import Experiment, build
 from wgf.files import PART, claimed, replacing
@@ -106,7 +105,6 @@ def run(
     cfg: DictConfig,
     folder: Path,
     resuming: bool = False,
-    signals: Signals | None = None,
     bar: bool = True,
 ) -> dict[str, Any]:
     """Let the flow run and leave its files in `folder`.
@@ -116,7 +114,6 @@ def run(
         cfg: the config, checked.
         folder: made where it is missing.
         resuming: whether the run in this folder goes on from its last checkpoint.
-        signals: remembers what has interrupted it.
         bar: whether a terminal shows how far it is.
 
     Returns:
@@ -126,9 +123,7 @@ def run(
         ConfigError: another process works in this folder, or there is nothing to go on with.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with claimed(folder) as mine, signals or Signals() as signals:
-        if not mine:
-            raise ConfigError(f"{folder} is at work: another process runs in it")
+    with claimed(folder), Signals() as signals:
         return _run(experiment, cfg, folder, resuming, signals, [Progress()] if bar else [])
 
 
@@ -225,15 +220,17 @@ def _past(folder: Path, text: str, device: torch.device) -> dict[str, Any] | Non
 
 
 def main(cfg: DictConfig, folder: Path) -> int:
-    """Run a config, or go on with the run in `cfg.resume`, and print the table.
+    """Run a config, or go on with the run in `cfg.resume`, in a folder the caller has claimed, and print the table.
 
     Returns:
         The exit status: 0 for a completed run, and for a blow-up where `expect` is blow_up; 128 + n after signal n;
         else 1.
     """
-    signals, resuming = Signals(), cfg.resume is not None
+    resuming = cfg.resume is not None
     cfg = OmegaConf.merge(cfg, {"resume": None})  # type: ignore[assignment]
-    result = run(build(cfg), cfg, folder, resuming, signals)
+    experiment = build(cfg)
+    with Signals() as signals:
+        result = _run(experiment, cfg, folder, resuming, signals, [Progress()])
     table.show(result, result["equation"], folder)
     if signals.received is not None:
         return 128 + signals.received
