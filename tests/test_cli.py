@@ -340,6 +340,21 @@ def test_typo_in_an_experiment_of_ones_own(tmp_path: Path):
     assert line.startswith("network.widht is not a setting: did you mean network.width?")
 
 
+def test_a_main_config_of_ones_own_can_be_swept(tmp_path: Path):
+    """Every value is checked with it: a choice of training is none with the networks of the main job."""
+    (tmp_path / "mine").mkdir()
+    choices = "override /network: two_sided_relu", "override /integrator: gauss_newton"
+    defaults = "\n  - ".join(["defaults:", "config", *choices, "_self_\n"])
+    (tmp_path / "mine" / "mine.yaml").write_text(f"{defaults}network:\n  width: 4\n")
+    words = ["--config-dir", "mine", "--config-name", "mine", "-m", "hydra/launcher=basic", "hydra.sweep.dir=s"]
+    short = [*QUICK[1:], "reference_solution=none", "t_end=1e-3"]
+    answer = wgf(tmp_path, *words, *short, "network.train=weights,biases")
+    assert answer.returncode == 0, answer.stderr
+    assert sorted(path.name for path in (tmp_path / "s").glob("train-*")) == ["train-biases", "train-weights"]
+    (line,) = refused(tmp_path, *words[:-1], "network.train=weights,nothing")
+    assert line.startswith("network.train=nothing is not allowed")
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path):
     (tmp_path / "file").write_text("")
     (line,) = refused(tmp_path, "hydra.run.dir=file/run")

@@ -53,7 +53,7 @@ def begin(config: DictConfig) -> None:
     lines: list[str] = []
     for choice in _each_value(axes):
         try:
-            check(compose("config", choice))
+            check(compose(config.hydra.job.config_name, choice))
         except ConfigError as error:
             lines += error.lines
     raise_faults(list(dict.fromkeys(lines)))
