@@ -14,6 +14,7 @@ from composing import changed
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wgf import cli
 from wgf.callbacks.checkpoint import latest
 from wgf.comparison import _load
 from wgf.config import check
@@ -152,6 +153,12 @@ def test_a_class_of_ones_own_is_read_and_not_run(
         "+hydra.callbacks.a=3",
         "hydra.job_logging.handlers.console.class=os.mkdir",
         "+hydra.hydra_logging.handlers.a.class=subprocess.Popen",
+        "+hydra.hydra_logging.handlers.a.class=logging.os.system",
+        "+hydra.hydra_logging.handlers.a='${evil}'",
+        "+hydra.hydra_logging.handlers.a.stream=ext://evil.stream",
+        "+hydra.callbacks.gate.a='${evil}'",
+        "+hydra.launcher.a._target_=os.mkdir",
+        "+hydra.sweeper.params.a=[{_target_:hydra_plugins.wgf_sweeper.logging.os.mkdir}]",
     ],
 )
 def test_hydra_makes_nothing_of_a_config_from_elsewhere(word: str):
@@ -160,10 +167,67 @@ def test_hydra_makes_nothing_of_a_config_from_elsewhere(word: str):
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["hydra.run.dir=x"], ["hydra.verbose=true"], ["hydra/job_logging=none"], ["-m", "seed=1,2"]]
+    "words",
+    [
+        [],
+        ["hydra.run.dir=x"],
+        ["hydra.verbose=true"],
+        ["hydra/job_logging=none"],
+        ["hydra/job_logging=default"],
+        ["-m", "seed=1,2"],
+        ["-m", "seed=1,2", "hydra.verbose=true"],
+        ["-m", "seed=1,2", "hydra/sweeper=search", "hydra/launcher=basic", "hydra.sweep.dir=x"],
+    ],
 )
 def test_hydras_own_settings_stay(words: list[str]):
     check_hydra(parsed(words))
+
+
+@pytest.mark.parametrize("place", ["--config-name=evil", "experiment=evil", "-m experiment=evil seed=1,2"])
+@pytest.mark.parametrize("folder", ["mine", "my own"])
+def test_a_folder_of_choices_runs_no_code(
+    tmp_path: Path, hacked: Path, monkeypatch: pytest.MonkeyPatch, place: str, folder: str
+):
+    """Wherever in it the trap is, and whatever the folder is called."""
+    evil = tmp_path / folder / ("" if "name" in place else "experiment") / "evil.yaml"
+    evil.parent.mkdir(parents=True)
+    top = "defaults: [config, _self_]\nhydra:\n  callbacks" if "name" in place else "# @package hydra.callbacks\nx"
+    evil.write_text(f"{top}: {{evil: {{_target_: os.mkdir, path: {hacked}}}}}\n")
+    monkeypatch.setattr(sys, "argv", ["wgf", "--config-dir", str(tmp_path / folder), *place.split()])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert not hacked.exists()
+
+
+def test_the_same_files_are_checked_that_are_run(tmp_path: Path):
+    """A folder of choices adds files and replaces none: its own config.yaml must not lead the check elsewhere."""
+    (tmp_path / "config.yaml").write_text("a: 1\n")
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "evil.yaml").write_text("# @package hydra.callbacks\na: {_target_: os.mkdir}\n")
+    with pytest.raises(ConfigError, match=r"hydra.callbacks.a=.*os.mkdir.* is not allowed"):
+        check_hydra(parsed(["--config-dir", str(tmp_path), "experiment=evil"]))
+
+
+def test_what_does_not_compose_does_not_start(tmp_path: Path):
+    (tmp_path / "mine.yaml").write_text("defaults: [config, nothing]\n")
+    with pytest.raises(Exception, match="nothing"):
+        check_hydra(parsed(["--config-dir", str(tmp_path), "--config-name", "mine"]))
+
+
+def test_a_sweep_runs_no_code(tmp_path: Path, hacked: Path, monkeypatch: pytest.MonkeyPatch):
+    """What a job would run that is not the first."""
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "plain.yaml").write_text("# @package _global_\nseed: 3\n")
+    trap = f"hydra: {{job_logging: {{formatters: {{evil: {{(): os.mkdir, path: {hacked}}}}}}}}}"
+    (tmp_path / "mine" / "experiment" / "evil.yaml").write_text(f"# @package _global_\n{trap}\n")
+    monkeypatch.chdir(tmp_path)
+    words = ["-m", "--config-dir", "mine", "experiment=plain,evil", "debug=smoke", "hydra/launcher=basic"]
+    monkeypatch.setattr(sys, "argv", ["wgf", *words])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert not hacked.exists()
 
 
 def test_files_that_can_hold_anything_are_not_taken():

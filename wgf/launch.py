@@ -13,7 +13,7 @@ from pathlib import Path
 from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from wgf import sweep
 from wgf.config import check, raise_faults
@@ -21,6 +21,7 @@ from wgf.errors import ConfigError, WgfError
 from wgf.job import EXPECTED, check_same, claimed, finished, objective, outcome
 from wgf.refusing import check_folder
 from wgf.status import Status
+from wgf.trust import check_node
 from wgf.watch import Watch
 
 log = logging.getLogger("wgf")
@@ -53,7 +54,11 @@ def begin(config: DictConfig) -> None:
     lines: list[str] = []
     for choice in _each_value(axes):
         try:
-            check(compose(config.hydra.job.config_name, choice))
+            cfg = compose(config.hydra.job.config_name, choice, return_hydra_config=True)
+            check_node(cfg.hydra)  # each job sets up its own logging
+            with open_dict(cfg):
+                del cfg["hydra"]
+            check(cfg)
         except ConfigError as error:
             lines += error.lines
     raise_faults(list(dict.fromkeys(lines)))

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra._internal.utils import get_args_parser
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
@@ -22,6 +21,7 @@ from wgf.config import CONFIGS, GROUPS, check, did_you_mean
 from wgf.errors import ConfigError, WgfError
 from wgf.ranges import LONGEST
 from wgf.resume import continued
+from wgf.trust import initialized
 
 CHOICES = (*GROUPS, "experiment", "debug")
 QUOTING = """values with spaces or symbols are quoted twice, such as 'potential.expr="x**4/4 - x**2/2"'"""
@@ -130,10 +130,7 @@ def _explain(error: Exception) -> list[str]:
         lines += [fault] if fault else []
         words += [] if fault or word.lstrip("+~").startswith("hydra") else [_forced(_first(word))]
     unread = len(lines)
-    if args.config_dir is not None:
-        words.append(f"hydra.searchpath=[{Path(args.config_dir).absolute().as_uri()}]")
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONFIGS), version_base="1.3", job_name="wgf"):
+    with initialized(args):
         while True:
             try:
                 check(compose(args.config_name or "config", words))
