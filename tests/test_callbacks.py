@@ -60,7 +60,9 @@ def tell_all(sinks: Sinks, folder: Path) -> None:
 @pytest.mark.parametrize("event", EVENTS)
 def test_a_failing_sink_is_dropped_and_the_others_go_on(tmp_path: Path, event: str, caplog: pytest.LogCaptureFixture):
     bad, good = Failing(event), Failing("never")
-    tell_all(Sinks([bad, good]), tmp_path)
+    sinks = Sinks([bad, good])
+    tell_all(sinks, tmp_path)
+    assert sinks.dropped == ["Failing: RuntimeError: disk full"]
     assert good.told == EVENTS
     end = EVENTS.index(event) + 1
     assert bad.told == ([*EVENTS[:end], "close"] if event != "close" else EVENTS)

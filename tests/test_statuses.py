@@ -17,6 +17,7 @@ from composing import composed
 from folders import result
 from omegaconf import DictConfig, OmegaConf
 
+from wgf import job
 from wgf.callbacks.base import Callback
 from wgf.callbacks.checkpoint import latest
 from wgf.callbacks.history import read
@@ -194,6 +195,19 @@ def test_folder_removed(tmp_path: Path):
     assert Solution.load(folder / "solution.npz").t[-1] == 0.02
     assert read(folder / "history.csv")["step"].tolist() == list(range(21))
     assert latest(folder)["clock"]["t"] == 0.02  # type: ignore[index]
+
+
+def test_figures_that_cannot_be_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """What fails after all else is saved is in the result, on the terminal and in the exit status, too."""
+    (tmp_path / "figures").write_text("")
+    cfg = config("t_end=0.01")
+    cfg.figures = True
+    assert main(cfg, tmp_path) == 1
+    found = result(tmp_path)
+    assert found["status"] == "completed"
+    assert found["unsaved"].startswith("Figures: FileExistsError: ")
+    assert "Figures: FileExistsError: " in capsys.readouterr().out
+    assert not job.finished(tmp_path)
 
 
 def test_tensorboard_fails(tmp_path: Path):

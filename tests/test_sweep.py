@@ -1,5 +1,6 @@
 """Sweeps: one folder per job, one table, only what is missing is run, and nothing that goes wrong costs another job."""
 
+import errno
 import json
 import math
 import os
@@ -42,6 +43,10 @@ def wgf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         return status, *capsys.readouterr()
 
     return run
+
+
+def full(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 # the table
@@ -107,6 +112,21 @@ def test_only_what_is_missing_or_failed_is_run_again(wgf, tmp_path: Path):
     assert mended["status"] == "completed"
     assert mended["w1_error"] == second["w1_error"]
     assert (folder / "history.csv").read_text().count("\n") == 4
+
+
+def test_a_job_that_is_not_saved_is_run_again(wgf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    words = ["-m", "network.width=4,6", *HERE, "figures=true"]
+    with monkeypatch.context() as patch:
+        patch.setattr("wgf.callbacks.figures.Figures.finish", full)
+        status, out, err = wgf(*words)
+    assert (status, err.splitlines()[-1]) == (1, "wgf: 2 of 2 jobs did not complete")
+    assert "2/2  completed" in out
+    assert "3/2" not in out
+    assert "reached the end time; not saved: Figures: OSError: " in out
+    assert {row["status"] for row in results(tmp_path / "s")} == {"completed"}
+    assert wgf(*words)[0] == 0
+    assert "unsaved" not in results(tmp_path / "s")[0]
+    assert wgf(*words)[1].count("2 of 2 jobs are complete and left alone") == 1
 
 
 def test_more_values_only_add_jobs(wgf, tmp_path: Path):

@@ -124,8 +124,10 @@ def _at_work(folder: Path) -> bool:
 
 
 def finished(folder: Path) -> bool:
-    """Whether there is nothing left to do: the job completed, or ended as its config expects."""
-    return outcome(folder)["status"] == "completed" or _record(folder).get("status") == EXPECTED
+    """Whether there is nothing left to do: the job completed or ended as its config expects, and all is saved."""
+    found = outcome(folder)
+    ended = found["status"] == "completed" or _record(folder).get("status") == EXPECTED
+    return ended and "unsaved" not in found
 
 
 def check_same(folder: Path, cfg: DictConfig) -> None:

@@ -165,7 +165,7 @@ def _run(
             solution = recorder.solution()
             if end.status is Status.completed:
                 result["doubts"] = checks.doubts(result, solution, unknown)
-            faults = list(sinks.dropped)
+            faults, known = list(sinks.dropped), len(sinks.dropped)
             if solution is not None:
                 _attempt(faults, lambda: solution.save(folder / "solution.npz"))
             _attempt(faults, lambda: _write_json(folder / "provenance.json", origin | {"end": now()}))
@@ -175,6 +175,10 @@ def _run(
             sinks.finish(record, Outcome(end.status, result, solution))
         except KeyboardInterrupt:
             log.warning("interrupted while the figures were drawn: all else is saved")
+        if late := sinks.dropped[known:]:
+            faults += late
+            result |= _unsaved(faults)
+            _attempt(faults, lambda: _write_json(folder / "result.json", result))
     if end.status is not Status.completed:
         log.warning("%s at t = %g: %s", end.status, end.clock.t, result["message"])
     if end.status in LASTING:

@@ -47,7 +47,7 @@ class Table:
         return list(dict.fromkeys([*names, *(name for row in self.rows for name in row)]))
 
     def failed(self) -> list[Cells]:
-        """The rows of jobs that neither completed nor ended as their configs expect."""
+        """The rows of jobs that neither completed nor ended as their configs expect, or are not saved as a whole."""
         return [row for row in self.rows if not job.finished(self.root / row["job"])]
 
     def label(self, row: Cells) -> str:
@@ -151,7 +151,8 @@ def summary(found: Table) -> str:
 def report(found: Table) -> None:
     """What a person wants to know when a sweep is over."""
     for row in found.failed():
-        print(f"{row['status']}: {found.label(row)}: {row['message']}")
+        lost = f"; not saved: {row['unsaved']}" if row.get("unsaved") else ""
+        print(f"{row['status']}: {found.label(row)}: {row['message']}{lost}")
     print(summary(found))
     print(f"results in   {found.root / 'results.csv'}")
     if any(found.root.glob("events.out.tfevents.*")):

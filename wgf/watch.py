@@ -25,7 +25,7 @@ class Watch(threading.Thread):
         self.root, self._total = root, total
         self._over = threading.Event()
         self._seen = {folder: _stamp(folder) for folder in jobs(root)}
-        self._done = sum(job.finished(folder) for folder in self._seen)
+        self._done = {folder for folder in self._seen if job.finished(folder)}
 
     def run(self) -> None:
         while not self._over.wait(PERIOD):
@@ -45,8 +45,8 @@ class Watch(threading.Thread):
             found = job.outcome(folder)
             if found["status"] not in ("running", "waiting", "killed"):
                 self._seen[folder] = stamp
-                self._done += 1
-                print(f"{self._done}/{self._total}  {_line(found)}  {folder.relative_to(self.root)}", flush=True)
+                self._done.add(folder)
+                print(f"{len(self._done)}/{self._total}  {_line(found)}  {folder.relative_to(self.root)}", flush=True)
 
 
 def _line(found: dict[str, Any]) -> str:
@@ -54,7 +54,8 @@ def _line(found: dict[str, Any]) -> str:
     if found["status"] != "completed":
         return f"{found['status']} ({found['message']})"
     w1 = found["w1_error"]
-    return f"completed  {'' if w1 is None else f'W1 error={w1:.2e}  '}{found['wall_s']:.1f} s"
+    lost = f"  not saved: {found['unsaved']}" if "unsaved" in found else ""
+    return f"completed  {'' if w1 is None else f'W1 error={w1:.2e}  '}{found['wall_s']:.1f} s{lost}"
 
 
 def _stamp(folder: Path) -> int:

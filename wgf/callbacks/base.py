@@ -138,7 +138,7 @@ class Sinks(Callback):
 
     def close(self) -> None:
         while self._sinks:
-            _close(self._sinks.pop())
+            self._close(self._sinks.pop())
 
     def _tell(self, event: str, *args: Any) -> None:
         for sink in tuple(self._sinks):
@@ -147,14 +147,13 @@ class Sinks(Callback):
             except Exception as error:
                 self.dropped.append(_report(sink, event, error))
                 self._sinks.remove(sink)
-                _close(sink)
+                self._close(sink)
 
-
-def _close(sink: Callback) -> None:
-    try:
-        sink.close()
-    except Exception as error:
-        _report(sink, "close", error)
+    def _close(self, sink: Callback) -> None:
+        try:
+            sink.close()
+        except Exception as error:
+            self.dropped.append(_report(sink, "close", error))
 
 
 def _report(sink: Callback, event: str, error: Exception) -> str:
