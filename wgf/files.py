@@ -50,6 +50,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
+def write(path: Path, content: bytes) -> None:
+    """A whole file at once, as by `replacing`."""
+    with replacing(path) as file:
+        file.write(content)
+
+
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
     """The folder for this process alone, as long as the block runs or the process lives.

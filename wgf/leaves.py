@@ -25,3 +25,11 @@ def leaves(config: dict[str, Any], prefix: str = "") -> dict[str, Leaf]:
         else:
             found[f"{prefix}{key}"] = "null" if value is None else str(value)
     return found
+
+
+def number(value: Any) -> float | None:
+    """A setting as it stands on the command line, where it is a number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from wgf import page, sweep, table
+from wgf import files, page, sweep, table
 from wgf.callbacks import history
 from wgf.errors import ConfigError
-from wgf.files import replacing
 from wgf.solution import Solution
 
 USAGE = "usage: wgf-report DIR   figures and one page, DIR/report.html, of a run, of a sweep or of all runs below DIR"
@@ -67,8 +66,7 @@ def run_page(folder: Path) -> Path:
     pictures = save(folder, {name: figure for name, figure in drawn.items() if figure is not None})
     if solution is not None:
         film = animation(solution, heading)
-        with replacing(folder / "figures" / "evolution.gif") as file:
-            file.write(film)
+        files.write(folder / "figures" / "evolution.gif", film)
         pictures.insert(0, page.figure(film, "gif", CAPTIONS["evolution"]))
     parts = [
         page.head(title, status, status == "completed", message, str(folder)),
@@ -131,8 +129,7 @@ def save(folder: Path, figures: dict[str, Any]) -> list[str]:
     pictures = []
     for name, figure in figures.items():
         for kind in ("png", "pdf"):
-            with replacing(folder / "figures" / f"{name}.{kind}") as file:
-                file.write(encoded(figure, kind))
+            files.write(folder / "figures" / f"{name}.{kind}", encoded(figure, kind))
             figure.set_layout_engine("none")  # the places found for the first file are good for the others
         pictures.append(page.figure(encoded(figure, "svg"), "svg", CAPTIONS.get(name, name)))
     return pictures
@@ -140,8 +137,7 @@ def save(folder: Path, figures: dict[str, Any]) -> list[str]:
 
 def _write(folder: Path, text: str) -> Path:
     path = folder / "report.html"
-    with replacing(path) as file:
-        file.write(text.encode())
+    files.write(path, text.encode())
     return path
 
 

@@ -26,7 +26,7 @@ from wgf.callbacks.progress import Progress
 from wgf.computed import Computed
 from wgf.evolve import Clock, End
 from wgf.experiment import Experiment, build
-from wgf.files import PART, claimed, replacing
+from wgf.files import PART, claimed, write
 from wgf.integrators.base import State
 from wgf.metrics import Metrics
 from wgf.provenance import circumstances, now, provenance, resumed
@@ -38,8 +38,7 @@ log = logging.getLogger("wgf")
 
 
 def _write_text(path: Path, text: str) -> None:
-    with replacing(path) as file:
-        file.write(text.encode())
+    write(path, text.encode())
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

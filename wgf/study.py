@@ -21,9 +21,9 @@ from typing import Any
 
 import yaml
 
-from wgf import sweep
+from wgf import files, sweep
 from wgf.errors import ConfigError
-from wgf.files import replacing
+from wgf.leaves import number
 from wgf.refusing import parsed
 from wgf.table import CLEAR
 
@@ -83,13 +83,6 @@ def _short(axis: str) -> str:
     return axis.rpartition(".")[2]
 
 
-def _number(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
-
-
 def read(root: Path) -> Study:
     """The study of the runs below a folder.
 
@@ -109,7 +102,7 @@ def read(root: Path) -> Study:
     if study.refined:
         along = study.refined[-1]
         curves = list(dict.fromkeys(study.label(row, along) for row in rows))
-        rows.sort(key=lambda row: (curves.index(study.label(row, along)), _number(row[along]) or 0.0))
+        rows.sort(key=lambda row: (curves.index(study.label(row, along)), number(row[along]) or 0.0))
     for row in rows:
         _judge(row, root / str(row["job"]))
     for axis in study.refined:
@@ -142,10 +135,10 @@ def _orders(study: Study, axis: str) -> None:
     groups: dict[str, list[Row]] = {}
     for row in study.rows:
         row |= {f"{distance}_order_{_short(axis)}": None for distance in ("w1", "w2")}
-        if row["status"] == "completed" and row["clear"] and _number(row[axis]):
+        if row["status"] == "completed" and row["clear"] and number(row[axis]):
             groups.setdefault(study.label(row, axis), []).append(row)
     for group in groups.values():
-        group.sort(key=lambda row: _number(row[axis]) or 0.0, reverse=REFINED[axis] > 0)
+        group.sort(key=lambda row: number(row[axis]) or 0.0, reverse=REFINED[axis] > 0)
         for before, after in pairwise(group):
             for distance in ("w1", "w2"):
                 errors = before[f"{distance}_error"], after[f"{distance}_error"]
@@ -169,8 +162,7 @@ def write(study: Study) -> list[Path]:
 
 
 def _write(path: Path, content: bytes) -> Path:
-    with replacing(path) as file:
-        file.write(content)
+    files.write(path, content)
     return path
 
 

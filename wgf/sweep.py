@@ -17,9 +17,8 @@ from typing import Any
 
 import yaml
 
-from wgf import job
+from wgf import files, job
 from wgf.errors import ConfigError
-from wgf.files import replacing
 from wgf.leaves import Leaf, leaves
 
 Cells = dict[str, Any]
@@ -115,8 +114,7 @@ def collate(root: Path) -> Table:
     writer = csv.DictWriter(text, found.columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(found.rows)
-    with replacing(root / "results.csv") as file:
-        file.write(text.getvalue().encode())
+    files.write(root / "results.csv", text.getvalue().encode())
     configs = {folder: _config(folder) for row in found.rows if (folder := root / row["job"] / "config.yaml").exists()}
     shown = [config for path, config in configs.items() if any(path.parent.glob("events.out.tfevents.*"))]
     if shown:
@@ -134,8 +132,7 @@ def _draw(found: Table) -> None:
     from wgf.figures.style import encoded
 
     for name, figure in convergences(found.axes, found.rows).items():
-        with replacing(found.root / "figures" / f"{name}.png") as file:
-            file.write(encoded(figure, "png"))
+        files.write(found.root / "figures" / f"{name}.png", encoded(figure, "png"))
 
 
 def _config(path: Path) -> dict[str, Leaf]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wgf.callbacks.base import Callback, Run
 from wgf.errors import ConfigError
-from wgf.files import replacing
+from wgf.files import write
 from wgf.ranges import Count, checked
 
 log = logging.getLogger("wgf")
@@ -46,8 +46,7 @@ class Checkpoint(Callback):
         _check_plain(state, "state")
         step = state["step"]
         try:
-            with replacing(self._folder / f"step-{step:08d}.pt") as file:
-                file.write(sealed(state))
+            write(self._folder / f"step-{step:08d}.pt", sealed(state))
             # Files of later steps are what a run left that was resumed from before them.
             files = _files(self._folder)
             valid = [path for path in files if _step(path) <= step]

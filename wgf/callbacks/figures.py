@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from wgf import files
 from wgf.callbacks.base import Callback, Outcome, Run
-from wgf.files import replacing
 
 
 class Figures(Callback):
@@ -11,5 +11,4 @@ class Figures(Callback):
 
     def finish(self, run: Run, outcome: Outcome) -> None:
         for name, picture in outcome.pictures(run).items():
-            with replacing(run.folder / "figures" / f"{name}.png") as file:
-                file.write(picture)
+            files.write(run.folder / "figures" / f"{name}.png", picture)

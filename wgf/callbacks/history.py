@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from wgf import files
 from wgf.callbacks.base import Callback, Outcome, Row, Run
-from wgf.files import replacing
 
 log = logging.getLogger("wgf")
 
@@ -33,8 +33,7 @@ class History(Callback):
         kept = _kept(path, header)[: run.rows] if run.rows else []
         if len(kept) < run.rows:
             log.warning("%s has lost %d of %d rows and goes on without them", path, run.rows - len(kept), run.rows)
-        with replacing(path) as file:
-            file.write(header + b"".join(kept))
+        files.write(path, header + b"".join(kept))
         self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 (closed in close)
 
     def row(self, row: Row) -> None:
@@ -52,8 +51,7 @@ class History(Callback):
         """Save from a folder that was removed meanwhile what the open file still has."""
         if self._file is not None and os.fstat(self._file.fileno()).st_nlink == 0:
             self._file.seek(0)
-            with replacing(run.folder / "history.csv") as file:
-                file.write(self._file.read())
+            files.write(run.folder / "history.csv", self._file.read())
 
     def close(self) -> None:
         if self._file is not None:

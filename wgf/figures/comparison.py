@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from wgf.figures.convergence import Curve, convergence
 from wgf.figures.density import ceiling, closed, finite, window
 from wgf.figures.style import COLORS, DENSITY, EXACT, POSITION, canvas, key, styled, title
+from wgf.leaves import number
 from wgf.solution import Solution
 
 REFINED = {  # settings whose refinement makes the error small, and their names on an axis
@@ -65,14 +66,6 @@ def curves(x: str, axes: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> di
             places.append(place)
             errors.append(row["w1_error"])
     return found  # type: ignore[return-value]
-
-
-def number(value: Any) -> float | None:
-    """A setting as it stands on the command line, where it is a number."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
 
 
 @styled
