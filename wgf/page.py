@@ -114,7 +114,7 @@ def _number(text: str) -> bool:
     if not text:
         return True
     try:
-        float(text.replace(",", ""))
+        float(text.replace(",", "").rstrip("*"))  # a number with a mark
     except ValueError:
         return False
     return True

@@ -37,6 +37,7 @@ CAPTIONS = {
     "cost": "The error against what it cost.",
     "final": "The densities at the end.",
 }
+NOTE = "<p>* not clearly above the error of the reference solution, and left out of the figures of errors</p>"
 LABEL = 44  # letters of a name that fits in a legend
 COLUMNS = ("status", "t_end", "w1_error", "w2_error", "energy", "dissipation_gap", "min_slope", "steps", "evaluations",
            "wall_s", "message")  # fmt: skip
@@ -109,13 +110,13 @@ def sweep_page(folder: Path) -> Path:
     pictures = save(folder, drawn)
     columns = ["job", *found.axes, *(key for key in COLUMNS if any(row.get(key) is not None for row in found.rows))]
     rows = [row | ({"message": None} if row["status"] == "completed" else {}) for row in found.rows]
-    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    cells = [[_cell(row.get(column)) + _mark(row, column) for column in columns] for row in rows]
     links = [f"{job}/report.html" if (folder / job / "report.html").exists() else "" for job in jobs]
     good = not found.failed()
     status = "completed" if good else "incomplete"
     parts = [
         page.head(name, status, good, sweep.summary(found), heading, str(folder)),
-        page.section("Results", page.rows(columns, cells, links)),
+        page.section("Results", page.rows(columns, cells, links), NOTE if any(map(_unclear, rows)) else ""),
         page.section("Figures", page.figures(pictures)),
         page.section("Config", page.listing(f"config.yaml of {jobs[0]}", _text(folder / jobs[0] / "config.yaml"))),
     ]
@@ -139,6 +140,15 @@ def _write(folder: Path, text: str) -> Path:
     path = folder / "report.html"
     files.write(path, text.encode())
     return path
+
+
+def _unclear(row: dict[str, Any]) -> bool:
+    """Whether the errors of a row may be those of the reference."""
+    return row["clear"] is False
+
+
+def _mark(row: dict[str, Any], column: str) -> str:
+    return "*" if column in ("w1_error", "w2_error") and _unclear(row) else ""
 
 
 def _cell(value: Any) -> str:
