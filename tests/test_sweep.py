@@ -89,6 +89,17 @@ def test_the_figures_of_a_sweep(tmp_path: Path):
     assert all((tmp_path / "figures" / name).read_bytes().startswith(b"\x89PNG") for name in names)
 
 
+def test_a_sweep_that_refines_nothing_has_a_figure(wgf, tmp_path: Path):
+    words = ["-m", "pde=fokker_planck", "pde.diffusion=0.5,1,2", "reference_solution=none", *HERE, "figures=true"]
+    assert wgf(*words)[0] == 0
+    folder = tmp_path / "s"
+    assert [path.name for path in (folder / "figures").iterdir()] == ["final.png"]
+    (folder / "figures" / "final.png").unlink()
+    (folder / "diffusion-1" / "solution.npz").write_bytes(b"PK")  # damaged: wgf-report says so
+    sweep.collate(folder)
+    assert [path.name for path in (folder / "figures").iterdir()] == ["final.png"]
+
+
 def test_only_what_is_missing_or_failed_is_run_again(wgf, tmp_path: Path):
     faults = "integrator._target_=wgf.integrators.explicit.Euler,faulty.Crashed"
     status, out, err = wgf("-m", faults, *HERE)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 from wgf import files, page, sweep, table
 from wgf.callbacks import history
 from wgf.errors import ConfigError
-from wgf.solution import Solution
+from wgf.solution import DAMAGED, Solution
 
 USAGE = "usage: wgf-report DIR   figures and one page, DIR/report.html, of a run, of a sweep or of all runs below DIR"
 RUN = ("result.json", "history.csv", "config.yaml")  # a folder with one of them is that of a run
@@ -38,7 +37,6 @@ CAPTIONS = {
     "final": "The densities at the end.",
 }
 NOTE = "<p>* not clearly above the error of the reference solution, and left out of the figures of errors</p>"
-LABEL = 44  # letters of a name that fits in a legend
 COLUMNS = ("status", "t_end", "w1_error", "w2_error", "energy", "dissipation_gap", "min_slope", "steps", "evaluations",
            "wall_s", "message")  # fmt: skip
 
@@ -95,17 +93,9 @@ def sweep_page(folder: Path) -> Path:
     name, jobs = folder.resolve().name, [str(row["job"]) for row in found.rows]
     equations = {row["equation"] for row in found.rows if "equation" in row}
     heading = equations.pop() if len(equations) == 1 else ""
-    names = [found.label(row) for row in found.rows]
-    short = len(set(names)) == len(names) and max(map(len, names)) <= LABEL
-    solutions = [_solution(folder / job) for job in jobs]
-    labels, done = names if short else jobs, [row["status"] == "completed" for row in found.rows]
-    ends = {
-        label: solution
-        for label, solution, completed in zip(labels, solutions, done, strict=True)
-        if solution is not None and (completed or not any(done))  # the others ended at other times
-    }
     drawn = convergences(found.axes, found.rows, heading)
-    if ends and (heading or len(found.axes) < 3):  # else they have too little in common
+    ends = found.ends({job: solution.end for job in jobs if (solution := _solution(folder / job)) is not None})
+    if ends and (heading or len(found.axes) < 3 or not drawn):  # else they have too little in common
         drawn["final"] = finals(ends, heading)
     pictures = save(folder, drawn)
     columns = ["job", *found.axes, *(key for key in COLUMNS if any(row.get(key) is not None for row in found.rows))]
@@ -179,11 +169,8 @@ def _solution(folder: Path) -> Solution | None:
         return None
     try:
         found = Solution.load(path)
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise _damaged(path, error) from None
-    shape = (len(found.t), len(found.z))
-    if found.T.shape != shape or found.dT.shape != shape or found.rho0.shape != shape[1:] or shape[0] == 0:
-        raise _damaged(path, "its arrays do not fit together")
     return found
 
 

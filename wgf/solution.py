@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from wgf.files import replacing
 
 STORED = ("t", "z", "T", "dT", "rho0")
 OPTIONAL = ("exact_T", "knots")
+TIMED = ("t", "T", "dT", *OPTIONAL)  # with a row for each saved time
+DAMAGED = (ValueError, KeyError, EOFError, OSError, BadZipFile)  # what reading a file raises
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,12 @@ class Solution:
         w1 = np.trapezoid(gap * self.rho0, self.z, axis=1)
         return w1, np.sqrt(np.trapezoid(gap**2 * self.rho0, self.z, axis=1))
 
+    @property
+    def end(self) -> Solution:
+        """The last saved time alone."""
+        last = {name: rows[-1:].copy() for name in TIMED if (rows := getattr(self, name)) is not None}
+        return replace(self, **last)
+
     def particles(self, count: int) -> np.ndarray:
         """Positions of `count` particles of equal mass at the saved times [s, count], increasing (length)."""
         middles = (np.arange(count) + 0.5) / count
@@ -81,6 +90,14 @@ class Solution:
 
     @classmethod
     def load(cls, path: Path) -> Solution:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises:
+            One of DAMAGED: it is no such file, or its arrays do not fit together.
+        """
         with np.load(path, allow_pickle=False) as file:
-            return cls(**{name: file[name] for name in (*STORED, *OPTIONAL) if name in STORED or name in file.files})
+            found = cls(**{name: file[name] for name in (*STORED, *OPTIONAL) if name in STORED or name in file.files})
+        shape = (len(found.t), len(found.z))
+        if found.T.shape != shape or found.dT.shape != shape or found.rho0.shape != shape[1:] or shape[0] == 0:
+            raise ValueError("its arrays do not fit together")
+        return found

@@ -11,9 +11,11 @@ import os
 import re
 import sys
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -21,6 +23,10 @@ from wgf import files, job
 from wgf.errors import ConfigError
 from wgf.leaves import Leaf, leaves
 
+if TYPE_CHECKING:
+    from wgf.solution import Solution  # numpy
+
+LABEL = 44  # letters of a name that fits in a legend
 Cells = dict[str, Any]
 
 
@@ -52,6 +58,19 @@ class Table:
     def label(self, row: Cells) -> str:
         """What tells a job from the others, on one line."""
         return ", ".join(f"{axis}={row[axis]}" for axis in self.axes if row[axis] is not None) or row["job"]
+
+    def ends(self, solutions: Mapping[str, Solution]) -> dict[str, Solution]:
+        """What can be compared at the end, by what tells the jobs apart: those that completed, or all where none did,
+        since the others ended at other times.
+
+        Args:
+            solutions: by `job`.
+        """
+        done = [row for row in self.rows if row["status"] == "completed"]
+        names = [self.label(row) for row in self.rows]
+        short = len(set(names)) == len(names) and max(map(len, names)) <= LABEL
+        compared = [row for row in done or self.rows if row["job"] in solutions]
+        return {self.label(row) if short else row["job"]: solutions[row["job"]] for row in compared}
 
 
 def jobs(root: Path) -> list[Path]:
@@ -136,12 +155,26 @@ def collate(root: Path) -> Table:
 
 
 def _draw(found: Table) -> None:
-    """figures/*.png of what the sweep has refined."""
-    from wgf.figures.comparison import convergences  # matplotlib
+    """figures/*.png of what the sweep has refined, or where it has refined nothing of the densities at the end."""
+    from wgf.figures.comparison import convergences, finals  # matplotlib
     from wgf.figures.style import encoded
 
-    for name, figure in convergences(found.axes, found.rows).items():
+    drawn = convergences(found.axes, found.rows)
+    if not drawn.keys() - {"cost"} and (ends := found.ends(_solutions(found))):
+        drawn["final"] = finals(ends)
+    for name, figure in drawn.items():
         files.write(found.root / "figures" / f"{name}.png", encoded(figure, "png"))
+
+
+def _solutions(found: Table) -> dict[str, Solution]:
+    """Where the jobs ended; a file that is damaged costs no more than its own curve."""
+    from wgf.solution import DAMAGED, Solution
+
+    solutions = {}
+    for row in found.rows:
+        with suppress(*DAMAGED):  # or not there
+            solutions[row["job"]] = Solution.load(found.root / row["job"] / "solution.npz").end
+    return solutions
 
 
 def _config(path: Path) -> dict[str, Leaf]:
