@@ -5,7 +5,8 @@
     python scripts/engines.py optuna hparams                                     # a search, and a page of TensorBoard
     python scripts/engines.py slurm                                              # where there is a cluster
 
-Every engine is started for real. Exit status 1 when figures differ from those of the first engine, or a check fails.
+Every engine is started for real. Exit status 1 when figures differ from those of the first engine, a check fails, or
+`parallel` is less than 1.7 times as fast as `serial`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ ENGINES = {
     "ray_local": ["hydra/launcher=ray_local"],
     "ray_cluster": ["hydra/launcher=ray_cluster"],
 }
+FASTER = 1.7  # times: what processes on two cores must gain over one
 TIMES = {"wall_s"}  # columns that no two runs share
 SEARCH = ["hydra/sweeper=search", "network.width=range(4,33)", "integrator.dt=tag(log,interval(1e-4,1))"]
 TRIAL = ["integrator=euler", "network.degree=1", "t_end=2", "saves=2", "figures=false", "logger=none"]
@@ -51,13 +53,14 @@ def main() -> int:
     args = parser.parse_args()
     good = True
     first: tuple[str, list[dict[str, str]], float] | None = None
+    took: dict[str, float] = {}
     for engine in (check for check in args.checks if check in ENGINES):
         folder = args.out / engine
         shutil.rmtree(folder, ignore_errors=True)
         with cluster() if engine == "ray_cluster" else nothing():
             began = time.perf_counter()
             launch(folder, *SWEEP, f"integrator.dt={0.05 / args.steps},{0.1 / args.steps}", *JOB, *ENGINES[engine])
-            seconds = time.perf_counter() - began
+            seconds = took[engine] = time.perf_counter() - began
         found = figures(folder)
         first = first or (engine, found, seconds)
         same = found == first[1]
@@ -68,6 +71,9 @@ def main() -> int:
             f"{first[2] / seconds:.2f} x {first[0]}, figures {'equal' if same else 'DIFFER'}",
             flush=True,
         )
+    if {"serial", "parallel"} <= took.keys() and took["serial"] < FASTER * took["parallel"]:
+        print(f"parallel is {took['serial'] / took['parallel']:.2f} times as fast as serial: less than {FASTER}")
+        good = False
     if "optuna" in args.checks:
         good &= search(args.out / "optuna")
     if "hparams" in args.checks:
