@@ -118,6 +118,17 @@ def test_an_untrue_result_would_be_told(stress: ModuleType, monkeypatch: pytest.
     assert found["ratio"] > 1 > ratio
 
 
+def test_a_run_without_an_estimate_is_counted(stress: ModuleType):
+    """Problem 55, whose finer run folds."""
+    settings, cfg = stress.valid(random.Random("0-55"))
+    found = stress.judged(cfg, compute=True)
+    assert (found["status"], found["space_error"], found["silent"]) == ("completed", None, False)
+    assert found["error"] > 0
+    header, _, row, _ = stress.table([{"pde": settings["pde"], **found}]).splitlines()
+    cells = dict(zip(header.split(" | "), row.split(" | "), strict=True))
+    assert (cells["compared"], cells["no estimate"], cells["of them silent |"]) == ("0", "1", "0 |")
+
+
 def test_the_same_number_is_the_same_problem(stress: ModuleType):
 
     draws = [stress.valid(random.Random("0-7"))[0] for _ in range(2)]
