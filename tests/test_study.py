@@ -331,7 +331,7 @@ def test_biases_only_are_of_first_order_before_the_knots_cross():
     z, _ = fine_grid()
     target = find(FLOWING)(0.02, torch.from_numpy(z)).numpy()
     maps = [TwoSidedReLU(width, 4.0, "biases", law=LAW) for width in (8, 16, 32)]
-    found = orders(FLOWING, maps, Dopri5(rtol=1e-4), 0.02, target)
+    found = orders(FLOWING, maps, Dopri5(rtol=1e-6), 0.02, target)  # rounding decides where knots meet: see it through
     assert found.mean() == pytest.approx(1.0, abs=0.2)
 
 
