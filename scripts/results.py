@@ -48,7 +48,7 @@ STUDIES = {
     "network.width=4,8,16,32",
     "weights": f"experiment=fokker_planck_quartic {RELU} network.width=4,8,16,32,64,128 integrator.rtol=1e-8",
     "transport": f"experiment=transport_quartic {RELU} network.width=4,8,16,32,64,128 integrator.rtol=1e-8",
-    "biases": f"experiment=transport_quartic {RELU} network.train=biases integrator=dopri5 integrator.rtol=1e-4 "
+    "biases": f"experiment=transport_quartic {RELU} network.train=biases integrator=dopri5 integrator.rtol=1e-6 "
     "network.width=8,16,32 t_end=0.02,0.2",
     "degrees": "experiment=fokker_planck_quartic network.degree=1,2,3,4,5 network.width=16,32,64 network.bound=4.5 "
     "integrator.rtol=1e-9",
