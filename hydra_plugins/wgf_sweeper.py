@@ -21,7 +21,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from wgf import job
+from wgf import job, launch
 from wgf.errors import ConfigError, WgfError
 
 log = logging.getLogger("wgf")
@@ -115,6 +115,7 @@ class GridSweeper(BasicSweeper):
         root.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, root / "multirun.yaml")
         missing = [one for one in jobs if one.folder is None or not job.finished(one.folder)]
+        launch.left_alone(one.folder for one in jobs if one.folder is not None and one not in missing)
         if len(missing) < len(jobs):
             log.info("%d of %d jobs are complete and left alone", len(jobs) - len(missing), len(jobs))
         engine, size = Engine(self.launcher), self.max_batch_size or len(missing) or 1

@@ -147,6 +147,27 @@ def test_more_values_only_add_jobs(wgf, tmp_path: Path):
     assert status == 0
     assert "Launching 1 jobs" in out
     assert [row["network.width"] for row in results(tmp_path / "s")] == ["4", "6", "8"]
+    assert "3/3  completed" in out
+
+
+def test_what_another_sweep_has_left_does_not_count(wgf, tmp_path: Path):
+    """An axis of one value is not in the folders' names: two values of it make other folders."""
+    assert wgf("-m", "network.width=4,6", "network.degree=1", *HERE)[0] == 0
+    status, out, _ = wgf("-m", "network.width=4,6", "network.degree=1,3", *HERE)
+    assert status == 0
+    assert "left alone" not in out
+    assert len(results(tmp_path / "s")) == 6
+    lines = [line for line in out.splitlines() if "/4  completed" in line]
+    assert [line[:3] for line in lines] == ["1/4", "2/4", "3/4", "4/4"]
+
+
+def test_a_finished_job_that_is_asked_for_again_counts(wgf, tmp_path: Path):
+    """As by a search into its old folder, which asks for trials that are there."""
+    words = ["hydra.sweep.subdir=job${hydra:job.num}", *HERE]
+    assert wgf("-m", "network.width=4", *words)[0] == 0
+    status, out, _ = wgf("-m", "network.width=4,6", *words)
+    assert status == 0
+    assert "2/2  completed" in out
 
 
 def test_a_folder_of_another_config_is_refused(wgf, tmp_path: Path):
@@ -309,7 +330,10 @@ def test_a_missing_engine_is_named(
     find = launch.find_spec
     monkeypatch.setattr(launch, "find_spec", lambda name: None if package in name else find(name))
     status, _, err = wgf("-m", "network.width=4,6", engine, *SHORT)
-    assert (status, err) == (2, f"wgf: {engine} needs {package.replace('_', '-')}: pip install 'wgf[{extra}]'\n")
+    assert (status, err) == (
+        2,
+        f"wgf: {engine} needs {package.replace('_', '-')}: pip install -e '.[{extra}]' (in the checkout)\n",
+    )
     assert not (tmp_path / "s").exists()
 
 

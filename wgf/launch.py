@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,9 +27,9 @@ from wgf.watch import Watch
 log = logging.getLogger("wgf")
 
 EXTRAS = {
-    "hydra_submitit_launcher": "wgf[slurm]",
-    "hydra_ray_launcher": "wgf[ray]",
-    "hydra_optuna_sweeper": "wgf[optuna]",
+    "hydra_submitit_launcher": "-e '.[slurm]' (in the checkout)",
+    "hydra_ray_launcher": "-e '.[ray]' (in the checkout)",
+    "hydra_optuna_sweeper": "-e '.[optuna]' (in the checkout)",
 }
 BEHIND = {"hydra_plugins.wgf_sweeper.SearchSweeper": "hydra_plugins.hydra_optuna_sweeper"}
 
@@ -66,6 +66,12 @@ def begin(config: DictConfig) -> None:
     watch = Watch(Path(config.hydra.sweep.dir), trials or math.prod(map(len, axes)))
     watch.start()
     _launched = watch, trials is None
+
+
+def left_alone(folders: Iterable[Path]) -> None:
+    """These jobs of the sweep of this process are complete and will not be launched."""
+    if _launched is not None:
+        _launched[0].done.update(folders)
 
 
 @contextmanager
@@ -154,7 +160,7 @@ def _absent(hydra: DictConfig, kind: str) -> Iterator[str]:
     package = target.split(".")[1]
     if target.startswith("hydra_plugins.") and find_spec(f"hydra_plugins.{package}") is None:
         name, choice = package.replace("_", "-"), hydra.runtime.choices[f"hydra/{kind}"]
-        yield f"hydra/{kind}={choice} needs {name}: pip install '{EXTRAS.get(package, name)}'"
+        yield f"hydra/{kind}={choice} needs {name}: pip install {EXTRAS.get(package, name)}"
 
 
 def _axes(overrides: list[str]) -> Iterator[list[str]]:

@@ -13,19 +13,23 @@ PERIOD = 0.5  # seconds between two looks
 
 
 class Watch(threading.Thread):
-    """Looks at the folder of a sweep until it is told to stop.
+    """Looks at the folder of a sweep until it is told to stop. What an earlier sweep has left there does not count.
 
     Args:
         root: folder of the sweep.
         total: how many jobs there will be.
+
+    Attributes:
+        done: the folders of those that have ended.
     """
 
     def __init__(self, root: Path, total: int) -> None:
         super().__init__(daemon=True)
         self.root, self._total = root, total
         self._over = threading.Event()
+        self.done: set[Path] = set()
         self._seen = {folder: _stamp(folder) for folder in jobs(root)}
-        self._done = {folder for folder in self._seen if job.finished(folder)}
+        self._finished = {folder: _launched(folder) for folder in self._seen if job.finished(folder)}
 
     def run(self) -> None:
         while not self._over.wait(PERIOD):
@@ -38,6 +42,9 @@ class Watch(threading.Thread):
         self._look()
 
     def _look(self) -> None:
+        for folder in [folder for folder, when in self._finished.items() if _launched(folder) != when]:
+            del self._finished[folder]  # asked for again, as by a search
+            self.done.add(folder)
         for folder in jobs(self.root):
             stamp = _stamp(folder)
             if stamp == self._seen.get(folder):
@@ -45,8 +52,8 @@ class Watch(threading.Thread):
             found = job.outcome(folder)
             if found["status"] not in ("running", "waiting", "killed"):
                 self._seen[folder] = stamp
-                self._done.add(folder)
-                print(f"{len(self._done)}/{self._total}  {_line(found)}  {folder.relative_to(self.root)}", flush=True)
+                self.done.add(folder)  # which may end twice: killed, and tried again
+                print(f"{len(self.done)}/{self._total}  {_line(found)}  {folder.relative_to(self.root)}", flush=True)
 
 
 def _line(found: dict[str, Any]) -> str:
@@ -54,8 +61,13 @@ def _line(found: dict[str, Any]) -> str:
     if found["status"] != "completed":
         return f"{found['status']} ({found['message']})"
     w1 = found["w1_error"]
-    lost = f"  not saved: {found['unsaved']}" if "unsaved" in found else ""
-    return f"completed  {'' if w1 is None else f'W1 error={w1:.2e}  '}{found['wall_s']:.1f} s{lost}"
+    return f"completed  {'' if w1 is None else f'W1 error={w1:.2e}  '}{found['wall_s']:.1f} s"
+
+
+def _launched(folder: Path) -> int:
+    """Changes when a job is launched."""
+    path = folder / ".hydra" / "overrides.yaml"
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def _stamp(folder: Path) -> int:
