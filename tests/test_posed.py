@@ -116,7 +116,7 @@ def test_a_fall_is_refused_from_the_time_on_at_which_it_is_fatal():
     z = torch.tensor([0.999], dtype=torch.float64)
     assert float(exact(0.12, z)) == pytest.approx(0.999 / math.sqrt(1 - 8 * 0.12 * 0.999**2), rel=1e-6)
     with pytest.raises(
-        ConfigError, match=r"potential=-x\*\*4 falls so fast that .* at infinity at t=0\.1\d: lower t_end"
+        ConfigError, match=r"potential=-x\*\*4 falls so fast that .* at infinity at t=0\.125\d: lower t_end"
     ):
         check_problem(falling("-x**4", law, pde, 0.14))
 

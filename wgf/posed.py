@@ -49,7 +49,7 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
         t = escape_time(v, x, side, HUGE[dtype])
         if t < problem.t_end:
             raise ConfigError(
-                f"potential={v} falls so fast that what is at x={x:.4g} is at infinity at t={t:.2g}: lower t_end below "
+                f"potential={v} falls so fast that what is at x={x:.4g} is at infinity at t={t:.4g}: lower t_end below "
                 "that, or give a potential that does not fall faster than -x**2"
             )
 
