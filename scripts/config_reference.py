@@ -32,6 +32,12 @@ weights only and all parameters, unless it says otherwise.
 """
 
 
+ABOUT = {
+    "reference": "The law p at t = 0 (`law=` in Python); not the solution that errors are measured against, which is\n"
+    "`reference_solution`.",
+}
+
+
 def comments(text: str) -> tuple[str, dict[str, str]]:
     """What a YAML file says before its first key, and what stands behind its top-level keys."""
     lines = [line for line in text.splitlines() if not line.startswith("# @package")]
@@ -101,7 +107,7 @@ def page() -> str:
     lines = [HEAD.rstrip(), "", "## Of the run"]
     lines += keys(main.read_text(encoding="utf-8"), {key: root[key] for key in ROOT}, ROOT)
     for group in GROUPS:
-        lines += ["", f"## {group}"]
+        lines += ["", f"## {group}", *(["", ABOUT[group]] if group in ABOUT else [])]
         for path in files(group):
             lines += choice(group, path, chosen[group])
     for group, what in (
