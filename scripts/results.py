@@ -114,7 +114,7 @@ def error(row: Row, name: str = "w1_error") -> str:
         return "no reference"
     if row[name] < 1e-11:
         return "0"
-    return f"{row[name]:.1e}" + ("" if row["clear"] else r"\*")
+    return f"{row[name]:.1e}" + (r"\*" if row[name.replace("error", "clear")] is False else "")
 
 
 WIDTHS = (4, 8, 16, 32)
@@ -254,7 +254,7 @@ def width_figure(found: dict[str, Study]) -> Figure:
     }
 
     def points(rows: list[Row], clear: bool) -> tuple[list[float], list[float]]:
-        kept = [row for row in rows if row["status"] == "completed" and row["clear"] == clear]
+        kept = [row for row in rows if row["status"] == "completed" and row["w1_clear"] == clear]
         return [float(row["network.width"]) for row in kept], [row["w1_error"] for row in kept]
 
     figure = convergence(
@@ -295,7 +295,7 @@ def moment_figure(root: Path, found: dict[str, Study]) -> Figure:
 
 
 def fitted(found: Study, only: Callable[[Row], bool] = lambda row: True) -> float:
-    rows = [row for row in found.rows if row["status"] == "completed" and row["clear"] and only(row)]
+    rows = [row for row in found.rows if row["status"] == "completed" and row["w1_clear"] and only(row)]
     rate = slope(np.array([float(r["network.width"]) for r in rows]), np.array([r["w1_error"] for r in rows]))
     assert rate is not None
     return -rate

@@ -244,7 +244,7 @@ def test_page_of_a_sweep(tmp_path: Path):
 def test_errors_that_may_be_the_references_are_marked(tmp_path: Path):
     for k, width in enumerate((4, 8, 16)):
         error = max(width**-2.0, 1e-2)
-        found = result(w1_error=error, w2_error=error, reference_error=4e-3, wall_s=1.0)
+        found = result(w1_error=error, w2_error=error, reference_error=4e-3, reference_w2_error=4e-3, wall_s=1.0)
         write(tmp_path / str(k), found, whole=False, network__width=width)
     page_of = read(report(tmp_path))
     assert [word for word in page_of.words["td"] if word.endswith("*")] == ["0.01*"] * 2
@@ -280,7 +280,7 @@ def test_convergence_in_what_was_refined():
     legend = found["convergence-width"].axes[0].get_legend()
     assert [text.get_text() for text in legend.get_texts()] == ["degree=1, slope -2.00", "degree=3, slope -4.00"]
     assert found["convergence-width"].axes[0].get_xlabel().startswith("width")
-    unclear = other | {"w1_error": 1e-2, "clear": False}
+    unclear = other | {"w1_error": 1e-2, "w1_clear": False}
     assert len(convergences(axes, [*ROWS, unclear])["convergence-width"].axes[0].lines[1].get_xdata()) == 3
     assert convergences(["seed"], ROWS[:1]) == {}
     assert list(convergences(["seed"], ROWS)) == ["cost"]

@@ -83,7 +83,8 @@ def test_orders_and_ratios(sweep: Path):
             assert width is None if row["network.width"] == "8" else width == pytest.approx(2 if first else 0)
             assert dt is None if row["integrator.dt"] == "0.02" else dt == pytest.approx(0 if first else 2)
         assert row["quasi_optimality"] == pytest.approx(1.25)
-        assert row["clear"]
+        assert row["w1_clear"]
+        assert row["w2_clear"]
 
 
 def test_files_of_a_study(sweep: Path):
@@ -116,9 +117,10 @@ def test_doubtful_errors_are_marked_and_have_no_order(tmp_path: Path):
             w2_error=error,
             w2_best=best,
             reference_error=1e-8,
+            reference_w2_error=1e-8,
         )
     rows = study.read(tmp_path).rows
-    assert [row["clear"] for row in rows] == [True, True, False]
+    assert [row["w1_clear"] for row in rows] == [True, True, False]
     assert [row["w1_order_width"] for row in rows] == [None, pytest.approx(math.log2(100)), None]
     assert [row["quasi_optimality"] for row in rows] == [pytest.approx(1 / 0.9), pytest.approx(1 / 0.9), None]
     text = study.markdown(study.read(tmp_path), [])

@@ -61,8 +61,8 @@ def test_a_sweep_leaves_one_row_per_job(wgf, tmp_path: Path):
     assert list(found[0])[:5] == ["job", "network.width", "network.degree", "status", "message"]
     for row in found:
         figures = result(tmp_path / "s" / row["job"])
-        assert set(row) == {"job", "network.width", "network.degree", "clear", *figures}
-        assert row["clear"] == "True"
+        assert set(row) == {"job", "network.width", "network.degree", "w1_clear", "w2_clear", *figures}
+        assert row["w1_clear"] == row["w2_clear"] == "True"
         for name, value in figures.items():
             assert row[name] == ("" if value is None else value if isinstance(value, str) else repr(value))
         assert (tmp_path / "s" / row["job"] / "provenance.json").exists()

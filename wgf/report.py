@@ -106,7 +106,11 @@ def sweep_page(folder: Path) -> Path:
     status = "completed" if good else "incomplete"
     parts = [
         page.head(name, status, good, sweep.summary(found), heading, str(folder)),
-        page.section("Results", page.rows(columns, cells, links), NOTE if any(map(_unclear, rows)) else ""),
+        page.section(
+            "Results",
+            page.rows(columns, cells, links),
+            NOTE if any(_mark(row, column) for row in rows for column in columns) else "",
+        ),
         page.section("Figures", page.figures(pictures)),
         page.section("Config", page.listing(f"config.yaml of {jobs[0]}", _text(folder / jobs[0] / "config.yaml"))),
     ]
@@ -132,13 +136,9 @@ def _write(folder: Path, text: str) -> Path:
     return path
 
 
-def _unclear(row: dict[str, Any]) -> bool:
-    """Whether the errors of a row may be those of the reference."""
-    return row["clear"] is False
-
-
 def _mark(row: dict[str, Any], column: str) -> str:
-    return "*" if column in ("w1_error", "w2_error") and _unclear(row) else ""
+    """A star at an error that may be that of the reference."""
+    return "*" if column.endswith("_error") and row.get(column.replace("error", "clear")) is False else ""
 
 
 def _cell(value: Any) -> str:

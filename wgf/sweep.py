@@ -38,7 +38,8 @@ class Table:
         root: the folder it was made of.
         axes: the overrides that vary from job to job; each is a column.
         rows: with the keys `job` (folder below the root), the axes, `status`, `message`, every figure of result.json
-            (its `t_end` as `t_reached` where that is an axis) and `clear`: whether the error is the run's own.
+            (its `t_end` as `t_reached` where that is an axis) and `w1_clear`, `w2_clear`: whether an error is
+            the run's own.
     """
 
     root: Path
@@ -99,18 +100,21 @@ def table(root: Path) -> Table:
     return Table(root, axes, sorted(rows, key=lambda row: _order([row[axis] for axis in axes], row["job"])))
 
 
-def clear(result: Cells) -> bool | None:
-    """Whether an error is clearly above that of the reference solution; None where there is no error."""
+def clear(result: Cells) -> dict[str, bool | None]:
+    """Whether the errors are clearly above those of the reference solution; None where there is no error."""
     from wgf.table import CLEAR  # rich
 
-    error = result.get("w1_error")
-    return None if error is None else error >= CLEAR * (result.get("reference_error") or 0.0)
+    found: dict[str, bool | None] = {}
+    for distance, doubt in (("w1", "reference_error"), ("w2", "reference_w2_error")):
+        error = result.get(f"{distance}_error")
+        found[f"{distance}_clear"] = None if error is None else error >= CLEAR * (result.get(doubt) or 0.0)
+    return found
 
 
 def _figures(folder: Path, axes: list[str]) -> Cells:
     """How a run ended; where the end time is an axis, the time that was reached has another name."""
     found = job.outcome(folder)
-    found |= {"clear": clear(found)}
+    found |= clear(found)
     return found | {"t_reached": found.get("t_end")} if "t_end" in axes else found
 
 

@@ -34,12 +34,12 @@ def convergences(axes: Sequence[str], rows: Sequence[Mapping[str, Any]], heading
 
     Args:
         axes: settings that vary.
-        rows: for each run its `status`, the value of every axis, `w1_error`, `clear` and `wall_s`. A run that did not
-            complete is left out, its error is that of another time; so is an error that may be the reference's, and
-            what is None or absent.
+        rows: for each run its `status`, the value of every axis, `w1_error`, `w1_clear` and `wall_s`. A run that did
+            not complete is left out, its error is that of another time; so is an error that may be the reference's,
+            and what is None or absent.
         heading: above every figure.
     """
-    done = [row for row in rows if row["status"] == "completed" and row.get("clear") is not False]
+    done = [row for row in rows if row["status"] == "completed" and row.get("w1_clear") is not False]
     measured = [row for row in done if (row.get("w1_error") or 0) > 0]
     floor = max((row.get("reference_error") or 0.0 for row in measured), default=0.0)
     figures = {}
