@@ -110,7 +110,7 @@ def test_any_settings_run_or_are_refused(cfg: DictConfig):
 
 
 @given(st.sampled_from([(g, c) for g in GROUPS for c in choices(g)]), st.data())
-@settings(max_examples=120)
+@settings(max_examples=1000)
 def test_every_setting_has_its_range(node: tuple[str, str], data: st.DataObject):
     """A drawn value is admitted and built with, or refused by name."""
     group, choice = node
@@ -146,6 +146,7 @@ def refusal(cfg: DictConfig) -> tuple[str, ...]:
 
 
 @given(SOME)
+@settings(max_examples=1000)
 def test_every_setting_of_the_root_has_its_range(value: Any):
     if isinstance(value, str) and "${" in value:
         return
@@ -214,7 +215,7 @@ BAD: list[list[str]] = [  # scripts/fuzz.py has a thousand
     *([word] for word in ("t_end", "=3", "", "~", "t_end==3", "t_end=${", "ünicode=3", "t_end=1e400", "t_end=0.1,0.2")),
     *([word] for word in ("t_end=${nope:1}", "network=null", "network=[spline]", "network=../network/mlp")),
     *([word] for word in ("+network=mlp", "network@a=mlp", "~network", "~network.widht", "hydra.foo=1")),
-    *([f"network._target_={name}"] for name in ("os.system", "wgf.Gauss", "a.b.c")),
+    *([f"network._target_={name}"] for name in ("os.system", "wgf.Gauss", "a.b.c", "x" * 3000, "a." * 1500 + "c")),
     *([f"hydra.run.dir={name}"] for name in ("", "file/x", "done", "/proc/x", "a" * 300)),
     *(["-cd", "mine", f"network={name}"] for name in FILES),
     *(["-cd", "mine", f"experiment={name}"] for name in ("plain", "lost", "callback")),
@@ -231,6 +232,9 @@ BAD: list[list[str]] = [  # scripts/fuzz.py has a thousand
         for word in ("integrator.dt=1", "integrator.dt_min=1", "reference_solution=exact", "reference.std=1e-200")
     ),
     ["integrator=euler", "integrator.dt=1e-300"],
+    ["threads=1000000000"],
+    ["network=mlp", "integrator=gauss_newton", "network.width=1e300"],
+    ["reference=mixture", "reference.means=[-50,50]"],
 ]
 
 
@@ -251,7 +255,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(st.lists(PIECES, min_size=1, max_size=6).map("".join), min_size=1, max_size=3))
-@settings(max_examples=12, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 def test_any_words_run_or_are_refused(tmp_path_factory: pytest.TempPathFactory, words: list[str]):
     words = [word for word in words if not word.startswith("-")]  # flags that show something
     folder = tmp_path_factory.mktemp("words")

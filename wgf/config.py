@@ -124,7 +124,8 @@ def _node(group: str, node: Any) -> Iterator[str]:
     try:
         ancestors, known = ancestry(target), settings(target)
     except Missing as missing:
-        yield f"{group}._target_={target!r} does not exist: {missing}; say {group}=<name>, see wgf --help"
+        why = f": {missing}" if len(target) <= LONGEST else ""  # it repeats the name
+        yield f"{group}._target_={target[:LONGEST]!r} does not exist{why}; say {group}=<name>, see wgf --help"
         return
     if BASES[group] not in ancestors:
         yield f"{group}._target_={target!r} is not allowed: expected a subclass of {BASES[group]}"

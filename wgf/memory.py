@@ -76,5 +76,5 @@ def _flow(node: dict[str, Any], target: dict[str, str]) -> float:
     )
     local = 40.0 * nodes * (degree + 1) if banded else 20.0 * nodes
     features = 3.0 * quadrature.get("order", 8) * cells * parameters if dense else 0.0
-    matrices = 4.0 * parameters**2 if dense or coupled else 0.0
+    matrices = 4.0 * parameters * parameters if dense or coupled else 0.0
     return NUMBER * (local + features + matrices)
