@@ -108,6 +108,21 @@ def test_without_verify_nothing_is_estimated(tmp_path: Path):
     assert (found["time_error"], found["space_error"]) == (None, None)
 
 
+def test_a_last_figure_that_fails_costs_no_result(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    def fails(*_: Any) -> None:
+        raise IndexError("index 0 is out of bounds")
+
+    monkeypatch.setattr("wgf.metrics.Metrics.to_equilibrium", fails)
+    monkeypatch.setattr("wgf.runner.best_w2", fails)
+    cfg = composed(*QUICK[:3], "network.width=4", "t_end=0.01")
+    found = run(build(cfg), cfg, tmp_path)
+    assert (found["status"], found["w2_best"], found["w2_to_equilibrium"]) == ("completed", None, None)
+    assert (tmp_path / "solution.npz").exists()
+    assert "no w2_to_equilibrium: IndexError: index 0 is out of bounds" in caplog.text
+
+
 def test_interrupted_verification(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -153,6 +168,7 @@ RESULT: dict[str, Any] = {
     "time_error": 1e-6,
     "space_error": 1e-4,
     "w2_error": 2e-4,
+    "reference_w2_error": None,
 }
 
 

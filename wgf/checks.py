@@ -46,5 +46,6 @@ def _doubts(result: dict[str, Any], solution: Solution | None) -> Iterator[str]:
     if law is not None and not abs(result["second_moment"] - law) <= MOMENT * max(abs(law), math.ulp(1.0)):
         yield f"second_moment: {result['second_moment'] - law:+.1e} off its law, which the projection keeps exactly"
     time, space, error = result["time_error"], result["space_error"], result["w2_error"]
-    if None not in (time, space, error) and not error <= MANIFOLD * (time + space):
+    known = result["reference_w2_error"] or 0.0
+    if None not in (time, space, error) and not error <= MANIFOLD * (time + space) + known:
         yield f"time_error, space_error: w2_error is {error / (time + space):.1f} times their sum"

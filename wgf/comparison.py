@@ -13,7 +13,7 @@ import numpy as np
 
 from wgf import finite_volume, particles
 from wgf.computed import Computed
-from wgf.errors import ConfigError
+from wgf.errors import ConfigError, in_one_line
 from wgf.exact import Exact, find
 from wgf.expression import Expression
 from wgf.files import replacing
@@ -62,7 +62,7 @@ def computed(problem: Problem, times: Sequence[float], wanted: str = "auto") -> 
     except KeyboardInterrupt:
         why = "interrupted"
     except Exception as error:  # nothing that fails here may cost the run its result
-        why = " ".join(f"{type(error).__name__}: {error}".split())
+        why = in_one_line(error)
     log.warning("no %sreference solution: %s", "" if particle is None else "better ", why)
     return particle
 

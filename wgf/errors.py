@@ -1,6 +1,11 @@
 """Typed errors. Every message is one line that says what was given, what is allowed and how to mend it."""
 
 
+def in_one_line(error: BaseException) -> str:
+    """What an exception says, with its name, for the log."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 class WgfError(Exception):
     """Base of every error this package raises on purpose."""
 

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, open_dict
 
 from wgf import sweep
 from wgf.config import check, raise_faults
-from wgf.errors import ConfigError, WgfError
+from wgf.errors import ConfigError, WgfError, in_one_line
 from wgf.job import EXPECTED, check_same, claimed, finished, objective, outcome
 from wgf.refusing import check_folder
 from wgf.status import Status
@@ -131,7 +131,7 @@ def run_job(cfg: DictConfig, folder: Path) -> float:
                 claim.mark("refused", "; ".join(error.lines))
             except Exception as error:
                 log.info("this job crashed", exc_info=error)  # run.log; the terminal gets the line of the watch
-                claim.mark("crashed", " ".join(f"{type(error).__name__}: {error}".split()))
+                claim.mark("crashed", in_one_line(error))
     found = outcome(folder)
     if found["status"] == Status.interrupted.name and _launched is not None:
         raise KeyboardInterrupt

@@ -24,6 +24,7 @@ from wgf.callbacks.figures import Figures
 from wgf.callbacks.history import History
 from wgf.callbacks.progress import Progress
 from wgf.computed import Computed
+from wgf.errors import in_one_line
 from wgf.evolve import Clock, End
 from wgf.experiment import Experiment, build
 from wgf.files import PART, claimed, write
@@ -47,8 +48,17 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     _write_text(path, json.dumps(finite, indent=2, allow_nan=False) + os.linesep)
 
 
+def _optional(name: str, make: Callable[[], float | None]) -> float | None:
+    """A figure that no other needs: that it cannot be had must not cost the run its result."""
+    try:
+        return make()
+    except Exception as error:
+        log.warning("no %s: %s", name, in_one_line(error))
+        return None
+
+
 def _result(experiment: Experiment, metrics: Metrics, end: End, start_energy: float, wall: float) -> dict[str, Any]:
-    clock, state = end.clock, end.state
+    clock, state, known = end.clock, end.state, metrics.exact
     row = metrics.row(clock, state)
     lost = start_energy - float(row["energy"])  # type: ignore[arg-type]
     rounding = 1e3 * torch.finfo(state.theta.dtype).eps * float(state.evaluation.terms.abs().sum())
@@ -68,11 +78,11 @@ def _result(experiment: Experiment, metrics: Metrics, end: End, start_energy: fl
         "dissipation_gap": abs(lost - clock.dissipated) / lost if lost > rounding else None,
         "w1_error": row["w1_error"],
         "w2_error": row["w2_error"],
-        "w2_best": best_w2(experiment.projection, metrics.exact, clock.t) if metrics.exact else None,
-        "reference_solution": metrics.exact.name if metrics.exact else None,
-        "reference_error": getattr(metrics.exact, "error", None),
-        "reference_w2_error": getattr(metrics.exact, "w2_error", None),
-        "w2_to_equilibrium": metrics.to_equilibrium(state.theta),
+        "w2_best": _optional("w2_best", lambda: best_w2(experiment.projection, known, clock.t) if known else None),
+        "reference_solution": known.name if known else None,
+        "reference_error": getattr(known, "error", None),
+        "reference_w2_error": getattr(known, "w2_error", None),
+        "w2_to_equilibrium": _optional("w2_to_equilibrium", lambda: metrics.to_equilibrium(state.theta)),
         "mass": metrics.measure(clock.t, state.theta)["mass"],
         "mean": row["mean"],
         "second_moment": row["second_moment"],

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from wgf.errors import in_one_line
 from wgf.evolve import Clock
 from wgf.experiment import Experiment, build
 from wgf.integrators.base import Integrator, State
@@ -138,7 +139,7 @@ def _distance(experiment: Experiment, theta: torch.Tensor, make: Callable[[], Ex
         finer = make()
         end = finer.flow(finer.map.theta.detach(), Silent())
     except Exception as error:  # nothing that fails here may cost the run its result
-        raise Unknown(" ".join(f"{type(error).__name__}: {error}".split())) from error
+        raise Unknown(in_one_line(error)) from error
     if end.status is not Status.completed:
         raise Unknown(f"the finer run ended as {end.status} at t = {end.clock.t:g}")
     metrics = Metrics(finer.problem, finer.map, None)

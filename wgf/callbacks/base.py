@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from wgf.errors import in_one_line
 from wgf.solution import Solution
 from wgf.status import Status
 
@@ -157,7 +158,7 @@ class Sinks(Callback):
 
 
 def _report(sink: Callback, event: str, error: Exception) -> str:
-    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    reason = in_one_line(error)
     log.error("%s failed in %s and is dropped, the run goes on without it: %s", type(sink).__name__, event, reason)
     log.debug("where it failed", exc_info=error)
     return f"{type(sink).__name__}: {reason}"
