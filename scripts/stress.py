@@ -244,7 +244,7 @@ def judged(cfg: DictConfig, compute: bool) -> dict[str, Any]:
     error, said = result["w2_error"], (result["time_error"], result["space_error"])
     if result["status"] != Status.completed.name or error is None:
         return found
-    reference = result["reference_error"] or 0.0
+    reference = result["reference_w2_error"] or 0.0
     found |= {"error": error, "reference": reference, "exact": experiment.exact is not None}
     found |= {"time_error": said[0], "space_error": said[1]}
     if None in said:  # a finer run did not reach the end: the result must say so
