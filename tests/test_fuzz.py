@@ -104,9 +104,11 @@ def ends(cfg: DictConfig) -> Status | None:
 
 
 @given(configs())
-@settings(max_examples=120, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1000, suppress_health_check=list(HealthCheck))
 def test_any_settings_run_or_are_refused(cfg: DictConfig):
-    assert ends(cfg) in (None, *Status)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("wgf.memory.machine", lambda: 2e8)  # what a test may take
+        assert ends(cfg) in (None, *Status)
 
 
 @given(st.sampled_from([(g, c) for g in GROUPS for c in choices(g)]), st.data())
