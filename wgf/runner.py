@@ -48,6 +48,11 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     _write_text(path, json.dumps(finite, indent=2, allow_nan=False) + os.linesep)
 
 
+def _rounding(state: State) -> float:
+    """What rounding may do to a map (length)."""
+    return 1e3 * torch.finfo(state.theta.dtype).eps * float(state.evaluation.rms)
+
+
 def _optional(name: str, make: Callable[[], float | None]) -> float | None:
     """A figure that no other needs: that it cannot be had must not cost the run its result."""
     try:
@@ -173,7 +178,7 @@ def _run(
                     unknown = found.unknown
             solution = recorder.solution()
             if end.status is Status.completed:
-                result["doubts"] = checks.doubts(result, solution, unknown)
+                result["doubts"] = checks.doubts(result, solution, unknown, _rounding(end.state))
             faults, known = list(sinks.dropped), len(sinks.dropped)
             if solution is not None:
                 _attempt(faults, lambda: solution.save(folder / "solution.npz"))
