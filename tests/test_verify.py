@@ -204,9 +204,10 @@ def test_every_doubt(wrong: dict[str, Any], said: str):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_where_nothing_moves_nothing_is_doubted(dtype: str, tmp_path: Path):
     """Both estimates are 0, the error is rounding."""
-    found = verified(
-        tmp_path, f"pde=linear_transport potential=none integrator=heun integrator.dt=1e-3 t_end=0.01 dtype={dtype}"
-    )
+    law = "reference=mixture reference.means=[-0.0291,1.81] reference.stds=[0.583,0.409] reference.weights=[0.699,0.39]"
+    still = "pde=linear_transport potential=none integrator=heun integrator.dt=1e-3 t_end=0.01"
+    found = verified(tmp_path, f"{law} {still} network=two_sided_relu network.width=4 network.bound=3.57 dtype={dtype}")
+    assert found["w2_error"] > 0.0
     assert found["time_error"] == 0.0
     assert found["doubts"] is None
 
