@@ -261,8 +261,8 @@ def test_a_step_without_a_way_down_says_why():
     """An energy that the direction does not know: every step raises it."""
     field = field_of(problem(Gaussian(), Quartic(1.0), Entropy(1.0)), TwoSidedReLU(3, 2.0, "all", law=Gaussian()))
     state = start_of(field)
-    energy = field.energy
-    field.energy = lambda theta: energy(theta) + 1e6 * (theta - state.theta).norm()
+    terms, x = field.terms, field.record(state.theta).x.detach()
+    field.terms = lambda record: terms(record) + 1e6 * (record.x - x).norm()
     step = descend(field, state, 0.1)
     assert "no step is short enough" in step.failure
     assert step.state is state
