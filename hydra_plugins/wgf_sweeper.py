@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from wgf import job, launch
 from wgf.errors import ConfigError, WgfError
+from wgf.trust import check_node
 
 log = logging.getLogger("wgf")
 
@@ -50,10 +51,19 @@ def numbered(config: DictConfig) -> bool:
 
 
 class Engine:
-    """A launcher with patience: a job that is killed costs no other."""
+    """A launcher with patience: a job that is killed costs no other, and none begins that would run code of its own."""
 
-    def __init__(self, launcher: Launcher) -> None:
-        self._launcher = launcher
+    def __init__(self, launcher: Launcher, context: HydraContext, config: DictConfig) -> None:
+        self._launcher, self._context, self._config = launcher, context, config
+        providers = [str(source.provider) for source in config.hydra.runtime.config_sources]
+        self._foreign = any(provider == "command-line" or "searchpath" in provider for provider in providers)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Launch jobs once it is known that Hydra would run nothing for them: two choices may be a trap together."""
+        if self._foreign:
+            for words in job_overrides:
+                check_node(self._context.config_loader.load_sweep_config(self._config, list(words)).hydra)
+        return self._launcher.launch(job_overrides, initial_job_idx=initial_job_idx)
 
     def run(self, jobs: list[Job], first: int) -> None:
         """Run jobs to their end. A process that is killed takes its pool with it, and the pool every job in it; those
@@ -78,8 +88,8 @@ class Engine:
 
     def _once(self, jobs: list[Job], first: int) -> None:
         try:
-            answers = self._launcher.launch([one.words for one in jobs], initial_job_idx=first)
-        except BrokenProcessPool:
+            answers = Engine.launch(self, [one.words for one in jobs], first)
+        except (BrokenProcessPool, ConfigError):
             raise
         except Exception as error:  # an engine gives up at the first job that was killed, the others still run
             self._wait(jobs)
@@ -118,7 +128,7 @@ class GridSweeper(BasicSweeper):
         launch.left_alone(one.folder for one in jobs if one.folder is not None and one not in missing)
         if len(missing) < len(jobs):
             log.info("%d of %d jobs are complete and left alone", len(jobs) - len(missing), len(jobs))
-        engine, size = Engine(self.launcher), self.max_batch_size or len(missing) or 1
+        engine, size = Engine(self.launcher, self.hydra_context, self.config), self.max_batch_size or len(missing) or 1
         for first in range(0, len(missing), size):
             engine.run(missing[first : first + size], first)
 
@@ -160,8 +170,8 @@ class SearchSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self._optuna.setup(hydra_context=hydra_context, task_function=task_function, config=config)
-        if numbered(config):
-            self._optuna.sweeper.launcher = Trials(self._optuna.sweeper.launcher, hydra_context, config)
+        kind = Trials if numbered(config) else Engine
+        self._optuna.sweeper.launcher = kind(self._optuna.sweeper.launcher, hydra_context, config)
 
     def sweep(self, arguments: list[str]) -> None:
         self._optuna.sweep(arguments)
@@ -170,11 +180,7 @@ class SearchSweeper(Sweeper):
 class Trials(Engine):
     """A launcher that answers with what the folders of the trials say."""
 
-    def __init__(self, launcher: Launcher, context: HydraContext, config: DictConfig) -> None:
-        super().__init__(launcher)
-        self._context, self._config = context, config
-
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         root = Path(self._config.hydra.sweep.dir)
         named = {str(number): list(words) for number, words in enumerate(job_overrides, initial_job_idx)}
         trials = [Job([*words, f"hydra.sweep.subdir={name}"], root / name) for name, words in named.items()]

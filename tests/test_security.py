@@ -230,6 +230,29 @@ def test_a_sweep_runs_no_code(tmp_path: Path, hacked: Path, monkeypatch: pytest.
     assert not hacked.exists()
 
 
+def test_a_trap_of_two_choices_together(tmp_path: Path, hacked: Path, monkeypatch: pytest.MonkeyPatch):
+    """Each of them alone selects harmless logging."""
+    mine = tmp_path / "mine"
+    (mine / "hydra" / "job_logging").mkdir(parents=True)
+    trap = f"formatters: {{evil: {{(): os.mkdir, path: {hacked}}}}}"
+    for pair in ("ab", "ax", "yb", "yx"):
+        text = "version: 1\nroot: {level: INFO, handlers: []}\n" + (f"{trap}\n" if pair == "yx" else "")
+        (mine / "hydra" / "job_logging" / f"{pair}.yaml").write_text(f"# @package hydra.job_logging\n{text}")
+    for group, choices in (("first", "ay"), ("second", "bx")):
+        (mine / group).mkdir()
+        for choice in choices:
+            (mine / group / f"{choice}.yaml").write_text("# @package _global_\n{}\n")
+    lines = ["defaults:", "- config", "- first: a", "- second: b", "- override hydra/job_logging: ${first}${second}"]
+    (mine / "main.yaml").write_text("\n".join([*lines, "- _self_"]) + "\n")
+    monkeypatch.chdir(tmp_path)
+    words = ["-m", "--config-dir", "mine", "--config-name", "main", "first=a,y", "second=b,x", "debug=smoke"]
+    monkeypatch.setattr(sys, "argv", ["wgf", *words, "hydra/launcher=basic"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert not hacked.exists()
+
+
 def test_files_that_can_hold_anything_are_not_taken():
     for flag, name in (("--experimental-rerun", "a.pickle"), ("--config-path", "/tmp")):
         with pytest.raises(ConfigError, match=f"{flag} is not allowed"):
