@@ -13,7 +13,7 @@ from wgf.energies.base import Local
 from wgf.energies.interaction import Zero as NoInteraction
 from wgf.energies.internal import Entropy
 from wgf.energies.potential import Quartic
-from wgf.errors import WgfError
+from wgf.errors import ConfigError
 from wgf.integrators.implicit import SDIRK3, Rodas4
 from wgf.landscape import Landscape
 from wgf.linalg.banded import Banded, Cholesky, DenseCholesky
@@ -136,7 +136,7 @@ def test_the_condition_number_of_hat_functions_is_a_few_units(bound):
 def test_a_breakpoint_without_mass_is_refused():
     map = spline(1)
     map.points[-3:] = tensor([58.0, 59.0, 60.0])
-    with pytest.raises(WgfError, match="mass"):
+    with pytest.raises(ConfigError, match=r"sees no mass of the reference law: network\.width=, network\.bound= or"):
         charted(map)
 
 
