@@ -10,8 +10,8 @@ import time
 import warnings
 
 import torch
-
 from wgf.energies import interaction, potential
+
 from wgf.integrators.base import Integrator, State
 from wgf.integrators.explicit import Euler
 from wgf.integrators.implicit import Rodas4
@@ -19,11 +19,11 @@ from wgf.integrators.jko import JKO
 from wgf.networks.base import TransportMap
 from wgf.networks.relu import TwoSidedReLU
 from wgf.networks.spline import Spline
-from wgf.problem import FokkerPlanck
-from wgf.projection import Projection
-from wgf.quadrature import Gauss
-from wgf.reference import Gaussian
-from wgf.solvers import Auto
+from wgf.problem.equations import FokkerPlanck
+from wgf.problem.laws import Gaussian
+from wgf.problem.quadrature import Gauss
+from wgf.projection.field import Projection
+from wgf.projection.solvers import Auto
 
 
 def step_time(map: TransportMap, integrator: Integrator, dt: float) -> tuple[float, float]:
@@ -51,9 +51,9 @@ def main() -> None:
     print(f"{'m':>8}{'euler, ReLU':>14}{'rodas4, k = 3':>15}{'jko, k = 3':>14}{'set-up, k = 3':>15}{'peak memory':>13}")
     rows = []
     for m in (10**e for e in range(1, largest + 1)):
-        _, explicit = step_time(TwoSidedReLU(m, law=law), euler, 1e-6 / m)
-        set_up, implicit = step_time(Spline(m, law=law), rodas, 1e-3)
-        _, proximal = step_time(Spline(m, law=law), jko, 1e-3)
+        _, explicit = step_time(TwoSidedReLU(m, base=law), euler, 1e-6 / m)
+        set_up, implicit = step_time(Spline(m, base=law), rodas, 1e-3)
+        _, proximal = step_time(Spline(m, base=law), jko, 1e-3)
         rows.append((m, explicit, implicit, proximal))
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         cells = [f"{1e3 * t:.3f} ms" for t in (explicit, implicit, proximal)]

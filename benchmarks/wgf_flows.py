@@ -7,21 +7,21 @@ import numpy as np
 import torch
 from competitor import Competitor
 from problems import KELLER_SEGEL, POROUS, QUARTIC, SEXTIC, Map, Problem
-
 from wgf.energies import interaction, potential
-from wgf.evolve import Clock, evolve
+
 from wgf.integrators.base import Integrator, State
 from wgf.integrators.explicit import Euler
 from wgf.integrators.implicit import Rodas4
+from wgf.integrators.status import Status
+from wgf.integrators.time_loop import Clock, evolve
 from wgf.networks.base import TransportMap
 from wgf.networks.relu import TwoSidedReLU
 from wgf.networks.spline import Spline
-from wgf.problem import FokkerPlanck, KellerSegel, PorousMedium
-from wgf.projection import Projection
-from wgf.quadrature import Gauss
-from wgf.reference import Gaussian
-from wgf.solvers import Auto
-from wgf.status import Status
+from wgf.problem.equations import FokkerPlanck, KellerSegel, PorousMedium
+from wgf.problem.laws import Gaussian
+from wgf.problem.quadrature import Gauss
+from wgf.projection.field import Projection
+from wgf.projection.solvers import Auto
 
 EQUATIONS = {
     QUARTIC: (FokkerPlanck(), potential.Quartic(1.0)),
@@ -65,7 +65,7 @@ def flow(problem: Problem, network: TransportMap, gauss: int, integrator: Integr
 
 def paper(problem: Problem, width: int) -> Map:
     """Weights of the two-layer ReLU network, bound 4, explicit Euler with the paper's step, eight nodes a cell."""
-    return flow(problem, TwoSidedReLU(width, law=Gaussian()), 8, Euler(problem.euler_dt))
+    return flow(problem, TwoSidedReLU(width, base=Gaussian()), 8, Euler(problem.euler_dt))
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Settings:
 
 def spline(problem: Problem, settings: Settings) -> Map:
     """The spline network with the adaptive Rosenbrock method."""
-    network = Spline(settings.width, settings.degree, settings.bound, law=Gaussian())
+    network = Spline(settings.width, settings.degree, settings.bound, base=Gaussian())
     return flow(problem, network, settings.gauss, Rodas4(settings.rtol, 0.0, problem.t_end / 20))
 
 

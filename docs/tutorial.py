@@ -47,7 +47,7 @@ assert abs(np.trapezoid(flow.density(0.2, x), x) - 1) < 1e-4
 # %%
 print(flow.reference_solution.name)
 print("W1 error with 32 breakpoints:", flow.w1(flow.reference_solution))
-fine = wgf.Spline(width=64, degree=5, bound=5.0, law=wgf.Gaussian())
+fine = wgf.Spline(width=64, degree=5, bound=5.0, base=wgf.Gaussian())
 better = wgf.solve(
     wgf.FokkerPlanck(), potential=well, network=fine, integrator=wgf.Rodas4(rtol=1e-8, atol=1e-10), t_end=0.2
 )
@@ -69,7 +69,7 @@ figure = flow.plot()  # a notebook shows it if the cell ends with it; figure.sav
 # The warning names the reason, and the solution knows nothing beyond.
 
 # %%
-with warnings.catch_warnings(record=True) as said:
+with warnings.catch_warnings(at=True) as said:
     warnings.simplefilter("always")
     burst = wgf.solve(wgf.KellerSegel(chi=1.5), t_end=5.0)
 print(said[0].message)

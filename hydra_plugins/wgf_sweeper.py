@@ -21,9 +21,10 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from wgf import job, launch
 from wgf.errors import ConfigError, WgfError
-from wgf.trust import check_node
+from wgf.settings.foreign_configs import check_node
+from wgf.sweep import job_folder as job
+from wgf.sweep import launch
 
 log = logging.getLogger("wgf")
 

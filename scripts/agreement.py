@@ -15,19 +15,27 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from wgf import finite_volume
-from wgf.computed import yardstick
-from wgf.energies.interaction import Interaction, Log, Morse, Newtonian, Pairwise, PowerLaw, Quadratic, Zero
-from wgf.energies.potential import Expressed
-from wgf.evolve import Clock, evolve
 from wgf.integrators.base import State
 from wgf.integrators.implicit import Rodas4
+from wgf.integrators.time_loop import Clock, evolve
 from wgf.networks.spline import Spline
-from wgf.problem import PDE, AggregationDiffusion, FokkerPlanck, KellerSegel, LinearTransport, PorousMedium, Problem
-from wgf.projection import Projection
-from wgf.quadrature import Gauss
-from wgf.reference import Gaussian
-from wgf.solvers import Auto
+from wgf.problem.equations import (
+    PDE,
+    AggregationDiffusion,
+    FokkerPlanck,
+    KellerSegel,
+    LinearTransport,
+    PorousMedium,
+    Problem,
+)
+from wgf.problem.interaction import Interaction, Log, Morse, Newtonian, Pairwise, PowerLaw, Quadratic, Zero
+from wgf.problem.laws import Gaussian
+from wgf.problem.potential import Expressed
+from wgf.problem.quadrature import Gauss
+from wgf.projection.field import Projection
+from wgf.projection.solvers import Auto
+from wgf.reference_solutions import finite_volume
+from wgf.reference_solutions.base import yardstick
 
 # neurons, bound in standard deviations and relative tolerance of two networks; False: those that couple all particles
 FINE = {True: (240, 6.0, 1e-7), False: (72, 6.0, 1e-7)}
@@ -109,7 +117,7 @@ class Silent:
 
 def flow(problem: Problem, width: int, bound: float, tolerance: float, z: torch.Tensor) -> torch.Tensor:
     """The map of wgf at the end and at z [n] (length)."""
-    network = Spline(width, bound=bound, degree=5, law=problem.law)
+    network = Spline(width, bound=bound, degree=5, base=problem.law)
     field = Projection(problem, network, Gauss(8), Auto())
     integrator = Rodas4(rtol=tolerance, atol=0.01 * tolerance)
     end = evolve(field, integrator, network.theta.detach(), [problem.t_end], Silent())

@@ -12,9 +12,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from wgf.config import CONFIGS, GROUPS, ROOT
-from wgf.ranges import Choice
-from wgf.signature import settings
+from wgf.settings.check import CONFIGS, GROUPS, ROOT
+from wgf.settings.constructors import settings
+from wgf.settings.ranges import Choice
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 HEAD = """# Every setting

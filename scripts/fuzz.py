@@ -25,10 +25,11 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from wgf import cli, runner  # noqa: F401 - the runner comes with torch, once for all
-from wgf.config import CONFIGS, GROUPS, ROOT
-from wgf.ranges import Choice, Flag, ListOf, Range, Written
-from wgf.signature import settings
+from wgf import cli
+from wgf.run import runner  # noqa: F401 - the runner comes with torch, once for all
+from wgf.settings.check import CONFIGS, GROUPS, ROOT
+from wgf.settings.constructors import settings
+from wgf.settings.ranges import Choice, Flag, ListOf, Range, Written
 
 MENDS = re.compile(
     r"expected|did you mean|options: |say |give |choose |lower |raise |allowed|at most|write it|see wgf|must be|drop"
@@ -121,7 +122,7 @@ def grammar(draw: random.Random) -> Iterator[list[str]]:
         "{",
         "a b",
     ):
-        keys = ("t_end", "seed", "network.width", "reference.std", "pde.diffusion")
+        keys = ("t_end", "seed", "network.width", "law.std", "pde.diffusion")
         yield from ([f"{key}={value}"] for key in keys if not (value == "${t_end}" and key in keys[3:]))
     for sign in ("=", "[", "]", "{", "}", "(", ")", ",", ":", "'", '"', "\\", "$", "@", "#"):
         yield [f"t_end=0.1{sign}0.2{sign}" if sign not in ("#", "@", "$") else f"t_end={sign}0.1"]
@@ -164,7 +165,7 @@ def code(draw: random.Random) -> Iterator[list[str]]:
             "os.system",
             "builtins.eval",
             "subprocess.Popen",
-            "wgf.status.Status",
+            "wgf.integrators.status.Status",
             "a.b.C",
             "''",
             "wgf.cli.main",
@@ -194,9 +195,9 @@ def pairs(draw: random.Random) -> Iterator[list[str]]:
         [word] for word in ("integrator.dt=1", "integrator.dt_min=1", "quadrature.order=3", "network.width=1e12")
     )
     yield from ([word] for word in ("saves=1e12", "seed=1e30", "reference_solution=exact", "device=cuda:99"))
-    yield ["reference=uniform", "reference.low=1"]
-    yield ["reference=mixture", "reference.means=[0,1,2]"]
-    yield from (["reference=mixture", f"reference.means={means}"] for means in ("[-50,50]", "[-1000,1000]", "[0,1e9]"))
+    yield ["law=uniform", "law.low=1"]
+    yield ["law=mixture", "law.means=[0,1,2]"]
+    yield from (["law=mixture", f"law.means={means}"] for means in ("[-50,50]", "[-1000,1000]", "[0,1e9]"))
     diffusive = ("fokker_planck", "porous_medium", "keller_segel", "aggregation_diffusion")
     yield from ([f"pde={pde}", "pde.diffusion=1e300"] for pde in diffusive)
     yield from ([f"threads={count}"] for count in ("1e400", "1000000000"))
@@ -247,7 +248,7 @@ NETWORKS = {
     "lost": "defaults:\n  - nothing\n_target_: wgf.networks.spline.Spline\n",
     "nested": "_target_: wgf.networks.spline.Spline\nwidth: {_target_: os.mkdir, path: hacked}\n",
     "abstract": "_target_: wgf.networks.base.TransportMap\n",
-    "other": "_target_: wgf.reference.Gaussian\n",
+    "other": "_target_: wgf.problem.laws.Gaussian\n",
     "typo": "_target_: wgf.networks.spline.Spline\nwidht: 3\n",
 }
 EXPERIMENTS = {

@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 import torch
 
-import wgf.recorder
-import wgf.runner
+import wgf.run.recorder
+import wgf.run.runner
 from wgf import cli
 
 CASES = [
@@ -71,7 +71,7 @@ def start(folder: Path, *arguments: str) -> int:
         silence = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(silence, 1)
         os.dup2(silence, 2)
-        wgf.recorder.EVERY, wgf.recorder.SHARE = 0.0, 1
+        wgf.run.recorder.EVERY, wgf.run.recorder.SHARE = 0.0, 1
         sys.argv = ["wgf", *arguments]
         with contextlib.redirect_stdout(io.StringIO()):
             cli.main()

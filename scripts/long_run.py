@@ -18,10 +18,10 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from wgf.callbacks.tensorboard import TensorBoard
-from wgf.config import CONFIGS, check
-from wgf.experiment import build
-from wgf.runner import run
+from wgf.run.build import build
+from wgf.run.callbacks.tensorboard import TensorBoard
+from wgf.run.runner import run
+from wgf.settings.check import CONFIGS, check
 
 BLOCKS = 100
 DT = 1e-7
@@ -74,7 +74,7 @@ def main() -> int:
     experiment.logger = watch = Watch(steps // BLOCKS)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "run"
-        result = run(experiment, cfg, folder)
+        result = run(experiment, cfg, folder).as_dict()
         sizes = {
             path.name.partition(".tfevents")[0]: path.stat().st_size for path in folder.iterdir() if path.is_file()
         }

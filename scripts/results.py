@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from wgf import study
 from wgf.figures.convergence import convergence, slope
 from wgf.figures.density import ceiling, closed, window
 from wgf.figures.style import EXACT, MARKERS, PALETTE, canvas, colors, encoded, key, shown, styled
-from wgf.solution import Solution
-from wgf.study import Row, Study
-from wgf.sweep import table
+from wgf.saved_maps import SavedMaps
+from wgf.sweep import study
+from wgf.sweep.collate import table
+from wgf.sweep.study import Row, Study
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAPER = {
@@ -76,7 +76,7 @@ def studied(root: Path) -> dict[str, Study]:
     found = {}
     for name, words in STUDIES.items():
         folder, start = root / name, time.perf_counter()
-        said = [sys.executable, "-m", "wgf.study", *words.split(), "logger=none", f"hydra.sweep.dir={folder}"]
+        said = [sys.executable, "-m", "wgf.sweep.study", *words.split(), "logger=none", f"hydra.sweep.dir={folder}"]
         code = subprocess.run(said, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
         if code not in (0, 1):  # 1: some run ended early, which its row tells
             sys.exit(f"{command(name)} ended with status {code}")
@@ -207,7 +207,7 @@ def panels(root: Path, found: dict[str, Study], draw: Callable[..., None], xlabe
     figure = canvas((8.6, 6.9))
     grid = figure.subplots(3, 3)
     for axes, (name, label) in zip(grid.flat, PAPER.items(), strict=True):
-        solution = Solution.load(job(root / name, found[name], width=32, bound=4, train="weights") / "solution.npz")
+        solution = SavedMaps.load(job(root / name, found[name], width=32, bound=4, train="weights") / "solution.npz")
         draw(axes, solution)
         axes.set_title(f"{label}, to t = {solution.t[-1]:.3g}", loc="left", fontsize=8.5)
         axes.tick_params(labelsize=7)
@@ -223,7 +223,7 @@ def panels(root: Path, found: dict[str, Study], draw: Callable[..., None], xlabe
     return figure
 
 
-def draw_density(axes: Any, solution: Solution) -> None:
+def draw_density(axes: Any, solution: SavedMaps) -> None:
     picked, color = shown(solution, 4), colors(solution)
     for s in picked:
         axes.plot(*closed(solution.T[s], solution.rho[s]), color=color(s), lw=1.5)
@@ -233,7 +233,7 @@ def draw_density(axes: Any, solution: Solution) -> None:
     axes.set_ylim(0.0, 1.08 * ceiling(solution, picked))
 
 
-def draw_map(axes: Any, solution: Solution) -> None:
+def draw_map(axes: Any, solution: SavedMaps) -> None:
     picked, color = shown(solution, 4), colors(solution)
     inside = np.abs(solution.z) < 3.5
     for s in picked:

@@ -41,14 +41,15 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from wgf import runner
-from wgf.config import CONFIGS, check
 from wgf.errors import ConfigError
-from wgf.experiment import Experiment, build
-from wgf.metrics import Metrics
-from wgf.solution import Solution
-from wgf.status import Status
-from wgf.verify import Silent, distance
+from wgf.integrators.status import Status
+from wgf.integrators.time_loop import LoopCallback
+from wgf.run import runner
+from wgf.run.build import Experiment, build
+from wgf.run.error_estimate import distance
+from wgf.run.metrics import Metrics
+from wgf.saved_maps import SavedMaps
+from wgf.settings.check import CONFIGS, check
 
 FACTOR = 5.0
 FLOOR = {"float64": 1e-7, "float32": 1e-3}
@@ -120,23 +121,23 @@ def overrides(draw: random.Random) -> dict[str, Any]:
         cfg["potential.expr"] = expression(draw)
     elif potential != "none":
         cfg["potential.center"] = number(draw, -1, 1.5)
-    law = cfg["reference"] = draw.choice(["gaussian", "uniform", "laplace", "semicircle", "barenblatt", "mixture"])
+    law = cfg["law"] = draw.choice(["gaussian", "uniform", "laplace", "semicircle", "barenblatt", "mixture"])
     if law == "gaussian":
-        cfg |= {"reference.mean": number(draw, -1, 1), "reference.std": size(draw, 0.3, 2)}
+        cfg |= {"law.mean": number(draw, -1, 1), "law.std": size(draw, 0.3, 2)}
     if law == "uniform":
-        cfg["reference.low"] = number(draw, -2, 0.5)
-        cfg["reference.high"] = cfg["reference.low"] + size(draw, 0.5, 3)
+        cfg["law.low"] = number(draw, -2, 0.5)
+        cfg["law.high"] = cfg["law.low"] + size(draw, 0.5, 3)
     if law == "laplace":
-        cfg |= {"reference.loc": number(draw, -1, 1), "reference.scale": size(draw, 0.3, 1)}
+        cfg |= {"law.loc": number(draw, -1, 1), "law.scale": size(draw, 0.3, 1)}
     if law == "semicircle":
-        cfg["reference.radius"] = size(draw, 0.5, 2.5)
+        cfg["law.radius"] = size(draw, 0.5, 2.5)
     if law == "barenblatt":
-        cfg["reference.exponent"] = cfg.get("pde.exponent", 2.0) if cfg.get("pde.exponent", 1.0) > 1 else 2.0
-        cfg["reference.t0"] = size(draw, 0.2, 2)
+        cfg["law.exponent"] = cfg.get("pde.exponent", 2.0) if cfg.get("pde.exponent", 1.0) > 1 else 2.0
+        cfg["law.t0"] = size(draw, 0.2, 2)
     if law == "mixture":
-        cfg["reference.means"] = [number(draw, -2, 0), number(draw, 0, 2)]
-        cfg["reference.stds"] = [size(draw, 0.3, 1), size(draw, 0.3, 1)]
-        cfg["reference.weights"] = [number(draw, 0.2, 1), number(draw, 0.2, 1)]
+        cfg["law.means"] = [number(draw, -2, 0), number(draw, 0, 2)]
+        cfg["law.stds"] = [size(draw, 0.3, 1), size(draw, 0.3, 1)]
+        cfg["law.weights"] = [number(draw, 0.2, 1), number(draw, 0.2, 1)]
     network = cfg["network"] = draw.choice(["spline", "spline", "two_sided_relu", "two_sided_relu", "mlp"])
     cfg["network.width"] = draw.randint(3, 5) if network == "mlp" else draw.randint(4, 12)
     if network != "mlp":
@@ -167,7 +168,7 @@ def overrides(draw: random.Random) -> dict[str, Any]:
     return cfg
 
 
-GROUPS = ("pde", "potential", "interaction", "reference", "network", "quadrature", "solver", "integrator")
+GROUPS = ("pde", "potential", "interaction", "law", "network", "quadrature", "solver", "integrator")
 
 
 @cache
@@ -239,7 +240,7 @@ def judged(cfg: DictConfig, compute: bool) -> dict[str, Any]:
         result = json.loads((Path(place) / "result.json").read_text())
         if "unsaved" in result:
             raise OSError(result["unsaved"])
-        Solution.load(Path(place) / "solution.npz")
+        SavedMaps.load(Path(place) / "solution.npz")
     found = {"t": result["t_end"], **{key: result[key] for key in ("status", "steps", "message", "doubts")}}
     error, said = result["w2_error"], (result["time_error"], result["space_error"])
     if result["status"] != Status.completed.name or error is None:
@@ -266,7 +267,7 @@ def nodes_error(cfg: DictConfig, experiment: Experiment) -> float:
     else:
         other.quadrature.order = cfg.quadrature.order + 3
     again = build(other)
-    end, theirs = (one.flow(one.map.theta.detach(), Silent()).state.theta for one in (experiment, again))
+    end, theirs = (one.run(one.theta, LoopCallback()).state.theta for one in (experiment, again))
     return distance(Metrics(again.problem, again.map, None), theirs, experiment.map, end)
 
 

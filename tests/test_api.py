@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 from chebyshev import fokker_planck_density
-from composing import composed
+from composed_configs import composed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from scipy import stats
 
 import wgf
-from wgf import runner
-from wgf.config import check
+from wgf.run import runner
+from wgf.settings.check import check
 
 WELL = "x**4/4 - x**2/2"
 
@@ -39,7 +39,7 @@ def relaxed(t: float, mean: float = 1.0, std: float = 0.5):
 @cache
 def well() -> wgf.Flow:
     law = wgf.Gaussian()
-    fine = wgf.Spline(96, 5, 5.0, law=law)
+    fine = wgf.Spline(96, 5, 5.0, base=law)
     tight = wgf.Rodas4(rtol=1e-9, atol=1e-12)
     return wgf.solve(wgf.FokkerPlanck(), potential=WELL, network=fine, integrator=tight, t_end=0.2, saves=2)
 
@@ -167,16 +167,18 @@ def test_reference_solution():
     assert "self-similar" in flow.reference_solution.name
     assert flow.w2(flow.reference_solution, 0.77) < 1e-8
     coarse = wgf.solve(
-        wgf.FokkerPlanck(), potential=WELL, t_end=0.2, saves=2, network=wgf.Spline(8, law=wgf.Gaussian())
+        wgf.FokkerPlanck(), potential=WELL, t_end=0.2, saves=2, network=wgf.Spline(8, base=wgf.Gaussian())
     )
     assert coarse.w1(coarse.reference_solution) == pytest.approx(coarse.w1(well()), abs=1e-6)
-    inside = np.abs(coarse.solution.z) < 4
-    assert coarse.solution.exact_T[-1, inside] == pytest.approx(well().map(0.2, coarse.solution.z[inside]), abs=1e-5)
+    inside = np.abs(coarse.saved_maps.z) < 4
+    assert coarse.saved_maps.exact_T[-1, inside] == pytest.approx(
+        well().map(0.2, coarse.saved_maps.z[inside]), abs=1e-5
+    )
     with pytest.raises(wgf.ConfigError, match=r"t=0.15 is not allowed: .* known at \[0.0, 0.1, 0.2\] only"):
         coarse.w1(coarse.reference_solution, 0.15)
     alone = wgf.solve(wgf.FokkerPlanck(), potential=WELL, t_end=0.2, saves=1, reference_solution="none")
     assert alone.reference_solution is None
-    assert alone.solution.exact_T is None
+    assert alone.saved_maps.exact_T is None
     with pytest.raises(wgf.ConfigError, match="nothing to compare with"):
         alone.w2(alone.reference_solution)
     with pytest.raises(wgf.ConfigError, match="reference_solution=exact is impossible"):
@@ -216,17 +218,17 @@ def test_a_completed_run_says_so():
 def command(folder, *overrides: str) -> dict:
     cfg = composed("logger=none", "figures=false", "reference_solution=none", *overrides)
     check(cfg)
-    return runner.run(runner.build(cfg), cfg, folder)
+    return runner.run(runner.build(cfg), cfg, folder).as_dict()
 
 
 def test_a_run_of_the_command_answers_as_well(tmp_path):
     result = command(tmp_path, "saves=4")
-    flow, stored = wgf.load(tmp_path), wgf.Solution.load(tmp_path / "solution.npz")
+    flow, stored = wgf.load(tmp_path), wgf.SavedMaps.load(tmp_path / "solution.npz")
     assert flow.status is wgf.Status.completed
     assert flow.t.tolist() == stored.t.tolist() == pytest.approx([0.0, 0.05, 0.1, 0.15, 0.2])
     assert np.array_equal(flow.map(0.15, stored.z), stored.T[3])
     assert flow.energy[-1] == result["energy"]
-    assert flow.end.clock.steps == result["steps"]
+    assert flow.clock.steps == result["steps"]
     assert flow.density(0.17, 0.5) > 0
     same = wgf.solve(wgf.FokkerPlanck(), potential=wgf.potentials.Quartic(1.0), t_end=0.2, saves=4)
     assert torch.equal(flow.saved.theta[-1], same.saved.theta[-1])
@@ -262,7 +264,7 @@ def test_what_is_no_run(tmp_path):
 
 def test_every_piece_can_be_given():
     law = wgf.Mixture()
-    network = wgf.TwoSidedReLU(12, law=law)
+    network = wgf.TwoSidedReLU(12, base=law)
     before = network.theta.detach().clone()
     flow = wgf.solve(
         wgf.AggregationDiffusion(0.5),
@@ -277,7 +279,7 @@ def test_every_piece_can_be_given():
     )
     assert flow.status is wgf.Status.completed
     assert flow.problem.law is law
-    assert flow.end.clock.steps == 50
+    assert flow.clock.steps == 50
     assert torch.equal(network.theta, before)
     assert flow.sample(0.05, 7).shape == (7,)
 
@@ -287,8 +289,8 @@ class Variance(wgf.Term):
 
     name = "variance"
 
-    def value(self, record: wgf.Record) -> torch.Tensor:
-        return 0.5 * torch.dot(record.w, (record.x - torch.dot(record.w, record.x)) ** 2)
+    def value(self, at: wgf.MapAtNodes) -> torch.Tensor:
+        return 0.5 * torch.dot(at.w, (at.x - torch.dot(at.w, at.x)) ** 2)
 
 
 class Gathering(wgf.PDE):
@@ -338,8 +340,8 @@ def test_finite_volumes_of_an_energy_of_ones_own(caplog: pytest.LogCaptureFixtur
 def test_the_integrator_suits_the_network():
     law = wgf.Gaussian()
     for network, method in (
-        (wgf.Spline(8, law=law), wgf.Rodas4),
-        (wgf.TwoSidedReLU(8, train="all", law=law), wgf.GaussNewton),
+        (wgf.Spline(8, base=law), wgf.Rodas4),
+        (wgf.TwoSidedReLU(8, train="all", base=law), wgf.GaussNewton),
     ):
         flow = wgf.solve(wgf.FokkerPlanck(), potential=WELL, network=network, t_end=0.01, saves=1)
         assert type(flow.integrator) is method
@@ -382,7 +384,7 @@ def test_single_precision():
         ({"pde": wgf.FokkerPlanck}, "is not allowed: expected an object of wgf.PDE"),
         ({"interaction": wgf.interactions.Log()}, "only pde=aggregation_diffusion takes an interaction"),
         (
-            {"law": wgf.Laplace(), "network": wgf.Spline(law=wgf.Gaussian())},
+            {"law": wgf.Laplace(), "network": wgf.Spline(base=wgf.Gaussian())},
             "law and network.law are not the same: give the law to the network alone",
         ),
     ],
@@ -395,7 +397,7 @@ def test_what_cannot_be_is_refused(wrong: dict, line: str):
 
 
 def test_equal_laws_are_one():
-    network = wgf.Spline(8, law=wgf.Mixture())
+    network = wgf.Spline(8, base=wgf.Mixture())
     assert wgf.solve(wgf.FokkerPlanck(), law=wgf.Mixture(), network=network, t_end=0.01).problem.law is network.law
 
 
@@ -405,7 +407,7 @@ def test_equal_laws_are_one():
 def test_arrays_are_those_of_the_network(tmp_path):
     flow = relaxing()
     flow.save(tmp_path / "solution.npz")
-    stored = wgf.Solution.load(tmp_path / "solution.npz")
+    stored = wgf.SavedMaps.load(tmp_path / "solution.npz")
     assert np.array_equal(stored.t, flow.t)
     assert np.array_equal(stored.T[2], flow.map(flow.t[2], stored.z))
     assert stored.rho[-1] == pytest.approx(flow.density(1.0, stored.T[-1]), abs=1e-12)

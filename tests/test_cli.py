@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from composing import choices, composed
-from folders import history, result
+from composed_configs import choices, composed
 from omegaconf import OmegaConf
+from run_folders import history, result
 
-from wgf.callbacks.checkpoint import latest
 from wgf.cli import CONFIGS
-from wgf.config import check
 from wgf.files import claimed
-from wgf.runner import build, run
-from wgf.solution import Solution
-from wgf.status import Status
+from wgf.integrators.status import Status
+from wgf.run.callbacks.checkpoint import latest
+from wgf.run.runner import build, run
+from wgf.saved_maps import SavedMaps
+from wgf.settings.check import check
 
 SCRIPT = CONFIGS.parent / "scripts" / "run.py"
 QUICK = ["network.width=4", "saves=2", "logger=none", "figures=false"]
@@ -109,7 +109,7 @@ def test_history_agrees_with_the_result(finished: tuple[Path, subprocess.Complet
 def test_solution_npz(finished: tuple[Path, subprocess.CompletedProcess[str]]):
     place, _ = finished
     folder = place / "here" / "mine"
-    solution, found = Solution.load(folder / "solution.npz"), result(folder)
+    solution, found = SavedMaps.load(folder / "solution.npz"), result(folder)
     assert solution.t.tolist() == [0.05 * k / 4 for k in range(5)]
     n = len(solution.z)
     assert solution.T.shape == solution.dT.shape == (5, n)
@@ -153,10 +153,10 @@ def test_terminal(finished: tuple[Path, subprocess.CompletedProcess[str]]):
 def test_the_same_config_gives_the_same_bits(finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path):
     folder = finished[0] / "here" / "mine"
     cfg = OmegaConf.load(folder / "config.yaml")
-    cfg.logger = {"_target_": "wgf.callbacks.base.Callback"}
+    cfg.logger = {"_target_": "wgf.run.callbacks.base.Callback"}
     cfg.figures = False
     run(build(cfg), cfg, tmp_path)
-    before, after = Solution.load(folder / "solution.npz"), Solution.load(tmp_path / "solution.npz")
+    before, after = SavedMaps.load(folder / "solution.npz"), SavedMaps.load(tmp_path / "solution.npz")
     for name in ("t", "z", "T", "dT", "rho0"):
         assert getattr(before, name).tobytes() == getattr(after, name).tobytes()
     assert [line | {"t": 0} for line in history(folder)] == [line | {"t": 0} for line in history(tmp_path)]
@@ -229,7 +229,7 @@ def test_folded_run(tmp_path: Path):
     assert found["w1_error"] is None
     assert "folded" in answer.stdout
     assert "Traceback" not in answer.stderr
-    assert Solution.load(tmp_path / "out" / "solution.npz").t.tolist() == [0.0]
+    assert SavedMaps.load(tmp_path / "out" / "solution.npz").t.tolist() == [0.0]
 
 
 def test_interrupted_run(tmp_path: Path):
@@ -256,7 +256,7 @@ def test_interrupted_run(tmp_path: Path):
     assert 0 < found["t_end"] < 1
     assert "interrupted" in out
     assert "Traceback" not in err
-    solution = Solution.load(tmp_path / "out" / "solution.npz")
+    solution = SavedMaps.load(tmp_path / "out" / "solution.npz")
     assert solution.t[-1] == found["t_end"]
     assert float(history(tmp_path / "out")[-1]["t"]) == found["t_end"]
 

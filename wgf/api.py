@@ -9,31 +9,30 @@ from typing import Annotated, Any
 
 import torch
 
-from wgf import comparison, posed
-from wgf.device import device_of
-from wgf.energies.interaction import Interaction
-from wgf.energies.interaction import Zero as NoInteraction
-from wgf.energies.potential import Expressed, Potential
-from wgf.energies.potential import Zero as NoPotential
+from wgf.assemble import DTYPES, assemble
 from wgf.errors import ConfigError
-from wgf.evolve import run
-from wgf.flow import Flow, Saves
+from wgf.flow import Flow, SavedStates
+from wgf.integrators.auto import Auto as AutoIntegrator
 from wgf.integrators.base import Integrator
-from wgf.integrators.gauss_newton import GaussNewton
-from wgf.integrators.implicit import Rodas4
+from wgf.integrators.status import Status
+from wgf.integrators.time_loop import run
 from wgf.networks.base import TransportMap
 from wgf.networks.spline import Spline
-from wgf.problem import PDE
-from wgf.projection import Projection
-from wgf.quadrature import Gauss, Quadrature
-from wgf.ranges import Choice, Count, Positive, Positives, checked, rule_of
-from wgf.reference import Gaussian, Law
-from wgf.solvers import Auto, Solver
-from wgf.status import Status
+from wgf.problem.base import Base
+from wgf.problem.equations import PDE
+from wgf.problem.interaction import Interaction
+from wgf.problem.interaction import Zero as NoInteraction
+from wgf.problem.laws import Gaussian
+from wgf.problem.potential import Expressed, Potential
+from wgf.problem.potential import Zero as NoPotential
+from wgf.problem.quadrature import Gauss, Quadrature
+from wgf.projection.solvers import Auto as AutoSolver
+from wgf.projection.solvers import Solver
+from wgf.reference_solutions import choose as comparison
+from wgf.settings.ranges import Choice, Count, Positive, Positives, checked, rule_of
 
 EQUAL: Any = rule_of(Count)
 TIMES: Any = rule_of(Positives)
-DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
 class Incomplete(RuntimeWarning):
@@ -45,7 +44,7 @@ def solve(
     pde: PDE,
     *,
     t_end: Positive,
-    law: Law | None = None,
+    law: Base | None = None,
     potential: Potential | str | None = None,
     interaction: Interaction | None = None,
     network: TransportMap | None = None,
@@ -69,7 +68,7 @@ def solve(
         potential: V, also as a text such as "x**4/4 - x**2/2"; 0 by default.
         interaction: W, for `AggregationDiffusion`; 0 by default.
         network: the map, at its start; it is copied, never changed. A cubic spline of 32 breakpoints by default.
-        integrator: `Rodas4` by default, `GaussNewton` for a network that is not linear in its parameters.
+        integrator: the one that suits the network by default, see `wgf.integrators.auto`.
         quadrature, solver: `Gauss` and `Auto` by default.
         saves: in how many equal intervals of time the solution is saved, or the times themselves.
         reference_solution: what to compare with when asked: auto (exact where known, else finite_volume), or none.
@@ -89,18 +88,22 @@ def solve(
     law = _law(law, network)
     potential = Expressed(potential) if isinstance(potential, str) else potential
     problem = pde.problem(law, potential or NoPotential(), interaction or NoInteraction(), t_end)
-    posed.check_problem(problem, DTYPES[dtype])
     comparison.closed_form(problem, reference_solution)  # refuses what cannot be had before anything runs
-    map = copy.deepcopy(network) if network is not None else Spline(law=law)
-    map = map.to(device=device_of(str(device)), dtype=DTYPES[dtype])
-    projection = Projection(problem, map, quadrature or Gauss(), solver or Auto())
-    posed.check_start(projection)
-    method = integrator or (Rodas4() if projection.solver.uses_chart(map) else GaussNewton())
-    saved = Saves()
-    end = run(projection, method, map.theta.detach().clone(), _stops(saves, t_end), saved)
+    projection, method = assemble(
+        problem,
+        lambda base: copy.deepcopy(network) if network is not None else Spline(base=base),
+        quadrature or Gauss(),
+        solver or AutoSolver(),
+        integrator or AutoIntegrator(),
+        str(device),
+        dtype,
+    )
+    saved = SavedStates(projection.map)
+    theta = projection.map.start(projection.start)
+    end = run(projection, method, theta, _stops(saves, t_end), saved)
     if not saved.times or end.clock.t > saved.times[-1]:  # it stopped between two of them
         saved.stop(end.clock, end.state)
-    flow = Flow(projection, method, end, saved, reference_solution)
+    flow = Flow(projection, method, saved, end.status, end.clock, end.detail, reference_solution)
     if end.status is not Status.completed:
         warnings.warn(f"the flow stopped at t={end.clock.t:g} of {t_end:g}, {flow.message}", Incomplete, stacklevel=3)
     return flow
@@ -108,7 +111,7 @@ def solve(
 
 KINDS: dict[str, Any] = {
     "pde": PDE,
-    "law": Law,
+    "law": Base,
     "potential": (Potential, str),
     "interaction": Interaction,
     "network": TransportMap,
@@ -123,21 +126,21 @@ def _named(kinds: Any) -> str:
     return " or ".join("a text" if kind is str else f"an object of wgf.{kind.__name__}" for kind in kinds)
 
 
-def _law(law: Law | None, network: TransportMap | None) -> Law:
+def _law(law: Base | None, network: TransportMap | None) -> Base:
     """The initial law.
 
     Raises:
         ConfigError: the network was made for another one.
     """
-    if law is None or network is None or law is network.law:
-        return law or (network.law if network is not None else Gaussian())
+    if law is None or network is None or law is network.base:
+        return law or (network.base if network is not None else Gaussian())
     try:
-        same = comparison.describe(law) == comparison.describe(network.law)
+        same = comparison.describe(law) == comparison.describe(network.base)
     except TypeError:  # a class from elsewhere
         same = False
     if not same:
-        raise ConfigError("law and network.law are not the same: give the law to the network alone")
-    return network.law
+        raise ConfigError("law and network.base are not the same: give the law to the network alone")
+    return network.base
 
 
 def _stops(saves: int | Sequence[float], t_end: float) -> list[float]:

@@ -21,13 +21,13 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from wgf import launch
-from wgf.config import CONFIGS, check, raise_faults
 from wgf.errors import ConfigError, WgfError
 from wgf.files import claimed
-from wgf.refusing import check_choices, check_folder, parsed, refuse, refusing
-from wgf.resume import continued, quoted
-from wgf.trust import check_hydra
+from wgf.settings.check import CONFIGS, check, raise_faults
+from wgf.settings.foreign_configs import check_hydra
+from wgf.settings.refusals import check_choices, check_folder, parsed, refuse, refusing
+from wgf.settings.resume import continued, quoted
+from wgf.sweep import launch
 
 
 def _hash(root: DictConfig) -> str:
@@ -103,7 +103,7 @@ def _run(cfg: DictConfig) -> float:
     try:
         check(cfg)
         launch.set_threads(cfg.threads)
-        from wgf.runner import main as run
+        from wgf.run.runner import main as run
 
         status = run(cfg, folder)
     except ConfigError as error:

@@ -13,41 +13,55 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wgf import comparison
-from wgf.distance import Carried, ranked, wasserstein
 from wgf.errors import ConfigError, WgfError
-from wgf.evolve import Clock, End, run
-from wgf.exact import Exact
 from wgf.integrators.base import Integrator, State
-from wgf.problem import Problem
-from wgf.projection import Projection
-from wgf.reference import Law
-from wgf.solution import Solution
-from wgf.status import Status
+from wgf.integrators.status import Status
+from wgf.integrators.time_loop import Clock, LoopCallback, run
+from wgf.networks.base import TransportMap
+from wgf.problem.base import Base
+from wgf.problem.equations import Problem
+from wgf.projection.field import Projection
+from wgf.reference_solutions import choose as comparison
+from wgf.reference_solutions.exact import Exact
+from wgf.reference_solutions.wasserstein import Carried, wasserstein
+from wgf.saved_maps import SavedMaps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-GRID = 2001  # points of the reference space in `solution`
+GRID = 2001  # points of the base in `saved_maps`
 BISECTIONS, EXTENSIONS = 60, 60
+Moment = tuple[TransportMap, Tensor]  # a network and its parameters at one time
 Numbers = float | Sequence[float] | np.ndarray | Tensor
 
 
 @dataclass
-class Saves:
-    """An observer that keeps times, parameters and terms of the energy at the stops."""
+class SavedStates(LoopCallback):
+    """The states at the saved times.
 
+    Attributes:
+        map: the network.
+        times: t = 0 first (time).
+        theta: parameters [p] of each.
+        breakpoints: of the mesh that each theta belongs to [m] (length).
+        terms: of the energy [k] of each (energy).
+    """
+
+    map: TransportMap
     times: list[float] = field(default_factory=list)
     theta: list[Tensor] = field(default_factory=list)
+    breakpoints: list[Tensor] = field(default_factory=list)
     terms: list[Tensor] = field(default_factory=list)
-
-    def step(self, clock: Clock, state: State, energy: float) -> None:
-        pass
 
     def stop(self, clock: Clock, state: State) -> None:
         self.times.append(clock.t)
         self.theta.append(state.theta)
+        self.breakpoints.append(self.map.breakpoints())
         self.terms.append(state.evaluation.terms)
+
+    def __getitem__(self, k: int) -> tuple[TransportMap, Tensor]:
+        """The network on the breakpoints of state number k, and its parameters."""
+        return self.map.on_breakpoints(self.breakpoints[k]), self.theta[k]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -60,15 +74,19 @@ class Flow:
     Attributes:
         projection: problem and network.
         integrator: the method.
-        end: how the run ended, with its counts.
         saved: what was saved at t = 0, at the times asked for, and at the time reached.
+        status: `Status.completed`, or why the run stopped before the end time.
+        clock: where the time loop stopped, with its counts.
+        detail: more about the status; empty where there is nothing to add.
         reference: what is known of the solution otherwise: "exact", "finite_volume", "auto" or "none".
     """
 
     projection: Projection
     integrator: Integrator
-    end: End
-    saved: Saves
+    saved: SavedStates
+    status: Status
+    clock: Clock
+    detail: str = ""
     reference: str = "auto"
 
     @property
@@ -76,30 +94,42 @@ class Flow:
         """What was solved."""
         return self.projection.problem
 
+    @property
+    def base(self) -> Base:
+        """The reference measure of the map, from which it carries the mass."""
+        return self.projection.map.base
+
     @cached_property
     def t(self) -> np.ndarray:
         """The saved times [s], 0 first, the time reached last."""
         return np.array(self.saved.times)
 
     @property
-    def status(self) -> Status:
-        """Status.completed, or why the run stopped before the end time."""
-        return self.end.status
+    def reason(self) -> str:
+        """Why the run stopped, as a sentence."""
+        return self.status.value + (f" ({self.detail})" if self.detail else "")
 
     @property
     def message(self) -> str:
-        """The status as a sentence."""
-        detail = f" ({self.end.detail})" if self.end.detail else ""
-        return f"{self.status}: {self.status.value}{detail}"
+        """The status with its reason."""
+        return f"{self.status}: {self.reason}"
 
     def __repr__(self) -> str:
-        place = f"t = {self.t[-1]:g} of {self.problem.t_end:g} in {self.end.clock.steps} steps"
+        place = f"t = {self.t[-1]:g} of {self.problem.t_end:g} in {self.clock.steps} steps"
         return f"<Flow {self.problem.equation}; {place}; {self.message}>"
 
     # the map
 
     def parameters(self, t: float) -> Tensor:
         """theta(t) [p].
+
+        Raises:
+            ConfigError, WgfError: see `state`.
+        """
+        return self.state(t)[1]
+
+    def state(self, t: float) -> tuple[TransportMap, Tensor]:
+        """The network at t with its breakpoints then, and its parameters theta(t) [p].
 
         Raises:
             ConfigError: t < 0, or the run has not come so far.
@@ -112,50 +142,50 @@ class Flow:
         k = int(np.searchsorted(self.t, t * (1 + 1e-12), side="right")) - 1
         rest = t - float(self.t[k])
         if rest <= 1e-12 * reached:
-            return self.saved.theta[k]
-        end = run(self.projection, self.integrator, self.saved.theta[k], [rest], Saves())
+            return self.saved[k]
+        map, theta = self.saved[k]
+        projection = self.projection if map is self.projection.map else self.projection.on(map)
+        end = run(projection, self.integrator, theta, [rest], LoopCallback())
         if end.status is not Status.completed:
             raise WgfError(f"the flow cannot be followed from t={self.t[k]:g} to t={t:g}: {end.status.value}")
-        return end.state.theta
+        return map, end.state.theta
 
     def map(self, t: float, z: Numbers) -> Any:
         """T(t, z): where the particle is that began at z (length)."""
-        return self._at(t, z, lambda theta, z: self._evaluate(theta, z)[0])
+        return self._at(t, z, lambda state, z: self._evaluate(state, z)[0])
 
     def slope(self, t: float, z: Numbers) -> Any:
         """d/dz T(t, z) (no unit)."""
-        return self._at(t, z, lambda theta, z: self._evaluate(theta, z)[1])
+        return self._at(t, z, lambda state, z: self._evaluate(state, z)[1])
 
     def inverse(self, t: float, x: Numbers) -> Any:
         """Where the particle at x began (length): T(t, .)^-1, -inf left of all particles and inf right of them."""
         return self._at(t, x, self._inverse)
 
-    def _at(self, t: float, values: Numbers, function: Callable[[Tensor, Tensor], Tensor]) -> Any:
-        """function(theta(t), values), for values of any kind and shape."""
+    def _at(self, t: float, values: Numbers, function: Callable[[Moment, Tensor], Tensor]) -> Any:
+        """function(state(t), values), for values of any kind and shape."""
         points = torch.as_tensor(values, dtype=torch.float64).detach().cpu()
-        return function(self.parameters(t), points.reshape(-1)).reshape(points.shape).numpy()[()]
+        return function(self.state(t), points.reshape(-1)).reshape(points.shape).numpy()[()]
 
-    def _evaluate(self, theta: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    def _evaluate(self, state: Moment, z: Tensor) -> tuple[Tensor, Tensor]:
         """T and T' [n] at z [n], T = z and T' = 1 where z is infinite; on the CPU in float64."""
-        finite = z.isfinite()
+        finite, (map, theta) = z.isfinite(), state
         with torch.no_grad():
-            x, dx = self.projection.map.evaluate(
-                theta.double(), z.where(finite, self.problem.law.mean).to(theta.device)
-            )
+            x, dx = map.evaluate(theta.double(), z.where(finite, self.base.mean).to(theta.device))
         return x.cpu().where(finite, z), dx.cpu().where(finite, 1.0)
 
-    def _inverse(self, theta: Tensor, x: Tensor) -> Tensor:
-        law = self.problem.law
-        ends = law.panels()
+    def _inverse(self, state: Moment, x: Tensor) -> Tensor:
+        base = self.base
+        ends = base.panels()
         low, high = torch.full_like(x, ends[0]), torch.full_like(x, ends[-1])
         for _ in range(EXTENSIONS):
-            left, right = self._evaluate(theta, low)[0] > x, self._evaluate(theta, high)[0] < x
-            if math.isfinite(law.lower) or not bool((left | right).any()):
+            left, right = self._evaluate(state, low)[0] > x, self._evaluate(state, high)[0] < x
+            if math.isfinite(base.lower) or not bool((left | right).any()):
                 break
             low, high = torch.where(left, 2 * low - high, low), torch.where(right, 2 * high - low, high)
         for _ in range(BISECTIONS):
             middle = 0.5 * (low + high)
-            below = self._evaluate(theta, middle)[0] < x
+            below = self._evaluate(state, middle)[0] < x
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
         z = torch.where(left, -math.inf, torch.where(right, math.inf, 0.5 * (low + high)))
         return torch.where(x.isnan(), x, z)
@@ -165,15 +195,15 @@ class Flow:
     def density(self, t: float, x: Numbers) -> Any:
         """rho(t, x) = p(z) / T'(t, z) at z = T^-1(t, x) (mass/length)."""
 
-        def density(theta: Tensor, x: Tensor) -> Tensor:
-            z = self._inverse(theta, x)
-            return self.problem.law.density(z) / self._evaluate(theta, z)[1]
+        def density(state: Moment, x: Tensor) -> Tensor:
+            z = self._inverse(state, x)
+            return self.base.density(z) / self._evaluate(state, z)[1]
 
         return self._at(t, x, density)
 
     def cdf(self, t: float, x: Numbers) -> Any:
         """The mass left of x."""
-        return self._at(t, x, lambda theta, x: self.problem.law.cdf(self._inverse(theta, x)))
+        return self._at(t, x, lambda state, x: self.base.cdf(self._inverse(state, x)))
 
     def quantile(self, t: float, u: Numbers) -> Any:
         """The position with the mass u to its left (length).
@@ -183,11 +213,11 @@ class Flow:
         """
         if not bool(((levels := torch.as_tensor(u)) >= 0).all() & (levels <= 1).all()):
             raise ConfigError(f"u={u!r} is not allowed: expected shares of the mass, from 0 to 1")
-        return self._at(t, u, lambda theta, u: self._evaluate(theta, ranked(self.problem.law, u, 1 - u))[0])
+        return self._at(t, u, lambda state, u: self._evaluate(state, self.base.at_rank(u, 1 - u))[0])
 
     def sample(self, t: float, n: int, seed: int = 0) -> np.ndarray:
         """n independent particles [n] (length). The same seed gives the same particles at every time."""
-        return self.map(t, self.problem.law.sample(n, torch.Generator().manual_seed(seed)))
+        return self.map(t, self.base.sample(n, torch.Generator().manual_seed(seed)))
 
     # figures
 
@@ -206,14 +236,16 @@ class Flow:
     def reference_solution(self) -> Exact | None:
         """The same solution by a formula, else by particles or finite volumes when first asked for; None without.
 
-        What is computed is known at the saved times.
+        What is computed is known at the saved times; nothing is computed for a run that was interrupted, or that
+        stopped between two of the times asked for.
         """
         known = comparison.closed_form(self.problem, self.reference)
-        if known is not None or len(self.t) == 1:
+        at_a_stop = self.clock.t == self.clock.last_stop > 0
+        if known is not None or self.status is Status.interrupted or not at_a_stop:
             return known
         return comparison.computed(self.problem, self.t[1:].tolist(), self.reference)
 
-    def w1(self, other: Flow | Law | Exact | None, t: float | None = None) -> float:
+    def w1(self, other: Flow | Base | Exact | None, t: float | None = None) -> float:
         """The Wasserstein distance W1 (length) at t, the last time by default; the initial laws need not be the same.
 
         Args:
@@ -225,20 +257,20 @@ class Flow:
         """
         return self._distance(other, t, 1)
 
-    def w2(self, other: Flow | Law | Exact | None, t: float | None = None) -> float:
+    def w2(self, other: Flow | Base | Exact | None, t: float | None = None) -> float:
         """The Wasserstein distance W2 (length); see `w1`."""
         return self._distance(other, t, 2)
 
-    def _distance(self, other: Flow | Law | Exact | None, t: float | None, q: int) -> float:
+    def _distance(self, other: Flow | Base | Exact | None, t: float | None, q: int) -> float:
         t = float(self.t[-1]) if t is None else t
         none = torch.empty(0, dtype=torch.float64)
         if isinstance(other, Flow):
             theirs = other._carried(t)
-        elif isinstance(other, Law):
+        elif isinstance(other, Base):
             theirs = Carried(other, lambda z: z, none)
         elif other is not None:
             known = other
-            theirs = Carried(self.problem.law, lambda z: known(t, z), none)
+            theirs = Carried(self.base, lambda z: known(t, z), none)
         else:
             raise ConfigError("there is nothing to compare with: no reference solution of this problem is known")
         distance = wasserstein(self._carried(t), theirs, q)
@@ -247,34 +279,35 @@ class Flow:
         return distance
 
     def _carried(self, t: float) -> Carried:
-        theta = self.parameters(t)
-        kinks = self.projection.map.knots(theta).detach().double().cpu()
-        return Carried(self.problem.law, lambda z: self._evaluate(theta, z)[0], kinks)
+        state = map, theta = self.state(t)
+        kinks = map.knots(theta).detach().double().cpu()
+        return Carried(self.base, lambda z: self._evaluate(state, z)[0], kinks)
 
     # arrays and pictures
 
     @cached_property
-    def solution(self) -> Solution:
+    def saved_maps(self) -> SavedMaps:
         """The maps at the saved times on a fine grid, as `wgf` stores them, with the reference solution."""
-        law = self.problem.law
-        panels = law.panels()
+        base = self.base
+        panels = base.panels()
         z = torch.linspace(panels[0], panels[-1], GRID, dtype=torch.float64)
-        maps = [self._evaluate(theta, z) for theta in self.saved.theta]
+        states = [self.saved[k] for k in range(len(self.t))]
+        maps = [self._evaluate(state, z) for state in states]
         known = self.reference_solution
-        knots = torch.stack([self.projection.map.knots(theta).double() for theta in self.saved.theta]).cpu().numpy()
-        return Solution(
+        knots = torch.stack([map.knots(theta).double() for map, theta in states]).cpu().numpy()
+        return SavedMaps(
             t=self.t,
             z=z.numpy(),
             T=torch.stack([x for x, _ in maps]).numpy(),
             dT=torch.stack([dx for _, dx in maps]).numpy(),
-            rho0=law.density(z).numpy(),
+            rho0=base.density(z).numpy(),
             exact_T=None if known is None else torch.stack([known(float(t), z) for t in self.t]).numpy(),
             knots=knots if knots.size else None,
         )
 
     def save(self, path: str | Path) -> None:
-        """Write `solution` to an .npz file."""
-        self.solution.save(Path(path))
+        """Write `saved_maps` to an .npz file."""
+        self.saved_maps.save(Path(path))
 
     def plot(self, name: str = "density") -> Figure:
         """A figure of the saved times: "density", "ridgeline", "spacetime", "map", "slope" or "errors".
@@ -287,7 +320,7 @@ class Flow:
         if name not in OF_SOLUTION:
             raise ConfigError(f"name={name!r} is not allowed: expected one of {', '.join(OF_SOLUTION)}")
         title = self.problem.equation + ("" if self.status is Status.completed else f" ({self.status})")
-        figure = OF_SOLUTION[name](self.solution, title)
+        figure = OF_SOLUTION[name](self.saved_maps, title)
         if figure is None:
             raise ConfigError(f"name={name!r} needs a reference solution, and none of this problem is known")
         return figure

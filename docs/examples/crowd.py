@@ -1,5 +1,5 @@
 import wgf
-from wgf.ranges import NonNegative, Positive, checked
+from wgf.settings.ranges import NonNegative, Positive, checked
 
 
 class Crowd(wgf.PDE):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from wgf.figures.density import ceiling, closed, cut_off, finite, window
 from wgf.figures.style import COLORS, DENSITY, EXACT, POSITION, canvas, key, styled, title
-from wgf.solution import Solution
+from wgf.saved_maps import SavedMaps
 
 DPI = 100  # 640 x 426 pixels
 LENGTH, HOLD = 3000, 1200  # milliseconds: all frames but the last, the last
@@ -19,7 +19,7 @@ FRAMES = 60  # at most, equally spaced among the saved times
 
 
 @styled
-def animation(solution: Solution, heading: str) -> bytes:
+def animation(solution: SavedMaps, heading: str) -> bytes:
     """The content of a .gif file which repeats for ever; 640 x 426 pixels.
 
     The axes are drawn once and the curves on a copy of them for every frame: about 5 ms each.

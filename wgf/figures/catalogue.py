@@ -10,9 +10,9 @@ from wgf.figures.density import density, ridgeline, spacetime
 from wgf.figures.errors import errors
 from wgf.figures.history import Columns, energy, steps
 from wgf.figures.map import map, slope
-from wgf.solution import Solution
+from wgf.saved_maps import SavedMaps
 
-OF_SOLUTION: dict[str, Callable[[Solution, str], Figure | None]] = {  # None where there is nothing to compare with
+OF_SOLUTION: dict[str, Callable[[SavedMaps, str], Figure | None]] = {  # None where there is nothing to compare with
     "density": density,
     "ridgeline": ridgeline,
     "spacetime": spacetime,

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from wgf.figures.convergence import Curve, convergence
 from wgf.figures.density import ceiling, closed, finite, window
 from wgf.figures.style import COLORS, DENSITY, EXACT, POSITION, canvas, key, styled, title
-from wgf.leaves import number
-from wgf.solution import Solution
+from wgf.saved_maps import SavedMaps
+from wgf.settings.flat import number
 
 REFINED = {  # settings whose refinement makes the error small, and their names on an axis
     "network.width": "width $m$ (breakpoints or neurons)",
@@ -71,7 +71,7 @@ def curves(x: str, axes: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> di
 
 
 @styled
-def finals(runs: Mapping[str, Solution], heading: str = "") -> Figure:
+def finals(runs: Mapping[str, SavedMaps], heading: str = "") -> Figure:
     """The density at the last time of every run, in the order given."""
     figure = canvas()
     axes = figure.subplots()

@@ -25,7 +25,7 @@ from wgf.figures.style import (
     time_bar,
     title,
 )
-from wgf.solution import Solution
+from wgf.saved_maps import SavedMaps
 
 VISIBLE = 1e-4  # mass left out on either side of a density
 SPIKE = 8.0  # how many times higher than the lowest curve the highest may stand
@@ -35,7 +35,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 @styled
-def density(solution: Solution, heading: str) -> Figure:
+def density(solution: SavedMaps, heading: str) -> Figure:
     """The densities at about six of the saved times, with the reference where it is known."""
     picked, color = shown(solution), colors(solution)
     figure = canvas()
@@ -61,7 +61,7 @@ def density(solution: Solution, heading: str) -> Figure:
 
 
 @styled
-def ridgeline(solution: Solution, heading: str) -> Figure:
+def ridgeline(solution: SavedMaps, heading: str) -> Figure:
     """The densities at about eleven of the saved times one above the other, the first one lowest."""
     picked, color = shown(solution, RIDGES), colors(solution)
     figure = canvas((WIDTH, WIDTH))
@@ -89,7 +89,7 @@ def ridgeline(solution: Solution, heading: str) -> Figure:
 
 
 @styled
-def spacetime(solution: Solution, heading: str) -> Figure:
+def spacetime(solution: SavedMaps, heading: str) -> Figure:
     """Colours over space and time, and the paths of some quantiles.
 
     The colours sit on the images of the grid of the reference space, so edges of a support stay sharp. Between saved
@@ -146,25 +146,25 @@ def closed(x: np.ndarray, rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([x[:1], x, x[-1:]]), np.concatenate([[0.0], rho, [0.0]])
 
 
-def window(solution: Solution, picked: list[int]) -> tuple[float, float]:
+def window(solution: SavedMaps, picked: list[int]) -> tuple[float, float]:
     """The positions that the densities at some saved times cover."""
     return limits(solution.T[np.ix_(np.array(picked), inside(solution, VISIBLE))])
 
 
-def ceiling(solution: Solution, picked: list[int]) -> float:
+def ceiling(solution: SavedMaps, picked: list[int]) -> float:
     """A height that shows every curve and lets none flatten the others."""
     peaks = [peak(solution, solution.rho[s]) for s in picked]
     return min(max(peaks), SPIKE * min(peaks))
 
 
-def peak(solution: Solution, rho: np.ndarray) -> float:
+def peak(solution: SavedMaps, rho: np.ndarray) -> float:
     """The height that all but a hundredth of the mass stays below: a needle over a narrow cell does not count."""
     order = np.argsort(rho)
     mass = np.cumsum((np.gradient(solution.z) * solution.rho0)[order])
     return float(rho[order][np.searchsorted(mass, 0.99 * mass[-1])])
 
 
-def cut_off(solution: Solution, picked: list[int], top: float) -> list[str]:
+def cut_off(solution: SavedMaps, picked: list[int], top: float) -> list[str]:
     """A line on the highest of some densities where it does not fit below `top`."""
     peaks = {s: float(np.nanmax(finite(solution.rho[s]))) for s in picked}
     highest = max(peaks, key=lambda s: peaks[s])

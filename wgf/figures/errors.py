@@ -21,11 +21,11 @@ from wgf.figures.style import (
     time_bar,
     title,
 )
-from wgf.solution import Solution
+from wgf.saved_maps import SavedMaps
 
 
 @styled
-def errors(solution: Solution, heading: str, floor: float = 0.0) -> Figure | None:
+def errors(solution: SavedMaps, heading: str, floor: float = 0.0) -> Figure | None:
     """W1 and W2 at the saved times, and |T - T*| p at about six of them; None without a reference.
 
     Args:

@@ -24,7 +24,7 @@ from wgf.figures.style import (
     time_bar,
     title,
 )
-from wgf.solution import Solution
+from wgf.saved_maps import SavedMaps
 
 IDENTITY: dict[str, Any] = {"color": "0.45", "lw": 1.3, "ls": ":"}
 KNOTS: dict[str, Any] = {"ls": "none", "marker": "o", "ms": 4, "mfc": "white", "mew": 1.1}
@@ -32,7 +32,7 @@ ABOVE = 5.0  # how many times the slopes of the mass, 1e-3 left out, a slope out
 
 
 @styled
-def map(solution: Solution, heading: str) -> Figure:
+def map(solution: SavedMaps, heading: str) -> Figure:
     """The maps with their knots on the last one; below, the error at the last time where a reference is known."""
     picked, color = shown(solution), colors(solution)
     figure = canvas()
@@ -69,7 +69,7 @@ def map(solution: Solution, heading: str) -> Figure:
 
 
 @styled
-def slope(solution: Solution, heading: str) -> Figure:
+def slope(solution: SavedMaps, heading: str) -> Figure:
     """The slopes d/dz T on a logarithmic axis: rho = p / T', so the map folds where one would reach 0."""
     picked, color = shown(solution), colors(solution)
     figure = canvas()
@@ -96,7 +96,7 @@ def slope(solution: Solution, heading: str) -> Figure:
     return figure
 
 
-def _knots(solution: Solution, s: int, z: np.ndarray) -> np.ndarray:
+def _knots(solution: SavedMaps, s: int, z: np.ndarray) -> np.ndarray:
     """The knots at a saved time that the axis shows."""
     if solution.knots is None:
         return np.empty(0)

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator
 
-from wgf.solution import Solution
+from wgf.saved_maps import SavedMaps
 
 SHOWN = 6  # times in a figure
 WIDTH, DPI = 6.4, 187.5  # inches: 1200 pixels, with letters that are still readable when these shrink to 400
@@ -121,7 +121,7 @@ def note(axes: Axes, *lines: str, color: str = "0.3") -> None:
     axes.text(0.01, 0.985, "\n".join(lines), transform=axes.transAxes, va="top", color=color, fontsize=9)
 
 
-def time_bar(figure: Figure, axes: Any, solution: Solution, shown: list[int]) -> None:
+def time_bar(figure: Figure, axes: Any, solution: SavedMaps, shown: list[int]) -> None:
     """The times of the colours, on the right."""
     if len(shown) < 2:
         return
@@ -132,7 +132,7 @@ def time_bar(figure: Figure, axes: Any, solution: Solution, shown: list[int]) ->
     bar.outline.set_visible(False)
 
 
-def legend(axes: Axes, solution: Solution, color: tuple[float, ...], *more: Line2D) -> None:
+def legend(axes: Axes, solution: SavedMaps, color: tuple[float, ...], *more: Line2D) -> None:
     """Computed, reference where there is one, and what else there is to name."""
     lines = [key("computed", color=color, lw=1.8, ls="-"), *more]
     if solution.exact_T is not None:
@@ -145,19 +145,19 @@ def key(label: str, **style: Any) -> Line2D:
     return Line2D([], [], label=label, **style)
 
 
-def shown(solution: Solution, count: int = SHOWN) -> list[int]:
+def shown(solution: SavedMaps, count: int = SHOWN) -> list[int]:
     """Indices of the saved times nearest to `count` equal ones."""
     wanted = np.linspace(solution.t[0], solution.t[-1], count)
     return sorted({int(np.abs(solution.t - t).argmin()) for t in wanted})
 
 
-def colors(solution: Solution) -> Callable[[int], tuple[float, ...]]:
+def colors(solution: SavedMaps) -> Callable[[int], tuple[float, ...]]:
     """The colour of a saved time, by its index."""
     scale = Normalize(solution.t[0], solution.t[-1])
     return lambda s: COLORS(float(scale(solution.t[s])))
 
 
-def inside(solution: Solution, outside: float) -> np.ndarray:
+def inside(solution: SavedMaps, outside: float) -> np.ndarray:
     """Indices of the grid without that much mass at either end."""
     return np.flatnonzero((solution.cdf >= outside) & (solution.cdf <= 1 - outside))
 

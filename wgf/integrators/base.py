@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from wgf.projection import Evaluation
+from wgf.projection.field import Evaluation, Projection
 
 Field = Callable[[Tensor], Evaluation]
 
@@ -57,6 +57,10 @@ class Integrator(ABC):
     max_steps: int
     adaptive = False
     dt_min = 0.0
+
+    def on(self, field: Projection) -> Integrator:
+        """The method that takes the steps on this field: itself, unless it is a choice among others."""
+        return self
 
     @abstractmethod
     def step(self, field: Field, dt: float, state: State) -> Step:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from wgf.integrators.base import Integrator
-from wgf.projection import Evaluation
-from wgf.ranges import Count, NonNegative, Positive, PositiveOrNone, checked
+from wgf.projection.field import Evaluation
+from wgf.settings.ranges import Count, NonNegative, Positive, PositiveOrNone, checked
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
 
@@ -42,7 +42,7 @@ class Adaptive(Integrator):
 
     def relative(self, defect: Tensor, new: Evaluation) -> Tensor:
         """The error of a step in units of what is tolerated, scalar. defect: [p], of the parameters."""
-        return self.of_length(new.length(defect), new.rms)
+        return self.of_length(new.length(defect), new.scale)
 
     def of_length(self, length: Tensor, rms: Tensor) -> Tensor:
         """The same for a W2 length."""

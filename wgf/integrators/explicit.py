@@ -6,7 +6,7 @@ import torch
 
 from wgf.integrators.base import Field, Integrator, State, Step
 from wgf.integrators.controller import Adaptive
-from wgf.ranges import Count, Positive, checked
+from wgf.settings.ranges import Count, Positive, checked
 
 
 class RungeKutta(Integrator):

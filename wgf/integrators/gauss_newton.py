@@ -16,8 +16,8 @@ from torch import Tensor
 
 from wgf.integrators.base import State, Step
 from wgf.integrators.controller import Adaptive
-from wgf.projection import Projection
-from wgf.ranges import Count, NonNegative, Positive, PositiveOrNone, checked
+from wgf.projection.field import Projection
+from wgf.settings.ranges import Count, NonNegative, Positive, PositiveOrNone, checked
 
 DAMPING = 1e-5  # lambda, relative to the largest diagonal entry of G
 MOST_HALVINGS, MOST_TRIALS = 40, 400  # of one step
@@ -33,13 +33,13 @@ class Model:
     """
 
     def __init__(self, field: Projection, theta: Tensor, damping: float) -> None:
-        self.gradient, _, record = field.gradient(theta)
-        nodes, map = record.nodes, field.map
+        self.gradient, _, at = field.gradient(theta)
+        nodes, map = at.nodes, field.map
         values = map.jacobian(theta, nodes.z, nodes.cell)
         slopes = torch.func.jacfwd(lambda t: map.evaluate(t, nodes.z, nodes.cell)[1])(theta)
         xx, dd = torch.zeros_like(nodes.w), torch.zeros_like(nodes.w)
         for term in field.problem.terms:
-            curvature = term.curvature(record)
+            curvature = term.curvature(at)
             xx = xx if curvature.xx is None else xx + curvature.xx
             dd = dd if curvature.dd is None else dd + curvature.dd
         bend = values.T @ (xx.clamp(min=0)[:, None] * values)
@@ -66,8 +66,8 @@ def descend(field: Projection, state: State, tau: float) -> Step:
         trial = theta + model.displacement(part)
         count += 1
         with torch.no_grad():
-            record = field.record(trial)
-            slope, new = torch.stack([field.map.min_slope(trial, record.dx), field.terms(record).sum()]).tolist()
+            at = field.at_nodes(trial)
+            slope, new = torch.stack([field.map.min_slope(trial, at.dx), field.terms(at).sum()]).tolist()
         if slope > 0 and new <= energy:
             theta, energy, left = trial, new, left - part
             model = Model(field, theta, DAMPING) if left > 0 else model
@@ -107,11 +107,11 @@ class GaussNewton(Adaptive):
         whole, half = here.displacement(dt), here.displacement(0.5 * dt)
         middle = state.theta + half
         with torch.no_grad():
-            slope = field.map.min_slope(middle, field.record(middle).dx).item()
+            slope = field.map.min_slope(middle, field.at_nodes(middle).dx).item()
         if not (slope > 0 and math.isfinite(slope)):
             return Step(state, failure="half a step folds the map", evaluations=1)
         two = half + Model(field, middle, self.damping).displacement(0.5 * dt)
         theta = state.theta + 2 * two - whole
         new = State(theta, field(theta))
         error = torch.dot(two - whole, here.metric @ (two - whole)).sqrt()
-        return Step(new, self.of_length(error, new.evaluation.rms), evaluations=3)
+        return Step(new, self.of_length(error, new.evaluation.scale), evaluations=3)

@@ -15,9 +15,9 @@ from wgf.errors import ConfigError
 from wgf.integrators.base import Integrator, State, Step
 from wgf.integrators.controller import Adaptive
 from wgf.integrators.proximal import proximal
-from wgf.landscape import Landscape
-from wgf.projection import Point, Projection
-from wgf.ranges import Count, Positive, checked
+from wgf.projection.chart_energy import Landscape
+from wgf.projection.field import Point, Projection
+from wgf.settings.ranges import Count, Positive, checked
 
 
 def chart_state(field: Projection, state: State) -> tuple[Landscape, Point]:
@@ -132,7 +132,7 @@ class Rodas4(Adaptive):
     def step(self, field: Projection, dt: float, state: State) -> Step:  # type: ignore[override]
         landscape, point = chart_state(field, state)
         chart = landscape.chart
-        factor = landscape.hessian(point.record).plus_mass(1 / (self.gamma * dt))
+        factor = landscape.hessian(point.at).plus_mass(1 / (self.gamma * dt))
         if not factor.positive:
             return Step(state, failure="the step is too long for the concave part of the energy", evaluations=0)
         stages = point.c.new_empty(6, len(point.c))
@@ -140,10 +140,10 @@ class Rodas4(Adaptive):
         tables = self._tables(point.c.dtype, point.c.device)
         for i in range(1, 6):
             where, pull = tables[i] @ stages[:i]
-            gradient = landscape.gradient(chart.record(point.c + where))
+            gradient = landscape.gradient(chart.at_nodes(point.c + where))
             stages[i] = factor.solve(chart.mass.matvec(pull / dt) - gradient)
         new = arrive(field, landscape, state, where + stages[5])
-        error = self.of_length(chart.length(stages[5]), new.evaluation.rms)
+        error = self.of_length(chart.length(stages[5]), new.evaluation.scale)
         return Step(new, error, evaluations=6)
 
     @classmethod

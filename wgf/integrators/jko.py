@@ -11,7 +11,7 @@ from __future__ import annotations
 from wgf.integrators.base import State, Step
 from wgf.integrators.gauss_newton import descend
 from wgf.integrators.implicit import DiagonallyImplicit
-from wgf.projection import Projection
+from wgf.projection.field import Projection
 
 
 class JKO(DiagonallyImplicit):

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from wgf.energies.base import Curvature, Local, Record, Term
-from wgf.landscape import Landscape
+from wgf.problem.energy import Curvature, Local, MapAtNodes, Term
+from wgf.projection.chart_energy import Landscape
 
 MOST_ITERATIONS, MOST_CUTS = 50, 50
 TO_THE_BOUNDARY = 0.9  # share of the way to f' = 0 that one iteration may go
@@ -56,14 +56,14 @@ class Barrier(Term):
     def __init__(self, mu: float) -> None:
         self.mu = mu
 
-    def value(self, record: Record) -> Tensor:
-        return -self.mu * torch.log(record.dx).mean()
+    def value(self, at: MapAtNodes) -> Tensor:
+        return -self.mu * torch.log(at.dx).mean()
 
-    def covector(self, record: Record) -> tuple[Tensor, Tensor]:
-        return torch.zeros_like(record.x), -self.mu / len(record.dx) / record.dx
+    def covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:
+        return torch.zeros_like(at.x), -self.mu / len(at.dx) / at.dx
 
-    def curvature(self, record: Record) -> Curvature:
-        return Curvature(dd=self.mu / len(record.dx) / record.dx**2)
+    def curvature(self, at: MapAtNodes) -> Curvature:
+        return Curvature(dd=self.mu / len(at.dx) / at.dx**2)
 
 
 class Objective:
@@ -73,14 +73,14 @@ class Objective:
         self.landscape, self.anchor, self.tau = landscape, anchor, tau
         self.barrier = any(term.barrier for term in landscape.energies)
 
-    def __call__(self, c: Tensor, record: Record) -> tuple[float, float]:
+    def __call__(self, c: Tensor, at: MapAtNodes) -> tuple[float, float]:
         """Value and the scale of its rounding."""
-        terms = self.landscape.terms(record)
+        terms = self.landscape.terms(at)
         distance = 0.5 / self.tau * self.landscape.chart.length(c - self.anchor) ** 2
         value, size = torch.stack([terms.sum() + distance, terms.abs().sum() + distance]).tolist()
         return value, size
 
-    def kinks(self, here: Record, there: Record) -> Tensor:
+    def kinks(self, here: MapAtNodes, there: MapAtNodes) -> Tensor:
         """By how much the local forces rise from one map to another in excess of their derivative [n]."""
         excess, way = torch.zeros_like(here.x), there.x - here.x
         for term in self.landscape.energies:
@@ -96,15 +96,15 @@ class Objective:
         landscape.energies = (*landscape.energies, term)
         return Objective(landscape, self.anchor, self.tau)
 
-    def direction(self, c: Tensor, record: Record, kinks: Tensor | None = None) -> tuple[Tensor, float]:
+    def direction(self, c: Tensor, at: MapAtNodes, kinks: Tensor | None = None) -> tuple[Tensor, float]:
         """A way down [M], Newton's where the Hessian is positive definite, and twice the decrease that it promises.
 
         kinks: curvature of the potential [n] that its second derivative does not show.
         """
         landscape = self.landscape
-        gradient = landscape.chart.mass.matvec(c - self.anchor) / self.tau + landscape.gradient(record)
+        gradient = landscape.chart.mass.matvec(c - self.anchor) / self.tau + landscape.gradient(at)
         for hessian in (landscape.hessian, landscape.convex_hessian):
-            matrix = hessian(record)
+            matrix = hessian(at)
             if kinks is not None:
                 matrix = replace(matrix, band=matrix.band + landscape.chart.band(kinks, torch.zeros_like(kinks)))
             factor = matrix.plus_mass(1 / self.tau)
@@ -113,43 +113,43 @@ class Objective:
         step = -factor.solve(gradient)
         return step, -torch.dot(gradient, step).item()
 
-    def reach(self, record: Record, step: Tensor, most: float) -> float:
+    def reach(self, at: MapAtNodes, step: Tensor, most: float) -> float:
         """How much of a step [M] may be gone, `most` or what keeps f' > 0 at the nodes."""
         if not self.barrier:
             return most
-        change = self.landscape.chart.record(step).dx
-        ratio = torch.where(change < 0, -record.dx / change, math.inf).min().item()
+        change = self.landscape.chart.at_nodes(step).dx
+        ratio = torch.where(change < 0, -at.dx / change, math.inf).min().item()
         return min(most, TO_THE_BOUNDARY * ratio)
 
 
 def newton(objective: Objective, start: Tensor) -> Proximal:
     """A minimiser near a start [M] with f' > 0, where the objective is not larger."""
     chart = objective.landscape.chart
-    c, record, before = start, chart.record(start), math.inf
-    value, size = objective(c, record)
+    c, at, before = start, chart.at_nodes(start), math.inf
+    value, size = objective(c, at)
     grain = torch.finfo(c.dtype).eps / torch.finfo(torch.float64).eps  # rounding, in units of that of float64
     hidden, stalled, kinked = HIDDEN * grain, max(STALLED, 10 * HIDDEN * grain), max(KINKED, 10 * HIDDEN * grain)
     for iteration in range(MOST_ITERATIONS):
-        step, decrement = objective.direction(c, record)
-        kinks, most = torch.zeros_like(record.x), 1.0
-        far = objective.reach(record, step, most)
+        step, decrement = objective.direction(c, at)
+        kinks, most = torch.zeros_like(at.x), 1.0
+        far = objective.reach(at, step, most)
         for _ in range(MOST_CUTS):
             if not (math.isfinite(decrement) and decrement >= 0):
                 return Proximal(c, iteration, "a Newton step is not finite")
             trial = c + far * step
-            there = chart.record(trial)
+            there = chart.at_nodes(trial)
             stiffer = False
             if not objective.barrier or bool(there.dx.min() > 0):
                 new, new_size = objective(trial, there)
                 rounding = (0.1 if decrement > hidden * size else 1.0) * hidden * size
                 if new <= value - SUFFICIENT * far * decrement + rounding:
                     break
-                seen = objective.kinks(record, there)
+                seen = objective.kinks(at, there)
                 stiffer = bool((seen > 1.1 * kinks).any()) and bool(seen.isfinite().all())
             if stiffer:
                 kinks = torch.maximum(seen, kinks)
-                step, decrement = objective.direction(c, record, kinks)
-                far = objective.reach(record, step, most)
+                step, decrement = objective.direction(c, at, kinks)
+                far = objective.reach(at, step, most)
             else:
                 far = most = 0.5 * far
         else:
@@ -157,7 +157,7 @@ def newton(objective: Objective, start: Tensor) -> Proximal:
             if decrement <= (kinked if bool(kinks.any()) else stalled) * size:
                 return Proximal(c, iteration)
             return Proximal(c, iteration, "the line search found no way down")
-        c, record, value, size = trial, there, new, new_size
+        c, at, value, size = trial, there, new, new_size
         small = decrement <= stalled * size
         if decrement <= CONVERGED * size or (small and far == 1.0 and decrement >= 0.1 * before):
             return Proximal(c, iteration + 1)
@@ -179,11 +179,11 @@ def proximal(landscape: Landscape, anchor: Tensor, tau: float, start: Tensor) ->
     if found.failure is None or not objective.barrier:
         return found
     c, chart, count = start, landscape.chart, found.iterations
-    value, size = objective(start, chart.record(start))
+    value, size = objective(start, chart.at_nodes(start))
     for share in BARRIERS:
         inner = newton(objective.plus(Barrier(share * size)), c)
         c, count = inner.c, count + inner.iterations
-        if share <= ENOUGH and inner.failure is None and objective(c, chart.record(c))[0] <= value:
+        if share <= ENOUGH and inner.failure is None and objective(c, chart.at_nodes(c))[0] <= value:
             return Proximal(c, count)
     # the last barrier costs no more than rounding, and so does staying
     return Proximal(start, count, inner.failure and found.failure)

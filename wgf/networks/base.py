@@ -7,7 +7,8 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from wgf.reference import Law
+from wgf.errors import ConfigError
+from wgf.problem.base import Base, Start
 
 
 class TransportMap(nn.Module):
@@ -19,16 +20,42 @@ class TransportMap(nn.Module):
 
     Attributes:
         theta: trainable parameters [p], flat.
-        law: the reference law.
+        base: the reference measure p.
         moving_knots: whether `knots` depends on theta.
     """
 
     theta: nn.Parameter
     moving_knots = False
 
-    def __init__(self, law: Law) -> None:
+    def __init__(self, base: Base) -> None:
         super().__init__()
-        self.law = law
+        self.base = base
+
+    def start(self, carried: Start) -> Tensor:
+        """The parameters [p] with which the map carries the base to the initial law.
+
+        Raises:
+            ConfigError: the network can begin as the identity only, and the law is not its base.
+        """
+        if not carried.is_identity:
+            raise ConfigError(
+                f"{type(self).__name__} begins as the identity: expected the initial law to be the base of the network"
+            )
+        return self.theta.detach().clone()
+
+    def breakpoints(self) -> Tensor:
+        """Where the mesh of this map breaks whatever its parameters [m] (length); empty where nothing is fixed."""
+        return self.theta.new_empty(0) if self.moving_knots else self.knots(self.theta.detach())
+
+    def on_breakpoints(self, points: Tensor) -> TransportMap:
+        """The same network on another mesh [m] (length).
+
+        Raises:
+            ConfigError: its mesh is part of its parameters, or fixed.
+        """
+        if torch.equal(points, self.breakpoints()):
+            return self
+        raise ConfigError(f"{type(self).__name__} keeps its breakpoints: network=spline can take others")
 
     @abstractmethod
     def f(self, theta: Tensor, z: Tensor) -> Tensor:

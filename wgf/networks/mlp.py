@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from wgf.networks.base import TransportMap
-from wgf.ranges import Count, checked
-from wgf.reference import Law
+from wgf.problem.base import Base
+from wgf.settings.ranges import Count, checked
 
 
 class MLP(TransportMap):
@@ -15,20 +15,20 @@ class MLP(TransportMap):
 
     Args:
         width: hidden neurons m; p = 3 m + 2 parameters.
-        law: the reference law.
+        base: the reference measure p.
         generator: draws the slopes k and the places -d/k of the neurons.
     """
 
     @checked
-    def __init__(self, width: Count = 16, *, law: Law, generator: torch.Generator) -> None:
-        super().__init__(law)
+    def __init__(self, width: Count = 16, *, base: Base, generator: torch.Generator) -> None:
+        super().__init__(base)
         self.width = width
         places = torch.linspace(-2.5, 2.5, width, dtype=torch.float64)
         slopes = 1.0 + torch.rand(width, generator=generator, dtype=torch.float64)
-        affine = torch.tensor([law.mean, law.std], dtype=torch.float64)
+        affine = torch.tensor([base.mean, base.std], dtype=torch.float64)
         self.theta = nn.Parameter(torch.cat([affine, torch.zeros_like(slopes), slopes, -slopes * places]))
 
     def f(self, theta: Tensor, z: Tensor) -> Tensor:
-        y = (z - self.law.mean) / self.law.std
+        y = (z - self.base.mean) / self.base.std
         c, k, d = theta[2:].reshape(3, self.width)
         return theta[0] + theta[1] * y + (c * torch.tanh(k * y[..., None] + d)).sum(-1)

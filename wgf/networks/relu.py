@@ -15,18 +15,18 @@ from torch import Tensor, nn
 
 from wgf.errors import ConfigError
 from wgf.networks.base import TransportMap
-from wgf.ranges import Choice, Positive, TwoOrMore, checked
-from wgf.reference import Law
+from wgf.problem.base import Base
+from wgf.settings.ranges import Choice, Positive, TwoOrMore, checked
 
 Train = Annotated[str, Choice("weights", "biases", "all")]
 
 
-def initial_knots(law: Law, width: int, bound: float) -> Tensor:
+def initial_knots(base: Base, width: int, bound: float) -> Tensor:
     """m equispaced knots on mean -+ bound std, drawn into the interior of a bounded support. Returns [m] (length)."""
-    low, high = law.mean - bound * law.std, law.mean + bound * law.std
-    if math.isfinite(law.lower):
-        margin = (law.upper - law.lower) / (width + 1)
-        low, high = max(low, law.lower + margin), min(high, law.upper - margin)
+    low, high = base.mean - bound * base.std, base.mean + bound * base.std
+    if math.isfinite(base.lower):
+        margin = (base.upper - base.lower) / (width + 1)
+        low, high = max(low, base.lower + margin), min(high, base.upper - margin)
     return torch.linspace(low, high, width, dtype=torch.float64)
 
 
@@ -35,37 +35,37 @@ class TwoSidedReLU(TransportMap):
 
     Args:
         width: m >= 2.
-        bound: B; the knots start equispaced on mean -+ B std of the reference law (no unit).
+        bound: B; the knots start equispaced on mean -+ B std of the base (no unit).
         train: which parameters flow: "weights" [w, wt], "biases" [b, bt], or "all" [w, wt, b, bt].
-        law: the reference law.
+        base: the reference measure p.
     """
 
-    start: Tensor
+    initial: Tensor
     offset: Tensor
 
     @checked
-    def __init__(self, width: TwoOrMore = 16, bound: Positive = 4.0, train: Train = "weights", *, law: Law) -> None:
-        super().__init__(law)
+    def __init__(self, width: TwoOrMore = 16, bound: Positive = 4.0, train: Train = "weights", *, base: Base) -> None:
+        super().__init__(base)
         self.width, self.train_part = width, train
-        knots, ones = initial_knots(law, width, bound), torch.ones(width, dtype=torch.float64)
-        if not float(law.mass(knots[:-1], knots[1:]).sum()) > 1e-12:
+        knots, ones = initial_knots(base, width, bound), torch.ones(width, dtype=torch.float64)
+        if not float(base.mass(knots[:-1], knots[1:]).sum()) > 1e-12:
             raise ConfigError(
                 f"network.bound={bound!r} with network.width={width} leaves no mass between the "
                 "knots: raise network.bound"
             )
-        self.register_buffer("start", torch.cat([ones, -ones, knots, knots]))
+        self.register_buffer("initial", torch.cat([ones, -ones, knots, knots]))
         self.register_buffer("offset", knots.mean())
         self.moving_knots = train != "weights"
         m = width
         self._trained = {"weights": slice(0, 2 * m), "biases": slice(2 * m, 4 * m), "all": slice(0, 4 * m)}[train]
-        self.theta = nn.Parameter(self.start[self._trained].clone())
+        self.theta = nn.Parameter(self.initial[self._trained].clone())
 
     def parameters_of(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """All weights (w, wt) and all biases (b, bt) [2m] each, the untrained ones at their start."""
         m2 = 2 * self.width
         if self.train_part == "weights":
-            return theta, self.start[m2:]
-        return (self.start[:m2], theta) if self.train_part == "biases" else (theta[:m2], theta[m2:])
+            return theta, self.initial[m2:]
+        return (self.initial[:m2], theta) if self.train_part == "biases" else (theta[:m2], theta[m2:])
 
     def knots(self, theta: Tensor) -> Tensor:
         return self.parameters_of(theta)[1]

@@ -7,6 +7,7 @@ breakpoints the map continues with its value and slope there: a free polynomial 
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Annotated, NamedTuple
 
@@ -15,8 +16,8 @@ from torch import Tensor, nn
 
 from wgf.errors import ConfigError
 from wgf.networks.base import TransportMap
-from wgf.ranges import Choice, Positive, Range, TwoOrMore, checked
-from wgf.reference import Law
+from wgf.problem.base import Base
+from wgf.settings.ranges import Choice, Positive, Range, TwoOrMore, checked
 
 Degree = Annotated[int, Range(int, low=1, high=5)]
 Placement = Annotated[str, Choice("uniform", "quantile")]
@@ -61,20 +62,20 @@ def basis(points: Tensor, degree: int, z: Tensor, cell: Tensor | None = None) ->
     return cell, torch.stack(values, dim=1) + (z - inside)[:, None] * slope, slope
 
 
-def breakpoints(law: Law, width: int, bound: float, placement: str) -> Tensor:
-    """m breakpoints from mean - bound std to mean + bound std, drawn in to where the law has mass. [m] (length)."""
+def breakpoints(base: Base, width: int, bound: float, placement: str) -> Tensor:
+    """m breakpoints from mean - bound std to mean + bound std, drawn in to where the base has mass. [m] (length)."""
     tiny = torch.tensor(TAIL_MASS, dtype=torch.float64)
-    low = law.lower if math.isfinite(law.lower) else float(law.quantile(tiny))
-    high = law.upper if math.isfinite(law.upper) else float(law.upper_quantile(tiny))
+    low = base.lower if math.isfinite(base.lower) else float(base.quantile(tiny))
+    high = base.upper if math.isfinite(base.upper) else float(base.upper_quantile(tiny))
     ends = torch.tensor(
-        [max(low, law.mean - bound * law.std), min(high, law.mean + bound * law.std)], dtype=torch.float64
+        [max(low, base.mean - bound * base.std), min(high, base.mean + bound * base.std)], dtype=torch.float64
     )
     if placement == "uniform":
         low, high = ends.tolist()
         return torch.linspace(low, high, width, dtype=torch.float64)
-    below, above = law.cdf(ends).tolist()
+    below, above = base.cdf(ends).tolist()
     levels = torch.linspace(below, above, width, dtype=torch.float64)[1:-1]
-    inner = torch.where(levels < 0.5, law.quantile(levels), law.upper_quantile(1 - levels))
+    inner = torch.where(levels < 0.5, base.quantile(levels), base.upper_quantile(1 - levels))
     return torch.cat([ends[:1], inner, ends[1:]])
 
 
@@ -84,9 +85,9 @@ class Spline(TransportMap):
     Args:
         width: m >= 2 breakpoints.
         degree: k = 1..5; the error of a smooth map is O(m^-(k+1)) and its density has k - 2 continuous derivatives.
-        bound: B; the breakpoints lie on mean -+ B std of the reference law (no unit).
+        bound: B; the breakpoints lie on mean -+ B std of the base (no unit).
         knots: "uniform", or "quantile" for equal masses between them.
-        law: the reference law.
+        base: the reference measure p.
     """
 
     points: Tensor
@@ -99,12 +100,12 @@ class Spline(TransportMap):
         bound: Positive = 4.0,
         knots: Placement = "uniform",
         *,
-        law: Law,
+        base: Base,
     ) -> None:
-        super().__init__(law)
+        super().__init__(base)
         self.width, self.degree = width, degree
-        points = breakpoints(law, width, bound, knots)
-        if not bool((points.diff() > 1e-9 * law.std).all()):
+        points = breakpoints(base, width, bound, knots)
+        if not bool((points.diff() > 1e-9 * base.std).all()):
             raise ConfigError(
                 f"network.bound={bound!r} with network.width={width} and network.knots={knots} leaves breakpoints "
                 "that coincide: raise network.bound or lower network.width"
@@ -117,6 +118,14 @@ class Spline(TransportMap):
         k, points = self.degree, self.points
         knots = torch.cat([points[:1].expand(k), points, points[-1:].expand(k)])
         return knots[1:-1].unfold(0, k, 1).mean(1)
+
+    def on_breakpoints(self, points: Tensor) -> Spline:
+        """The identity on other breakpoints [m], increasing (length)."""
+        other = copy.copy(self)
+        other._buffers, other._parameters = dict(self._buffers), dict(self._parameters)
+        other.width, other.points = len(points), points
+        other.theta = nn.Parameter(other._greville())
+        return other
 
     def knots(self, theta: Tensor) -> Tensor:
         return self.points

@@ -1,0 +1,120 @@
+"""The codes of the benchmark solve its problems: coarse runs against the references, and the references themselves."""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+try:
+    import paper_algorithm
+    from collocation import COLLOCATION
+    from error_against_time import COMPETITORS, Point, duration, fastest, measure, picture, table, two_digits
+    from finite_volume import FINITE_VOLUMES
+    from paper_algorithm import PAPER_ALGORITHM
+    from problems import KELLER_SEGEL, PROBLEMS, QUARTIC, quadrature, reference_map, wasserstein_1
+    from wgf_flows import PAPER, SPLINE
+    from with_fipy import FIPY
+    from with_py_pde import PY_PDE
+finally:
+    sys.path.remove(str(BENCHMARKS))
+
+# rung of the ladder and what W1 may be there: quartic, sextic, porous medium, Keller-Segel
+BOUNDS = {
+    SPLINE: (3, (1.2e-6, 1e-6, 1.2e-6, 1e-6)),
+    PAPER: (1, (3e-2, 1.2e-2, 2e-2, 8e-3)),
+    FINITE_VOLUMES: (3, (2e-6, 3e-5, 1.2e-6, 1e-6)),
+    COLLOCATION: (4, (5e-7, 4e-5)),
+    PY_PDE: (2, (2e-4, 1e-2, 8e-5, 1.2e-4)),
+    FIPY: (1, (2e-3, 6e-2, 2e-4, 2e-4)),
+}
+CASES = [
+    pytest.param(competitor, problem, rung, bound, id=f"{competitor.name}-{problem.name}")
+    for competitor, (rung, bounds) in BOUNDS.items()
+    for problem, bound in zip(PROBLEMS, bounds, strict=False)
+]
+
+
+def error(problem, solution) -> float:
+    return wasserstein_1(solution(quadrature()[0]), reference_map(problem)[0])
+
+
+def test_every_competitor_is_tried():
+    assert {*BOUNDS, PAPER_ALGORITHM} == {*COMPETITORS}
+    assert all(len(bounds) == len(competitor.ladder) for competitor, (_, bounds) in BOUNDS.items())
+
+
+@pytest.mark.filterwarnings("ignore")  # of packages that are not ours
+@pytest.mark.parametrize(("competitor", "problem", "rung", "bound"), CASES)
+def test_competitor(competitor, problem, rung, bound):
+    if competitor.package and find_spec(competitor.package) is None:
+        pytest.skip(f"{competitor.name} is not installed")
+    coarse, fine = (competitor.ladder[problem][i] for i in (0, rung))
+    solution = competitor.run(problem, fine)
+    assert error(problem, solution) < bound
+    assert bool(np.all(np.diff(solution(np.sort(quadrature()[0]))) > 0))
+    if competitor is not PAPER:  # a rung up the ladder is an error less
+        assert error(problem, solution) < error(problem, competitor.run(problem, coarse))
+
+
+@pytest.mark.parametrize(("problem", "bound"), [*zip(PROBLEMS, (4e-2, 2e-2, 2e-2, 1.2e-2), strict=True)])
+def test_papers_algorithm(problem, bound):
+    """The noise of few particles, about 5e-3, comes on top of what exact integrals leave at this width."""
+    assert error(problem, paper_algorithm.run(problem, 8, count=20_000)) < bound
+
+
+def test_papers_metric():
+    knots = np.linspace(-2, 2, 5)
+    z, w = quadrature(9.0, 36)  # panels that end at the knots
+    reach = (z[:, None] - knots) / 5
+    neurons = np.concatenate([np.maximum(reach, 0), np.maximum(-reach, 0)], axis=1)
+    np.testing.assert_allclose(paper_algorithm.metric(knots), neurons.T @ (w[:, None] * neurons), atol=1e-15)
+
+
+def test_particles_energy():
+    """The mean over particles, run by run, is the mean over particles, one by one."""
+    torch = paper_algorithm.torch
+    for problem in PROBLEMS:
+        knots = torch.linspace(-2, 2, 4).double()
+        particles = paper_algorithm.Particles(problem, knots, 500)
+        weights = torch.cat([torch.full((4,), 1.3), torch.full((4,), -0.8)]).double()
+        z = particles.z.double()
+        reach = z[:, None] - knots
+        x = (reach.clamp(min=0) @ weights[:4] + (-reach).clamp(min=0) @ weights[4:]) / 4
+        slope = ((reach > 0).double() @ weights[:4] - (reach <= 0).double() @ weights[4:]) / 4
+        p = torch.exp(-z * z / 2) / (2 * torch.pi) ** 0.5
+        expected = -slope.log().mean() if problem.exponent == 1 else (p / slope).mean()
+        if problem.potential:
+            expected = expected + problem.potential(x).mean()
+        if problem.chi:
+            expected = expected + problem.chi * (x[particles.one] - x[particles.two]).abs().log().mean()
+        assert float(particles.energy(weights)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_keller_segel_reference():
+    """The finite volumes and the finest splines share nothing but the problem."""
+    assert reference_map(KELLER_SEGEL)[1] < 1e-9
+    assert error(KELLER_SEGEL, SPLINE.run(KELLER_SEGEL, SPLINE.ladder[KELLER_SEGEL][-1])) < 1.5e-8
+
+
+def test_table_and_picture(tmp_path):
+    point = measure(COLLOCATION, QUARTIC, COLLOCATION.ladder[QUARTIC][2])
+    assert point.runs >= 3
+    assert point.error < 1e-4
+    slow = Point(SPLINE, QUARTIC, None, 2e-5, 2 * point.seconds, 1)
+    lost = Point(PAPER, QUARTIC, 7, np.nan, 1.0, 1, "it folded")
+    assert fastest([point, slow, lost], 1e-4) is point
+    assert fastest([point, slow, lost], 1e-8) is None
+    text = table([point, slow, lost])
+    assert f"{duration(point.seconds)} (0.5)" in text
+    assert "it folded" in text
+    picture([point, slow, lost], tmp_path / "images" / "benchmark.png")
+    assert (tmp_path / "images" / "benchmark.png").stat().st_size > 10_000
+
+
+def test_two_digits():
+    assert [two_digits(v) for v in (0.0123, 99.4, 99.6, 250)] == ["0.012", "99", "100", "250"]
+    assert [duration(s) for s in (2e-4, 0.25, 0.9999, 3.21)] == ["0.2 ms", "250 ms", "1 s", "3.2 s"]

@@ -1,0 +1,49 @@
+"""Finite volumes and wgf agree within what they state of themselves, for every family and random smooth potentials."""
+
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+spec = spec_from_file_location("agreement", Path(__file__).parents[2] / "scripts" / "agreement.py")
+agreement = module_from_spec(spec)
+sys.modules["agreement"] = agreement  # where its dataclasses look for themselves
+spec.loader.exec_module(agreement)
+
+# the script goes through all 20 of each; where all particles are coupled a few of each kernel have to do
+COUPLED = {"keller_segel, chi < D": 3, "keller_segel, chi > D": 3}
+COUPLED |= {name: 5 for name in agreement.FAMILIES if name.startswith("aggregation_diffusion")}
+CASES = [(name, number) for name in agreement.FAMILIES for number in range(COUPLED.get(name, 20))]
+
+
+@pytest.mark.parametrize(("name", "number"), CASES)
+def test_finite_volumes_and_wgf_agree(name: str, number: int):
+    family = agreement.FAMILIES[name]
+    found = agreement.compare(family.problem(number))
+    assert found.distance < family.allowed
+    assert found.volumes < family.allowed
+    assert found.distance < found.volumes + found.own
+
+
+def test_every_family_is_there():
+    pdes = {type(family.pde).__name__ for family in agreement.FAMILIES.values()}
+    assert pdes == {"LinearTransport", "FokkerPlanck", "PorousMedium", "KellerSegel", "AggregationDiffusion"}
+    texts = [agreement.potential(number) for number in range(20)]
+    assert len(set(texts)) == 20
+    assert sum("x**4" in text for text in texts) == 10
+
+
+def test_a_wrong_solution_does_not_agree(monkeypatch: pytest.MonkeyPatch):
+    """The comparison can fail: the same families with a hundredth less time on one side."""
+    problem = agreement.FAMILIES["fokker_planck"].problem(0)
+    solve = agreement.finite_volume.solve
+
+    def early(problem, times):
+        found = solve(problem, [0.99 * t for t in times])
+        object.__setattr__(found, "times", found.times / 0.99)
+        return found
+
+    monkeypatch.setattr(agreement.finite_volume, "solve", early)
+    found = agreement.compare(problem)
+    assert found.share > 1e3

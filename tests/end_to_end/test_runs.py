@@ -1,0 +1,127 @@
+"""Runs of the main job in this process: every choice there is, and what they end with."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from composed_configs import changed, choices, composed
+from run_folders import history, result
+
+from wgf.problem.equations import Problem
+from wgf.run.callbacks.checkpoint import latest
+from wgf.run.runner import build, run
+from wgf.saved_maps import SavedMaps
+from wgf.settings.check import check
+
+QUICK = ["network.width=4", "saves=2", "logger=none", "figures=false"]
+
+
+def flowed(folder: Path, *overrides: str) -> dict[str, Any]:
+    """Run a config in this process, as the command does."""
+    cfg = composed(*QUICK, *overrides)
+    check(cfg)
+    return run(build(cfg), cfg, folder).as_dict()
+
+
+NEEDS = {
+    "integrator": [],
+    "network": ["integrator=gauss_newton"],
+    "solver": ["integrator=dopri5"],
+    "quadrature": ["integrator=euler", "integrator.dt=1e-4"],
+    "law": ["pde=porous_medium", "potential=quadratic"],
+    "interaction": ["pde=aggregation_diffusion", "potential=none"],
+    "potential": ["potential.expr='x**2'"],
+}
+SPECIAL = {
+    "quadrature=monte_carlo": ["quadrature.particles=2000"],
+    **{f"integrator={name}": ["integrator.dt=1e-3"] for name in ("jko", "sdirk2", "sdirk3")},
+}
+
+
+@pytest.mark.parametrize("choice", [f"{group}={name}" for group in NEEDS for name in choices(group)])
+def test_every_choice_runs_to_an_end_that_no_step_divides(choice: str, tmp_path: Path):
+    group, _, name = choice.partition("=")
+    more = [] if group == "potential" and name != "expression" else NEEDS[group]
+    t_end = 1.37e-3
+    found = flowed(tmp_path, choice, *more, *SPECIAL.get(choice, []), f"t_end={t_end}")
+    assert found["status"] == "completed"
+    assert found["t_end"] == t_end
+    solution = SavedMaps.load(tmp_path / "solution.npz")
+    assert solution.t.tolist() == [0.0, t_end / 2, t_end]
+    assert np.isfinite(solution.T).all()
+    assert (solution.dT > 0).all()
+    assert solution.T[0] == pytest.approx(solution.z, abs=1e-12)
+    assert np.abs(solution.T[-1] - solution.T[0]).max() > 0
+
+
+@pytest.mark.parametrize("name", [name for name in choices("integrator") if name != "euler"])
+def test_integrators_agree(name: str, tmp_path: Path):
+    """Two different methods end at the same map."""
+    words = ["potential=quadratic", "t_end=0.02"]
+    fine = flowed(tmp_path / "a", *words, "integrator=rk4", "integrator.dt=2e-4")
+    other = flowed(tmp_path / "b", *words, f"integrator={name}")
+    assert other["energy"] == pytest.approx(fine["energy"], abs=1e-4)
+    a, b = (SavedMaps.load(tmp_path / x / "solution.npz").T[-1] for x in "ab")
+    assert np.abs(a - b).max() < 0.02
+
+
+def test_affine_flows_are_exact(tmp_path: Path):
+    """Ornstein-Uhlenbeck lies in the network space: only the integrator errs."""
+    found = flowed(
+        tmp_path, "experiment=ornstein_uhlenbeck", "t_end=0.3", "integrator.rtol=1e-10", "integrator.atol=1e-12"
+    )
+    assert found["reference_solution"] == "exact: self-similar solution"
+    assert found["w2_error"] < 1e-9
+    assert found["second_moment"] == pytest.approx(found["second_moment_law"], abs=1e-9)
+    assert max(float(line["w1_error"]) for line in history(tmp_path)) < 1e-9
+
+
+def test_supercritical_keller_segel_blows_up(tmp_path: Path):
+    words = ["pde=keller_segel", "potential=none", "pde.chi=4", "t_end=1", "network.width=6"]
+    found = flowed(tmp_path, *words)
+    assert found["status"] == "blow_up"
+    assert found["t_end"] < 1 / 6 * 1.001  # the second moment 1 - 6 t is gone by then
+    assert found["second_moment"] == pytest.approx(found["second_moment_law"], abs=1e-5)
+
+
+@pytest.mark.parametrize("words", [["network=mlp"], ["quadrature=monte_carlo", "quadrature.particles=500"]])
+def test_seed(words: list[str], tmp_path: Path):
+    words = [*words, "integrator=euler", "integrator.dt=5e-4", "t_end=1e-3"]
+    seeds = {"a": "seed=0", "b": "seed=0", "c": "seed=1"}
+    for name, seed in seeds.items():
+        flowed(tmp_path / name, *words, seed)
+    a, b, c = (SavedMaps.load(tmp_path / name / "solution.npz").T for name in seeds)
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_single_precision(tmp_path: Path):
+    double, single = (flowed(tmp_path / d, f"dtype={d}", "t_end=5e-3") for d in ("float64", "float32"))
+    assert single["status"] == "completed"
+    assert single["energy"] != double["energy"]
+    assert single["energy"] == pytest.approx(double["energy"], abs=1e-4)
+    assert latest(tmp_path / "float32")["theta"].dtype == torch.float32
+
+
+def test_a_failing_sink_does_not_cost_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: Any) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("wgf.run.callbacks.figures.Figures.finish", fail)
+    monkeypatch.setattr("wgf.run.callbacks.history.History.row", fail)
+    cfg = changed("t_end=1e-3", "network.width=4", "saves=1")
+    cfg.logger = {"_target_": "wgf.run.callbacks.base.Callback"}
+    found = run(build(cfg), cfg, tmp_path).as_dict()
+    assert found["status"] == "completed"
+    assert result(tmp_path) == found
+    assert (tmp_path / "solution.npz").exists()
+
+
+def test_build_leaves_the_parts_in_reach():
+    experiment = build(changed("network.width=5", "t_end=0.7"))
+    assert isinstance(experiment.problem, Problem)
+    assert experiment.problem.t_end == 0.7
+    assert experiment.map.theta.shape == (7,)
+    assert experiment.projection(experiment.map.theta.detach()).min_slope == pytest.approx(1.0)

@@ -1,0 +1,239 @@
+"""How runs end, through the whole program: every status, what is saved then, and what a fault of the machine costs."""
+
+import contextlib
+import errno
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from composed_configs import composed
+from omegaconf import DictConfig, OmegaConf
+from run_folders import result
+
+from wgf.integrators.status import Status
+from wgf.run.callbacks.base import Callback
+from wgf.run.callbacks.checkpoint import latest
+from wgf.run.callbacks.history import read
+from wgf.run.runner import build, main, run
+from wgf.saved_maps import SavedMaps
+from wgf.settings.check import check
+from wgf.sweep import job_folder as job
+
+QUICK = ["network.width=4", "saves=2", "logger=none", "figures=false", "reference_solution=none"]
+ROOT = "pde=linear_transport potential=expression potential.expr='sqrt(x)' law=uniform law.low=1 "
+
+
+def config(text: str) -> DictConfig:
+    cfg = composed(*QUICK, *text.split())
+    check(cfg)
+    return cfg
+
+
+# the statuses
+
+ENDS = {
+    Status.completed: ("t_end=0.01", 0.01),
+    Status.blow_up: ("pde=keller_segel potential=none pde.chi=4 t_end=1 integrator.rtol=1e-4", 0.0925),
+    Status.step_too_small: ("integrator.dt_min=1e-2 integrator.rtol=1e-9 t_end=0.1", 0.04),
+    Status.folded: ("integrator=euler integrator.dt=1e-3 network=two_sided_relu pde=linear_transport t_end=0.1", 0.014),
+    Status.energy_rise: (
+        "pde=linear_transport potential=expression potential.expr='10*sqrt(1+x**2)' law.mean=3 law.std=0.1 "
+        "integrator=euler integrator.dt=1 t_end=3",
+        0.0,
+    ),
+    Status.not_finite: (ROOT + "law.high=2 integrator=euler integrator.dt=0.1 t_end=5", 1.4),
+    Status.max_steps: ("integrator=euler integrator.dt=1e-3 integrator.max_steps=7 t_end=0.01", 0.007),
+    Status.solver_failed: (ROOT + "law.high=2 integrator=sdirk2 integrator.dt=0.5 t_end=5", 1.0),
+    Status.interrupted: ("integrator=euler integrator.dt=1e-3 t_end=0.1", 0.02),
+}
+
+
+class Terminated(Callback):
+    """Asks the process to end after twenty steps, and asks again at once: the first is enough."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def step(self, t: float, dt: float, energy: float) -> None:
+        self.steps += 1
+        if self.steps == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("status", Status, ids=str)
+def test_every_status(status: Status, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    overrides, time = ENDS[status]
+    cfg = config(overrides)
+    if status is Status.interrupted:
+        cfg.logger = {"_target_": f"{__name__}.Terminated"}
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    code = main(cfg, tmp_path)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert code == {Status.completed: 0, Status.interrupted: 128 + signal.SIGTERM}.get(status, 1)
+    found = result(tmp_path)
+    assert found["status"] == status.name
+    assert found["message"].startswith(status.value)
+    assert found["t_end"] == pytest.approx(time, rel=0.2)
+    assert f"{status.name}: " in capsys.readouterr().out
+    # the last good state is saved, whatever the reason
+    solution, state = SavedMaps.load(tmp_path / "solution.npz"), latest(tmp_path)
+    assert state is not None
+    assert solution.t[-1] == state["clock"]["t"] == found["t_end"]
+    assert np.isfinite(solution.T).all()
+    assert found["energy"] is not None
+    assert read(tmp_path / "history.csv")["t"][-1] == found["t_end"]
+    if status not in (Status.completed, Status.interrupted, Status.max_steps):
+        assert len(found["message"]) > len(status.value) or status is Status.blow_up  # with its circumstances
+
+
+def test_a_blow_up_is_a_success_where_it_is_expected(tmp_path: Path):
+    cfg = config(ENDS[Status.blow_up][0] + " expect=blow_up")
+    assert main(cfg, tmp_path) == 0
+    assert main(config("t_end=1e-3 expect=blow_up"), tmp_path / "completed") == 0
+    assert main(config(ENDS[Status.max_steps][0] + " expect=blow_up"), tmp_path / "other") == 1
+
+
+def test_a_run_that_cannot_begin_leaves_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The start itself is no state to go on from."""
+    monkeypatch.setattr("wgf.integrators.time_loop.verdict", lambda *_: Status.not_finite)
+    assert main(config("t_end=0.01"), tmp_path) == 1
+    found = result(tmp_path)
+    assert (found["status"], found["t_end"], found["steps"]) == ("not_finite", 0.0, 0)
+    assert found["message"].endswith("(at the start)")
+    assert latest(tmp_path) is None
+
+
+# faults of the machine
+
+
+def full(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@contextlib.contextmanager
+def largest_file(size: int):
+    """No file of this process may grow beyond a size, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_full_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture):
+    """The system itself refuses: the history stops, the maps do not fit, the rest is there and says what is missing."""
+    with largest_file(20_000):
+        code = main(config("integrator=euler integrator.dt=1e-4 t_end=0.02"), tmp_path)
+    assert code == 1
+    found = result(tmp_path)
+    assert found["status"] == "completed"
+    assert found["unsaved"].startswith("History: OSError: ")
+    assert "solution.npz: File too large" in found["unsaved"]
+    assert "solution.npz" in capsys.readouterr().out
+    assert not (tmp_path / "solution.npz").exists()
+    rows = read(tmp_path / "history.csv")
+    assert 20 < len(rows["t"]) < 200
+    assert (tmp_path / "history.csv").read_bytes().endswith(b"\n")
+    assert latest(tmp_path)["clock"]["t"] == 0.02  # type: ignore[index]
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_full_disk_when_the_results_are_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """The table is printed even when nothing of it can be saved."""
+
+    class Fills(Callback):
+        def step(self, t: float, dt: float, energy: float) -> None:
+            monkeypatch.setattr("wgf.files.os.fsync", full)
+
+    cfg = config("t_end=0.01")
+    experiment = build(cfg)
+    experiment.logger = Fills()
+    monkeypatch.setattr("wgf.run.runner.build", lambda _: experiment)
+    assert main(cfg, tmp_path) == 1
+    shown = capsys.readouterr().out
+    assert "completed: reached the end time" in shown
+    assert "result.json: No space left on device" in shown
+    assert not (tmp_path / "result.json").exists()
+    monkeypatch.undo()
+    assert main(OmegaConf.merge(cfg, {"resume": str(tmp_path)}), tmp_path) == 0
+    assert "unsaved" not in result(tmp_path)
+
+
+def test_full_disk_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("wgf.files.os.fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*config.yaml'"):
+        main(config("t_end=0.01"), tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_folder_removed(tmp_path: Path):
+    """What is in memory or still open comes back."""
+    folder = tmp_path / "run"
+
+    class Removes(Callback):
+        def row(self, row: Any) -> None:
+            if row["step"] == 5:
+                shutil.rmtree(folder)
+
+    cfg = config("integrator=euler integrator.dt=1e-3 t_end=0.02")
+    experiment = build(cfg)
+    experiment.logger = Removes()
+    found = run(experiment, cfg, folder).as_dict()
+    assert found == result(folder)
+    assert found["status"] == "completed"
+    assert SavedMaps.load(folder / "solution.npz").t[-1] == 0.02
+    assert read(folder / "history.csv")["step"].tolist() == list(range(21))
+    assert latest(folder)["clock"]["t"] == 0.02  # type: ignore[index]
+
+
+def test_figures_that_cannot_be_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """What fails after all else is saved is in the result, on the terminal and in the exit status, too."""
+    (tmp_path / "figures").write_text("")
+    cfg = config("t_end=0.01")
+    cfg.figures = True
+    assert main(cfg, tmp_path) == 1
+    found = result(tmp_path)
+    assert found["status"] == "completed"
+    assert found["unsaved"].startswith("Figures: FileExistsError: ")
+    assert "Figures: FileExistsError: " in capsys.readouterr().out
+    assert not job.finished(tmp_path)
+
+
+def test_tensorboard_fails(tmp_path: Path):
+    """Its writer runs into a full disk; in a process of its own, whose other threads may complain."""
+    code = (
+        "import errno, os\n"
+        "from tensorboard.summary.writer.record_writer import RecordWriter\n"
+        "write, left = RecordWriter.write, [30]\n"
+        "def failing(self, data):\n"
+        "    left[0] -= 1\n"
+        "    if left[0] < 0: raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
+        "    return write(self, data)\n"
+        "RecordWriter.write = failing\n"
+        "from wgf.cli import main; main()\n"
+    )
+    words = ["network.width=4", "figures=false", "reference_solution=none", "t_end=0.01", "hydra.run.dir=run"]
+    answer = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert answer.returncode == 1
+    found = result(tmp_path / "run")
+    assert found["status"] == "completed"
+    assert "TensorBoard: OSError: [Errno 28] No space left on device" in found["unsaved"]
+    assert read(tmp_path / "run" / "history.csv")["t"][-1] == 0.01
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path / "run"))
+    events.Reload()
+    assert events.Tags()["scalars"]  # what was logged can be read

@@ -1,0 +1,358 @@
+"""Figures: right size, right curves, right words."""
+
+import io
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from statistics import NormalDist
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from PIL import Image
+
+from wgf.figures.animation import animation
+from wgf.figures.convergence import convergence, positive
+from wgf.figures.convergence import slope as rate
+from wgf.figures.density import density, ridgeline, spacetime
+from wgf.figures.errors import errors
+from wgf.figures.history import energy, steps
+from wgf.figures.map import map, slope
+from wgf.figures.style import encoded
+from wgf.saved_maps import SavedMaps
+
+TITLE = "rho_t = rho_xx + d/dx(rho d/dx((x - 1)^4/4 - (x - 1)^2/2))"
+OF_SOLUTIONS = [density, ridgeline, spacetime, map, slope, errors]
+
+
+def solution(saves: int = 20, exact: bool = True) -> SavedMaps:
+    """The standard Gaussian widening to N(0, 4), with an error of 1e-3 t in the map and knots at -2, 0, 2."""
+    z = np.linspace(-8, 8, 801)
+    t = np.linspace(0, 1, saves + 1)
+    positions = (1 + t[:, None]) * z
+    slopes = np.broadcast_to(1 + t[:, None], positions.shape)
+    p = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    knots = np.tile([2.0, -2.0, 0.0, 0.0, 30.0], (saves + 1, 1))
+    return SavedMaps(t, z, positions, slopes, p, positions + 1e-3 * t[:, None] if exact else None, knots)
+
+
+def history() -> dict[str, np.ndarray]:
+    """Heat flow of a Gaussian in 30 rows: F = -log(1 + t), dissipation 1 / (1 + t), and a balance off by 1e-4 t."""
+    t = np.linspace(0, 1, 30)
+    return {
+        "step": np.arange(30.0),
+        "t": t,
+        "dt": np.r_[0.0, np.diff(t)],
+        "energy": -np.log1p(t),
+        "energy_entropy": -np.log1p(t) - t,
+        "energy_potential": t,
+        "dissipation": 1 / (1 + t),
+        "dissipated": np.log1p(t) - 1e-4 * t,
+        "mean": 0 * t + 0.5,
+        "second_moment": (1 + t) ** 2 + 0.25,
+        "min_slope": 1 + t,
+        "rejected": np.floor(5 * t),
+    }
+
+
+def curves(figure: Figure, axes: int = 0) -> list[np.ndarray]:
+    """The points [2, n] of every line on some axes."""
+    return [np.array(line.get_data(orig=True), dtype=float) for line in figure.axes[axes].lines]
+
+
+def labelled(figure: Figure, label: str) -> np.ndarray:
+    """The points [2, n] of the line with that name."""
+    (line,) = [line for axes in figure.axes for line in axes.lines if line.get_label() == label]
+    return np.array(line.get_data(orig=True), dtype=float)
+
+
+def texts(figure: Figure) -> str:
+    """Everything written in a figure."""
+    legends = [axes.get_legend() for axes in figure.axes]
+    words = [entry.get_text() for legend in legends if legend for entry in legend.get_texts()]
+    words += [figure.get_suptitle()]
+    for axes in figure.axes:
+        words += [axes.get_title(), axes.get_title("left"), axes.get_title("right")]
+        words += [axes.get_xlabel(), axes.get_ylabel(), *(text.get_text() for text in axes.texts)]
+    return "\n".join(words)
+
+
+def image(figure: Figure) -> np.ndarray:
+    """The pixels of a figure."""
+    with Image.open(io.BytesIO(encoded(figure, "png"))) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+# files
+
+
+def test_figures_become_files():
+    figure = density(solution(2), TITLE)
+    pixels = image(figure)
+    assert pixels.shape == (800, 1200, 3)
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 100
+    assert encoded(figure, "pdf").startswith(b"%PDF")
+    one, other = (encoded(density(solution(2), TITLE), "svg") for _ in range(2))
+    assert ElementTree.fromstring(one).tag.endswith("svg")
+    assert one == other  # no date, no random names
+
+
+def test_no_figure_stays_with_pyplot_and_no_setting_with_matplotlib():
+    before = dict(matplotlib.rcParams)
+    density(solution(2), TITLE)
+    assert dict(matplotlib.rcParams) == before
+    from matplotlib import pyplot
+
+    assert pyplot.get_fignums() == []
+
+
+@pytest.mark.parametrize("draw", OF_SOLUTIONS)
+@pytest.mark.parametrize("exact", [True, False])
+def test_words(draw: Callable[[SavedMaps, str], Figure | None], exact: bool):
+    figure = draw(solution(5, exact), TITLE)
+    if figure is None:
+        assert (draw, exact) == (errors, False)
+        return
+    words = texts(figure)
+    assert "rho_t = rho_xx" in words
+    assert "time $t$" in words
+    assert "position $x$ (length)" in words or "start $z$ (length)" in words
+    if draw not in (spacetime, errors):
+        assert "computed" in words
+        assert ("\nreference" in f"\n{words}") == exact
+
+
+def test_an_equation_with_dollars_is_no_formula():
+    image(density(solution(2), "rho_t = $rho_xx$ ^_ \\frac"))
+
+
+# densities
+
+
+def test_density_shows_the_saved_densities():
+    drawn = curves(density(solution(20), TITLE))
+    computed, exact = drawn[:6], drawn[6:]
+    for k, (x, rho) in enumerate(computed):
+        width = 1 + 0.2 * k
+        assert rho.max() == pytest.approx(1 / (width * math.sqrt(2 * math.pi)), rel=1e-6)
+        assert np.trapezoid(rho, x) == pytest.approx(1.0, abs=1e-6)
+    assert len(exact) == 5  # all but the start
+    assert exact[-1][1].max() == pytest.approx(computed[-1][1].max(), rel=1e-3)
+
+
+def test_ridges_stand_on_their_lines():
+    figure = ridgeline(solution(8, exact=False), TITLE)
+    axes = figure.axes[0]
+    feet = axes.get_yticks()
+    assert [label.get_text() for label in axes.get_yticklabels()] == [f"{k / 8:.3g}" for k in range(9)]
+    assert np.diff(feet) == pytest.approx(feet[1])
+    for k, (x, raised) in enumerate(reversed(curves(figure))):
+        assert np.trapezoid(raised - feet[k], x) == pytest.approx(1.0, abs=1e-6)
+    assert f"from line to line: a density of {feet[1]:.3g}" in texts(figure)
+
+
+def test_spacetime_has_the_density_and_the_quantiles():
+    s = solution(10)
+    figure = spacetime(s, TITLE)
+    (mesh,) = figure.axes[0].collections
+    places, colors = np.asarray(mesh.get_coordinates()), np.asarray(mesh.get_array()).reshape(81, -1)
+    t = places[:, 7, 1]
+    assert t == pytest.approx(np.arange(81) / 80)
+    z = places[0, :, 0]
+    assert (z[0], z[-1], len(z)) == (-8.0, 8.0, 321)
+    assert places[..., 0] == pytest.approx((1 + t[:, None]) * z)  # this flow is straight between the saved times too
+    assert colors == pytest.approx(np.interp(z, s.z, s.rho0) / (1 + t[:, None]))
+    for q, (path, times) in zip((0.05, 0.25, 0.5, 0.75, 0.95), curves(figure), strict=True):
+        assert times == pytest.approx(s.t)
+        assert path == pytest.approx((1 + s.t) * NormalDist().inv_cdf(q), abs=1e-3)
+
+
+def with_spike() -> SavedMaps:
+    s = solution()
+    slopes = s.dT.copy()
+    slopes[-1, 395:406] = 1e-3
+    return replace(s, dT=slopes)
+
+
+def test_a_spike_does_not_hide_the_rest():
+    figure = density(with_spike(), TITLE)
+    assert figure.axes[0].get_ylim()[1] < 2
+    assert "peak cut off: 399 at $t=1$" in texts(figure)
+    assert "peak cut off" not in texts(density(solution(), TITLE))
+
+
+# maps, slopes, errors
+
+
+def test_map_shows_maps_knots_and_error():
+    figure = map(solution(20), TITLE)
+    drawn = curves(figure)
+    identity, last, knots = drawn[0], drawn[5], drawn[-1]
+    assert identity[0] == pytest.approx(identity[1])
+    assert last[1] == pytest.approx(2 * last[0])
+    assert knots.tolist() == [[-2.0, 0.0, 2.0], [-4.0, 0.0, 4.0]]  # each once, none beyond the axis
+    error = figure.axes[1].lines[0].get_ydata()
+    assert max(error) == pytest.approx(1e-3 / math.sqrt(2 * math.pi), rel=1e-3)
+    assert r"W_1=1.00 \cdot 10^{-3}" in texts(figure)
+    assert "knots" in texts(figure)
+    smooth = map(replace(solution(20), knots=None), TITLE)
+    assert len(curves(smooth)[-1][0]) == 0
+    assert "knots" not in texts(smooth)
+
+
+def test_slopes():
+    figure = slope(solution(20), TITLE)
+    drawn = curves(figure)
+    assert drawn[0][1] == pytest.approx([1, 1])
+    for k in range(1, 6):
+        assert drawn[k][1] == pytest.approx(1 + 0.2 * k)
+        assert drawn[5 + k][1] == pytest.approx(1 + 0.2 * k)  # the reference is only shifted
+    assert figure.axes[0].get_yscale() == "log"
+
+
+def test_errors_over_time_and_space():
+    figure = errors(solution(20), TITLE, floor=1e-6)
+    assert figure is not None
+    for name in ("$W_1$", "$W_2$"):
+        t, error = labelled(figure, name)
+        assert t == pytest.approx(np.arange(1, 21) / 20)
+        assert error == pytest.approx(1e-3 * t, rel=1e-9)
+    assert labelled(figure, "$W_1$ error of the reference")[1] == pytest.approx(1e-6)
+    assert max(curves(figure, 1)[-1][1]) == pytest.approx(1e-3 / math.sqrt(2 * math.pi), rel=1e-3)
+    assert len(figure.axes[1].lines) == 5
+    assert "error of the reference" not in texts(errors(solution(20), TITLE))
+
+
+# histories
+
+
+def test_energy_dissipation_and_their_balance():
+    rows = history()
+    figure = energy(rows, TITLE)
+    assert labelled(figure, "total $F$")[1] == pytest.approx(-np.log1p(rows["t"]))
+    assert labelled(figure, "potential")[1] == pytest.approx(rows["t"])
+    assert curves(figure, 1)[0][1] == pytest.approx(1 / (1 + rows["t"]))
+    gap = curves(figure, 2)[0][1]
+    assert gap[1:] == pytest.approx(1e-4 * rows["t"][1:], rel=1e-9)
+    alone = {name: column for name, column in rows.items() if name not in ("energy_potential", "dissipated")}
+    assert "entropy" not in texts(energy(alone, TITLE))  # a term alone is the total
+
+
+def test_steps_and_moments():
+    rows = history()
+    figure = steps(rows, TITLE)
+    assert curves(figure)[0][1] == pytest.approx(1 / 29)
+    assert labelled(figure, "rejected")[1][-1] == 5
+    assert labelled(figure, "mean")[1] == pytest.approx(0.5)
+    assert labelled(figure, "standard deviation")[1] == pytest.approx(1 + rows["t"])
+
+
+@pytest.mark.parametrize("draw", [energy, steps])
+def test_a_history_of_one_row(draw: Callable[..., Figure]):
+    assert image(draw({name: column[:1] for name, column in history().items()}, TITLE)).std() > 5
+
+
+# convergence
+
+
+def test_convergence_finds_the_slopes():
+    m = [4, 8, 16, 32]
+    second, fourth = [3.0 * k**-2 for k in m], [5.0 * k**-4.0 for k in m]
+    figure = convergence({"ReLU": (m, second), "cubic": (m, fourth)}, "width $m$", "$W_1$ error", floor=1e-9)
+    assert labelled(figure, "ReLU, slope -2.00").tolist() == [m, second]
+    assert labelled(figure, "cubic, slope -4.00")[1] == pytest.approx(fourth)
+    assert labelled(figure, "error of the reference")[1] == pytest.approx(1e-9)
+    axes = figure.axes[0]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("width $m$", "$W_1$ error")
+    image(figure)
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["4", "8", "16", "32"]
+
+
+def test_errors_that_hardly_differ_are_not_blown_up():
+    figure = convergence({"flat": ([1, 2, 4], [1.0, 1.0 - 1e-9, 1.0 - 2e-9])}, "m", "e")
+    low, high = figure.axes[0].get_ylim()
+    assert high / low == pytest.approx(16)
+    assert "slope 0.00" in texts(figure)
+    image(figure)
+
+
+def test_convergence_without_a_fit():
+    m = [4, 8, 16]
+    series = {"one": ([4, 4, None], [1e-2, 2e-2, 1.0]), "failed": (m, [None, None, None])}
+    words = texts(convergence(series, "m", "e"))
+    assert "slope" not in words
+    assert "one" in words
+    assert "slope" not in texts(convergence({"a": (m, m)}, "m", "e", fit=False))
+    assert image(convergence({}, "m", "e")).std() > 1
+
+
+def test_points_that_a_logarithm_has():
+    x, y = positive(([8, 4, 2, None, 16, 0, 3], [1.0, 2.0, math.nan, 1.0, 0.0, 1.0, math.inf]))
+    assert (x.tolist(), y.tolist()) == ([4.0, 8.0], [2.0, 1.0])
+
+
+@given(st.floats(-8, 8), st.floats(1e-6, 1e6), st.lists(st.floats(1e-3, 1e3), min_size=2, max_size=9, unique=True))
+def test_a_power_has_its_exponent_as_slope(a: float, b: float, places: list[float]):
+    x = np.array(places)
+    if x.max() / x.min() > 1.1:
+        assert rate(x, b * x**a) == pytest.approx(a, abs=1e-7)
+
+
+# the animation
+
+
+def test_animation_moves():
+    with Image.open(io.BytesIO(animation(solution(4), TITLE))) as movie:
+        assert (movie.format, movie.size, movie.n_frames, movie.info["loop"]) == ("GIF", (640, 426), 5, 0)
+        frames = []
+        for k in range(5):
+            movie.seek(k)
+            frames.append(np.asarray(movie.convert("RGB"), dtype=float))
+            assert movie.info["duration"] == (1200 if k == 4 else 750)
+    assert (frames[3][5, 5] == 255).all()  # white, as in every other figure
+    still = np.abs(frames[1] - frames[0]).max(axis=2) == 0
+    assert 0.8 < still.mean() < 0.999
+    assert all(np.abs(b - a).max() > 50 for a, b in pairwise(frames))
+
+
+def test_animation_of_many_saves_is_short():
+    with Image.open(io.BytesIO(animation(solution(200), TITLE))) as movie:
+        assert movie.n_frames == 60
+
+
+# odd runs
+
+
+def only_start() -> SavedMaps:
+    s = solution()
+    return replace(s, t=s.t[:1], T=s.T[:1], dT=s.dT[:1], exact_T=s.exact_T[:1], knots=s.knots[:1])
+
+
+def with_gap() -> SavedMaps:
+    """A density that ends inside the grid, the exact map unknown after a while."""
+    s = solution()
+    exact = s.exact_T.copy()
+    exact[10:] = np.nan
+    return replace(s, rho0=np.where(np.abs(s.z) < 1, 0.5, 0.0), exact_T=exact)
+
+
+@pytest.mark.parametrize("make", [only_start, with_gap], ids=["failed in the first step", "no exact map in the end"])
+@pytest.mark.parametrize("draw", OF_SOLUTIONS)
+def test_figures_of_odd_runs(make: Callable[[], SavedMaps], draw: Callable[[SavedMaps, str], Figure | None]):
+    figure = draw(make(), TITLE)
+    if figure is None:
+        assert (make, draw) == (only_start, errors)
+    else:
+        assert image(figure).std() > 5
+
+
+@pytest.mark.parametrize("make", [only_start, with_gap])
+def test_animation_of_odd_runs(make: Callable[[], SavedMaps]):
+    with Image.open(io.BytesIO(animation(make(), TITLE))) as movie:
+        assert np.asarray(movie.convert("RGB")).std() > 5

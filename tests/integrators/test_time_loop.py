@@ -1,0 +1,445 @@
+"""The time loop on small fields whose solution is known: when it stops, where it stands, what it keeps."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from wgf.integrators.base import Integrator, State
+from wgf.integrators.explicit import RK4, Dopri5, Euler, Heun
+from wgf.integrators.status import Status
+from wgf.integrators.time_loop import Clock, End, evolve
+from wgf.projection.field import Evaluation
+
+FIXED = [Euler, Heun, RK4]
+NAN = math.nan
+
+
+def vector(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def evaluation(velocity: Tensor, energy: Tensor, slope: Tensor) -> Evaluation:
+    return Evaluation(
+        velocity=velocity,
+        terms=energy.reshape(1),
+        min_slope=slope,
+        dissipation=velocity.square().sum(),
+        rms=torch.ones_like(slope),
+        length=lambda displacement: displacement.norm(),
+        report=dict,
+    )
+
+
+@dataclass
+class Decay:
+    """theta' = -rate theta, the gradient flow of F = rate |theta|^2/2.
+
+    Attributes:
+        slope: min f' as a function of theta.
+        calls: evaluations so far.
+    """
+
+    rate: float = 1.0
+    slope: Callable[[Tensor], Tensor] = lambda theta: theta.new_ones(())
+    calls: int = 0
+
+    def __call__(self, theta: Tensor) -> Evaluation:
+        self.calls += 1
+        return evaluation(-self.rate * theta, 0.5 * self.rate * theta.square().sum(), self.slope(theta))
+
+
+@dataclass
+class Log:
+    """Remembers what the loop reports."""
+
+    steps: list[tuple[Clock, Tensor, float]] = field(default_factory=list)
+    stops: list[tuple[Clock, Tensor]] = field(default_factory=list)
+
+    def step(self, clock: Clock, state: State, energy: float) -> None:
+        self.steps.append((replace(clock), state.theta, energy))
+
+    def stop(self, clock: Clock, state: State) -> None:
+        self.stops.append((replace(clock), state.theta))
+
+    @property
+    def times(self) -> list[float]:
+        return [clock.t for clock, _, _ in self.steps]
+
+
+def flow(
+    velocity: Callable[[Tensor], Evaluation],
+    integrator: Integrator,
+    stops: list[float],
+    theta: Tensor | None = None,
+    observer: Log | None = None,
+    **options,
+) -> tuple[End, Log]:
+    observer, start = observer or Log(), vector(1.0) if theta is None else theta
+    try:
+        return evolve(velocity, integrator, start, stops, observer, **options), observer
+    except KeyboardInterrupt:  # would end the whole test session
+        pytest.fail("an interruption went through the loop")
+
+
+# the end
+
+
+@pytest.mark.parametrize("method", [*FIXED, Dopri5])
+@pytest.mark.parametrize("stops", [[1.0], [0.1 * 3], [1 / 3, 2 / 3, 1.0], [0.7 * k / 7 for k in range(1, 8)], [1e-9]])
+@pytest.mark.parametrize("dt", [0.3, 0.07, 0.1])
+def test_stops_are_met_exactly(method: type[Integrator], stops: list[float], dt: float):
+    end, log = flow(Decay(), method(dt=dt), stops)
+    assert end.status is Status.completed
+    assert end.clock.t == stops[-1]
+    assert [clock.t for clock, _ in log.stops] == [0.0, *stops]
+    assert torch.equal(log.stops[-1][1], end.state.theta)
+    assert torch.equal(log.stops[0][1], vector(1.0))
+    assert log.times == sorted(set(log.times))
+    assert len(log.steps) == end.clock.steps
+    assert set(stops) <= set(log.times)
+    assert float(end.state.theta) == pytest.approx(math.exp(-stops[-1]), rel=0.6 * dt)
+
+
+def test_a_step_that_does_not_divide_the_time_is_cut():
+    end, log = flow(Decay(), Euler(dt=0.3), [1.0])
+    assert log.times == pytest.approx([0.3, 0.6, 0.9, 1.0])
+    assert float(end.state.theta) == pytest.approx(0.7**3 * 0.9, rel=1e-14)
+    assert end.clock.dt == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("dt", "t_end", "count"), [(0.1, 0.3, 3), (1e-3, 1.0, 1000), (0.1, 0.1 * 3, 3), (1 / 49, 1, 49)]
+)
+def test_no_sliver_of_a_step_is_left(dt: float, t_end: float, count: int):
+    end, log = flow(Decay(), Euler(dt=dt), [t_end])
+    assert end.clock.steps == count
+    assert log.times[:-1] == [k * dt for k in range(1, count)]  # no rounding adds up
+
+
+@pytest.mark.parametrize("method", [*FIXED, Dopri5])
+def test_a_step_longer_than_the_time(method: type[Integrator]):
+    end, _ = flow(Decay(), method(dt=50.0), [0.01])
+    assert (end.status, end.clock.t, end.clock.steps) == (Status.completed, 0.01, 1)
+    assert float(end.state.theta) == pytest.approx(math.exp(-0.01), abs=1e-4)
+
+
+@pytest.mark.parametrize(("method", "ratio"), [(Euler, 2), (Heun, 4), (RK4, 16)])
+def test_errors_fall_with_the_order(method: type[Integrator], ratio: float):
+    errors = [abs(float(flow(Decay(), method(dt=dt), [1.0])[0].state.theta) - math.exp(-1)) for dt in (0.02, 0.01)]
+    assert errors[0] / errors[1] == pytest.approx(ratio, rel=0.06)
+
+
+@pytest.mark.parametrize("rtol", [1e-4, 1e-8])
+def test_tolerance_is_kept(rtol: float):
+    end, log = flow(Decay(3.0), Dopri5(rtol=rtol, atol=1e-14), [0.5, 2.0], vector(1.0, 0.3))
+    assert end.state.theta.tolist() == pytest.approx([math.exp(-6), 0.3 * math.exp(-6)], abs=10 * rtol)
+    assert end.clock.steps < (40 if rtol > 1e-5 else 200)
+    # a saved time cuts a step at most in two and leaves no sliver behind
+    dts = [clock.dt for clock, _, _ in log.steps]
+    assert min(dts[1:]) > 0.1 * max(dts[:1])
+
+
+def test_saved_times_do_not_slow_an_adaptive_run_down():
+    """A step cut short by a saved time says nothing against longer ones."""
+    end, log = flow(Decay(), Dopri5(dt=0.1, rtol=1e-4), [0.1, 0.1 + 1e-6, 1.0])
+    dts = [clock.dt for clock, _, _ in log.steps]
+    assert dts[:2] == pytest.approx([0.1, 1e-6])
+    assert dts[2] > 0.09
+    assert end.clock.steps < 10
+
+
+def test_clock_counts():
+    velocity = Decay()
+    end, log = flow(velocity, RK4(dt=0.1), [1.0])
+    assert (end.clock.steps, end.clock.rejected) == (10, 0)
+    assert end.clock.evaluations == velocity.calls == 41
+    energies = [energy for _, _, energy in log.steps]
+    assert energies == sorted(energies, reverse=True)
+    assert energies[-1] == pytest.approx(0.5 * float(end.state.theta) ** 2)
+    # the trapezoid rule for the dissipated energy
+    assert end.clock.dissipated == pytest.approx(0.5 - energies[-1], rel=5e-3)
+
+
+def test_start_is_not_changed():
+    start = vector(1.0, -2.0)
+    flow(Decay(), RK4(dt=0.1), [1.0], start)
+    assert start.tolist() == [1.0, -2.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_steady_state_is_no_rise_of_energy(dtype: torch.dtype):
+    """The energy of a state at rest jitters in its last digits."""
+
+    def velocity(theta: Tensor) -> Evaluation:
+        jitter = 3 * torch.finfo(dtype).eps * torch.rand((), dtype=dtype)
+        return evaluation(torch.zeros_like(theta) * theta, -5.0 * (1 - jitter), theta.new_ones(()))
+
+    end, _ = flow(velocity, Euler(dt=0.1), [10.0], torch.ones(3, dtype=dtype))
+    assert end.status is Status.completed
+
+
+# the other ends
+
+
+def test_fold_keeps_the_last_increasing_map():
+    """theta -> (1 - 0.4) theta until the slope, theta - 0.3, is negative."""
+    velocity = Decay(4.0, slope=lambda theta: theta.min() - 0.3)
+    end, log = flow(velocity, Euler(dt=0.1), [1.0])
+    assert end.status is Status.folded
+    assert end.clock.steps == 2
+    assert end.clock.t == pytest.approx(0.2)
+    assert end.clock.rejected == 1
+    assert float(end.state.theta) == pytest.approx(0.36)
+    assert float(end.state.evaluation.min_slope) == pytest.approx(0.06)
+    assert len(log.steps) == 2
+    assert "0.1" in end.detail
+
+
+def test_a_flat_map_is_folded():
+    end, _ = flow(Decay(1.0, slope=lambda theta: theta.min() - 0.5), Euler(dt=0.5), [1.0])
+    assert (end.status, end.clock.steps) == (Status.folded, 0)
+
+
+def test_energy_rise_keeps_the_state_before_it():
+    end, log = flow(Decay(30.0), Euler(dt=0.1), [1.0])  # theta -> -2 theta
+    assert end.status is Status.energy_rise
+    assert end.clock.t == 0.0
+    assert float(end.state.theta) == 1.0
+    assert not log.steps
+
+
+def test_sampling_noise_excuses_a_small_rise():
+    def velocity(theta: Tensor) -> Evaluation:
+        return evaluation(torch.ones_like(theta), 1 + 0.01 * theta.sum(), theta.new_ones(()))
+
+    assert flow(velocity, Euler(dt=0.1), [1.0])[0].status is Status.energy_rise
+    assert flow(velocity, Euler(dt=0.1), [1.0], noise=0.01)[0].status is Status.completed
+
+
+def after(threshold: float, velocity: float = -1.0, energy: float = 0.0) -> Callable[[Tensor], Evaluation]:
+    """A field that moves to the left, and answers with the values given once theta is below the threshold."""
+
+    def field(theta: Tensor) -> Evaluation:
+        beyond = bool(theta.min() < threshold)
+        v = torch.full_like(theta, velocity) if beyond else torch.full_like(theta, -1.0)
+        return evaluation(v, theta.sum() + (energy if beyond else 0.0), theta.new_ones(()))
+
+    return field
+
+
+@pytest.mark.parametrize("bad", [NAN, math.inf, -math.inf])
+def test_an_energy_that_is_not_finite(bad: float):
+    end, _ = flow(after(0.45, energy=bad), Euler(dt=0.1), [1.0])
+    assert end.status is Status.not_finite
+    assert float(end.state.theta) == pytest.approx(0.5)
+    assert end.clock.t == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("bad", [NAN, math.inf])
+def test_a_solver_without_an_answer(bad: float):
+    end, _ = flow(after(0.45, velocity=bad), Euler(dt=0.1), [1.0])
+    assert end.status is Status.solver_failed
+    assert end.state.theta.isfinite().all()
+    assert end.state.evaluation.velocity.isfinite().all()
+
+
+def test_parameters_that_overflow():
+    def velocity(theta: Tensor) -> Evaluation:
+        return evaluation(torch.full_like(theta, 1e308), theta.new_zeros(()), theta.new_ones(()))
+
+    end, _ = flow(velocity, Euler(dt=1.0), [10.0])
+    assert end.status is Status.not_finite
+    assert end.state.theta.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("start", "status"),
+    [
+        (lambda theta: evaluation(-theta, theta.sum(), theta.new_zeros(()) - 1), Status.folded),
+        (lambda theta: evaluation(-theta, theta.sum() * NAN, theta.new_ones(())), Status.not_finite),
+        (lambda theta: evaluation(-theta * NAN, theta.sum(), theta.new_ones(())), Status.solver_failed),
+    ],
+    ids=["folded", "not_finite", "solver_failed"],
+)
+@pytest.mark.parametrize("method", [Euler, Dopri5])
+def test_a_bad_start_is_no_run(method: type[Integrator], start, status: Status):
+    end, log = flow(start, method(), [1.0])
+    assert end.status is status
+    assert (end.clock.t, end.clock.steps) == (0.0, 0)
+    assert "start" in end.detail
+    assert not log.steps
+    assert not log.stops
+
+
+def test_max_steps():
+    end, log = flow(Decay(), Euler(dt=0.1, max_steps=3), [1.0])
+    assert (end.status, end.clock.steps, len(log.steps)) == (Status.max_steps, 3, 3)
+    assert end.clock.t == pytest.approx(0.3)
+    assert flow(Decay(), Euler(dt=0.1, max_steps=10), [1.0])[0].status is Status.completed
+
+
+def test_max_steps_counts_rejected_ones():
+    """Otherwise a run that rejects for ever never returns."""
+    wall = Decay(1.0, slope=lambda theta: theta.min() - 0.5)
+    end, _ = flow(wall, Dopri5(dt=0.1, dt_min=1e-300, max_steps=200), [2.0])
+    assert end.status is Status.max_steps
+    assert end.clock.steps + end.clock.rejected == 200
+    assert end.clock.rejected > 50
+
+
+# adaptive retries
+
+
+def test_a_rejected_step_is_tried_again_smaller():
+    """The first step is far too long: it would fold the map, and raise the energy."""
+    velocity = Decay(1.0, slope=lambda theta: theta.min())
+    end, log = flow(velocity, Dopri5(dt=100.0, rtol=1e-6), [30.0])
+    assert end.status is Status.completed
+    assert end.clock.rejected >= 1
+    assert log.steps[0][0].dt < 30.0
+    assert min(float(theta.min()) for _, theta, _ in log.steps) > 0
+    for (_, _, before), (_, _, after) in pairwise(log.steps):
+        assert after <= before + 1e-12
+    assert end.clock.evaluations == velocity.calls
+
+
+def test_a_step_with_a_large_error_is_tried_again_smaller():
+    def velocity(theta: Tensor) -> Evaluation:  # theta' = -sin(20 theta), smooth but fast
+        return evaluation(-torch.sin(20 * theta), -torch.cos(20 * theta).sum() / 20, theta.new_ones(()))
+
+    start = vector(0.02)
+    end, _ = flow(velocity, Dopri5(dt=0.5, rtol=1e-8, atol=1e-12), [0.5], start)
+    assert end.status is Status.completed
+    assert end.clock.rejected >= 1
+    exact = 2 * math.atan(math.tan(10 * 0.02) * math.exp(-20 * 0.5)) / 20
+    assert float(end.state.theta) == pytest.approx(exact, abs=1e-8)
+
+
+def test_fold_that_no_shorter_step_avoids():
+    """Nothing but the state itself passes: the flow runs into a wall at theta = 0.5."""
+    wall = Decay(1.0, slope=lambda theta: theta.min() - 0.5)
+    end, _ = flow(wall, Dopri5(dt=0.01, dt_min=1e-9), [2.0])
+    assert end.status is Status.folded
+    assert end.clock.t == pytest.approx(math.log(2), abs=1e-6)
+    assert 0 < float(end.state.evaluation.min_slope) < 1e-6
+
+
+def test_step_too_small():
+    """A field that climbs: every step raises the energy, however short."""
+
+    def velocity(theta: Tensor) -> Evaluation:
+        return evaluation(torch.ones_like(theta), theta.sum(), theta.new_ones(()))
+
+    end, log = flow(velocity, Dopri5(dt=0.01, dt_min=1e-9), [2.0])
+    assert end.status is Status.step_too_small
+    assert (end.clock.t, end.clock.steps) == (0.0, 0)
+    assert end.clock.rejected > 5
+    assert float(end.state.theta) == 1.0
+    assert not log.steps
+    assert Status.energy_rise.value in end.detail
+
+
+def test_step_too_small_says_that_the_error_was_the_reason():
+    def velocity(theta: Tensor) -> Evaluation:  # a jump of the field at 0.5, attracting from both sides
+        return evaluation(-torch.sign(theta - 0.5), (theta - 0.5).abs().sum(), theta.new_ones(()))
+
+    end, _ = flow(velocity, Dopri5(dt=0.01, dt_min=1e-6, rtol=1e-12, atol=1e-14), [2.0])
+    assert end.status is Status.step_too_small
+    assert end.detail
+    assert float(end.state.theta) == pytest.approx(0.5, abs=1e-4)
+
+
+# blow-up
+
+
+@pytest.mark.parametrize("integrator", [RK4(dt=0.1), Dopri5()])
+def test_blow_up_when_the_slope_vanishes(integrator: Integrator):
+    velocity = Decay(1.0, slope=lambda theta: theta.min())
+    end, log = flow(velocity, integrator, [20.0], attractive=True)
+    assert end.status is Status.blow_up
+    assert 0 < end.clock.t < 20.0
+    assert 0 < float(end.state.evaluation.min_slope) < 1e-3
+    assert torch.equal(log.steps[-1][1], end.state.theta)
+
+
+def test_a_small_slope_is_no_blow_up_without_attraction():
+    velocity = Decay(1.0, slope=lambda theta: theta.min())
+    assert flow(velocity, RK4(dt=0.1), [20.0])[0].status is Status.completed
+
+
+@pytest.mark.parametrize("attractive", [True, False])
+def test_blow_up_in_finite_time_when_no_step_is_short_enough(attractive: bool):
+    """theta = (1 - t)^(1/2) ends at t = 1."""
+
+    def velocity(theta: Tensor) -> Evaluation:
+        return evaluation(-0.5 / theta, 0.5 * theta.clamp(min=1e-30).log().sum(), theta.min())
+
+    end, _ = flow(velocity, Dopri5(dt_min=1e-9), [2.0], attractive=attractive)
+    assert end.status in ([Status.blow_up] if attractive else [Status.step_too_small, Status.folded])
+    assert end.clock.t == pytest.approx(1.0, abs=1e-3)
+    assert float(end.state.theta) > 0
+
+
+# interruption
+
+
+def interrupting(velocity: Callable[[Tensor], Evaluation], at: int) -> Callable[[Tensor], Evaluation]:
+    calls = iter(range(10**6))
+
+    def field(theta: Tensor) -> Evaluation:
+        if next(calls) == at:
+            raise KeyboardInterrupt
+        return velocity(theta)
+
+    return field
+
+
+@pytest.mark.parametrize("at", [1, 14, 16])
+def test_interrupted_in_a_step(at: int):
+    end, log = flow(interrupting(Decay(), at), RK4(dt=0.1), [1.0])
+    steps = (at - 1) // 4
+    assert end.status is Status.interrupted
+    assert end.clock.steps == len(log.steps) == steps
+    assert end.clock.t == pytest.approx(0.1 * steps)
+    assert float(end.state.theta) == pytest.approx(math.exp(-0.1 * steps), rel=1e-6)
+
+
+@pytest.mark.parametrize("where", ["step", "stop"])
+def test_interrupted_while_the_observer_works(where: str):
+    """Most of a run with many rows is spent there."""
+
+    class Interrupted(Log):
+        def step(self, clock: Clock, state: State, energy: float) -> None:
+            super().step(clock, state, energy)
+            if where == "step" and clock.steps == 4:
+                raise KeyboardInterrupt
+
+        def stop(self, clock: Clock, state: State) -> None:
+            super().stop(clock, state)
+            if where == "stop" and clock.t == 0.5:
+                raise KeyboardInterrupt
+
+    end, log = flow(Decay(), Euler(dt=0.1), [0.5, 1.0], observer=Interrupted())
+    steps = {"step": 4, "stop": 5}[where]
+    assert end.status is Status.interrupted
+    assert end.clock.steps == len(log.steps) == steps
+    assert float(end.state.theta) == pytest.approx(0.9**steps)
+
+
+def test_other_errors_are_not_swallowed():
+    def velocity(theta: Tensor) -> Evaluation:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        flow(velocity, Euler(), [1.0])
+
+
+def test_every_status_says_what_it_means():
+    assert len({status.value for status in Status}) == len(Status)
+    assert all(str(status) == status.name for status in Status)
+    assert min(len(status.value) for status in Status) > 10

@@ -1,0 +1,44 @@
+"""Which laws can concentrate in a point within finite time, so that a slope that vanishes means a blow-up."""
+
+import pytest
+from whole_flows import flow
+
+from wgf.integrators.implicit import Rodas4
+from wgf.integrators.status import Status
+from wgf.networks.spline import Spline
+from wgf.problem import potential as potentials
+from wgf.problem.equations import AggregationDiffusion, KellerSegel, LinearTransport, Problem
+from wgf.problem.interaction import Log, Morse, Newtonian, PowerLaw, Zero
+from wgf.problem.laws import Gaussian
+from wgf.problem.potential import Quadratic
+
+LAW, NONE = Gaussian(), potentials.Zero()
+HELD = {
+    "a bounded force against a little diffusion": AggregationDiffusion(1e-4).problem(LAW, NONE, Newtonian(1.0), 1.0),
+    "less than the critical mass": KellerSegel(1.0).problem(LAW, NONE, Zero(), 1.0),
+    "a logarithm against a power law": AggregationDiffusion(0.1, 2.0).problem(LAW, NONE, Log(5.0), 1.0),
+    "repulsion nearby": AggregationDiffusion(0.0).problem(LAW, NONE, PowerLaw(1.5, 1.0), 1.0),
+    "a logarithm that repels": AggregationDiffusion(0.0).problem(LAW, NONE, Log(-1.0), 1.0),
+    "Morse without a cusp that attracts": AggregationDiffusion(0.0).problem(LAW, NONE, Morse(), 1.0),
+    "no interaction": LinearTransport().problem(LAW, NONE, Zero(), 1.0),
+}
+COLLAPSING = {
+    "more than the critical mass": KellerSegel(1.01).problem(LAW, NONE, Zero(), 1.0),
+    "a bounded force": AggregationDiffusion(0.0).problem(LAW, NONE, Newtonian(1.0), 1.0),
+    "a logarithm": AggregationDiffusion(0.0).problem(LAW, NONE, Log(0.1), 1.0),
+    "a cusp that attracts": AggregationDiffusion(0.0).problem(LAW, NONE, Morse(2.0, 0.5, 1.0, 1.0), 1.0),
+}
+
+
+@pytest.mark.parametrize("problem", [*HELD.values(), *COLLAPSING.values()], ids=[*HELD, *COLLAPSING])
+def test_what_can_collapse(problem: Problem):
+    assert problem.collapses == any(problem is other for other in COLLAPSING.values())
+
+
+def test_contraction_of_a_wide_law_is_no_blow_up():
+    """A subcritical law of width 1000 in a well shrinks a thousandfold on its way to rest."""
+    wide = Gaussian(0.0, 1000.0)
+    problem = KellerSegel(0.5).problem(wide, Quadratic(1.0), Zero(), 9.0)
+    end = flow(problem, Spline(8, 3, 3.0, base=wide), Rodas4(1e-4, 1e-6), 9.0)
+    assert end.status is Status.completed
+    assert float(end.state.evaluation.min_slope) < 1e-3

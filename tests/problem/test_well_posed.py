@@ -1,0 +1,163 @@
+"""What cannot be computed is refused before it runs: laws beyond the numbers, potentials that are not finite where the
+law is or from which mass falls to infinity in time, flows without a start."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from laws_and_terms import LAWS, problem
+from scipy.integrate import quad
+
+from wgf.assemble import check_start
+from wgf.errors import ConfigError
+from wgf.networks.spline import Spline
+from wgf.problem.base import Base
+from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, LinearTransport, Problem
+from wgf.problem.interaction import Quadratic as Attraction
+from wgf.problem.interaction import Zero
+from wgf.problem.laws import Barenblatt, Gaussian, Uniform
+from wgf.problem.potential import Expressed, Quadratic, Quartic, Sextic
+from wgf.problem.quadrature import Gauss
+from wgf.problem.well_posed import check_problem, escape_time, singular_point
+from wgf.projection.field import Projection
+from wgf.projection.solvers import Auto
+from wgf.reference_solutions.exact import find
+
+
+def falling(text: str, law: Base | None = None, pde=None, t_end: float = 0.2, interaction=None) -> Problem:
+    return (pde or FokkerPlanck()).problem(law or Gaussian(), Expressed(text), interaction or Zero(), t_end)
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+@pytest.mark.parametrize("potential", [Quartic(1.0), Sextic(4.0), Quadratic(-1.0, 0.3)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_ordinary_problems_pass(law: Base, potential, dtype: torch.dtype):
+    check_problem(problem(law, potential), dtype)
+
+
+SMOOTH = """abs(x); sqrt(abs(x-0.3)); abs(x)**1.5; x*log(abs(x)); tanh(1000*(x-0.3)); erf(50*x); cos(40*x); exp(-1/x**2)
+; 1/(x**2+1e-6); log(x**2+1e-8); exp(-x**2/0.002); x**6; tan(x/6); atan(1e6*x); -abs(x); 3; 1e-300*x; exp(x**2/20)"""
+SINGULAR = """1/x; 1/(x-0.3); -1e-6/(x-0.3)**2; log(abs(x-0.3)); 1e-6*log(abs(x-0.3)); log(abs(3*x-1)) + x**6;
+log(abs(x**2-2)); tan(x); log(x); x**2.5; sqrt(x-3); exp(exp(x)); x**x; (x-1)**-2; 9**9**9**9; 1e300*x**9"""
+
+
+@pytest.mark.parametrize("text", [t.strip() for t in SMOOTH.split(";")])
+def test_finite_potentials_are_let_through(text: str):
+    assert singular_point(Expressed(text), -8.6, 8.6) is None
+    check_problem(falling(text))
+
+
+@pytest.mark.parametrize("text", [t.strip() for t in SINGULAR.split(";")])
+def test_singular_potentials_are_refused(text: str):
+    v = Expressed(text)
+    x = singular_point(v, -8.6, 8.6)
+    assert x is not None
+    near = torch.linspace(x - 1e-9, x + 1e-9, 101, dtype=torch.float64)
+    figures = torch.stack([v.value_at(near), v.derivative(near)]).abs()
+    assert not figures.isfinite().all() or float(figures.max()) > 100  # it is singular where the message says
+    with pytest.raises(
+        ConfigError, match=r"potential=.* is not finite at x=.*, which the initial law reaches: expected"
+    ):
+        check_problem(falling(text))
+
+
+@example(7.0, "log(abs(x-c))")  # a sample lies 4e-4 beside it
+@given(st.floats(-8, 8), st.sampled_from(["1/(x-c)", "log(abs(x-c))", "1/(x-c)**2", "x**4 - 1e-3/abs(x-c)"]))
+def test_a_pole_is_found_wherever_it_is(c: float, shape: str):
+    x = singular_point(Expressed(shape.replace("c)", f"({c!r}))")), -8.6, 8.6)
+    assert x == pytest.approx(c, abs=1e-6)
+
+
+@given(
+    st.floats(-8, 8), st.floats(0.02, 3), st.sampled_from(["tanh(y)", "exp(-y**2)", "1/(1+y**2)", "abs(y)", "cos(y)"])
+)
+def test_no_smooth_bump_is_taken_for_a_pole(c: float, width: float, shape: str):
+    text = shape.replace("y", f"((x-({c!r}))/{width!r})")
+    assert singular_point(Expressed(text), -8.6, 8.6) is None
+
+
+def test_poles_outside_the_law_do_not_matter():
+    check_problem(falling("-log(x) - log(1-x)", Uniform(0.0, 1.0), LinearTransport()))
+    check_problem(falling("1/x", Uniform(0.5, 1.0), LinearTransport(), 1e-3))
+
+
+# escape
+
+
+@pytest.mark.parametrize("power", [2.5, 3.0, 4.0, 6.0])
+@pytest.mark.parametrize("x", [0.5, 8.6])
+def test_escape_time_of_powers(power: float, x: float):
+    """x' = p x^(p-1) is at infinity at x^(2-p) / (p (p-2))."""
+    found = escape_time(Expressed(f"-abs(x)**{power}"), -x, -1.0, 1e120)
+    assert found == pytest.approx(x ** (2 - power) / (power * (power - 2)), rel=0.03)
+
+
+def test_escape_time_by_quadrature():
+    found = escape_time(Expressed("-exp(x) - x**2"), 1.0, 1.0, 1e120)
+    assert found == pytest.approx(quad(lambda y: 1 / (math.exp(y) + 2 * y), 1, 60)[0], rel=0.02)
+
+
+@pytest.mark.parametrize("text", ["x**4", "x**2 - cos(9*x)", "-x**4 + x**6/1000", "3", "-cos(x)"])
+def test_what_turns_back_never_escapes(text: str):
+    assert escape_time(Expressed(text), 8.6, 1.0, 1e120) == math.inf
+
+
+@pytest.mark.parametrize("text", ["-x**2", "-abs(x)", "-x**2*log(2+x**2)/9"])
+def test_slow_falls_take_long(text: str):
+    assert escape_time(Expressed(text), 8.6, 1.0, 1e120) > 10
+
+
+def test_a_fall_is_refused_from_the_time_on_at_which_it_is_fatal():
+    """-x**4 on (-1, 1): the outermost particles are at infinity at t = 1/8, and the exact map says so."""
+    law, pde = Uniform(-1.0, 1.0), LinearTransport()
+    check_problem(falling("-x**4", law, pde, 0.12))
+    exact = find(falling("-x**4", law, pde, 0.12))
+    assert exact is not None
+    z = torch.tensor([0.999], dtype=torch.float64)
+    assert float(exact(0.12, z)) == pytest.approx(0.999 / math.sqrt(1 - 8 * 0.12 * 0.999**2), rel=1e-6)
+    with pytest.raises(
+        ConfigError, match=r"potential=-x\*\*4 falls so fast that .* at infinity at t=0\.125\d: lower t_end"
+    ):
+        check_problem(falling("-x**4", law, pde, 0.14))
+
+
+def test_diffusion_reaches_further_than_the_law():
+    law = Gaussian(0.0, 0.1)  # at rest in the well of x^2/2 - x^4/100, whose rims are at 5
+    check_problem(falling("x**2/2 - x**4/100", law, LinearTransport(), 100.0))
+    check_problem(falling("x**2/2 - x**4/100", law, FokkerPlanck(0.01), 1.0))
+    with pytest.raises(ConfigError, match="falls so fast"):
+        check_problem(falling("x**2/2 - x**4/100", law, FokkerPlanck(1.0), 1.0))
+
+
+def test_what_attracts_may_hold():
+    check_problem(falling("-x**4", pde=AggregationDiffusion(), interaction=Attraction(1e4)))
+
+
+# laws and starts
+
+
+@pytest.mark.parametrize(
+    ("law", "dtype"),
+    [
+        (Gaussian(0.0, 1e-200), torch.float64),
+        (Gaussian(0.0, 1e200), torch.float64),
+        (Gaussian(1e20, 1.0), torch.float64),
+        (Gaussian(1e7, 1.0), torch.float32),
+        (Uniform(1e15, 1e15 + 1), torch.float64),
+        (Barenblatt(2.0, 1e-300), torch.float64),
+    ],
+)
+def test_laws_beyond_the_numbers_are_refused(law: Base, dtype: torch.dtype):
+    with pytest.raises(ConfigError, match="reference is too narrow, too wide or too far from 0 for float"):
+        check_problem(problem(law), dtype)
+
+
+def test_a_start_that_is_not_finite_is_refused():
+    law = Gaussian(0.0, 1e9)
+    p = FokkerPlanck().problem(law, Expressed("x**5"), Zero(), 0.1)
+    map = Spline(8, base=law).to(torch.float32)
+    with pytest.raises(ConfigError, match=r"this flow cannot begin: at t=0 energy_potential is .*; choose"):
+        check_start(Projection(p, map, Gauss(), Auto()))
+    check_start(Projection(problem(Gaussian(), Quartic()), Spline(8, base=Gaussian()), Gauss(), Auto()))

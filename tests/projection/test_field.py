@@ -1,0 +1,419 @@
+"""The projected velocity: solvers against each other, against pseudo-inverses, against averages and L2 projections."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from laws_and_terms import LAWS, away, network, problem, tensor
+from scipy import integrate, stats
+
+from wgf.errors import ConfigError
+from wgf.problem import interaction as kernels
+from wgf.problem import potential as potentials
+from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, KellerSegel, LinearTransport, PorousMedium
+from wgf.problem.internal import Entropy, PowerLaw
+from wgf.problem.laws import Gaussian, Semicircle, Uniform
+from wgf.problem.quadrature import Gauss, MonteCarlo
+from wgf.projection.field import Projection
+from wgf.projection.solvers import MINRES, QR, Auto, Banded, Cholesky, Truncated
+from wgf.projection.tangent import Tangent
+
+# every solver with settings that leave the problem as it is, and what it can solve
+SOLVERS = {
+    "truncated": (Truncated(1e-12), {"weights", "biases", "all", "mlp"}),
+    "qr": (QR(1e-12), {"weights", "biases", "all", "mlp"}),
+    "cholesky": (Cholesky(1e-15), {"weights", "biases", "all", "mlp"}),
+    "minres": (MINRES(1e-13, 2000), {"weights", "biases", "all", "mlp"}),
+    "auto": (Auto(1e-12), {"weights", "biases", "all", "mlp"}),
+    "banded": (Banded(1e-14), {"weights", "biases"}),
+}
+
+
+def mixed(law):
+    """A potential, diffusion and an interaction at once."""
+    return problem(law, potentials.Quartic(0.2), Entropy(0.7), kernels.Quadratic(0.3))
+
+
+def dense(field, theta):
+    """sqrt(w) J and the minimum-norm solution of J^T W J v = -gradient by singular values, in numpy."""
+    gradient = field.gradient(theta)[0].numpy()
+    features = field.tangent(theta).features.numpy()
+    _, s, vh = np.linalg.svd(features, full_matrices=False)
+    keep = s > 1e-9 * s[0]
+    return features, -vh[keep].T @ (vh[keep] @ gradient / s[keep] ** 2)
+
+
+def distance(a, b):
+    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+
+
+@pytest.mark.parametrize("train", ["weights", "biases", "all", "mlp"])
+@pytest.mark.parametrize("name", SOLVERS)
+def test_all_solvers_agree_in_function_space(name, train):
+    solver, solves = SOLVERS[name]
+    law = LAWS["gaussian"]
+    map = network(law, train, 2 if train in ("all", "mlp") else 5)
+    theta = away(map, 0.1, seed=4)
+    field = Projection(mixed(law), map, Gauss(), solver)
+    if train not in solves:
+        with pytest.raises(ConfigError, match="solver=banded has closed forms"):
+            field(theta)
+        return
+    features, expected = dense(field, theta)
+    evaluation = field(theta)
+    assert distance(features @ evaluation.velocity.numpy(), features @ expected) < 1e-8
+    report = evaluation.report()
+    assert report["residual"] < 1e-8
+    assert set(report) == {"rank", "condition", "residual", "truncated", "damped", "iterations"}
+    size = float(np.linalg.norm(features @ expected) ** 2)
+    assert float(evaluation.dissipation) == pytest.approx(size, rel=1e-8)  # -grad F . theta' = int |f'|^2 p
+
+
+@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("width", [2, 3, 8, 64])
+@pytest.mark.parametrize("train", ["weights", "biases"])
+@pytest.mark.parametrize("shake", [0.0, 0.1], ids=["start", "apart"])
+def test_the_closed_forms_are_the_pseudo_inverse(name, width, train, shake):
+    law = LAWS[name]
+    map = network(law, train, width)
+    theta = away(map, shake, seed=width)
+    field = Projection(mixed(law), map, Gauss(), Banded(1e-14))
+    features, expected = dense(field, theta)
+    velocity = field(theta).velocity.numpy()
+    assert distance(features @ velocity, features @ expected) < 1e-9
+    assert distance(velocity, expected) < 3e-9  # the parameters themselves: the minimum norm
+    if width <= 8:
+        gradient, metric = field.gradient(theta)[0].numpy(), field.tangent(theta).metric.numpy()
+        assert distance(velocity, -np.linalg.pinv(metric, rcond=1e-12, hermitian=True) @ gradient) < 1e-8
+
+
+@pytest.mark.parametrize("solver", [Banded(1e-14), Truncated(1e-12)], ids=["banded", "truncated"])
+@pytest.mark.parametrize("width", [2, 5, 16])
+def test_the_biases_move_the_map_by_the_cell_average_of_the_true_velocity(width, solver):
+    law, v = Gaussian(0.3, 1.2), potentials.Quartic(0.2)
+    map = network(law, "biases", width)
+    theta = map.theta.detach()
+    field = Projection(problem(law, v), map, Gauss(), solver)
+    tangent = field.tangent(theta)
+    velocity = map.jacobian(theta, tangent.nodes.z, tangent.nodes.cell) @ field(theta).velocity
+    pdf = stats.norm(0.3, 1.2).pdf
+
+    def force(z):
+        return (z - 0.2) - (z - 0.2) ** 3
+
+    ends = [-np.inf, *theta[:width].tolist(), np.inf]
+    for a, b in pairwise(ends):
+        mass = integrate.quad(pdf, a, b, epsabs=1e-14)[0]
+        average = integrate.quad(lambda z: force(z) * pdf(z), a, b, epsabs=1e-14)[0] / mass
+        inside = (tangent.nodes.z > a) & (tangent.nodes.z < b)
+        assert int(inside.sum()) >= 8
+        assert torch.allclose(velocity[inside], tensor(average), rtol=1e-8)
+
+
+def hat_projection(law, density, knots, velocity):
+    """The L2(p) projection of a function on continuous piecewise linear ones with linear tails, by hand."""
+    basis = [lambda z: np.ones_like(z), lambda z: z] + [lambda z, b=b: np.maximum(z - b, 0) for b in knots]
+    ends = np.unique(np.clip([*law.panels(), *knots], law.lower, law.upper))
+    s, w = np.polynomial.legendre.leggauss(20)
+    z = (0.5 * (ends[:-1] + ends[1:])[:, None] + 0.5 * np.diff(ends)[:, None] * s).ravel()
+    weight = np.sqrt((0.5 * np.diff(ends)[:, None] * w).ravel() * density(z))
+    matrix = np.stack([b(z) for b in basis], axis=1)
+    coefficients = np.linalg.lstsq(weight[:, None] * matrix, weight * velocity(z), rcond=1e-13)[0]
+    return lambda z: np.stack([b(z) for b in basis], axis=1) @ coefficients
+
+
+@pytest.mark.parametrize("name", ["auto", "truncated", "qr", "minres"])
+@pytest.mark.parametrize("width", [3, 8])
+def test_the_weights_move_the_map_by_the_projection_on_piecewise_linear_functions(width, name):
+    law = Gaussian(0.3, 1.2)
+    map = network(law, "weights", width)
+    theta = map.theta.detach()
+    field = Projection(problem(law, potentials.Sextic(0.1)), map, Gauss(), SOLVERS[name][0])
+    z = np.linspace(-4, 4, 33)
+    knots = map.knots(theta)[:width].tolist()
+    expected = hat_projection(law, stats.norm(0.3, 1.2).pdf, knots, lambda z: -((z - 0.1) ** 5))
+    velocity = map.jacobian(theta, tensor(z)) @ field(theta).velocity
+    assert distance(velocity.numpy(), expected(z)) < 1e-7
+
+
+@pytest.mark.parametrize(
+    ("train", "case"),
+    [(train, case) for train in ("weights", "all") for case in ("transport", "attraction")]
+    + [("weights", "fokker_planck")],  # with coincident knots the slope between two of a pair is felt by the entropy
+)
+def test_a_velocity_inside_the_space_is_met_exactly(train, case):
+    law, z = Gaussian(0.3, 1.2), tensor(np.linspace(-3, 3, 13))
+    flow, expected = {
+        "transport": (problem(law, potentials.Quadratic(1.3, 0.4)), -1.3 * (z - 0.4)),
+        # D z/s^2 is the diffusion of a Gaussian; its own force balances it at V = D z^2/(2 s^2)
+        "fokker_planck": (
+            problem(law, potentials.Quadratic(1.3, 0.4), Entropy(0.7)),
+            -1.3 * (z - 0.4) + 0.7 * (z - 0.3) / 1.44,
+        ),
+        "attraction": (problem(law, kernels.Quadratic(0.8)), -0.8 * (z - 0.3)),
+    }[case]
+    map = network(law, train, 4)
+    theta = map.theta.detach()
+    velocity = map.jacobian(theta, z) @ Projection(flow, map, Gauss(), Auto(1e-12))(theta).velocity
+    assert torch.allclose(velocity, expected, atol=1e-9)
+
+
+def test_a_force_proportional_to_the_map_is_met_exactly():
+    law, z = Gaussian(0.3, 1.2), tensor(np.linspace(-3, 3, 13))
+    map = network(law, "all", 4)
+    theta = away(map, 0.1)
+    field = Projection(problem(law, potentials.Quadratic(1.3, 0.3)), map, Gauss(), Truncated(1e-13))
+    velocity = map.jacobian(theta, z) @ field(theta).velocity
+    x = map.evaluate(theta, z)[0]  # 0.3 + sum of weights times neurons: the weights alone can shrink it
+    assert float((x - z).abs().max()) > 0.05
+    assert torch.allclose(velocity, -1.3 * (x - 0.3), atol=1e-6)
+
+
+def test_equilibrium_stands_still():
+    law = Gaussian(0.4, 0.8)
+    flow = problem(law, potentials.Quadratic(0.7 / 0.64, 0.4), Entropy(0.7))  # exp(-V/D) is the law itself
+    map = network(law, "weights", 6)
+    evaluation = Projection(flow, map, Gauss(), Auto())(map.theta.detach())
+    assert float(evaluation.velocity.abs().max()) < 1e-10
+    assert float(evaluation.dissipation) < 1e-20
+
+
+@pytest.mark.parametrize(
+    ("law", "beyond"),
+    [(Uniform(-1.0, 1.0), 1.0), (Semicircle(1.0), 1.0), (Gaussian(), 12.0)],
+    ids=["uniform", "semicircle", "gaussian"],
+)
+def test_biases_beyond_all_mass_rest_or_carry_the_constant(law, beyond):
+    map = network(law, "biases", 4)
+    theta = away(map, 0.1)
+    theta[[3, 7]] = tensor([beyond + 1, beyond + 2])  # b_4 above everything: at rest; bt_4 above: a constant
+    theta[[0, 4]] = tensor([-beyond - 1, -beyond - 2])  # b_1 below everything: a constant; bt_1 below: at rest
+    flow = problem(law, potentials.Quartic(0.2), kernels.Quadratic(0.3))
+    field = Projection(flow, map, Gauss(), Banded(1e-10))
+    expected = dense(field, theta)[1]
+    velocity = field(theta).velocity
+    assert distance(velocity.numpy(), expected) < 1e-7
+    assert velocity[[3, 4]].tolist() == [0, 0]
+    assert float(velocity[0]) == pytest.approx(float(velocity[7]), rel=1e-9)
+    assert abs(float(velocity[0])) > 1e-3
+
+
+def test_one_sided_knots_leave_no_constant():
+    law = Uniform(-1.0, 1.0)
+    map = network(law, "biases", 3)
+    theta = tensor([-0.5, 0.1, 0.6, -1.2, -1.3, -1.1])  # the left-facing neurons reach nothing
+    field = Projection(problem(law, potentials.Quadratic(1.0, 2.0)), map, Gauss(), Banded(1e-12))
+    expected = dense(field, theta)[1]
+    velocity = field(theta).velocity
+    assert distance(velocity.numpy(), expected) < 1e-10
+    moved = map.jacobian(theta, tensor([-0.7, -0.2, 0.3, 0.8])) @ velocity
+    assert float(moved[0]) == 0  # left of all right-facing knots nothing can move
+    assert float(moved[1:].abs().min()) > 0.1
+
+
+def test_far_knots_move_no_faster_than_near_ones():
+    law = Gaussian()
+    flow = problem(law, potentials.Quartic(), Entropy())
+    speeds = []
+    for bound in (4.0, 10.0, 30.0):
+        map = network(law, "biases", 16, bound)
+        speeds.append(float(Projection(flow, map, Gauss(), Auto())(map.theta.detach()).velocity.abs().max()))
+    assert max(speeds) < 3 * speeds[0]
+
+
+def test_knots_far_out_of_the_weights_are_not_bent():
+    law = Gaussian()
+    map = network(law, "weights", 21, 10.0)
+    theta = map.theta.detach()
+    evaluation = Projection(problem(law, potentials.Quartic()), map, Gauss(), Auto())(theta)
+    report = evaluation.report()
+    assert report["truncated"] == 6  # knots at 8, 9, 10: less than 1e-12 beyond them
+    assert report["rank"] == 15 + 2
+    assert report["condition"] < 1e9
+    knots = [k for k in map.knots(theta)[:21].tolist() if abs(k) < 7.5]
+    expected = hat_projection(law, stats.norm.pdf, knots, lambda z: z - z**3)
+    z = np.linspace(-4, 4, 33)
+    velocity = map.jacobian(theta, tensor(z)) @ evaluation.velocity
+    assert distance(velocity.numpy(), expected(z)) < 1e-6
+
+
+# metric
+
+
+@pytest.mark.parametrize("train", ["weights", "biases", "all", "mlp"])
+def test_the_metric_is_the_integral_of_the_features(train):
+    law = LAWS["gaussian"]
+    map = network(law, train, 3)
+    theta = away(map)
+    tangent = Projection(mixed(law), map, Gauss(), Auto()).tangent(theta)
+    metric = tangent.metric
+    assert torch.allclose(metric, metric.T)
+    fine = law.quantile((torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000)
+    jacobian = map.jacobian(theta, fine)
+    assert torch.allclose(metric, jacobian.T @ jacobian / 200_000, atol=2e-4)
+    for seed in range(3):
+        v = torch.randn(len(theta), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        assert torch.allclose(tangent.apply(v), metric @ v, atol=1e-13)
+        bare = Tangent(map, theta, tangent.nodes)  # no matrix has been made here
+        assert bare.length(v).item() == pytest.approx(tangent.length(v).item(), rel=1e-12)
+        assert "features" not in vars(bare)
+
+
+def test_the_metric_is_exact_even_for_particles():
+    law = Gaussian()
+    map = network(law, "weights", 4)
+    theta = map.theta.detach()
+    exact, sampled = (
+        Projection(mixed(law), map, rule, Auto()).tangent(theta).metric for rule in (Gauss(), MonteCarlo(10))
+    )
+    assert torch.equal(exact, sampled)
+
+
+# what solvers report
+
+
+def test_truncation_is_reported():
+    law = LAWS["gaussian"]
+    map = network(law, "weights", 8)
+    theta = away(map)
+    for solver in (Truncated(1e-10), QR(1e-10)):
+        report = Projection(mixed(law), map, Gauss(), solver)(theta).report()
+        assert (report["rank"], report["truncated"]) == (10, 6)  # m + 2 of 2 m
+        assert report["residual"] < 1e-9
+        values = torch.linalg.eigvalsh(Projection(mixed(law), map, Gauss(), solver).tangent(theta).metric)
+        assert report["condition"] == pytest.approx(float(values[-1] / values[6]), rel=1e-8)
+    coarse = Projection(mixed(law), map, Gauss(), Truncated(0.05))(theta).report()
+    assert coarse["truncated"] > 6
+    assert coarse["residual"] > 1e-4  # of the full metric: what truncation left out shows
+
+
+def test_damping_is_reported():
+    law = LAWS["gaussian"]
+    map = network(law, "weights", 8)
+    theta = away(map)
+    field = Projection(mixed(law), map, Gauss(), Cholesky(1e-3))
+    evaluation, metric = field(theta), field.tangent(theta).metric
+    damped = evaluation.report()["damped"]
+    assert damped == pytest.approx(1e-3 * float(metric.diagonal().mean()), rel=1e-12)
+    gradient = field.gradient(theta)[0]
+    shifted = metric + damped * torch.eye(16, dtype=torch.float64)
+    assert torch.allclose(shifted @ evaluation.velocity, -gradient, atol=1e-12)
+
+
+def test_iterations_are_reported_and_bounded():
+    law = LAWS["gaussian"]
+    map = network(law, "biases", 8)
+    field = Projection(mixed(law), map, Gauss(), MINRES(1e-10, 3))
+    report = field(away(map)).report()
+    assert report["iterations"] == 3
+    assert report["residual"] > 1e-6
+
+
+def test_closed_cells_are_reported():
+    law = Uniform(-1.0, 1.0)
+    map = network(law, "biases", 3)
+    field = Projection(problem(law, potentials.Quartic()), map, Gauss(), Banded(1e-6))
+    assert field(map.theta.detach()).report()["truncated"] == 3  # three pairs
+    apart = tensor([-0.5, 0.1, 0.6, -0.4, 0.2, 0.7])
+    assert field(apart).report()["truncated"] == 0
+    joined = Projection(problem(law, potentials.Quartic()), map, Gauss(), Banded(0.3))(apart)
+    assert joined.report()["truncated"] == 3  # masses .25 .05 .25 .05 .2 .05 .15
+    moved = map.jacobian(apart, tensor([-0.45, 0.15, 0.65])) @ joined.velocity
+    assert torch.isfinite(moved).all()
+
+
+def test_minres_meets_a_gradient_outside_the_range_of_the_metric():
+    law = LAWS["barenblatt"]
+    map = network(law, "biases", 8)
+    theta = map.theta.detach()  # coincident pairs: opening one costs entropy that no tangent vector sees
+    fields = [Projection(mixed(law), map, Gauss(), s) for s in (MINRES(1e-13, 2000), Truncated(1e-12))]
+    features = fields[0].tangent(theta).features
+    iterative, direct = (features @ field(theta).velocity for field in fields)
+    assert distance(iterative.numpy(), direct.numpy()) < 1e-6
+
+
+def test_the_smooth_cut_is_continuous_where_knots_meet():
+    law = Gaussian()
+    map = network(law, "all", 2)
+    field = Projection(mixed(law), map, Gauss(), Auto(1e-4))
+    base = tensor([1.0, 1.0, -1.0, -1.0, -1.0, 1.0, -0.4, 0.5])
+    velocities = []
+    for gap in (0.0, 1e-9):
+        theta = base.clone()
+        theta[6] = -1.0 + gap  # bt_1 meets b_1
+        velocities.append(map.jacobian(theta, tensor([-2.0, 0.0, 2.0])) @ field(theta).velocity)
+    assert torch.allclose(velocities[0], velocities[1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [
+        lambda law: problem(law, potentials.Quartic()),
+        lambda law: problem(law, PowerLaw(2.0, 1.0)),
+        lambda law: problem(law, potentials.Quartic(), Entropy(), kernels.Log(1.0)),
+    ],
+    ids=["transport", "porous_medium", "keller_segel"],
+)
+@pytest.mark.parametrize("train", ["weights", "biases", "all"])
+def test_the_energy_falls_along_the_flow_at_the_rate_of_the_dissipation(flow, train):
+    law = Gaussian(0.3, 1.2)
+    map = network(law, train, 4)
+    theta = away(map, 0.1, seed=8)
+    field = Projection(flow(law), map, Gauss(), Auto())
+    evaluation = field(theta)
+    h = 1e-6 / max(1.0, float(evaluation.velocity.norm()))
+    ahead, behind = (float(field.energy(theta + s * h * evaluation.velocity).sum()) for s in (1, -1))
+    assert float(evaluation.dissipation) > 0
+    assert (ahead - behind) / (2 * h) == pytest.approx(-float(evaluation.dissipation), rel=1e-5)
+
+
+def test_evaluating_the_field_changes_nothing():
+    law = LAWS["gaussian"]
+    for train in ("weights", "biases", "all", "mlp"):
+        map = network(law, train, 4)
+        theta = away(map)
+        before = theta.clone()
+        field = Projection(mixed(law), map, Gauss(), Auto())
+        first, second = field(theta), field(theta)
+        assert torch.equal(theta, before)
+        assert torch.equal(first.velocity, second.velocity)
+        assert not first.velocity.requires_grad
+
+
+# equations
+
+
+def test_equations_are_sums_of_terms():
+    law, quartic, none = Gaussian(), potentials.Quartic(), kernels.Zero()
+    transport = LinearTransport().problem(law, quartic, none, 1.0)
+    assert transport.terms == (quartic,)
+    assert transport.equation == "rho_t = d/dx(rho d/dx(x^4/4 - x^2/2))"
+    diffusion = FokkerPlanck(0.5).problem(law, quartic, none, 1.0)
+    assert [term.name for term in diffusion.terms] == ["potential", "entropy"]
+    assert diffusion.equation == "rho_t = 0.5 rho_xx + d/dx(rho d/dx(x^4/4 - x^2/2))"
+    porous = PorousMedium(3.0).problem(law, potentials.Zero(), none, 1.0)
+    assert [(term.name, term.exponent) for term in porous.terms] == [("power_law", 3.0)]
+    assert porous.equation == "rho_t = (rho^3)_xx"
+    keller_segel = KellerSegel(0.75).problem(law, potentials.Zero(), none, 1.0)
+    assert [term.name for term in keller_segel.terms] == ["entropy", "interaction"]
+    assert keller_segel.interaction.strength == 1.5  # 2 chi
+    aggregation = AggregationDiffusion(0.0).problem(law, potentials.Zero(), kernels.Quadratic(2.0), 1.0)
+    assert [term.name for term in aggregation.terms] == ["interaction"]
+    assert [type(AggregationDiffusion(1.0, g).internal()) for g in (1, 2)] == [Entropy, PowerLaw]
+
+
+def test_an_equation_without_interactions_refuses_one():
+    with pytest.raises(ConfigError, match="only pde=aggregation_diffusion takes an interaction"):
+        FokkerPlanck().problem(Gaussian(), potentials.Zero(), kernels.Quadratic(), 1.0)
+
+
+def test_no_energy_no_motion():
+    law = Gaussian()
+    map = network(law, "all", 3)
+    evaluation = Projection(problem(law), map, Gauss(), Auto())(map.theta.detach())
+    assert torch.all(evaluation.velocity == 0)
+    assert len(evaluation.terms) == 0
+    assert float(evaluation.min_slope) == pytest.approx(1)
+    assert not math.isnan(evaluation.report()["residual"])

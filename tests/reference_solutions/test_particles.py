@@ -1,0 +1,164 @@
+"""The particles against closed forms and finite volumes: what they state must be true."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import dawsn
+from test_exact import AFFINE, problem
+
+from wgf.problem import interaction as kernels
+from wgf.problem.base import Base
+from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, LinearTransport, Problem
+from wgf.problem.laws import Barenblatt, Gaussian, Laplace, Mixture, Semicircle, Uniform
+from wgf.problem.potential import Expressed, Quartic
+from wgf.problem.potential import Quadratic as Well
+from wgf.reference_solutions import choose as comparison
+from wgf.reference_solutions import exact, finite_volume, particles
+from wgf.reference_solutions.base import Unresolved, yardstick
+from wgf.reference_solutions.particles import Track
+
+LAWS = [Gaussian(0.3, 1.2), Mixture(), Uniform(-1.0, 2.0), Laplace(0.4, 0.8), Semicircle(), Barenblatt(1.5)]
+
+
+class Bump(kernels.Pairwise):
+    """A kernel of one's own: W = -exp(-r^2)."""
+
+    def kernel(self, r: torch.Tensor) -> torch.Tensor:
+        return -torch.exp(-r * r)
+
+    def force(self, r: torch.Tensor) -> torch.Tensor:
+        return 2 * r * torch.exp(-r * r)
+
+
+def distance(law: Base, one, two, t: float) -> float:
+    z, w = (torch.from_numpy(values) for values in yardstick(law))
+    return float(w @ (one(t, z) - two(t, z)).abs())
+
+
+CLOSED = {name: AFFINE[name] for name in ("attraction", "repulsion in a well")} | {
+    f"transport of {type(law).__name__}": problem(LinearTransport(), law, Quartic(0.5)) for law in LAWS
+}
+CLOSED |= {
+    f"sheets of {type(law).__name__}": problem(AggregationDiffusion(0.0), law, Well(0.4), kernels.Newtonian(0.5))
+    for law in LAWS
+}
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_closed_forms(name: str):
+    p, times = CLOSED[name], [0.2, 0.4]
+    known, found = exact.find(p), particles.solve(p, times)
+    z, w = (torch.from_numpy(values) for values in yardstick(p.law))
+    for t, *stated in zip(times, found.errors, found.w2_errors, strict=True):
+        gap = known(t, z) - found(t, z)
+        assert float(w @ gap.abs()) < stated[0] < 1e-6
+        assert float(w @ gap**2) ** 0.5 < stated[1] < 1e-5
+    assert found.name == "particles"
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        kernels.Morse(),
+        kernels.Newtonian(),
+        kernels.PowerLaw(3.0, 2.0),
+        kernels.PowerLaw(2.0, 1.0),
+        kernels.Log(-0.5),
+        kernels.Quadratic(),
+        Bump(),
+    ],
+    ids=lambda kernel: type(kernel).__name__,
+)
+def test_finite_volumes_agree(kernel: kernels.Interaction):
+    p = problem(AggregationDiffusion(0.0), Gaussian(), Expressed("x**2/2 + cos(2*x)/4"), kernel)
+    volumes, found = finite_volume.solve(p, [0.15]), particles.solve(p, [0.15])
+    assert found.error < 2e-8
+    assert distance(p.law, volumes, found, 0.15) < volumes.error + found.error < 1e-6
+
+
+def test_principal_values():
+    """The first velocities of a Gaussian under W = s log|x|: its Hilbert transform is Dawson's function."""
+    law, strength, h = Gaussian(0.3, 0.8), 1.3, 1e-6
+    track = particles._track(law, 192)
+    p = problem(AggregationDiffusion(0.0), law, None, kernels.Log(strength))
+    z, moved = track.z(track.s)[0], particles._positions(p, track, np.array([h]))[0]
+    expected = -strength * math.sqrt(2) / law.std * dawsn((z - law.mean) / law.std / math.sqrt(2))
+    assert (moved - z) / h == pytest.approx(expected, abs=1e-5)
+
+
+def test_particles_that_meet_are_no_solution():
+    p = problem(AggregationDiffusion(0.0), Gaussian(), Quartic(), kernels.Newtonian(4.0))
+    with pytest.raises(Unresolved):
+        particles.solve(p, [3.0])
+
+
+def test_diffusion_is_for_others():
+    with pytest.raises(Unresolved, match="no diffusion"):
+        particles.solve(problem(FokkerPlanck(), Gaussian()), [0.1])
+
+
+def test_center_of_mass_moves_with_the_potential_only():
+    p = problem(
+        AggregationDiffusion(0.0), Mixture((-1.0, 2.0), (0.6, 0.9), (0.3, 0.7)), Well(0.8, 0.5), kernels.Morse()
+    )
+    found = particles.solve(p, [0.7])
+    z, w = (torch.from_numpy(values) for values in yardstick(p.law))
+    assert float(w @ found(0.7, z)) == pytest.approx(0.5 + (p.law.mean - 0.5) * math.exp(-0.56), abs=1e-7)
+
+
+def test_times_tails_and_dtype():
+    found = particles.solve(problem(LinearTransport(), Gaussian(), Quartic(1.0)), [0.1, 0.2])
+    z = torch.linspace(-9, 9, 400, dtype=torch.float64)
+    assert found(0.0, z).equal(z)
+    assert found(0.15, z).isnan().all()
+    assert (found(0.2, z).diff() > 0).all()
+    assert found(0.2, z.float()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("flat", [1, 5])
+def test_track(flat: int):
+    track = Track(np.array([-1.0, 0.5, 3.0]), 20, flat)
+    z, slope = track.z(track.s)
+    assert track.parameter(z) == pytest.approx(track.s, abs=1e-9)
+    assert slope.sum() / 20 == pytest.approx(4.0, abs=1e-5)
+    h = 1e-6
+    assert slope == pytest.approx((track.z(track.s + h)[0] - track.z(track.s - h)[0]) / (2 * h), abs=1e-6)
+
+
+# what a run is compared with
+
+
+@pytest.fixture
+def aggregation() -> Problem:
+    return problem(AggregationDiffusion(0.0), Gaussian(), None, kernels.PowerLaw(3.0, 2.0))
+
+
+def test_auto_asks_particles_where_there_is_no_diffusion(aggregation: Problem):
+    assert comparison.computed(aggregation, [0.1]).name.startswith("particles")
+    assert comparison.computed(aggregation, [0.1], "finite_volume").name.startswith("finite volumes")
+    assert comparison.computed(aggregation, [0.1], "none") is None
+    diffusive = problem(FokkerPlanck(), Gaussian(), Quartic())
+    assert comparison.computed(diffusive, [0.1]).name.startswith("finite volumes")
+
+
+def test_particles_stay_where_finite_volumes_fail(aggregation: Problem, monkeypatch: pytest.MonkeyPatch, caplog):
+    def fails(*_):
+        raise Unresolved("too stiff")
+
+    monkeypatch.setattr(finite_volume, "solve", fails)
+    monkeypatch.setattr(comparison, "GOOD", 0.0)
+    monkeypatch.setenv(comparison.OFF, "1")
+    assert comparison.computed(aggregation, [0.1]).name.startswith("particles")
+    assert "no better reference solution: Unresolved: too stiff" in caplog.text
+
+
+def test_finite_volumes_do_what_particles_cannot(aggregation: Problem, monkeypatch: pytest.MonkeyPatch, caplog):
+    def fails(*_):
+        raise Unresolved("particles meet")
+
+    monkeypatch.setattr(particles, "solve", fails)
+    with caplog.at_level("INFO", "wgf"):
+        assert comparison.computed(aggregation, [0.1]).name.startswith("finite volumes")
+    assert "particles meet: finite volumes have to do" in caplog.text

@@ -1,0 +1,137 @@
+"""The problems of scripts/stress.py whose true errors came closest to what their own estimates allow, or that broke."""
+
+import importlib.util
+import random
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+STRESS = Path(__file__).parents[2] / "scripts" / "stress.py"
+
+
+@pytest.fixture(scope="module")
+def stress() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("stress", STRESS)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+WORST = [  # settings, and the ratio of the error to what is allowed when they were found
+    (
+        {
+            "t_end": 0.00191,
+            "seed": 84,
+            "dtype": "float64",
+            "saves": 5,
+            "pde": "aggregation_diffusion",
+            "pde.diffusion": 0.0,
+            "pde.exponent": 3.0,
+            "interaction": "none",
+            "potential": "quartic",
+            "potential.center": -0.414,
+            "law": "laplace",
+            "law.loc": 0.796,
+            "law.scale": 0.325,
+            "network": "mlp",
+            "network.width": 5,
+            "quadrature.order": 4,
+            "integrator": "euler",
+            "integrator.dt": 0.000478,
+            "integrator.max_steps": 120,
+            "solver": "auto",
+        },
+        0.24,
+    ),
+    (
+        {
+            "t_end": 0.153,
+            "seed": 34,
+            "dtype": "float64",
+            "saves": 1,
+            "pde": "linear_transport",
+            "potential": "quadratic",
+            "potential.stiffness": 1.32,
+            "potential.center": 0.795,
+            "law": "mixture",
+            "law.means": [-0.195, 0.399],
+            "law.stds": [0.324, 0.354],
+            "law.weights": [0.874, 0.343],
+            "network": "two_sided_relu",
+            "network.width": 11,
+            "network.bound": 4.31,
+            "network.train": "weights",
+            "quadrature.order": 9,
+            "integrator": "gauss_newton",
+            "integrator.rtol": 1e-05,
+            "integrator.atol": 1.0000000000000001e-07,
+            "integrator.max_steps": 120,
+            "solver": "qr",
+        },
+        0.23,
+    ),
+    (
+        {
+            "t_end": 0.104,
+            "seed": 47,
+            "dtype": "float64",
+            "saves": 5,
+            "pde": "linear_transport",
+            "potential": "expression",
+            "potential.expr": "1.14*log(1 + (x - 0.612)**2)",
+            "law": "barenblatt",
+            "law.exponent": 2.0,
+            "law.t0": 1.56,
+            "network": "mlp",
+            "network.width": 4,
+            "quadrature": "monte_carlo",
+            "quadrature.particles": 800,
+            "integrator": "dopri5",
+            "integrator.rtol": 0.0001,
+            "integrator.atol": 1.0000000000000002e-06,
+            "integrator.max_steps": 120,
+            "solver": "auto",
+        },
+        0.21,
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "ratio"), WORST, ids=lambda v: v["pde"] if isinstance(v, dict) else str(v))
+def test_the_worst_errors_stay_within_their_estimates(stress: ModuleType, settings: dict, ratio: float):
+    found = stress.judged(stress.composed(settings), compute=True)
+    assert found["status"] == "completed"
+    assert not found["untrue"]
+    assert found["ratio"] == pytest.approx(ratio, abs=0.15)
+
+
+def test_an_untrue_result_would_be_told(stress: ModuleType, monkeypatch: pytest.MonkeyPatch):
+    """With a hundredth of its estimate, the same problem is untrue."""
+    settings, ratio = WORST[0]
+    monkeypatch.setattr(stress, "FACTOR", 0.01 * stress.FACTOR)
+    monkeypatch.setattr(stress, "nodes_error", lambda *_: 0.0)
+    found = stress.judged(stress.composed(settings), compute=True)
+    assert found["untrue"]
+    assert found["ratio"] > 1 > ratio
+
+
+def test_a_run_without_an_estimate_is_counted(stress: ModuleType):
+    """Problem 55, whose finer run folds."""
+    settings, cfg = stress.valid(random.Random("0-55"))
+    found = stress.judged(cfg, compute=True)
+    assert (found["status"], found["space_error"], found["silent"]) == ("completed", None, False)
+    assert found["error"] > 0
+    header, _, row, _ = stress.table([{"pde": settings["pde"], **found}]).splitlines()
+    cells = dict(zip(header.split(" | "), row.split(" | "), strict=True))
+    assert (cells["compared"], cells["no estimate"], cells["of them silent |"]) == ("0", "1", "0 |")
+
+
+def test_the_same_number_is_the_same_problem(stress: ModuleType):
+
+    draws = [stress.valid(random.Random("0-7"))[0] for _ in range(2)]
+    assert draws[0] == draws[1]
+    kinds = {stress.valid(random.Random(f"0-{k}"))[0]["pde"] for k in range(30)}
+    assert len(kinds) == 5

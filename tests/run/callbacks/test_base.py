@@ -1,0 +1,132 @@
+"""The sinks of a run: none of them can stop the computation."""
+
+import io
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from callback_events import record, row, solution, state
+
+from wgf.integrators.status import Status
+from wgf.result import Result
+from wgf.run.callbacks.base import Callback, Callbacks, Outcome, Run
+from wgf.run.callbacks.figures import Figures
+from wgf.run.callbacks.progress import Progress
+
+# the guard
+
+
+class Failing(Callback):
+    """Raises in one event and counts all."""
+
+    def __init__(self, event: str, error: type[BaseException] = RuntimeError) -> None:
+        self.event, self.error, self.told = event, error, []
+
+    def _tell(self, event: str) -> None:
+        self.told.append(event)
+        if event == self.event:
+            raise self.error("disk\nfull")
+
+    def start(self, run: Run) -> None:
+        self._tell("start")
+
+    def step(self, t: float, dt: float, energy: float) -> None:
+        self._tell("step")
+
+    def row(self, row: dict[str, Any]) -> None:
+        self._tell("row")
+
+    def checkpoint(self, state: dict[str, Any]) -> None:
+        self._tell("checkpoint")
+
+    def finish(self, run: Run, outcome: Outcome) -> None:
+        self._tell("finish")
+
+    def close(self) -> None:
+        self._tell("close")
+
+
+EVENTS = ["start", "step", "row", "checkpoint", "finish", "close"]
+
+
+def tell_all(sinks: Callbacks, folder: Path) -> None:
+    sinks.start(record(folder))
+    sinks.step(0.1, 0.1, 1.0)
+    sinks.row(row(1))
+    sinks.checkpoint(state(1))
+    sinks.finish(record(folder), Outcome(Status.completed, Result(), None))
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_failing_sink_is_dropped_and_the_others_go_on(tmp_path: Path, event: str, caplog: pytest.LogCaptureFixture):
+    bad, good = Failing(event), Failing("never")
+    sinks = Callbacks([bad, good])
+    tell_all(sinks, tmp_path)
+    assert sinks.dropped == ["Failing: RuntimeError: disk full"]
+    assert good.told == EVENTS
+    end = EVENTS.index(event) + 1
+    assert bad.told == ([*EVENTS[:end], "close"] if event != "close" else EVENTS)
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
+        f"Failing failed in {event} and is dropped, the run goes on without it: RuntimeError: disk full"
+    ]
+
+
+def test_interruptions_go_through_the_guard(tmp_path: Path):
+    bad, good = Failing("step", KeyboardInterrupt), Failing("never")
+    sinks = Callbacks([bad, good])
+    sinks.start(record(tmp_path))
+    try:
+        sinks.step(0.1, 0.1, 1.0)
+    except KeyboardInterrupt:
+        sinks.close()
+    else:
+        pytest.fail("the interruption was swallowed")
+    assert "close" in bad.told
+    assert "close" in good.told
+
+
+def test_a_sink_that_needs_nothing(tmp_path: Path):
+    tell_all(Callbacks([Callback()]), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+# figures
+
+
+def test_figures_come_with_the_solution(tmp_path: Path):
+    Figures().finish(record(tmp_path), Outcome(Status.not_finite, Result(), None))
+    assert not list(tmp_path.iterdir())
+    Figures().finish(record(tmp_path), Outcome(Status.completed, Result(), solution()))
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["density.png", "map.png"]
+
+
+# the progress bar
+
+
+def test_progress_is_silent_in_a_pipe(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    tell_all(Callbacks([Progress()]), tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    progress = Progress()
+    progress.start(record(tmp_path))
+    progress.row(row(0, w1_error=0.25))
+    for k in range(1, 11):
+        progress.step(0.1 * k, 0.1, 3.0 - k)
+    logging.getLogger("wgf").warning("a line of the log")
+    progress.close()
+    progress.close()
+    shown = terminal.getvalue()
+    assert "100%" in shown
+    assert "t=1/1" in shown
+    for text in ("energy=-7", "dt=1.0e-01", "W1 error=2.50e-01"):
+        assert text in shown

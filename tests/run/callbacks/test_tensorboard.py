@@ -1,0 +1,187 @@
+"""What a run tells TensorBoard."""
+
+import io
+import math
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from callback_events import COLUMNS, record, row, solution
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.util import tensor_util
+
+from wgf.integrators.status import Status
+from wgf.result import Result
+from wgf.run.callbacks.base import Outcome
+from wgf.run.callbacks.history import History
+from wgf.run.callbacks.tensorboard import TensorBoard, tag
+
+
+def read_events(folder: Path) -> EventAccumulator:
+    found = EventAccumulator(str(folder), size_guidance={"scalars": 0, "histograms": 0, "images": 0, "tensors": 0})
+    found.Reload()
+    return found
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, EventAccumulator]:
+    """A run whose reference came after its rows; the saved times are those of the steps 0, 5 and 10."""
+    folder = tmp_path_factory.mktemp("run")
+    board, run = TensorBoard(), record(folder)
+    board.start(run)
+    for k in range(11):
+        board.row(row(k, t=k / 10, energy=math.nan if k == 3 else -k / 7))
+    result = {"status": "completed", "energy": -1.25, "w2_error": None, "steps": 10, "reference_error": 1e-9}
+    board.finish(run, Outcome(Status.completed, Result.from_dict(result), solution()))
+    board.close()
+    board.close()
+    return folder, read_events(folder)
+
+
+def test_one_event_file_in_the_run_folder(events: tuple[Path, EventAccumulator]):
+    folder, _ = events
+    assert [path.name.split(".")[:3] for path in folder.iterdir()] == [["events", "out", "tfevents"]]
+
+
+def test_scalars_against_step_and_time(events: tuple[Path, EventAccumulator]):
+    _, found = events
+    assert set(found.Tags()["scalars"]) == {
+        "steps/t",
+        "energy/total",
+        "energy/entropy",
+        "balance/energy_lost",
+        "map/min_slope",
+        "error/w1",
+        "error/w2",
+        "solver/rank",
+        "final/energy",
+        "final/steps",
+    }
+    energy, lost = found.Scalars("energy/total"), found.Scalars("balance/energy_lost")
+    steps = [0, 1, 2, *range(4, 11)]  # what is not finite is left out
+    assert [event.step for event in energy] == [event.step for event in lost] == steps
+    assert [event.value for event in energy] == pytest.approx([-k / 7 for k in steps])
+    assert [event.value for event in lost] == pytest.approx([k / 7 for k in steps])
+    passed = [event.wall_time - energy[0].wall_time for event in energy]
+    assert passed == pytest.approx([k / 10 for k in steps], abs=1e-5)  # what TensorBoard calls relative
+
+
+def test_errors_of_a_late_reference(events: tuple[Path, EventAccumulator]):
+    _, found = events
+    for name in ("error/w1", "error/w2"):
+        assert [event.step for event in found.Scalars(name)] == [0, 5, 10]
+        assert [event.value for event in found.Scalars(name)] == pytest.approx([1e-3] * 3, rel=1e-5)
+
+
+def test_errors_of_a_reference_known_from_the_start(tmp_path: Path):
+    board, run = TensorBoard(), record(tmp_path)
+    board.start(run)
+    for k in range(3):
+        board.row(row(k, t=k / 2, w1_error=0.5**k if k else None))
+    board.finish(run, Outcome(Status.completed, Result(steps=2), solution()))
+    board.close()
+    assert [event.step for event in read_events(tmp_path).Scalars("error/w1")] == [1, 2]
+
+
+def text(found: EventAccumulator, tag: str) -> str:
+    (event,) = found.Tensors(f"{tag}/text_summary")
+    return tensor_util.make_ndarray(event.tensor_proto).item().decode()
+
+
+def test_config_provenance_and_result_as_text(events: tuple[Path, EventAccumulator]):
+    _, found = events
+    assert text(found, "config") == "```yaml\nt_end: 1.0\nnetwork:\n  width: 16\n```"
+    assert text(found, "provenance") == '```json\n{\n  "seed": 3\n}\n```'
+    lines = text(found, "result").splitlines()
+    assert "| status | completed |" in lines
+    assert "| energy | -1.25 |" in lines
+    assert not any("w2_error" in line for line in lines)
+
+
+def test_the_layout_names_what_there_is(events: tuple[Path, EventAccumulator]):
+    _, found = events
+    (event,) = found.Tensors("custom_scalars__config__")
+    layout = layout_pb2.Layout.FromString(tensor_util.make_ndarray(event.tensor_proto).item())
+    assert [category.title for category in layout.category] == ["energy", "error", "balance", "steps", "moments"]
+    columns = {*COLUMNS, "dt", "rejected", "evaluations", "dissipation", "dissipated", "mean", "second_moment"}
+    tags = {tag(column) for column in columns} | {"balance/energy_lost"}
+    for category in layout.category:
+        for chart in category.chart:
+            for pattern in chart.multiline.tag:
+                assert any(re.match(pattern, known) for known in tags), pattern
+
+
+def test_figures_as_images(events: tuple[Path, EventAccumulator]):
+    _, found = events
+    names = ["density", "error", "evolution", "map"]
+    assert sorted(found.Tags()["images"]) == [f"figures/{name}" for name in names]
+    for name in names:
+        (shown,) = found.Images(f"figures/{name}")
+        with Image.open(io.BytesIO(shown.encoded_image_string)) as picture:
+            size = {"evolution": (640, 426), "error": (1200, 960)}.get(name, (1200, 800))
+            assert (picture.format, picture.size) == ("GIF" if name == "evolution" else "PNG", size)
+            assert (shown.width, shown.height) == picture.size
+            assert getattr(picture, "n_frames", 1) == (3 if name == "evolution" else 1)
+        assert shown.step == 10
+
+
+def test_particles_as_histograms(events: tuple[Path, EventAccumulator]):
+    _, found = events
+    assert found.Tags()["histograms"] == ["particles"]
+    histograms = found.Histograms("particles")
+    assert [event.step for event in histograms] == [0, 5, 10]  # of the saved times
+    spread = [event.histogram_value.max - event.histogram_value.min for event in histograms]
+    assert spread == pytest.approx([spread[0], 1.5 * spread[0], 2 * spread[0]], rel=1e-6)
+    assert {event.histogram_value.num for event in histograms} == {2000}
+
+
+def test_a_resumed_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Two event files show as one run: the steps that are done again count once, and the time of the equation goes on
+    whenever the second part is run."""
+    now = time.time
+    for steps in (range(8), range(5, 11)):
+        run = record(tmp_path, rows=steps[0], last_row=steps[0] - 1)
+        board, history = TensorBoard(), History()
+        for sink in (board, history):
+            sink.start(run)
+        for k in steps:
+            line = row(k, t=k / 10, energy=-k / 7 if k < 5 else -k / 70)
+            history.row(line)
+            board.row(line)
+        history.close()
+        if steps[-1] == 10:
+            board.finish(run, Outcome(Status.completed, Result(steps=10), solution()))
+        board.close()
+        monkeypatch.setattr("time.time", lambda: now() + 1000)
+    found = read_events(tmp_path)
+    assert len(list(tmp_path.glob("events*"))) == 2
+    for name, sign in (("energy/total", -1), ("balance/energy_lost", 1)):
+        assert [event.step for event in found.Scalars(name)] == list(range(11))
+        wanted = [sign * k / (7 if k < 5 else 70) for k in range(11)]
+        assert [event.value for event in found.Scalars(name)] == pytest.approx(wanted)
+        times = [event.wall_time for event in found.Scalars(name)]
+        assert np.diff(times) == pytest.approx(0.1, abs=1e-5)
+    assert [event.step for event in found.Scalars("error/w1")] == [0, 5, 10]
+    assert [event.step for event in found.Histograms("particles")] == [0, 5, 10]
+
+
+def test_a_run_without_a_solution_still_leaves_its_result(tmp_path: Path):
+    board, run = TensorBoard(), record(tmp_path)
+    board.start(run)
+    board.finish(run, Outcome(Status.not_finite, Result(status="not_finite"), None))
+    board.close()
+    accumulator = read_events(tmp_path)
+    assert "not_finite" in text(accumulator, "result")
+    assert accumulator.Tags()["images"] == []
+
+
+def test_nothing_is_written_without_a_start(tmp_path: Path):
+    board = TensorBoard()
+    board.row(row(1))
+    board.finish(record(tmp_path), Outcome(Status.completed, Result(), solution()))
+    board.close()
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,100 @@
+"""The table on the terminal: right words, right figures."""
+
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from wgf.run import summary as table
+
+TITLE = "rho_t = rho_xx + d/dx(rho d/dx((x - 1)^4/4 - (x - 1)^2/2))"
+RESULT = {
+    "status": "completed",
+    "message": "reached the end time",
+    "equation": TITLE,
+    "t_end": 0.2,
+    "t_wanted": 0.2,
+    "steps": 1234,
+    "rejected": 5,
+    "evaluations": 7435,
+    "energy": -1.0043668,
+    "energy_potential": 0.1435985,
+    "energy_entropy": -1.1479653,
+    "dissipated": 1.08,
+    "dissipation_gap": 0.0031,
+    "w1_error": math.exp(-5.35),
+    "w2_error": None,
+    "reference_solution": "exact: characteristics",
+    "mass": 1.0,
+    "mean": 0.25,
+    "second_moment": 0.75,
+    "second_moment_law": 0.7500001,
+    "min_slope": 0.13,
+    "parameters": 64,
+    "rank": 18,
+    "condition": 3.04,
+    "residual": 1e-16,
+    "truncated": 0,
+    "damped": 0.0,
+    "iterations": None,
+    "wall_s": 1.354,
+}
+
+
+def printed(result: dict[str, Any], folder: Path, width: int = 100) -> str:
+    stream = io.StringIO()
+    table.show(result, TITLE, folder, Console(file=stream, width=width))
+    return stream.getvalue()
+
+
+def cell(text: str, name: str) -> str | None:
+    """What stands in the line of that name."""
+    lines = [line.strip("│ ").split("│") for line in text.splitlines() if line.startswith("│")]
+    return next((value.strip() for key, value in lines if key.strip() == name), None)
+
+
+def test_table(tmp_path: Path):
+    text = printed(RESULT, tmp_path)
+    assert text.startswith(TITLE)
+    expected = {
+        "status": "completed: reached the end time",
+        "time": "0.2",
+        "steps": "1,234 accepted, 5 rejected, 7,435 evaluations",
+        "energy": "-1.00437, potential 0.143598, entropy -1.14797",
+        "dissipated": "1.08, energy balance within 3.1e-03",
+        "W1 error": "4.7482e-03 (ln -5.350) against exact: characteristics",
+        "W2 error": None,
+        "mass": "1",
+        "mean": "0.25",
+        "second moment": "0.75, -1.0e-07 off its law",
+        "min slope": "0.13",
+        "parameters": "64",
+        "solver": "rank 18, condition 3.04e+00, residual 1.00e-16",
+        "wall time": "1.35 s",
+    }
+    assert {name: cell(text, name) for name in expected} == expected
+    assert "None" not in text
+    assert "\x1b" not in text  # no colour in a pipe
+
+
+def test_table_of_a_run_that_ended_early(tmp_path: Path):
+    result = RESULT | {"status": "folded", "message": "the map folded", "t_end": 0.05, "energy": None, "note": "new"}
+    text = printed(result, tmp_path)
+    assert cell(text, "status") == "folded: the map folded"
+    assert cell(text, "time") == "0.05 of 0.2"
+    assert cell(text, "note") == "new"  # what has no line of its own comes last
+
+
+def test_table_says_how_to_look_at_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = tmp_path / ("a long name with spaces " * 5 + "[red]x[/red]").strip() / "run"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert "tensorboard" not in printed(RESULT, folder)
+    (folder / "events.out.tfevents.1").touch()
+    line = printed(RESULT, folder, width=40).splitlines()[-1]  # one line, ready to be copied
+    assert line == f"look at it   tensorboard --logdir '{folder.relative_to(tmp_path)}'"
+    monkeypatch.chdir(folder)  # a place outside the working directory is written in full
+    assert printed(RESULT, tmp_path / "elsewhere").splitlines()[-1] == f"results in   {tmp_path.resolve()}/elsewhere"

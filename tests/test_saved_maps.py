@@ -1,0 +1,95 @@
+"""The stored solution and the files that are whole or not there."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from wgf.files import replacing
+from wgf.problem.laws import Gaussian
+from wgf.saved_maps import SavedMaps
+
+LAW = Gaussian(0.5, 1.0)
+
+
+def solution(exact: bool = True) -> SavedMaps:
+    """T = (1 + t) z + t, the Gaussian N(0.5, 1) widening and shifting."""
+    t, z = np.array([0.0, 0.25, 1.0]), np.linspace(-8.0, 9.0, 1701)
+    positions = (1 + t[:, None]) * z + t[:, None]
+    slopes = np.broadcast_to(1 + t[:, None], positions.shape).copy()
+    return SavedMaps(t, z, positions, slopes, LAW.density(torch.from_numpy(z)).numpy(), positions if exact else None)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_round_trip_to_the_bit(tmp_path: Path, exact: bool):
+    before = solution(exact)
+    before.save(tmp_path / "deep" / "solution.npz")
+    after = SavedMaps.load(tmp_path / "deep" / "solution.npz")
+    names = ["t", "z", "T", "dT", "rho0"] + ["exact_T"] * exact
+    for name in names:
+        assert getattr(after, name).dtype == np.float64
+        assert np.array_equal(getattr(after, name), getattr(before, name))
+    assert (after.exact_T is not None) == exact
+    with np.load(tmp_path / "deep" / "solution.npz", allow_pickle=False) as file:
+        assert sorted(file.files) == sorted(names)
+
+
+def test_load_of_something_else(tmp_path: Path):
+    np.savez(tmp_path / "other.npz", t=np.zeros(2))
+    with pytest.raises(KeyError):
+        SavedMaps.load(tmp_path / "other.npz")
+
+
+def test_density_is_that_of_the_widened_gaussian():
+    s = solution()
+    for k, t in enumerate(s.t):
+        ahead = Gaussian(0.5 * (1 + t) + t, 1 + t)
+        assert s.rho[k] == pytest.approx(ahead.density(torch.from_numpy(s.T[k])).numpy(), abs=1e-15)
+        assert np.trapezoid(s.rho[k], s.T[k]) == pytest.approx(1.0, abs=1e-12)
+    assert s.exact_rho == pytest.approx(s.rho, rel=1e-9)
+    assert solution(exact=False).exact_rho is None
+
+
+def test_cdf():
+    s = solution()
+    assert (s.cdf[0], s.cdf[-1]) == (0.0, 1.0)
+    assert s.cdf == pytest.approx(LAW.cdf(torch.from_numpy(s.z)).numpy(), abs=1e-5)
+
+
+def test_particles_have_equal_mass():
+    s = solution()
+    particles = s.particles(999)
+    assert particles.shape == (3, 999)
+    assert (np.diff(particles, axis=1) > 0).all()
+    middles = (torch.arange(999, dtype=torch.float64) + 0.5) / 999
+    assert particles[0] == pytest.approx(LAW.quantile(middles).numpy(), abs=1e-4)
+    assert particles[2] == pytest.approx(2 * particles[0] + 1, abs=1e-12)
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path):
+    path = tmp_path / "a" / "b.bin"
+    with replacing(path) as file:
+        file.write(b"old")
+        assert not path.exists()
+    with replacing(path) as file:
+        file.write(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_file_half_written_is_never_seen(tmp_path: Path, error: type[BaseException]):
+    path = tmp_path / "b.bin"
+    path.write_bytes(b"old")
+
+    def write() -> None:
+        with replacing(path) as file:
+            file.write(b"half")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,96 @@
+"""Problem, network, quadrature and solver put together: a projected flow that can begin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from wgf.errors import ConfigError
+from wgf.integrators.base import Integrator
+from wgf.networks.base import TransportMap
+from wgf.problem import well_posed
+from wgf.problem.base import Base
+from wgf.problem.equations import Problem
+from wgf.problem.quadrature import Quadrature
+from wgf.projection.field import Projection
+from wgf.projection.solvers import Solver
+
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+
+def device_of(name: str) -> torch.device:
+    """cpu, cuda, cuda:<number> or auto.
+
+    Raises:
+        ConfigError: it is none of these, or not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device={name!r} is not allowed: expected cpu, cuda, cuda:<number> or auto") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device={name!r} is not allowed: expected cpu, cuda, cuda:<number> or auto")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"device={name!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices; "
+            "say device=cpu or device=auto"
+        )
+    return device
+
+
+def assemble(
+    problem: Problem,
+    network: Callable[[Base], TransportMap],
+    quadrature: Quadrature,
+    solver: Solver,
+    integrator: Integrator,
+    device: str,
+    dtype: str,
+) -> tuple[Projection, Integrator]:
+    """A projected flow that can begin, and the integrator that takes its steps.
+
+    Args:
+        problem: law, energies, end time.
+        network: makes the map for its base, on the CPU in float64.
+        quadrature, solver: of the projection.
+        integrator: the method, or a choice that the map decides.
+        device: cpu, cuda, cuda:<number> or auto.
+        dtype: float64 or float32.
+
+    Raises:
+        ConfigError: what is given is impossible.
+    """
+    precision = DTYPES[dtype]
+    well_posed.check_problem(problem, precision)
+    map = network(problem.law).to(device=device_of(device), dtype=precision)
+    projection = Projection(problem, map, quadrature, solver)
+    check_start(projection)
+    return projection, integrator.on(projection)
+
+
+def check_start(projection: Projection) -> None:
+    """Check that the flow can begin.
+
+    Raises:
+        ConfigError: energy or velocity are not finite at t = 0, or the map is not increasing.
+    """
+    e = projection(projection.map.start(projection.start))
+    terms = {f"energy_{t.name}": x for t, x in zip(projection.problem.terms, e.terms.tolist(), strict=True)}
+    figures: dict[str, Tensor | float] = terms | {
+        "the velocity": e.velocity.abs().sum(),
+        "the dissipation": e.dissipation,
+        "the smallest slope": e.min_slope,
+    }
+    bad = [f"{name} is {float(value):g}" for name, value in figures.items() if not math.isfinite(float(value))]
+    if float(e.min_slope) <= 0:
+        bad.append("the map is not increasing")
+    if bad:
+        raise ConfigError(
+            f"this flow cannot begin: at t=0 {', '.join(bad)}; choose a wider law, a milder potential or "
+            "interaction, dtype=float64, or another network or solver"
+        )

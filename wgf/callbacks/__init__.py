@@ -1,1 +1,0 @@
-"""What watches a run: each sink writes one kind of output, and none of them can stop the computation."""

@@ -1,0 +1,42 @@
+"""The integrator of a map that no one has chosen an integrator for."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from wgf.integrators.base import Field, Integrator, State
+from wgf.integrators.controller import Adaptive
+from wgf.integrators.gauss_newton import GaussNewton
+from wgf.integrators.implicit import Rodas4
+from wgf.projection.field import Projection
+from wgf.settings.ranges import Count, NonNegativeOrNone, Positive, PositiveOrNone, checked
+
+
+class Auto(Integrator):
+    """`Rodas4` for a map with a chart, `GaussNewton` for moving knots and smooth networks; both choose their steps.
+
+    Args:
+        rtol, atol: tolerances as in `Adaptive`; null leaves the method's own default.
+        dt, dt_min, max_steps: as in `Adaptive`.
+    """
+
+    @checked
+    def __init__(
+        self,
+        rtol: PositiveOrNone = None,
+        atol: NonNegativeOrNone = None,
+        dt: PositiveOrNone = None,
+        dt_min: Positive = 1e-12,
+        max_steps: Count = 1_000_000,
+    ) -> None:
+        self.rtol, self.atol, self.dt, self.dt_min, self.max_steps = rtol, atol, dt, dt_min, max_steps
+
+    def on(self, field: Projection) -> Adaptive:
+        method = Rodas4 if field.by_chart else GaussNewton
+        given = {name: value for name in ("rtol", "atol") if (value := getattr(self, name)) is not None}
+        return method(**given, dt=self.dt, dt_min=self.dt_min, max_steps=self.max_steps)
+
+    def step(self, field: Field, dt: float, state: State) -> NoReturn:
+        raise TypeError("integrator=auto takes no step itself: ask `on` for the method that does")
+
+    first_dt = step  # type: ignore[assignment]

@@ -1,0 +1,20 @@
+"""How a run can end. The name is what files at, the value is what a person reads."""
+
+from enum import Enum
+
+
+class Status(Enum):
+    """Reason why the time loop stopped."""
+
+    completed = "reached the end time"
+    blow_up = "the solution concentrates into a point mass in finite time"
+    step_too_small = "the step size fell below dt_min: no smaller step passes the checks"
+    folded = "a step made the map decreasing (f' <= 0); the last increasing map is kept"
+    energy_rise = "a step raised the energy; the last state before it is kept"
+    not_finite = "a step produced a value that is not finite; the last finite state is kept"
+    max_steps = "max_steps was reached before the end time"
+    solver_failed = "the solver of a step failed; the last state before it is kept"
+    interrupted = "stopped from outside; the last accepted state is kept"
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,211 @@
+"""The only time loop: it owns the time, judges every proposed step, and knows why it stopped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from wgf.integrators.base import Integrator, State, Step
+from wgf.integrators.status import Status
+from wgf.projection.field import Evaluation, Projection
+
+COLLAPSE = 1e-3  # slope below which a law that can concentrate in finite time is taken to have done so
+
+
+@dataclass
+class Clock:
+    """Where a run stands: with the parameters there, all that the loop needs to go on to the same bits.
+
+    Attributes:
+        t: time. dt: last accepted step (time).
+        steps, rejected, evaluations: counts so far.
+        dissipated: integral of the dissipation, by the trapezoid rule over the accepted steps (energy).
+        next_dt: the step to try next (time).
+        error: of the last accepted step, relative to the tolerances.
+        target: how many stops have been met.
+        last_stop, since_stop: a fixed step has t = last_stop + since_stop dt, free of accumulated rounding.
+    """
+
+    t: float = 0.0
+    dt: float = 0.0
+    steps: int = 0
+    rejected: int = 0
+    evaluations: int = 0
+    dissipated: float = 0.0
+    next_dt: float = 0.0
+    error: float = 1.0
+    target: int = 0
+    last_stop: float = 0.0
+    since_stop: int = 0
+
+
+@dataclass
+class End:
+    """How and where the loop stopped, with the last good state."""
+
+    status: Status
+    clock: Clock
+    state: State
+    detail: str = ""
+
+
+class LoopCallback:
+    """Watches the loop; this one ignores all events. `clock` and `state` are those of the last accepted step."""
+
+    def step(self, clock: Clock, state: State, energy: float) -> None:
+        """After every accepted step; must be cheap."""
+
+    def stop(self, clock: Clock, state: State) -> None:
+        """At t = 0 and whenever a stop is met exactly."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the loop decides on of a proposed step, on the host."""
+
+    energy: float
+    size: float  # sum |terms| of the energy, the scale of its rounding
+    slope: float
+    dissipation: float
+    finite: bool
+    solved: bool
+    error: float
+
+
+def judge(step: Step) -> Judged:
+    """Fetch it in one transfer."""
+    e = step.state.evaluation
+    error = step.error if step.error is not None else e.min_slope.new_zeros(())
+    # NaN or infinity anywhere shows in these sums
+    values = [
+        e.terms.sum(),
+        e.terms.abs().sum(),
+        e.min_slope,
+        e.dissipation,
+        step.state.theta.sum(),
+        e.velocity.sum(),
+        error,
+    ]
+    energy, size, slope, dissipation, theta, velocity, err = torch.stack(values).tolist()
+    finite = all(map(math.isfinite, (energy, slope, theta)))
+    return Judged(energy, size, slope, dissipation, finite, math.isfinite(velocity) and math.isfinite(err), err)
+
+
+def verdict(now: Judged, then: Judged, tolerance: float) -> Status | None:
+    """Why a step from `now` to `then` must not be accepted, or None."""
+    if then.slope <= 0:
+        return Status.folded
+    if not then.finite:
+        return Status.not_finite
+    if not then.solved:
+        return Status.solver_failed
+    if then.energy > now.energy + tolerance * (1 + max(now.size, then.size)):
+        return Status.energy_rise
+    return None
+
+
+def evolve(
+    velocity: Callable[[Tensor], Evaluation],
+    integrator: Integrator,
+    theta: Tensor,
+    stops: list[float],
+    callback: LoopCallback,
+    *,
+    clock: Clock | None = None,
+    noise: float = 0.0,
+    attractive: bool = False,
+) -> End:
+    """Integrate theta' = velocity(theta) from t = 0, or from where a clock stands, to the last of `stops`.
+
+    A step is accepted when it is finite, keeps the map increasing (min slope > 0), does not raise the energy beyond
+    rounding, and its error is within the tolerances. An adaptive integrator tries a rejected step again, smaller; a
+    fixed one ends with the status that says why.
+
+    Args:
+        velocity: the field.
+        integrator: the method.
+        theta: start [p].
+        stops: increasing times > 0 that are met exactly (time).
+        callback: told about every step and stop.
+        clock: of a run that goes on from theta; None for a new one.
+        noise: relative rise of the energy that sampling can cause.
+        attractive: whether an interaction can concentrate the law into a point within finite time.
+    """
+    state = State(theta, velocity(theta))
+    now = judge(Step(state))
+    begins = clock is None
+    clock = clock or Clock(evaluations=1, next_dt=integrator.first_dt(stops[-1]))
+    if (fault := verdict(now, now, 0.0)) is not None:
+        return End(fault, clock, state, "at the start")
+    tolerance = 64 * torch.finfo(theta.dtype).eps + noise
+    try:  # Ctrl-C comes at any time, also while the callback works
+        if begins:
+            callback.stop(clock, state)
+        while True:
+            if attractive and now.slope < COLLAPSE:
+                return End(Status.blow_up, clock, state)
+            if clock.target == len(stops):
+                return End(Status.completed, clock, state)
+            if clock.steps + clock.rejected >= integrator.max_steps:
+                return End(Status.max_steps, clock, state)
+            goal, dt = stops[clock.target], clock.next_dt
+            # a step that ends within rounding of the goal ends on it; one that nearly does is split evenly
+            lands = clock.t + dt * (1 + 1e-9) >= goal
+            trial = goal - clock.t if lands else dt
+            if integrator.adaptive and not lands and clock.t + 2 * dt > goal:
+                trial = 0.5 * (goal - clock.t)
+            proposed = integrator.step(velocity, trial, state)
+            then = judge(proposed)
+            clock.evaluations += proposed.evaluations
+            fault = Status.solver_failed if proposed.failure else verdict(now, then, tolerance)
+            if fault is not None or then.error > 1:
+                clock.rejected += 1
+                if not integrator.adaptive:
+                    why = f"dt = {trial:.3g}" + (f", {proposed.failure}" if proposed.failure else "")
+                    return End(fault or Status.step_too_small, clock, state, why)
+                clock.next_dt = 0.25 * trial if fault else integrator.next_dt(trial, then.error, 1.0)
+                if clock.next_dt < integrator.dt_min:
+                    collapsed = attractive and now.slope < math.sqrt(COLLAPSE)
+                    cause = proposed.failure or (fault.value if fault else "its error exceeds the tolerances")
+                    reason = Status.folded if fault is Status.folded else Status.step_too_small
+                    why = f"dt = {trial:.3g}" if reason is fault else f"the last step tried: {cause}"
+                    return End(Status.blow_up if collapsed else reason, clock, state, why)
+                continue
+            if integrator.adaptive:
+                grown = integrator.next_dt(trial, then.error, clock.error)
+                dt = max(dt, grown) if trial < dt else grown  # a step cut short by a stop says nothing against dt
+            # from here to the new state nothing is called, so that no signal comes between a time and its state
+            clock.dissipated += 0.5 * trial * (now.dissipation + then.dissipation)
+            clock.steps += 1
+            clock.dt, clock.next_dt, clock.error = trial, dt, then.error
+            if lands:
+                clock.t = clock.last_stop = goal
+                clock.since_stop, clock.target = 0, clock.target + 1
+            elif integrator.adaptive:
+                clock.t += trial
+            else:
+                clock.since_stop += 1
+                clock.t = clock.last_stop + clock.since_stop * dt
+            state, now = proposed.state, then
+            callback.step(clock, state, now.energy)
+            if lands:
+                callback.stop(clock, state)
+    except KeyboardInterrupt:
+        return End(Status.interrupted, clock, state)
+
+
+def run(
+    projection: Projection,
+    integrator: Integrator,
+    theta: Tensor,
+    stops: list[float],
+    callback: LoopCallback,
+    clock: Clock | None = None,
+) -> End:
+    """`evolve` with all that the problem and its quadrature ask of it."""
+    collapses, noise = projection.problem.collapses, projection.noise
+    return evolve(projection, integrator, theta, stops, callback, clock=clock, noise=noise, attractive=collapses)

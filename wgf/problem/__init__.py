@@ -1,0 +1,1 @@
+"""What is solved: laws, energies, equations."""

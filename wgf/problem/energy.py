@@ -1,0 +1,134 @@
+"""What a term of the free energy must offer, and the points at which it is asked."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from wgf.errors import ConfigError
+from wgf.problem.quadrature import Nodes
+
+
+@dataclass(frozen=True)
+class MapAtNodes:
+    """A map at quadrature nodes, computed once per stage.
+
+    Attributes:
+        nodes: positions z, weights w = p dz and the base p.
+        x: f(z) [n] (length).
+        dx: f'(z) [n].
+    """
+
+    nodes: Nodes
+    x: Tensor
+    dx: Tensor
+
+    @property
+    def w(self) -> Tensor:
+        return self.nodes.w
+
+    @property
+    def rms(self) -> Tensor:
+        """sqrt(int f^2 p), scalar (length)."""
+        return torch.dot(self.w, self.x**2).sqrt()
+
+    def detach(self) -> MapAtNodes:
+        """The same without derivatives."""
+        nodes = self.nodes
+        return MapAtNodes(
+            Nodes(nodes.z.detach(), nodes.w.detach(), nodes.base, nodes.cell), self.x.detach(), self.dx.detach()
+        )
+
+    @property
+    def log_p(self) -> Tensor:
+        return self.nodes.log_p
+
+
+class Curvature(NamedTuple):
+    """Second derivatives of a term at the nodes, weights included: along directions phi and psi of maps,
+    d2F(phi, psi) = sum_i xx_i phi psi + xd_i (phi psi' + phi' psi) + dd_i phi' psi', all [n] or None where they vanish.
+    """
+
+    xx: Tensor | None = None
+    dd: Tensor | None = None
+    xd: Tensor | None = None
+
+
+class Term(ABC):
+    """A term of the energy as a function of the map.
+
+    Attributes:
+        name: what its column is called.
+        barrier: whether it keeps f' > 0 by growing beyond all bounds as f' -> 0.
+    """
+
+    name: str
+    barrier = False
+
+    def __str__(self) -> str:
+        return type(self).__name__
+
+    @abstractmethod
+    def value(self, at: MapAtNodes) -> Tensor:
+        """The energy, a scalar tensor differentiable in everything the at holds."""
+
+    def covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:
+        """The derivative dF(phi) = sum_i force_i phi(z_i) + stress_i phi'(z_i) along a direction phi of maps.
+
+        Returns:
+            force [n] (energy/length) and stress [n] (energy), the weights w included.
+        """
+        with torch.enable_grad():
+            x, dx = (t.detach().requires_grad_() for t in (at.x, at.dx))
+            value = self.value(MapAtNodes(at.nodes, x, dx))
+            force, stress = torch.autograd.grad(value, (x, dx), materialize_grads=True)
+        return force, stress
+
+    def curvature(self, at: MapAtNodes) -> Curvature:
+        """The local part of the second derivative; what couples distant nodes is `coupling`'s.
+
+        Raises:
+            ConfigError: the term does not say: implicit steps without it would only look accurate.
+        """
+        raise ConfigError(
+            f"implicit steps need the curvature of the energy {self}: derive it from wgf.Local or wgf.Pairwise, give "
+            "it a method `curvature`, or say integrator=dopri5"
+        )
+
+    def coupling(self, at: MapAtNodes, loads: Callable[[Tensor], Tensor]) -> Tensor | None:
+        """The nonlocal part of the second derivative as a dense matrix [M, M], or None.
+
+        Args:
+            at: the map at the nodes.
+            loads: sends columns [n, b] at the nodes to their integrals [M, b] against the M functions of a basis.
+        """
+        return None
+
+
+class Local(Term):
+    """A term with a pointwise density: F = int e(f, f', log p) p dz. A new local energy needs `name` and `density`."""
+
+    @abstractmethod
+    def density(self, x: Tensor, dx: Tensor, log_p: Tensor) -> Tensor:
+        """e [n], energy per mass."""
+
+    def value(self, at: MapAtNodes) -> Tensor:
+        return torch.dot(at.w, self.density(at.x, at.dx, at.log_p))
+
+    def curvature(self, at: MapAtNodes) -> Curvature:
+        with torch.enable_grad():
+            x, dx = (t.detach().requires_grad_() for t in (at.x, at.dx))
+            energy = torch.dot(at.w, self.density(x, dx, at.log_p))
+            force, stress = torch.autograd.grad(energy, (x, dx), create_graph=True, materialize_grads=True)
+            rows = [
+                torch.autograd.grad(g.sum(), (x, dx), retain_graph=True, materialize_grads=True)
+                if g.requires_grad
+                else (torch.zeros_like(x), torch.zeros_like(x))
+                for g in (force, stress)
+            ]
+        return Curvature(rows[0][0], rows[1][1], rows[0][1])

@@ -1,0 +1,181 @@
+"""The equations: d/dt rho = d/dx ( rho d/dx ( V + W * rho + U'(rho) ) ), rho(0) = p, as sums of energy terms."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from wgf.errors import ConfigError
+from wgf.problem import interaction as kernels
+from wgf.problem import potential as potentials
+from wgf.problem.base import Base
+from wgf.problem.domain import Line
+from wgf.problem.energy import Term
+from wgf.problem.interaction import Interaction
+from wgf.problem.internal import Entropy, PowerLaw
+from wgf.problem.potential import Potential
+from wgf.settings.ranges import AtLeastOne, MoreThanOne, NonNegative, Positive, checked
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A Wasserstein gradient flow from the law p up to the time t_end.
+
+    Attributes:
+        law: the initial law; today it is also the base of the map.
+        equation: what is solved, as a person would write it.
+        domain: where the solution lives.
+    """
+
+    law: Base
+    potential: Potential
+    internal: Term | None
+    interaction: Interaction
+    t_end: float
+    equation: str
+    domain: Line = field(default_factory=Line)
+
+    @cached_property
+    def terms(self) -> tuple[Term, ...]:
+        """The energy terms that are not zero."""
+        candidates = (self.potential, self.internal, self.interaction)
+        return tuple(t for t in candidates if t is not None and not isinstance(t, potentials.Zero | kernels.Zero))
+
+    @property
+    def collapses(self) -> bool:
+        """Whether the law can concentrate in a point within finite time."""
+        return self.interaction.collapses(self.internal)
+
+
+def _spreading(internal: Term) -> str:
+    """What an internal energy adds to the equation."""
+    if not isinstance(internal, Entropy | PowerLaw):
+        return f"d/dx(rho d/dx(U'(rho))), U = {internal}"
+    coefficient = "" if internal.diffusion == 1 else f"{internal.diffusion:g} "
+    power = f"(rho^{internal.exponent:g})" if isinstance(internal, PowerLaw) else "rho"
+    return f"{coefficient}{power}_xx"
+
+
+class PDE(ABC):
+    """A family of equations: it says which internal and interaction energy it adds to a potential.
+
+    Attributes:
+        interacts: whether it takes an interaction from outside.
+    """
+
+    interacts = False
+
+    @abstractmethod
+    def internal(self) -> Term | None:
+        """U."""
+
+    def kernel(self) -> Interaction:
+        """W, where the equation brings its own."""
+        return kernels.Zero()
+
+    def problem(self, law: Base, potential: Potential, interaction: Interaction, t_end: float) -> Problem:
+        """The equation for one law, potential, interaction and end time.
+
+        Raises:
+            ConfigError: an interaction is given to an equation that has none, or nothing is left to flow.
+        """
+        if not isinstance(interaction, kernels.Zero):
+            if not self.interacts:
+                raise ConfigError(
+                    f"interaction={interaction} with pde={type(self).__name__}: only "
+                    "pde=aggregation_diffusion takes an interaction, say interaction=none"
+                )
+            kernel = interaction
+        else:
+            kernel = self.kernel()
+        internal = self.internal()
+        terms = []
+        if not isinstance(potential, potentials.Zero):
+            terms.append(f"d/dx(rho d/dx({potential}))")
+        if not isinstance(kernel, kernels.Zero):
+            terms.append(f"d/dx(rho d/dx(W * rho)), W = {kernel}")
+        if internal is not None:
+            terms.insert(0, _spreading(internal))
+        return Problem(law, potential, internal, kernel, t_end, "rho_t = " + (" + ".join(terms) or "0"))
+
+
+class LinearTransport(PDE):
+    """rho_t = (rho V')_x: every particle slides down the potential by itself."""
+
+    @checked
+    def __init__(self) -> None:
+        pass
+
+    def internal(self) -> None:
+        return None
+
+
+class FokkerPlanck(PDE):
+    """rho_t = (rho V')_x + D rho_xx.
+
+    Args:
+        diffusion: D > 0 (length^2/time).
+    """
+
+    @checked
+    def __init__(self, diffusion: Positive = 1.0) -> None:
+        self.diffusion = diffusion
+
+    def internal(self) -> Entropy:
+        return Entropy(self.diffusion)
+
+
+class PorousMedium(PDE):
+    """rho_t = (rho V')_x + kappa (rho^g)_xx.
+
+    Args:
+        exponent: g > 1.
+        diffusion: kappa > 0.
+    """
+
+    @checked
+    def __init__(self, exponent: MoreThanOne = 2.0, diffusion: Positive = 1.0) -> None:
+        self.exponent, self.diffusion = exponent, diffusion
+
+    def internal(self) -> PowerLaw:
+        return PowerLaw(self.exponent, self.diffusion)
+
+
+class KellerSegel(PDE):
+    """rho_t = (rho V')_x + (rho (W * rho)_x)_x + D rho_xx with W = 2 chi log|x|; chi > D blows up in finite time.
+
+    Args:
+        chi: sensitivity (length^2/time).
+        diffusion: D > 0.
+    """
+
+    @checked
+    def __init__(self, chi: NonNegative = 0.5, diffusion: Positive = 1.0) -> None:
+        self.chi, self.diffusion = chi, diffusion
+
+    def internal(self) -> Entropy:
+        return Entropy(self.diffusion)
+
+    def kernel(self) -> Interaction:
+        return kernels.Log(2 * self.chi) if self.chi else kernels.Zero()
+
+
+class AggregationDiffusion(PDE):
+    """rho_t = (rho V')_x + (rho (W * rho)_x)_x + kappa (rho^g)_xx, W from the group `interaction`.
+
+    Args:
+        diffusion: kappa >= 0; 0 leaves the aggregation equation.
+        exponent: g >= 1; 1 is linear diffusion.
+    """
+
+    interacts = True
+
+    @checked
+    def __init__(self, diffusion: NonNegative = 1.0, exponent: AtLeastOne = 1.0) -> None:
+        self.diffusion, self.exponent = diffusion, exponent
+
+    def internal(self) -> Term | None:
+        if self.diffusion == 0:
+            return None
+        return Entropy(self.diffusion) if self.exponent == 1 else PowerLaw(self.exponent, self.diffusion)

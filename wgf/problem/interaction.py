@@ -1,0 +1,280 @@
+"""Interaction energy 1/2 int int W(f(x) - f(y)) p(x) p(y).
+
+Kernels that are polynomial or |x| cost O(n); the others are summed over all pairs in blocks of bounded memory. A kink
+kappa |x| of a kernel is split off and treated exactly: for an increasing map
+
+    1/2 int int |f(x) - f(y)| p p = int f (2 P - 1) p,   P the cdf of the base.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from wgf.errors import ConfigError
+from wgf.problem.energy import Curvature, MapAtNodes, Term
+from wgf.problem.internal import Entropy
+from wgf.settings.ranges import AtLeastOne, Finite, Positive, checked
+
+BLOCK = 1 << 22  # pairs held in memory at once
+
+
+class Interaction(Term):
+    """A kernel W, even."""
+
+    name = "interaction"
+
+    def collapses(self, internal: Term | None) -> bool:
+        """Whether W can gather mass in a point within finite time against this internal energy."""
+        return False
+
+
+class Zero(Interaction):
+    """W = 0."""
+
+    @checked
+    def __init__(self) -> None:
+        pass
+
+    def value(self, at: MapAtNodes) -> Tensor:
+        return at.x.new_zeros(())
+
+    def covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:
+        return torch.zeros_like(at.x), torch.zeros_like(at.x)
+
+    def curvature(self, at: MapAtNodes) -> Curvature:
+        return Curvature()
+
+    def __str__(self) -> str:
+        return "0"
+
+
+class Newtonian(Interaction):
+    """W = strength |x|/2: attraction for strength > 0, repulsion for strength < 0; O(n)."""
+
+    @checked
+    def __init__(self, strength: Finite = 1.0) -> None:
+        self.strength = strength
+
+    def collapses(self, internal: Term | None) -> bool:
+        """Only without diffusion: the force is bounded."""
+        return self.strength > 0 and internal is None
+
+    def value(self, at: MapAtNodes) -> Tensor:
+        return 0.5 * self.strength * torch.dot(at.w * at.nodes.rank, at.x)
+
+    def covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:
+        force = 0.5 * self.strength * at.w * at.nodes.rank
+        return force, torch.zeros_like(force)
+
+    def curvature(self, at: MapAtNodes) -> Curvature:
+        return Curvature()
+
+    def __str__(self) -> str:
+        return f"{self.strength:g} |x|/2"
+
+
+class Quadratic(Interaction):
+    """W = strength x^2/2, by moments; O(n)."""
+
+    @checked
+    def __init__(self, strength: Finite = 1.0) -> None:
+        self.strength = strength
+
+    def value(self, at: MapAtNodes) -> Tensor:
+        return 0.5 * self.strength * torch.dot(at.w, (at.x - torch.dot(at.w, at.x)) ** 2)
+
+    def covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:
+        force = self.strength * at.w * (at.x - torch.dot(at.w, at.x))
+        return force, torch.zeros_like(force)
+
+    def curvature(self, at: MapAtNodes) -> Curvature:
+        return Curvature(xx=self.strength * at.w)
+
+    def coupling(self, at: MapAtNodes, loads: Callable[[Tensor], Tensor]) -> Tensor:
+        mean = loads(at.w[:, None])
+        return -self.strength * mean @ mean.T
+
+    def __str__(self) -> str:
+        return f"{self.strength:g} x^2/2"
+
+
+class Pairwise(Interaction):
+    """A kernel summed over all pairs, O(n^2). A new one needs `kernel` and `force`, and `kink` if W has a kink at 0.
+
+    Attributes:
+        kink: kappa, half the jump of W' at 0; `kernel` and `force` are those of W - kappa |x|.
+    """
+
+    kink = 0.0
+
+    @abstractmethod
+    def kernel(self, r: Tensor) -> Tensor:
+        """W(r) - kappa |r| at the signed distances r [...] (length)."""
+
+    @abstractmethod
+    def force(self, r: Tensor) -> Tensor:
+        """The derivative of `kernel`, 0 at r = 0."""
+
+    def stiffness(self, r: Tensor) -> Tensor:
+        """The second derivative of `kernel`; its value at r = 0 is not used."""
+        with torch.enable_grad():
+            r = r.detach().requires_grad_()
+            return torch.autograd.grad(self.force(r).sum(), r, materialize_grads=True)[0]
+
+    def _stiffness(self, at: MapAtNodes, rows: slice) -> Tensor:
+        """w_i w_j W''(x_i - x_j) for some rows i and all j, 0 where x_i = x_j."""
+        x, w = at.x, at.w
+        r = x[rows, None] - x
+        return self.stiffness(r).masked_fill(r == 0, 0.0) * w * w[rows, None]
+
+    def curvature(self, at: MapAtNodes) -> Curvature:
+        return Curvature(xx=torch.cat([self._stiffness(at, rows).sum(1) for rows in self._blocks(at)]))
+
+    def coupling(self, at: MapAtNodes, loads: Callable[[Tensor], Tensor]) -> Tensor:
+        half = torch.cat([loads(self._stiffness(at, rows).T.contiguous()) for rows in self._blocks(at)], dim=1)
+        return -loads(half.T.contiguous())
+
+    def _blocks(self, at: MapAtNodes) -> list[slice]:
+        n = len(at.x)
+        rows = max(1, BLOCK // max(n, 1))
+        return [slice(i, i + rows) for i in range(0, n, rows)]
+
+    def value(self, at: MapAtNodes) -> Tensor:
+        def block(x: Tensor, w: Tensor, rows: slice) -> Tensor:
+            return torch.dot(w[rows], self.kernel(x[rows, None] - x) @ w)
+
+        def remade(x: Tensor, w: Tensor, rows: slice) -> Tensor:  # for the derivative: pairs are not kept
+            return checkpoint(block, x, w, rows, use_reentrant=False, preserve_rng_state=False)
+
+        sum_of = remade if torch.is_grad_enabled() else block
+        pairs = [sum_of(at.x, at.w, rows) for rows in self._blocks(at)]
+        return 0.5 * torch.stack(pairs).sum() + self.kink * torch.dot(at.w * at.nodes.rank, at.x)
+
+    def covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:
+        x, w = at.x, at.w
+        force = torch.cat([self.force(x[rows, None] - x) @ w for rows in self._blocks(at)])
+        return w * (force + self.kink * at.nodes.rank), torch.zeros_like(x)
+
+
+class Log(Pairwise):
+    """W = strength log|x|, the Keller-Segel kernel (strength = 2 chi), in force form.
+
+    The pair i = j stands for log f'(z_i): then d/dt int x^2 rho obeys its law exactly in the discrete scheme.
+    """
+
+    @checked
+    def __init__(self, strength: Finite = 1.0) -> None:
+        self.strength = strength
+
+    def collapses(self, internal: Term | None) -> bool:
+        """Linear diffusion D holds a strength of up to 2 D: the second moment changes at the rate 2 D - strength."""
+        if isinstance(internal, Entropy):
+            return self.strength > 2 * internal.diffusion
+        return self.strength > 0 and internal is None
+
+    def kernel(self, r: Tensor) -> Tensor:
+        return self.strength * torch.log(r.abs().masked_fill(r == 0, 1.0))
+
+    def force(self, r: Tensor) -> Tensor:
+        return self.strength * (1 / r).masked_fill(r == 0, 0.0)
+
+    def value(self, at: MapAtNodes) -> Tensor:
+        return super().value(at) + 0.5 * self.strength * torch.dot(at.w**2, torch.log(at.dx))
+
+    def covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:
+        return super().covector(at)[0], 0.5 * self.strength * at.w**2 / at.dx
+
+    def stiffness(self, r: Tensor) -> Tensor:
+        return -self.strength / r**2
+
+    def curvature(self, at: MapAtNodes) -> Curvature:
+        return super().curvature(at)._replace(dd=-0.5 * self.strength * (at.w / at.dx) ** 2)
+
+    def __str__(self) -> str:
+        return f"{self.strength:g} log|x|"
+
+
+class PowerLaw(Pairwise):
+    """W = strength (|x|^a/a - |x|^b/b): attraction at a distance, repulsion nearby.
+
+    Args:
+        attraction: a > b.
+        repulsion: b >= 1.
+        strength: energy per mass^2.
+    """
+
+    @checked
+    def __init__(self, attraction: AtLeastOne = 4.0, repulsion: AtLeastOne = 2.0, strength: Positive = 1.0) -> None:
+        if not attraction > repulsion:
+            raise ConfigError(
+                f"interaction.attraction={attraction:g} is not allowed: expected a number above "
+                f"interaction.repulsion={repulsion:g}"
+            )
+        self.attraction, self.repulsion, self.strength = attraction, repulsion, strength
+        self.kink = -strength if repulsion == 1 else 0.0
+
+    def kernel(self, r: Tensor) -> Tensor:
+        r, a, b = r.abs(), self.attraction, self.repulsion
+        return self.strength * (r**a / a - (r**b / b if b > 1 else 0.0))
+
+    def force(self, r: Tensor) -> Tensor:
+        d, a, b = r.abs(), self.attraction, self.repulsion
+        return self.strength * torch.sign(r) * (d ** (a - 1) - (d ** (b - 1) if b > 1 else 0.0))
+
+    def stiffness(self, r: Tensor) -> Tensor:
+        d, a, b = r.abs(), self.attraction, self.repulsion
+        return self.strength * ((a - 1) * d ** (a - 2) - ((b - 1) * d ** (b - 2) if b > 1 else 0.0))
+
+    def __str__(self) -> str:
+        return (
+            f"{self.strength:g} (|x|^{self.attraction:g}/{self.attraction:g} - "
+            f"|x|^{self.repulsion:g}/{self.repulsion:g})"
+        )
+
+
+class Morse(Pairwise):
+    """W = repulsion exp(-|x|/repulsion_length) - attraction exp(-|x|/attraction_length).
+
+    Args:
+        attraction, repulsion: amplitudes (energy per mass^2).
+        attraction_length, repulsion_length: ranges (length).
+    """
+
+    @checked
+    def __init__(
+        self,
+        attraction: Positive = 1.0,
+        repulsion: Positive = 1.0,
+        attraction_length: Positive = 2.0,
+        repulsion_length: Positive = 1.0,
+    ) -> None:
+        self.amplitudes, self.lengths = (repulsion, -attraction), (repulsion_length, attraction_length)
+        self.kink = -sum(c / s for c, s in zip(self.amplitudes, self.lengths, strict=True))
+
+    def collapses(self, internal: Term | None) -> bool:
+        """Only without diffusion: the force is bounded."""
+        return self.kink > 0 and internal is None
+
+    def kernel(self, r: Tensor) -> Tensor:
+        r = r.abs()
+        waves = [c * torch.exp(-r / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
+        return waves[0] + waves[1] - self.kink * r
+
+    def force(self, r: Tensor) -> Tensor:
+        d = r.abs()
+        slopes = [-c / s * torch.expm1(-d / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
+        return torch.sign(r) * (slopes[0] + slopes[1])
+
+    def stiffness(self, r: Tensor) -> Tensor:
+        d = r.abs()
+        bends = [c / s**2 * torch.exp(-d / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
+        return bends[0] + bends[1]
+
+    def __str__(self) -> str:
+        (r, a), (lr, la) = self.amplitudes, self.lengths
+        return f"{r:g} exp(-|x|/{lr:g}) - {-a:g} exp(-|x|/{la:g})"

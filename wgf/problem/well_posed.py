@@ -1,0 +1,112 @@
+"""Whether a problem can be computed at all, asked before it runs: a law that the numbers resolve, a potential that is
+finite where the law is and from which nothing falls to infinity in time, a start that is finite."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from wgf.errors import ConfigError
+from wgf.problem import interaction as kernels
+from wgf.problem import potential as potentials
+from wgf.problem.equations import Problem
+from wgf.problem.internal import Entropy
+from wgf.problem.potential import Potential
+from wgf.problem.quadrature import Gauss
+
+RESOLVED = {torch.float64: 1e-7, torch.float32: 1e-4}  # error of a law's mass, and of places relative to its width
+SAMPLES, LEVELS, ZOOM, MOST = 2000, 8, 20, 16  # of the search for singular points
+HUGE = {torch.float64: 1e120, torch.float32: 1e15}  # a distance whose square is still a number
+DECADES = 2000  # points of the way there
+
+
+def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
+    """Check law and potential.
+
+    Raises:
+        ConfigError: they cannot be computed with.
+    """
+    _check_law(problem, dtype)
+    v, panels = problem.potential, problem.law.panels()
+    if isinstance(v, potentials.Zero):
+        return
+    low, high = panels[0], panels[-1]
+    if (x := singular_point(v, low, high)) is not None:
+        raise ConfigError(
+            f"potential={v} is not finite at x={x:.4g}, which the initial law reaches: expected a finite V and V' "
+            f"from {low:.4g} to {high:.4g}; choose another potential or law"
+        )
+    u = problem.internal
+    spread = 8.6 * math.sqrt(2 * u.diffusion * problem.t_end) if isinstance(u, Entropy) else 0.0
+    if not isinstance(problem.interaction, kernels.Zero):
+        return  # what attracts may hold what would fall: the dynamics will tell
+    for end, side in ((low, -1.0), (high, 1.0)):
+        x = problem.law.mean + side * math.hypot(end - problem.law.mean, spread)
+        t = escape_time(v, x, side, HUGE[dtype])
+        if t < problem.t_end:
+            raise ConfigError(
+                f"potential={v} falls so fast that what is at x={x:.4g} is at infinity at t={t:.4g}: lower t_end below "
+                "that, or give a potential that does not fall faster than -x**2"
+            )
+
+
+def _check_law(problem: Problem, dtype: torch.dtype) -> None:
+    law = problem.law
+    nodes = Gauss().nodes(law, torch.empty(0, dtype=dtype))
+    sharp = torch.finfo(dtype).eps * abs(law.mean) < RESOLVED[dtype] * law.std
+    if not (abs(float(nodes.w.sum()) - 1) < RESOLVED[dtype] and sharp and 1e-100 < law.std < 1e100):
+        raise ConfigError(
+            f"law is too narrow, too wide or too far from 0 for {str(dtype).removeprefix('torch.')} (mean "
+            f"{law.mean:.3g}, standard deviation {law.std:.3g}): choose units in which both are near 1"
+        )
+
+
+def singular_point(v: Potential, low: float, high: float) -> float | None:
+    """A point strictly between two others where V or V' is not finite, or grows at least like log|x - x0| or its
+    slope; None where there is none among those that sampling and zooming find.
+
+    Args:
+        v: the potential.
+        low, high: ends (length).
+    """
+    x = torch.linspace(low, high, SAMPLES + 1, dtype=torch.float64)[1:-1]
+    value, slope, bend = v.value_at(x), v.derivative(x), v.second_derivative(x).abs()
+    bad = ~(value.isfinite() & slope.isfinite())
+    if bad.any():
+        return float(x[bad][0])
+    bend = bend.nan_to_num(nan=math.inf)
+    k = torch.arange(4, len(x) - 4)
+    peak = (bend[k] >= bend[k - 1]) & (bend[k] >= bend[k + 1]) & (bend[k] > 3 * torch.maximum(bend[k - 4], bend[k + 4]))
+    places = k[peak][bend[k[peak]].argsort(descending=True)][:MOST]
+    return next((place for k in places if (place := _zoom(v, float(x[k]), 2 * float(x[1] - x[0]))) is not None), None)
+
+
+def _zoom(v: Potential, x: float, h: float) -> float | None:
+    """The singular point within h of x, if there is one."""
+    rises = []
+    for _ in range(LEVELS):
+        points = torch.linspace(x - h, x + h, 2 * ZOOM + 2, dtype=torch.float64)
+        value, slope = v.value_at(points), v.derivative(points).abs()
+        bad = ~(value.isfinite() & slope.isfinite())
+        if bad.any():
+            return float(points[bad][0])
+        x, h = float(points[slope.argmax()]), h / ZOOM
+        # constant for a logarithm, ever smaller where V is continuous; the largest may have met the point by chance
+        rises.append(float(slope.topk(2).values[1]) * h)
+        if h < 1e-13 * abs(x):
+            break
+    first, last = np.median(rises[:3]), np.median(rises[-3:])
+    return x if last > 0.2 * first > 0 else None
+
+
+def escape_time(v: Potential, x: float, side: float, far: float) -> float:
+    """How long x' = -V'(x) takes from x to far away on one side; infinite if it turns back or is not known (time)."""
+    distance = torch.from_numpy(np.geomspace(1e-3 * (1 + abs(x)), far, DECADES))
+    speed = -side * v.derivative(torch.cat([torch.zeros(1, dtype=torch.float64), distance]) * side + x)
+    stop = len(speed) if bool(speed.isfinite().all()) else int((~speed.isfinite()).nonzero()[0])
+    if bool((speed[:stop] <= 0).any()) or stop < 2 or bool(speed[stop - 1 : stop + 1].isnan().any()):
+        return math.inf
+    places = torch.cat([torch.zeros(1, dtype=torch.float64), distance])[:stop]
+    return float(torch.trapezoid(1 / speed[:stop], places))

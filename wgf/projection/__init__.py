@@ -1,0 +1,1 @@
+"""The projected velocity: tangent spaces, charts, metrics and their solvers."""

@@ -1,0 +1,111 @@
+"""The energy of a problem in the coordinates of a chart: value, gradient and Hessian, the last one banded unless an
+interaction couples distant particles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+
+import torch
+from torch import Tensor
+
+from wgf.problem.energy import Local, MapAtNodes
+from wgf.problem.equations import Problem
+from wgf.problem.quadrature import Nodes
+from wgf.projection.chart import Chart
+from wgf.projection.linalg.banded import Banded, Cholesky, DenseCholesky
+
+BLOCK = 1 << 15  # nodes whose vectors fit the cache together
+
+
+@dataclass(frozen=True)
+class Hessian:
+    """Second derivatives of F by the coordinates.
+
+    Attributes:
+        band: the local part [k + 1, M].
+        dense: the nonlocal part [M, M], or None.
+        mass: the mass matrix.
+    """
+
+    band: Tensor
+    dense: Tensor | None
+    mass: Banded
+
+    def plus_mass(self, factor: float) -> Cholesky | DenseCholesky:
+        """The factorisation of factor * mass + H; it knows whether that is positive definite."""
+        band = torch.add(self.band, self.mass.band, alpha=factor)
+        return Cholesky(band) if self.dense is None else DenseCholesky(Banded(band).dense() + self.dense)
+
+
+class Landscape:
+    """F(c) for the map sum_i c_i B_i.
+
+    Args:
+        problem: base and energies.
+        chart: coordinates, with their quadrature.
+    """
+
+    def __init__(self, problem: Problem, chart: Chart) -> None:
+        self.chart, self.energies = chart, problem.terms
+
+    def _parts(self, at: MapAtNodes) -> list[MapAtNodes]:
+        """The map in runs of nodes that fit the cache, where every term is a sum over nodes; else in one piece."""
+        if len(at.x) <= BLOCK or not all(isinstance(term, Local) for term in self.energies):
+            return [at]
+        return [MapAtNodes(*part) for part in zip(self._nodes, at.x.split(BLOCK), at.dx.split(BLOCK), strict=True)]
+
+    @cached_property
+    def _nodes(self) -> list[Nodes]:
+        nodes = self.chart.nodes
+        return [Nodes(z, w, nodes.base) for z, w in zip(nodes.z.split(BLOCK), nodes.w.split(BLOCK), strict=True)]
+
+    def terms(self, at: MapAtNodes) -> Tensor:
+        """Every term of F [number of terms]."""
+        if not self.energies:
+            return at.x.new_zeros(0)
+        values = [torch.stack([term.value(part) for term in self.energies]) for part in self._parts(at)]
+        return reduce(torch.add, values)
+
+    def gradient(self, at: MapAtNodes) -> Tensor:
+        """dF of every basis function [M]."""
+        if not self.energies:
+            return at.x.new_zeros(self.chart.size)
+        forces, stresses = zip(*map(self._covector, self._parts(at)), strict=True)
+        return self.chart.load(_joined(forces), _joined(stresses))
+
+    def _covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:
+        forces, stresses = zip(*(term.covector(at) for term in self.energies), strict=True)
+        return reduce(torch.add, forces), reduce(torch.add, stresses)
+
+    def _curvature(self, at: MapAtNodes) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Sums over the terms of xx, dd [n] and, where there is any, xd [n]."""
+        parts: list[tuple[Tensor, Tensor, Tensor | None]] = []
+        for part in self._parts(at):
+            xx, dd, xd = torch.zeros_like(part.x), torch.zeros_like(part.x), None
+            for term in self.energies:
+                curvature = term.curvature(part)
+                xx = xx if curvature.xx is None else xx + curvature.xx
+                dd = dd if curvature.dd is None else dd + curvature.dd
+                if curvature.xd is not None:
+                    xd = curvature.xd if xd is None else xd + curvature.xd
+            parts.append((xx, dd, xd))
+        xxs, dds, xds = zip(*parts, strict=True)
+        return _joined(xxs), _joined(dds), None if xds[0] is None else _joined(xds)
+
+    def hessian(self, at: MapAtNodes) -> Hessian:
+        """The second derivative at a map."""
+        coupled = [term.coupling(at, self.chart.loads) for term in self.energies]
+        dense = [block for block in coupled if block is not None]
+        band = self.chart.band(*self._curvature(at))
+        return Hessian(band, reduce(torch.add, dense) if dense else None, self.chart.mass)
+
+    def convex_hessian(self, at: MapAtNodes) -> Hessian:
+        """The part of the second derivative that is local and convex in f and f' apart."""
+        xx, dd, _ = self._curvature(at)
+        return Hessian(self.chart.band(xx.clamp(min=0), dd.clamp(min=0)), None, self.chart.mass)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

@@ -1,0 +1,203 @@
+"""The projected flow theta' = -G(theta)^+ grad F(f(theta, .)) (Wasserstein natural gradient, arXiv:2402.16821).
+
+`Projection` puts map, energy, quadrature and solver together into the velocity field that the integrators see.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from wgf.errors import ConfigError
+from wgf.networks.base import TransportMap
+from wgf.networks.relu import TwoSidedReLU
+from wgf.problem.base import Start
+from wgf.problem.energy import Local, MapAtNodes
+from wgf.problem.equations import Problem
+from wgf.problem.quadrature import Gauss, MonteCarlo, Quadrature
+from wgf.projection.chart import chart_of
+from wgf.projection.chart_energy import Landscape
+from wgf.projection.solvers import Solver
+from wgf.projection.tangent import Tangent
+
+
+@dataclass(frozen=True)
+class Point:
+    """A map in the coordinates of a chart.
+
+    Attributes:
+        c: coordinates [M].
+        at: the map at the nodes.
+        gradient: of F [M].
+    """
+
+    c: Tensor
+    at: MapAtNodes
+    gradient: Tensor
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything the flow knows at one theta.
+
+    Attributes:
+        velocity: theta' [p].
+        terms: value of every energy term [k] (energy).
+        min_slope: smallest f', scalar; <= 0 is a folded map.
+        dissipation: -grad F . theta', the rate at which the energy falls, scalar (energy/time).
+        scale: the size of the solution that errors are relative to (length).
+        length: the W2 length sqrt(d^T G d) of a small displacement d [p] of the parameters (length).
+        report: computes on demand how the velocity was solved for; see `Velocity`.
+        point: the same in the coordinates of a chart, where the map has one.
+    """
+
+    velocity: Tensor
+    terms: Tensor
+    min_slope: Tensor
+    dissipation: Tensor
+    scale: Tensor
+    length: Callable[[Tensor], Tensor]
+    report: Callable[[], dict[str, float | None]]
+    point: Point | None = None
+
+
+class Projection:
+    """The velocity field theta -> theta' of a problem on a network.
+
+    Args:
+        problem: law, energies.
+        map: the network.
+        quadrature: for the energy and its gradient; the metric of `tangent` is always integrated by Gauss quadrature.
+        solver: how G is solved.
+
+    Attributes:
+        start: T(0), the map that carries the base to the initial law.
+        by_chart: whether the velocity is solved for in the coordinates of a chart.
+    """
+
+    def __init__(self, problem: Problem, map: TransportMap, quadrature: Quadrature, solver: Solver) -> None:
+        self.problem, self.map, self.quadrature, self.solver = problem, map, quadrature, solver
+        self.start = Start(problem.law, map.base)
+        self._metric_rule = quadrature if isinstance(quadrature, Gauss) else Gauss()
+        theta = map.theta.detach()
+        # what does not move is integrated over the same nodes for ever
+        self._nodes = self._metric_nodes = None
+        if not map.moving_knots:
+            self._nodes = quadrature.nodes(map.base, map.knots(theta))
+            same = self._metric_rule is quadrature
+            self._metric_nodes = self._nodes if same else self._metric_rule.nodes(map.base, map.knots(theta))
+        elif quadrature.fixed:
+            self._nodes = quadrature.nodes(map.base, map.knots(theta))
+        # what an accepted step may raise the energy by: sampled energies jump when a knot passes a particle
+        self.noise = quadrature.particles**-0.5 if isinstance(quadrature, MonteCarlo) and map.moving_knots else 0.0
+        chart = (
+            None
+            if self._nodes is None
+            else chart_of(map, self._nodes, self._metric_nodes or self._nodes, problem.domain)
+        )
+        self.landscape = None if chart is None else Landscape(problem, chart)
+        self.by_chart = chart is not None and solver.uses_chart(map)
+
+    def on(self, map: TransportMap) -> Projection:
+        """The same problem, quadrature and solver on another map, such as one with other breakpoints."""
+        return Projection(self.problem, map, self.quadrature, self.solver)
+
+    def at_nodes(self, theta: Tensor) -> MapAtNodes:
+        """The map at the quadrature nodes; gradients pass to theta, through the nodes too where knots move."""
+        nodes = self._nodes
+        if nodes is None:
+            nodes = self.quadrature.nodes(self.map.base, self.map.knots(theta))
+        return MapAtNodes(nodes, *self.map.evaluate(theta, nodes.z, nodes.cell))
+
+    def energy(self, theta: Tensor) -> Tensor:
+        """Every term of F [k], differentiable in theta."""
+        return self.terms(self.at_nodes(theta))
+
+    def terms(self, at: MapAtNodes) -> Tensor:
+        """Every term of F [k] of a map."""
+        terms = [term.value(at) for term in self.problem.terms]
+        return torch.stack(terms) if terms else at.x.new_zeros(0)
+
+    def gradient(self, theta: Tensor) -> tuple[Tensor, Tensor, MapAtNodes]:
+        """grad F [p], the terms of F [k] and the map at the nodes, without derivatives."""
+        theta = theta.detach().requires_grad_()
+        with torch.enable_grad():
+            at = self.at_nodes(theta)
+            terms = self.terms(at)
+            gradient = torch.zeros_like(theta)
+            if len(terms):
+                gradient = torch.autograd.grad(terms.sum(), theta, materialize_grads=True)[0]
+        theta = theta.detach()
+        if self.map.moving_knots and self.quadrature.fixed:
+            gradient = gradient + self._jumps(theta)
+        return gradient, terms.detach(), at.detach()
+
+    def _jumps(self, theta: Tensor) -> Tensor:
+        """What fixed particles cannot see when a knot moves: p(b) [e(b-) - e(b+)] for every local term."""
+        if not isinstance(self.map, TwoSidedReLU):
+            raise ConfigError("quadrature=monte_carlo needs network=two_sided_relu or a network without knots")
+        knots, slope, intercept = self.map.cells(theta)
+        log_p, x = self.map.base.log_density(knots), slope[1:] * knots + intercept[1:]
+        p, log_p = log_p.exp(), log_p.masked_fill(log_p == -math.inf, 0.0)  # nothing jumps beyond the support
+        local = [term for term in self.problem.terms if isinstance(term, Local)]
+        jump = sum(
+            (t.density(x, slope[:-1], log_p) - t.density(x, slope[1:], log_p) for t in local), torch.zeros_like(x)
+        )
+        order = self.map.knots(theta).argsort(stable=True)
+        gradient = torch.zeros_like(theta)
+        gradient[-len(knots) :].index_copy_(0, order, jump * p)
+        return gradient
+
+    def tangent(self, theta: Tensor) -> Tangent:
+        """The tangent space at theta."""
+        nodes = self._metric_nodes
+        if nodes is None:
+            nodes = self._metric_rule.nodes(self.map.base, self.map.knots(theta))
+        return Tangent(self.map, theta, nodes)
+
+    @torch.no_grad()
+    def __call__(self, theta: Tensor) -> Evaluation:
+        """Evaluate the field at theta [p]."""
+        if self.landscape is not None and self.by_chart:
+            return self._on_chart(self.landscape, theta)
+        gradient, terms, at = self.gradient(theta)
+        min_slope = self.map.min_slope(theta, at.dx)
+        tangent = self.tangent(theta)
+        velocity = self.solver.solve(tangent, gradient)
+        dissipation = -torch.dot(gradient, velocity.value)
+        rms = self.problem.domain.scale(at)
+        return Evaluation(velocity.value, terms, min_slope, dissipation, rms, tangent.length, velocity.report)
+
+    def _on_chart(self, landscape: Landscape, theta: Tensor) -> Evaluation:
+        chart = landscape.chart
+        c = chart.coordinates(theta)
+        at = chart.at_nodes(c)
+        gradient = landscape.gradient(at)
+        velocity = -chart.project(gradient)
+
+        def report() -> dict[str, float | None]:
+            norm = gradient.norm()
+            residual = (chart.mass.matvec(velocity) + gradient).norm() / torch.where(norm > 0, norm, 1.0)
+            return {
+                "rank": chart.size,
+                "condition": chart.mass.condition,
+                "residual": float(residual),
+                "truncated": chart.truncated,
+                "damped": 0.0,
+                "iterations": None,
+            }
+
+        return Evaluation(
+            chart.lift(velocity),
+            landscape.terms(at),
+            chart.min_slope(theta, at),
+            -torch.dot(gradient, velocity),
+            self.problem.domain.scale(at),
+            lambda displacement: chart.length(chart.displacement(displacement)),
+            report,
+            Point(c, at, gradient),
+        )

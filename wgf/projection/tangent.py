@@ -1,0 +1,143 @@
+"""The tangent space of a map with its metric G = int (d_theta f)(d_theta f)^T p dz, and its closed form for the biases
+of the two-sided ReLU network. Maps that are linear in what they train have a chart instead (`wgf.projection.chart`)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from wgf.networks.base import TransportMap
+from wgf.networks.relu import TwoSidedReLU
+from wgf.problem.quadrature import Nodes
+
+
+@dataclass(frozen=True)
+class Tangent:
+    """The span of d_theta f at one theta, by quadrature.
+
+    Attributes:
+        map: the network.
+        theta: where [p].
+        nodes: quadrature for the metric.
+    """
+
+    map: TransportMap
+    theta: Tensor
+    nodes: Nodes
+
+    @cached_property
+    def features(self) -> Tensor:
+        """sqrt(w) J [n, p], so that features^T features = G."""
+        with torch.no_grad():
+            jacobian = self.map.jacobian(self.theta, self.nodes.z, self.nodes.cell)
+            return jacobian * self.nodes.w.sqrt()[:, None]
+
+    @cached_property
+    def metric(self) -> Tensor:
+        """G [p, p]."""
+        return self.features.T @ self.features
+
+    def length(self, v: Tensor) -> Tensor:
+        """sqrt(v^T G v), the W2 length of a small displacement v [p] of the parameters (length)."""
+        if "features" in self.__dict__:
+            return (self.features @ v).norm()
+        return (self.nodes.w.sqrt() * self._along(v)).norm()
+
+    def apply(self, v: Tensor) -> Tensor:
+        """G v [p] for v [p], by one derivative of the map forwards and one backwards: no matrix is formed."""
+        theta, x, _, _ = self._graph
+        return torch.autograd.grad(x, theta, self.nodes.w * self._along(v), retain_graph=True)[0]
+
+    def _along(self, v: Tensor) -> Tensor:
+        """J v [n], the derivative of f along v [p]."""
+        _, _, dual, pulled = self._graph
+        return torch.autograd.grad(pulled, dual, v, retain_graph=True)[0]
+
+    @cached_property
+    def _graph(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """theta, f(theta), any u and J^T u, recorded once for all products: J^T u is linear in u, its derivative J."""
+        with torch.enable_grad():
+            theta = self.theta.detach().requires_grad_()
+            x = self.map.evaluate(theta, self.nodes.z, self.nodes.cell)[0]
+            dual = torch.zeros_like(x, requires_grad=True)
+            return theta, x, dual, torch.autograd.grad(x, theta, dual, create_graph=True)[0]
+
+
+class StepSpace:
+    """Tangent space of the biases: d f/d b_i = -w_i 1{z > b_i}/m, piecewise constants on the cells between the knots.
+
+    The projection of a velocity is its average over each cell. With cell masses P_k and K = Gram matrix of the steps,
+    K^-1 is tridiagonal (differences of 1/P), so everything is O(m) after sorting. Knots closer than a mass of
+    `rcond` times the largest cell move as one; the shares in a joint jump are those of minimum norm. Knots of one
+    kind only (or none coincident) leave one constraint, v_0 + sum_left [v] = 0: the leftmost value is carried by the
+    left-facing neurons alone.
+
+    The tails are cells like the others. The knots at a closed tail bend nothing that can be seen: those that face
+    outwards are at rest, those that face inwards all move the map by the same constant.
+
+    Args:
+        map: a two-sided ReLU network with train = "biases".
+        theta: biases [2m].
+        rcond: relative mass below which a cell is closed.
+    """
+
+    def __init__(self, map: TwoSidedReLU, theta: Tensor, rcond: float) -> None:
+        weights, biases = map.parameters_of(theta)
+        self.m = map.width
+        knots, order = biases.sort(stable=True)
+        self.order, self.weight = order, weights[order]
+        ends = pad(pad(knots, (1, 0), value=-math.inf), (0, 1), value=math.inf)
+        masses = map.base.mass(ends[:-1], ends[1:])  # [2m + 1]
+        opened = masses > rcond * masses.max()
+        split, head, tail = opened[1:-1], ~opened[0], ~opened[-1]  # split: whether knot i + 1 starts a new cluster
+        self.truncated = (~opened).sum()
+        self.cluster = pad(split.cumsum(0), (1, 0))  # [2m]
+        # cell c lies left of cluster c; those of closed cells stay 0. Clusters that do not exist have weight 0
+        cell = torch.cat([self.cluster, self.cluster[-1:] + 1])
+        self.mass = torch.zeros_like(masses).index_add(0, cell, masses * opened)
+        leading, trailing = head & (self.cluster == 0), tail & (self.cluster == self.cluster[-1])
+        self.inner = (~(leading | trailing)).to(theta)
+        is_left = (order >= map.width).to(theta)
+        self.lift = torch.where(leading, is_left - 1, is_left)  # m v_0 = sum_i lift_i w_i b_i', v_0 the leftmost value
+        square = self.weight**2
+        self.s = self._sum(square * self.inner)
+        left = self._sum(square * self.inner * is_left)
+        self.share = left / torch.where(self.s > 0, self.s, 1.0)
+        self.share[:1] += head  # the value left of a closed tail is that right of it
+        self.mixed = torch.dot(left, 1 - self.share) + torch.dot(square * (1 - self.inner), self.lift**2)
+        self.left = left
+
+    def _sum(self, values: Tensor) -> Tensor:
+        """Sums over the knots of every cluster [2m]."""
+        return torch.zeros_like(values).index_add(0, self.cluster, values)
+
+    def solve(self, gradient: Tensor) -> Tensor:
+        """-G^+ gradient [2m] from the derivatives of F along the biases [2m]."""
+        m, g, w, share = self.m, gradient[self.order], self.weight, self.share
+        s = torch.where(self.s > 0, self.s, 1.0)
+        a = self._sum(g * w * self.inner)
+        # dF of the steps: Q_c = sum of dF over the cells right of cluster c, N = dF(1)
+        free = self.mixed > 1e-14 * self.s.max()
+        mixed = torch.where(free, self.mixed, 1.0)
+        total = torch.where(free, m * (torch.dot(g * w, self.lift) - torch.dot(a, share)) / mixed, 0.0)
+        q = total * share - m * a / s
+        right = torch.cat([total[None], q])
+        r = right - torch.cat([q, q.new_zeros(1)])  # dF of every cell
+        inverse = torch.where(self.mass > 0, 1 / torch.where(self.mass > 0, self.mass, 1.0), 0.0)
+        v = -r * inverse
+        # the constraint a . v = 0, a from v_0 + sum_c share_c [v]_c
+        normal = torch.cat([share.new_zeros(1), share]) - torch.cat([share, share.new_zeros(1)])
+        normal = torch.cat([normal[:1] + 1, normal[1:]])
+        norm = torch.dot(normal, inverse * normal)
+        correction = torch.dot(normal, v) / torch.where(norm > 0, norm, 1.0) * inverse * normal
+        v = torch.where(free, v, v - correction)
+        jump = v.diff()
+        balance = torch.where(free, m * (v[0] + torch.dot(share, jump)) / mixed, 0.0)
+        alpha = torch.where(self.s > 0, -(m * jump + balance * self.left) / s, 0.0)
+        velocity = w * (alpha[self.cluster] + balance * self.lift)
+        return torch.zeros_like(velocity).scatter(0, self.order, velocity)

@@ -1,0 +1,1 @@
+"""What errors are measured against: exact solutions, particles, finite volumes."""

@@ -1,0 +1,67 @@
+"""Maps known at some times by a computation that says how far it is off."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wgf.problem.base import Base
+from wgf.problem.quadrature import Gauss
+
+
+class Unresolved(ArithmeticError):
+    """The solution could not be computed."""
+
+
+@dataclass(frozen=True)
+class Computed(ABC):
+    """The map of a problem at some times, with an estimate of its own error. NaN at all other times.
+
+    Attributes:
+        name: of the method, for people and files.
+        times: where it is known, 0 besides [k] (time).
+        errors: estimated W1 errors at the times [k] (length).
+        w2_errors: estimated W2 errors at the times [k] (length): far larger where the map is worst in the tails.
+    """
+
+    name: ClassVar[str]
+
+    times: np.ndarray
+    errors: np.ndarray
+    w2_errors: np.ndarray
+
+    @abstractmethod
+    def map(self, k: int, z: np.ndarray) -> np.ndarray:
+        """T at time number k and z [n] (length)."""
+
+    @property
+    def error(self) -> float:
+        """Estimated W1 error at the last time (length)."""
+        return float(self.errors[-1])
+
+    @property
+    def w2_error(self) -> float:
+        """Estimated W2 error at the last time (length)."""
+        return float(self.w2_errors[-1])
+
+    def __call__(self, t: float, z: Tensor) -> Tensor:
+        """T(t, z) [n] at z [n] (length)."""
+        if t == 0:
+            return z.clone()
+        near = np.flatnonzero(np.isclose(self.times, t, rtol=1e-9, atol=0.0))
+        if not len(near):
+            return torch.full_like(z, math.nan)
+        return torch.from_numpy(self.map(int(near[0]), z.detach().cpu().double().numpy())).to(z)
+
+
+def yardstick(law: Base) -> tuple[np.ndarray, np.ndarray]:
+    """Points z [n] (length) and masses [n] for W1 = int |T - T'| p dz."""
+    panels = law.panels()
+    nodes = Gauss(4).nodes(law, torch.linspace(panels[0], panels[-1], 201, dtype=torch.float64)[1:-1])
+    return nodes.z.numpy(), nodes.w.numpy()

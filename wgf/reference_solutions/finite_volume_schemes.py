@@ -1,0 +1,266 @@
+"""Fluxes of the finite volumes: what passes the faces of cells in x, for every equation of wgf/problem/equations.py.
+
+The unknowns are the masses F_j left of the faces x_j. A cell holds F_{j+1} - F_j, so the rate of F_j is the flux
+through its face and mass is conserved to the last bit:
+
+    dF/dt = v rho + d/dx P(rho),   v = V' + W' * rho,   P = D rho or kappa rho^g,   F = 0 and 1 at the two ends.
+
+The faces are x(s_j), s_j = j, for a smooth x(s); cell j lies between the faces j and j + 1.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wgf.problem import interaction as kernels
+from wgf.problem.energy import Local, Term
+from wgf.problem.equations import Problem
+from wgf.problem.interaction import Interaction
+from wgf.problem.internal import Entropy, PowerLaw
+
+# central weights of order 8 for F_s and F_ss, and the damping that turns F_s into its upwind difference of order 7
+FIRST = np.array([3, -32, 168, -672, 0, 672, -168, 32, -3]) / 840
+SECOND = np.array([-9, 128, -1008, 8064, -14350, 8064, -1008, 128, -9]) / 5040
+TINY = 1e-100  # a density (mass/length)
+DAMPING = np.array([-1, 8, -28, 56, -70, 56, -28, 8, -1]) / 280
+MIDDLE = np.array([5 / 7168, -49 / 5120, 245 / 3072, -1225 / 1024, 1225 / 1024, -245 / 3072, 49 / 5120, -5 / 7168])
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Faces x(s) = centre + stretch sinh(first + h s), s = 0, ..., cells; nearly uniform for a long stretch.
+
+    Attributes:
+        low, high, centre, stretch: the ends, the point with the smallest cells, and how far these reach (length).
+        cells: their number N.
+    """
+
+    low: float
+    high: float
+    centre: float
+    stretch: float
+    cells: int
+
+    def x(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x, x' and x'' at s [...] (length)."""
+        first, last = np.arcsinh((np.array([self.low, self.high]) - self.centre) / self.stretch)
+        h = (last - first) / self.cells
+        sinh, cosh = self.stretch * np.sinh(first + h * s), self.stretch * np.cosh(first + h * s)
+        return self.centre + sinh, h * cosh, h * h * sinh
+
+    @property
+    def s(self) -> np.ndarray:
+        """The faces [N + 1]."""
+        return np.arange(self.cells + 1.0)
+
+
+def split(kernel: Interaction) -> tuple[float, Callable[[Tensor], Tensor] | None]:
+    """kappa and the force w of W' = kappa sign + w, w(0) = 0: the kink's part of W' * rho is kappa (2 F - 1).
+
+    Raises:
+        NotImplementedError: the kernel is of a kind of its own, not even a `Pairwise` one.
+    """
+    if isinstance(kernel, kernels.Newtonian):
+        return 0.5 * kernel.strength, None
+    if isinstance(kernel, kernels.Quadratic):
+        return 0.0, lambda r: kernel.strength * r
+    if isinstance(kernel, kernels.Pairwise):
+        return kernel.kink, kernel.force
+    if isinstance(kernel, kernels.Zero):
+        return 0.0, None
+    raise NotImplementedError(f"the interaction {kernel} is no kernel summed over pairs")
+
+
+class Pressure:
+    """What an internal energy U does to a density: rho_t = (rho U'(rho)_x)_x = (P'(rho) rho_x)_x, P' = rho U''.
+
+    Args:
+        energy: entropy, power law, or any local energy of the density alone.
+
+    Attributes:
+        linear: D where P = D rho, else None.
+
+    Raises:
+        NotImplementedError: it is none of these.
+    """
+
+    def __init__(self, energy: Term) -> None:
+        self.energy, self.linear = energy, energy.diffusion if isinstance(energy, Entropy) else None
+        if not isinstance(energy, Local):
+            raise NotImplementedError(f"the internal energy {energy} is not local")
+        x, rho = torch.linspace(-3, 3, 7, dtype=torch.float64), torch.full((7,), 0.3, dtype=torch.float64)
+        e = energy.density(x, x.exp() / rho, x)  # by p = e^x at x, a density of 0.3 throughout
+        if not bool(((e - e[3]).abs() <= 1e-9 * e.abs()).all()):
+            raise NotImplementedError(f"the internal energy {energy} depends on more than the density")
+
+    def derivatives(self, rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """U' and P' [n] at rho > 0 [n]."""
+        if isinstance(self.energy, PowerLaw):
+            g, slope = (
+                self.energy.exponent,
+                self.energy.diffusion * self.energy.exponent * rho ** (self.energy.exponent - 1),
+            )
+            return slope / (g - 1), slope
+        assert isinstance(self.energy, Local)
+        with torch.enable_grad():
+            r = torch.from_numpy(rho).requires_grad_()
+            u = r * self.energy.density(torch.zeros_like(r), 1 / r, torch.zeros_like(r))
+            (first,) = torch.autograd.grad(u.sum(), r, create_graph=True)
+            (second,) = torch.autograd.grad(first.sum(), r, materialize_grads=True)
+        return first.detach().numpy(), rho * second.numpy()
+
+
+class Scheme(ABC):
+    """The system dF/dt = f(F) for F at the inner faces [N - 1].
+
+    Attributes:
+        middle: weights [8] of rho dx in the middle of two faces, four on either side.
+        gain: by how much halving the cells should reduce the error, at most.
+        goal: W1 error that is worth no further refinement (length).
+        reach: how many neighbours on either side a rate depends on, but for the interaction.
+        dense: whether the interaction couples all faces.
+    """
+
+    gain: float
+    goal: float
+    reach: int
+    middle: np.ndarray
+
+    def __init__(self, problem: Problem, grid: Grid) -> None:
+        x, kernel, u = grid.x(grid.s)[0], problem.interaction, problem.internal
+        self.pressure = None if u is None else Pressure(u)
+        inner = torch.from_numpy(x[1:-1])
+        self.drift = problem.potential.derivative(inner).numpy().copy()  # the part of v that does not change
+        self.kink, force = split(kernel)
+        self.matrix: np.ndarray | None = None
+        if force is not None:
+            # sum over the middles of the cells: for a smooth law this alternating rule is spectrally accurate, even for
+            # the principal value of a kernel 1/r
+            middles = torch.from_numpy(grid.x(grid.s[:-1] + 0.5)[0])
+            forces, n = force(inner[:, None] - middles).numpy(), grid.cells
+            sums = np.zeros((n - 1, n + 7))  # by F at the faces -3, ..., n + 3: cell i uses i - 3, ..., i + 4
+            for k, weight in enumerate(self.middle):
+                sums[:, k : k + n] += weight * forces
+            self.matrix = np.ascontiguousarray(sums[:, 4 : n + 3])
+            self.drift = self.drift + sums[:, n + 3 :].sum(1)  # beyond the last face F = 1
+        if not np.isfinite(self.drift).all():
+            raise FloatingPointError("the velocity is not finite")
+
+    @property
+    def dense(self) -> bool:
+        return self.matrix is not None
+
+    @abstractmethod
+    def rate(self, mass: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """dF/dt [N - 1] at F [N - 1] for the velocities v [N - 1] (length/time)."""
+
+    def velocity(self, mass: np.ndarray) -> np.ndarray:
+        """v at the inner faces [N - 1] (length/time)."""
+        v = self.drift if self.matrix is None else self.drift + self.matrix @ mass
+        return v + self.kink * (2 * mass - 1) if self.kink else v
+
+    def __call__(self, t: float, mass: np.ndarray) -> np.ndarray:
+        return self.rate(mass, self.velocity(mass))
+
+    def bands(self, t: float, mass: np.ndarray) -> np.ndarray:
+        """The Jacobian within `reach` of its diagonal, J[i, j] at [reach + i - j, j], shape [2 reach + 1, N - 1].
+
+        What the interaction couples beyond is smooth in space, so Newton's method does without it.
+        """
+        v = self.velocity(mass)
+        result = differences(lambda bumped: self.rate(bumped, v), mass, self.reach)
+        step = 1e-7 * (1 + np.abs(v))
+        along = (self.rate(mass, v + step) - self.rate(mass, v)) / step
+        n, m = len(mass), self.reach
+        result[m] += along * 2 * self.kink
+        if self.matrix is not None:
+            for k in range(-m, m + 1):  # i - j
+                result[m + k, max(-k, 0) : n - max(k, 0)] += (along[:, None] * self.matrix).diagonal(-k)
+        return result
+
+
+def differences(function: Callable[[np.ndarray], np.ndarray], y: np.ndarray, reach: int) -> np.ndarray:
+    """The bands [2 reach + 1, n] of the Jacobian at y [n], column j in [:, j], by forward differences."""
+    n, width, h = len(y), 2 * reach + 1, 1e-7
+    base, rows, result = function(y), np.arange(n), np.zeros((width, n))
+    for color in range(width):
+        change = (function(y + h * (rows % width == color)) - base) / h
+        columns = rows + (color - rows + reach) % width - reach  # every row sees one column of this colour
+        inside = (columns >= 0) & (columns < n)
+        result[reach + rows[inside] - columns[inside], columns[inside]] = change[inside]
+    return result
+
+
+class Central(Scheme):
+    """Differences of order 8, those of the transport turned upwind: for laws that the grid resolves."""
+
+    reach, middle, gain, goal = 4, MIDDLE, 256.0, 2e-8
+
+    def __init__(self, problem: Problem, grid: Grid) -> None:
+        super().__init__(problem, grid)
+        _, self.dx, self.ddx = (values[1:-1] for values in grid.x(grid.s))
+
+    def rate(self, mass: np.ndarray, v: np.ndarray) -> np.ndarray:
+        padded = np.concatenate([np.zeros(4), mass, np.ones(4)])
+        first, second, damping = (np.convolve(padded, w[::-1], "valid") for w in (FIRST, SECOND, DAMPING))
+        rate = (v * first + np.abs(v) * damping) / self.dx
+        if self.pressure is not None:
+            bend = (second - self.ddx / self.dx * first) / self.dx**2  # rho_x
+            linear, rho = self.pressure.linear, np.maximum(np.abs(first / self.dx), TINY)
+            rate += bend * (self.pressure.derivatives(rho)[1] if linear is None else linear)
+        return rate
+
+
+class Monotone(Scheme):
+    """Fluxes of second order that keep every cell positive: for laws with edges, and wherever `Central` oscillates.
+
+    Linear diffusion: Scharfetter and Gummel, exact for a constant flux. Otherwise: Carrillo, Chertock and Huang, "A
+    finite-volume method for nonlinear nonlocal equations with a gradient flow structure" (2015): upwind with the
+    velocity of the discrete chemical potential, rho limited in the cells.
+    """
+
+    reach, middle, gain, goal = 3, np.array([0, 0, 0, -1, 1, 0, 0, 0]), 4.0, 1e-6
+
+    def __init__(self, problem: Problem, grid: Grid) -> None:
+        super().__init__(problem, grid)
+        self.width = np.diff(grid.x(grid.s)[0])
+        self.gap = np.diff(grid.x(grid.s[:-1] + 0.5)[0])
+
+    def rate(self, mass: np.ndarray, v: np.ndarray) -> np.ndarray:
+        return self.flux(np.diff(mass, prepend=0.0, append=1.0), v)
+
+    def flux(self, cells: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """The same [N - 1] from the masses of the cells [N], which may be tiny."""
+        rho = cells / self.width
+        left, right = rho[:-1], rho[1:]
+        linear = self._diffusivity(left, right)
+        if linear is not None:
+            peclet = v * self.gap / linear
+            return linear / self.gap * (bernoulli(-peclet) * right - bernoulli(peclet) * left)
+        if self.pressure is not None:
+            v = v + np.diff(self.pressure.derivatives(np.maximum(rho, TINY))[0]) / self.gap
+        jump = np.diff(rho, prepend=rho[0], append=rho[-1])
+        one, two = jump[:-1], jump[1:]
+        tilt = 0.5 * np.where(one * two > 0, np.sign(one) * np.minimum(np.abs(one), np.abs(two)), 0.0)
+        return np.maximum(v, 0) * (right - tilt[1:]) + np.minimum(v, 0) * (left + tilt[:-1])
+
+    def _diffusivity(self, left: np.ndarray, right: np.ndarray) -> np.ndarray | float | None:
+        """P' at the inner faces where the flux between two cells is that of a linear diffusion, else None."""
+        if self.pressure is None or isinstance(self.pressure.energy, PowerLaw):
+            return None
+        if self.pressure.linear is not None:
+            return self.pressure.linear
+        return np.maximum(self.pressure.derivatives(np.maximum(0.5 * (left + right), TINY))[1], TINY)
+
+
+def bernoulli(y: np.ndarray) -> np.ndarray:
+    """y / (e^y - 1)."""
+    small = np.abs(y) < 1e-4
+    safe = np.where(small, 1.0, np.clip(y, -500, 500))
+    return np.where(small, 1 - y / 2 + y * y / 12, np.where(y < -500, -y, safe / np.expm1(safe)))

@@ -1,0 +1,170 @@
+"""Reference solutions without diffusion, by particles: x' = -V'(x) - (W' * rho)(x), each carrying its mass along.
+
+The law is written as z(s) with equidistant s, and each particle feels every other one: those an odd number of places
+away, with twice their mass. It never meets itself, and what its neighbours do is odd, so that the rule is spectrally
+accurate even for the principal value of a kernel 1/r, and the better for a kernel with a kink the smoother the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.integrate import solve_ivp
+from scipy.interpolate import make_interp_spline
+from scipy.special import betainc, betaincinv, betaln
+
+from wgf.problem.base import Base
+from wgf.problem.equations import Problem
+from wgf.reference_solutions.base import Computed, Unresolved, yardstick
+from wgf.reference_solutions.finite_volume_schemes import split
+
+LEVELS = (192, 384, 768, 1536)  # particles, about
+GOAL = 1e-8  # W1 error that is worth no further refinement (length)
+FLAT = 5  # order of contact of z(s) with the ends of the law's panels
+SMOOTH = 1e-12  # relative error in the law's second moment with which equidistant points integrate it
+MEET = 1e-9  # W1 distance to the same particles in order that the tolerances explain (length)
+EVALUATIONS = 3000  # of the velocity on one level
+TOLERANCE, FLOOR = 1e-12, 1e-11  # of the integration in time, and the W1 error that may come of it (length)
+
+
+@dataclass(frozen=True)
+class Track:
+    """The points z(s), s in [0, K], of a law with K panels: s is the number of the panel and a share of it.
+
+    Attributes:
+        edges: of the panels [K + 1] (length).
+        count: points per panel.
+        flat: 1: z is linear in every panel; m: z' vanishes like (s - k)^(m-1) at the panel's ends, where the law may be
+            as rough as it wants without harm to the rule.
+    """
+
+    edges: np.ndarray
+    count: int
+    flat: int
+
+    @property
+    def s(self) -> np.ndarray:
+        """The points' [n]."""
+        return (np.arange(self.count * (len(self.edges) - 1)) + 0.5) / self.count
+
+    def z(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """z and dz/ds at s [n] (length)."""
+        k = np.clip(s.astype(int), 0, len(self.edges) - 2)
+        u, width, m = s - k, np.diff(self.edges)[k], self.flat
+        slope = (u * (1 - u)) ** (m - 1) * math.exp(-betaln(m, m))
+        return self.edges[k] + width * betainc(m, m, u), width * slope
+
+    def parameter(self, z: np.ndarray) -> np.ndarray:
+        """s [n] at z [n] within the edges."""
+        k = np.clip(np.searchsorted(self.edges, z, side="right") - 1, 0, len(self.edges) - 2)
+        return k + betaincinv(self.flat, self.flat, np.clip((z - self.edges[k]) / np.diff(self.edges)[k], 0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Particles(Computed):
+    """The map of a problem without diffusion by its particles.
+
+    Attributes:
+        track: the points of the law.
+        x: their positions [k, n] (length).
+    """
+
+    name = "particles"
+
+    track: Track
+    x: np.ndarray
+
+    def map(self, k: int, z: np.ndarray) -> np.ndarray:
+        """T at time number k and z [n] (length); linear beyond the panels."""
+        inside = np.clip(z, self.track.edges[0], self.track.edges[-1])
+        curve = make_interp_spline(self.track.s, self.x[k], k=5)
+        points = self.track.z(self.track.s)[0][[0, 1, -2, -1]]
+        (a, b, c, d), (one, two, three, four) = points, self.x[k][[0, 1, -2, -1]]
+        slopes = np.where(z < inside, (two - one) / (b - a), (four - three) / (d - c))
+        return curve(self.track.parameter(inside)) + slopes * (z - inside)
+
+
+def solve(problem: Problem, times: Sequence[float]) -> Particles:
+    """The map at increasing times > 0.
+
+    Raises:
+        ArithmeticError: particles meet, the velocity is not finite, or nothing converges.
+        NotImplementedError: the problem has a term of its own.
+    """
+    if problem.internal is not None:
+        raise Unresolved("particles know no diffusion")
+    at = np.array(times, dtype=float)
+    z, w = yardstick(problem.law)
+    last: np.ndarray | None = None
+    best: Particles | None = None
+    for level, count in enumerate(LEVELS):
+        track = _track(problem.law, count)
+        try:
+            x = _positions(problem, track, at)
+        except Unresolved:
+            if best is not None or level > 1:
+                break
+            last = None  # too coarse: try a finer one
+            continue
+        found = Particles(at, np.full(len(at), np.inf), np.full(len(at), np.inf), track, x)
+        maps = np.stack([found.map(k, z) for k in range(len(at))])
+        if last is not None:
+            change = maps - last
+            best = Particles(at, np.abs(change) @ w + FLOOR, np.sqrt(change**2 @ w) + FLOOR, track, x)
+            if best.errors.max() < GOAL:
+                break
+        last = maps
+    if best is None or not np.isfinite(best.errors).all():
+        raise Unresolved("the particles do not converge")
+    return best
+
+
+def _track(law: Base, count: int) -> Track:
+    """Linear where equidistant points integrate the law as it is, else as the law's panels want it."""
+    panels = np.array(law.panels())
+    track = Track(panels[[0, -1]], count, 1)
+    z, slope = track.z(track.s[::2])
+    variance = law.density(torch.from_numpy(z)).numpy() * slope @ (z - law.mean) ** 2 * 2 / count
+    if abs(variance / law.std**2 - 1) < SMOOTH:
+        return track
+    return Track(panels, 2 * math.ceil(count / (len(panels) - 1) / 2), FLAT)
+
+
+def _positions(problem: Problem, track: Track, times: np.ndarray) -> np.ndarray:
+    """Where the particles are at the times [k, n] (length), by an explicit Runge-Kutta method of order 8.
+
+    Raises:
+        Unresolved: the integration fails, or particles meet.
+    """
+    (z, slope), law = track.z(track.s), problem.law
+    points = torch.from_numpy(z)
+    kink, force = split(problem.interaction)
+    drift = kink * (law.cdf(points) - law.survival(points)).numpy()  # the order of the particles never changes
+    masses = law.density(points).numpy() * slope / track.count
+    left = EVALUATIONS
+
+    def velocity(_: float, x: np.ndarray) -> np.ndarray:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            return np.full_like(x, np.nan)
+        v = -problem.potential.derivative(torch.from_numpy(x)).numpy() - drift
+        if force is not None:
+            even, odd = torch.from_numpy(x[::2].copy()), torch.from_numpy(x[1::2].copy())
+            forces = force(even[:, None] - odd).numpy()
+            v[::2] -= 2 * forces @ masses[1::2]
+            v[1::2] += 2 * masses[::2] @ forces
+        return v
+
+    with np.errstate(all="ignore"):
+        path = solve_ivp(velocity, (0.0, times[-1]), z, "DOP853", t_eval=times, rtol=TOLERANCE, atol=TOLERANCE)
+    if not path.success:
+        raise Unresolved("the integration stopped")
+    x = path.y.T
+    if not ((np.maximum.accumulate(x, axis=1) - x) @ masses < MEET).all():
+        raise Unresolved("particles meet")
+    return x

@@ -1,0 +1,108 @@
+"""From a config to the parts of a run."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from wgf.assemble import assemble
+from wgf.errors import ConfigError
+from wgf.integrators.base import Integrator
+from wgf.integrators.time_loop import Clock, End, LoopCallback, run
+from wgf.networks.base import TransportMap
+from wgf.problem.base import Base
+from wgf.problem.equations import Problem
+from wgf.projection.field import Projection
+from wgf.reference_solutions.choose import closed_form
+from wgf.run.callbacks.base import Callback
+
+
+@dataclass
+class Experiment:
+    """The assembled parts of one run.
+
+    Attributes:
+        projection: problem, network, quadrature and solver.
+        integrator: the method that takes the steps.
+        saves: the solution is saved at t = 0 and at the end of each of this many equal intervals.
+        logger: the callback chosen in the group `logger`.
+        figures: whether plots are drawn at the end.
+        reference: the setting `reference_solution`: what errors are measured against.
+    """
+
+    projection: Projection
+    integrator: Integrator
+    saves: int
+    logger: Callback
+    figures: bool
+    reference: str = "none"
+
+    @property
+    def problem(self) -> Problem:
+        """What is solved."""
+        return self.projection.problem
+
+    @property
+    def map(self) -> TransportMap:
+        """The network."""
+        return self.projection.map
+
+    @property
+    def theta(self) -> torch.Tensor:
+        """The parameters at t = 0 [p]."""
+        return self.map.start(self.projection.start)
+
+    @property
+    def stops(self) -> list[float]:
+        """The saved times after the start, the last one the end time (time)."""
+        return [self.problem.t_end * (k + 1) / self.saves for k in range(self.saves)]
+
+    def run(self, theta: torch.Tensor, callback: LoopCallback, clock: Clock | None = None) -> End:
+        """The time loop, or the rest of it from where a clock stands."""
+        return run(self.projection, self.integrator, theta, self.stops, callback, clock)
+
+
+def _make(node: DictConfig, **injected: Any) -> Any:
+    """Call the target of a node with its settings and those injected arguments it asks for."""
+    factory = instantiate(node, _partial_=True, _convert_="all")
+    wanted = inspect.signature(factory.func).parameters
+    try:
+        return factory(**{name: value for name, value in injected.items() if name in wanted})
+    except (ArithmeticError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{node} leads to numbers that cannot be computed with: {error}") from None
+    except TypeError:
+        if not inspect.isabstract(factory.func):
+            raise
+        raise ConfigError(
+            f"_target_={node._target_} is not allowed: the class leaves methods to its subclasses"
+        ) from None
+
+
+def build(cfg: DictConfig) -> Experiment:
+    """Assemble an experiment from a checked config.
+
+    Raises:
+        ConfigError: a combination that the config alone did not show to be impossible.
+    """
+    seed = int(cfg.seed)
+    generator = torch.Generator().manual_seed(seed)
+    law: Base = _make(cfg.law)
+    problem: Problem = _make(cfg.pde).problem(law, _make(cfg.potential), _make(cfg.interaction), float(cfg.t_end))
+    closed_form(problem, cfg.reference_solution)  # refuses what cannot be had before anything runs
+    projection, integrator = assemble(
+        problem,
+        lambda base: _make(cfg.network, base=base, generator=generator),
+        _make(cfg.quadrature, seed=seed),
+        _make(cfg.solver),
+        _make(cfg.integrator),
+        cfg.device,
+        cfg.dtype,
+    )
+    return Experiment(projection, integrator, int(cfg.saves), _make(cfg.logger), cfg.figures, cfg.reference_solution)

@@ -1,0 +1,94 @@
+"""history.csv: one line per logged step, with every digit, on the disk at once and never half a line."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import logging
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from wgf import files
+from wgf.run.callbacks.base import Callback, Outcome, Row, Run
+
+log = logging.getLogger("wgf")
+
+
+class History(Callback):
+    """Rows as a table; None is an empty cell, and a float reads back to the same bits.
+
+    A run that goes on in its folder keeps the rows it had when it was saved.
+    """
+
+    def __init__(self) -> None:
+        self._file: BinaryIO | None = None
+
+    def start(self, run: Run) -> None:
+        path, self._columns = run.folder / "history.csv", run.columns
+        header = (",".join(run.columns) + "\n").encode()
+        kept = _kept(path, header)[: run.rows] if run.rows else []
+        if len(kept) < run.rows:
+            log.warning("%s has lost %d of %d rows and goes on without them", path, run.rows - len(kept), run.rows)
+        files.write(path, header + b"".join(kept))
+        self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 (closed in close)
+
+    def row(self, row: Row) -> None:
+        if self._file is None:
+            return
+        line, size = _line(row, self._columns), os.fstat(self._file.fileno()).st_size
+        try:
+            if self._file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except BaseException:
+            self._file.truncate(size)
+            raise
+
+    def finish(self, run: Run, outcome: Outcome) -> None:
+        """Save from a folder that was removed meanwhile what the open file still has."""
+        if self._file is not None and os.fstat(self._file.fileno()).st_nlink == 0:
+            self._file.seek(0)
+            files.write(run.folder / "history.csv", self._file.read())
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """The columns of a history.csv [r], NaN where a cell is empty; a last line half-written is left out.
+
+    Raises:
+        OSError, ValueError: there is no such file, or it holds something else.
+    """
+    header, _, text = path.read_text(encoding="utf-8").partition("\n")
+    columns = header.split(",")
+    rows = [line.split(",") for line in text[: text.rfind("\n") + 1].splitlines()]
+    if len(set(columns)) < len(columns) or any(len(row) != len(columns) for row in rows):
+        raise ValueError("not a table with a name for every column")
+    table = np.array([[float(cell or "nan") for cell in row] for row in rows]).reshape(len(rows), len(columns))
+    return dict(zip(columns, table.T, strict=True))
+
+
+def _line(row: Row, columns: list[str]) -> bytes:
+    text = io.StringIO()
+    csv.DictWriter(text, columns, lineterminator="\n").writerow({name: _cell(value) for name, value in row.items()})
+    return text.getvalue().encode()
+
+
+def _cell(value: float | int | None) -> str:
+    if value is None:
+        return ""
+    return str(int(value)) if isinstance(value, int) else repr(float(value))
+
+
+def _kept(path: Path, header: bytes) -> list[bytes]:
+    """The whole lines of an earlier history with the same columns."""
+    if not path.exists():
+        return []
+    first, *lines = path.read_bytes().splitlines(keepends=True) or [b""]
+    return [line for line in lines if line.endswith(b"\n")] if first == header else []

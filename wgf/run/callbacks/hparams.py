@@ -1,0 +1,90 @@
+"""Summaries of TensorBoard's HPARAMS tab: one row per run, a column for every setting that varies.
+
+A run writes its settings when it starts and how it ended when it ends; a sweep says once, at its root, which columns
+there are. (SummaryWriter.add_hparams would make a run of its own for every row.)
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import yaml
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2, metadata
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from wgf.result import Result, compared
+from wgf.settings.flat import Leaf, leaves
+
+
+def tag(name: str) -> str:
+    """The scalar under which a run writes a number of its result."""
+    return f"final/{name}"
+
+
+def metrics(result: Result) -> dict[str, float]:
+    """The numbers of a result by which runs are compared; those that do not apply are left out."""
+    known = {name: value for name in compared() if (value := getattr(result, name)) is not None}
+    return {tag(name): value for name, value in known.items() if math.isfinite(value)}
+
+
+def session_start(config_text: str) -> Summary:
+    """The settings of a run, at its start."""
+    info = SessionStartInfo(start_time_secs=time.time())
+    for name, value in leaves(yaml.safe_load(config_text)).items():
+        kind = "bool_value" if isinstance(value, bool) else "string_value" if isinstance(value, str) else "number_value"
+        setattr(info.hparams[name], kind, value)
+    return _summary(metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=info))
+
+
+def session_end(completed: bool) -> Summary:
+    """How a run ended, at its end."""
+    status = api_pb2.STATUS_SUCCESS if completed else api_pb2.STATUS_FAILURE
+    info = SessionEndInfo(status=status, end_time_secs=time.time())
+    return _summary(metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=info))
+
+
+def experiment(runs: list[dict[str, Leaf]]) -> Summary:
+    """The columns of a sweep: what varies among its runs, and the metrics."""
+    names = dict.fromkeys(name for settings in runs for name in settings)
+    varying = [name for name in names if len({settings.get(name) for settings in runs}) > 1]
+    content = api_pb2.Experiment(
+        time_created_secs=time.time(),
+        hparam_infos=[_column(name, [run[name] for run in runs if name in run]) for name in varying],
+        metric_infos=[
+            api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag(name)), display_name=text)
+            for name, text in compared().items()
+        ],
+    )
+    return _summary(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=content))
+
+
+def _column(name: str, values: list[Leaf]) -> api_pb2.HParamInfo:
+    kinds = {type(value) for value in values}
+    if kinds == {bool}:
+        column = api_pb2.HParamInfo(name=name, type=api_pb2.DATA_TYPE_BOOL)
+    elif kinds <= {int, float}:
+        column = api_pb2.HParamInfo(name=name, type=api_pb2.DATA_TYPE_FLOAT64)
+    else:
+        column = api_pb2.HParamInfo(name=name, type=api_pb2.DATA_TYPE_STRING)
+    column.domain_discrete.extend(sorted(set(values), key=lambda value: (isinstance(value, str), value)))
+    return column
+
+
+def _summary(tag: str, content: HParamsPluginData) -> Summary:
+    summary = Summary()
+    summary.value.add(tag=tag, metadata=metadata.create_summary_metadata(content), tensor=metadata.NULL_TENSOR)
+    return summary
+
+
+def write_experiment(root: Path, runs: list[dict[str, Leaf]]) -> None:
+    """Put the summary of an experiment at the root of its runs, in the place of an earlier one."""
+    for path in root.glob("events.out.tfevents.*"):
+        path.unlink()
+    writer = EventFileWriter(str(root))
+    writer.add_event(Event(wall_time=time.time(), summary=experiment(runs)))
+    writer.close()

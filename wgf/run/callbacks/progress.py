@@ -1,0 +1,61 @@
+"""A bar which fills with the time of the equation, on a terminal; nothing at all in a pipe."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from time import monotonic
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from wgf.run.callbacks.base import Callback, Row, Run
+
+INTERVAL = 0.1  # seconds between two drawings: what an eye can follow
+FORMAT = "{percentage:3.0f}%|{bar}| t={n:.4g}/{total:.4g} [{elapsed}<{remaining}{postfix}]"
+
+
+class Progress(Callback):
+    """Time, energy, step size and W1 error so far.
+
+    Log lines written meanwhile appear above the bar instead of through it.
+    """
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._bar: tqdm | None = None  # stays None in a pipe
+        self._now: tuple[float, float, float] | None = None
+        self._w1: float | None = None
+        self._due = 0.0
+
+    def start(self, run: Run) -> None:
+        # disable=None is tqdm's word for "only on a terminal"; when to draw is decided here, not by its own throttle
+        bar = tqdm(total=run.t_end, disable=None, bar_format=FORMAT, mininterval=0, miniters=0, dynamic_ncols=True)
+        self._open.callback(bar.close)
+        if not bar.disable:
+            self._bar = bar
+            self._open.enter_context(logging_redirect_tqdm())
+
+    def step(self, t: float, dt: float, energy: float) -> None:
+        self._now = t, dt, energy
+        if self._bar is not None and monotonic() >= self._due:
+            self._draw(self._bar)
+            self._due = monotonic() + INTERVAL
+
+    def row(self, row: Row) -> None:
+        self._w1 = row.get("w1_error")
+        if self._bar is not None and self._now is None:
+            self._bar.initial = self._bar.n = row["t"]  # a resumed run does not begin at 0
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._draw(self._bar)
+        self._bar = None
+        self._open.close()
+
+    def _draw(self, bar: tqdm) -> None:
+        if self._now is None:
+            return
+        t, dt, energy = self._now
+        error = "" if self._w1 is None else f", W1 error={self._w1:.2e}"
+        bar.set_postfix_str(f"energy={energy:.6g}, dt={dt:.1e}{error}", refresh=False)
+        bar.update(t - bar.n)

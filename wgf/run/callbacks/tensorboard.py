@@ -1,0 +1,174 @@
+"""TensorBoard: scalars of every row in a layout of their own, the config, and at the end figures and particles.
+
+The axis "Step" counts accepted steps. The axis "Relative" is the time of the equation, a unit of time shown as a
+second: on it runs with different steps can be compared.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wgf.integrators.status import Status
+from wgf.result import Result
+from wgf.run.callbacks.base import Callback, Outcome, Row, Run
+from wgf.run.callbacks.history import read
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+PARTICLES = 2000
+TAGS = {
+    "t": "steps/t",
+    "dt": "steps/size",
+    "evaluations": "steps/evaluations",
+    "rejected": "steps/rejected",
+    "energy": "energy/total",
+    "dissipation": "balance/dissipation",
+    "dissipated": "balance/dissipated",
+    "mean": "moments/mean",
+    "second_moment": "moments/second",
+    "min_slope": "map/min_slope",
+    "w1_error": "error/w1",
+    "w2_error": "error/w2",
+}
+LOST = "balance/energy_lost"
+LAYOUT = {  # of the tab CUSTOM SCALARS: chapter -> chart -> tags
+    "energy": {"energy and its terms": ["energy/"]},
+    "error": {"error against the reference": ["error/"]},
+    "balance": {"energy lost and dissipated": [LOST, TAGS["dissipated"]], "dissipation": [TAGS["dissipation"]]},
+    "steps": {"step size": [TAGS["dt"]], "rejected steps": [TAGS["rejected"]], "smallest slope": [TAGS["min_slope"]]},
+    "moments": {"mean and second moment": ["moments/"]},
+}
+
+
+def tag(column: str) -> str:
+    """Where a column is shown: energy_entropy under energy/entropy, what has no name above under solver/."""
+    if column.startswith("energy_"):
+        return "energy/" + column.removeprefix("energy_")
+    return TAGS.get(column, "solver/" + column)
+
+
+class TensorBoard(Callback):
+    """One event file in the run's folder: `tensorboard --logdir <folder>`."""
+
+    def __init__(self) -> None:
+        self._writer: SummaryWriter | None = None
+
+    def start(self, run: Run) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # 0.4 s: only for who asks for it
+
+        self._run = run
+        self._steps: dict[float, int] = {}  # of the rows so far
+        self._energy = math.nan  # at t = 0
+        self._compared = False  # whether rows have errors
+        self._writer = SummaryWriter(str(run.folder), flush_secs=10)
+        self._began = min(int(path.name.split(".")[3]) for path in run.folder.glob("events.out.tfevents.*"))  # seconds
+        from wgf.run.callbacks import hparams
+
+        self._writer._get_file_writer().add_summary(hparams.session_start(run.config_text))
+        self._writer.add_text("config", _code("yaml", run.config_text))
+        self._writer.add_text("provenance", _code("json", json.dumps(run.provenance, indent=2)))
+        charts = {
+            chapter: {chart: ["Multiline", tags] for chart, tags in known.items()} for chapter, known in LAYOUT.items()
+        }
+        self._writer.add_custom_scalars(charts)
+        self._writer.flush()
+
+    def row(self, row: Row) -> None:
+        if self._writer is None:
+            return
+        step, t = int(row["step"] or 0), float(row["t"] or 0.0)
+        if not self._steps:
+            self._first(self._writer, step, row)
+        self._steps[t] = step
+        self._compared |= row.get("w1_error") is not None
+        for column, value in row.items():
+            if column != "step" and value is not None:
+                self._scalar(tag(column), value, step, t)
+        if row.get("energy") is not None:
+            self._scalar(LOST, self._energy - float(row["energy"] or 0.0), step, t)
+
+    def finish(self, run: Run, outcome: Outcome) -> None:
+        if self._writer is None:
+            return
+        from wgf.run.callbacks import hparams
+
+        self._writer.add_text("result", _markdown(outcome.result))
+        for name, value in hparams.metrics(outcome.result).items():
+            self._writer.add_scalar(name, value, outcome.result.steps)
+        self._writer._get_file_writer().add_summary(hparams.session_end(outcome.status is Status.completed))
+        maps, last = outcome.maps, outcome.result.steps or 0
+        if maps is None:
+            return
+        from wgf.figures.animation import animation  # matplotlib
+        from wgf.figures.errors import errors
+        from wgf.figures.style import encoded
+
+        steps = [self._steps.get(t) for t in maps.t.tolist()]
+        if maps.errors is not None and not self._compared:  # the reference came after the rows
+            for step, t, *both in zip(steps, maps.t.tolist(), *maps.errors, strict=True):
+                for column, value in zip(("w1_error", "w2_error"), both, strict=True):
+                    if step is not None:
+                        self._scalar(tag(column), value, step, t)
+        for step, t, positions in zip(steps, maps.t.tolist(), maps.particles(PARTICLES), strict=True):
+            if step is not None:
+                self._writer.add_histogram("particles", positions, step, bins=60, walltime=self._began + t)
+        for name, picture in outcome.pictures(run).items():
+            _image(self._writer, f"figures/{name}", picture, last)
+        figure = errors(maps, run.title, outcome.result.reference_error or 0.0)
+        if figure is not None:
+            _image(self._writer, "figures/error", encoded(figure, "png"), last)
+        _image(self._writer, "figures/evolution", animation(maps, run.title), last)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = None
+
+    def _first(self, writer: SummaryWriter, step: int, row: Row) -> None:
+        """A run that is resumed takes what it was told before from its history, and drops what lies ahead."""
+        if step == 0:
+            self._energy = float(row["energy"] or 0.0) if row.get("energy") is not None else math.nan
+            return
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+        earlier = read(self._run.folder / "history.csv")
+        self._steps = {t: int(k) for t, k in zip(earlier["t"].tolist(), earlier["step"].tolist(), strict=True)}
+        self._energy = float(earlier["energy"][0])
+        self._compared = bool(np.isfinite(earlier["w1_error"]).any())
+        writer._get_file_writer().add_event(
+            Event(session_log=SessionLog(status=SessionLog.START)), self._run.last_row + 1
+        )
+
+    def _scalar(self, tag: str, value: float, step: int, t: float) -> None:
+        if self._writer is not None and math.isfinite(value):
+            self._writer.add_scalar(tag, value, step, walltime=self._began + t)
+
+
+def _image(writer: SummaryWriter, tag: str, content: bytes, step: int) -> None:
+    """A PNG or GIF file as it is: add_image would encode it anew, and a GIF would no longer move."""
+    from PIL import Image
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    width, height = Image.open(io.BytesIO(content)).size
+    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=content)
+    writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+
+
+def _code(language: str, text: str) -> str:
+    return f"```{language}\n{text.strip()}\n```"
+
+
+def _markdown(result: Result) -> str:
+    """A table of two columns; what is None is left out."""
+    entries = [
+        f"| {name} | {value:.8g} |" if isinstance(value, float) else f"| {name} | {value} |"
+        for name, value in result.as_dict().items()
+        if value is not None
+    ]
+    return "\n".join(["| | |", "|---|---|", *entries])

@@ -1,0 +1,133 @@
+"""What the time loop reports, turned into rows, saved states and checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from time import monotonic
+from typing import Any
+
+from wgf.flow import SavedStates
+from wgf.integrators.base import State
+from wgf.integrators.status import Status
+from wgf.integrators.time_loop import Clock, End, LoopCallback
+from wgf.networks.base import TransportMap
+from wgf.run.callbacks.base import Callback
+from wgf.run.metrics import Metrics
+from wgf.run.signals import Signals
+
+ROWS = 200  # logged steps per run, about
+EVERY = 10.0  # seconds between two checkpoints
+SHARE = 50  # times what a checkpoint takes is computed before the next one: 2 % of the time at most
+LASTING = (Status.interrupted, Status.max_steps)  # a run with such a status can go on
+
+
+class Recorder(LoopCallback):
+    """Passes the events of the time loop on to the callbacks of a run.
+
+    Args:
+        metrics: of this run, with the problem.
+        callbacks: get rows and checkpoints.
+        signals: checked after every step.
+        origin: entries of every checkpoint, which say what run it is of.
+        past: the checkpoint a run goes on from, or None.
+
+    Attributes:
+        saved: the states at the saved times.
+        rows, last_row: how many rows there are, and the step of the last one.
+        wall: seconds that earlier parts of this run took.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        callbacks: Callback,
+        signals: Signals,
+        origin: dict[str, Any],
+        past: dict[str, Any] | None = None,
+    ) -> None:
+        self.metrics, self.callbacks, self.signals, self.origin = metrics, callbacks, signals, origin
+        self.saved = SavedStates(metrics.map)
+        self.rows, self.last_row = 0, -1
+        self.wall = 0.0
+        self._logged = 0  # intervals of t_end / ROWS that have their row
+        if past is not None:
+            self.saved = saved_states(metrics.map, past)
+            self.rows, self.last_row, self._logged = past["rows"], past["last_row"], past["logged"]
+            self.wall = past["wall"]
+        self._begin = self._due = monotonic()
+
+    def step(self, clock: Clock, state: State, energy: float) -> None:
+        self.callbacks.step(clock.t, clock.dt, energy)
+        if clock.t >= (self._logged + 1) * self.metrics.problem.t_end / ROWS:
+            self._row(clock, state)
+        if clock.target < len(self.saved.times):  # else this step's state is saved next
+            self._between_steps(clock, state)
+
+    def stop(self, clock: Clock, state: State) -> None:
+        self._save(clock, state)
+        self._between_steps(clock, state)
+
+    def close(self, end: End) -> None:
+        """Save the last state, whatever the reason for stopping. A run that goes on does not see this end."""
+        if not self.saved.times:
+            return
+        if end.clock.target == len(self.saved.times):  # interrupted before the state of this step was saved
+            self._save(end.clock, end.state)
+        final = {} if end.status in LASTING else {"status": end.status.name, "detail": end.detail}
+        self._checkpoint(end.clock, end.state, final)
+        if end.clock.t > self.saved.times[-1]:
+            self._save(end.clock, end.state)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time so far."""
+        return self.wall + monotonic() - self._begin
+
+    def _row(self, clock: Clock, state: State) -> None:
+        if clock.steps != self.last_row:
+            self.callbacks.row(self.metrics.row(clock, state))
+            self.rows, self.last_row = self.rows + 1, clock.steps
+            self._logged = math.floor(clock.t / self.metrics.problem.t_end * ROWS)
+
+    def _save(self, clock: Clock, state: State) -> None:
+        self._row(clock, state)
+        self.saved.stop(clock, state)
+
+    def _between_steps(self, clock: Clock, state: State) -> None:
+        """Between two steps nothing is half done: write a checkpoint if it is time, and stop if a signal came."""
+        if monotonic() >= self._due:
+            self._checkpoint(clock, state, {})
+        self.signals.check()
+
+    def _checkpoint(self, clock: Clock, state: State, final: dict[str, Any]) -> None:
+        begin = monotonic()
+        self.callbacks.checkpoint(
+            {
+                "step": clock.steps,
+                "clock": dataclasses.asdict(clock),
+                "theta": state.theta,
+                "terms": state.evaluation.terms,
+                "saved_t": list(self.saved.times),
+                "saved_theta": list(self.saved.theta),
+                "saved_breakpoints": list(self.saved.breakpoints),
+                "saved_terms": list(self.saved.terms),
+                "rows": self.rows,
+                "last_row": self.last_row,
+                "logged": self._logged,
+                "wall": self.seconds,
+                **self.origin,
+                **final,
+            }
+        )
+        end = monotonic()
+        self._due = end + max(EVERY, SHARE * (end - begin))
+
+
+def saved_states(map: TransportMap, checkpoint: dict[str, Any]) -> SavedStates:
+    """The saved states in a checkpoint, on the device of a map."""
+    device = map.theta.device
+    tensors = [
+        [entry.to(device) for entry in checkpoint[f"saved_{name}"]] for name in ("theta", "breakpoints", "terms")
+    ]
+    return SavedStates(map, list(checkpoint["saved_t"]), *tensors)

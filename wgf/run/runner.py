@@ -1,0 +1,208 @@
+"""One run: build, run, measure, save."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
+from signal import Signals as SignalName
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from wgf.files import PART, claimed, write
+from wgf.flow import Flow
+from wgf.integrators.base import State
+from wgf.integrators.status import Status
+from wgf.integrators.time_loop import Clock, End
+from wgf.reference_solutions.choose import closed_form
+from wgf.result import Result, finite
+from wgf.run import error_estimate, self_check, summary
+from wgf.run.build import Experiment, build
+from wgf.run.callbacks.base import Callback, Callbacks, Outcome, Run
+from wgf.run.callbacks.checkpoint import Checkpoint, latest
+from wgf.run.callbacks.figures import Figures
+from wgf.run.callbacks.history import History
+from wgf.run.callbacks.progress import Progress
+from wgf.run.metrics import Metrics, measure
+from wgf.run.provenance import circumstances, now, provenance, resumed
+from wgf.run.recorder import LASTING, Recorder
+from wgf.run.signals import Signals
+from wgf.settings import resume
+
+log = logging.getLogger("wgf")
+
+
+def main(cfg: DictConfig, folder: Path) -> int:
+    """Run a config, or go on with the run in `cfg.resume`, in a folder the caller has claimed, and print the table.
+
+    Returns:
+        The exit status: 0 for a completed run, and for a blow-up where `expect` is blow_up; 128 + n after signal n;
+        else 1.
+    """
+    resuming = cfg.resume is not None
+    cfg = OmegaConf.merge(cfg, {"resume": None})  # type: ignore[assignment]
+    experiment = build(cfg)
+    with Signals() as signals:
+        result = _run(experiment, cfg, folder, resuming, signals, [Progress()])
+    summary.show(result, folder)
+    if signals.received is not None:
+        return 128 + signals.received
+    return 0 if result.status in {Status.completed.name, cfg.expect} and result.unsaved is None else 1
+
+
+def run(
+    experiment: Experiment,
+    cfg: DictConfig,
+    folder: Path,
+    resuming: bool = False,
+    bar: bool = True,
+) -> Result:
+    """Run an experiment and leave its files in `folder`.
+
+    Args:
+        experiment: what was built from the config.
+        cfg: the config, checked.
+        folder: made where it is missing.
+        resuming: whether the run in this folder goes on from its last checkpoint.
+        bar: whether a terminal shows how far it is.
+
+    Returns:
+        The content of result.json; `unsaved` says what could not be written.
+
+    Raises:
+        ConfigError: another process works in this folder, or there is nothing to go on with.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with claimed(folder), Signals() as signals:
+        return _run(experiment, cfg, folder, resuming, signals, [Progress()] if bar else [])
+
+
+def _run(
+    experiment: Experiment, cfg: DictConfig, folder: Path, resuming: bool, signals: Signals, first: list[Callback]
+) -> Result:
+    problem, theta = experiment.problem, experiment.theta
+    text = OmegaConf.to_yaml(cfg, resolve=True)
+    origin = provenance(theta.device, int(cfg.seed))
+    past = _past(folder, text, theta.device) if resuming else None
+    if past is not None:
+        origin = resumed(folder / "provenance.json", origin, past["step"], past["clock"]["t"])
+    _write_text(folder / "config.yaml", text)
+    _write_json(folder / "provenance.json", origin)
+    log.info("%s, t_end = %g, %d parameters", problem.equation, problem.t_end, theta.numel())
+    metrics = Metrics(problem, experiment.map, closed_form(problem, experiment.reference))
+    columns = list(metrics.row(Clock(), State(theta, experiment.projection(theta))))
+    figures = [Figures()] if experiment.figures else []
+    with closing(Callbacks([*first, History(), Checkpoint(), experiment.logger, *figures])) as callbacks:
+        checkpointed = {"config": text, "circumstances": circumstances(theta.device)}
+        recorder = Recorder(metrics, callbacks, signals, checkpointed, past)
+        about = Run(folder, problem.equation, problem.t_end, columns, text, origin, recorder.rows, recorder.last_row)
+        with signals.held():
+            callbacks.start(about)
+            end = _advance(experiment, recorder, past)
+            if end.status is Status.interrupted and signals.received is not None:
+                end.detail = SignalName(signals.received).name
+            recorder.close(end)
+            seconds = recorder.seconds
+            flow = Flow(
+                experiment.projection,
+                experiment.integrator,
+                recorder.saved,
+                end.status,
+                end.clock,
+                end.detail,
+                experiment.reference,
+            )
+            result = _measure(flow, end, seconds, experiment, cfg, signals)
+            faults, known = list(callbacks.dropped), len(callbacks.dropped)
+            maps = flow.saved_maps if recorder.saved.times else None
+            if maps is not None:
+                _attempt(faults, lambda: maps.save(folder / "solution.npz"))
+            _attempt(faults, lambda: _write_json(folder / "provenance.json", origin | {"end": now()}))
+            _attempt(faults, lambda: _write_json(folder / "result.json", _with(result, faults).as_dict()))
+            result = _with(result, faults)
+        try:
+            callbacks.finish(about, Outcome(end.status, result, maps))
+        except KeyboardInterrupt:
+            log.warning("interrupted while the figures were drawn: all else is saved")
+        if late := callbacks.dropped[known:]:
+            faults += late
+            result = _with(result, faults)
+            _attempt(faults, lambda: _write_json(folder / "result.json", result.as_dict()))
+    if end.status is not Status.completed:
+        log.warning("%s at t = %g: %s", end.status, end.clock.t, result.message)
+    if end.status in LASTING:
+        log.warning("go on with it by resume=%s", shlex.quote(str(folder)))
+    return result
+
+
+def _advance(experiment: Experiment, recorder: Recorder, past: dict[str, Any] | None) -> End:
+    """The time loop, from the start or from a checkpoint."""
+    start = experiment.theta
+    if past is None:
+        return experiment.run(start, recorder)
+    theta, clock = past["theta"].to(start.device), Clock(**past["clock"])
+    if "status" in past:  # stopped when all was computed, before all was written
+        return End(Status[past["status"]], clock, State(theta, experiment.projection(theta)), past["detail"])
+    return experiment.run(theta, recorder, clock)
+
+
+def _measure(flow: Flow, end: End, seconds: float, experiment: Experiment, cfg: DictConfig, signals: Signals) -> Result:
+    """The result of a flow, with estimates of its errors and doubts where it completed; signals cut estimates short."""
+    with suppress(KeyboardInterrupt), signals.heard():
+        _ = flow.reference_solution  # computed once, kept by the flow
+    result = measure(flow, end.state, seconds)
+    if end.status is not Status.completed:
+        return result
+    unknown: tuple[str, ...] = ()
+    if cfg.verify:
+        with suppress(KeyboardInterrupt), signals.heard():
+            found = error_estimate.estimate(cfg, experiment, end.state.theta)
+            result = replace(result, time_error=found.time, space_error=found.space)
+            unknown = found.unknown
+    rounding = 1e3 * torch.finfo(end.state.theta.dtype).eps * float(end.state.evaluation.scale)  # length
+    return replace(result, doubts=self_check.doubts(result, flow.saved_maps, unknown, rounding))
+
+
+def _attempt(faults: list[str], write: Callable[[], None]) -> None:
+    """Write a file; on failure note it and go on."""
+    try:
+        write()
+    except OSError as error:
+        faults.append(f"{Path(error.filename or '').name}: {error.strerror}")
+        log.error("not saved: %s", error)
+
+
+def _with(result: Result, faults: list[str]) -> Result:
+    """The result with what could not be saved."""
+    return replace(result, unsaved="; ".join(faults)) if faults else result
+
+
+def _write_text(path: Path, text: str) -> None:
+    write(path, text.encode())
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    _write_text(path, json.dumps(finite(content), indent=2, allow_nan=False) + os.linesep)
+
+
+def _past(folder: Path, text: str, device: torch.device) -> dict[str, Any] | None:
+    """The checkpoint to go on from, None for a run that was stopped before it had one; removes half-done files.
+
+    Raises:
+        ConfigError: there is none that fits.
+    """
+    state = latest(folder)
+    if state is not None:
+        resume.compare(folder, state, text, circumstances(device))
+        log.info("going on from step %d, t = %g", state["step"], state["clock"]["t"])
+    for path in folder.rglob(PART):
+        path.unlink(missing_ok=True)
+    (folder / "result.json").unlink(missing_ok=True)
+    return state

@@ -1,0 +1,110 @@
+"""The result of a run as a table on the terminal."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+from pathlib import Path
+
+from rich.box import ROUNDED
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from wgf.result import Result, is_clear, label
+
+COUNTS = {"steps": "accepted", "rejected": "rejected", "evaluations": "evaluations"}
+SOLVER = {
+    "rank": "rank {:,}",
+    "condition": "condition {:.2e}",
+    "residual": "residual {:.2e}",
+    "truncated": "{:,} truncated",
+    "damped": "damping {:.2e}",
+    "iterations": "{:,} iterations",
+}
+
+
+def show(result: Result, folder: Path, console: Console | None = None) -> None:
+    """Print a result: plain text in a pipe, a little colour on a terminal.
+
+    Args:
+        result: what is not known is left out.
+        folder: of the run. The lines with it can be copied as they stand: they are never wrapped.
+        console: where to; standard output by default.
+    """
+    console = console or Console()
+    grid = Table(title=Text(result.equation, "bold"), title_justify="left", box=ROUNDED, show_header=False)
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, cell in lines(result):
+        grid.add_row(name, Text(cell, ("green" if "completed" in cell else "red") if name == "status" else ""))
+    console.print(grid)
+    place = _relative(folder)
+    commands = [f"results in   {place}"]
+    if any(folder.glob("events.out.tfevents.*")):
+        commands.append(f"look at it   tensorboard --logdir {place}")
+    for line in commands:
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def lines(result: Result) -> list[tuple[str, str]]:
+    """Name and text of every line, in the order a person asks for them; empty lines are left out."""
+    r, terms = result, result.energy_terms or {}
+    against = f" against {r.reference_solution}" if r.reference_solution else ""
+    of_wanted = f" of {r.t_wanted:.6g}" if r.t_wanted not in (None, r.t_end) else ""
+    law = r.second_moment_law
+    off_law = f", {r.second_moment - law:+.1e} off its law" if law else ""
+    known = [
+        ("status", _join(r.status, r.message, between=": ")),
+        ("time", _number(r.t_end) + of_wanted),
+        ("steps", _join(*(_number(getattr(r, name), f"{{:,}} {noun}") for name, noun in COUNTS.items()))),
+        (
+            "energy",
+            _join(_number(r.energy), *(f"{name} {value:.6g}" for name, value in terms.items() if len(terms) > 1)),
+        ),
+        ("dissipated", _number(r.dissipated) + _number(r.dissipation_gap, ", energy balance within {:.1e}")),
+        (label("w1_error"), _error(r.w1_error, against, r.reference_error)),
+        (label("w2_error"), _error(r.w2_error, against, r.reference_w2_error)),
+        (
+            "estimate",
+            _join(_number(r.time_error, "W2 error in time {:.1e}"), _number(r.space_error, "in space {:.1e}")),
+        ),
+        ("doubts", r.doubts or ""),
+        ("unsaved", r.unsaved or ""),
+        ("best W2", _error(r.w2_best, " within reach of this network", None)),
+        ("equilibrium", _number(r.w2_to_equilibrium, "W2 distance {:.4e}")),
+        ("mass", _number(r.mass, "{:.15g}")),
+        ("mean", _number(r.mean, "{:.8g}")),
+        ("second moment", _number(r.second_moment, "{:.8g}") + off_law),
+        ("min slope", _number(r.min_slope, "{:.4g}")),
+        ("blow-up", _number(r.blow_up_bound, "no later than t = {:.6g} (the variance would vanish)")),
+        ("parameters", _number(r.parameters, "{:,}")),
+        ("solver", _join(*(form.format(value) for name, form in SOLVER.items() if (value := getattr(r, name))))),
+        ("wall time", _number(r.wall_s, "{:.2f} s")),
+    ]
+    return [(name, cell) for name, cell in known if cell]
+
+
+def _join(*parts: str | None, between: str = ", ") -> str:
+    return between.join(part for part in parts if part)
+
+
+def _number(value: float | None, form: str = "{:.6g}") -> str:
+    return "" if value is None else form.format(value)
+
+
+def _error(value: float | None, phrase: str, doubt: float | None) -> str:
+    """An error with its logarithm, what it is measured against, and how far that is off."""
+    if value is None:
+        return ""
+    log = f" (ln {math.log(value):.3f})" if 0 < value < math.inf else ""
+    own = f", error {doubt:.0e}" if phrase and doubt is not None else ""
+    note = "" if is_clear(value, doubt) else ", not clearly above that"
+    return f"{value:.4e}{log}{phrase}{own}{note}"
+
+
+def _relative(folder: Path) -> str:
+    """The folder as it can be typed in the shell this runs in."""
+    path = os.path.relpath(folder)
+    return shlex.quote(str(folder.resolve()) if path.startswith("..") else path)

@@ -1,0 +1,1 @@
+"""What a person may say: values, configs, command lines, and the answer to bad ones. Without torch."""

@@ -1,0 +1,199 @@
+"""What a class takes in its constructor, read from its source: a config is checked before torch is loaded.
+
+Annotations made of `wgf.settings.ranges` become rules; the constructor itself checks everything else.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from dataclasses import dataclass
+from functools import cache
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+from wgf.settings import ranges
+
+REQUIRED = object()
+ARITHMETIC = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}
+
+
+class Missing(Exception):
+    """The target cannot be found; the text says what is missing."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An argument.
+
+    Attributes:
+        rule: what it may be, or None when nothing is known.
+        default: its default, or REQUIRED.
+    """
+
+    rule: Any
+    default: Any
+
+
+@cache
+def settings(target: str) -> dict[str, Setting] | None:
+    """The settings of a class by name; keyword-only arguments are the runner's to give and do not count.
+
+    Args:
+        target: "package.module.Class".
+
+    Returns:
+        None when nothing is known: the arguments are open (*args, **kwargs) or the constructor is not found.
+
+    Raises:
+        Missing: there is no such module or class.
+    """
+    for name in ancestry(target):
+        _, tree, node = _class(name)
+        for part in node.body:
+            if isinstance(part, ast.FunctionDef) and part.name == "__init__":
+                return _arguments(part.args, _scope(tree))
+    return None
+
+
+@cache
+def ancestry(target: str) -> tuple[str, ...]:
+    """A class and all its bases that have a source, by full name, nearest first.
+
+    Raises:
+        Missing: there is no such module or class.
+    """
+    target, tree, node = _class(target)
+    module, _, _ = target.rpartition(".")
+    homes = _imported(tree, module) | {n.name: f"{module}.{n.name}" for n in tree.body if isinstance(n, ast.ClassDef)}
+    found = [target]
+    for base in map(ast.unparse, node.bases):
+        first, dot, rest = base.partition(".")
+        try:
+            found += ancestry(f"{homes.get(first, first)}{dot}{rest}")
+        except Missing:
+            continue
+    return tuple(dict.fromkeys(found))
+
+
+def _class(target: str) -> tuple[str, ast.Module, ast.ClassDef]:
+    """The full name of a class, the source of its module and its own: a module may have it from another one."""
+    module, _, name = target.rpartition(".")
+    tree = _tree(module)
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return target, tree, node
+    home = _imported(tree, module).get(name, target)
+    if home == target:
+        raise Missing(f"module {module!r} has no class {name!r}")
+    return _class(home)
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    try:
+        source = _source(module)
+        return ast.parse(source.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError) as error:
+        raise Missing(f"module {module!r} cannot be read: {error}") from None
+
+
+def _source(module: str) -> Path:
+    """The file of a module, found without importing the packages it stands in, which would run them.
+
+    Raises:
+        Missing: there is none.
+    """
+    places: Any = None
+    for end in [k for k, c in enumerate(module) if c == "."] + [len(module)]:
+        try:
+            name = module[:end]
+            spec = find_spec(name) if places is None else PathFinder.find_spec(name, places)
+        except (ImportError, ValueError):
+            spec = None
+        if spec is None:
+            raise Missing(f"there is no module {module!r} in Python's path (PYTHONPATH)")
+        places = spec.submodule_search_locations or ()
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        raise Missing(f"there is no module {module!r} in Python's path (PYTHONPATH)")
+    return Path(spec.origin)
+
+
+def _imported(tree: ast.Module, module: str) -> dict[str, str]:
+    """The full name of everything a module imports, where that is a class or module that has a source."""
+    names: dict[str, str] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            names |= {
+                (a.asname or a.name.partition(".")[0]): a.name if a.asname else a.name.partition(".")[0]
+                for a in node.names
+            }
+        elif isinstance(node, ast.ImportFrom):
+            parts = module.split(".")
+            home = (
+                ".".join([*parts[: len(parts) - node.level], *([node.module] if node.module else [])])
+                if node.level
+                else node.module
+            )
+            names |= {a.asname or a.name: f"{home}.{a.name}" for a in node.names}
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_HOME":  # of `wgf`, which imports late
+            names |= {name: f"{home}.{name}" for name, home in ast.literal_eval(node.value).items()}
+    return names
+
+
+def _scope(tree: ast.Module) -> dict[str, Any]:
+    """What annotations may be made of: `wgf.settings.ranges` and the module's own `Name = Annotated[...]`."""
+    scope = vars(ranges) | {"int": int, "float": float}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            scope[node.targets[0].id] = _value(node.value, scope)
+    return scope
+
+
+def _value(node: ast.expr, scope: dict[str, Any]) -> Any:
+    """What an expression of the source stands for, as far as numbers and rules go; None beyond. Nothing is run."""
+    try:
+        match node:
+            case ast.Constant():
+                return node.value
+            case ast.Name():
+                return scope.get(node.id)
+            case ast.Attribute(value=ast.Name(id="math")):
+                return {"inf": math.inf, "pi": math.pi, "e": math.e}.get(node.attr)
+            case ast.Attribute():  # ranges.Positive, wgf.settings.ranges.Positive
+                return vars(ranges).get(node.attr)
+            case ast.Tuple() | ast.List():
+                return tuple(_value(entry, scope) for entry in node.elts)
+            case ast.UnaryOp(op=ast.USub()):
+                return -_value(node.operand, scope)
+            case ast.BinOp() if type(node.op) in ARITHMETIC:
+                return ARITHMETIC[type(node.op)](float(_value(node.left, scope)), float(_value(node.right, scope)))
+            case ast.Subscript(slice=ast.Tuple(elts=[_, *rules])):  # Annotated[type, rule]
+                return Annotated[(object, *(_value(rule, scope) for rule in rules))]
+            case ast.Call(func=ast.Name() as name) if isinstance(_value(name, scope), type):
+                made = {str(k.arg): _value(k.value, scope) for k in node.keywords}
+                kind = _value(name, scope)
+                return kind(*(_value(a, scope) for a in node.args), **made) if hasattr(kind, "admits") else None
+    except (TypeError, ValueError, ArithmeticError):
+        pass
+    return None
+
+
+def _arguments(arguments: ast.arguments, scope: dict[str, Any]) -> dict[str, Setting] | None:
+    if arguments.vararg or arguments.kwarg:
+        return None
+    given = [*arguments.posonlyargs, *arguments.args][1:]  # without self
+    defaults = [REQUIRED] * (len(given) - len(arguments.defaults)) + [_value(d, scope) for d in arguments.defaults]
+    return {
+        argument.arg: Setting(argument.annotation and ranges.rule_of(_value(argument.annotation, scope)), default)
+        for argument, default in zip(given, defaults, strict=True)
+    }

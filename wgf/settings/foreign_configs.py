@@ -1,0 +1,97 @@
+"""What a config from elsewhere may make Hydra run: nothing. The groups' targets are checked by `wgf.settings.check`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from wgf.errors import ConfigError
+from wgf.settings.check import CONFIGS
+
+GATE = {"_target_": "wgf.cli.Gate"}
+ENGINE = r"(hydra_plugins|hydra\._internal\.core_plugins)\..*"
+TARGETS = {"hydra.launcher": ENGINE, "hydra.sweeper": ENGINE, "hydra.sweeper.sampler": r"optuna\.samplers\.\w+"}
+LOGGERS = r"logging\.(handlers\.)?[A-Z]\w+|rich\.logging\.RichHandler|colorlog\.\w+"
+ELSEWHERE = r"(?s)\$\{.*\}|ext://(?!sys\.std(out|err)$).*"  # a node that is not checked, an object of any module
+
+
+@contextmanager
+def initialized(args: argparse.Namespace) -> Iterator[Hydra]:
+    """Hydra as the command will have it, which looks for every file where the command will find it: a file that is
+    found elsewhere, or not at all, is one that nobody checks."""
+    path = create_config_search_path(str(CONFIGS))
+    if args.config_dir is not None:
+        path.prepend("command-line", f"file://{os.path.abspath(args.config_dir)}", SearchPathQuery(provider="schema"))
+    version.setbase("1.3")
+    GlobalHydra.instance().clear()
+    try:
+        yield Hydra.create_main_hydra2("wgf", path)
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def check_hydra(args: argparse.Namespace) -> None:
+    """Check the part of the config that Hydra makes objects of before any check of ours.
+
+    Raises:
+        ConfigError: it names code of its own.
+        Exception: of Hydra, where nothing can be composed: then nothing may start, either.
+    """
+    words = args.overrides
+    if args.config_path is not None:
+        raise ConfigError("--config-path is not allowed: say --config-dir=FOLDER to add choices of your own")
+    if args.config_dir is None and args.config_name is None and not any("hydra" in word for word in words):
+        return  # all that is left comes with the program
+    with initialized(args) as hydra:
+        check_node(hydra.compose_config(args.config_name or "config", words, RunMode.MULTIRUN).hydra)
+
+
+def check_node(hydra: DictConfig) -> None:
+    """The same for a config that is composed: its node `hydra`.
+
+    Raises:
+        ConfigError: it names code of its own.
+    """
+    node: Any = OmegaConf.to_container(hydra, resolve=False)
+    callbacks = {f"hydra.callbacks.{name}": value for name, value in (node["callbacks"] or {}).items() if value != GATE}
+    targets = dict(pair for kind in ("launcher", "sweeper") for pair in _targets(node[kind], f"hydra.{kind}"))
+    bad = callbacks | {f"{key}._target_": name for key, name in targets.items()}
+    faults = [f"{key}={value} is not allowed: a config may run no code, drop it" for key, value in bad.items()]
+    faults += [*_logging(node["job_logging"]), *_logging(node["hydra_logging"])]
+    if faults:
+        raise ConfigError(*faults)
+
+
+def _targets(node: Any, key: str) -> Iterator[tuple[str, str]]:
+    """Where Hydra would make an object that has no place there, and of what."""
+    if isinstance(node, dict):
+        target = str(node.get("_target_", ""))
+        if target and not re.fullmatch(TARGETS.get(key, ""), target):
+            yield key, target
+    for name, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        yield from _targets(value, f"{key}.{name}")
+
+
+def _logging(node: Any, key: str = "") -> Iterator[str]:
+    """Classes, factories and references of a logging config."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from _logging(value, name)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _logging(value, key)
+    text = str(node)
+    if key == "()" or (key == "class" and not re.fullmatch(LOGGERS, text)) or re.fullmatch(ELSEWHERE, text):
+        yield f"{key}={text} in a logging config is not allowed: a config may run no code, drop it"

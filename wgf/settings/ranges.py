@@ -1,0 +1,174 @@
+"""Rules for settings: written once in a constructor's annotations, checked when a library user calls the constructor
+(`checked`) and when a config is read (`wgf.settings.check`), before torch is loaded.
+
+    class Gaussian(Base):
+        @checked
+        def __init__(self, mean: Finite = 0.0, std: Positive = 1.0): ...
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from numbers import Real
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+
+from wgf.errors import ConfigError
+
+F = TypeVar("F", bound=Callable)
+LONGEST = 200  # characters of a value that a message repeats
+
+
+class Range:
+    """Numbers of one kind between two bounds.
+
+    Args:
+        kind: float or int.
+        low, high: bounds, finite or not; values themselves must be finite.
+        open_low, open_high: whether the bounds themselves are excluded.
+        none: whether `null` is allowed and means "not set".
+    """
+
+    def __init__(
+        self,
+        kind: type = float,
+        low: float = -math.inf,
+        high: float = math.inf,
+        *,
+        open_low: bool = False,
+        open_high: bool = False,
+        none: bool = False,
+    ) -> None:
+        self.kind, self.low, self.high, self.open_low, self.open_high = kind, low, high, open_low, open_high
+        self.none = none
+
+    def __str__(self) -> str:
+        noun = "a whole number" if self.kind is int else "a finite number"
+        form = "d" if self.kind is int else "g"
+        low = "" if self.low == -math.inf else f" {'>' if self.open_low else '>='} {self.low:{form}}"
+        high = "" if self.high == math.inf else f" {'<' if self.open_high else '<='} {self.high:{form}}"
+        return f"{noun}{low}{' and' if low and high else ''}{high}{', or null' if self.none else ''}"
+
+    def admits(self, value: Any) -> bool:
+        if value is None:
+            return self.none
+        if isinstance(value, bool) or not isinstance(value, Real):  # the scalars of numpy are Real
+            return False
+        try:
+            number = float(value)
+        except OverflowError:
+            return False
+        if not math.isfinite(number) or (self.kind is int and number != int(number)):
+            return False
+        if self.kind is int:
+            number = int(value)  # type: ignore[call-overload]
+        above = number > self.low if self.open_low else number >= self.low
+        below = number < self.high if self.open_high else number <= self.high
+        return above and below
+
+
+class Choice:
+    """One of a few words."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def __str__(self) -> str:
+        return "one of " + ", ".join(self.words)
+
+    def admits(self, value: Any) -> bool:
+        return isinstance(value, str) and value in self.words
+
+
+class Flag:
+    """True or false."""
+
+    def __str__(self) -> str:
+        return "true or false"
+
+    def admits(self, value: Any) -> bool:
+        return isinstance(value, bool)
+
+
+class Written:
+    """A string."""
+
+    def __str__(self) -> str:
+        return "a text"
+
+    def admits(self, value: Any) -> bool:
+        return isinstance(value, str)
+
+
+class ListOf:
+    """A non-empty list whose members are all admitted by one rule."""
+
+    def __init__(self, rule: Range) -> None:
+        self.rule = rule
+
+    def __str__(self) -> str:
+        return f"a list, each entry {self.rule}"
+
+    def admits(self, value: Any) -> bool:
+        listy = (isinstance(value, Sequence) and not isinstance(value, str)) or getattr(value, "ndim", 0) == 1
+        return listy and len(value) > 0 and all(self.rule.admits(v) for v in value)
+
+
+Finite = Annotated[float, Range()]
+Positive = Annotated[float, Range(low=0.0, open_low=True)]
+NonNegative = Annotated[float, Range(low=0.0)]
+PositiveOrNone = Annotated[float | None, Range(low=0.0, open_low=True, none=True)]
+NonNegativeOrNone = Annotated[float | None, Range(low=0.0, none=True)]
+Fraction = Annotated[float, Range(low=0.0, high=1.0, open_high=True)]
+MoreThanOne = Annotated[float, Range(low=1.0, open_low=True)]
+AtLeastOne = Annotated[float, Range(low=1.0)]
+Count = Annotated[int, Range(int, low=1)]
+TwoOrMore = Annotated[int, Range(int, low=2)]
+Order = Annotated[int, Range(int, low=1, high=64)]
+Seed = Annotated[int, Range(int, low=0, high=2**63 - 1)]
+Floats = Annotated[Sequence[float], ListOf(Range())]
+Text = Annotated[str, Written()]
+Positives = Annotated[Sequence[float], ListOf(Range(low=0.0, open_low=True))]
+
+
+def rule_of(annotation: Any) -> Any | None:
+    """The rule carried by an annotation, or None when it carries none."""
+    return next((r for r in get_args(annotation)[1:] if hasattr(r, "admits")), None)
+
+
+def fault(name: str, value: Any, rule: Any) -> str:
+    """The line a person reads about one bad value."""
+    text = repr(value)
+    return f"{name}={text if len(text) <= LONGEST else text[:LONGEST] + '...'} is not allowed: expected {rule}"
+
+
+def checked(function: F) -> F:
+    """Check the arguments of a constructor against the rules in its annotations; whole floats become ints, ints floats.
+
+    Raises:
+        ConfigError: with one line for every argument that breaks its rule.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        hints = get_type_hints(function, include_extras=True)
+        bound = signature.bind(*args, **kwargs)
+        rules = {name: rule for name in bound.arguments if (rule := rule_of(hints.get(name))) is not None}
+        bad = [
+            fault(name, bound.arguments[name], rule)
+            for name, rule in rules.items()
+            if not rule.admits(bound.arguments[name])
+        ]
+        if bad:
+            raise ConfigError(*bad)
+        for name, rule in rules.items():
+            if isinstance(rule, Range) and bound.arguments[name] is not None:
+                bound.arguments[name] = rule.kind(bound.arguments[name])
+            elif isinstance(rule, ListOf):
+                bound.arguments[name] = [rule.rule.kind(entry) for entry in bound.arguments[name]]
+        return function(*bound.args, **bound.kwargs)
+
+    return wrapper  # type: ignore[return-value]

@@ -1,0 +1,223 @@
+"""What the command says to bad input: one line for every fault, then exit status 2."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hydra import compose
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf.errors import OmegaConfBaseException
+
+from wgf.errors import ConfigError, WgfError
+from wgf.settings.check import CONFIGS, GROUPS, check, did_you_mean
+from wgf.settings.foreign_configs import initialized
+from wgf.settings.ranges import LONGEST
+from wgf.settings.resume import continued
+
+CHOICES = (*GROUPS, "experiment", "debug")
+QUOTING = """values with spaces or symbols are quoted twice, such as 'potential.expr="x**4/4 - x**2/2"'"""
+
+
+def parsed(words: list[str]) -> argparse.Namespace:
+    """The flags and overrides of a command line.
+
+    Raises:
+        ConfigError: a flag does not exist or lacks its value, or would run code from a file.
+    """
+    parser = get_args_parser()
+
+    def fail(message: str) -> NoReturn:
+        apart = "=" in message and message.startswith("unrecognized")
+        hint = "say all flags before the overrides" if apart else "see wgf --help and wgf --hydra-help"
+        raise ConfigError(f"{message}; {hint}")
+
+    parser.error = fail  # type: ignore[method-assign]
+    args = parser.parse_args(words)
+    if args.experimental_rerun is not None:
+        raise ConfigError("--experimental-rerun is not allowed: a pickle can run any code, say --config-dir instead")
+    if args.config_dir is not None and not Path(args.config_dir).is_dir():
+        raise ConfigError(f"--config-dir={args.config_dir} is not a folder: give one with YAML files for the groups")
+    return args
+
+
+@contextmanager
+def refusing(job: Callable[..., Any]) -> Iterator[None]:
+    """Turn what a person did wrong into its lines on the terminal and exit status 2.
+
+    Args:
+        job: the function that computes; what fails inside it, and is no fault of a person, passes.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        refuse(*error.lines)
+    except WgfError:
+        raise
+    except Exception as error:
+        inside = any(frame.f_code is job.__code__ for frame, _ in traceback.walk_tb(error.__traceback__))
+        if isinstance(error, OSError) and error.filename is not None:
+            refuse(f"{error.filename}: {error.strerror}; choose a folder that can be written with hydra.run.dir=...")
+        if inside and not isinstance(error, (HydraException, OmegaConfBaseException)):
+            raise
+        refuse(*_explain(error))
+
+
+def check_choices(choices: Mapping[Any, Any]) -> None:
+    """Whether every group has one choice by name, of which folders are named.
+
+    Raises:
+        ConfigError: a list of choices, or a path that leaves the group's folder.
+    """
+    bad = {g: c for g, c in choices.items() if g in CHOICES and c is not None and ".." in str(c).split("/")}
+    bad |= {group: choices.get(group) for group in GROUPS if not isinstance(choices.get(group), str)}
+    if bad:
+        raise ConfigError(
+            *(f"{group}={choice} is not a choice: give one name, see wgf --help" for group, choice in bad.items())
+        )
+
+
+def check_folder(name: str, key: str = "hydra.run.dir") -> None:
+    """Whether a run can be written to a folder of this name, without writing anything.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    folder = Path(name)
+    if not name:
+        raise ConfigError(f"{key} is empty: choose a folder for the files")
+    try:
+        home = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        writable = home.is_dir() and os.access(home, os.W_OK | os.X_OK)
+    except (OSError, ValueError) as error:  # a name too long, or with a character no name can have
+        reason = str(getattr(error, "strerror", None) or error).lower()
+        raise ConfigError(f"{key}={name[:LONGEST]} is not a folder's name: {reason}; choose another") from None
+    if not writable:
+        what = "cannot be written" if home.is_dir() else "is a file"
+        raise ConfigError(f"{key}={folder} is impossible: {home} {what}; choose another folder")
+
+
+def refuse(*lines: str) -> NoReturn:
+    """Say the lines and end with status 2."""
+    for line in lines:
+        print(f"wgf: {_one_line(line)}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _one_line(text: str) -> str:
+    """The text on one line, whatever it quotes."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _explain(error: Exception) -> list[str]:
+    """Every fault of the command line. Hydra stops at the first override it cannot place; forced in, all of them
+    compose and meet the check, which names each."""
+    args = parsed(sys.argv[1:])
+    lines: list[str] = []
+    words: list[str] = []
+    if any(word.startswith("resume=") for word in args.overrides):
+        return _beside_resume(args.overrides) or [_said(error)]
+    for word in args.overrides:
+        fault = _unreadable(word, args.multirun)
+        lines += [fault] if fault else []
+        words += [] if fault or word.lstrip("+~").startswith("hydra") else [_forced(_first(word))]
+    unread = len(lines)
+    with initialized(args):
+        while True:
+            try:
+                check(compose(args.config_name or "config", words))
+            except ConfigError as found:
+                # what an unreadable word wanted to set is not missing
+                return [*lines, *(line for line in found.lines if not (unread and " is missing: " in line))]
+            except MissingConfigException as missing:
+                group, choice = _sought(missing)
+                culprit = [word for word in words if word.lstrip("+") == f"{group}={choice}"]
+                if not culprit:
+                    return [*lines, _not_found(missing)]
+                lines.append(_not_found(missing))
+                words.remove(culprit[0])
+            except Exception:
+                break
+            else:
+                break
+    return lines or [_said(error)]
+
+
+def _beside_resume(words: list[str]) -> list[str]:
+    """What is wrong with going on, where what stands beside it does not even compose with the defaults."""
+    lines = [fault for word in words if (fault := _unreadable(word, False))]
+    if lines:
+        return lines
+    (word,) = (word for word in words if word.startswith("resume="))
+    try:
+        continued(Path(str(OverridesParser.create().parse_override(word).value())).expanduser(), words)
+    except ConfigError as found:
+        return list(found.lines)
+    return []
+
+
+def _not_found(missing: MissingConfigException) -> str:
+    """A choice, of the command line or of a file it names, that has no file."""
+    group, choice = _sought(missing)
+    name = f"{group}={choice}" if group else f"--config-name={choice}"
+    home = CONFIGS / group
+    inside = {path.relative_to(home).with_suffix("").as_posix() for path in home.glob("*/*.yaml") if group}
+    return f"{name} is not a choice: {did_you_mean(choice, inside.union(missing.options or []))}"
+
+
+def _sought(missing: MissingConfigException) -> tuple[str, str]:
+    """Group and choice of a file that is not there; experiments have folders."""
+    path = missing.missing_cfg_file or ""
+    first, _, rest = path.partition("/")
+    group, _, choice = (first, "/", rest) if first in CHOICES else path.rpartition("/")
+    return group, choice
+
+
+def _unreadable(word: str, sweep: bool) -> str | None:
+    """What is wrong with an override by itself, or None."""
+    if word.startswith("=") or ("=" not in word and not word.startswith("~")):
+        return f"{word!r} is not an override: expected key=value, such as t_end=0.1"
+    try:
+        (override,) = OverridesParser.create().parse_overrides([word])
+    except Exception:  # of the parser, whose words are of its grammar
+        return f"{word!r} cannot be read: expected key=value; {QUOTING}"
+    key = override.key_or_group
+    if override.is_sweep_override():
+        return None if sweep else f"{word} are several values: say wgf -m {word} for a run each, or quote them twice"
+    if key in CHOICES and not override.is_delete():
+        value = override.value()
+        if not isinstance(value, (str, dict)) and not (value is None and key in CHOICES[-2:]):
+            options = (path.stem for path in (CONFIGS / key).glob("*.yaml"))
+            return f"{word} is not a choice: {did_you_mean(str(value), options)}"
+    return None
+
+
+def _first(word: str) -> str:
+    """An override with the first of the values of a sweep."""
+    (override,) = OverridesParser.create().parse_overrides([word])
+    if not (override.is_sweep_override() and (override.is_choice_sweep() or override.is_range_sweep())):
+        return word
+    return f"{word.partition('=')[0]}={next(iter(override.sweep_string_iterator()))}"
+
+
+def _forced(word: str) -> str:
+    key = word.partition("=")[0]
+    placed = key[0] in "+~" or "/" in key or "@" in key or key in CHOICES
+    return (
+        f"++{word.lstrip('+')}" if key[0] == "+" and key.lstrip("+") not in CHOICES else word if placed else f"++{word}"
+    )
+
+
+def _said(error: Exception) -> str:
+    """The words of another package about bad input, on one line."""
+    said = _one_line(str(error)) or type(error).__name__
+    cause = error.__cause__ and _one_line(str(error.__cause__))
+    return f"{said if not cause or cause in said else f'{said} ({cause})'}; see wgf --help"

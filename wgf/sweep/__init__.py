@@ -1,0 +1,1 @@
+"""Many runs: launched, watched, collated, studied, reported."""

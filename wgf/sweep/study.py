@@ -1,0 +1,279 @@
+"""A convergence study: the command `wgf-study`, on the overrides of a sweep or on the folder of one.
+
+The runs of a sweep become a table with observed orders and quasi-optimality ratios, and figures with fitted slopes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from wgf import files
+from wgf.errors import ConfigError
+from wgf.result import CLEAR, compared
+from wgf.settings.flat import number
+from wgf.settings.refusals import parsed
+from wgf.sweep import collate as sweep
+
+USAGE = """\
+wgf-study: a convergence study of Wasserstein gradient flows
+
+usage: wgf-study key=value,value ... [key=value ...]   run the sweep `wgf -m ...` on all cores, then study it
+       wgf-study DIR                                   study the runs of an earlier sweep again
+
+  wgf-study network.width=8,16,32,64 network.degree=1,3,5 integrator.rtol=1e-9
+  wgf-study experiment=ornstein_uhlenbeck integrator=euler,heun,rk4 integrator.dt=0.05,0.025,0.0125
+  wgf-study experiment=paper/fokker_planck_quartic     the widths, bounds and updates of the paper
+
+The folder of the sweep (multirun/<date>/<time>, or hydra.sweep.dir=...) gets study.csv, study.md and figures/:
+errors, observed orders between successive widths, step sizes or particles, W2 error / best W2 error within reach of the
+network, energy balance, cost. A * marks an error that is not clearly above that of the reference solution.
+Exit status: 0 all runs completed, 1 some ended early (their rows say how), 2 bad input."""
+
+# what is refined, with the sign of its exponent in an error: O(m^-k), O(dt^k)
+REFINED = {"network.width": -1, "integrator.dt": 1, "quadrature.particles": -1}
+NUMBERS = (  # of results.csv, as they stand
+    *("status", *compared(), "w2_best", "rejected"),
+    *("reference_solution", "reference_error", "reference_w2_error", "w1_clear", "w2_clear"),
+)
+IN_SPACE = {"float32": 1e-5, "float64": 1e-11}  # a best W2 error below is rounding: the map lies in the space
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Study:
+    """The runs of a sweep.
+
+    Attributes:
+        root: their folder.
+        command: what repeats it, where that is known.
+        axes: the overrides that vary from run to run.
+        rows: one for each run: job, the axes, NUMBERS, and what `_judge` and `_orders` add.
+    """
+
+    root: Path
+    command: str
+    axes: list[str]
+    rows: list[Row]
+
+    @property
+    def refined(self) -> list[str]:
+        """The axes along which errors should fall, those of REFINED with at least two values."""
+        return [axis for axis in REFINED if axis in self.axes]
+
+    def label(self, row: Row, along: str = "") -> str:
+        """What tells a row from those of another curve."""
+        return ", ".join(f"{_short(axis)}={row[axis]}" for axis in self.axes if axis != along and row[axis] is not None)
+
+
+def _short(axis: str) -> str:
+    return axis.rpartition(".")[2]
+
+
+def read(root: Path) -> Study:
+    """The study of the runs below a folder.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    found = sweep.table(root)
+    if not found.rows:
+        raise ConfigError(f"{root} holds no runs: expected the folder of a sweep, with a folder for each of its jobs")
+    axes = sorted(found.axes, key=lambda axis: axis in REFINED)  # what is refined stands beside the errors
+    rows = [
+        {name: row.get(name) for name in ("job", *axes, *NUMBERS)}
+        | {"t_reached": row.get("t_reached", row.get("t_end"))}
+        for row in found.rows
+    ]
+    study = Study(root, _command(root), axes, rows)
+    if study.refined:
+        along = study.refined[-1]
+        curves = list(dict.fromkeys(study.label(row, along) for row in rows))
+        rows.sort(key=lambda row: (curves.index(study.label(row, along)), number(row[along]) or 0.0))
+    for row in rows:
+        _judge(row, root / str(row["job"]))
+    for axis in study.refined:
+        _orders(study, axis)
+    return study
+
+
+def _command(root: Path) -> str:
+    """`wgf-study` with the overrides of a sweep, which Hydra keeps at its root."""
+    path = root / "multirun.yaml"
+    if not path.exists():
+        return ""
+    words = yaml.safe_load(path.read_text(encoding="utf-8"))["hydra"]["overrides"]["task"]
+    return shlex.join(["wgf-study", *(word for word in words if word != "figures=false")])
+
+
+def _judge(row: Row, folder: Path) -> None:
+    """How near a run came to the best."""
+    doubt, error, best = row["reference_w2_error"] or 0.0, row["w2_error"], row["w2_best"]
+    row["quasi_optimality"] = None
+    if row["status"] == "completed" and None not in (error, best):
+        precision = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["dtype"]
+        if best > max(CLEAR * doubt, IN_SPACE[precision]):
+            row["quasi_optimality"] = error / best
+
+
+def _orders(study: Study, axis: str) -> None:
+    """The observed orders along an axis, each between a row and the one before it."""
+    groups: dict[str, list[Row]] = {}
+    for row in study.rows:
+        row |= {f"{distance}_order_{_short(axis)}": None for distance in ("w1", "w2")}
+        if row["status"] == "completed" and number(row[axis]):
+            groups.setdefault(study.label(row, axis), []).append(row)
+    for group in groups.values():
+        group.sort(key=lambda row: number(row[axis]) or 0.0, reverse=REFINED[axis] > 0)
+        for before, after in pairwise(group):
+            for distance in ("w1", "w2"):
+                errors = before[f"{distance}_error"], after[f"{distance}_error"]
+                if before[f"{distance}_clear"] and after[f"{distance}_clear"] and min(errors) > 0:
+                    finer = REFINED[axis] * math.log(float(before[axis]) / float(after[axis]))
+                    after[f"{distance}_order_{_short(axis)}"] = math.log(errors[0] / errors[1]) / finer
+
+
+def write(study: Study) -> list[Path]:
+    """Write study.csv, study.md and the figures to the root; returns their paths."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(study.rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(study.rows)
+    figures = list(_figures(study))
+    return [
+        _write(study.root / "study.csv", text.getvalue().encode()),
+        _write(study.root / "study.md", markdown(study, [path for path in figures if path.suffix == ".png"]).encode()),
+        *figures,
+    ]
+
+
+def _write(path: Path, content: bytes) -> Path:
+    files.write(path, content)
+    return path
+
+
+def _figures(study: Study) -> Iterator[Path]:
+    """Errors against what is refined and against the cost, without those of failed runs and doubtful ones."""
+    from wgf.figures.comparison import convergences
+    from wgf.figures.style import encoded
+
+    for name, figure in convergences(study.axes, study.rows, study.command).items():
+        for kind in ("png", "pdf"):
+            yield _write(study.root / "figures" / f"{name}.{kind}", encoded(figure, kind))
+
+
+def markdown(study: Study, figures: list[Path]) -> str:
+    """The table, the fitted slopes and the figures."""
+    lines = ["# Convergence study", "", *([f"    {study.command}", ""] if study.command else []), *table(study), ""]
+    if any(row[f"{distance}_clear"] is False for row in study.rows for distance in ("w1", "w2")):
+        lines += [r"\* not clearly above the error of the reference solution", ""]
+    lines += [f"![{path.stem}]({path.relative_to(study.root).as_posix()})" for path in figures]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def table(study: Study) -> list[str]:
+    """The rows of a Markdown table, the header first."""
+    orders = [_short(axis) for axis in study.refined]
+    heads = [
+        *map(_short, study.axes),
+        *("W1 error", *(f"order ({name})" for name in orders), "W2 error", *(f"order ({name})" for name in orders)),
+        *("W2 / best", "energy balance", "steps", "evaluations", "wall time", "status"),
+    ]
+    return [_line(heads), _line(["---"] * len(heads)), *(_line(_cells(study, row, orders)) for row in study.rows)]
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cells(study: Study, row: Row, orders: list[str]) -> list[str]:
+    done = row["status"] == "completed"
+    errors = [
+        [_cell(row[f"{w}_error"] if done else None, ".2e", r"\*" if row[f"{w}_clear"] is False else "")]
+        + [_cell(row[f"{w}_order_{name}"], ".2f") for name in orders]
+        for w in ("w1", "w2")
+    ]
+    return [
+        *(_cell(row[axis]) for axis in study.axes),
+        *(cell for part in errors for cell in part),
+        _cell(row["quasi_optimality"], ".3f"),
+        _cell(row["dissipation_gap"], ".1e"),
+        _cell(row["steps"], ","),
+        _cell(row["evaluations"], ","),
+        _cell(row["wall_s"], ".2f", " s"),
+        row["status"] if done or row["t_reached"] is None else f"{row['status']} at {row['t_reached']:.3g}",
+    ]
+
+
+def _cell(value: Any, form: str = "", mark: str = "") -> str:
+    return "" if value is None else f"{value:{form}}{mark}"
+
+
+def launch(words: list[str]) -> tuple[Path, int]:
+    """Run `wgf -m` with these words, one thread for each run; returns its folder and exit status."""
+    given = {word.lstrip("+~").partition("=")[0]: word.partition("=")[2] for word in words}
+    root = Path(given.get("hydra.sweep.dir") or datetime.now().strftime("multirun/%Y-%m-%d/%H-%M-%S"))
+    extra = [] if "hydra.sweep.dir" in given else [f"hydra.sweep.dir={root}"]
+    extra += [] if "figures" in given else ["figures=false"]
+    command = [sys.executable, "-c", "from wgf.cli import main; main()", "-m", *words, *extra]
+    code = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
+    return root, code
+
+
+def main() -> None:
+    """Entry point. Exit status: 0 all runs completed, 1 some did not, 2 bad input."""
+    words = sys.argv[1:]
+    if not words or {"-h", "--help"} & set(words):
+        print(USAGE)
+        sys.exit(0 if words else 2)
+    try:
+        root, code = _root(words)
+        if not root.is_dir():  # the sweep has said why and left nothing
+            sys.exit(code)
+        study = read(root)
+        paths = write(study)
+    except (ConfigError, OSError) as error:
+        for line in getattr(error, "lines", (str(error),)):
+            print(f"wgf-study: {line}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("wgf-study: interrupted", file=sys.stderr)
+        sys.exit(130)
+    failed = sum(row["status"] != "completed" for row in study.rows)
+    print(f"{len(study.rows)} runs, {failed} of them not completed; {', '.join(map(_relative, paths))}")
+    sys.exit(1 if failed else 0)
+
+
+def _root(words: list[str]) -> tuple[Path, int]:
+    """The folder to study, after the sweep that fills it where the words are not a folder."""
+    folders = [word for word in words if "=" not in word and not word.startswith(("-", "~"))]
+    if not folders:
+        parsed(words)
+        return launch(words)
+    if len(words) > 1:
+        raise ConfigError(f"{shlex.join(words)}: expected either the folder of a sweep alone, or overrides key=value")
+    if not Path(folders[0]).is_dir():
+        raise ConfigError(f"{folders[0]} is not a folder: expected the folder of a sweep, or overrides key=value,value")
+    return Path(folders[0]), 0
+
+
+def _relative(path: Path) -> str:
+    return os.path.relpath(path)
+
+
+if __name__ == "__main__":
+    main()
