@@ -10,7 +10,6 @@ import time
 import warnings
 
 import torch
-from wgf.energies import interaction, potential
 
 from wgf.integrators.base import Integrator, State
 from wgf.integrators.explicit import Euler
@@ -19,6 +18,7 @@ from wgf.integrators.jko import JKO
 from wgf.networks.base import TransportMap
 from wgf.networks.relu import TwoSidedReLU
 from wgf.networks.spline import Spline
+from wgf.problem import interaction, potential
 from wgf.problem.equations import FokkerPlanck
 from wgf.problem.laws import Gaussian
 from wgf.problem.quadrature import Gauss
@@ -29,7 +29,7 @@ from wgf.projection.solvers import Auto
 def step_time(map: TransportMap, integrator: Integrator, dt: float) -> tuple[float, float]:
     """Processor time of set-up and the least of one step of quartic Fokker-Planck (s)."""
     start = time.process_time()
-    problem = FokkerPlanck().problem(map.law, potential.Quartic(1.0), interaction.Zero(), 0.2)
+    problem = FokkerPlanck().problem(map.base, potential.Quartic(1.0), interaction.Zero(), 0.2)
     field = Projection(problem, map, Gauss(8), Auto())
     theta = map.theta.detach()
     state = State(theta, field(theta))

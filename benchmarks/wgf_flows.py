@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from competitor import Competitor
 from problems import KELLER_SEGEL, POROUS, QUARTIC, SEXTIC, Map, Problem
-from wgf.energies import interaction, potential
 
 from wgf.integrators.base import Integrator, State
 from wgf.integrators.explicit import Euler
@@ -17,6 +16,7 @@ from wgf.integrators.time_loop import Clock, evolve
 from wgf.networks.base import TransportMap
 from wgf.networks.relu import TwoSidedReLU
 from wgf.networks.spline import Spline
+from wgf.problem import interaction, potential
 from wgf.problem.equations import FokkerPlanck, KellerSegel, PorousMedium
 from wgf.problem.laws import Gaussian
 from wgf.problem.quadrature import Gauss
@@ -50,7 +50,7 @@ def flow(problem: Problem, network: TransportMap, gauss: int, integrator: Integr
     pde, force = EQUATIONS[problem]
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        equation = pde.problem(network.law, force, interaction.Zero(), problem.t_end)
+        equation = pde.problem(network.base, force, interaction.Zero(), problem.t_end)
         field = Projection(equation, network, Gauss(gauss), Auto())
         end = evolve(field, integrator, network.theta.detach(), [problem.t_end], Nobody())
     if end.status is not Status.completed:

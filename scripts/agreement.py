@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from wgf.integrators.base import State
 from wgf.integrators.implicit import Rodas4
-from wgf.integrators.time_loop import Clock, evolve
+from wgf.integrators.time_loop import evolve
 from wgf.networks.spline import Spline
 from wgf.problem.equations import (
     PDE,
@@ -107,20 +106,12 @@ class Agreement:
         return self.distance / (self.volumes + self.own)
 
 
-class Silent:
-    """An observer that does not look."""
-
-    def step(self, clock: Clock, state: State, energy: float) -> None: ...
-
-    def stop(self, clock: Clock, state: State) -> None: ...
-
-
 def flow(problem: Problem, width: int, bound: float, tolerance: float, z: torch.Tensor) -> torch.Tensor:
     """The map of wgf at the end and at z [n] (length)."""
     network = Spline(width, bound=bound, degree=5, base=problem.law)
     field = Projection(problem, network, Gauss(8), Auto())
     integrator = Rodas4(rtol=tolerance, atol=0.01 * tolerance)
-    end = evolve(field, integrator, network.theta.detach(), [problem.t_end], Silent())
+    end = evolve(field, integrator, network.theta.detach(), [problem.t_end], LoopCallback())
     if end.status.name != "completed":
         raise ArithmeticError(f"{problem.equation}: {end.status.value}")
     with torch.no_grad():

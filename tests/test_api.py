@@ -385,7 +385,7 @@ def test_single_precision():
         ({"interaction": wgf.interactions.Log()}, "only pde=aggregation_diffusion takes an interaction"),
         (
             {"law": wgf.Laplace(), "network": wgf.Spline(base=wgf.Gaussian())},
-            "law and network.law are not the same: give the law to the network alone",
+            "law and network.base are not the same: give the law to the network alone",
         ),
     ],
 )
@@ -398,7 +398,7 @@ def test_what_cannot_be_is_refused(wrong: dict, line: str):
 
 def test_equal_laws_are_one():
     network = wgf.Spline(8, base=wgf.Mixture())
-    assert wgf.solve(wgf.FokkerPlanck(), law=wgf.Mixture(), network=network, t_end=0.01).problem.law is network.law
+    assert wgf.solve(wgf.FokkerPlanck(), law=wgf.Mixture(), network=network, t_end=0.01).problem.law is network.base
 
 
 # arrays and pictures

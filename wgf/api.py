@@ -11,9 +11,10 @@ import torch
 
 from wgf.assemble import DTYPES, assemble
 from wgf.errors import ConfigError
-from wgf.flow import Flow, SavedStates
+from wgf.flow import Flow
 from wgf.integrators.auto import Auto as AutoIntegrator
 from wgf.integrators.base import Integrator
+from wgf.integrators.saved_states import SavedStates
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import run
 from wgf.networks.base import TransportMap
@@ -91,7 +92,7 @@ def solve(
     comparison.closed_form(problem, reference_solution)  # refuses what cannot be had before anything runs
     projection, method = assemble(
         problem,
-        lambda base: copy.deepcopy(network) if network is not None else Spline(base=base),
+        lambda base: Spline(base=base) if network is None else copy.deepcopy(network, {id(base): base}),
         quadrature or Gauss(),
         solver or AutoSolver(),
         integrator or AutoIntegrator(),

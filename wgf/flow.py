@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from wgf.errors import ConfigError, WgfError
-from wgf.integrators.base import Integrator, State
+from wgf.integrators.base import Integrator
+from wgf.integrators.saved_states import Moment, SavedStates
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import Clock, LoopCallback, run
 from wgf.networks.base import TransportMap
@@ -31,37 +32,7 @@ if TYPE_CHECKING:
 
 GRID = 2001  # points of the base in `saved_maps`
 BISECTIONS, EXTENSIONS = 60, 60
-Moment = tuple[TransportMap, Tensor]  # a network and its parameters at one time
 Numbers = float | Sequence[float] | np.ndarray | Tensor
-
-
-@dataclass
-class SavedStates(LoopCallback):
-    """The states at the saved times.
-
-    Attributes:
-        map: the network.
-        times: t = 0 first (time).
-        theta: parameters [p] of each.
-        breakpoints: of the mesh that each theta belongs to [m] (length).
-        terms: of the energy [k] of each (energy).
-    """
-
-    map: TransportMap
-    times: list[float] = field(default_factory=list)
-    theta: list[Tensor] = field(default_factory=list)
-    breakpoints: list[Tensor] = field(default_factory=list)
-    terms: list[Tensor] = field(default_factory=list)
-
-    def stop(self, clock: Clock, state: State) -> None:
-        self.times.append(clock.t)
-        self.theta.append(state.theta)
-        self.breakpoints.append(self.map.breakpoints())
-        self.terms.append(state.evaluation.terms)
-
-    def __getitem__(self, k: int) -> tuple[TransportMap, Tensor]:
-        """The network on the breakpoints of state number k, and its parameters."""
-        return self.map.on_breakpoints(self.breakpoints[k]), self.theta[k]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -40,7 +40,7 @@ def field_of(velocity):
             terms=zero[None],
             min_slope=zero + 1,
             dissipation=zero,
-            rms=theta.norm(),
+            scale=theta.norm(),
             length=torch.linalg.vector_norm,
             report=dict,
         )

@@ -270,7 +270,7 @@ def test_second_moment_obeys_its_law(chi, width, degree):
     map = Spline(width, degree, 4.0, base=LAW)
     end = flow(keller_segel(chi, 0.3), map, Rodas4(**ACCURATE), 0.3)
     assert end.status is Status.completed
-    assert float(end.state.evaluation.rms) ** 2 == pytest.approx(1 + 2 * (1 - chi) * 0.3, abs=1e-8)
+    assert float(end.state.evaluation.scale) ** 2 == pytest.approx(1 + 2 * (1 - chi) * 0.3, abs=1e-8)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def evaluation(velocity: Tensor, energy: Tensor, slope: Tensor) -> Evaluation:
         terms=energy.reshape(1),
         min_slope=slope,
         dissipation=velocity.square().sum(),
-        rms=torch.ones_like(slope),
+        scale=torch.ones_like(slope),
         length=lambda displacement: displacement.norm(),
         report=dict,
     )

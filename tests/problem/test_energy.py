@@ -62,7 +62,7 @@ def test_potentials_are_integrals_over_the_law(name):
 @pytest.mark.parametrize("name", ["gaussian", "uniform", "laplace", "mixture"])
 def test_entropy_and_power_law_are_integrals_over_the_image(name):
     law, record_ = LAWS[name], at_nodes(LAWS[name], bent, order=16)
-    x, rho = record_.x, record_.nodes.law.density(record_.nodes.z) / record_.dx
+    x, rho = record_.x, record_.nodes.base.density(record_.nodes.z) / record_.dx
     dx = record_.w / rho  # the image's own quadrature: w = rho dx
     assert float(TERMS["entropy"].value(record_)) == pytest.approx(float((dx * 0.7 * rho * rho.log()).sum()), rel=1e-12)
     for exponent, kappa, key in ((1.5, 0.5, "power_law_1.5"), (2.0, 0.8, "power_law_2"), (3.0, 0.5, "power_law_3")):

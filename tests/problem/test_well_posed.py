@@ -150,7 +150,7 @@ def test_what_attracts_may_hold():
     ],
 )
 def test_laws_beyond_the_numbers_are_refused(law: Base, dtype: torch.dtype):
-    with pytest.raises(ConfigError, match="reference is too narrow, too wide or too far from 0 for float"):
+    with pytest.raises(ConfigError, match="law is too narrow, too wide or too far from 0 for float"):
         check_problem(problem(law), dtype)
 
 

@@ -38,7 +38,7 @@ def random(*shape, seed=0):
 
 
 def charted(map, order=8):
-    nodes = Gauss(order).nodes(map.law, map.knots(map.theta.detach()))
+    nodes = Gauss(order).nodes(map.base, map.knots(map.theta.detach()))
     return chart_of(map, nodes, nodes, Line())
 
 
@@ -240,7 +240,7 @@ EVERY = {**TERMS, "mixed": Mixed()}
 
 def landscape_of(map, *terms):
     chart = charted(map)
-    landscape = Landscape(problem(map.law), chart)
+    landscape = Landscape(problem(map.base), chart)
     landscape.energies = terms
     return landscape, chart.coordinates(away(map, 0.2))
 
@@ -395,7 +395,7 @@ def test_every_law_has_charts(name):
 def test_chart_and_field_agree_with_the_dense_metric():
     """The velocity in the chart is the pseudo-inverse solution in the parameters."""
     map = relu(5)
-    field = field_of(problem(map.law, TERMS["quartic"], TERMS["entropy"]), map)
+    field = field_of(problem(map.base, TERMS["quartic"], TERMS["entropy"]), map)
     theta = away(map, 0.1)
     metric, _ = neuron_metric(field.landscape.chart)
     gradient = field.gradient(theta)[0].numpy()

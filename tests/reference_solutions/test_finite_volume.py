@@ -9,7 +9,7 @@ import torch
 from chebyshev import fokker_planck_map
 from composed_configs import composed
 from laws_and_terms import tensor
-from test_exact import AFFINE, problem
+from reference_problems import AFFINE, problem
 
 from wgf.errors import ConfigError
 from wgf.problem import interaction as kernels

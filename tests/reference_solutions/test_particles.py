@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from reference_problems import AFFINE, problem
 from scipy.special import dawsn
-from test_exact import AFFINE, problem
 
 from wgf.problem import interaction as kernels
 from wgf.problem.base import Base

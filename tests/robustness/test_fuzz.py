@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from wgf import cli
 from wgf.errors import ConfigError
 from wgf.integrators.status import Status
-from wgf.integrators.time_loop import evolve
+from wgf.integrators.time_loop import LoopCallback, evolve
 from wgf.run import runner
 from wgf.run.build import build
 from wgf.settings.check import CONFIGS, GROUPS, ROOT, check
@@ -77,12 +77,6 @@ def configs(draw) -> DictConfig:
         known = KEYS if not group else known_keys[group]
         place[draw(st.sampled_from([*known, *known, *known, "widht", "_target_", "_args_"]))] = draw(SOME)
     return cfg
-
-
-class Silent:
-    def step(self, *_) -> None: ...
-
-    def stop(self, *_) -> None: ...
 
 
 def ends(cfg: DictConfig) -> Status | None:

@@ -52,7 +52,7 @@ def test_particles_do_not_see_the_knots_of_a_network_of_ones_own():
 
 def test_abstract_classes_are_no_choice():
     cfg = changed("solver._target_=wgf.projection.solvers.Solver")
-    with pytest.raises(wgf.ConfigError, match=r"_target_=wgf\.solvers\.Solver is not allowed"):
+    with pytest.raises(wgf.ConfigError, match=r"_target_=wgf\.projection\.solvers\.Solver is not allowed"):
         build(cfg)
 
 

@@ -118,7 +118,7 @@ class Mine({base}):
 
 
 @pytest.mark.parametrize(
-    ("root", "base"), [("wgf", "wgf.Law"), ("wgf.problem.laws", "wgf.problem.laws.Law"), ("wgf", "Law")]
+    ("root", "base"), [("wgf", "wgf.Law"), ("wgf.problem.base", "wgf.problem.base.Law"), ("wgf", "Law")]
 )
 def test_a_class_of_ones_own_is_read_and_not_run(
     tmp_path: Path, hacked: Path, monkeypatch: pytest.MonkeyPatch, root: str, base: str
@@ -131,7 +131,7 @@ def test_a_class_of_ones_own_is_read_and_not_run(
     monkeypatch.syspath_prepend(tmp_path)
     for name in ("laws.Mine", "more.Other"):
         target = f"{package.name}.{name}"
-        assert ancestry(target)[-1] == "wgf.problem.laws.Law"
+        assert ancestry(target)[-1] == "wgf.problem.base.Law"
         known = settings(target)
         assert known is not None
         assert str(known["a"].rule) == "a finite number >= 0 and < 8"

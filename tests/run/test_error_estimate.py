@@ -115,7 +115,7 @@ def test_a_last_figure_that_fails_costs_no_result(
         raise IndexError("index 0 is out of bounds")
 
     monkeypatch.setattr("wgf.run.metrics.Metrics.to_equilibrium", fails)
-    monkeypatch.setattr("wgf.run.runner.best_w2", fails)
+    monkeypatch.setattr("wgf.run.metrics.best_w2", fails)
     cfg = composed(*QUICK[:3], "network.width=4", "t_end=0.01")
     found = run(build(cfg), cfg, tmp_path).as_dict()
     assert (found["status"], found["w2_best"], found["w2_to_equilibrium"]) == ("completed", None, None)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from wgf.run import summary as table
+from wgf.result import Result
+from wgf.run import summary
 
 TITLE = "rho_t = rho_xx + d/dx(rho d/dx((x - 1)^4/4 - (x - 1)^2/2))"
 RESULT = {
@@ -46,7 +47,7 @@ RESULT = {
 
 def printed(result: dict[str, Any], folder: Path, width: int = 100) -> str:
     stream = io.StringIO()
-    table.show(result, TITLE, folder, Console(file=stream, width=width))
+    summary.show(Result.from_dict(result), folder, Console(file=stream, width=width))
     return stream.getvalue()
 
 
@@ -81,11 +82,11 @@ def test_table(tmp_path: Path):
 
 
 def test_table_of_a_run_that_ended_early(tmp_path: Path):
-    result = RESULT | {"status": "folded", "message": "the map folded", "t_end": 0.05, "energy": None, "note": "new"}
+    result = RESULT | {"status": "folded", "message": "the map folded", "t_end": 0.05, "energy": None}
     text = printed(result, tmp_path)
     assert cell(text, "status") == "folded: the map folded"
     assert cell(text, "time") == "0.05 of 0.2"
-    assert cell(text, "note") == "new"  # what has no line of its own comes last
+    assert cell(text, "energy") == "potential 0.143598, entropy -1.14797"
 
 
 def test_table_says_how_to_look_at_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

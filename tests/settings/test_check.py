@@ -287,9 +287,9 @@ def test_own_classes_are_checked_too(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "law").mkdir()
     for name, keys in {"good": "scale: 2", "bad": "scale: -1\nshap: 4"}.items():
         (tmp_path / "law" / f"{name}.yaml").write_text(f"_target_: my_own_law.Cauchy\n{keys}\n")
-    check(composed("reference=good", config_dir=tmp_path))
-    lines = faults("reference=bad", config_dir=tmp_path)
-    assert lines[0].startswith("reference.shap is not a setting: did you mean reference.shape?")
+    check(composed("law=good", config_dir=tmp_path))
+    lines = faults("law=bad", config_dir=tmp_path)
+    assert lines[0].startswith("law.shap is not a setting: did you mean law.shape?")
     assert lines[1].startswith("law.scale=-1 is not allowed")
     assert list(settings("my_own_law.Normal")) == ["mean", "std"]  # inherited
     assert settings("my_own_law.Open") is None

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from test_figures import TITLE, history, solution
+from saved_solutions import TITLE, history, solution
 
 from wgf.figures.comparison import convergences, curves, finals
 from wgf.sweep import html as page

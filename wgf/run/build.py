@@ -19,6 +19,7 @@ from wgf.problem.base import Base
 from wgf.problem.equations import Problem
 from wgf.projection.field import Projection
 from wgf.reference_solutions.choose import closed_form
+from wgf.reference_solutions.exact import Exact
 from wgf.run.callbacks.base import Callback
 
 
@@ -51,6 +52,11 @@ class Experiment:
     def map(self) -> TransportMap:
         """The network."""
         return self.projection.map
+
+    @property
+    def exact(self) -> Exact | None:
+        """The solution by a formula, or None."""
+        return closed_form(self.problem, self.reference)
 
     @property
     def theta(self) -> torch.Tensor:

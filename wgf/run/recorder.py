@@ -7,8 +7,8 @@ import math
 from time import monotonic
 from typing import Any
 
-from wgf.flow import SavedStates
 from wgf.integrators.base import State
+from wgf.integrators.saved_states import SavedStates
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import Clock, End, LoopCallback
 from wgf.networks.base import TransportMap

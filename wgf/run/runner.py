@@ -21,7 +21,6 @@ from wgf.flow import Flow
 from wgf.integrators.base import State
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import Clock, End
-from wgf.reference_solutions.choose import closed_form
 from wgf.result import Result, finite
 from wgf.run import error_estimate, self_check, summary
 from wgf.run.build import Experiment, build
@@ -96,7 +95,7 @@ def _run(
     _write_text(folder / "config.yaml", text)
     _write_json(folder / "provenance.json", origin)
     log.info("%s, t_end = %g, %d parameters", problem.equation, problem.t_end, theta.numel())
-    metrics = Metrics(problem, experiment.map, closed_form(problem, experiment.reference))
+    metrics = Metrics(problem, experiment.map, experiment.exact)
     columns = list(metrics.row(Clock(), State(theta, experiment.projection(theta))))
     figures = [Figures()] if experiment.figures else []
     with closing(Callbacks([*first, History(), Checkpoint(), experiment.logger, *figures])) as callbacks:

@@ -106,8 +106,8 @@ class Callback:
 class Callbacks(Callback):
     """Several callbacks as one, each behind a guard: one that raises is logged in a line, closed and dropped.
 
-    Only `Exception`s are caught: Ctrl-C still stops the run. After `finish` every callback is closed; where a run may raise
-    before it gets there, `contextlib.closing(Callbacks(...))` closes them.
+    Only `Exception`s are caught: Ctrl-C still stops the run. After `finish` every callback is closed; where a run
+    may raise before it gets there, `contextlib.closing(Callbacks(...))` closes them.
 
     Args:
         callbacks: called in this order.

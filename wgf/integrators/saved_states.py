@@ -1,0 +1,42 @@
+"""The states of a flow at its saved times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from wgf.integrators.base import State
+from wgf.integrators.time_loop import Clock, LoopCallback
+from wgf.networks.base import TransportMap
+
+Moment = tuple[TransportMap, Tensor]  # a network and its parameters at one time
+
+
+@dataclass
+class SavedStates(LoopCallback):
+    """The states at the saved times.
+
+    Attributes:
+        map: the network.
+        times: t = 0 first (time).
+        theta: parameters [p] of each.
+        breakpoints: of the mesh that each theta belongs to [m] (length).
+        terms: of the energy [k] of each (energy).
+    """
+
+    map: TransportMap
+    times: list[float] = field(default_factory=list)
+    theta: list[Tensor] = field(default_factory=list)
+    breakpoints: list[Tensor] = field(default_factory=list)
+    terms: list[Tensor] = field(default_factory=list)
+
+    def stop(self, clock: Clock, state: State) -> None:
+        self.times.append(clock.t)
+        self.theta.append(state.theta)
+        self.breakpoints.append(self.map.breakpoints())
+        self.terms.append(state.evaluation.terms)
+
+    def __getitem__(self, k: int) -> Moment:
+        """The network on the breakpoints of state number k, and its parameters."""
+        return self.map.on_breakpoints(self.breakpoints[k]), self.theta[k]
