@@ -346,7 +346,7 @@ def test_finite_volumes_where_a_closed_form_is_known(choice: str, tmp_path: Path
 def test_distance_to_the_equilibrium(tmp_path: Path):
     overrides = ("potential=quadratic", "potential.stiffness=2", "potential.center=1", "t_end=0.4", "saves=2")
     cfg = composed("logger=none", "figures=false", *overrides)
-    found, end = run(build(cfg), cfg, tmp_path), math.exp(-0.8).as_dict()
+    found, end = run(build(cfg), cfg, tmp_path).as_dict(), math.exp(-0.8)
     spread = math.sqrt(0.5 + 0.5 * end**2)  # mean 1 - end, variance 1/2 + (1 - 1/2) end^2
     assert found["w2_to_equilibrium"] == pytest.approx(math.hypot(end, spread - math.sqrt(0.5)), abs=1e-6)
 
