@@ -8,10 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wgf.problem import interaction as kernels
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
-from wgf.problem.internal import Entropy
 
 ROUGH = 1e12  # V/D at its lowest beyond which its digits do not show a difference of 1e-3
 WIDE = 10  # points that show a well
@@ -50,14 +48,14 @@ def equilibrium(problem: Problem, cells: int = 20_000) -> Equilibrium | None:
         problem: linear diffusion, no interaction.
         cells: number of intervals of the table.
     """
-    law, v, u = problem.law, problem.potential, problem.internal
-    if not (isinstance(u, Entropy) and isinstance(problem.interaction, kernels.Zero)):
+    law, v, diffusion = problem.law, problem.potential, problem.linear_diffusion
+    if not diffusion or not problem.interaction.vanishes:
         return None
     radius = law.std
 
     def weight(x: np.ndarray) -> np.ndarray:
         """-V/D, or -inf where V is infinite."""
-        value = -v.value_at(torch.from_numpy(x)).numpy() / u.diffusion
+        value = -v.value_at(torch.from_numpy(x)).numpy() / diffusion
         return np.where(np.isfinite(value), value, -np.inf)
 
     for _ in range(60):  # until both ends are deep below the top
