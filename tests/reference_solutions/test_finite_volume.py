@@ -26,6 +26,7 @@ from wgf.problem.laws import Gaussian, Mixture, Uniform
 from wgf.problem.potential import Expressed, Quartic, Sextic
 from wgf.problem.potential import Quadratic as Well
 from wgf.problem.quadrature import Gauss
+from wgf.reference_solutions import cache as cache_files
 from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions import exact, finite_volume
 from wgf.reference_solutions.base import Unresolved
@@ -253,7 +254,7 @@ def test_no_equilibrium(p: Problem):
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv(comparison.OFF)
+    monkeypatch.delenv(cache_files.OFF)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path / "wgf"
 
@@ -278,14 +279,14 @@ def test_a_damaged_file_is_computed_again(cache: Path, content: bytes | None):
     (path,) = cache.iterdir()
     path.write_bytes(path.read_bytes()[:-500] if content is None else content)
     assert comparison.computed(QUARTIC, [0.2]).error == first.error
-    assert comparison._load(path, QUARTIC) is not None
+    assert cache_files.load(path, QUARTIC) is not None
 
 
 def test_cache_that_cannot_be_written_or_is_off(cache: Path, monkeypatch: pytest.MonkeyPatch):
     cache.write_text("in the way")
     assert comparison.computed(QUARTIC, [0.2]) is not None
     cache.unlink()
-    monkeypatch.setenv(comparison.OFF, "1")
+    monkeypatch.setenv(cache_files.OFF, "1")
     assert comparison.computed(QUARTIC, [0.2]) is not None
     assert not cache.exists()
 
