@@ -27,7 +27,6 @@ from wgf.problem.laws import Barenblatt, Gaussian, Laplace, Mixture, Semicircle,
 from wgf.problem.potential import Expressed, Quartic, Sextic
 from wgf.problem.potential import Quadratic as Well
 from wgf.reference_solutions import exact
-from wgf.reference_solutions.equilibrium import equilibrium
 from wgf.reference_solutions.moment_laws import blow_up_bound, second_moment
 
 
@@ -233,22 +232,6 @@ def test_attraction_collapses_in_finite_time():
     z = column(-1.0, 0.5)
     assert (solution(0.999 * end, z).diff() > 0).all()
     assert solution(1.001 * end, z).isnan().all()
-
-
-@pytest.mark.parametrize("diffusion", [1e-3, 1e-14, 1e-30])
-def test_equilibrium_of_narrow_wells(diffusion: float):
-    p = problem(FokkerPlanck(diffusion), Gaussian(0.3, 2.0), Well(1.7, 0.0))
-    z = interior(p.law)
-    expected = math.sqrt(diffusion / 1.7) * (z - 0.3) / 2.0
-    assert torch.allclose(equilibrium(p)(math.inf, z), expected, rtol=1e-6, atol=1e-7 * math.sqrt(diffusion))
-
-
-@pytest.mark.parametrize(
-    ("diffusion", "potential"),
-    [(1e-300, Quartic()), (1e-30, Quartic()), (1.0, Sextic(1e10)), (1.0, Expressed("1e20 + x**2"))],
-)
-def test_no_equilibrium_that_digits_cannot_show(diffusion: float, potential):
-    assert equilibrium(problem(FokkerPlanck(diffusion), Gaussian(), potential)) is None
 
 
 UNKNOWN = {
