@@ -10,6 +10,10 @@ from chebyshev import fokker_planck_map
 from composed_configs import composed
 from laws_and_terms import tensor
 from reference_problems import AFFINE, problem
+from scipy import stats
+from scipy.integrate import quad
+from scipy.interpolate import CubicHermiteSpline
+from scipy.optimize import brentq
 
 from wgf.errors import ConfigError
 from wgf.problem import interaction as kernels
@@ -24,11 +28,12 @@ from wgf.problem.equations import (
 )
 from wgf.problem.laws import Gaussian, Mixture, Uniform
 from wgf.problem.potential import Expressed, Quartic, Sextic
+from wgf.problem.potential import Quadratic as Well
 from wgf.problem.quadrature import Gauss
 from wgf.reference_solutions import cache as cache_files
 from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions import exact, finite_volume
-from wgf.reference_solutions.base import Unresolved
+from wgf.reference_solutions.base import Unresolved, yardstick
 from wgf.reference_solutions.equilibrium import equilibrium
 from wgf.reference_solutions.finite_volume import Volumes
 from wgf.reference_solutions.finite_volume_schemes import Central, Grid, Monotone
@@ -79,7 +84,7 @@ CLOSED = {
     "steady": 1e-7,
     "all three linear": 1e-7,
     "barenblatt": 1e-6,
-    "barenblatt cubic": 1e-6,
+    "barenblatt cubic": 5e-6,
     "all three porous": 3e-6,
     "attraction": 1e-5,
     "log repulsion": 3e-5,
@@ -103,7 +108,7 @@ def test_transport():
     found, known = finite_volume.solve(p, [0.2]), exact.find(p)
     w1, w2 = distances(p.law, lambda z: known(0.2, z), lambda z: found(0.2, z))
     assert w1 < found.error < 1e-6
-    assert w2 < found.w2_error < 5e-3  # the tails leave for infinity
+    assert w2 < found.w2_error < 1e-2  # the tails leave for infinity
 
 
 @pytest.mark.parametrize(
@@ -120,6 +125,111 @@ def test_chebyshev_oracle(p: Problem, t: float, domain: tuple[float, float, int]
     w1, w2 = distances(p.law, lambda z: oracle(t, z), lambda z: found(t, z))
     assert w1 < found.error < 1e-7
     assert w2 < found.w2_error < 1e-5
+
+
+def drift_to_a_point(z: np.ndarray, center: float, mean: float, std: float, t: float) -> np.ndarray:
+    """T(z) for V = |x - c|, D = 1 from N(mean, std^2): the transition density of dX = -sign(X - c) dt + sqrt(2) dB.
+
+    Source: I. Karatzas, S. E. Shreve, Brownian Motion and Stochastic Calculus (1991), section 6.5.
+    """
+    tau = 2 * t  # of a standard Brownian motion with drift 1/2
+    q, share = np.polynomial.legendre.leggauss(20)
+    ends = np.unique(np.append(np.linspace(mean - 9 * std, mean + 9 * std, 41), center)) - center
+    y = (0.5 * (ends[1:] + ends[:-1])[:, None] + 0.5 * np.diff(ends)[:, None] * q).ravel()
+    w = (0.5 * np.diff(ends)[:, None] * share).ravel() * stats.norm.pdf(y, mean - center, std)
+
+    def density(x: np.ndarray) -> np.ndarray:
+        start, place = np.abs(y), x[:, None] * np.sign(y)  # mirrored, so that every start is on the right
+        alike = stats.norm.pdf(start - place - tau / 2, scale=math.sqrt(tau))
+        alike += 0.5 * np.exp(-place) * stats.norm.sf(start + place - tau / 2, scale=math.sqrt(tau))
+        other = np.exp(start) * stats.norm.pdf(start - place + tau / 2, scale=math.sqrt(tau))
+        other += 0.5 * np.exp(place) * stats.norm.sf(start - place - tau / 2, scale=math.sqrt(tau))
+        return np.where(place > 0, alike, other) @ w
+
+    x = np.unique(np.append(np.linspace(-14.0, 14.0, 701), 0.0))
+    q, share = np.polynomial.legendre.leggauss(6)
+    nodes = 0.5 * (x[1:] + x[:-1])[:, None] + 0.5 * np.diff(x)[:, None] * q
+    with np.errstate(over="ignore", invalid="ignore"):
+        mass = 0.5 * np.diff(x) * (density(nodes.ravel()).reshape(nodes.shape) @ share)
+        cdf = CubicHermiteSpline(x, np.append(0.0, np.cumsum(mass)), density(x))
+    assert cdf(14.0) == pytest.approx(1.0, abs=1e-12)
+    low, high = np.full_like(z, -14.0), np.full_like(z, 14.0)
+    for _ in range(50):
+        middle = 0.5 * (low + high)
+        short = cdf(middle) < stats.norm.cdf(z, mean, std)
+        low, high = np.where(short, middle, low), np.where(short, high, middle)
+    return center + low
+
+
+@pytest.mark.parametrize(
+    ("center", "mean", "std", "t"),
+    [(0.8, 1.0, 0.5, 1.0), (0.3, 0.0, 1.0, 0.4), (-0.35, 0.0, 0.7, 2.0), (-1.0, 0.5, 1.0, 1.0), (0.777, 0.0, 0.6, 0.5)],
+)
+def test_a_kink_of_the_potential(center: float, mean: float, std: float, t: float):
+    p = problem(FokkerPlanck(), Gaussian(mean, std), Expressed(f"abs(x-({center}))"))
+    found = finite_volume.solve(p, [t])
+    z, w = yardstick(p.law)
+    error = np.abs(found(t, torch.from_numpy(z)).numpy() - drift_to_a_point(z, center, mean, std, t)) @ w
+    assert error < found.error < 2e-5
+
+
+@pytest.mark.parametrize(
+    ("gains", "nominal", "share"),
+    [
+        ([4.0], 4.0, 1 / 3),
+        ([3.5], 4.0, 0.4),
+        ([9.0], 4.0, 0.0),  # two errors that are equal by chance
+        ([9.0, 4.0], 4.0, 0.0),
+        ([1.2, 3.9], 4.0, 0.0),
+        ([2.7], 4.0, 1 / 1.7),
+        ([100.0], 256.0, 1 / 99),
+        ([300.0], 256.0, 1 / 255),
+        ([5.0], 256.0, 0.0),
+        ([5.0, 5.5], 256.0, 1 / 4.5),
+        ([5.0, 9.0], 256.0, 0.0),
+        ([2.0, 2.0], 256.0, 0.0),  # of errors from a kink
+        ([0.0], 4.0, 0.0),
+    ],
+)
+def test_extrapolation(gains: list[float], nominal: float, share: float):
+    """A gain counts where it is the scheme's own or repeated."""
+    found, doubt = finite_volume._extrapolation(gains, nominal, 0.9)
+    assert finite_volume._extrapolation(gains, nominal, -0.5) == (0.0, 0.0)
+    assert found == pytest.approx(share)
+    assert (doubt == 0) if not share else doubt < 0.4
+
+
+@pytest.mark.parametrize(
+    ("potential", "t", "exponent"),
+    [(Well(), 50.0, 2.0), (Expressed("x**4/4 + x**2/2"), 20.0, 2.0)],
+    ids=["well", "quartic"],
+)
+def test_porous_medium_comes_to_rest(potential, t: float, exponent: float):
+    """rho = ((C - V) (g - 1)/g)_+^(1/(g - 1)) in the end, wherever the coarse run began to look."""
+    p = problem(PorousMedium(exponent), Uniform(), potential)
+    found = finite_volume.solve(p, [t])
+
+    def v(x: float) -> float:
+        return float(potential.value_at(tensor([x]))[0])
+
+    def mass(edge: float, x: float) -> float:
+        factor, power = (exponent - 1) / exponent, 1 / (exponent - 1)
+        return quad(lambda y: max((v(edge) - v(y)) * factor, 0.0) ** power, 0, x, epsabs=1e-11, limit=200)[0]
+
+    edge = brentq(lambda r: mass(r, r) - 0.5, 0.5, 5, xtol=1e-12)
+    z = np.linspace(0.05, 0.95, 10)
+    expected = [brentq(lambda x, u=u: mass(edge, x) - 0.5 * u, 0, edge, xtol=1e-11) for u in z]
+    x = found(t, tensor(z)).numpy()
+    assert np.abs(x - expected).mean() < found.error < 1e-3
+
+
+def test_a_domain_that_is_too_small_is_widened(monkeypatch: pytest.MonkeyPatch):
+    small = Grid(-1.5, 2.0, 0.0, 2.0, 200)
+    monkeypatch.setattr(finite_volume, "scout", lambda *_: small)
+    p, known = AFFINE["ornstein-uhlenbeck"], exact.find(AFFINE["ornstein-uhlenbeck"])
+    found = finite_volume.solve(p, [0.6])
+    assert found.fine.grid.low < small.low
+    assert distance(p.law, lambda z: known(0.6, z), lambda z: found(0.6, z)) < 1e-4
 
 
 def test_porous_medium_from_a_gaussian():

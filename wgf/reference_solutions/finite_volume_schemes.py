@@ -19,6 +19,7 @@ import torch
 
 from wgf.problem.energy import Local, Term
 from wgf.problem.equations import Problem
+from wgf.problem.potential import Potential
 
 # central weights of order 8 for F_s and F_ss, and the damping that turns F_s into its upwind difference of order 7
 FIRST = np.array([3, -32, 168, -672, 0, 672, -168, 32, -3]) / 840
@@ -101,12 +102,14 @@ class Scheme(ABC):
     Attributes:
         middle: weights [8] of rho dx in the middle of two faces, four on either side.
         gain: by how much halving the cells should reduce the error, at most.
+        least: share of the change by the last halving that an error is at least.
         goal: W1 error that is worth no further refinement (length).
         reach: how many neighbours on either side a rate depends on, but for the interaction.
         dense: whether the interaction couples all faces.
     """
 
     gain: float
+    least: float
     goal: float
     reach: int
     middle: np.ndarray
@@ -115,7 +118,7 @@ class Scheme(ABC):
         x, kernel, u = grid.x(grid.s)[0], problem.interaction, problem.internal
         self.pressure = None if u is None else Pressure(u)
         inner = torch.from_numpy(x[1:-1])
-        self.drift = problem.potential.derivative(inner).numpy().copy()  # the part of v that does not change
+        self.drift = self.slopes(problem.potential, grid)  # the part of v that does not change
         self.kink, force = kernel.split()
         self.matrix: np.ndarray | None = None
         if force is not None:
@@ -130,6 +133,10 @@ class Scheme(ABC):
             self.drift = self.drift + sums[:, n + 3 :].sum(1)  # beyond the last face F = 1
         if not np.isfinite(self.drift).all():
             raise FloatingPointError("the velocity is not finite")
+
+    def slopes(self, potential: Potential, grid: Grid) -> np.ndarray:
+        """V' at the inner faces [N - 1] (length/time)."""
+        return potential.derivative(torch.from_numpy(grid.x(grid.s)[0][1:-1])).numpy().copy()
 
     @property
     def dense(self) -> bool:
@@ -179,7 +186,7 @@ def differences(function: Callable[[np.ndarray], np.ndarray], y: np.ndarray, rea
 class Central(Scheme):
     """Differences of order 8, those of the transport turned upwind: for laws that the grid resolves."""
 
-    reach, middle, gain, goal = 4, MIDDLE, 256.0, 2e-8
+    reach, middle, gain, least, goal = 4, MIDDLE, 256.0, 0.1, 2e-8
 
     def __init__(self, problem: Problem, grid: Grid) -> None:
         super().__init__(problem, grid)
@@ -204,12 +211,21 @@ class Monotone(Scheme):
     velocity of the discrete chemical potential, rho limited in the cells.
     """
 
-    reach, middle, gain, goal = 3, np.array([0, 0, 0, -1, 1, 0, 0, 0]), 4.0, 1e-6
+    reach, middle, gain, least, goal = 3, np.array([0, 0, 0, -1, 1, 0, 0, 0]), 4.0, 1.0, 1e-6
 
     def __init__(self, problem: Problem, grid: Grid) -> None:
         super().__init__(problem, grid)
         self.width = np.diff(grid.x(grid.s)[0])
         self.gap = np.diff(grid.x(grid.s[:-1] + 0.5)[0])
+
+    def slopes(self, potential: Potential, grid: Grid) -> np.ndarray:
+        """Differences of V between the middles of cells [N - 1]: a kink costs h^2, where V' at a face costs h."""
+        slopes = super().slopes(potential, grid)
+        values = potential.value_at(torch.from_numpy(grid.x(grid.s[:-1] + 0.5)[0])).numpy()
+        gap = np.diff(grid.x(grid.s[:-1] + 0.5)[0])
+        rounding = 8 * np.finfo(float).eps * (np.abs(values[1:]) + np.abs(values[:-1])) / gap
+        differences = np.diff(values) / gap
+        return np.where(np.abs(differences - slopes) > rounding, differences, slopes)
 
     def rate(self, mass: np.ndarray, v: np.ndarray) -> np.ndarray:
         return self.flux(np.diff(mass, prepend=0.0, append=1.0), v)

@@ -1,0 +1,153 @@
+"""Domain and grid of the finite volumes, found by a coarse run, and the integration in time that both runs share."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy.integrate import ode
+
+from wgf.problem.equations import Problem
+from wgf.problem.laws import Barenblatt
+from wgf.reference_solutions.base import Unresolved
+from wgf.reference_solutions.finite_volume_schemes import Grid, Monotone, differences
+
+EARLY = np.array([0.01, 0.03, 0.1, 0.3])  # shares of the end time at which the law may be finer than later
+TAIL = 1e-12  # mass that may lie outside the domain
+SCOUT = 200  # cells of the run that finds the domain
+SPILL = 1e-10  # mass near an end that shows that the domain is too small
+EXTENSIONS = 8
+WALL = 1e-7  # mass in an outermost cell that shows that the adapted domain is too small
+EVALUATIONS, STEPS = 40_000, 8000  # of the field on one grid, between two times
+
+Field = Callable[[float, np.ndarray], np.ndarray]
+
+
+def integrate(
+    function: Field,
+    jacobian: Field,
+    y: np.ndarray,
+    times: np.ndarray,
+    relative: float,
+    absolute: float,
+    reach: int,
+    left: int = EVALUATIONS,
+) -> np.ndarray:
+    """y [n] at the times [k, n], by backward differentiation formulas of variable order.
+
+    Args:
+        function, jacobian: of (t, y); the Jacobian by its bands, J[i, j] at [reach + i - j, j].
+        y: at t = 0.
+        relative, absolute: tolerances.
+        reach: bands of the Jacobian on either side.
+        left: evaluations of the function that it may cost.
+    """
+
+    def counted(t: float, y: np.ndarray) -> np.ndarray:
+        nonlocal left
+        left -= 1
+        return function(t, y) if left > 0 else np.full_like(y, np.nan)
+
+    solver = ode(counted, jacobian)
+    tolerances = {"rtol": relative, "atol": absolute, "nsteps": STEPS}
+    solver.set_integrator("vode", method="bdf", with_jacobian=True, lband=reach, uband=reach, **tolerances)
+    solver.set_initial_value(y, 0.0)
+    rows = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a failure is told by `successful`
+        for t in times:
+            rows.append(solver.integrate(t).copy())
+            if not solver.successful() or not np.isfinite(rows[-1]).all():
+                raise Unresolved(f"the integration stopped before t = {t:g}")
+    return np.stack(rows)
+
+
+def scout(problem: Problem, times: np.ndarray) -> Grid:
+    """The domain that holds all but TAIL of the mass, and where on it the law is finest, by a coarse run."""
+    law = problem.law
+    tail = torch.tensor([TAIL], dtype=torch.float64)
+    ends = np.array([float(law.quantile(tail)), float(law.upper_quantile(tail))]) - law.mean
+    low, high = law.mean + np.sign(ends) * _reach(problem, np.abs(ends), times[-1])
+    for _ in range(EXTENSIONS):
+        grid = Grid(low, high, law.mean, 100 * (high - low), SCOUT)
+        cells = _scout_cells(problem, times, grid)
+        left, right = np.cumsum(cells, axis=1), np.cumsum(cells[:, ::-1], axis=1)
+        margin, width = SCOUT // 25, high - low
+        spill = left[:, margin].max() > SPILL, right[:, margin].max() > SPILL
+        if not any(spill):
+            break
+        low, high = low - 0.3 * width * spill[0], high + 0.3 * width * spill[1]
+    else:
+        raise Unresolved("the law spreads beyond all bounds")
+    for _ in range(2):  # twice: the first pass smears what is much finer than its cells
+        grid = _adapted(grid, cells)
+        for _ in range(EXTENSIONS):
+            cells = _scout_cells(problem, times, grid)
+            if not any(walls := at_walls(cells)):
+                break
+            grid = widened(grid, walls)
+    return _adapted(grid, cells)
+
+
+def _reach(problem: Problem, ends: np.ndarray, t: float) -> np.ndarray:
+    """Distances from the law's mean [2] that its tails at the distances `ends` [2] reach by the time t (length)."""
+    u, v = problem.internal, problem.potential.parabola()
+    diffusion = None if u is None else u.power_diffusion()
+    if diffusion is None:
+        return np.hypot(ends, 0.05 * problem.law.std)
+    kappa, g = diffusion
+    normal = 7 * math.sqrt(2 * kappa * t)
+    if g == 1:
+        return np.hypot(ends, normal)
+    if v is not None and v.stiffness > 0:  # a source solution in this potential stops spreading
+        t = min(t, 1 / ((g + 1) * v.stiffness))
+    return np.hypot(ends, min(normal, 3 * Barenblatt(g, kappa * t).radius))
+
+
+def at_walls(cells: np.ndarray) -> tuple[bool, bool]:
+    """Whether the outermost cells on the left and on the right hold mass at any time. cells: masses [k, N]."""
+    return bool(cells[:, 0].max() > WALL), bool(cells[:, -1].max() > WALL)
+
+
+def widened(grid: Grid, walls: tuple[bool, bool]) -> Grid:
+    """The grid with more room beyond these walls, its smallest cells where they were."""
+    room = 0.3 * (grid.high - grid.low)
+    return Grid(grid.low - room * walls[0], grid.high + room * walls[1], grid.centre, grid.stretch, grid.cells)
+
+
+def _adapted(grid: Grid, cells: np.ndarray) -> Grid:
+    """The domain without its empty ends, its smallest cells where the density changes fastest. cells: [k, N]."""
+    x, left, right = grid.x(grid.s)[0], np.cumsum(cells, axis=1), np.cumsum(cells[:, ::-1], axis=1)
+    y, low, high = 0.5 * (x[1:] + x[:-1]), grid.low, grid.high
+    inside = ((left > TAIL) & (right[:, ::-1] > TAIL)).any(0)
+    edge = 0.03 * (y[inside][-1] - y[inside][0])
+    low, high = max(low, y[inside][0] - edge), min(high, y[inside][-1] + edge)
+    rho = cells / np.diff(x)
+    slope = np.diff(rho, axis=1) / np.diff(y)
+    scale = rho.max(1) / np.abs(slope).max(1)  # over which the density changes (length)
+    k = int(scale.argmin())
+    weight = slope[k] ** 2
+    return Grid(low, high, float(weight @ x[1:-1] / weight.sum()), 3 * float(scale[k]), SCOUT)
+
+
+def _scout_cells(problem: Problem, times: np.ndarray, grid: Grid) -> np.ndarray:
+    """Masses of the cells at t = 0 and at the times [1 + k, N], each with the same relative accuracy: for the tails."""
+    scheme, law, x = Monotone(problem, grid), problem.law, torch.from_numpy(grid.x(grid.s)[0])
+
+    def velocity(cells: np.ndarray) -> np.ndarray:
+        return scheme.velocity(np.cumsum(cells)[:-1])
+
+    def rate(cells: np.ndarray, v: np.ndarray) -> np.ndarray:
+        return np.diff(scheme.flux(cells, v), prepend=0.0, append=0.0)
+
+    def bands(t: float, cells: np.ndarray) -> np.ndarray:
+        v = velocity(cells)
+        return differences(lambda bumped: rate(bumped, v), cells, reach)
+
+    start, reach = law.mass(x[:-1], x[1:]).numpy(), scheme.reach + 1
+    start = np.maximum(start, 0.0) / start.sum()
+    cells = integrate(lambda _, cells: rate(cells, velocity(cells)), bands, start, times, 1e-5, 1e-14, reach)
+    return np.vstack([start, cells])
