@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from wgf.integrators.implicit import Rodas4
-from wgf.integrators.time_loop import evolve
+from wgf.integrators.time_loop import LoopCallback, evolve
 from wgf.networks.spline import Spline
 from wgf.problem.equations import (
     PDE,
