@@ -66,11 +66,13 @@ def assemble(
         ConfigError: what is given is impossible.
     """
     precision = DTYPES[dtype]
+    integrator.check(problem.t_end)
     well_posed.check_problem(problem, precision)
     map = network(problem.law).to(device=device_of(device), dtype=precision)
     projection = Projection(problem, map, quadrature, solver)
+    method = integrator.on(projection)
     check_start(projection)
-    return projection, integrator.on(projection)
+    return projection, method
 
 
 def check_start(projection: Projection) -> None:

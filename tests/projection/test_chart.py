@@ -21,7 +21,7 @@ from wgf.problem.internal import Entropy
 from wgf.problem.laws import Gaussian, Uniform
 from wgf.problem.potential import Quartic
 from wgf.problem.quadrature import Gauss
-from wgf.projection.chart import ReLUChart, chart_of, has_chart
+from wgf.projection.chart import Chart
 from wgf.projection.chart_energy import Landscape
 from wgf.projection.field import Projection
 from wgf.projection.linalg.banded import Banded, Cholesky, DenseCholesky
@@ -39,7 +39,7 @@ def random(*shape, seed=0):
 
 def charted(map, order=8):
     nodes = Gauss(order).nodes(map.base, map.knots(map.theta.detach()))
-    return chart_of(map, nodes, nodes, Line())
+    return Chart(map.space(), nodes, nodes, Line())
 
 
 def relu(width=7, bound=2.0, law=None):
@@ -81,7 +81,7 @@ def test_record_is_the_map(map):
     x, dx = (t[seen] for t in map.evaluate(theta, chart.nodes.z, chart.nodes.cell))
     assert torch.allclose(at.x[seen], x, atol=1e-12)
     assert torch.allclose(at.dx[seen], dx, atol=1e-11)
-    assert torch.allclose(chart.min_slope(theta, at), map.min_slope(theta, dx), atol=1e-11)
+    assert torch.allclose(chart.space.min_slope(theta, at.dx), map.min_slope(theta, dx), atol=1e-11)
 
 
 @every_map
@@ -98,8 +98,8 @@ def test_loads_and_bands_are_dense_products(map):
     mixed = values.T @ (c[:, None] * slopes)
     assert torch.allclose(full(chart.band(a, b, c)), expected + mixed + mixed.T, atol=1e-10)
     band = chart.band(a, b, c)
-    assert band.shape == (chart.degree + 1, chart.size)
-    for d in range(1, chart.degree + 1):
+    assert band.shape == (chart.space.degree + 1, chart.size)
+    for d in range(1, chart.space.degree + 1):
         assert not band[d, -d:].any()  # nothing beyond the matrix
 
 
@@ -143,11 +143,11 @@ def test_a_breakpoint_without_mass_is_refused():
 
 def test_who_has_a_chart():
     law = Gaussian()
-    assert has_chart(spline())
-    assert has_chart(relu())
+    assert spline().space() is not None
+    assert relu().space() is not None
     mlp = MLP(4, base=law, generator=torch.Generator())
     for map in (TwoSidedReLU(4, base=law, train="all"), TwoSidedReLU(4, base=law, train="biases"), mlp):
-        assert not has_chart(map)
+        assert map.space() is None
         assert charted(map) is None
 
 
@@ -193,9 +193,8 @@ def test_coordinates_and_lift_are_inverse(width, seed, bound):
 def test_knots_beyond_the_mass_belong_to_the_tails():
     map = relu(21, 20.0, Gaussian())
     chart = charted(map)
-    assert isinstance(chart, ReLUChart)
-    assert chart.truncated == int((map.knots(map.theta.detach())[:21].abs() > 7.04).sum()) > 0
-    assert chart.size == 21 - chart.truncated + 2
+    assert chart.space.truncated == int((map.knots(map.theta.detach())[:21].abs() > 7.04).sum()) > 0
+    assert chart.size == 21 - chart.space.truncated + 2
     step = random(chart.size)
     z = torch.linspace(-6, 6, 100, dtype=torch.float64)
     moved = map.evaluate(map.theta.detach() + chart.lift(step), z)[0]

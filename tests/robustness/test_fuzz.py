@@ -104,7 +104,7 @@ def ends(cfg: DictConfig) -> Status | None:
 @settings(max_examples=1000, suppress_health_check=list(HealthCheck))
 def test_any_settings_run_or_are_refused(cfg: DictConfig):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wgf.settings.memory.machine", lambda: 2e8)  # what a test may take
+        patch.setattr("wgf.run.memory.machine", lambda: 2e8)  # what a test may take
         assert ends(cfg) in (None, *Status)
 
 

@@ -1,7 +1,6 @@
 """Every config that is shipped passes the check, and whatever is wrong is said at once, clearly and without torch."""
 
 import inspect
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -315,42 +314,6 @@ def test_targets_that_do_not_exist(target: str, reason: str):
         check(cfg)
 
 
-# impossible pairs
-
-
-@pytest.mark.parametrize(
-    ("overrides", "words"),
-    [
-        (["interaction=log"], "interaction=Log with pde=FokkerPlanck is impossible"),
-        (["interaction=morse", "pde=keller_segel"], "only pde=aggregation_diffusion takes an interaction"),
-        (["network=mlp", "integrator=dopri5", "solver=banded"], "solver=banded with network=mlp is impossible"),
-        (
-            ["network=two_sided_relu", "network.train=all", "integrator=dopri5", "solver=banded"],
-            "solver=banded with network.train=all is impossible",
-        ),
-        (["network=mlp"], "integrator=rodas4 with this network is impossible"),
-        (
-            ["network=two_sided_relu", "network.train=biases"],
-            "integrator=rodas4 with network.train=biases is impossible",
-        ),
-        (["solver=qr", "integrator=sdirk2"], "solver=qr with integrator=sdirk2 is impossible"),
-        (["law=uniform", "law.low=1"], "law.low=1 is not allowed: expected a number below"),
-        (["law=uniform", "law.high=-3"], "law.high=-3"),
-        (["law=mixture", "law.means=[0,1,2]"], "have 3, 2 and 2 entries"),
-        (["pde=aggregation_diffusion", "interaction=power_law", "interaction.attraction=2"], "above interaction.repul"),
-        (["potential=expression", "potential.expr='y**2'"], "the name 'y' is not allowed"),
-        (["potential=expression", "potential.expr='x**'"], "does not parse"),
-    ],
-)
-def test_impossible_pairs(overrides: list[str], words: str):
-    (line,) = faults(*overrides)
-    assert words in line
-
-
-def test_two_impossible_pairs_are_two_lines():
-    assert len(faults("interaction=log", "network=mlp", "integrator=dopri5", "solver=banded")) == 2
-
-
 def test_checking_loads_no_torch(tmp_path: Path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
@@ -358,7 +321,7 @@ def test_checking_loads_no_torch(tmp_path: Path):
         "from wgf.settings.check import GROUPS, check\n"
         "from wgf.errors import ConfigError\n"
         "for choice in choices('experiment'): check(composed('experiment=' + choice))\n"
-        "try: check(composed('interaction=log', 'network=mlp', 'integrator=jko', 'solver=banded'))\n"
+        "try: check(composed('network.width=1', 't_end=-1'))\n"
         "except ConfigError as error: print(len(error.lines))\n"
         "print(*{name.partition('.')[0] for name in sys.modules})\n"
     )
@@ -374,72 +337,3 @@ def test_checking_loads_no_torch(tmp_path: Path):
     assert count == "2"
     assert "hydra" in loaded
     assert not {"torch", "scipy", "matplotlib", "tensorboard"} & set(loaded)
-
-
-# sizes and steps
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (
-            ["network.width=1e10"],
-            r"network\.width=1\d*\.0, .* about 1e\+05 GB of memory, this machine has 16 GB: lower",
-        ),
-        (
-            ["network=mlp", "network.width=60000", "integrator=jko"],
-            "network.width=60000, quadrature.order=8 needs",
-        ),
-        (
-            ["network=two_sided_relu", "network.width=20000", "solver=qr", "integrator=dopri5"],
-            "network.width=20000, quad",
-        ),
-        (
-            ["quadrature=monte_carlo", "quadrature.particles=1e12", "integrator=dopri5"],
-            "GB: lower quadrature.par",
-        ),
-        (["saves=1e7"], "saves=1\\d*.0 needs about 9.6e\\+02 GB of memory, this machine has 16 GB: lower saves"),
-    ],
-)
-def test_sizes_that_do_not_fit_the_memory(words: list[str], said: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("wgf.settings.memory.machine", lambda: 16e9)
-    (line,) = faults(*words)
-    assert re.search(said, line), line
-
-
-@pytest.mark.parametrize("words", [["network.width=1000000"], ["network=mlp", "network.width=100", "integrator=jko"]])
-def test_sizes_that_have_been_run_are_let_through(words: list[str], monkeypatch: pytest.MonkeyPatch):
-    """docs/benchmarks.md: a million breakpoints in 9.3 GB."""
-    monkeypatch.setattr("wgf.settings.memory.machine", lambda: 16e9)
-    check(composed(*words))
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (
-            ["integrator=jko", "t_end=1e-3"],
-            "integrator.dt=0.01 with t_end=0.001 is impossible: a step cannot",
-        ),
-        (["integrator.dt=1"], "integrator.dt=1 with t_end=0.2 is impossible: a step cannot be longer than the run"),
-        (["integrator.dt_min=1"], "integrator.dt_min=1 with t_end=0.2 is impossible: expected a smaller"),
-        (["integrator.dt_min=1e-3", "integrator.dt=1e-4"], "integrator.dt_min=0.001 with integrator.dt=0.0001 is"),
-        (["integrator=rk4", "t_end=1e9"], "1e+12 steps are more than integrator.max_steps=1e+06; raise one of"),
-        (["quadrature.order=3"], "quadrature.order=3 with network.degree=3 is impossible: .* say quadrature.order=4"),
-    ],
-)
-def test_steps_and_nodes_that_cannot_be(words: list[str], said: str):
-    (line,) = faults(*words)
-    assert re.search(said.replace("+", "\\+"), line), line
-
-
-def test_fixed_steps_may_stop_early_or_be_many_if_one_says_so():
-    check(composed("integrator=euler", "integrator.max_steps=10"))
-    check(composed("integrator=euler", "integrator.dt=1e-8", "integrator.max_steps=1e8"))
-
-
-def test_settings_left_out_have_their_defaults():
-    check(composed("law=uniform", "~law.low"))
-    check(composed("integrator=euler", "~integrator.dt"))
-    (line,) = faults("law=uniform", "~law.low", "law.high=-2")
-    assert line.startswith("law.low=-1.0 is not allowed: expected a number below law.high=-2")

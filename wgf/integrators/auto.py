@@ -20,6 +20,8 @@ class Auto(Integrator):
         dt, dt_min, max_steps: as in `Adaptive`.
     """
 
+    adaptive = implicit = True
+
     @checked
     def __init__(
         self,
@@ -38,5 +40,3 @@ class Auto(Integrator):
 
     def step(self, field: Field, dt: float, state: State) -> NoReturn:
         raise TypeError("integrator=auto takes no step itself: ask `on` for the method that does")
-
-    first_dt = step  # type: ignore[assignment]

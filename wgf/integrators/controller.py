@@ -37,9 +37,6 @@ class Adaptive(Integrator):
     ) -> None:
         self.rtol, self.atol, self.dt, self.dt_min, self.max_steps = rtol, atol, dt, dt_min, max_steps
 
-    def first_dt(self, t_end: float) -> float:
-        return self.dt or t_end / 100
-
     def relative(self, defect: Tensor, new: Evaluation) -> Tensor:
         """The error of a step in units of what is tolerated, scalar. defect: [p], of the parameters."""
         return self.of_length(new.length(defect), new.scale)

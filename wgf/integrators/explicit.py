@@ -47,9 +47,6 @@ class FixedStep(RungeKutta):
     def __init__(self, dt: Positive = 1e-3, max_steps: Count = 1_000_000) -> None:
         self.dt, self.max_steps = dt, max_steps
 
-    def first_dt(self, t_end: float) -> float:
-        return self.dt
-
 
 class Euler(FixedStep):
     """Explicit Euler, the paper's method; order 1."""

@@ -14,9 +14,8 @@ import math
 import torch
 from torch import Tensor
 
-from wgf.integrators.base import State, Step
+from wgf.integrators.base import Field, State, Step
 from wgf.integrators.controller import Adaptive
-from wgf.projection.field import Projection
 from wgf.settings.ranges import Count, NonNegative, Positive, PositiveOrNone, checked
 
 DAMPING = 1e-5  # lambda, relative to the largest diagonal entry of G
@@ -32,7 +31,7 @@ class Model:
         damping: lambda relative to the largest diagonal entry of G.
     """
 
-    def __init__(self, field: Projection, theta: Tensor, damping: float) -> None:
+    def __init__(self, field: Field, theta: Tensor, damping: float) -> None:
         self.gradient, _, at = field.gradient(theta)
         nodes, map = at.nodes, field.map
         values = map.jacobian(theta, nodes.z, nodes.cell)
@@ -54,7 +53,7 @@ class Model:
         return torch.where(failed > 0, torch.nan, d)
 
 
-def descend(field: Projection, state: State, tau: float) -> Step:
+def descend(field: Field, state: State, tau: float) -> Step:
     """One step of length tau, in halves of halves where a longer one would raise the energy or fold the map."""
     theta, left, part, count = state.theta, tau, tau, 0
     energy = state.evaluation.terms.sum().item()
@@ -87,6 +86,7 @@ class GaussNewton(Adaptive):
         damping: lambda relative to the largest diagonal entry of G (no unit).
     """
 
+    implicit = True
     order = 2
 
     @checked
@@ -102,7 +102,7 @@ class GaussNewton(Adaptive):
         super().__init__(rtol, atol, dt, dt_min, max_steps)
         self.damping = damping
 
-    def step(self, field: Projection, dt: float, state: State) -> Step:  # type: ignore[override]
+    def step(self, field: Field, dt: float, state: State) -> Step:
         here = Model(field, state.theta, self.damping)
         whole, half = here.displacement(dt), here.displacement(0.5 * dt)
         middle = state.theta + half

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from wgf.errors import ConfigError
-from wgf.integrators.base import Integrator, State, Step
+from wgf.integrators.base import Field, Integrator, State, Step
 from wgf.integrators.controller import Adaptive
 from wgf.integrators.proximal import proximal
 from wgf.projection.chart_energy import Landscape
@@ -20,23 +20,29 @@ from wgf.projection.field import Point, Projection
 from wgf.settings.ranges import Count, Positive, checked
 
 
-def chart_state(field: Projection, state: State) -> tuple[Landscape, Point]:
-    """Where a state is in the chart of its map.
-
-    Raises:
-        ConfigError: the map has no chart.
-    """
-    point = state.evaluation.point
-    landscape = field.landscape
+def chart_state(field: Field, state: State) -> tuple[Landscape, Point]:
+    """Where a state is in the chart of its map; `needs_chart` comes first."""
+    point, landscape = state.evaluation.point, field.landscape
     if landscape is None or point is None:
-        raise ConfigError(
-            "this integrator needs a map that is linear in what it trains and the solver auto or banded: say "
-            "network=spline, or network=two_sided_relu with network.train=weights, or integrator=gauss_newton"
-        )
+        raise TypeError("this state is not in a chart")
     return landscape, point
 
 
-def arrive(field: Projection, landscape: Landscape, state: State, displacement: Tensor) -> State:
+def needs_chart(integrator: Integrator, field: Projection) -> None:
+    """Check that steps in a chart are possible.
+
+    Raises:
+        ConfigError: the map has no chart, or the solver does not use it.
+    """
+    if not field.by_chart:
+        raise ConfigError(
+            f"integrator={type(integrator).__name__.lower()} needs a map that is linear in what it trains, and "
+            "solver=auto or banded: say network=spline, or network=two_sided_relu with network.train=weights, or "
+            "integrator=gauss_newton, or an explicit one such as integrator=dopri5"
+        )
+
+
+def arrive(field: Field, landscape: Landscape, state: State, displacement: Tensor) -> State:
     """The state displaced by coordinates [M]."""
     theta = state.theta + landscape.chart.lift(displacement)
     return State(theta, field(theta))
@@ -54,6 +60,7 @@ class DiagonallyImplicit(Integrator):
         gamma: the diagonal of the tableau. lower: its rows below the diagonal, from the second one.
     """
 
+    implicit = True
     gamma: float
     lower: tuple[tuple[float, ...], ...] = ()
 
@@ -61,10 +68,11 @@ class DiagonallyImplicit(Integrator):
     def __init__(self, dt: Positive = 1e-2, max_steps: Count = 1_000_000) -> None:
         self.dt, self.max_steps = dt, max_steps
 
-    def first_dt(self, t_end: float) -> float:
-        return self.dt
+    def on(self, field: Projection) -> Integrator:
+        needs_chart(self, field)
+        return self
 
-    def step(self, field: Projection, dt: float, state: State) -> Step:  # type: ignore[override]
+    def step(self, field: Field, dt: float, state: State) -> Step:
         landscape, point = chart_state(field, state)
         velocities: list[Tensor] = []
         tau, count = self.gamma * dt, 0
@@ -111,6 +119,7 @@ class Rodas4(Adaptive):
     Source: G. Steinebach, preprint 1741, TU Darmstadt (1995); Hairer and Wanner, Solving ODEs II, section IV.7.
     """
 
+    implicit = True
     order, gamma = 4, 0.25
     a = (
         (),
@@ -129,7 +138,11 @@ class Rodas4(Adaptive):
         (34.62605830930532, 15.30084976114473, 56.99955578662667, 18.40807009793095, -5.714285714285717),
     )
 
-    def step(self, field: Projection, dt: float, state: State) -> Step:  # type: ignore[override]
+    def on(self, field: Projection) -> Rodas4:
+        needs_chart(self, field)
+        return self
+
+    def step(self, field: Field, dt: float, state: State) -> Step:
         landscape, point = chart_state(field, state)
         chart = landscape.chart
         factor = landscape.hessian(point.at).plus_mass(1 / (self.gamma * dt))

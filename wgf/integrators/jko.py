@@ -8,7 +8,7 @@ any other network it is a chain of damped Gauss-Newton steps on the same objecti
 
 from __future__ import annotations
 
-from wgf.integrators.base import State, Step
+from wgf.integrators.base import Field, State, Step
 from wgf.integrators.gauss_newton import descend
 from wgf.integrators.implicit import DiagonallyImplicit
 from wgf.projection.field import Projection
@@ -19,7 +19,11 @@ class JKO(DiagonallyImplicit):
 
     order, gamma = 1, 1.0
 
-    def step(self, field: Projection, dt: float, state: State) -> Step:  # type: ignore[override]
+    def on(self, field: Projection) -> JKO:
+        """Every map is allowed: without a chart `descend` takes the steps."""
+        return self
+
+    def step(self, field: Field, dt: float, state: State) -> Step:
         if state.evaluation.point is None:
             return descend(field, state, dt)
         return super().step(field, dt, state)

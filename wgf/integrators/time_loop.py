@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from wgf.integrators.base import Integrator, State, Step
+from wgf.integrators.base import Field, Integrator, State, Step
 from wgf.integrators.status import Status
-from wgf.projection.field import Evaluation, Projection
+from wgf.projection.field import Projection
 
 COLLAPSE = 1e-3  # slope below which a law that can concentrate in finite time is taken to have done so
 
@@ -109,7 +108,7 @@ def verdict(now: Judged, then: Judged, tolerance: float) -> Status | None:
 
 
 def evolve(
-    velocity: Callable[[Tensor], Evaluation],
+    velocity: Field,
     integrator: Integrator,
     theta: Tensor,
     stops: list[float],

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from wgf.errors import ConfigError
+from wgf.networks.spline_space import SplineSpace
 from wgf.problem.base import Base, Start
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a network is.
+
+    Attributes:
+        parameters: p.
+        knots: K.
+        degree: of the polynomials between knots; 0 for a smooth map.
+        linear: whether the map is linear in its parameters.
+    """
+
+    parameters: float
+    knots: float
+    degree: float
+    linear: bool
 
 
 class TransportMap(nn.Module):
@@ -22,14 +43,21 @@ class TransportMap(nn.Module):
         theta: trainable parameters [p], flat.
         base: the reference measure p.
         moving_knots: whether `knots` depends on theta.
+        least_order: nodes in a cell that a quadrature needs.
     """
 
     theta: nn.Parameter
     moving_knots = False
+    least_order = 1
 
     def __init__(self, base: Base) -> None:
         super().__init__()
         self.base = base
+
+    @classmethod
+    def size(cls, settings: Mapping[str, Any]) -> Size | None:
+        """The size of the network with these settings of its constructor, before it is made; None where unknown."""
+        return None
 
     def start(self, carried: Start) -> Tensor:
         """The parameters [p] with which the map carries the base to the initial law.
@@ -56,6 +84,25 @@ class TransportMap(nn.Module):
         if torch.equal(points, self.breakpoints()):
             return self
         raise ConfigError(f"{type(self).__name__} keeps its breakpoints: network=spline can take others")
+
+    def space(self) -> SplineSpace | None:
+        """The splines in which the map is linear in its parameters; None for a map that is not."""
+        return None
+
+    def steps(self, theta: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Weights and biases [2m] of the neurons of a two-sided ReLU network whose biases alone flow; None elsewhere.
+
+        Its tangent space is spanned by steps at the knots.
+        """
+        return None
+
+    def cells(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Sorted knots [K] and, on the K + 1 cells between them, slope and intercept of a piecewise linear map.
+
+        Raises:
+            ConfigError: the map is not known to be one.
+        """
+        raise ConfigError("quadrature=monte_carlo needs network=two_sided_relu or a network without knots")
 
     @abstractmethod
     def f(self, theta: Tensor, z: Tensor) -> Tensor:

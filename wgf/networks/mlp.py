@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from wgf.networks.base import TransportMap
+from wgf.networks.base import Size, TransportMap
 from wgf.problem.base import Base
 from wgf.settings.ranges import Count, checked
 
@@ -27,6 +30,10 @@ class MLP(TransportMap):
         slopes = 1.0 + torch.rand(width, generator=generator, dtype=torch.float64)
         affine = torch.tensor([base.mean, base.std], dtype=torch.float64)
         self.theta = nn.Parameter(torch.cat([affine, torch.zeros_like(slopes), slopes, -slopes * places]))
+
+    @classmethod
+    def size(cls, settings: Mapping[str, Any]) -> Size:
+        return Size(3 * float(settings["width"]) + 2, 0, 0, linear=False)
 
     def f(self, theta: Tensor, z: Tensor) -> Tensor:
         y = (z - self.base.mean) / self.base.std

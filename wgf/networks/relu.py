@@ -8,13 +8,16 @@ The constant c, fixed, is the mean of the knots at the start: 0 in the paper, wh
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from wgf.errors import ConfigError
-from wgf.networks.base import TransportMap
+from wgf.networks.base import Size, TransportMap
+from wgf.networks.spline_space import TAIL_MASS, SplineSpace
 from wgf.problem.base import Base
 from wgf.settings.ranges import Choice, Positive, TwoOrMore, checked
 
@@ -60,12 +63,23 @@ class TwoSidedReLU(TransportMap):
         self._trained = {"weights": slice(0, 2 * m), "biases": slice(2 * m, 4 * m), "all": slice(0, 4 * m)}[train]
         self.theta = nn.Parameter(self.initial[self._trained].clone())
 
+    @classmethod
+    def size(cls, settings: Mapping[str, Any]) -> Size:
+        width, train = float(settings["width"]), settings["train"]
+        return Size((4 if train == "all" else 2) * width, 2 * width, 1, linear=train == "weights")
+
     def parameters_of(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """All weights (w, wt) and all biases (b, bt) [2m] each, the untrained ones at their start."""
         m2 = 2 * self.width
         if self.train_part == "weights":
             return theta, self.initial[m2:]
         return (self.initial[:m2], theta) if self.train_part == "biases" else (theta[:m2], theta[m2:])
+
+    def space(self) -> SplineSpace | None:
+        return WeightSpace(self) if self.train_part == "weights" else None
+
+    def steps(self, theta: Tensor) -> tuple[Tensor, Tensor] | None:
+        return self.parameters_of(theta) if self.train_part == "biases" else None
 
     def knots(self, theta: Tensor) -> Tensor:
         return self.parameters_of(theta)[1]
@@ -110,7 +124,61 @@ class TwoSidedReLU(TransportMap):
 
     def min_slope(self, theta: Tensor, slopes: Tensor) -> Tensor:
         knots, slope, _ = self.cells(theta)
-        wide = torch.nn.functional.pad(
-            knots.diff() > 0, (1, 1), value=True
-        )  # what stands between equal knots is nowhere
+        wide = pad(knots.diff() > 0, (1, 1), value=True)  # skip cells of zero width
         return torch.where(wide, slope, torch.inf).min()
+
+
+class WeightSpace(SplineSpace):
+    """The span of the weights of a two-sided ReLU network: hat functions on the knots and a ghost point at either end.
+
+    Knots with next to no mass beyond them are not bent: they belong to the linear tails.
+    """
+
+    def __init__(self, map: TwoSidedReLU) -> None:
+        base, self.width, self._offset = map.base, map.width, map.offset
+        self.knots = map.knots(map.theta.detach())[: map.width].contiguous()
+        tails = torch.minimum(base.cdf(self.knots), base.survival(self.knots))
+        bent = (tails > TAIL_MASS).nonzero()[:, 0]
+        first, last = int(bent[0]), int(bent[-1])
+        self.active = slice(first, last + 1)
+        inner = self.knots[self.active]
+        spacing = inner.diff() if len(inner) > 1 else inner.new_tensor([base.std])
+        super().__init__(torch.cat([inner[:1] - spacing[:1], inner, inner[-1:] + spacing[-1:]]), 1)
+        self.truncated = map.width - len(inner)
+        # minimum-norm return: q = B^T (B B^T)^-1 r with B = [1; b_i - b_1]
+        self._reach = self.knots - self.knots[0]
+        rows = torch.stack([torch.ones_like(self._reach), self._reach])
+        self._return = rows.T @ torch.linalg.inv(rows @ rows.T)
+        self._widths = self.points.diff()
+
+    def _slopes(self, theta: Tensor) -> Tensor:
+        """All slopes of f [m + 1], from the neurons, O(m)."""
+        w, wt = theta.reshape(2, self.width)
+        return (pad(w.cumsum(0), (1, 0)) - wt.sum() + pad(wt.cumsum(0), (1, 0))) / self.width
+
+    def min_slope(self, theta: Tensor, slopes: Tensor) -> Tensor:
+        return self._slopes(theta).min()
+
+    def coefficients(self, theta: Tensor) -> Tensor:
+        return self._offset + self.change(theta)
+
+    def change(self, displacement: Tensor) -> Tensor:
+        """f at the breakpoints [M], less the constant, from the neurons."""
+        slopes, a = self._slopes(displacement), self.active
+        # f(b_1): only left-facing neurons reach it
+        start = torch.dot(displacement[self.width :], self._reach) / self.width
+        inner = start + pad((slopes[1:-1] * self.knots.diff()).cumsum(0), (1, 0))
+        inner = inner[a]
+        ends = self._widths[[0, -1]] * slopes[[a.start, a.stop]]
+        return torch.cat([inner[:1] - ends[:1], inner, inner[-1:] + ends[1:]])
+
+    def lift(self, coefficients: Tensor) -> Tensor:
+        """O(m). Slope jumps J_i = m [f']_i, left tail slope s_0 and value u_1 at b_1; w = J/2 + q, wt = J/2 - q,
+        q = B^T (B B^T)^-1 r, r = (sum J/2 + m s_0, sum J (b - b_1)/2 - m u_1)."""
+        slope = coefficients.diff() / self._widths
+        jump = self.width * pad(slope.diff(), (self.active.start, self.width - self.active.stop))
+        left = slope[0]
+        value = coefficients[1] - left * (self.points[1] - self.knots[0])
+        r = torch.stack([0.5 * jump.sum() + self.width * left, 0.5 * torch.dot(jump, self._reach) - self.width * value])
+        q = self._return @ r
+        return torch.cat([0.5 * jump + q, 0.5 * jump - q])

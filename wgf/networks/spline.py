@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Annotated, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from wgf.errors import ConfigError
-from wgf.networks.base import TransportMap
+from wgf.networks.base import Size, TransportMap
+from wgf.networks.spline_space import TAIL_MASS, SplineSpace, basis
 from wgf.problem.base import Base
 from wgf.settings.ranges import Choice, Positive, Range, TwoOrMore, checked
 
 Degree = Annotated[int, Range(int, low=1, high=5)]
 Placement = Annotated[str, Choice("uniform", "quantile")]
-TAIL_MASS = 1e-12  # breakpoints stop where less mass lies beyond: nothing there can be seen or resolved
 
 
 class Neurons(NamedTuple):
@@ -30,36 +31,6 @@ class Neurons(NamedTuple):
     weights: Tensor
     biases: Tensor
     facing: Tensor
-
-
-def basis(points: Tensor, degree: int, z: Tensor, cell: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """The B-splines that do not vanish at z, by the recursion of Cox and de Boor, linear beyond the outer points.
-
-    Args:
-        points: breakpoints [m], increasing (length).
-        degree: k >= 1; there are m + k - 1 B-splines.
-        z: [n] (length).
-        cell: which interval each z belongs to [n]; found by search when not given.
-
-    Returns:
-        Number of the first of the k + 1 B-splines [n], values and slopes [n, k + 1].
-    """
-    if cell is None:
-        cell = torch.searchsorted(points[1:-1].contiguous(), z.detach(), right=True)
-    inside = torch.clamp(z, points[0], points[-1])
-    knots = torch.cat([points[:1].expand(degree), points, points[-1:].expand(degree)])
-    span = cell + degree
-    right = [knots[span + r] - inside for r in range(1, degree + 1)]
-    left = [inside - knots[span + 1 - r] for r in range(1, degree + 1)]
-    values, shares = [torch.ones_like(inside)], [torch.ones_like(inside)]
-    for r in range(1, degree + 1):
-        shares = [values[s] / (right[s] + left[r - 1 - s]) for s in range(r)]
-        up = [right[s] * shares[s] for s in range(r)]
-        down = [left[r - 1 - s] * shares[s] for s in range(r)]
-        values = [up[0], *(down[s - 1] + up[s] for s in range(1, r)), down[-1]]
-    slopes = [-shares[0], *(shares[s - 1] - shares[s] for s in range(1, degree)), shares[-1]]
-    slope = degree * torch.stack(slopes, dim=1)
-    return cell, torch.stack(values, dim=1) + (z - inside)[:, None] * slope, slope
 
 
 def breakpoints(base: Base, width: int, bound: float, placement: str) -> Tensor:
@@ -103,7 +74,7 @@ class Spline(TransportMap):
         base: Base,
     ) -> None:
         super().__init__(base)
-        self.width, self.degree = width, degree
+        self.width, self.degree, self.least_order = width, degree, degree + 1
         points = breakpoints(base, width, bound, knots)
         if not bool((points.diff() > 1e-9 * base.std).all()):
             raise ConfigError(
@@ -112,6 +83,11 @@ class Spline(TransportMap):
             )
         self.register_buffer("points", points)
         self.theta = nn.Parameter(self._greville())
+
+    @classmethod
+    def size(cls, settings: Mapping[str, Any]) -> Size:
+        width, degree = float(settings["width"]), settings["degree"]
+        return Size(width + degree - 1, width, degree, linear=True)
 
     def _greville(self) -> Tensor:
         """The coefficients of the identity: means of k neighbouring knots."""
@@ -126,6 +102,9 @@ class Spline(TransportMap):
         other.width, other.points = len(points), points
         other.theta = nn.Parameter(other._greville())
         return other
+
+    def space(self) -> SplineSpace:
+        return SplineSpace(self.points, self.degree)
 
     def knots(self, theta: Tensor) -> Tensor:
         return self.points

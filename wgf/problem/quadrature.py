@@ -63,9 +63,21 @@ class Quadrature(ABC):
 
     Attributes:
         fixed: whether its nodes stay where they are when knots move.
+        noise: relative error of a sampled integral.
+        order: nodes in a cell; None for a rule without cells.
     """
 
     fixed = False
+    noise = 0.0
+    order: int | None = None
+
+    def for_metric(self) -> Quadrature:
+        """The rule for the metric of a tangent space, which needs nodes in every cell."""
+        return self
+
+    @abstractmethod
+    def count(self, cells: float) -> float:
+        """About how many nodes a mesh of so many cells has."""
 
     @abstractmethod
     def nodes(self, base: Base, knots: Tensor) -> Nodes:
@@ -84,7 +96,10 @@ class Gauss(Quadrature):
 
     @checked
     def __init__(self, order: Order = 8) -> None:
-        self.order = order
+        self.order: int = order
+
+    def count(self, cells: float) -> float:
+        return self.order * cells
 
     def nodes(self, base: Base, knots: Tensor) -> Nodes:
         """The rule for a mesh. knots: [K] in any order, possibly empty (length)."""
@@ -109,7 +124,13 @@ class MonteCarlo(Quadrature):
 
     @checked
     def __init__(self, particles: Count = 100_000, *, seed: int = 0) -> None:
-        self.particles, self.seed = particles, seed
+        self.particles, self.seed, self.noise = particles, seed, particles**-0.5
+
+    def for_metric(self) -> Quadrature:
+        return Gauss()
+
+    def count(self, cells: float) -> float:
+        return float(self.particles)
 
     def nodes(self, base: Base, knots: Tensor) -> Nodes:
         """The particles, sorted; knots only say dtype and device."""

@@ -14,12 +14,11 @@ from torch import Tensor
 
 from wgf.errors import ConfigError
 from wgf.networks.base import TransportMap
-from wgf.networks.relu import TwoSidedReLU
 from wgf.problem.base import Start
 from wgf.problem.energy import Local, MapAtNodes
 from wgf.problem.equations import Problem
-from wgf.problem.quadrature import Gauss, MonteCarlo, Quadrature
-from wgf.projection.chart import chart_of
+from wgf.problem.quadrature import Quadrature
+from wgf.projection.chart import Chart
 from wgf.projection.chart_energy import Landscape
 from wgf.projection.solvers import Solver
 from wgf.projection.tangent import Tangent
@@ -74,6 +73,9 @@ class Projection:
         quadrature: for the energy and its gradient; the metric of `tangent` is always integrated by Gauss quadrature.
         solver: how G is solved.
 
+    Raises:
+        ConfigError: map, quadrature and solver do not fit together.
+
     Attributes:
         start: T(0), the map that carries the base to the initial law.
         by_chart: whether the velocity is solved for in the coordinates of a chart.
@@ -82,7 +84,13 @@ class Projection:
     def __init__(self, problem: Problem, map: TransportMap, quadrature: Quadrature, solver: Solver) -> None:
         self.problem, self.map, self.quadrature, self.solver = problem, map, quadrature, solver
         self.start = Start(problem.law, map.base)
-        self._metric_rule = quadrature if isinstance(quadrature, Gauss) else Gauss()
+        solver.check(map)
+        if quadrature.order is not None and quadrature.order < map.least_order:
+            raise ConfigError(
+                f"quadrature.order={quadrature.order} is impossible: this network needs at least {map.least_order} "
+                f"nodes in a cell, say quadrature.order={map.least_order} or more"
+            )
+        self._metric_rule = quadrature.for_metric()
         theta = map.theta.detach()
         # what does not move is integrated over the same nodes for ever
         self._nodes = self._metric_nodes = None
@@ -93,14 +101,12 @@ class Projection:
         elif quadrature.fixed:
             self._nodes = quadrature.nodes(map.base, map.knots(theta))
         # what an accepted step may raise the energy by: sampled energies jump when a knot passes a particle
-        self.noise = quadrature.particles**-0.5 if isinstance(quadrature, MonteCarlo) and map.moving_knots else 0.0
-        chart = (
-            None
-            if self._nodes is None
-            else chart_of(map, self._nodes, self._metric_nodes or self._nodes, problem.domain)
-        )
-        self.landscape = None if chart is None else Landscape(problem, chart)
-        self.by_chart = chart is not None and solver.uses_chart(map)
+        self.noise = quadrature.noise if map.moving_knots else 0.0
+        self.landscape: Landscape | None = None
+        space = map.space()
+        if space is not None and self._nodes is not None and self._metric_nodes is not None:
+            self.landscape = Landscape(problem, Chart(space, self._nodes, self._metric_nodes, problem.domain))
+        self.by_chart = self.landscape is not None and solver.uses_chart(map)
 
     def on(self, map: TransportMap) -> Projection:
         """The same problem, quadrature and solver on another map, such as one with other breakpoints."""
@@ -138,8 +144,6 @@ class Projection:
 
     def _jumps(self, theta: Tensor) -> Tensor:
         """What fixed particles cannot see when a knot moves: p(b) [e(b-) - e(b+)] for every local term."""
-        if not isinstance(self.map, TwoSidedReLU):
-            raise ConfigError("quadrature=monte_carlo needs network=two_sided_relu or a network without knots")
         knots, slope, intercept = self.map.cells(theta)
         log_p, x = self.map.base.log_density(knots), slope[1:] * knots + intercept[1:]
         p, log_p = log_p.exp(), log_p.masked_fill(log_p == -math.inf, 0.0)  # nothing jumps beyond the support
@@ -186,7 +190,7 @@ class Projection:
                 "rank": chart.size,
                 "condition": chart.mass.condition,
                 "residual": float(residual),
-                "truncated": chart.truncated,
+                "truncated": chart.space.truncated,
                 "damped": 0.0,
                 "iterations": None,
             }
@@ -194,7 +198,7 @@ class Projection:
         return Evaluation(
             chart.lift(velocity),
             landscape.terms(at),
-            chart.min_slope(theta, at),
+            chart.space.min_slope(theta, at.dx),
             -torch.dot(gradient, velocity),
             self.problem.domain.scale(at),
             lambda displacement: chart.length(chart.displacement(displacement)),

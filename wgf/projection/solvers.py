@@ -12,8 +12,6 @@ from torch import Tensor
 
 from wgf.errors import ConfigError
 from wgf.networks.base import TransportMap
-from wgf.networks.relu import TwoSidedReLU
-from wgf.projection.chart import has_chart
 from wgf.projection.linalg import dense
 from wgf.projection.linalg.minres import minres
 from wgf.projection.tangent import StepSpace, Tangent
@@ -45,6 +43,18 @@ class Solver(ABC):
     def uses_chart(self, map: TransportMap) -> bool:
         """Whether this solver replaces the neurons of this map by a banded basis of the same functions."""
         return False
+
+    def forms_metric(self, linear: bool) -> bool:
+        """Whether G is formed as a dense matrix, for a map that is linear in its parameters or not."""
+        return True
+
+    def check(self, map: TransportMap) -> None:
+        """Check that this solver can serve a map; most serve all.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        return
 
 
 def _report(tangent: Tangent, gradient: Tensor, value: Tensor, **known: Any) -> dict[str, float | None]:
@@ -134,6 +144,9 @@ class MINRES(Solver):
     def __init__(self, rtol: Fraction = 1e-10, max_iter: Count = 1000) -> None:
         self.rtol, self.max_iter = rtol, max_iter
 
+    def forms_metric(self, linear: bool) -> bool:
+        return False
+
     def solve(self, tangent: Tangent, gradient: Tensor) -> Velocity:
         found = minres(tangent.apply, -gradient, self.rtol, self.max_iter)
         return Velocity(found.value, lambda: _report(tangent, gradient, found.value, iterations=found.iterations))
@@ -151,16 +164,23 @@ class Banded(Solver):
         self.rcond = rcond
 
     def uses_chart(self, map: TransportMap) -> bool:
-        return has_chart(map)
+        return map.space() is not None
 
-    def solve(self, tangent: Tangent, gradient: Tensor) -> Velocity:
-        map = tangent.map
-        if not (isinstance(map, TwoSidedReLU) and map.train_part == "biases"):
+    def forms_metric(self, linear: bool) -> bool:
+        return False
+
+    def check(self, map: TransportMap) -> None:
+        if map.space() is None and map.steps(map.theta.detach()) is None:
             raise ConfigError(
                 "solver=banded has closed forms for network=spline, and for network=two_sided_relu with "
                 "network.train=weights or biases, only: say solver=auto"
             )
-        space = StepSpace(map, tangent.theta, self.rcond)
+
+    def solve(self, tangent: Tangent, gradient: Tensor) -> Velocity:
+        neurons = tangent.map.steps(tangent.theta)
+        if neurons is None:
+            raise TypeError(f"{type(tangent.map).__name__} has no closed form: Solver.check comes first")
+        space = StepSpace(tangent.map.base, *neurons, self.rcond)
         value = space.solve(gradient)
         return Velocity(value, lambda: _report(tangent, gradient, value, truncated=space.truncated))
 
@@ -179,8 +199,14 @@ class Auto(Banded):
     def __init__(self, rcond: Fraction = 1e-6) -> None:
         super().__init__(rcond)
 
+    def forms_metric(self, linear: bool) -> bool:
+        return not linear
+
+    def check(self, map: TransportMap) -> None:
+        """Every map is allowed."""
+
     def solve(self, tangent: Tangent, gradient: Tensor) -> Velocity:
-        if isinstance(tangent.map, TwoSidedReLU) and tangent.map.train_part == "biases":
+        if tangent.map.steps(tangent.theta) is not None:
             return super().solve(tangent, gradient)
         found = dense.filtered_eigen(tangent.metric, -gradient, self.rcond)
         return Velocity(found.value, lambda: _dense_report(tangent, gradient, found))

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from wgf.networks.base import TransportMap
-from wgf.networks.relu import TwoSidedReLU
+from wgf.problem.base import Base
 from wgf.problem.quadrature import Nodes
 
 
@@ -81,18 +81,17 @@ class StepSpace:
     outwards are at rest, those that face inwards all move the map by the same constant.
 
     Args:
-        map: a two-sided ReLU network with train = "biases".
-        theta: biases [2m].
+        base: p.
+        weights, biases: of the neurons [2m], those that face right first.
         rcond: relative mass below which a cell is closed.
     """
 
-    def __init__(self, map: TwoSidedReLU, theta: Tensor, rcond: float) -> None:
-        weights, biases = map.parameters_of(theta)
-        self.m = map.width
+    def __init__(self, base: Base, weights: Tensor, biases: Tensor, rcond: float) -> None:
+        self.m = len(biases) // 2
         knots, order = biases.sort(stable=True)
         self.order, self.weight = order, weights[order]
         ends = pad(pad(knots, (1, 0), value=-math.inf), (0, 1), value=math.inf)
-        masses = map.base.mass(ends[:-1], ends[1:])  # [2m + 1]
+        masses = base.mass(ends[:-1], ends[1:])  # [2m + 1]
         opened = masses > rcond * masses.max()
         split, head, tail = opened[1:-1], ~opened[0], ~opened[-1]  # split: whether knot i + 1 starts a new cluster
         self.truncated = (~opened).sum()
@@ -101,8 +100,8 @@ class StepSpace:
         cell = torch.cat([self.cluster, self.cluster[-1:] + 1])
         self.mass = torch.zeros_like(masses).index_add(0, cell, masses * opened)
         leading, trailing = head & (self.cluster == 0), tail & (self.cluster == self.cluster[-1])
-        self.inner = (~(leading | trailing)).to(theta)
-        is_left = (order >= map.width).to(theta)
+        self.inner = (~(leading | trailing)).to(biases)
+        is_left = (order >= self.m).to(biases)
         self.lift = torch.where(leading, is_left - 1, is_left)  # m v_0 = sum_i lift_i w_i b_i', v_0 the leftmost value
         square = self.weight**2
         self.s = self._sum(square * self.inner)

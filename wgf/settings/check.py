@@ -13,9 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from wgf.errors import ConfigError
 from wgf.result import compared
-from wgf.settings import memory
 from wgf.settings.constructors import REQUIRED, Missing, ancestry, settings
-from wgf.settings.expression import Expression
 from wgf.settings.ranges import LONGEST, Choice, Count, Flag, Positive, Range, Seed, rule_of
 
 PACKAGED = Path(__file__).parents[1] / "configs"  # in a wheel; a checkout has them beside the package
@@ -52,9 +50,6 @@ class Product:
 
     def admits(self, value: Any) -> bool:
         return isinstance(value, str) and all(word.strip() in compared() for word in value.split("*"))
-
-
-MANY_STEPS = 1_000_000  # fixed steps beyond which a run must have been asked for by max_steps
 
 
 class RunFolder:
@@ -94,7 +89,7 @@ def check(cfg: DictConfig) -> None:
     except OmegaConfBaseException as error:
         raise ConfigError(f"{' '.join(str(error).split())}; expected plain values") from None
     lines = [*_root(root), *(line for group in GROUPS for line in _node(group, root.get(group)))]
-    raise_faults(lines or [*_pairs(root)])
+    raise_faults(lines)
 
 
 def raise_faults(lines: list[str]) -> None:
@@ -184,92 +179,3 @@ def _written(value: Any) -> str:
         return {True: "true", False: "false", None: "null"}[value]
     text = ascii(value) if isinstance(value, str) and not value.isidentifier() else str(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
-
-
-def _full(node: dict[str, Any]) -> dict[str, Any]:
-    """A node with the defaults of what it leaves out."""
-    return {key: setting.default for key, setting in (settings(node["_target_"]) or {}).items()} | node
-
-
-def _pairs(root: dict[str, Any]) -> Iterator[str]:
-    """Settings that are fine by themselves and impossible together."""
-    target = {group: root[group]["_target_"].removeprefix("wgf.") for group in GROUPS}
-    node = {group: _full(root[group]) for group in GROUPS}
-    network, law = node["network"], node["law"]
-    own_equation = (
-        target["pde"].startswith("problem.equations.") and target["pde"] != "problem.equations.AggregationDiffusion"
-    )
-    if own_equation and target["interaction"] != "problem.interaction.Zero":
-        yield (
-            f"interaction={target['interaction'].rpartition('.')[2]} with pde={target['pde'].rpartition('.')[2]} is "
-            "impossible: only pde=aggregation_diffusion takes an interaction, else say interaction=none"
-        )
-    if target["solver"] == "projection.solvers.Banded":
-        if target["network"] == "networks.mlp.MLP":
-            yield "solver=banded with network=mlp is impossible: there is no closed form, say solver=auto"
-        elif network.get("train") == "all":
-            yield "solver=banded with network.train=all is impossible: there is no closed form, say solver=auto"
-    integrator, choice = target["integrator"], target["integrator"].rpartition(".")[2].lower()
-    charted = target["network"] == "networks.spline.Spline" or network.get("train") == "weights"
-    if integrator.startswith("integrators.implicit.") and target["network"].startswith("networks.") and not charted:
-        what = f"network.train={network['train']}" if "train" in network else "this network"
-        yield (
-            f"integrator={choice} with {what} is impossible: it needs a map that is linear in what it trains; say "
-            "integrator=gauss_newton, or network=spline, or network=two_sided_relu with network.train=weights"
-        )
-    solver = target["solver"].rpartition(".")[2].lower()
-    if integrator.startswith("integrators.implicit.") and solver in ("truncated", "qr", "cholesky", "minres"):
-        yield (
-            f"solver={solver} with integrator={choice} is impossible: implicit steps are solved in banded coordinates; "
-            "say solver=auto, or an explicit integrator such as integrator=dopri5"
-        )
-    if target["law"] == "problem.laws.Uniform" and not law["low"] < law["high"]:
-        low, high = law["low"], law["high"]
-        yield f"law.low={low} is not allowed: expected a number below law.high={high}"
-    if target["law"] == "problem.laws.Mixture":
-        lengths = [len(law[key]) for key in ("means", "stds", "weights")]
-        if len(set(lengths)) > 1:
-            yield (
-                "law.means, law.stds and law.weights have {}, {} and {} entries: expected equally many".format(*lengths)
-            )
-    interaction = node["interaction"]
-    power_law = target["interaction"] == "problem.interaction.PowerLaw"
-    if power_law and not interaction["attraction"] > interaction["repulsion"]:
-        yield (
-            f"interaction.attraction={interaction['attraction']} is not allowed: expected a number above "
-            f"interaction.repulsion={interaction['repulsion']}"
-        )
-    if target["potential"] == "problem.potential.Expressed":
-        try:
-            Expression(node["potential"]["expr"])
-        except ConfigError as error:
-            yield from (f"potential.{line}" for line in error.lines)
-    if target["quadrature"] == "problem.quadrature.Gauss" and target["network"] == "networks.spline.Spline":
-        order, degree = node["quadrature"]["order"], network["degree"]
-        if order <= degree:
-            yield (
-                f"quadrature.order={order} with network.degree={degree} is impossible: a spline needs more nodes "
-                f"a cell than its degree, say quadrature.order={int(degree) + 1} or more"
-            )
-    yield from _times(root["t_end"], node["integrator"], target["integrator"].startswith("integrators."))
-    yield from memory.faults(root, node, target)
-
-
-def _times(t_end: float, integrator: dict[str, Any], known: bool) -> Iterator[str]:
-    """Steps that are too long, too short or too many for the end time."""
-    if not known:
-        return
-    dt, least, most = integrator["dt"], integrator.get("dt_min"), integrator["max_steps"]
-    if dt is not None and dt > t_end:
-        yield (
-            f"integrator.dt={dt:g} with t_end={t_end:g} is impossible: a step cannot be longer than the run, say "
-            f"integrator.dt={t_end / 100:.0e} or less"
-        )
-    if least is not None and least > (dt or t_end):
-        which = f"integrator.dt={dt:g}" if dt else f"t_end={t_end:g}"
-        yield f"integrator.dt_min={least:g} with {which} is impossible: expected a smaller integrator.dt_min"
-    if least is None and dt is not None and t_end / dt > max(most, MANY_STEPS) * (1 + 1e-9):
-        yield (
-            f"integrator.dt={dt:g} with t_end={t_end:g} is impossible: {t_end / dt:.2g} steps are more than "
-            f"integrator.max_steps={most:g}; raise one of integrator.dt and integrator.max_steps, or lower t_end"
-        )

@@ -51,6 +51,8 @@ def begin(config: DictConfig) -> None:
     check_folder(str(config.hydra.sweep.dir), "hydra.sweep.dir")
     added = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
     axes = list(_axes([*added, *config.hydra.overrides.task]))
+    from wgf.run.build import build  # torch
+
     lines: list[str] = []
     for choice in _each_value(axes):
         try:
@@ -59,6 +61,8 @@ def begin(config: DictConfig) -> None:
             with open_dict(cfg):
                 del cfg["hydra"]
             check(cfg)
+            if cfg.device == "cpu":  # a device of the cluster is not this machine's
+                build(cfg)
         except ConfigError as error:
             lines += error.lines
     raise_faults(list(dict.fromkeys(lines)))
