@@ -310,7 +310,7 @@ def refused(folder: Path, *words: str) -> list[str]:
                 "network.widht is not a setting: did you mean network.width?",
             ],
         ),
-        (["interaction=log"], ["interaction=Log with pde=FokkerPlanck is impossible"]),
+        (["solver=banded", "network=two_sided_relu", "network.train=all"], ["solver=banded has closed forms"]),
         (["-m", "network.width=4,1", "solver.rcond=0,2"], ["network.width=1 is", "solver.rcond=2 is"]),
         (["potential=expression", "potential.expr=x**4/4 - x**2("], []),
         (
