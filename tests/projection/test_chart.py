@@ -209,7 +209,7 @@ def test_degree_1_is_the_flow_of_the_weights(integrator, law):
     """m inner knots and two outer ones span the same functions, so the projections are the same too."""
     width, flowing = 8, problem(law, Quartic(1.0), Entropy(1.0))
     neurons = TwoSidedReLU(width, 2.0, "weights", base=law)
-    hats = charted(neurons).points
+    hats = charted(neurons).space.points
     splines = Spline(width + 2, 1, 2.5, base=law)
     splines.points.copy_(hats)
     with torch.no_grad():
