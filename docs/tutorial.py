@@ -8,9 +8,9 @@
 #
 #     rho_t = (rho V')_x + rho_xx                                   (Fokker-Planck)
 #
-# wgf evolves the increasing map T instead of the density: T(t, z) is the position at time t of the particle that starts at
-# z. T(t, .) is increasing, since particles on a line do not pass each other. A network represents T. The density follows
-# from it, rho(t, T(t, z)) = p(z) / T'(t, z), with p the law at t = 0.
+# wgf evolves the increasing map T instead of the density: T(t, z) is the position at time t of the particle that starts
+# at z. T(t, .) is increasing, since particles on a line do not pass each other. A network represents T. The density
+# follows from it, rho(t, T(t, z)) = p(z) / T'(t, z), with p the law at t = 0.
 
 # %%
 import warnings
@@ -40,9 +40,9 @@ assert abs(np.trapezoid(flow.density(0.2, x), x) - 1) < 1e-4
 # %% [markdown]
 # ## How large is the error?
 #
-# `reference_solution` is the same solution by a closed form if one is known, else by another method. Here this method is
-# finite volumes in x, which shares nothing with the network. The Wasserstein distance W1 measures how far the particles of
-# two solutions are apart on average.
+# `reference_solution` is the same solution by a closed form if one is known, else by another method. Here this method
+# is finite volumes in x, which shares nothing with the network. The Wasserstein distance W1 measures how far the
+# particles of two solutions are apart on average.
 
 # %%
 print(flow.reference_solution.name)
@@ -110,8 +110,8 @@ assert crowd.status is wgf.Status.completed
 # %% [markdown]
 # ## Is this correct?
 #
-# In equilibrium U'(rho) + V is constant. Hence rho = 1 / (1 + exp(V - mu)), the Fermi-Dirac law, with mu such that the mass
-# is one. This formula is independent of wgf.
+# In equilibrium U'(rho) + V is constant. Hence rho = 1 / (1 + exp(V - mu)), the Fermi-Dirac law, with mu such that the
+# mass is one. This formula is independent of wgf.
 
 
 # %%
@@ -127,7 +127,7 @@ assert error < 1e-5
 assert crowd.density(0.5, x).max() < 1
 
 # %% [markdown]
-# Without exclusion the same bowl gathers the particles far more tightly. W2 is the distance of the two flows. It exists at
+# Without exclusion the same bowl gathers the particles far more tightly. W2 measures the distance of the two flows at
 # any time, also for flows from different initial laws.
 
 # %%
@@ -137,5 +137,5 @@ assert free.density(0.5, 0.0) > 2
 
 # %% [markdown]
 # Read on: [networks, integrators and equations of your own, also from the command line](extending.md);
-# [which network and which integrator to use](methods.md); [every setting](configuration.md). `wgf.load("RUN")` reads the
-# folder RUN of a run of the command `wgf` as such a flow.
+# [which network and which integrator to use](methods.md); [every setting](configuration.md). `wgf.load("RUN")` reads
+# the folder RUN of a run of the command `wgf` as such a flow.
