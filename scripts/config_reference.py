@@ -33,7 +33,7 @@ weights only and all parameters, unless it says otherwise.
 
 
 ABOUT = {
-    "reference": "The law p at t = 0 (`law=` in Python); not the solution that errors are measured against, which is\n"
+    "law": "The law p at t = 0 (`law=` in Python); not the solution that errors are measured against, which is\n"
     "`reference_solution`.",
 }
 
@@ -83,6 +83,7 @@ def choice(group: str, path: Path, chosen: str) -> Iterator[str]:
     text = path.read_text(encoding="utf-8")
     node: Any = OmegaConf.to_container(OmegaConf.load(path))
     target = node.pop("_target_")
+    node.pop("defaults", None)  # what else the choice selects, as its comment says
     head, _ = comments(text)
     name = f"**{group}={path.stem}**" if path.stem == chosen else f"{group}={path.stem}"
     yield from ("", f"### {name}", "", f"{plain(head) + ': ' if head else ''}`{target}`")
