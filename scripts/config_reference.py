@@ -31,6 +31,10 @@ The two-layer ReLU network and explicit Euler with the step sizes of the paper. 
 only. A sweep (`wgf -m experiment=...`, `wgf-study experiment=...`) goes through widths 4 to 32, bounds 4 and 10,
 weights only and all parameters, unless it says otherwise.
 """
+ABOUT = {
+    "law": "The law p at t = 0 (`law=` in Python); not the solution that errors are measured against, which is\n"
+    "`reference_solution`.",
+}
 
 
 def comments(text: str) -> tuple[str, dict[str, str]]:
@@ -76,6 +80,7 @@ def choice(group: str, path: Path, chosen: str) -> Iterator[str]:
     text = path.read_text(encoding="utf-8")
     node: Any = OmegaConf.to_container(OmegaConf.load(path))
     target = node.pop("_target_")
+    node.pop("defaults", None)  # other groups that the choice sets
     head, _ = comments(text)
     name = f"**{group}={path.stem}**" if path.stem == chosen else f"{group}={path.stem}"
     yield from ("", f"### {name}", "", f"{plain(head) + ': ' if head else ''}`{target}`")
@@ -101,7 +106,7 @@ def page() -> str:
     lines = [HEAD.rstrip(), "", "## Of the run"]
     lines += keys(main.read_text(encoding="utf-8"), {key: root[key] for key in ROOT}, ROOT)
     for group in GROUPS:
-        lines += ["", f"## {group}"]
+        lines += ["", f"## {group}", *(["", ABOUT[group]] if group in ABOUT else [])]
         for path in files(group):
             lines += choice(group, path, chosen[group])
     for group, what in (

@@ -376,7 +376,7 @@ def test_single_precision():
         ({"saves": [0.5, 2.0]}, "saves=[0.5, 2.0] is not allowed"),
         ({"potential": "log(x)"}, "potential=log(x) is not finite at x=-"),
         ({"potential": "-x**4", "t_end": 9}, "falls so fast that what is at x="),
-        ({"law": wgf.Gaussian(1e9, 1e-3)}, "reference is too narrow, too wide or too far from 0"),
+        ({"law": wgf.Gaussian(1e9, 1e-3)}, "law is too narrow, too wide or too far from 0"),
         ({"potential": "x^2"}, "expr='x^2'"),
         ({"potential": 3}, "potential=3 is not allowed: expected an object of wgf.Potential or a text"),
         ({"integrator": "rk4"}, "integrator='rk4' is not allowed: expected an object of wgf.Integrator"),

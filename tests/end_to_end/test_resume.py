@@ -114,7 +114,7 @@ def test_killed_when_all_was_computed(tmp_path: Path, monkeypatch: pytest.Monkey
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("wgf.run.recorder.Recorder.solution", kill)
+        patch.setattr("wgf.run.runner.measure", kill)
         with pytest.raises(Killed):
             run(build(cfg), cfg, tmp_path / "killed")
     found = run(build(cfg), cfg, tmp_path / "killed", resuming=True).as_dict()
@@ -206,7 +206,7 @@ def test_another_version_says_what_differs(tmp_path: Path, caplog: pytest.LogCap
     with pytest.raises(ConfigError, match=rf"was begun by wgf 0.0.1, this is wgf {wgf.__version__}"):
         run(build(cfg), cfg, tmp_path, resuming=True)
     rewrite(tmp_path, circumstances=circumstances | {"torch": "2.0.0", "threads": 99})
-    assert run(build(cfg), cfg, tmp_path, resuming=True)["status"] == "completed"
+    assert run(build(cfg), cfg, tmp_path, resuming=True).status == "completed"
     assert f"last digits may differ from a run in one go: torch 2.0.0 -> {torch.__version__}, threads 99" in caplog.text
 
 

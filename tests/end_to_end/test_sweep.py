@@ -18,6 +18,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 
 from wgf import cli, files
 from wgf.errors import ConfigError
+from wgf.result import compared
 from wgf.settings.check import Product
 from wgf.settings.flat import leaves
 from wgf.sweep import collate as sweep
@@ -213,7 +214,7 @@ def test_impossible_combinations_have_their_row(wgf, tmp_path: Path):
     found = {(row["pde"], row["interaction"]): row for row in results(tmp_path / "s")}
     refused = found["fokker_planck", "log"]
     assert refused["status"] == "refused"
-    assert "interaction=Log with pde=FokkerPlanck is impossible" in refused["message"]
+    assert "interaction=1 log|x| with pde=FokkerPlanck: only" in refused["message"]
     assert refused["steps"] == ""
 
 
@@ -467,7 +468,7 @@ def test_objectives_that_are_offered_are_figures(wgf, tmp_path: Path):
     assert wgf("-m", *HERE)[0] == 0
     (folder,) = sweep.jobs(tmp_path / "s")
     assert folder.name == "0"
-    assert math.isfinite(job.objective(result(folder), "*".join(Product.FIGURES)))
+    assert math.isfinite(job.objective(result(folder), "*".join(compared())))
     assert not Product().admits("w1_error*colour")
 
 

@@ -45,7 +45,7 @@ def faults(*overrides: str) -> tuple[str, ...]:
             ["solver=qr", "integrator=sdirk2"],
             "integrator=sdirk2 needs a map that is linear in what it trains, and solver=auto",
         ),
-        (["law=uniform", "law.low=1"], "law.low=1 is not allowed: expected a number below"),
+        (["law=uniform", "law.low=1"], "law.low=1.0 is not allowed: expected a number below"),
         (["law=uniform", "law.high=-3"], "high=-3"),
         (["law=mixture", "law.means=[0,1,2]"], "have 3, 2 and 2 entries"),
         (["pde=aggregation_diffusion", "interaction=power_law", "interaction.attraction=2"], "above interaction.repul"),

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from wgf.errors import ConfigError
 from wgf.integrators.explicit import RK4, Dopri5, Euler
+from wgf.result import Result
 from wgf.run import error_estimate as verify
 from wgf.run.build import Experiment
 from wgf.run.error_estimate import distance, refined, richer
@@ -180,8 +181,13 @@ def solution() -> SavedMaps:
 
 
 def test_nothing_speaks_against_a_good_run():
-    assert doubts(RESULT, solution()) is None
-    assert doubts(RESULT | {"second_moment_law": None, "dissipation_gap": None, "time_error": None}, None) is None
+    assert doubts(Result.from_dict(RESULT), solution()) is None
+    assert (
+        doubts(
+            Result.from_dict(RESULT | {"second_moment_law": None, "dissipation_gap": None, "time_error": None}), None
+        )
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -195,7 +201,7 @@ def test_nothing_speaks_against_a_good_run():
     ],
 )
 def test_every_doubt(wrong: dict[str, Any], said: str):
-    found = doubts(RESULT | wrong, solution())
+    found = doubts(Result.from_dict(RESULT | wrong), solution())
     assert found is not None
     assert found.startswith(said)
     assert "; " not in found.partition(said)[2] or said.startswith("mass")
@@ -216,12 +222,12 @@ def test_where_nothing_moves_nothing_is_doubted(dtype: str, tmp_path: Path):
 def test_a_map_that_falls_between_the_nodes(what: str):
     bad = getattr(solution(), what).copy()
     bad[1, 100] = -3.0
-    found = doubts(RESULT, replace(solution(), **{what: bad}))
+    found = doubts(Result.from_dict(RESULT), replace(solution(), **{what: bad}))
     assert found is not None
     assert found.startswith("map: not increasing between the quadrature nodes at t = 1")
     bad = getattr(solution(), what).copy()
     bad[1, 0] = 50.0 if what == "T" else -1.0  # no mass is beyond it
-    assert doubts(RESULT, replace(solution(), **{what: bad})) is None
+    assert doubts(Result.from_dict(RESULT), replace(solution(), **{what: bad})) is None
 
 
 def test_an_equilibrium_loses_no_energy_that_could_be_missed(tmp_path: Path):

@@ -20,13 +20,45 @@ from torch import Tensor
 from wgf.problem.energy import Curvature, Local, MapAtNodes, Term
 from wgf.projection.chart_energy import Landscape
 
-MOST_ITERATIONS, MOST_CUTS = 50, 50
-TO_THE_BOUNDARY = 0.9  # share of the way to f' = 0 that one iteration may go
-SUFFICIENT = 1e-4  # share of the predicted decrease that a step must bring
-CONVERGED, STALLED, KINKED = 1e-24, 1e-11, 1e-7  # squared Newton steps, relative to the size of the objective
-HIDDEN = 1e-14  # the same, below which rounding hides whether the objective falls
-BARRIERS = [10.0**-k for k in range(1, 14)]  # relative to the size of the objective
-ENOUGH = 1e-9  # barrier that is small enough where the objective falls; a minimiser with a barrier is that close to one
+
+@dataclass(frozen=True)
+class Tolerances:
+    """When Newton's method stops, and how far it may go.
+
+    Squared Newton steps are relative to the size of the objective.
+
+    Attributes:
+        iterations, halvings: at most, of Newton's method and of one line search.
+        to_the_boundary: share of the way to f' = 0 that one iteration may go.
+        decrease: share of the predicted decrease that a step must bring.
+        converged: squared step below which the minimiser is found.
+        stalled: the same where no step lowers the objective any more.
+        kinked: the same where a kink of the potential ends the way down.
+        hidden: the same below which rounding hides whether the objective falls.
+        barriers: strengths of the barrier, one after the other, relative to the size of the objective.
+        weak_barrier: strength below which a minimiser with a barrier counts as one without.
+    """
+
+    iterations: int = 50
+    halvings: int = 50
+    to_the_boundary: float = 0.9
+    decrease: float = 1e-4
+    converged: float = 1e-24
+    stalled: float = 1e-11
+    kinked: float = 1e-7
+    hidden: float = 1e-14
+    barriers: tuple[float, ...] = tuple(10.0**-k for k in range(1, 14))
+    weak_barrier: float = 1e-9
+
+    def rounded(self, dtype: torch.dtype) -> Tolerances:
+        """The same for numbers of this precision."""
+        hidden = self.hidden * torch.finfo(dtype).eps / torch.finfo(torch.float64).eps
+        return replace(
+            self, hidden=hidden, stalled=max(self.stalled, 10 * hidden), kinked=max(self.kinked, 10 * hidden)
+        )
+
+
+TOLERANCES = Tolerances()
 
 
 @dataclass(frozen=True)
@@ -119,7 +151,7 @@ class Objective:
             return most
         change = self.landscape.chart.at_nodes(step).dx
         ratio = torch.where(change < 0, -at.dx / change, math.inf).min().item()
-        return min(most, TO_THE_BOUNDARY * ratio)
+        return min(most, TOLERANCES.to_the_boundary * ratio)
 
 
 def newton(objective: Objective, start: Tensor) -> Proximal:
@@ -127,13 +159,13 @@ def newton(objective: Objective, start: Tensor) -> Proximal:
     chart = objective.landscape.chart
     c, at, before = start, chart.at_nodes(start), math.inf
     value, size = objective(c, at)
-    grain = torch.finfo(c.dtype).eps / torch.finfo(torch.float64).eps  # rounding, in units of that of float64
-    hidden, stalled, kinked = HIDDEN * grain, max(STALLED, 10 * HIDDEN * grain), max(KINKED, 10 * HIDDEN * grain)
-    for iteration in range(MOST_ITERATIONS):
+    tolerances = TOLERANCES.rounded(c.dtype)
+    hidden, stalled, kinked = tolerances.hidden, tolerances.stalled, tolerances.kinked
+    for iteration in range(tolerances.iterations):
         step, decrement = objective.direction(c, at)
         kinks, most = torch.zeros_like(at.x), 1.0
         far = objective.reach(at, step, most)
-        for _ in range(MOST_CUTS):
+        for _ in range(tolerances.halvings):
             if not (math.isfinite(decrement) and decrement >= 0):
                 return Proximal(c, iteration, "a Newton step is not finite")
             trial = c + far * step
@@ -142,7 +174,7 @@ def newton(objective: Objective, start: Tensor) -> Proximal:
             if not objective.barrier or bool(there.dx.min() > 0):
                 new, new_size = objective(trial, there)
                 rounding = (0.1 if decrement > hidden * size else 1.0) * hidden * size
-                if new <= value - SUFFICIENT * far * decrement + rounding:
+                if new <= value - tolerances.decrease * far * decrement + rounding:
                     break
                 seen = objective.kinks(at, there)
                 stiffer = bool((seen > 1.1 * kinks).any()) and bool(seen.isfinite().all())
@@ -159,10 +191,10 @@ def newton(objective: Objective, start: Tensor) -> Proximal:
             return Proximal(c, iteration, "the line search found no way down")
         c, at, value, size = trial, there, new, new_size
         small = decrement <= stalled * size
-        if decrement <= CONVERGED * size or (small and far == 1.0 and decrement >= 0.1 * before):
+        if decrement <= tolerances.converged * size or (small and far == 1.0 and decrement >= 0.1 * before):
             return Proximal(c, iteration + 1)
         before = decrement
-    return Proximal(c, MOST_ITERATIONS, f"no convergence in {MOST_ITERATIONS} Newton iterations")
+    return Proximal(c, tolerances.iterations, f"no convergence in {tolerances.iterations} Newton iterations")
 
 
 def proximal(landscape: Landscape, anchor: Tensor, tau: float, start: Tensor) -> Proximal:
@@ -180,10 +212,10 @@ def proximal(landscape: Landscape, anchor: Tensor, tau: float, start: Tensor) ->
         return found
     c, chart, count = start, landscape.chart, found.iterations
     value, size = objective(start, chart.at_nodes(start))
-    for share in BARRIERS:
+    for share in TOLERANCES.barriers:
         inner = newton(objective.plus(Barrier(share * size)), c)
         c, count = inner.c, count + inner.iterations
-        if share <= ENOUGH and inner.failure is None and objective(c, chart.at_nodes(c))[0] <= value:
+        if share <= TOLERANCES.weak_barrier and inner.failure is None and objective(c, chart.at_nodes(c))[0] <= value:
             return Proximal(c, count)
     # the last barrier costs no more than rounding, and so does staying
     return Proximal(start, count, inner.failure and found.failure)

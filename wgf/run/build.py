@@ -87,9 +87,9 @@ def build(cfg: DictConfig) -> Experiment:
     problem: Problem = parts["pde"].problem(parts["law"], parts["potential"], parts["interaction"], float(cfg.t_end))
     closed_form(problem, cfg.reference_solution)  # refuses what cannot be had before anything runs
     quadrature, solver, integrator = parts["quadrature"], parts["solver"], parts["integrator"]
-    given = {name: setting.default for name, setting in (settings(cfg.network._target_) or {}).items()} | cfg.network
+    defaults = {name: setting.default for name, setting in (settings(cfg.network._target_) or {}).items()}
     network: type[TransportMap] = get_class(cfg.network._target_)
-    size = network.size(given)
+    size = network.size(defaults | dict(cfg.network))
     if size is not None and cfg.device == "cpu":
         memory.check(size, problem, quadrature, solver, integrator, cfg.saves)
     generator = torch.Generator().manual_seed(seed)

@@ -108,7 +108,8 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
     metrics = Metrics(problem, flow.projection.map, known)
     e = state.evaluation
     terms = {term.name: value for term, value in zip(problem.terms, e.terms.tolist(), strict=True)}
-    lost = float(flow.energy[0]) - sum(terms.values())
+    first = flow.saved.terms[0] if flow.saved.terms else e.terms  # none where the flow could not begin
+    lost = float(first.sum()) - sum(terms.values())
     rounding = 1e3 * torch.finfo(state.theta.dtype).eps * float(e.terms.abs().sum())
     return Result(
         status=flow.status.name,

@@ -51,9 +51,8 @@ def begin(config: DictConfig) -> None:
     check_folder(str(config.hydra.sweep.dir), "hydra.sweep.dir")
     added = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
     axes = list(_axes([*added, *config.hydra.overrides.task]))
-    from wgf.run.build import build  # torch
-
     lines: list[str] = []
+    configs = []
     for choice in _each_value(axes):
         try:
             cfg = compose(config.hydra.job.config_name, choice, return_hydra_config=True)
@@ -61,15 +60,28 @@ def begin(config: DictConfig) -> None:
             with open_dict(cfg):
                 del cfg["hydra"]
             check(cfg)
-            if cfg.device == "cpu":  # a device of the cluster is not this machine's
-                build(cfg)
+            configs.append(cfg)
         except ConfigError as error:
             lines += error.lines
-    raise_faults(list(dict.fromkeys(lines)))
+    raise_faults(list(dict.fromkeys(lines)) or _unbuildable(configs))
     trials = sweeper.get("n_trials")
     watch = Watch(Path(config.hydra.sweep.dir), trials or math.prod(map(len, axes)))
     watch.start()
     _launched = watch, trials is None
+
+
+def _unbuildable(configs: list[DictConfig]) -> list[str]:
+    """Faults that show when the parts of a run are put together; a device of the cluster is not this machine's."""
+    from wgf.run.build import build  # torch
+
+    lines: list[str] = []
+    for cfg in configs:
+        if cfg.device == "cpu":
+            try:
+                build(cfg)
+            except ConfigError as error:
+                lines += error.lines
+    return list(dict.fromkeys(lines))
 
 
 def left_alone(folders: Iterable[Path]) -> None:
