@@ -60,19 +60,18 @@ def paper(problem: Problem, width: int) -> Map:
 
 @dataclass(frozen=True)
 class Settings:
-    """Width, relative tolerance, bound, degree and nodes per cell of `spline`."""
+    """Width, relative tolerance, bound and degree of `spline`."""
 
     width: int
     rtol: float
     bound: float = 4.0
     degree: int = 5
-    gauss: int = 4
 
 
 def spline(problem: Problem, settings: Settings) -> Map:
-    """The spline network with the adaptive Rosenbrock method `rodas4`."""
+    """The spline network with the adaptive Rosenbrock method `rodas4`, with the fewest nodes per cell allowed."""
     network = Spline(settings.width, settings.degree, settings.bound, base=Gaussian())
-    return flow(problem, network, settings.gauss, Rodas4(settings.rtol, 0.0, problem.t_end / 20))
+    return flow(problem, network, network.least_order, Rodas4(settings.rtol, 0.0, problem.t_end / 20))
 
 
 # at larger widths the paper's step is unstable (quartic) or the pairs are too many (Keller-Segel)
