@@ -21,7 +21,7 @@ from wgf.settings.ranges import Count, Positive, checked
 
 
 def chart_state(field: Field, state: State) -> tuple[Landscape, Point]:
-    """Where a state is in the chart of its map; `needs_chart` comes first."""
+    """Chart energy and chart coordinates of a state; call `needs_chart` first."""
     point, landscape = state.evaluation.point, field.landscape
     if landscape is None or point is None:
         raise TypeError("this state is not in a chart")
