@@ -252,7 +252,7 @@ def test_interrupted_run(tmp_path: Path):
     found = result(tmp_path / "out")
     assert found["status"] == "interrupted"
     assert found["message"] == "stopped from outside; the last accepted state is kept (SIGINT)"
-    assert f"go on with it by resume={tmp_path / 'out'}" in err
+    assert f"to continue the run, use resume={tmp_path / 'out'}" in err
     assert 0 < found["t_end"] < 1
     assert "interrupted" in out
     assert "Traceback" not in err

@@ -73,7 +73,7 @@ def test_faults_of_two_parts_are_two_lines():
     [
         (
             ["network.width=1e10"],
-            r"1e\+10 parameters and 8e\+10 nodes needs about 1e\+05 GB of memory, this machine has 16 GB: lower net",
+            r"1e\+10 parameters and 8e\+10 nodes needs about 1e\+05 GB of memory, this machine has 16 GB: decrease net",
         ),
         (
             ["network=mlp", "network.width=60000", "integrator=jko"],
@@ -85,9 +85,9 @@ def test_faults_of_two_parts_are_two_lines():
         ),
         (
             ["quadrature=monte_carlo", "quadrature.particles=1e12", "integrator=dopri5"],
-            "GB: lower quadrature.par",
+            "GB: decrease quadrature.par",
         ),
-        (["saves=1e7"], "saves=1e\\+07 needs about 9.6e\\+02 GB of memory, this machine has 16 GB: lower saves"),
+        (["saves=1e7"], "saves=1e\\+07 needs about 9.6e\\+02 GB of memory, this machine has 16 GB: decrease saves"),
     ],
 )
 def test_sizes_that_do_not_fit_the_memory(words: list[str], said: str, monkeypatch: pytest.MonkeyPatch):
