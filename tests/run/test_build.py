@@ -53,7 +53,7 @@ def faults(*overrides: str) -> tuple[str, ...]:
         (["law=mixture", "law.means=[0,1,2]"], "have 3, 2 and 2 entries"),
         (["pde=aggregation_diffusion", "interaction=power_law", "interaction.attraction=2"], "above interaction.repul"),
         (["potential=expression", "potential.expr='y**2'"], "the name 'y' is not allowed"),
-        (["potential=expression", "potential.expr='x**'"], "does not parse"),
+        (["potential=expression", "potential.expr='x**'"], "is not a formula"),
     ],
 )
 def test_impossible_pairs(overrides: list[str], words: str):
