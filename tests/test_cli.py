@@ -252,7 +252,7 @@ def test_interrupted_run(tmp_path: Path):
     found = result(tmp_path / "out")
     assert found["status"] == "interrupted"
     assert found["message"] == "stopped from outside; the last accepted state is kept (SIGINT)"
-    assert f"go on with it by resume={tmp_path / 'out'}" in err
+    assert f"to continue the run, use resume={tmp_path / 'out'}" in err
     assert 0 < found["t_end"] < 1
     assert "interrupted" in out
     assert "Traceback" not in err
@@ -364,7 +364,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path):
 def test_what_only_the_start_shows_leaves_nothing_behind(tmp_path: Path):
     answer = wgf(tmp_path, "device=cuda:99")
     assert answer.returncode == 2
-    assert answer.stderr.startswith("wgf: device='cuda:99' is not there: torch sees ")
+    assert answer.stderr.startswith("wgf: device='cuda:99' is unavailable: torch has ")
     assert len(answer.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())
 

@@ -166,8 +166,8 @@ def test_a_damaged_checkpoint_costs_no_more_than_time(tmp_path: Path, caplog: py
     data[len(data) // 2] ^= 1
     newest.write_bytes(data)
     run(build(cfg), cfg, tmp_path, resuming=True)
-    assert f"{newest} is damaged and skipped: its checksum is wrong" in caplog.text
-    assert f"going on from step {int(older.stem[5:])}," in caplog.text
+    assert f"skipping {newest}, it is damaged: its checksum is wrong" in caplog.text
+    assert f"resuming from step {int(older.stem[5:])}," in caplog.text
     run(build(cfg), cfg, tmp_path / "whole")
     assert left(tmp_path) == left(tmp_path / "whole")
 
@@ -326,7 +326,7 @@ def test_the_command_stopped_by_sigterm_goes_on(tmp_path: Path):
     torch.set_num_threads(1)
     run(build(cfg), cfg, tmp_path / "whole")
     assert left(tmp_path / "a run") == left(tmp_path / "whole")
-    assert "go on with it by resume=" in said
+    assert "to continue the run, use resume=" in said
     events = EventAccumulator(str(tmp_path / "a run"), size_guidance={"scalars": 0})
     events.Reload()
     steps = [int(line.partition(",")[0]) for line in left(tmp_path / "whole")["history"][1:]]

@@ -253,7 +253,7 @@ def test_interrupting_a_sweep_ends_it(wgf, tmp_path: Path):
         "integrator._target_": "",
         "wall_s": "",
     }
-    assert "going on from step" in (tmp_path / "s" / interrupted["job"] / "run.log").read_text()
+    assert "resuming from step" in (tmp_path / "s" / interrupted["job"] / "run.log").read_text()
 
 
 def test_an_expected_end_is_no_failure(wgf, tmp_path: Path):

@@ -184,7 +184,7 @@ def test_energy_falls_by_what_is_dissipated(integrator):
 @pytest.mark.parametrize("integrator", [SDIRK3(), Rodas4()], ids=["sdirk3", "rodas4"])
 def test_a_map_without_a_chart_is_refused(integrator):
     field = field_of(QUARTIC, TwoSidedReLU(4, 3.0, "all", base=LAW))
-    with pytest.raises(ConfigError, match="linear in what it trains"):
+    with pytest.raises(ConfigError, match="linear in its parameters"):
         integrator.on(field)
 
 

@@ -158,6 +158,6 @@ def test_a_start_that_is_not_finite_is_refused():
     law = Gaussian(0.0, 1e9)
     p = FokkerPlanck().problem(law, Expressed("x**5"), Zero(), 0.1)
     map = Spline(8, base=law).to(torch.float32)
-    with pytest.raises(ConfigError, match=r"this flow cannot begin: at t=0 energy_potential is .*; choose"):
+    with pytest.raises(ConfigError, match=r"this flow cannot start: at t=0 energy_potential is .*; choose"):
         check_start(Projection(p, map, Gauss(), Auto()))
     check_start(Projection(problem(Gaussian(), Quartic()), Spline(8, base=Gaussian()), Gauss(), Auto()))

@@ -137,7 +137,7 @@ def test_the_condition_number_of_hat_functions_is_a_few_units(bound):
 def test_a_breakpoint_without_mass_is_refused():
     map = spline(1)
     map.points[-3:] = tensor([58.0, 59.0, 60.0])
-    with pytest.raises(ConfigError, match=r"sees no mass of the base: network\.width=, network\.bound= or"):
+    with pytest.raises(ConfigError, match=r"contains no mass of the base: change network\.width or"):
         charted(map)
 
 

@@ -169,7 +169,7 @@ def test_did_you_mean(override: str, meant: str):
 
 def test_a_setting_of_another_choice_is_told():
     (line,) = faults("+network.train=all")
-    assert "it is one of network=two_sided_relu" in line
+    assert "it is a setting of network=two_sided_relu" in line
 
 
 def test_nothing_near_lists_the_options():

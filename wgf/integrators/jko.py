@@ -2,8 +2,8 @@
 
     theta+ = argmin  |f(theta, .) - f(theta_k, .)|^2_p / (2 dt) + F(f(theta, .)).
 
-The energy falls and the map stays increasing for every dt. In a chart this is one proximal map, solved to rounding; for
-any other network it is a chain of damped Gauss-Newton steps on the same objective.
+The energy falls and the map stays increasing for every dt. With a chart, a step is one proximal map, solved to
+rounding. Without a chart, a step is a chain of damped Gauss-Newton steps on the same objective.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from wgf.projection.field import Projection
 
 
 class JKO(DiagonallyImplicit):
-    """Order 1; settings of `DiagonallyImplicit`."""
+    """The JKO scheme; order 1, settings of `DiagonallyImplicit`."""
 
     order, gamma = 1, 1.0
 
     def on(self, field: Projection) -> JKO:
-        """Every map is allowed: without a chart `descend` takes the steps."""
+        """This integrator; it accepts every map. Without a chart `descend` takes the steps."""
         return self
 
     def step(self, field: Field, dt: float, state: State) -> Step:

@@ -1,11 +1,11 @@
-"""The proximal map of the energy in a chart, which every implicit stage is made of:
+"""The proximal map of the energy in a chart, the building block of implicit stages:
 
     prox(a, tau) = argmin_c  |c - a|^2_M / (2 tau) + F(c),     M the mass matrix.
 
-Newton's method with a line search. Where the energy is displacement convex the problem is strictly convex; elsewhere,
-as long as the Hessian is not positive definite, its convex part leads the way down. Diffusion is a barrier against
-f' <= 0, which the line search respects. It is no barrier where next to no mass is: should Newton's method run into
-f' = 0 there, a barrier that sees all nodes alike is added and taken back step by step (an interior point method).
+The solver is Newton's method with a line search. If the energy is displacement convex, the problem is strictly convex.
+If the Hessian is not positive definite, its convex part gives a descent direction. Diffusion is a barrier against
+f' <= 0, but a weak one where there is little mass. If Newton's method reaches f' = 0 there, an interior point method
+adds a barrier that weights all nodes equally and reduces it step by step.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from wgf.projection.chart_energy import Landscape
 
 @dataclass(frozen=True)
 class Tolerances:
-    """When Newton's method stops, and how far it may go.
+    """Tolerances and limits of Newton's method.
 
-    Squared Newton steps are relative to the size of the objective.
+    Tolerances are for the Newton decrement (the squared step), relative to the size of the objective.
 
     Attributes:
-        iterations, halvings: at most, of Newton's method and of one line search.
-        to_the_boundary: share of the way to f' = 0 that one iteration may go.
-        decrease: share of the predicted decrease that a step must bring.
-        converged: squared step below which the minimiser is found.
-        stalled: the same where no step lowers the objective any more.
-        kinked: the same where a kink of the potential ends the way down.
-        hidden: the same below which rounding hides whether the objective falls.
-        barriers: strengths of the barrier, one after the other, relative to the size of the objective.
-        weak_barrier: strength below which a minimiser with a barrier counts as one without.
+        iterations, halvings: limits, per call of Newton's method and per line search.
+        to_the_boundary: largest share of the distance to f' = 0 that one iteration may cover.
+        decrease: share of the predicted decrease that a step must achieve.
+        converged: tolerance of the minimiser.
+        stalled: tolerance if no step lowers the objective any more.
+        kinked: tolerance if a kink of the potential stops the line search.
+        hidden: decrement below which rounding hides whether the objective falls.
+        barriers: successive strengths of the barrier, relative to the size of the objective.
+        weak_barrier: strength below which a minimiser with the barrier counts as a minimiser without it.
     """
 
     iterations: int = 50
@@ -51,7 +51,7 @@ class Tolerances:
     weak_barrier: float = 1e-9
 
     def rounded(self, dtype: torch.dtype) -> Tolerances:
-        """The same for numbers of this precision."""
+        """Tolerances for a dtype: not below its rounding."""
         hidden = self.hidden * torch.finfo(dtype).eps / torch.finfo(torch.float64).eps
         return replace(
             self, hidden=hidden, stalled=max(self.stalled, 10 * hidden), kinked=max(self.kinked, 10 * hidden)
@@ -63,12 +63,12 @@ TOLERANCES = Tolerances()
 
 @dataclass(frozen=True)
 class Proximal:
-    """A minimiser.
+    """Result of a minimisation.
 
     Attributes:
         c: coordinates [M].
-        iterations: of Newton's method.
-        failure: why this is no minimiser, or None.
+        iterations: number of Newton iterations.
+        failure: why c is not a minimiser, or None.
     """
 
     c: Tensor
@@ -77,10 +77,10 @@ class Proximal:
 
 
 class Barrier(Term):
-    """-mu times the mean of log f' over the nodes, whatever their mass.
+    """Barrier -mu mean(log f') over the nodes, independent of their mass.
 
     Args:
-        mu: energy.
+        mu: strength (energy).
     """
 
     name, barrier = "barrier", True
@@ -99,21 +99,21 @@ class Barrier(Term):
 
 
 class Objective:
-    """|c - a|^2_M / (2 tau) + F(c)."""
+    """Objective |c - a|^2_M / (2 tau) + F(c) of the proximal map."""
 
     def __init__(self, landscape: Landscape, anchor: Tensor, tau: float) -> None:
         self.landscape, self.anchor, self.tau = landscape, anchor, tau
         self.barrier = any(term.barrier for term in landscape.energies)
 
     def __call__(self, c: Tensor, at: MapAtNodes) -> tuple[float, float]:
-        """Value and the scale of its rounding."""
+        """Value, and the sum of absolute terms as the scale of its rounding."""
         terms = self.landscape.terms(at)
         distance = 0.5 / self.tau * self.landscape.chart.length(c - self.anchor) ** 2
         value, size = torch.stack([terms.sum() + distance, terms.abs().sum() + distance]).tolist()
         return value, size
 
     def kinks(self, here: MapAtNodes, there: MapAtNodes) -> Tensor:
-        """By how much the local forces rise from one map to another in excess of their derivative [n]."""
+        """Curvature of kinks [n]: difference quotient of the local forces between two maps minus their derivative."""
         excess, way = torch.zeros_like(here.x), there.x - here.x
         for term in self.landscape.energies:
             if isinstance(term, Local):
@@ -123,15 +123,15 @@ class Objective:
         return torch.where(way.abs() > 1e-12 * here.rms, excess, 0.0).clamp(min=0)
 
     def plus(self, term: Term) -> Objective:
-        """The same with another energy."""
+        """Objective with one more energy term."""
         landscape = copy.copy(self.landscape)
         landscape.energies = (*landscape.energies, term)
         return Objective(landscape, self.anchor, self.tau)
 
     def direction(self, c: Tensor, at: MapAtNodes, kinks: Tensor | None = None) -> tuple[Tensor, float]:
-        """A way down [M], Newton's where the Hessian is positive definite, and twice the decrease that it promises.
+        """Descent direction [M] (Newton's if the Hessian is positive definite), and twice its predicted decrease.
 
-        kinks: curvature of the potential [n] that its second derivative does not show.
+        kinks: curvature of kinks of the potential [n], which its second derivative does not contain.
         """
         landscape = self.landscape
         gradient = landscape.chart.mass.matvec(c - self.anchor) / self.tau + landscape.gradient(at)
@@ -146,7 +146,7 @@ class Objective:
         return step, -torch.dot(gradient, step).item()
 
     def reach(self, at: MapAtNodes, step: Tensor, most: float) -> float:
-        """How much of a step [M] may be gone, `most` or what keeps f' > 0 at the nodes."""
+        """Largest factor <= `most` of a step [M] that keeps f' > 0 at the nodes."""
         if not self.barrier:
             return most
         change = self.landscape.chart.at_nodes(step).dx
@@ -155,7 +155,7 @@ class Objective:
 
 
 def newton(objective: Objective, start: Tensor) -> Proximal:
-    """A minimiser near a start [M] with f' > 0, where the objective is not larger."""
+    """Minimise the objective from a start [M] with f' > 0. The objective at the result is not larger."""
     chart = objective.landscape.chart
     c, at, before = start, chart.at_nodes(start), math.inf
     value, size = objective(c, at)
@@ -185,10 +185,10 @@ def newton(objective: Objective, start: Tensor) -> Proximal:
             else:
                 far = most = 0.5 * far
         else:
-            # rounding hides the rest of the way down, or a kink ends it
+            # rounding or a kink hides a further decrease
             if decrement <= (kinked if bool(kinks.any()) else stalled) * size:
                 return Proximal(c, iteration)
-            return Proximal(c, iteration, "the line search found no way down")
+            return Proximal(c, iteration, "the line search found no decrease")
         c, at, value, size = trial, there, new, new_size
         small = decrement <= stalled * size
         if decrement <= tolerances.converged * size or (small and far == 1.0 and decrement >= 0.1 * before):
@@ -198,13 +198,13 @@ def newton(objective: Objective, start: Tensor) -> Proximal:
 
 
 def proximal(landscape: Landscape, anchor: Tensor, tau: float, start: Tensor) -> Proximal:
-    """prox(anchor, tau), found from a start with f' > 0.
+    """Compute prox(anchor, tau) by iterations from a start with f' > 0.
 
     Args:
-        landscape: F.
+        landscape: the energy F.
         anchor: a [M] (length).
-        tau: time.
-        start: [M] (length); the objective there is an upper bound of the minimum.
+        tau: step (time).
+        start: first iterate [M] (length); the objective at the result is not larger than here.
     """
     objective = Objective(landscape, anchor, tau)
     found = newton(objective, start)
@@ -217,5 +217,5 @@ def proximal(landscape: Landscape, anchor: Tensor, tau: float, start: Tensor) ->
         c, count = inner.c, count + inner.iterations
         if share <= TOLERANCES.weak_barrier and inner.failure is None and objective(c, chart.at_nodes(c))[0] <= value:
             return Proximal(c, count)
-    # the last barrier costs no more than rounding, and so does staying
+    # no strength improved on the start: return it. The last barrier is as small as rounding
     return Proximal(start, count, inner.failure and found.failure)

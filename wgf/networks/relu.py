@@ -2,7 +2,7 @@
 
 f(z) = c + (1/m) [ sum_i w_i (z - b_i)_+ + sum_i wt_i (bt_i - z)_+ ],  start: b = bt, w = 1, wt = -1, hence f(z) = z.
 
-The constant c, fixed, is the mean of the knots at the start: 0 in the paper, whose laws are centred at 0.
+The constant c is fixed: the mean of the initial knots. It is 0 in the paper, because its laws are centred at 0.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Train = Annotated[str, Choice("weights", "biases", "all")]
 
 
 def initial_knots(base: Base, width: int, bound: float) -> Tensor:
-    """m equispaced knots on mean -+ bound std, drawn into the interior of a bounded support. Returns [m] (length)."""
+    """Initial knots [m] (length): equispaced on mean -+ bound std, clipped to the interior of a bounded support."""
     low, high = base.mean - bound * base.std, base.mean + bound * base.std
     if math.isfinite(base.lower):
         margin = (base.upper - base.lower) / (width + 1)
@@ -39,7 +39,7 @@ class TwoSidedReLU(TransportMap):
     Args:
         width: m >= 2.
         bound: B; the knots start equispaced on mean -+ B std of the base (no unit).
-        train: which parameters flow: "weights" [w, wt], "biases" [b, bt], or "all" [w, wt, b, bt].
+        train: which parameters are trained: "weights" [w, wt], "biases" [b, bt], or "all" [w, wt, b, bt].
         base: the reference measure p.
     """
 
@@ -54,7 +54,7 @@ class TwoSidedReLU(TransportMap):
         if not float(base.mass(knots[:-1], knots[1:]).sum()) > 1e-12:
             raise ConfigError(
                 f"network.bound={bound!r} with network.width={width} leaves no mass between the "
-                "knots: raise network.bound"
+                "knots: increase network.bound"
             )
         self.register_buffer("initial", torch.cat([ones, -ones, knots, knots]))
         self.register_buffer("offset", knots.mean())
@@ -69,7 +69,7 @@ class TwoSidedReLU(TransportMap):
         return Size((4 if train == "all" else 2) * width, 2 * width, 1, linear=train == "weights")
 
     def parameters_of(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """All weights (w, wt) and all biases (b, bt) [2m] each, the untrained ones at their start."""
+        """All weights (w, wt) and all biases (b, bt) [2m] each; untrained ones have their initial values."""
         m2 = 2 * self.width
         if self.train_part == "weights":
             return theta, self.initial[m2:]
@@ -89,7 +89,7 @@ class TwoSidedReLU(TransportMap):
         weights, biases = self.parameters_of(theta)
         knots, order = biases.sort(stable=True)
         left, left_knots = weights[self.width :], biases[self.width :]
-        jump = weights[order] / self.width  # of the slope, from left to right across either kind of neuron
+        jump = weights[order] / self.width  # jump of the slope at each knot, for both kinds of neurons
         first = torch.stack([-left.sum(), (left * left_knots).sum() + self.width * self.offset]) / self.width
         steps = torch.stack([jump, -jump * knots]).cumsum(1)
         slope, intercept = torch.cat([first[:, None], first[:, None] + steps], dim=1)
@@ -111,7 +111,7 @@ class TwoSidedReLU(TransportMap):
         reach = torch.cat([z - biases[:m], biases[m:] - z], dim=1)  # [n, 2m], positive where the neuron is active
         if cell is None:
             active = (reach > 0).to(z)
-        else:  # by rank, so that coincident knots keep their order
+        else:  # compare ranks: coincident knots keep their order
             rank = biases.argsort(stable=True).argsort()
             right = cell[:, None] > rank[:m]
             active = torch.cat([right, cell[:, None] <= rank[m:]], dim=1).to(z)
@@ -129,9 +129,9 @@ class TwoSidedReLU(TransportMap):
 
 
 class WeightSpace(SplineSpace):
-    """The span of the weights of a two-sided ReLU network: hat functions on the knots and a ghost point at either end.
+    """Space of a two-sided ReLU network that trains weights: hat functions on the knots and one ghost point per end.
 
-    Knots with next to no mass beyond them are not bent: they belong to the linear tails.
+    The map does not bend at knots with less than TAIL_MASS beyond them: they belong to the linear tails.
     """
 
     def __init__(self, map: TwoSidedReLU) -> None:
@@ -145,14 +145,14 @@ class WeightSpace(SplineSpace):
         spacing = inner.diff() if len(inner) > 1 else inner.new_tensor([base.std])
         super().__init__(torch.cat([inner[:1] - spacing[:1], inner, inner[-1:] + spacing[-1:]]), 1)
         self.truncated = map.width - len(inner)
-        # minimum-norm return: q = B^T (B B^T)^-1 r with B = [1; b_i - b_1]
+        # minimum-norm solution of B q = r: q = B^T (B B^T)^-1 r with B = [1; b_i - b_1]
         self._reach = self.knots - self.knots[0]
         rows = torch.stack([torch.ones_like(self._reach), self._reach])
-        self._return = rows.T @ torch.linalg.inv(rows @ rows.T)
+        self._pseudoinverse = rows.T @ torch.linalg.inv(rows @ rows.T)
         self._widths = self.points.diff()
 
     def _slopes(self, theta: Tensor) -> Tensor:
-        """All slopes of f [m + 1], from the neurons, O(m)."""
+        """All slopes of f [m + 1], O(m)."""
         w, wt = theta.reshape(2, self.width)
         return (pad(w.cumsum(0), (1, 0)) - wt.sum() + pad(wt.cumsum(0), (1, 0))) / self.width
 
@@ -163,9 +163,9 @@ class WeightSpace(SplineSpace):
         return self._offset + self.change(theta)
 
     def change(self, displacement: Tensor) -> Tensor:
-        """f at the breakpoints [M], less the constant, from the neurons."""
+        """f at the breakpoints [M] without its constant."""
         slopes, a = self._slopes(displacement), self.active
-        # f(b_1): only left-facing neurons reach it
+        # f(b_1): right-facing neurons vanish there
         start = torch.dot(displacement[self.width :], self._reach) / self.width
         inner = start + pad((slopes[1:-1] * self.knots.diff()).cumsum(0), (1, 0))
         inner = inner[a]
@@ -173,12 +173,12 @@ class WeightSpace(SplineSpace):
         return torch.cat([inner[:1] - ends[:1], inner, inner[-1:] + ends[1:]])
 
     def lift(self, coefficients: Tensor) -> Tensor:
-        """O(m). Slope jumps J_i = m [f']_i, left tail slope s_0 and value u_1 at b_1; w = J/2 + q, wt = J/2 - q,
-        q = B^T (B B^T)^-1 r, r = (sum J/2 + m s_0, sum J (b - b_1)/2 - m u_1)."""
+        """Smallest displacement of (w, wt), O(m): w = J/2 + q, wt = J/2 - q, q = B^T (B B^T)^-1 r, where
+        r = (sum J/2 + m s_0, sum J (b - b_1)/2 - m u_1), J_i = m [f']_i, s_0 = left tail slope, u_1 = f(b_1)."""
         slope = coefficients.diff() / self._widths
         jump = self.width * pad(slope.diff(), (self.active.start, self.width - self.active.stop))
         left = slope[0]
         value = coefficients[1] - left * (self.points[1] - self.knots[0])
         r = torch.stack([0.5 * jump.sum() + self.width * left, 0.5 * torch.dot(jump, self._reach) - self.width * value])
-        q = self._return @ r
+        q = self._pseudoinverse @ r
         return torch.cat([0.5 * jump + q, 0.5 * jump - q])

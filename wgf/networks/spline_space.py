@@ -1,24 +1,24 @@
-"""Spaces of splines with linear tails, and how the parameters of a map stand for their coefficients."""
+"""Spaces of splines with linear tails; conversion between parameters of a map and spline coefficients."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-TAIL_MASS = 1e-12  # breakpoints stop where less mass lies beyond: nothing there can be seen or resolved
+TAIL_MASS = 1e-12  # no breakpoints where less mass lies beyond: quadrature and rounding cannot resolve it
 
 
 def basis(points: Tensor, degree: int, z: Tensor, cell: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """The B-splines that do not vanish at z, by the recursion of Cox and de Boor, linear beyond the outer points.
+    """B-splines that are not zero at z, by the recursion of Cox and de Boor; linear beyond the outer breakpoints.
 
     Args:
         points: breakpoints [m], increasing (length).
         degree: k >= 1; there are m + k - 1 B-splines.
         z: [n] (length).
-        cell: which interval each z belongs to [n]; found by search when not given.
+        cell: index of the interval that contains each z [n]; None to search for it.
 
     Returns:
-        Number of the first of the k + 1 B-splines [n], values and slopes [n, k + 1].
+        Index of the first of the k + 1 B-splines [n], values and slopes [n, k + 1].
     """
     if cell is None:
         cell = torch.searchsorted(points[1:-1].contiguous(), z.detach(), right=True)
@@ -39,7 +39,7 @@ def basis(points: Tensor, degree: int, z: Tensor, cell: Tensor | None = None) ->
 
 
 class SplineSpace:
-    """Splines on fixed breakpoints, as the space of a map whose parameters are their coefficients.
+    """Splines on fixed breakpoints: the space of a map whose parameters are the coefficients.
 
     Args:
         points: breakpoints [m], increasing (length).
@@ -47,7 +47,7 @@ class SplineSpace:
 
     Attributes:
         size: M = m + k - 1 coefficients.
-        truncated: directions of the parameters that move no mass, and are left alone.
+        truncated: number of parameter directions that move no mass; the flow does not change them.
     """
 
     truncated = 0
@@ -57,17 +57,17 @@ class SplineSpace:
         self.size = len(points) + degree - 1
 
     def coefficients(self, theta: Tensor) -> Tensor:
-        """s [M] of the map with parameters theta [p]."""
+        """Coefficients s [M] of the map with parameters theta [p]."""
         return theta
 
     def change(self, displacement: Tensor) -> Tensor:
-        """The change of s [M] along a displacement of the parameters [p]."""
+        """Change of s [M] for a displacement of the parameters [p]."""
         return displacement
 
     def lift(self, coefficients: Tensor) -> Tensor:
-        """The smallest displacement of the parameters [p] that changes s by this [M]; linear."""
+        """Smallest displacement of the parameters [p] that changes s by `coefficients` [M]; linear."""
         return coefficients
 
     def min_slope(self, theta: Tensor, slopes: Tensor) -> Tensor:
-        """The smallest slope of the map, from its slopes at the nodes [n] unless the space knows better."""
+        """Smallest slope of the map: of its slopes at the nodes [n] here, exact in spaces that override this."""
         return slopes.min()

@@ -1,8 +1,8 @@
-"""A chart: coordinates c in which a map is linear, f = sum_i c_i B_i, with B-splines that make every matrix banded.
+"""Charts: coordinates c in which a map is linear, f = sum_i c_i B_i. The B-splines B_i make every matrix banded.
 
-A map that is linear in what it trains has one: `spline`, and `two_sided_relu` with train = "weights". The mass matrix,
-scaled to a unit diagonal, has a condition number that does not grow with m (8, 12, 25, 55, 150 for k = 1..5), where the
-metric of the neurons is singular.
+Maps that are linear in their parameters have a chart: `spline`, and `two_sided_relu` with train = "weights". The mass
+matrix, scaled to a unit diagonal, has a condition number independent of m (8, 12, 25, 55, 150 for k = 1..5). The metric
+of the neurons is singular.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from wgf.projection.linalg.banded import Banded, Cholesky
 
 
 def _rows(columns: Tensor, entries: Tensor, width: int) -> scipy.sparse.csr_matrix:
-    """The matrix [r, width] whose row i holds entries[i, :] in columns[i, :]; both [r, e]."""
+    """Sparse matrix [r, width] whose row i holds entries[i, :] in columns[i, :]; both [r, e]."""
     starts = np.arange(0, entries.numel() + 1, entries.shape[1])
     index = np.int32 if max(entries.numel(), width) < 2**31 else np.int64
     parts = entries.cpu().numpy().ravel(), columns.cpu().numpy().astype(index).ravel(), starts.astype(index)
@@ -32,11 +32,11 @@ def _rows(columns: Tensor, entries: Tensor, width: int) -> scipy.sparse.csr_matr
 
 
 def _on(like: Tensor, matrix: scipy.sparse.csr_matrix) -> Tensor:
-    """A sparse matrix as torch multiplies fastest, in the dtype and on the device of `like`."""
+    """Convert a sparse matrix to torch CSR (the fastest product), in the dtype and on the device of `like`."""
     starts, columns, entries = (
         torch.from_numpy(a).to(like.device) for a in (matrix.indptr, matrix.indices, matrix.data)
     )
-    with warnings.catch_warnings():  # torch announces once that these tensors are new
+    with warnings.catch_warnings():  # torch warns once that its CSR tensors are beta
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
         return torch.sparse_csr_tensor(starts, columns, entries.to(like.dtype), matrix.shape, check_invariants=False)
 
@@ -44,14 +44,14 @@ def _on(like: Tensor, matrix: scipy.sparse.csr_matrix) -> Tensor:
 class Chart:
     """Coordinates of a map at fixed quadrature nodes.
 
-    Everything is a product with one of three sparse matrices, made once: evaluation c -> (f, f'), its transpose, and
-    assembly (second derivatives at the nodes) -> banded matrix.
+    All operations multiply by one of three sparse matrices that are made once: evaluation c -> (f, f'), its transpose,
+    and assembly (second derivatives at the nodes) -> banded matrix.
 
     Args:
         space: splines in which the map is linear.
         nodes: quadrature of the energy.
         metric_nodes: quadrature of the mass matrix.
-        domain: decides where the map has tails.
+        domain: decides at which ends the map has tails.
 
     Attributes:
         size: M = m + k - 1 coordinates.
@@ -77,14 +77,14 @@ class Chart:
         self._mass_factor = Cholesky(self.mass.band)
         if not self._mass_factor.positive:
             raise ConfigError(
-                "a cell of the network's mesh sees no mass of the base: network.width=, network.bound= or "
-                "network.knots=quantile must give a mesh without such cells"
+                "a cell of the network's mesh contains no mass of the base: change network.width or network.bound, or "
+                "use network.knots=quantile"
             )
 
     def _tailored(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The basis with an end that has a tail changed from (B_1, B_0) to (B_1 + B_0, B_0): 1 and a slope there.
+        """Basis at z in which an end with a tail has (B_1 + B_0, B_0) instead of (B_1, B_0): a constant and a slope.
 
-        In the tail B_0 and B_1 grow in opposite directions, almost parallel where the cells are short.
+        In the tail B_0 and B_1 grow in opposite directions; if the cells are short, they are almost parallel.
         """
         points, degree = self.space.points, self.space.degree
         first, values, slopes = basis(points, degree, z)
@@ -96,7 +96,7 @@ class Chart:
         return first, values, slopes
 
     def _assembly(self, first: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """The matrix [(k + 1) M, len(pairs) n] which sends weights w at the nodes to the band of sum w u_a v_b."""
+        """Matrix [(k + 1) M, len(pairs) n] that maps weights w at the nodes to the band of sum w u_a v_b."""
         k = self.space.degree
         diagonal, left = torch.tensor([(d, a) for d in range(k + 1) for a in range(k + 1 - d)]).to(first.device).T
         blocks = []
@@ -124,45 +124,45 @@ class Chart:
         return MapAtNodes(self.nodes, both[:n], both[n:])
 
     def load(self, force: Tensor, stress: Tensor) -> Tensor:
-        """sum_i force_i B(z_i) + stress_i B'(z_i) for every B-spline [M]."""
+        """Load vector sum_i force_i B(z_i) + stress_i B'(z_i) for every B-spline [M]."""
         return torch.mv(self._load, torch.cat([force, stress]))
 
     def loads(self, columns: Tensor) -> Tensor:
-        """sum_i columns_ij B(z_i) [M, b] for columns [n, b]."""
+        """Load vectors sum_i columns_ij B(z_i) [M, b] for columns [n, b]."""
         padded = torch.cat([columns, torch.zeros_like(columns)])
         return self._load @ padded
 
     def band(self, xx: Tensor, dd: Tensor, xd: Tensor | None = None) -> Tensor:
-        """The band [k + 1, M] of sum_i xx_i B B + dd_i B' B' + xd_i (B B' + B' B) at the nodes."""
+        """Band [k + 1, M] of the matrix sum_i xx_i B B + dd_i B' B' + xd_i (B B' + B' B) at the nodes."""
         band = torch.mv(self._assemble, torch.cat([xx, dd]))
         if xd is not None:
             band = band + torch.mv(self._assemble_mixed, xd)
         return band.reshape(self.space.degree + 1, self.size)
 
     def project(self, load: Tensor) -> Tensor:
-        """mass^-1 load [M]."""
+        """Coordinates mass^-1 load [M] of the L2(p) projection."""
         return self._mass_factor.solve(load)
 
     def _from_splines(self, coefficients: Tensor) -> Tensor:
-        """c [M] from the coefficients of B-splines."""
+        """Coordinates c [M] from the coefficients of B-splines [M]."""
         return coefficients.index_add(0, self._ends, coefficients[self._inner], alpha=-1)
 
     def _to_splines(self, c: Tensor) -> Tensor:
-        """The coefficients of B-splines [M]."""
+        """Coefficients of B-splines [M] from the coordinates c [M]."""
         return c.index_add(0, self._ends, c[self._inner])
 
     def coordinates(self, theta: Tensor) -> Tensor:
-        """c [M] of parameters theta [p]."""
+        """Coordinates c [M] of the parameters theta [p]."""
         return self._from_splines(self.space.coefficients(theta))
 
     def displacement(self, theta: Tensor) -> Tensor:
-        """The change of c [M] along a displacement of the parameters [p]."""
+        """Change of c [M] for a displacement of the parameters [p]."""
         return self._from_splines(self.space.change(theta))
 
     def length(self, c: Tensor) -> Tensor:
-        """sqrt(c^T mass c), the W2 length of a displacement of the coordinates [M] (length)."""
+        """W2 length sqrt(c^T mass c) of a displacement c of the coordinates [M] (length)."""
         return torch.dot(c, self.mass.matvec(c)).sqrt()
 
     def lift(self, c: Tensor) -> Tensor:
-        """The smallest displacement of the parameters [p] that moves the coordinates by c [M]; linear."""
+        """Smallest displacement of the parameters [p] that moves the coordinates by c [M]; linear."""
         return self.space.lift(self._to_splines(c))

@@ -1,6 +1,6 @@
 """The projected flow theta' = -G(theta)^+ grad F(f(theta, .)) (Wasserstein natural gradient, arXiv:2402.16821).
 
-`Projection` puts map, energy, quadrature and solver together into the velocity field that the integrators see.
+`Projection` combines map, energy, quadrature and solver into the velocity field that the integrators use.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Point:
     Attributes:
         c: coordinates [M].
         at: the map at the nodes.
-        gradient: of F [M].
+        gradient: gradient of F [M].
     """
 
     c: Tensor
@@ -41,17 +41,17 @@ class Point:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything the flow knows at one theta.
+    """Velocity and energies at one theta.
 
     Attributes:
         velocity: theta' [p].
         terms: value of every energy term [k] (energy).
-        min_slope: smallest f', scalar; <= 0 is a folded map.
+        min_slope: smallest f', scalar; <= 0 means that the map is folded.
         dissipation: -grad F . theta', the rate at which the energy falls, scalar (energy/time).
-        scale: the size of the solution that errors are relative to (length).
-        length: the W2 length sqrt(d^T G d) of a small displacement d [p] of the parameters (length).
-        report: computes on demand how the velocity was solved for; see `Velocity`.
-        point: the same in the coordinates of a chart, where the map has one.
+        scale: size of the solution, the unit of relative errors (length).
+        length: computes the W2 length sqrt(d^T G d) of a small displacement d [p] of the parameters (length).
+        report: computes the numbers of the linear solve on demand; see `Velocity`.
+        point: the map in the coordinates of its chart; None without a chart.
     """
 
     velocity: Tensor
@@ -70,15 +70,15 @@ class Projection:
     Args:
         problem: law, energies.
         map: the network.
-        quadrature: for the energy and its gradient; the metric of `tangent` is always integrated by Gauss quadrature.
-        solver: how G is solved.
+        quadrature: for the energy and its gradient; the metric of `tangent` always uses Gauss quadrature.
+        solver: solves G theta' = -grad F.
 
     Raises:
         ConfigError: map, quadrature and solver do not fit together.
 
     Attributes:
         start: T(0), the map that carries the base to the initial law.
-        by_chart: whether the velocity is solved for in the coordinates of a chart.
+        by_chart: whether the solver works in the coordinates of a chart.
     """
 
     def __init__(self, problem: Problem, map: TransportMap, quadrature: Quadrature, solver: Solver) -> None:
@@ -88,11 +88,11 @@ class Projection:
         if quadrature.order is not None and quadrature.order < map.least_order:
             raise ConfigError(
                 f"quadrature.order={quadrature.order} is impossible: this network needs at least {map.least_order} "
-                f"nodes in a cell, say quadrature.order={map.least_order} or more"
+                f"nodes in a cell, use quadrature.order={map.least_order} or more"
             )
         self._metric_rule = quadrature.for_metric()
         theta = map.theta.detach()
-        # what does not move is integrated over the same nodes for ever
+        # fixed knots have fixed nodes
         self._nodes = self._metric_nodes = None
         if not map.moving_knots:
             self._nodes = quadrature.nodes(map.base, map.knots(theta))
@@ -100,7 +100,7 @@ class Projection:
             self._metric_nodes = self._nodes if same else self._metric_rule.nodes(map.base, map.knots(theta))
         elif quadrature.fixed:
             self._nodes = quadrature.nodes(map.base, map.knots(theta))
-        # what an accepted step may raise the energy by: sampled energies jump when a knot passes a particle
+        # an accepted step may raise the energy by this share: sampled energies jump when a knot passes a particle
         self.noise = quadrature.noise if map.moving_knots else 0.0
         self.landscape: Landscape | None = None
         space = map.space()
@@ -109,27 +109,27 @@ class Projection:
         self.by_chart = self.landscape is not None and solver.uses_chart(map)
 
     def on(self, map: TransportMap) -> Projection:
-        """The same problem, quadrature and solver on another map, such as one with other breakpoints."""
+        """Projection with the same problem, quadrature and solver on another map."""
         return Projection(self.problem, map, self.quadrature, self.solver)
 
     def at_nodes(self, theta: Tensor) -> MapAtNodes:
-        """The map at the quadrature nodes; gradients pass to theta, through the nodes too where knots move."""
+        """The map at the quadrature nodes, differentiable in theta. Nodes that move with the knots depend on theta."""
         nodes = self._nodes
         if nodes is None:
             nodes = self.quadrature.nodes(self.map.base, self.map.knots(theta))
         return MapAtNodes(nodes, *self.map.evaluate(theta, nodes.z, nodes.cell))
 
     def energy(self, theta: Tensor) -> Tensor:
-        """Every term of F [k], differentiable in theta."""
+        """Values of all terms of F [k] (energy), differentiable in theta."""
         return self.terms(self.at_nodes(theta))
 
     def terms(self, at: MapAtNodes) -> Tensor:
-        """Every term of F [k] of a map."""
+        """Values of all terms of F [k] (energy) for a map."""
         terms = [term.value(at) for term in self.problem.terms]
         return torch.stack(terms) if terms else at.x.new_zeros(0)
 
     def gradient(self, theta: Tensor) -> tuple[Tensor, Tensor, MapAtNodes]:
-        """grad F [p], the terms of F [k] and the map at the nodes, without derivatives."""
+        """grad F [p], the terms of F [k] and the map at the nodes, all detached from autograd."""
         theta = theta.detach().requires_grad_()
         with torch.enable_grad():
             at = self.at_nodes(theta)
@@ -143,10 +143,10 @@ class Projection:
         return gradient, terms.detach(), at.detach()
 
     def _jumps(self, theta: Tensor) -> Tensor:
-        """What fixed particles cannot see when a knot moves: p(b) [e(b-) - e(b+)] for every local term."""
+        """Part of grad F that fixed particles miss when a knot b moves: p(b) [e(b-) - e(b+)] for every local term."""
         knots, slope, intercept = self.map.cells(theta)
         log_p, x = self.map.base.log_density(knots), slope[1:] * knots + intercept[1:]
-        p, log_p = log_p.exp(), log_p.masked_fill(log_p == -math.inf, 0.0)  # nothing jumps beyond the support
+        p, log_p = log_p.exp(), log_p.masked_fill(log_p == -math.inf, 0.0)  # no jump outside the support
         local = [term for term in self.problem.terms if isinstance(term, Local)]
         jump = sum(
             (t.density(x, slope[:-1], log_p) - t.density(x, slope[1:], log_p) for t in local), torch.zeros_like(x)
@@ -157,7 +157,7 @@ class Projection:
         return gradient
 
     def tangent(self, theta: Tensor) -> Tangent:
-        """The tangent space at theta."""
+        """Tangent space at theta."""
         nodes = self._metric_nodes
         if nodes is None:
             nodes = self._metric_rule.nodes(self.map.base, self.map.knots(theta))

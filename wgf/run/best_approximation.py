@@ -10,23 +10,23 @@ from wgf.reference_solutions.exact import Exact
 
 
 def best_w2(projection: Projection, exact: Exact, t: float) -> float | None:
-    """The W2 distance of the exact map from its L2(p)-orthogonal projection onto the space of a network (length).
+    """W2 distance between the exact map and its L2(p)-orthogonal projection onto the space of a network (length).
 
-    W2 error / best_w2 >= 1 is the quasi-optimality ratio of a run: what the flow loses by projecting velocities
-    instead of the map itself.
+    W2 error / best_w2 >= 1 is the quasi-optimality ratio of a run: the loss from projecting velocities instead of the
+    map itself.
 
     Args:
-        projection: of the network.
-        exact: the map to be approximated.
+        projection: projection with the network.
+        exact: the map to approximate.
         t: time.
 
     Returns:
-        None where the network is not linear in what it trains: then there is no space to project onto.
+        The distance, or None if the network is not linear in its parameters and so has no space to project onto.
     """
     if projection.landscape is None:
         return None
     chart = projection.landscape.chart
-    if projection.quadrature.fixed:  # particles would see an error of their own
+    if projection.quadrature.fixed:  # particles would add a sampling error
         rule, map = projection.quadrature.for_metric(), projection.map
         nodes = rule.nodes(map.base, map.breakpoints())
         chart = Chart(chart.space, nodes, nodes, projection.problem.domain)

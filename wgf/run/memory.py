@@ -1,4 +1,4 @@
-"""About how much memory a run takes, from what its parts say of their sizes: a width with nine zeros is not tried."""
+"""Estimate of the memory of a run, from the sizes of its parts, so that impossible sizes fail before the run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wgf.problem.equations import Problem
 from wgf.problem.quadrature import Quadrature
 from wgf.projection.solvers import Solver
 
-PANELS = 14  # cells that a base brings along
+PANELS = 14  # cells that the panels of a base add
 NUMBER = 8  # bytes
 
 
@@ -23,7 +23,7 @@ def check(
     """Check that a run fits the memory of this machine.
 
     Raises:
-        ConfigError: it does not; says what to lower.
+        ConfigError: it does not; the message says which setting to decrease.
     """
     limit = machine()
     if limit is None:
@@ -41,13 +41,13 @@ def check(
     ):
         if needed > limit:
             have = f"this machine has {limit / 1e9:.2g} GB"
-            faults.append(f"{what} needs about {needed / 1e9:.2g} GB of memory, {have}: lower {key}")
+            faults.append(f"{what} needs about {needed / 1e9:.2g} GB of memory, {have}: decrease {key}")
     if faults:
         raise ConfigError(*faults)
 
 
 def step(size: Size, nodes: float, problem: Problem, solver: Solver, integrator: Integrator) -> float:
-    """The arrays of one step (bytes)."""
+    """Size of the arrays of one step (bytes)."""
     dense = solver.forms_metric(size.linear) or (integrator.implicit and not size.linear)
     couples = integrator.implicit and any(type(term).coupling is not Term.coupling for term in problem.terms)
     local = 40.0 * nodes * (size.degree + 1) if size.linear else 20.0 * nodes
@@ -57,7 +57,7 @@ def step(size: Size, nodes: float, problem: Problem, solver: Solver, integrator:
 
 
 def machine() -> float | None:
-    """Memory of this machine (bytes); None where the system does not tell."""
+    """Memory of this machine (bytes); None if the system does not report it."""
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Checks a config before anything is built, without torch: every fault at once, one clear line each."""
+"""Checks a config before anything is built, without torch. Reports all faults at once, one line each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wgf.result import compared
 from wgf.settings.constructors import REQUIRED, Missing, ancestry, settings
 from wgf.settings.ranges import LONGEST, Choice, Count, Flag, Positive, Range, Seed, rule_of
 
-PACKAGED = Path(__file__).parents[1] / "configs"  # in a wheel; a checkout has them beside the package
+PACKAGED = Path(__file__).parents[1] / "configs"  # in a wheel; in a checkout, configs/ lies beside wgf/
 CONFIGS = PACKAGED if (PACKAGED / "config.yaml").exists() else PACKAGED.parent.parent / "configs"
 BASES = {
     "pde": "wgf.problem.equations.PDE",
@@ -33,7 +33,7 @@ GROUPS = tuple(BASES)
 
 
 class Device:
-    """A place torch can compute on; whether it exists is seen when the run starts."""
+    """Rule for a device of torch. The start of the run checks whether the device is available."""
 
     def __str__(self) -> str:
         return "cpu, cuda, cuda:<number> or auto"
@@ -43,7 +43,7 @@ class Device:
 
 
 class Product:
-    """Numbers of a result with `*` between them."""
+    """Rule for a product of numbers of a result, written with `*`."""
 
     def __str__(self) -> str:
         return f"a product such as w1_error*evaluations, of {', '.join(compared())}"
@@ -53,7 +53,7 @@ class Product:
 
 
 class RunFolder:
-    """Where a run is; whether there is one is seen when it is gone on with."""
+    """Rule for the folder of a run. Resuming checks whether the folder holds a run."""
 
     def __str__(self) -> str:
         return "the folder of a run, or null"
@@ -82,7 +82,7 @@ def check(cfg: DictConfig) -> None:
     """Check every key and value of a composed config.
 
     Raises:
-        ConfigError: with a line for every fault.
+        ConfigError: with one line for every fault.
     """
     try:
         root: Any = OmegaConf.to_container(cfg, resolve=True)
@@ -93,7 +93,7 @@ def check(cfg: DictConfig) -> None:
 
 
 def raise_faults(lines: list[str]) -> None:
-    """Raise them all as one error, if there are any."""
+    """Raise a ConfigError with these lines, if there are any."""
     if lines:
         raise ConfigError(*lines)
 
@@ -110,16 +110,16 @@ def _root(root: dict[str, Any]) -> Iterator[str]:
 
 
 def _node(group: str, node: Any) -> Iterator[str]:
-    """The faults of one group."""
+    """Faults of one group."""
     if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
-        yield f"{group}={_written(node)} is not a choice of this group: say {group}=<name>, see wgf --help"
+        yield f"{group}={_written(node)} is not a choice of this group: use {group}=<name>, see wgf --help"
         return
     target = node["_target_"]
     try:
         ancestors, known = ancestry(target), settings(target)
     except Missing as missing:
-        why = f": {missing}" if len(target) <= LONGEST else ""  # it repeats the name
-        yield f"{group}._target_={target[:LONGEST]!r} does not exist{why}; say {group}=<name>, see wgf --help"
+        why = f": {missing}" if len(target) <= LONGEST else ""  # the reason repeats the name
+        yield f"{group}._target_={target[:LONGEST]!r} does not exist{why}; use {group}=<name>, see wgf --help"
         return
     if BASES[group] not in ancestors:
         yield f"{group}._target_={target!r} is not allowed: expected a subclass of {BASES[group]}"
@@ -141,14 +141,14 @@ def _node(group: str, node: Any) -> Iterator[str]:
 
 
 def _has_target(value: Any) -> bool:
-    """Whether Hydra would make an object of something in a value."""
+    """Whether Hydra would instantiate an object inside a value."""
     if isinstance(value, dict):
         return "_target_" in value or any(map(_has_target, value.values()))
     return isinstance(value, list) and any(map(_has_target, value))
 
 
 def did_you_mean(word: str, options: Iterable[str], prefix: str = "") -> str:
-    """The option nearest to a word, if one is near, and all of them."""
+    """Hint with the option closest to a word, if there is a close one, and all options."""
     options = sorted(options)
     close = difflib.get_close_matches(word, options, n=1)
     hint = f"did you mean {prefix}{close[0]}? " if close else ""
@@ -157,14 +157,14 @@ def did_you_mean(word: str, options: Iterable[str], prefix: str = "") -> str:
 
 def _unknown(key: str, known: Iterable[str], prefix: str) -> str:
     if key in ("experiment", "debug"):
-        return f"the {key} file has no effect where it is: its first line must be '# @package _global_'"
+        return f"the {key} file has no effect: its first line must be '# @package _global_'"
     if key == "reference" and not prefix:
-        return "reference is called law: say law=<name>, and law.<setting>=... for its settings"
+        return "reference is now called law: use law=<name>, and law.<setting>=... for its settings"
     group = prefix.rstrip(".")
     owners = (
         [f"{group}={path.stem}" for path in sorted(CONFIGS.glob(f"{group}/*.yaml")) if _has(path, key)] if group else []
     )
-    hint = f"it is one of {' and '.join(owners)} " if owners else ""
+    hint = f"it is a setting of {' and '.join(owners)} " if owners else ""
     return f"{prefix}{key} is not a setting: {hint}{did_you_mean(key, known, prefix)}"
 
 
@@ -174,7 +174,7 @@ def _has(path: Path, key: str) -> bool:
 
 
 def _written(value: Any) -> str:
-    """A value as it is written in an override, or its beginning."""
+    """A value as in an override, cut to LONGEST characters."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     text = ascii(value) if isinstance(value, str) and not value.isidentifier() else str(value)

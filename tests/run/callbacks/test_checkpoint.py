@@ -63,7 +63,7 @@ def test_a_damaged_checkpoint_is_skipped(tmp_path: Path, caplog: pytest.LogCaptu
     newest.write_bytes(newest.read_bytes()[:100])
     with caplog.at_level(logging.WARNING, "wgf"):
         assert latest(tmp_path)["step"] == 1
-    assert "step-00000002.pt is damaged and skipped: its end is missing" in caplog.text
+    assert "step-00000002.pt, it is damaged: its end is missing" in caplog.text
 
 
 @given(st.data())
@@ -127,7 +127,7 @@ def test_a_checkpoint_that_cannot_be_written_is_tried_again(
     checkpoint.checkpoint(state(4))
     assert files(tmp_path) == ["step-00000001.pt", "step-00000004.pt"]
     (line,) = [line.getMessage() for line in caplog.records if line.levelno == logging.ERROR]
-    assert line.startswith("no checkpoint at step 2, the next one is tried in time: [Errno 28] No space left on device")
+    assert line.startswith("no checkpoint at step 2, the run tries again later: [Errno 28] No space left on device")
     assert "step-00000002.pt" in line
 
 
