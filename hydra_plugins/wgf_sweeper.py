@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from wgf.errors import ConfigError, WgfError
 from wgf.settings.foreign_configs import check_node
 from wgf.sweep import job_folder as job
-from wgf.sweep import launch
+from wgf.sweep.session import launched
 
 log = logging.getLogger("wgf")
 
@@ -126,7 +126,8 @@ class GridSweeper(BasicSweeper):
         root.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, root / "multirun.yaml")
         missing = [one for one in jobs if one.folder is None or not job.finished(one.folder)]
-        launch.left_alone(one.folder for one in jobs if one.folder is not None and one not in missing)
+        if sweep := launched():
+            sweep.leave_alone(one.folder for one in jobs if one.folder is not None and one not in missing)
         if len(missing) < len(jobs):
             log.info("%d of %d jobs are complete and left alone", len(jobs) - len(missing), len(jobs))
         engine, size = Engine(self.launcher, self.hydra_context, self.config), self.max_batch_size or len(missing) or 1

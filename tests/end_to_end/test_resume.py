@@ -213,7 +213,7 @@ def test_another_version_says_what_differs(tmp_path: Path, caplog: pytest.LogCap
 def test_a_run_at_work_is_left_alone(tmp_path: Path):
     cfg = stopped(tmp_path)
     files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with claimed(tmp_path), pytest.raises(ConfigError, match="is at work: another process runs in it"):
+    with claimed(tmp_path), pytest.raises(ConfigError, match="is in use: another process runs in it"):
         run(build(cfg), cfg, tmp_path, resuming=True)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
 
@@ -345,7 +345,7 @@ def test_the_command_killed_goes_on(tmp_path: Path):
     assert not (tmp_path / "a run" / "result.json").exists()
     over = wgf_command(tmp_path, *words)
     assert over.returncode == 2
-    assert "holds a run that was stopped: go on with it by resume=a run" in over.stderr
+    assert "holds a run that was stopped: continue it with resume=a run" in over.stderr
     answer = wgf_command(tmp_path, "resume=a run")
     assert answer.returncode == 0, answer.stderr
     cfg = OmegaConf.load(tmp_path / "a run" / "config.yaml")
@@ -356,6 +356,6 @@ def test_the_command_killed_goes_on(tmp_path: Path):
 def test_several_runs_at_once_are_refused(tmp_path: Path):
     answer = wgf_command(tmp_path, "-m", "resume=a")
     assert answer.returncode == 2
-    assert answer.stderr == "wgf: resume with -m is impossible: go on with one run at a time, without -m\n"
+    assert answer.stderr == "wgf: resume with -m is impossible: continue one run at a time, without -m\n"
     assert not list(tmp_path.iterdir())
     assert os.listdir(tmp_path) == []

@@ -4,9 +4,12 @@ import errno
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 
 from wgf import cli, files
 from wgf.errors import ConfigError
+from wgf.run.callbacks.checkpoint import latest
 from wgf.settings.check import Product
 from wgf.settings.flat import leaves
 from wgf.sweep import collate as sweep
@@ -298,6 +302,39 @@ def test_a_killed_process_costs_no_other_job(tmp_path: Path):
         assert json.loads((folder / "provenance.json").read_text())["threads"] == 1
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_a_sweep_stops_its_jobs(tmp_path: Path, number: signal.Signals):
+    """Ctrl-C reaches every process of the terminal, SIGTERM only the command: the jobs that run keep what they have."""
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from wgf.cli import main; main()"
+    slow = ["integrator=euler", "integrator.dt=1e-6", "t_end=1", "network.width=4,5,6,7", "hydra.launcher.n_jobs=2"]
+    words = [*slow, "saves=1", "figures=false", "logger=none", "reference_solution=none", "hydra.sweep.dir=s"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "-m", *words], cwd=tmp_path, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        end = time.monotonic() + 120
+        while len(list(tmp_path.glob("s/*/checkpoints/*"))) < 2 and time.monotonic() < end:
+            time.sleep(0.1)
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+        out, err = process.communicate(timeout=60)  # no process holds the pipes
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 128 + number, err
+    assert err.splitlines()[-1] == "wgf: interrupted"
+    assert "Traceback" not in err
+    first, second, *others = results(tmp_path / "s")
+    assert (first["status"], second["status"]) == ("interrupted", "interrupted")
+    assert {row["status"] for row in others} <= {"waiting"}
+    assert "2 interrupted" in out
+    for row in (first, second):
+        state = latest(tmp_path / "s" / row["job"])
+        assert state is not None
+        assert state["clock"]["t"] == float(row["t_end"]) > 0
+    assert not (tmp_path / "s" / ".stopped").exists()
+
+
 def test_collate_by_command(wgf, tmp_path: Path):
     assert wgf("-m", "network.width=4,6", *HERE)[0] == 0
     before = (tmp_path / "s" / "results.csv").read_bytes()
@@ -425,11 +462,11 @@ def test_a_run_outside_a_sweep_is_running_or_was_killed(tmp_path: Path):
 
 def test_outcomes(tmp_path: Path):
     assert job.outcome(tmp_path)["status"] == "waiting"
-    with job.claimed(tmp_path) as claim:
+    with job.when_free(tmp_path) as claim:
         claim.begin()
         assert job.outcome(tmp_path)["status"] == "running"
     assert job.outcome(tmp_path)["status"] == "killed"
-    with job.claimed(tmp_path) as claim:
+    with job.when_free(tmp_path) as claim:
         claim.mark("crashed", "why")
     assert job.outcome(tmp_path) == {"status": "crashed", "message": "why"}
     (tmp_path / job.RECORD).write_text('{"status": "run')  # killed while it wrote
@@ -445,7 +482,7 @@ def test_a_new_try_begins_with_an_empty_folder(tmp_path: Path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "step-00000000.pt").write_text("")
     (tmp_path / ".hydra").mkdir()
-    with job.claimed(tmp_path) as claim:
+    with job.when_free(tmp_path) as claim:
         claim.begin()
     assert sorted(path.name for path in tmp_path.iterdir()) == [".hydra", "job.json", "run.log"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,11 +49,11 @@ def parsed(words: list[str]) -> argparse.Namespace:
 
 
 @contextmanager
-def refusing(job: Callable[..., Any]) -> Iterator[None]:
-    """Turn what a person did wrong into its lines on the terminal and exit status 2.
+def refusing(computes: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Print errors of the input as lines on the terminal and end with status 2.
 
     Args:
-        job: the function that computes; what fails inside it, and is no fault of a person, passes.
+        computes: whether a run has begun; from then on only errors that are certainly of the input are caught.
     """
     try:
         yield
@@ -63,10 +62,9 @@ def refusing(job: Callable[..., Any]) -> Iterator[None]:
     except WgfError:
         raise
     except Exception as error:
-        inside = any(frame.f_code is job.__code__ for frame, _ in traceback.walk_tb(error.__traceback__))
         if isinstance(error, OSError) and error.filename is not None:
             refuse(f"{error.filename}: {error.strerror}; choose a folder that can be written with hydra.run.dir=...")
-        if inside and not isinstance(error, (HydraException, OmegaConfBaseException)):
+        if computes() and not isinstance(error, (HydraException, OmegaConfBaseException)):
             raise
         refuse(*_explain(error))
 
