@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from wgf.errors import ConfigError
+from wgf.settings.flat import entries
 
 log = logging.getLogger("wgf")
 
@@ -100,17 +101,10 @@ def differences(then: str, now: str) -> list[str]:
     Args:
         then, now: resolved configs, YAML.
     """
-    before, after = (dict(_leaves(OmegaConf.to_container(OmegaConf.create(text)))) for text in (then, now))
+    configs: Any = [OmegaConf.to_container(OmegaConf.create(text)) for text in (then, now)]
+    before, after = (dict(entries(config)) for config in configs)
     keys = [key for key in {**before, **after} if key not in FREE and before.get(key) != after.get(key)]
     return [f"{key} was {before.get(key, 'not there')} and is {after.get(key, 'not there')}" for key in keys]
-
-
-def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def compare(folder: Path, state: dict[str, Any], text: str, circumstances: dict[str, Any]) -> None:

@@ -50,7 +50,9 @@ class Claim:
     def mark(self, status: str, message: str, worker: dict[str, Any] | None = None) -> None:
         """Record the status of a job that has no result.json, and the process that works on it."""
         record = {"status": status, "message": message} | ({"worker": worker} if worker else {})
-        (self._folder / RECORD).write_text(json.dumps(record), encoding="utf-8")  # in place: the file is locked
+        with open(self._folder / RECORD, "r+", encoding="utf-8") as file:  # in place: the file is locked
+            file.write(json.dumps(record))
+            file.truncate()
 
 
 @contextmanager
@@ -92,10 +94,10 @@ def _result(folder: Path) -> dict[str, Any]:
 
 def _record(folder: Path) -> dict[str, Any]:
     """The content of job.json; empty before the job began."""
+    path = folder / RECORD
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
     try:
-        return json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
+        return json.loads(text) if text else {}
     except ValueError:  # killed while it wrote
         return {"status": "running", "message": ""}
 

@@ -146,18 +146,17 @@ class Sweep(Signals):
 
     def _stop_workers(self) -> None:
         """Tell every job in a child process to stop, and wait for its end."""
-        told: set[int] = set()
-        end = time.monotonic() + GRACE
+        end, told = time.monotonic() + GRACE, set[int]()
         if jobs(self.root):
             write(self.root / STOPPED, _name(os.getpid()).encode())
-        while time.monotonic() < end and (working := _workers(self.root)):
-            if not told:  # not by print, which a handler may have interrupted
-                os.write(2, b"wgf: the jobs stop after their step; a second signal kills them\n")
-            for process in working - told:
+        if _workers(self.root):  # not by print, which the signal may have interrupted
+            os.write(2, b"wgf: the jobs stop after their step; a second signal kills them\n")
+        while time.monotonic() < end and _workers(self.root):
+            time.sleep(PERIOD)  # Ctrl-C has reached them by itself
+            for process in _workers(self.root) - told:
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGTERM)
-            told |= working
-            time.sleep(PERIOD)
+                told.add(process)
 
 
 def _workers(root: Path) -> set[int]:
