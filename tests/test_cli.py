@@ -325,7 +325,7 @@ def test_bad_input(tmp_path: Path, words: list[str], said: list[str]):
     lines = refused(tmp_path, *words)
     if words[0] == "potential=expression":
         assert len(lines) == 1
-        assert "values with spaces or symbols are quoted twice" in lines[0]
+        assert "quote values with spaces or symbols twice" in lines[0]
         return
     assert len(lines) == len(said)
     for start in said:

@@ -21,6 +21,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 
 from wgf import cli, files
 from wgf.errors import ConfigError
+from wgf.result import compared
 from wgf.run.callbacks.checkpoint import latest
 from wgf.settings.check import Product
 from wgf.settings.flat import leaves
@@ -124,7 +125,7 @@ def test_only_what_is_missing_or_failed_is_run_again(wgf, tmp_path: Path):
     (tmp_path / "mended").write_text("")
     status, out, _ = wgf("-m", faults, *HERE)
     assert status == 0
-    assert "1 of 2 jobs are complete and left alone" in out
+    assert "1 of 2 jobs are complete and not run again" in out
     assert {path: path.stat().st_mtime_ns for path in before} == before
     mended, untouched = results(tmp_path / "s")
     assert untouched == second
@@ -145,7 +146,7 @@ def test_a_job_that_is_not_saved_is_run_again(wgf, tmp_path: Path, monkeypatch: 
     assert {row["status"] for row in results(tmp_path / "s")} == {"completed"}
     assert wgf(*words)[0] == 0
     assert "unsaved" not in results(tmp_path / "s")[0]
-    assert wgf(*words)[1].count("2 of 2 jobs are complete and left alone") == 1
+    assert wgf(*words)[1].count("2 of 2 jobs are complete and not run again") == 1
 
 
 def test_more_values_only_add_jobs(wgf, tmp_path: Path):
@@ -162,7 +163,7 @@ def test_what_another_sweep_has_left_does_not_count(wgf, tmp_path: Path):
     assert wgf("-m", "network.width=4,6", "network.degree=1", *HERE)[0] == 0
     status, out, _ = wgf("-m", "network.width=4,6", "network.degree=1,3", *HERE)
     assert status == 0
-    assert "left alone" not in out
+    assert "not run again" not in out
     assert len(results(tmp_path / "s")) == 6
     lines = [line for line in out.splitlines() if "/4  completed" in line]
     assert [line[:3] for line in lines] == ["1/4", "2/4", "3/4", "4/4"]
@@ -273,7 +274,7 @@ def test_an_expected_end_is_no_failure(wgf, tmp_path: Path):
     assert (status, err) == (1, "wgf: 1 of 2 jobs did not complete\n")
     assert "2 jobs: 2 blow_up" in out
     status, out, _ = wgf("-m", *words, *more)
-    assert "1 of 2 jobs are complete and left alone" in out
+    assert "1 of 2 jobs are complete and not run again" in out
 
 
 def launched(tmp_path: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], list[dict[str, str]]]:
@@ -295,7 +296,7 @@ def test_a_killed_process_costs_no_other_job(tmp_path: Path):
     (tmp_path / "mended").write_text("")
     answer, (mended, untouched) = launched(tmp_path)
     assert answer.returncode == 0, answer.stderr
-    assert "1 of 2 jobs are complete and left alone" in answer.stdout
+    assert "1 of 2 jobs are complete and not run again" in answer.stdout
     assert untouched == other
     assert (mended["status"], mended["w1_error"]) == ("completed", other["w1_error"])
     for folder in sweep.jobs(tmp_path / "s"):
@@ -504,7 +505,7 @@ def test_objectives_that_are_offered_are_figures(wgf, tmp_path: Path):
     assert wgf("-m", *HERE)[0] == 0
     (folder,) = sweep.jobs(tmp_path / "s")
     assert folder.name == "0"
-    assert math.isfinite(job.objective(result(folder), "*".join(Product.FIGURES)))
+    assert math.isfinite(job.objective(result(folder), "*".join(compared())))
     assert not Product().admits("w1_error*colour")
 
 
