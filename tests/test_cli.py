@@ -187,7 +187,7 @@ def test_a_folder_at_work_is_left_alone(tmp_path: Path, word: str, names: list[s
         (folder / name).write_text(text)
     with claimed(folder):
         (line,) = refused(tmp_path, word)
-    assert line == "out is at work: another process runs in it"
+    assert line == "out is in use: another process runs in it"
     assert all((folder / name).read_text() == text for name in names)
 
 
@@ -196,7 +196,7 @@ def test_of_two_runs_into_one_folder_the_first_goes_on(tmp_path: Path):
     pair = [subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate(timeout=120)[1] for process in pair]
     assert sorted(process.returncode for process in pair) == [0, 2]
-    assert "wgf: out is at work: another process runs in it\n" in said
+    assert "wgf: out is in use: another process runs in it\n" in said
     assert result(tmp_path / "out")["status"] == "completed"
     assert (tmp_path / "out" / "run.log").read_text().count("rho_t = ") == 1
     assert (tmp_path / "out" / ".hydra" / "overrides.yaml").exists()
@@ -325,7 +325,7 @@ def test_bad_input(tmp_path: Path, words: list[str], said: list[str]):
     lines = refused(tmp_path, *words, at_once=words[0] != "solver=banded")  # a pair shows when the parts meet
     if words[0] == "potential=expression":
         assert len(lines) == 1
-        assert "values with spaces or symbols are quoted twice" in lines[0]
+        assert "quote values with spaces or symbols twice" in lines[0]
         return
     assert len(lines) == len(said)
     for start in said:

@@ -129,13 +129,13 @@ def test_stopped_by_max_steps_and_gone_on_with(tmp_path: Path):
     folder = tmp_path / "part"
     found = run(build(part), part, folder).as_dict()
     assert (found["status"], found["steps"]) == ("max_steps", 13)
-    with pytest.raises(ConfigError, match=r"used up integrator.max_steps=13 at t = 0.013: give .* above 13"):
+    with pytest.raises(ConfigError, match=r"reached integrator.max_steps=13 at t = 0.013: give .* above 13"):
         continued(folder, [])
     cfg = continued(folder, [f"resume={folder}", "integrator.max_steps=1000000", "figures=false"])
     assert main(OmegaConf.merge(cfg, {"resume": str(folder)}), folder) == 0
     assert left(folder) == left(tmp_path / "whole")
     assert OmegaConf.load(folder / "config.yaml").resume is None
-    with pytest.raises(ConfigError, match=r"part has ended, completed at t = 0.03: there is nothing to go on with"):
+    with pytest.raises(ConfigError, match=r"part has ended, completed at t = 0.03: it cannot continue"):
         continued(folder, [])
 
 
@@ -207,13 +207,16 @@ def test_another_version_says_what_differs(tmp_path: Path, caplog: pytest.LogCap
         run(build(cfg), cfg, tmp_path, resuming=True)
     rewrite(tmp_path, circumstances=circumstances | {"torch": "2.0.0", "threads": 99})
     assert run(build(cfg), cfg, tmp_path, resuming=True).status == "completed"
-    assert f"last digits may differ from a run in one go: torch 2.0.0 -> {torch.__version__}, threads 99" in caplog.text
+    assert (
+        f"last digits may differ from those of an uninterrupted run: torch 2.0.0 -> {torch.__version__}, threads 99"
+        in caplog.text
+    )
 
 
 def test_a_run_at_work_is_left_alone(tmp_path: Path):
     cfg = stopped(tmp_path)
     files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with claimed(tmp_path), pytest.raises(ConfigError, match="is at work: another process runs in it"):
+    with claimed(tmp_path), pytest.raises(ConfigError, match="is in use: another process runs in it"):
         run(build(cfg), cfg, tmp_path, resuming=True)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
 
@@ -223,7 +226,7 @@ def test_a_run_at_work_is_left_alone(tmp_path: Path):
 
 def test_what_is_no_run(tmp_path: Path):
     for folder, said in [
-        (tmp_path / "nowhere", "is not there: give the folder of a run"),
+        (tmp_path / "nowhere", "does not exist: give the folder of a run"),
         (tmp_path, "no config.yaml"),
     ]:
         with pytest.raises(ConfigError, match=said):
@@ -263,9 +266,9 @@ def test_any_path_can_be_given(path: str):
 
 def test_differences_of_configs():
     assert differences("a: 1\nb:\n  c: [1, 2]\n", "b:\n  c: [1, 3]\nd: x\nfigures: true\n") == [
-        "a was 1 and is not there",
+        "a was 1 and is absent",
         "b.c was [1, 2] and is [1, 3]",
-        "d was not there and is x",
+        "d was absent and is x",
     ]
 
 
@@ -335,7 +338,7 @@ def test_the_command_stopped_by_sigterm_goes_on(tmp_path: Path):
     assert "t_end=0.2" in list(overrides)  # how it was begun
     again = wgf_command(tmp_path, f"resume={tmp_path / 'a run'}")
     assert again.returncode == 2
-    assert again.stderr.endswith("has ended, completed at t = 0.2: there is nothing to go on with\n")
+    assert again.stderr.endswith("has ended, completed at t = 0.2: it cannot continue\n")
 
 
 def test_the_command_killed_goes_on(tmp_path: Path):
@@ -345,7 +348,7 @@ def test_the_command_killed_goes_on(tmp_path: Path):
     assert not (tmp_path / "a run" / "result.json").exists()
     over = wgf_command(tmp_path, *words)
     assert over.returncode == 2
-    assert "holds a run that was stopped: go on with it by resume=a run" in over.stderr
+    assert "holds a run that was stopped: continue it with resume=a run" in over.stderr
     answer = wgf_command(tmp_path, "resume=a run")
     assert answer.returncode == 0, answer.stderr
     cfg = OmegaConf.load(tmp_path / "a run" / "config.yaml")
@@ -356,6 +359,6 @@ def test_the_command_killed_goes_on(tmp_path: Path):
 def test_several_runs_at_once_are_refused(tmp_path: Path):
     answer = wgf_command(tmp_path, "-m", "resume=a")
     assert answer.returncode == 2
-    assert answer.stderr == "wgf: resume with -m is impossible: go on with one run at a time, without -m\n"
+    assert answer.stderr == "wgf: resume with -m is impossible: continue one run at a time, without -m\n"
     assert not list(tmp_path.iterdir())
     assert os.listdir(tmp_path) == []

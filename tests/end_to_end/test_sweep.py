@@ -4,9 +4,12 @@ import errno
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 from wgf import cli, files
 from wgf.errors import ConfigError
 from wgf.result import compared
+from wgf.run.callbacks.checkpoint import latest
 from wgf.settings.check import Product
 from wgf.settings.flat import leaves
 from wgf.sweep import collate as sweep
@@ -121,7 +125,7 @@ def test_only_what_is_missing_or_failed_is_run_again(wgf, tmp_path: Path):
     (tmp_path / "mended").write_text("")
     status, out, _ = wgf("-m", faults, *HERE)
     assert status == 0
-    assert "1 of 2 jobs are complete and left alone" in out
+    assert "1 of 2 jobs are complete and not run again" in out
     assert {path: path.stat().st_mtime_ns for path in before} == before
     mended, untouched = results(tmp_path / "s")
     assert untouched == second
@@ -142,7 +146,7 @@ def test_a_job_that_is_not_saved_is_run_again(wgf, tmp_path: Path, monkeypatch: 
     assert {row["status"] for row in results(tmp_path / "s")} == {"completed"}
     assert wgf(*words)[0] == 0
     assert "unsaved" not in results(tmp_path / "s")[0]
-    assert wgf(*words)[1].count("2 of 2 jobs are complete and left alone") == 1
+    assert wgf(*words)[1].count("2 of 2 jobs are complete and not run again") == 1
 
 
 def test_more_values_only_add_jobs(wgf, tmp_path: Path):
@@ -159,7 +163,7 @@ def test_what_another_sweep_has_left_does_not_count(wgf, tmp_path: Path):
     assert wgf("-m", "network.width=4,6", "network.degree=1", *HERE)[0] == 0
     status, out, _ = wgf("-m", "network.width=4,6", "network.degree=1,3", *HERE)
     assert status == 0
-    assert "left alone" not in out
+    assert "not run again" not in out
     assert len(results(tmp_path / "s")) == 6
     lines = [line for line in out.splitlines() if "/4  completed" in line]
     assert [line[:3] for line in lines] == ["1/4", "2/4", "3/4", "4/4"]
@@ -270,7 +274,7 @@ def test_an_expected_end_is_no_failure(wgf, tmp_path: Path):
     assert (status, err) == (1, "wgf: 1 of 2 jobs did not complete\n")
     assert "2 jobs: 2 blow_up" in out
     status, out, _ = wgf("-m", *words, *more)
-    assert "1 of 2 jobs are complete and left alone" in out
+    assert "1 of 2 jobs are complete and not run again" in out
 
 
 def launched(tmp_path: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], list[dict[str, str]]]:
@@ -292,11 +296,44 @@ def test_a_killed_process_costs_no_other_job(tmp_path: Path):
     (tmp_path / "mended").write_text("")
     answer, (mended, untouched) = launched(tmp_path)
     assert answer.returncode == 0, answer.stderr
-    assert "1 of 2 jobs are complete and left alone" in answer.stdout
+    assert "1 of 2 jobs are complete and not run again" in answer.stdout
     assert untouched == other
     assert (mended["status"], mended["w1_error"]) == ("completed", other["w1_error"])
     for folder in sweep.jobs(tmp_path / "s"):
         assert json.loads((folder / "provenance.json").read_text())["threads"] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_a_sweep_stops_its_jobs(tmp_path: Path, number: signal.Signals):
+    """Ctrl-C reaches every process of the terminal, SIGTERM only the command: the jobs that run keep what they have."""
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from wgf.cli import main; main()"
+    slow = ["integrator=euler", "integrator.dt=1e-6", "t_end=1", "network.width=4,5,6,7", "hydra.launcher.n_jobs=2"]
+    words = [*slow, "saves=1", "figures=false", "logger=none", "reference_solution=none", "hydra.sweep.dir=s"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "-m", *words], cwd=tmp_path, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        end = time.monotonic() + 120
+        while len(list(tmp_path.glob("s/*/checkpoints/*"))) < 2 and time.monotonic() < end:
+            time.sleep(0.1)
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+        out, err = process.communicate(timeout=60)  # no process holds the pipes
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 128 + number, err
+    assert err.splitlines()[-1] == "wgf: interrupted"
+    assert "Traceback" not in err
+    first, second, *others = results(tmp_path / "s")
+    assert (first["status"], second["status"]) == ("interrupted", "interrupted")
+    assert {row["status"] for row in others} <= {"waiting"}
+    assert "2 interrupted" in out
+    for row in (first, second):
+        state = latest(tmp_path / "s" / row["job"])
+        assert state is not None
+        assert state["clock"]["t"] == float(row["t_end"]) > 0
+    assert not (tmp_path / "s" / ".stopped").exists()
 
 
 def test_collate_by_command(wgf, tmp_path: Path):
@@ -426,11 +463,11 @@ def test_a_run_outside_a_sweep_is_running_or_was_killed(tmp_path: Path):
 
 def test_outcomes(tmp_path: Path):
     assert job.outcome(tmp_path)["status"] == "waiting"
-    with job.claimed(tmp_path) as claim:
+    with job.when_free(tmp_path) as claim:
         claim.begin()
         assert job.outcome(tmp_path)["status"] == "running"
     assert job.outcome(tmp_path)["status"] == "killed"
-    with job.claimed(tmp_path) as claim:
+    with job.when_free(tmp_path) as claim:
         claim.mark("crashed", "why")
     assert job.outcome(tmp_path) == {"status": "crashed", "message": "why"}
     (tmp_path / job.RECORD).write_text('{"status": "run')  # killed while it wrote
@@ -446,7 +483,7 @@ def test_a_new_try_begins_with_an_empty_folder(tmp_path: Path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "step-00000000.pt").write_text("")
     (tmp_path / ".hydra").mkdir()
-    with job.claimed(tmp_path) as claim:
+    with job.when_free(tmp_path) as claim:
         claim.begin()
     assert sorted(path.name for path in tmp_path.iterdir()) == [".hydra", "job.json", "run.log"]
 

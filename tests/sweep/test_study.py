@@ -88,7 +88,7 @@ def test_orders_and_ratios(sweep: Path):
 
 
 def test_files_of_a_study(sweep: Path):
-    paths = study.write(study.read(sweep))
+    paths = study.save(study.read(sweep))
     names = {path.relative_to(sweep).as_posix() for path in paths}
     pictures = ("convergence-degree", "convergence-width", "convergence-dt", "cost")
     kinds = [f"figures/{name}.{kind}" for name in pictures for kind in ("png", "pdf")]
