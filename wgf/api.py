@@ -30,6 +30,7 @@ from wgf.problem.quadrature import Gauss, Quadrature
 from wgf.projection.solvers import Auto as AutoSolver
 from wgf.projection.solvers import Solver
 from wgf.reference_solutions import choose as comparison
+from wgf.reference_solutions.cache import describe
 from wgf.settings.ranges import Choice, Count, Positive, Positives, checked, rule_of
 
 EQUAL: Any = rule_of(Count)
@@ -136,7 +137,7 @@ def _law(law: Base | None, network: TransportMap | None) -> Base:
     if law is None or network is None or law is network.base:
         return law or (network.base if network is not None else Gaussian())
     try:
-        same = comparison.describe(law) == comparison.describe(network.base)
+        same = describe(law) == describe(network.base)
     except TypeError:  # a class from elsewhere
         same = False
     if not same:

@@ -160,4 +160,5 @@ def test_a_start_that_is_not_finite_is_refused():
     map = Spline(8, base=law).to(torch.float32)
     with pytest.raises(ConfigError, match=r"this flow cannot start: at t=0 energy_potential is .*; choose"):
         check_start(Projection(p, map, Gauss(), Auto()))
-    check_start(Projection(problem(Gaussian(), Quartic()), Spline(8, base=Gaussian()), Gauss(), Auto()))
+    near = Gaussian()
+    check_start(Projection(problem(near, Quartic()), Spline(8, base=near), Gauss(), Auto()))

@@ -18,7 +18,7 @@ from wgf.problem.laws import Gaussian, Mixture
 from wgf.problem.quadrature import MonteCarlo
 from wgf.projection.field import Projection
 from wgf.projection.solvers import Auto
-from wgf.reference_solutions.finite_volume_schemes import Pressure, split
+from wgf.reference_solutions.finite_volume_schemes import Pressure
 from wgf.run.build import build
 from wgf.settings.check import check
 
@@ -86,8 +86,8 @@ def test_energies_that_finite_volumes_cannot_take():
         def covector(self, at):
             return torch.zeros_like(at.x), torch.zeros_like(at.x)
 
-    with pytest.raises(NotImplementedError, match=r"is no kernel summed over pairs$"):
-        split(Elsewhere())
+    with pytest.raises(NotImplementedError, match=r"is not a kernel summed over pairs$"):
+        Elsewhere().split()
     with pytest.raises(NotImplementedError, match=r"is not local$"):
         Pressure(Global())
 

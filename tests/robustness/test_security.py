@@ -21,7 +21,7 @@ from wgf.problem.interaction import Zero
 from wgf.problem.laws import Gaussian
 from wgf.problem.potential import Expressed
 from wgf.problem.well_posed import check_problem
-from wgf.reference_solutions.choose import _load
+from wgf.reference_solutions.cache import load
 from wgf.run.callbacks.checkpoint import latest
 from wgf.saved_maps import SavedMaps
 from wgf.settings.check import check
@@ -77,7 +77,7 @@ def test_a_solution_runs_no_code(tmp_path: Path, hacked: Path):
 def test_a_cached_reference_runs_no_code(tmp_path: Path, hacked: Path):
     problem = LinearTransport().problem(Gaussian(), Expressed("x**2"), Zero(), 0.1)
     (tmp_path / "a.npz").write_bytes(pickle.dumps(Trap(hacked)))
-    assert _load(tmp_path / "a.npz", problem) is None
+    assert load(tmp_path / "a.npz", problem) is None
     assert not hacked.exists()
 
 

@@ -4,6 +4,7 @@ import ast
 import math
 import string
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given
@@ -97,6 +98,59 @@ def test_shape_and_precision_are_those_of_x():
     value = Expression("3")(torch.zeros(2, 3, dtype=torch.float32))
     assert value.dtype == torch.float32
     assert torch.equal(value, torch.full((2, 3), 3.0))
+
+
+coefficients = st.lists(st.integers(-9, 9), min_size=1, max_size=4)
+
+
+@given(coefficients, coefficients, st.integers(0, 3))
+def test_polynomials_are_recognized(one, two, power):
+    """Sums, products and powers against numpy's polynomials; dividing by 4 is exact."""
+    a, b = (" + ".join(f"({c})*x**{k}" for k, c in enumerate(row)) for row in (one, two))
+    p, q = np.polynomial.Polynomial(one), np.polynomial.Polynomial(two)
+    expected = (p * q - q**power / 4 + p).trim().coef.tolist()
+    assert Expression(f"({a})*({b}) - ({b})**{power}/4 - -({a})").polynomial() == (expected if any(expected) else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "coefficients"),
+    [
+        ("x**4 - x**2*x**2 + x/2", [0, 0.5]),
+        ("exp(2)*x - log(pi)", [-math.log(math.pi), math.exp(2)]),
+        ("x**2.0", [0, 0, 1]),
+        ("x/1e300*1e300", [0, 1]),
+        ("(x + 1e-9)**2 - x**2 - 2e-9*x", [1e-9**2]),
+        ("7", [7]),
+        ("x - x", []),
+    ],
+)
+def test_known_polynomials(text, coefficients):
+    assert Expression(text).polynomial() == pytest.approx(coefficients, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1/x",
+        "x**3/x",
+        "x/(x - x)",
+        "abs(x)",
+        "cos(x)",
+        "x**-1",
+        "x**0.5",
+        "2**x",
+        "x**x",
+        "x/0",
+        "log(-1)*x",
+        "9**9**9**9*x",
+        "x**17",
+        "(x**9)**9",
+        "1e300*x*1e300",
+        "((((x - x + 9)**16)**16)**16)**16 + x",
+    ],
+)
+def test_what_is_no_polynomial(text):
+    assert Expression(text).polynomial() is None
 
 
 @pytest.mark.parametrize(

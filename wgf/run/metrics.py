@@ -7,7 +7,6 @@ computes them in float64 on a mesh that is finer than the network's.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 
 import torch
@@ -69,8 +68,8 @@ class Metrics:
         end = equilibrium(self.problem)
         if end is None:
             return None
-        z, w = self.nodes.z, self.nodes.w
-        return float(torch.dot(w, (self.evaluate(theta, z)[0] - end(math.inf, z)) ** 2).sqrt())
+        z, x, w = (nodes.to(self.nodes.z.device) for nodes in end.matched())
+        return float(torch.dot(w, (self.evaluate(theta, z)[0] - x) ** 2).sqrt())
 
     def row(self, clock: Clock, state: State) -> dict[str, float | int | None]:
         """Row of the history. All rows of a run have the same keys in the same order."""

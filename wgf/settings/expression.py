@@ -11,6 +11,8 @@ import ast
 import math
 import operator
 from collections.abc import Callable
+from fractions import Fraction
+from itertools import zip_longest
 from typing import Any
 
 from wgf.errors import ConfigError
@@ -26,6 +28,7 @@ BINARY: dict[type, Callable] = {
 }
 UNARY: dict[type, Callable] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
 MAX_LENGTH, MAX_DEPTH = 1000, 50
+MAX_DEGREE, MAX_BITS = 16, 4000  # of the polynomials that `polynomial` recognizes, intermediate ones included
 
 
 class Expression:
@@ -85,6 +88,51 @@ class Expression:
         """Evaluate at a tensor x [...], differentiably; returns [...]."""
         return self._value(self._tree, x) + 0.0 * x
 
+    def polynomial(self) -> list[float] | None:
+        """The coefficients c_0, c_1, ... where the text is a polynomial in x, the last one not 0; else None.
+
+        The decision is exact: numbers are added and multiplied as fractions.
+        """
+        try:
+            return [float(c) for c in self._coefficients(self._tree)]
+        except (ArithmeticError, ValueError):
+            return None
+
+    def _coefficients(self, node: Any) -> list[Fraction]:
+        """The coefficients of a part of the text.
+
+        Raises:
+            ValueError: it is not a polynomial of moderate degree.
+            OverflowError: it is a constant that is not finite.
+        """
+        if not any(isinstance(part, ast.Name) and part.id == "x" for part in ast.walk(node)):
+            import torch
+
+            return _trimmed([Fraction(float(self._value(node, torch.zeros((), dtype=torch.float64))))])
+        if isinstance(node, ast.Name):
+            return [Fraction(0), Fraction(1)]
+        if isinstance(node, ast.UnaryOp):
+            return [UNARY[type(node.op)](c) for c in self._coefficients(node.operand)]
+        if not isinstance(node, ast.BinOp):
+            raise ValueError("a function of x")
+        left = self._coefficients(node.left)
+        if isinstance(node.op, ast.Pow):
+            power = _number(node.right)
+            if power is None or power not in range(MAX_DEGREE + 1):
+                raise ValueError("not a small whole power")
+            product = [Fraction(1)]
+            for _ in range(int(power)):
+                product = _product(product, left)
+            return product
+        right = self._coefficients(node.right)
+        if isinstance(node.op, ast.Mult):
+            return _product(left, right)
+        if isinstance(node.op, ast.Div):
+            if len(right) != 1:
+                raise ValueError("division by x or by 0")
+            return [c / right[0] for c in left]
+        return _trimmed([BINARY[type(node.op)](a, b) for a, b in zip_longest(left, right, fillvalue=Fraction(0))])
+
     def _value(self, node: Any, x: Any) -> Any:
         import torch
 
@@ -100,6 +148,28 @@ class Expression:
             return BINARY[type(node.op)](self._value(node.left, x), self._value(node.right, x))
         function = torch.special.erf if node.func.id == "erf" else getattr(torch, node.func.id)
         return function(self._value(node.args[0], x))
+
+
+def _product(left: list[Fraction], right: list[Fraction]) -> list[Fraction]:
+    product = [Fraction(0)] * (len(left) + len(right) - 1 if left and right else 0)
+    for i, a in enumerate(left):
+        for k, b in enumerate(right):
+            product[i + k] += a * b
+    return _trimmed(product)
+
+
+def _trimmed(coefficients: list[Fraction]) -> list[Fraction]:
+    """Without zeros at the end.
+
+    Raises:
+        ValueError: the degree is too high or the numbers are too long.
+    """
+    while coefficients and coefficients[-1] == 0:
+        coefficients = coefficients[:-1]
+    long = any(max(c.numerator.bit_length(), c.denominator.bit_length()) > MAX_BITS for c in coefficients)
+    if long or len(coefficients) > MAX_DEGREE + 1:
+        raise ValueError("a polynomial beyond all bounds")
+    return coefficients
 
 
 def _is_moderate(value: float) -> bool:
