@@ -122,8 +122,8 @@ def test_the_refusal_names_what_was_met_and_what_is_allowed(text):
         Expression(text)
 
 
-WORDS = """x pi exp exp( sin( ( ) [ ] . , = := ** * / // + - < ~ 0 1 2.5 1e9 1_0 0x1f 3j 'a' f'{x}' lambda if else for in
-not and None __class__ __import__ # @ : { } ... await"""
+WORDS = """x pi exp exp( sin( ( ) [ ] . , = := ** * / // + - < ~ 0 1 2.5 1e9 1_0 0x1f 3j 'a' f'{x}' lambda if else
+for in not and None __class__ __import__ # @ : { } ... await"""
 TEXTS = {"text": st.text(max_size=40)}
 TEXTS["words"] = st.lists(st.sampled_from([*WORDS.split(), " ", "\n"]), max_size=12).map("".join)
 
