@@ -267,6 +267,7 @@ BAD: dict[str, list[str]] = {
     "network": ["'network' is not an override: expected key=value"],
     "--config-dir mine experiment=typo": ["network.widht is not a setting: did you mean network.width?"],
     "hydra.run.dir=file/run": [".*hydra.run.dir"],
+    "-m resume=a": ["resume with -m is impossible: go on with one run at a time, without -m"],
 }
 
 
@@ -275,8 +276,8 @@ def test_bad_input(tmp_path: Path, words: str):
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     (tmp_path / "mine" / "experiment" / "typo.yaml").write_text("# @package _global_\nnetwork:\n  widht: 5\n")
     (tmp_path / "file").write_text("")
-    meet = "solver=banded" in words  # a pair shows when the parts meet
-    lines = refused(tmp_path, *words.split(" ", 1 if "expr" in words else -1), at_once=not meet)
+    late = "solver=banded" in words or "resume" in words  # a pair shows when the parts meet
+    lines = refused(tmp_path, *words.split(" ", 1 if "expr" in words else -1), at_once=not late)
     assert len(lines) == len(BAD[words])
     for start in BAD[words]:
         hits = [re.match(start if start.startswith(".*") else re.escape(start), line) for line in lines]
