@@ -11,6 +11,7 @@ from composed_configs import changed, choices, composed
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 from refusals import refusal
+from written_files import write
 
 from wgf.cli import CONFIGS
 from wgf.errors import ConfigError
@@ -197,22 +198,16 @@ def test_a_group_without_a_choice(value: int | None):
 # files and classes of one's own
 
 
-def written(folder: Path, file: str, text: str) -> Path:
-    (folder / file).parent.mkdir(exist_ok=True)
-    (folder / file).write_text(text)
-    return folder
-
-
 def test_own_experiment(tmp_path: Path):
     text = "# @package _global_\ndefaults:\n  - override /pde: porous_medium\nt_end: 0.5\nnetwork:\n  width: 5\n"
-    cfg = composed("experiment=mine", config_dir=written(tmp_path, "experiment/mine.yaml", text))
+    cfg = composed("experiment=mine", config_dir=write(tmp_path, {"experiment/mine.yaml": text}))
     check(cfg)
     assert (cfg.t_end, cfg.network.width, cfg.pde.exponent) == (0.5, 5, 2.0)
 
 
 def test_typos_inside_an_experiment(tmp_path: Path):
     text = "# @package _global_\nt_edn: 3\nnetwork:\n  widht: 5\nsolver:\n  rcond: 2\n"
-    lines = faults("experiment=mine", config_dir=written(tmp_path, "experiment/mine.yaml", text))
+    lines = faults("experiment=mine", config_dir=write(tmp_path, {"experiment/mine.yaml": text}))
     assert len(lines) == 3
     assert lines[0].startswith("t_edn is not a setting: did you mean t_end?")
     assert lines[1].startswith("network.widht is not a setting: did you mean network.width?")
@@ -221,7 +216,7 @@ def test_typos_inside_an_experiment(tmp_path: Path):
 
 @pytest.mark.parametrize("group", ["experiment", "debug"])
 def test_experiment_without_its_package_line(tmp_path: Path, group: str):
-    (line,) = faults(f"{group}=mine", config_dir=written(tmp_path, f"{group}/mine.yaml", "t_end: 3\n"))
+    (line,) = faults(f"{group}=mine", config_dir=write(tmp_path, {f"{group}/mine.yaml": "t_end: 3\n"}))
     assert f"the {group} file has no effect" in line
     assert "# @package _global_" in line
 
@@ -241,10 +236,10 @@ class Open:
 
 
 def test_own_classes_are_checked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    written(tmp_path, "my_own_law.py", OWN_LAW)
+    write(tmp_path, {"my_own_law.py": OWN_LAW})
     monkeypatch.syspath_prepend(tmp_path)
     for name, keys in {"good": "scale: 2", "bad": "scale: -1\nshap: 4"}.items():
-        written(tmp_path, f"law/{name}.yaml", f"_target_: my_own_law.Cauchy\n{keys}\n")
+        write(tmp_path, {f"law/{name}.yaml": f"_target_: my_own_law.Cauchy\n{keys}\n"})
     check(composed("law=good", config_dir=tmp_path))
     lines = faults("law=bad", config_dir=tmp_path)
     assert lines[0].startswith("law.shap is not a setting: did you mean law.shape?")
