@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 from refusals import refusal
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from written_files import write
 
 from wgf import __version__
 from wgf.errors import ConfigError
@@ -135,9 +136,8 @@ def test_stopped_by_max_steps_and_gone_on_with(tmp_path: Path):
 
 def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     cfg, whole = begun(tmp_path / "whole", "t_end=0.01")
-    (tmp_path / "killed").mkdir()
-    (tmp_path / "killed" / "config.yaml").write_text((tmp_path / "whole" / "config.yaml").read_text())
-    (tmp_path / "killed" / ".config.yaml.123.part").write_text("half")
+    text = (tmp_path / "whole" / "config.yaml").read_text()
+    write(tmp_path / "killed", {"config.yaml": text, ".config.yaml.123.part": "half"})
     on(cfg, tmp_path / "killed")
     assert left(tmp_path / "killed") == left(tmp_path / "whole")
     assert whole["status"] == "completed"
@@ -199,8 +199,6 @@ def test_what_is_refused_changes_nothing(tmp_path: Path):
     assert files() == before
 
 
-# what can be given
-
 NO_RUNS = {"": "no config.yaml", "- a list\n": "is not the config of a run", "a: [\n": "config.yaml cannot be read"}
 
 
@@ -242,9 +240,6 @@ def test_differences_of_configs():
         "b.c was [1, 2] and is [1, 3]",
         "d was not there and is x",
     ]
-
-
-# the command
 
 
 def test_the_command_stopped_by_sigterm_goes_on(tmp_path: Path):

@@ -52,8 +52,6 @@ def run_with(monkeypatch: pytest.MonkeyPatch):
     return exit_status
 
 
-# the statuses
-
 HILL = "pde=linear_transport potential=expression potential.expr='10*sqrt(1+x**2)' law.mean=3 law.std=0.1 t_end=3 "
 ENDS = {
     Status.completed: ("t_end=0.01", 0.01),
@@ -111,9 +109,6 @@ def test_a_run_that_cannot_begin_leaves_its_reason(tmp_path: Path, monkeypatch: 
     assert (found["status"], found["t_end"], found["steps"]) == ("not_finite", 0.0, 0)
     assert found["message"].endswith("(at the start)")
     assert latest(tmp_path) is None
-
-
-# faults of the machine
 
 
 def full(*_: Any, **__: Any) -> None:

@@ -83,9 +83,6 @@ def test_poles_outside_the_law_do_not_matter():
     check_problem(falling("1/x", Uniform(0.5, 1.0), LinearTransport(), 1e-3))
 
 
-# escape
-
-
 @pytest.mark.parametrize("power", [2.5, 3.0, 4.0, 6.0])
 @pytest.mark.parametrize("x", [0.5, 8.6])
 def test_escape_time_of_powers(power: float, x: float):
@@ -129,9 +126,6 @@ def test_diffusion_reaches_further_than_the_law():
 
 def test_what_attracts_may_hold():
     check_problem(falling("-x**4", pde=AggregationDiffusion(), interaction=Attraction(1e4)))
-
-
-# laws and starts
 
 
 EXTREME = [Gaussian(0.0, 1e-200), Gaussian(0.0, 1e200), Gaussian(1e20, 1.0), Uniform(1e15, 1e15 + 1)]

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import math
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -51,8 +50,6 @@ def refused(call: Callable[[], Any]) -> tuple[str, ...]:
     return ()
 
 
-# values
-
 NUMBERS: list[Any] = [
     *(0, 1, 2, 3, -1, 0.5, 1e-3, -0.0, 2.0, 1e9, 10**25, -(10**25), 1e-300, 1e300, 1e308, -1e300, 5e-324),
     *(math.nan, math.inf, -math.inf, True, False, None, "", "1", "abc", "é", "x" * 3000, [], [1.0], [1.0, "a"], {}),
@@ -68,19 +65,20 @@ def configs(draw) -> DictConfig:
     cfg = changed("logger=null", "network.width=5", "t_end=0.01", "saves=1", "figures=false")
     for group in GROUPS:
         choice = draw(st.sampled_from(choices(group))) if draw(st.booleans()) else None
-        if group == "logger":
-            choice = "none"
+        choice = "none" if group == "logger" else choice
         if choice is not None:
             cfg[group] = OmegaConf.load(CONFIGS / group / f"{choice}.yaml")
-    for group in ("network", "integrator"):
-        if "width" in cfg[group]:
-            cfg[group].width = 5
     if cfg.potential.get("expr") == "???":
         cfg.potential.expr = draw(st.sampled_from(["x**2", "-x**4", "1/x", "exp(x)", "9**9**9", "abs(x)", "log(x)"]))
-    if "particles" in cfg.quadrature:
-        cfg.quadrature.particles = 50
-    if "dt" in cfg.integrator:
-        cfg.integrator.dt = 1e-3
+    places = (
+        ("network", "width", 5),
+        ("integrator", "width", 5),
+        ("quadrature", "particles", 50),
+        ("integrator", "dt", 1e-3),
+    )
+    for group, key, value in places:
+        if key in cfg[group]:
+            cfg[group][key] = value
     OmegaConf.set_struct(cfg, False)
     known_keys = {group: [*(settings_of(cfg[group]._target_) or {})] for group in GROUPS}
     for _ in range(draw(st.integers(0, 6))):
@@ -145,23 +143,18 @@ def test_every_setting_of_the_root_has_its_range(value: Any):
         assert rule.admits(value) or any(line.startswith(f"{key}=") for line in lines)
 
 
-# the command
-
-
 def said(folder: Path, words: list[str]) -> tuple[int | None, list[str]]:
-    """Status and lines of `wgf WORDS` in a folder, where a run would only be built; lines that refuse are clear."""
-    out, err = io.StringIO(), io.StringIO()
-    before, here, argv, code = sorted(folder.rglob("*")), Path.cwd(), sys.argv, None
-    os.chdir(folder)
-    sys.argv = ["wgf", *words]
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    """Status and lines of `wgf WORDS` in a folder, where a run is only built; lines that refuse are clear."""
+    out, err, code = io.StringIO(), io.StringIO(), None
+    before = sorted(folder.rglob("*"))
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["wgf", *words])
+        patch.setattr(runner, "main", lambda cfg, folder: build(cfg) and 0)
+        try:
             cli.main()
-    except SystemExit as stop:
-        code = stop.code  # type: ignore[assignment]
-    finally:
-        sys.argv = argv
-        os.chdir(here)
+        except SystemExit as stop:
+            code = stop.code  # type: ignore[assignment]
     lines = err.getvalue().splitlines()
     if code == 2:
         assert sorted(folder.rglob("*")) == before
@@ -191,9 +184,8 @@ EXPERIMENTS = {
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with files that are no good, and a runner that only builds."""
-    monkeypatch.setattr(runner, "main", lambda cfg, folder: build(cfg) and 0)
+def place(tmp_path: Path) -> Path:
+    """A folder with files that are no good."""
     write(tmp_path, {"file": "", "done/result.json": "{}"})
     for group, files in {"network": NETWORKS, "experiment": EXPERIMENTS}.items():
         write(tmp_path / "mine" / group, {f"{name}.yaml": text for name, text in files.items()})
@@ -231,17 +223,13 @@ def test_bad_words_are_refused(place: Path, words: list[str]):
     assert not (place / "hacked").exists()
 
 
-PIECES = st.sampled_from(
-    [*"=+~@/.,:[]{}()'\"$*-_ \\", "t_end", "network", "width", "pde", "x", "1", "0.1", "é", "-m", "null"]
-)
+WORDS = ["t_end", "network", "width", "pde", "x", "1", "0.1", "é", "-m", "null"]
+PIECES = st.sampled_from([*"=+~@/.,:[]{}()'\"$*-_ \\", *WORDS])
 
 
 @given(st.lists(st.lists(PIECES, min_size=1, max_size=6).map("".join), min_size=1, max_size=3))
 @settings(max_examples=100, suppress_health_check=list(HealthCheck))
 def test_any_words_run_or_are_refused(tmp_path_factory: pytest.TempPathFactory, words: list[str]):
     words = [word for word in words if not word.startswith("-")]  # flags that show something
-    folder = tmp_path_factory.mktemp("words")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "main", lambda cfg, folder: build(cfg) and 0)
-        code, lines = said(folder, ["logger=none", "figures=false", *words])
+    code, lines = said(tmp_path_factory.mktemp("words"), ["logger=none", "figures=false", *words])
     assert code in (0, 2), lines

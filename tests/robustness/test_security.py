@@ -4,6 +4,7 @@ Of checkpoints, see tests/run/callbacks/test_checkpoint.py."""
 
 import os
 import pickle
+import re
 import sys
 import time
 from contextlib import suppress
@@ -15,6 +16,7 @@ import torch
 from composed_configs import changed
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import refusal
 from written_files import write
 
 from wgf import cli
@@ -54,45 +56,34 @@ def test_the_trap_works(hacked: Path):
     assert hacked.exists()
 
 
-def test_a_solution_runs_no_code(tmp_path: Path, hacked: Path):
-    trap = np.empty(1, dtype=object)
+def test_a_solution_and_a_cached_reference_run_no_code(tmp_path: Path, hacked: Path):
+    file, trap = tmp_path / "solution.npz", np.empty(1, dtype=object)
     trap[0] = Trap(hacked)
-    np.savez(tmp_path / "solution.npz", t=trap, z=trap, T=trap, dT=trap, rho0=trap)
+    np.savez(file, t=trap, z=trap, T=trap, dT=trap, rho0=trap)
     with pytest.raises(ValueError, match="allow_pickle=False"):
-        SavedMaps.load(tmp_path / "solution.npz")
-    (tmp_path / "solution.npz").write_bytes(pickle.dumps(Trap(hacked)))
+        SavedMaps.load(file)
+    file.write_bytes(pickle.dumps(Trap(hacked)))
     with pytest.raises(Exception, match="pickle"):
-        SavedMaps.load(tmp_path / "solution.npz")
+        SavedMaps.load(file)
+    assert _load(file, LinearTransport().problem(Gaussian(), Expressed("x**2"), Zero(), 0.1)) is None
     assert not hacked.exists()
-
-
-def test_a_cached_reference_runs_no_code(tmp_path: Path, hacked: Path):
-    problem = LinearTransport().problem(Gaussian(), Expressed("x**2"), Zero(), 0.1)
-    (tmp_path / "a.npz").write_bytes(pickle.dumps(Trap(hacked)))
-    assert _load(tmp_path / "a.npz", problem) is None
-    assert not hacked.exists()
-
-
-# targets
 
 
 TARGETS = "os.system builtins.eval subprocess.Popen wgf.problem.laws.Gaussian pickle.Unpickler wgf.Law x"
+HIDDEN = [{"_target_": "os.mkdir"}, [{"_target_": "os.mkdir"}], {"a": [{"_target_": "x"}]}]
 
 
-@pytest.mark.parametrize("target", TARGETS.split())
-def test_a_target_is_a_class_of_its_group(target: str):
-    cfg = changed()
-    cfg.network = {"_target_": target}
-    with pytest.raises(ConfigError, match=r"network\._target_=.* (is not allowed: expected a subclass|does not exist)"):
-        check(cfg)
-
-
-@pytest.mark.parametrize("value", [{"_target_": "os.mkdir"}, [{"_target_": "os.mkdir"}], {"a": [{"_target_": "x"}]}])
-def test_no_target_hides_in_a_setting(value):
-    cfg = changed()
-    cfg.network.width = value
-    with pytest.raises(ConfigError, match="network has a _target_ inside one of its settings"):
-        check(cfg)
+@pytest.mark.parametrize("value", [*TARGETS.split(), *HIDDEN])
+def test_a_target_is_a_class_of_its_group_and_hides_in_no_setting(value):
+    cfg, said = changed(), "network has a _target_ inside one of its settings"
+    if isinstance(value, str):
+        cfg.network, said = (
+            {"_target_": value},
+            r"network\._target_=.* (is not allowed: expected a subclass|does not exist)",
+        )
+    else:
+        cfg.network.width = value
+    assert re.match(said, refusal(check, cfg)[0])
 
 
 OWN = """
@@ -115,10 +106,8 @@ def test_a_class_of_ones_own_is_read_and_not_run(
 ):
     package, root = f"package_{base.replace('.', '_')}", base.rpartition(".")[0] or "wgf"
     laws = OWN.format(root=root, base=base, hacked=str(hacked))
-    more = "from .laws import Mine\nclass Other(Mine):\n    pass\n"
-    write(
-        tmp_path / package, {"__init__.py": f"import os\nos.mkdir({str(hacked)!r})\n", "laws.py": laws, "more.py": more}
-    )
+    init, more = f"import os\nos.mkdir({str(hacked)!r})\n", "from .laws import Mine\nclass Other(Mine):\n    pass\n"
+    write(tmp_path / package, {"__init__.py": init, "laws.py": laws, "more.py": more})
     monkeypatch.syspath_prepend(tmp_path)
     for name in ("laws.Mine", "more.Other"):
         target = f"{package}.{name}"
@@ -129,13 +118,9 @@ def test_a_class_of_ones_own_is_read_and_not_run(
         assert (known["a"].default, known["b"].rule, known["c"].default) == (1.0, None, "x")
         cfg = changed()
         cfg.law = {"_target_": target, "a": 9.0}
-        with pytest.raises(ConfigError, match=r"law.a=9.0 is not allowed: expected a finite number >= 0 and < 8"):
-            check(cfg)
+        assert "law.a=9.0 is not allowed: expected a finite number >= 0 and < 8" in refusal(check, cfg)[0]
     assert package not in sys.modules
     assert not hacked.exists()
-
-
-# Hydra
 
 
 WORDS = """
@@ -240,23 +225,11 @@ def test_the_environment_can_be_read_and_nothing_else():
     assert cfg.t_end == 0.5
     for resolver in ("eval", "exec", "import", "python"):
         cfg.t_end = f"${{{resolver}:1}}"
-        with pytest.raises(ConfigError, match=f"Unsupported interpolation type {resolver}"):
-            check(cfg)
+        assert f"Unsupported interpolation type {resolver}" in refusal(check, cfg)[0]
 
 
-# expressions
-
-COSTLY = [
-    "9**9**9**9**9**9",
-    "**".join(["9"] * 300),
-    "exp(" * 49 + "x" + ")" * 49,
-    "(x" + "+x" * 40 + ")**" + "9" * 200,
-    "x*" * 45 + "x",
-    "+".join(["exp(x)"] * 45),
-    "2**-" + "9" * 300,
-    "1e300**1e300",
-    "0**-1",
-]
+COSTLY = ["9**9**9**9**9**9", "**".join(["9"] * 300), "exp(" * 49 + "x" + ")" * 49, "x*" * 45 + "x", "0**-1"]
+COSTLY += ["(x" + "+x" * 40 + ")**" + "9" * 200, "+".join(["exp(x)"] * 45), "2**-" + "9" * 300, "1e300**1e300"]
 
 
 @pytest.mark.parametrize("text", COSTLY, ids=lambda text: text[:20])
