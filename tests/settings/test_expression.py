@@ -4,7 +4,6 @@ import ast
 import math
 import string
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given
