@@ -32,7 +32,8 @@ from wgf.settings.constructors import settings
 from wgf.settings.ranges import Choice, Flag, ListOf, Range, Written
 
 MENDS = re.compile(
-    r"expected|did you mean|options: |say |give |choose |lower |raise |allowed|at most|write it|see wgf|must be|drop"
+    r"expected|did you mean|options: |say |use |give |choose |change |lower |raise |increase |decrease |allowed|"
+    r"at most|write it|see wgf|must be|drop"
 )
 PARTNERS = {"potential": ["potential.expr=x"], "interaction": ["pde=aggregation_diffusion"]}
 Case = tuple[str, list[str]]  # kind of fault, words of the command line

@@ -45,7 +45,7 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
         yield f"dissipated: {gap:.0%} off the energy lost, the steps are too long, shorten them"
     law = result.second_moment_law
     if law is not None and not abs(result.second_moment - law) <= MOMENT * max(abs(law), math.ulp(1.0)):
-        yield f"second_moment: {result.second_moment - law:+.1e} off its law, which the exact projection satisfies"
+        yield f"second_moment: {result.second_moment - law:+.1e} off its law, which the projected flow keeps exactly"
     time, space, error = result.time_error, result.space_error, result.w2_error
     known = (result.reference_w2_error or 0.0) + rounding
     if time is not None and space is not None and error is not None and not error <= MANIFOLD * (time + space) + known:
