@@ -52,7 +52,7 @@ def step(size: Size, nodes: float, problem: Problem, solver: Solver, integrator:
     couples = integrator.implicit and any(type(term).coupling is not Term.coupling for term in problem.terms)
     local = 40.0 * nodes * (size.degree + 1) if size.linear else 20.0 * nodes
     features = 3.0 * nodes * size.parameters if dense else 0.0
-    matrices = 4.0 * size.parameters**2 if dense or couples else 0.0
+    matrices = 4.0 * size.parameters * size.parameters if dense or couples else 0.0
     return NUMBER * (local + features + matrices)
 
 
