@@ -54,7 +54,6 @@ def test_finite_potentials_are_let_through(text: str):
 def test_singular_potentials_are_refused(text: str):
     v = Expressed(text)
     x = singular_point(v, -8.6, 8.6)
-    assert x is not None
     near = torch.linspace(x - 1e-9, x + 1e-9, 101, dtype=torch.float64)
     numbers = torch.stack([v.value_at(near), v.derivative(near)]).abs()
     assert not numbers.isfinite().all() or float(numbers.max()) > 100  # it is singular where the message says
@@ -110,21 +109,17 @@ def test_a_fall_is_refused_from_the_time_on_at_which_it_is_fatal():
     law, pde = Uniform(-1.0, 1.0), LinearTransport()
     check_problem(falling("-x**4", law, pde, 0.12))
     exact = find(falling("-x**4", law, pde, 0.12))
-    assert exact is not None
     z = torch.tensor([0.999], dtype=torch.float64)
     assert float(exact(0.12, z)) == pytest.approx(0.999 / math.sqrt(1 - 8 * 0.12 * 0.999**2), rel=1e-6)
     (line,) = refusal(check_problem, falling("-x**4", law, pde, 0.14))
     assert re.match(r"potential=-x\*\*4 falls so fast that .* at infinity at t=0\.125\d: lower t_end", line)
 
 
-def test_diffusion_reaches_further_than_the_law():
+def test_diffusion_reaches_further_than_the_law_and_what_attracts_may_hold():
     law = Gaussian(0.0, 0.1)  # at rest in the well of x^2/2 - x^4/100, whose rims are at 5
     check_problem(falling("x**2/2 - x**4/100", law, LinearTransport(), 100.0))
     check_problem(falling("x**2/2 - x**4/100", law, FokkerPlanck(0.01), 1.0))
     assert "falls so fast" in refusal(check_problem, falling("x**2/2 - x**4/100", law, FokkerPlanck(1.0), 1.0))[0]
-
-
-def test_what_attracts_may_hold():
     check_problem(falling("-x**4", pde=AggregationDiffusion(), interaction=Attraction(1e4)))
 
 

@@ -66,26 +66,20 @@ def configs(draw) -> DictConfig:
     cfg = changed("logger=null", "network.width=5", "t_end=0.01", "saves=1", "figures=false")
     for group in GROUPS:
         choice = draw(st.sampled_from(choices(group))) if draw(st.booleans()) else None
-        choice = "none" if group == "logger" else choice
-        if choice is not None:
+        if (choice := "none" if group == "logger" else choice) is not None:
             cfg[group] = OmegaConf.load(CONFIGS / group / f"{choice}.yaml")
     if cfg.potential.get("expr") == "???":
         cfg.potential.expr = draw(st.sampled_from(["x**2", "-x**4", "1/x", "exp(x)", "9**9**9", "abs(x)", "log(x)"]))
-    places = (
-        ("network", "width", 5),
-        ("integrator", "width", 5),
-        ("quadrature", "particles", 50),
-        ("integrator", "dt", 1e-3),
-    )
-    for group, key, value in places:
+    small = {"network.width": 5, "integrator.width": 5, "quadrature.particles": 50, "integrator.dt": 1e-3}
+    for place, value in small.items():
+        group, key = place.split(".")
         if key in cfg[group]:
             cfg[group][key] = value
     OmegaConf.set_struct(cfg, False)
     known_keys = {group: [*(settings_of(cfg[group]._target_) or {})] for group in GROUPS}
     for _ in range(draw(st.integers(0, 6))):
         group = draw(st.sampled_from(["", *GROUPS]))
-        place = cfg[group] if group else cfg
-        known = KEYS if not group else known_keys[group]
+        place, known = (cfg[group], known_keys[group]) if group else (cfg, KEYS)
         place[draw(st.sampled_from([*known, *known, *known, "widht", "_target_", "_args_"]))] = draw(SOME)
     return cfg
 

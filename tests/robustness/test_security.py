@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,19 +72,16 @@ def test_a_solution_and_a_cached_reference_run_no_code(tmp_path: Path, hacked: P
 
 TARGETS = "os.system builtins.eval subprocess.Popen wgf.problem.laws.Gaussian pickle.Unpickler wgf.Law x"
 HIDDEN = [{"_target_": "os.mkdir"}, [{"_target_": "os.mkdir"}], {"a": [{"_target_": "x"}]}]
+WRONG = "._target_=.* (is not allowed: expected a subclass|does not exist)"
+NETWORKS: list[tuple[Any, str]] = [({"_target_": name}, WRONG) for name in TARGETS.split()]
+NETWORKS += [({"width": value}, " has a _target_ inside one of its settings") for value in HIDDEN]
 
 
-@pytest.mark.parametrize("value", [*TARGETS.split(), *HIDDEN])
-def test_a_target_is_a_class_of_its_group_and_hides_in_no_setting(value):
-    cfg, said = changed(), "network has a _target_ inside one of its settings"
-    if isinstance(value, str):
-        cfg.network, said = (
-            {"_target_": value},
-            r"network\._target_=.* (is not allowed: expected a subclass|does not exist)",
-        )
-    else:
-        cfg.network.width = value
-    assert re.match(said, refusal(check, cfg)[0])
+@pytest.mark.parametrize(("given", "said"), NETWORKS)
+def test_a_target_is_a_class_of_its_group_and_hides_in_no_setting(given: Any, said: str):
+    cfg = changed()
+    cfg.network = {**cfg.network, **given}
+    assert re.match(f"network{said}", refusal(check, cfg)[0])
 
 
 OWN = """

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import re
 from typing import Annotated
 
 import numpy as np
@@ -124,8 +125,6 @@ def test_the_numbers_of_numpy_are_numbers(kind):
     assert (got.scale, got.count, got.places) == (2.0, 4, [1.0, 3.0])
     assert [type(v) for v in (got.scale, got.count, *got.places)] == [float, int, float, float]
     for bad in (kind(0), np.float64("nan"), np.float32("inf"), np.bool_(True), np.array(2.0), np.array([[1.0]])):
-        with pytest.raises(ConfigError, match=r"scale=.* is not allowed: expected a finite number > 0"):
-            Setting(bad)
+        assert re.match(r"(?s)scale=.* is not allowed: expected a finite number > 0", *refusal(Setting, bad))
     for bad in (np.array([]), np.array([[1.0]]), np.array([np.nan])):
-        with pytest.raises(ConfigError, match=r"places=.* is not allowed: expected a list"):
-            Setting(1.0, places=bad)
+        assert re.match(r"places=.* is not allowed: expected a list", *refusal(Setting, 1.0, places=bad))
