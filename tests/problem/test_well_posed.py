@@ -139,6 +139,6 @@ def test_a_start_that_is_not_finite_is_refused():
     law = Gaussian(0.0, 1e9)
     p = FokkerPlanck().problem(law, Expressed("x**5"), Zero(), 0.1)
     (line,) = refusal(check_start, Projection(p, Spline(8, base=law).to(torch.float32), Gauss(), Auto()))
-    assert re.match(r"this flow cannot begin: at t=0 energy_potential is .*; choose", line)
+    assert re.match(r"this flow cannot start: at t=0 energy_potential is .*; choose", line)
     law = Gaussian()
     check_start(Projection(problem(law, Quartic()), Spline(8, base=law), Gauss(), Auto()))

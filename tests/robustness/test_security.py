@@ -27,7 +27,7 @@ from wgf.problem.interaction import Zero
 from wgf.problem.laws import Gaussian
 from wgf.problem.potential import Expressed
 from wgf.problem.well_posed import check_problem
-from wgf.reference_solutions.choose import _load
+from wgf.reference_solutions.cache import load
 from wgf.saved_maps import SavedMaps
 from wgf.settings.check import check
 from wgf.settings.constructors import ancestry, settings
@@ -66,7 +66,7 @@ def test_a_solution_and_a_cached_reference_run_no_code(tmp_path: Path, hacked: P
     file.write_bytes(pickle.dumps(Trap(hacked)))
     with pytest.raises(Exception, match="pickle"):
         SavedMaps.load(file)
-    assert _load(file, LinearTransport().problem(Gaussian(), Expressed("x**2"), Zero(), 0.1)) is None
+    assert load(file, LinearTransport().problem(Gaussian(), Expressed("x**2"), Zero(), 0.1)) is None
     assert not hacked.exists()
 
 

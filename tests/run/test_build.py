@@ -21,24 +21,24 @@ REFUSED = {
     # impossible pairs
     "interaction=log": "interaction=1 log|x| with pde=FokkerPlanck",
     "interaction=morse pde=keller_segel": "only pde=aggregation_diffusion takes an interaction",
-    "network=mlp integrator=dopri5 solver=banded": "solver=banded has closed forms for network=spline",
+    "network=mlp integrator=dopri5 solver=banded": "solver=banded has closed forms only for network=spline",
     "network=two_sided_relu network.train=all integrator=dopri5 solver=banded": "solver=banded has closed forms for "
     "network=spline",
-    "network=mlp integrator=rodas4": "integrator=rodas4 needs a map that is linear in what it trains",
+    "network=mlp integrator=rodas4": "integrator=rodas4 needs a map that is linear in its parameters",
     "network=two_sided_relu network.train=biases integrator=sdirk2": "integrator=sdirk2 needs a map that is linear",
-    "solver=qr integrator=sdirk2": "integrator=sdirk2 needs a map that is linear in what it trains, and solver=auto",
+    "solver=qr integrator=sdirk2": "integrator=sdirk2 needs a map that is linear in its parameters, and solver=auto",
     "law=uniform law.low=1": "law.low=1.0 is not allowed: expected a number below",
     "law=uniform law.high=-3": "high=-3",
     "law=mixture law.means=[0,1,2]": "have 3, 2 and 2 entries",
     "pde=aggregation_diffusion interaction=power_law interaction.attraction=2": "above interaction.repul",
     "potential=expression potential.expr='y**2'": "the name 'y' is not allowed",
-    "potential=expression potential.expr='x**'": "does not parse",
+    "potential=expression potential.expr='x**'": "is not a formula",
     # steps and nodes that cannot be
     "integrator=jko t_end=1e-3": "integrator.dt=0.01 with t_end=0.001 is impossible: a step cannot",
     "integrator.dt=1": "integrator.dt=1 with t_end=0.2 is impossible: a step cannot be longer than the run",
-    "integrator.dt_min=1": "integrator.dt_min=1 with t_end=0.2 is impossible: expected a smaller",
+    "integrator.dt_min=1": "integrator.dt_min=1 with t_end=0.2 is impossible: decrease integrator.dt_min",
     "integrator.dt_min=1e-3 integrator.dt=1e-4": "integrator.dt_min=0.001 with integrator.dt=0.0001 is",
-    "integrator=rk4 t_end=1e9": "1e+12 steps are more than integrator.max_steps=1e+06; raise one of",
+    "integrator=rk4 t_end=1e9": "1e+12 steps are more than integrator.max_steps=1e+06; increase integrator.dt",
     "quadrature.order=3": "quadrature.order=3 is impossible: this network needs at least 4 nodes in a cell, say "
     "quadrature.order=4",
     # a default beside what is given
@@ -48,8 +48,8 @@ REFUSED = {
     "lower net",
     "network=mlp network.width=60000 integrator=jko": "180002 parameters and 112 nodes needs",
     "network=two_sided_relu network.width=20000 solver=qr integrator=dopri5": "40000 parameters and 320112 nodes needs",
-    "quadrature=monte_carlo quadrature.particles=1e12 integrator=dopri5": "GB: lower quadrature.par",
-    "saves=1e7": "saves=1e+07 needs about 9.6e+02 GB of memory, this machine has 16 GB: lower saves",
+    "quadrature=monte_carlo quadrature.particles=1e12 integrator=dopri5": "GB: decrease quadrature.par",
+    "saves=1e7": "saves=1e+07 needs about 9.6e+02 GB of memory, this machine has 16 GB: decrease saves",
 }
 
 

@@ -50,7 +50,7 @@ def test_nothing_speaks_against_a_good_run():
         ({"mass": math.nan}, "mass: +nan off 1"),
         ({"dissipation_gap": 0.4}, "dissipated: 40% off the energy lost"),
         ({"second_moment": 1.6}, "second_moment: +1.0e-01 off its law"),
-        ({"w2_error": 1e-3}, "time_error, space_error: w2_error is 1.0e-03, their sum only 1.0e-04"),
+        ({"w2_error": 1e-3}, "time_error, space_error: w2_error is 1.0e-03, but their sum is only 1.0e-04"),
     ],
 )
 def test_every_doubt(wrong: dict[str, Any], said: str):

@@ -113,7 +113,7 @@ ANSWERS = {
     "+tend=3": "tend is not a setting: did you mean t_end? (options: ",
     "+seeed=3": "seeed is not a setting: did you mean seed? (options: ",
     "+sede=3": "sede is not a setting: did you mean seed? (options: ",
-    "+network.train=all": "network.train is not a setting: it is one of network=two_sided_relu (options: ",
+    "+network.train=all": "network.train is not a setting: it is a setting of network=two_sided_relu (options: ",
     "+network.zzz=3": "network.zzz is not a setting: (options: bound, degree, knots, width)",
     "network.width=1": "network.width=1 is not allowed: expected a whole number >= 2 (default network.width=32)",
     "potential=expression": "potential.expr is missing: give potential.expr=..., a text",
