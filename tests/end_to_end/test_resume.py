@@ -247,7 +247,7 @@ def test_only_what_decides_on_no_digit_may_change(tmp_path: Path):
     with pytest.raises(ConfigError) as caught:
         continued(tmp_path, [*words, "t_end=2", "network=mlp", "+seed=3"])
     assert [line.partition("=")[0] for line in caught.value.lines] == ["t_end", "network", "seed"]
-    assert "only integrator.max_steps, figures, verify, expect may be given" in caught.value.lines[0]
+    assert "only integrator.max_steps, figures, verify, expect may change" in caught.value.lines[0]
 
 
 def test_a_result_that_cannot_be_read_is_none(tmp_path: Path):
