@@ -25,7 +25,7 @@ from wgf.settings.check import CONFIGS, GROUPS, ROOT, check
 from wgf.settings.constructors import settings as settings_of
 
 MENDS = re.compile(
-    r"expected|did you mean|options: |say |give |choose |lower |raise |allowed|at most|write it|see wgf|must be|drop"
+    r"expected|did you mean|options: |say |use |give |choose |lower |raise |allowed|at most|write it|see wgf|must be|drop"
 )
 
 
