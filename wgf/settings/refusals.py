@@ -36,7 +36,7 @@ def parsed(words: list[str]) -> argparse.Namespace:
 
     def fail(message: str) -> NoReturn:
         apart = "=" in message and message.startswith("unrecognized")
-        hint = "put all flags before the overrides" if apart else "see wgf --help and wgf --hydra-help"
+        hint = "give all flags before the overrides" if apart else "see wgf --help and wgf --hydra-help"
         raise ConfigError(f"{message}; {hint}")
 
     parser.error = fail  # type: ignore[method-assign]
