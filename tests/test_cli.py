@@ -5,67 +5,50 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from commands import command, stopped_by
 from composed_configs import choices, composed
 from omegaconf import OmegaConf
 from run_folders import history, result
+from tables import rows
+from whole_runs import QUICK, run_config
 
 from wgf.cli import CONFIGS
 from wgf.files import claimed
 from wgf.integrators.status import Status
 from wgf.run.callbacks.checkpoint import latest
-from wgf.run.runner import build, run
 from wgf.saved_maps import SavedMaps
 from wgf.settings.check import check
 
 SCRIPT = CONFIGS.parent / "scripts" / "run.py"
-QUICK = ["network.width=4", "saves=2", "logger=none", "figures=false"]
 
 
-def wgf(folder: Path, *words: str, script: tuple[str, ...] = ("-m", "wgf.cli")) -> subprocess.CompletedProcess[str]:
-    """Run the command in a folder, in a process of its own."""
-    return subprocess.run(
-        [sys.executable, *script, *words], cwd=folder, capture_output=True, text=True, timeout=120, check=False
-    )
+FILES = [".hydra", "checkpoints", "config.yaml", "events", "figures", "history.csv", "provenance.json", "result.json"]
+Finished = tuple[Path, subprocess.CompletedProcess[str]]
 
 
 # the run folder
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """`wgf` on a problem with an exact solution, everything switched on."""
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The folder of a run with an exact solution and everything switched on, and what the command said."""
     place = tmp_path_factory.mktemp("finished")
     words = ["pde=linear_transport", "network.width=6", "saves=4", "t_end=0.05", "seed=3", "hydra.run.dir=here/mine"]
-    answer = wgf(place, *words)
+    answer = command(place, *words)
     assert answer.returncode == 0, answer.stderr
-    return place, answer
-
-
-def test_run_folder(finished: tuple[Path, subprocess.CompletedProcess[str]]):
-    place, _ = finished
-    folder = place / "here" / "mine"
     assert [path.name for path in place.iterdir()] == ["here"]  # nothing lands beside it
+    return place / "here" / "mine", answer
+
+
+def test_run_folder(finished: Finished):
+    folder, _ = finished
     names = sorted(re.sub(r"^events\.out\.tfevents\..*", "events", path.name) for path in folder.iterdir())
-    assert names == sorted(
-        [
-            ".hydra",
-            "checkpoints",
-            "config.yaml",
-            "events",
-            "figures",
-            "history.csv",
-            "provenance.json",
-            "result.json",
-            "run.log",
-            "solution.npz",
-        ]
-    )
+    assert names == [*FILES, "run.log", "solution.npz"]
     assert sorted(path.name for path in (folder / "figures").iterdir()) == ["density.png", "map.png"]
     assert "rho_t = " in (folder / "run.log").read_text()
     resolved = OmegaConf.load(folder / "config.yaml")
@@ -74,9 +57,8 @@ def test_run_folder(finished: tuple[Path, subprocess.CompletedProcess[str]]):
     check(resolved)  # it can be run again
 
 
-def test_result_json(finished: tuple[Path, subprocess.CompletedProcess[str]]):
-    place, _ = finished
-    found = result(place / "here" / "mine")
+def test_result_json(finished: Finished):
+    found = result(finished[0])
     assert found["status"] == "completed"
     assert found["t_end"] == found["t_wanted"] == 0.05
     contract = "status t_end steps energy w1_error w2_error reference_solution second_moment mean mass min_slope wall_s"
@@ -91,9 +73,8 @@ def test_result_json(finished: tuple[Path, subprocess.CompletedProcess[str]]):
     assert found["parameters"] == 8
 
 
-def test_history_agrees_with_the_result(finished: tuple[Path, subprocess.CompletedProcess[str]]):
-    place, _ = finished
-    folder = place / "here" / "mine"
+def test_history_agrees_with_the_result(finished: Finished):
+    folder, _ = finished
     lines, found = history(folder), result(folder)
     keys = "step t dt energy energy_potential dissipation second_moment min_slope w1_error w2_error"
     assert set(keys.split()) | {"rank", "condition", "residual"} <= set(lines[0])
@@ -106,9 +87,8 @@ def test_history_agrees_with_the_result(finished: tuple[Path, subprocess.Complet
     assert energies == sorted(energies, reverse=True)
 
 
-def test_solution_npz(finished: tuple[Path, subprocess.CompletedProcess[str]]):
-    place, _ = finished
-    folder = place / "here" / "mine"
+def test_solution_npz(finished: Finished):
+    folder, _ = finished
     solution, found = SavedMaps.load(folder / "solution.npz"), result(folder)
     assert solution.t.tolist() == [0.05 * k / 4 for k in range(5)]
     n = len(solution.z)
@@ -125,9 +105,8 @@ def test_solution_npz(finished: tuple[Path, subprocess.CompletedProcess[str]]):
     assert found["second_moment"] == pytest.approx(np.trapezoid(solution.T[-1] ** 2 * solution.rho0, z), rel=1e-5)
 
 
-def test_checkpoints_and_provenance(finished: tuple[Path, subprocess.CompletedProcess[str]]):
-    place, _ = finished
-    folder = place / "here" / "mine"
+def test_checkpoints_and_provenance(finished: Finished):
+    folder, _ = finished
     state = latest(folder)
     assert state["clock"]["t"] == 0.05
     assert state["step"] == result(folder)["steps"]
@@ -140,7 +119,7 @@ def test_checkpoints_and_provenance(finished: tuple[Path, subprocess.CompletedPr
     assert provenance["start"] <= provenance["end"]
 
 
-def test_terminal(finished: tuple[Path, subprocess.CompletedProcess[str]]):
+def test_terminal(finished: Finished):
     _, answer = finished
     assert "completed: reached the end time" in answer.stdout
     assert "results in   here/mine" in answer.stdout
@@ -150,34 +129,32 @@ def test_terminal(finished: tuple[Path, subprocess.CompletedProcess[str]]):
     assert "Traceback" not in answer.stderr
 
 
-def test_the_same_config_gives_the_same_bits(finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path):
-    folder = finished[0] / "here" / "mine"
+def test_the_same_config_gives_the_same_bits(finished: Finished, tmp_path: Path):
+    folder, _ = finished
     cfg = OmegaConf.load(folder / "config.yaml")
     cfg.logger = {"_target_": "wgf.run.callbacks.base.Callback"}
     cfg.figures = False
-    run(build(cfg), cfg, tmp_path)
+    run_config(cfg, tmp_path)
     before, after = SavedMaps.load(folder / "solution.npz"), SavedMaps.load(tmp_path / "solution.npz")
     for name in ("t", "z", "T", "dT", "rho0"):
         assert getattr(before, name).tobytes() == getattr(after, name).tobytes()
     assert [line | {"t": 0} for line in history(folder)] == [line | {"t": 0} for line in history(tmp_path)]
 
 
-def test_a_finished_run_is_not_overwritten(finished: tuple[Path, subprocess.CompletedProcess[str]]):
-    place, _ = finished
-    before = (place / "here" / "mine" / "result.json").read_bytes()
-    answer = wgf(place, "hydra.run.dir=here/mine", "debug=smoke")
+def test_a_finished_run_is_not_overwritten(finished: Finished):
+    folder, _ = finished
+    before = (folder / "result.json").read_bytes()
+    answer = command(folder.parents[1], "hydra.run.dir=here/mine", "debug=smoke")
     assert answer.returncode == 2
     assert "hydra.run.dir=here/mine holds a finished run" in answer.stderr
-    assert (place / "here" / "mine" / "result.json").read_bytes() == before
+    assert (folder / "result.json").read_bytes() == before
+
+
+BEGUN = [".hydra", "run.log", "config.yaml", "checkpoints"]
 
 
 @pytest.mark.parametrize(
-    ("word", "names"),
-    [
-        ("hydra.run.dir=out", []),
-        ("hydra.run.dir=out", [".hydra", "run.log", "config.yaml", "checkpoints"]),
-        ("resume=out", [".hydra", "run.log", "config.yaml", "checkpoints"]),
-    ],
+    ("word", "names"), [("hydra.run.dir=out", []), ("hydra.run.dir=out", BEGUN), ("resume=out", BEGUN)]
 )
 def test_a_folder_at_work_is_left_alone(tmp_path: Path, word: str, names: list[str]):
     """However far the run in it has come."""
@@ -186,8 +163,7 @@ def test_a_folder_at_work_is_left_alone(tmp_path: Path, word: str, names: list[s
     for name in names:
         (folder / name).write_text(text)
     with claimed(folder):
-        (line,) = refused(tmp_path, word)
-    assert line == "out is at work: another process runs in it"
+        assert refused(tmp_path, word) == ["out is at work: another process runs in it"]
     assert all((folder / name).read_text() == text for name in names)
 
 
@@ -203,7 +179,7 @@ def test_of_two_runs_into_one_folder_the_first_goes_on(tmp_path: Path):
 
 
 def test_script_and_default_folder(tmp_path: Path):
-    answer = wgf(tmp_path, "debug=smoke", script=(str(SCRIPT),))
+    answer = command(tmp_path, "debug=smoke", script=(str(SCRIPT),))
     assert answer.returncode == 0, answer.stderr
     (folder,) = tmp_path.glob("outputs/*/*")
     pattern = r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d_fokker_planck_spline-w4_[0-9a-f]{6}"
@@ -219,7 +195,7 @@ def test_script_and_default_folder(tmp_path: Path):
 
 def test_folded_run(tmp_path: Path):
     """A step far beyond what an explicit method can take."""
-    answer = wgf(tmp_path, *QUICK, "integrator=euler", "integrator.dt=0.5", "t_end=2", "hydra.run.dir=out")
+    answer = command(tmp_path, *QUICK, "integrator=euler", "integrator.dt=0.5", "t_end=2", "hydra.run.dir=out")
     assert answer.returncode == 1
     found = result(tmp_path / "out")
     assert found["status"] == "folded"
@@ -233,36 +209,23 @@ def test_folded_run(tmp_path: Path):
 
 
 def test_interrupted_run(tmp_path: Path):
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from wgf.cli import main; main()"
     words = [*QUICK, "saves=20000", "integrator=euler", "integrator.dt=1e-6", "t_end=1", "hydra.run.dir=out"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        file, patience = tmp_path / "out" / "history.csv", time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < patience:
-            if file.exists() and file.read_text().count("\n") > 2:
-                process.send_signal(signal.SIGINT)
-                break
-            time.sleep(0.05)
-        out, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 130, err
+    status, said = stopped_by(signal.SIGINT, tmp_path, tmp_path / "out", *words)
+    assert status == 130, said
     found = result(tmp_path / "out")
     assert found["status"] == "interrupted"
     assert found["message"] == "stopped from outside; the last accepted state is kept (SIGINT)"
-    assert f"go on with it by resume={tmp_path / 'out'}" in err
+    assert f"go on with it by resume={tmp_path / 'out'}" in said
+    assert "interrupted" in said
+    assert "Traceback" not in said
     assert 0 < found["t_end"] < 1
-    assert "interrupted" in out
-    assert "Traceback" not in err
     solution = SavedMaps.load(tmp_path / "out" / "solution.npz")
     assert solution.t[-1] == found["t_end"]
     assert float(history(tmp_path / "out")[-1]["t"]) == found["t_end"]
 
 
 def test_sweep(tmp_path: Path):
-    answer = wgf(tmp_path, "-m", "network.width=4,8", *QUICK[1:], "t_end=0.01")
+    answer = command(tmp_path, "-m", "network.width=4,8", *QUICK[1:], "t_end=0.01")
     assert answer.returncode == 0, answer.stderr
     (sweep,) = tmp_path.glob("multirun/*/*")
     for width in (4, 8):
@@ -286,7 +249,7 @@ def refused(folder: Path, *words: str) -> list[str]:
         "try: main()\n"
         "finally: print(*{name.partition('.')[0] for name in sys.modules})\n"
     )
-    answer = wgf(folder, *words, script=("-c", code))
+    answer = command(folder, *words, script=("-c", code))
     assert answer.returncode == 2, answer.stdout
     assert "Traceback" not in answer.stderr
     assert sorted(folder.rglob("*")) == before
@@ -298,38 +261,37 @@ def refused(folder: Path, *words: str) -> list[str]:
     return [line.removeprefix("wgf: ") for line in lines]
 
 
+FAULTS = r"""
+network.widht=3, +seeed=1, t_end=-1, pde=foker_planck
+    -> pde=foker_planck is not a choice: did you mean fokker_planck\?
+    -> seeed is not a setting: did you mean seed\?
+    -> t_end=-1 is not allowed
+    -> network.widht is not a setting: did you mean network.width\?
+interaction=log
+    -> interaction=Log with pde=FokkerPlanck is impossible
+-m, network.width=4|1, solver.rcond=0|2
+    -> network.width=1 is
+    -> solver.rcond=2 is
+potential=expression, potential.expr=x**4/4 - x**2(
+    -> .*values with spaces or symbols are quoted twice
+experiment=fokker_plank_quartic
+    -> experiment=fokker_plank_quartic is not a choice: did you mean fokker_
+network
+    -> 'network' is not an override: expected key=value
+hydra.run.dir=file/run
+    -> .*hydra.run.dir
+"""
+
+
 @pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (
-            ["network.widht=3", "+seeed=1", "t_end=-1", "pde=foker_planck"],
-            [
-                "pde=foker_planck is not a choice: did you mean fokker_planck?",
-                "seeed is not a setting: did you mean seed?",
-                "t_end=-1 is not allowed",
-                "network.widht is not a setting: did you mean network.width?",
-            ],
-        ),
-        (["interaction=log"], ["interaction=Log with pde=FokkerPlanck is impossible"]),
-        (["-m", "network.width=4,1", "solver.rcond=0,2"], ["network.width=1 is", "solver.rcond=2 is"]),
-        (["potential=expression", "potential.expr=x**4/4 - x**2("], []),
-        (
-            ["experiment=fokker_plank_quartic"],
-            ["experiment=fokker_plank_quartic is not a choice: did you mean fokker_"],
-        ),
-        (["network"], ["'network' is not an override: expected key=value"]),
-    ],
-    ids=["all at once", "impossible pair", "sweep", "expression without quotes", "experiment", "no value"],
+    ("words", "answers"), [(case[0], case[1:]) for case in rows(FAULTS.replace("\n    ->", " ->"))]
 )
-def test_bad_input(tmp_path: Path, words: list[str], said: list[str]):
-    lines = refused(tmp_path, *words)
-    if words[0] == "potential=expression":
-        assert len(lines) == 1
-        assert "values with spaces or symbols are quoted twice" in lines[0]
-        return
-    assert len(lines) == len(said)
-    for start in said:
-        assert sum(line.startswith(start) for line in lines) == 1, (start, lines)
+def test_bad_input(tmp_path: Path, words: str, answers: list[str]):
+    (tmp_path / "file").write_text("")
+    lines = refused(tmp_path, *words.replace("|", ",").split(", "))
+    assert len(lines) == len(answers)
+    for answer in answers:
+        assert sum(re.match(answer, line) is not None for line in lines) == 1, (answer, lines)
 
 
 def test_typo_in_an_experiment_of_ones_own(tmp_path: Path):
@@ -348,21 +310,15 @@ def test_a_main_config_of_ones_own_can_be_swept(tmp_path: Path):
     (tmp_path / "mine" / "mine.yaml").write_text(f"{defaults}network:\n  width: 4\n")
     words = ["--config-dir", "mine", "--config-name", "mine", "-m", "hydra/launcher=basic", "hydra.sweep.dir=s"]
     short = [*QUICK[1:], "reference_solution=none", "t_end=1e-3"]
-    answer = wgf(tmp_path, *words, *short, "network.train=weights,biases")
+    answer = command(tmp_path, *words, *short, "network.train=weights,biases")
     assert answer.returncode == 0, answer.stderr
     assert sorted(path.name for path in (tmp_path / "s").glob("train-*")) == ["train-biases", "train-weights"]
     (line,) = refused(tmp_path, *words[:-1], "network.train=weights,nothing")
     assert line.startswith("network.train=nothing is not allowed")
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path):
-    (tmp_path / "file").write_text("")
-    (line,) = refused(tmp_path, "hydra.run.dir=file/run")
-    assert "hydra.run.dir" in line
-
-
 def test_what_only_the_start_shows_leaves_nothing_behind(tmp_path: Path):
-    answer = wgf(tmp_path, "device=cuda:99")
+    answer = command(tmp_path, "device=cuda:99")
     assert answer.returncode == 2
     assert answer.stderr.startswith("wgf: device='cuda:99' is not there: torch sees ")
     assert len(answer.stderr.splitlines()) == 1
@@ -373,7 +329,7 @@ def test_what_only_the_start_shows_leaves_nothing_behind(tmp_path: Path):
 
 
 def test_help(tmp_path: Path):
-    answer = wgf(tmp_path, "--help")
+    answer = command(tmp_path, "--help")
     assert answer.returncode == 0, answer.stderr
     for group in ("pde", "network", "integrator", "experiment"):
         assert f"{group}: {', '.join(name for name in choices(group) if '/' not in name)}" in answer.stdout
@@ -383,7 +339,7 @@ def test_help(tmp_path: Path):
 
 
 def test_config_can_be_shown(tmp_path: Path):
-    answer = wgf(tmp_path, "--cfg", "job", "network.width=32")
+    answer = command(tmp_path, "--cfg", "job", "network.width=32")
     assert answer.returncode == 0, answer.stderr
     assert OmegaConf.create(answer.stdout).network.width == 32
     assert not list(tmp_path.iterdir())
@@ -393,12 +349,12 @@ def test_completion(tmp_path: Path):
     code = "import os, sys; os.environ['COMP_LINE'] = sys.argv.pop(); from wgf.cli import main; main()"
 
     def completed(line: str) -> list[str]:
-        answer = wgf(tmp_path, "-sc", "query=bash", line, script=("-c", code))
+        answer = command(tmp_path, "-sc", "query=bash", line, script=("-c", code))
         assert answer.returncode == 0, answer.stderr
         return answer.stdout.split()
 
     assert completed("wgf integrator=") == [f"integrator={name}" for name in choices("integrator")]
     assert completed("wgf network.deg") == ["network.degree="]
-    install = wgf(tmp_path, "-sc", "install=bash")
+    install = command(tmp_path, "-sc", "install=bash")
     assert install.returncode == 0
     assert "hydra_bash_completion" in install.stdout

@@ -3,8 +3,10 @@
 import contextlib
 import io
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,3 +42,22 @@ def called(folder: Path, *words: str, main: Callable[[], Any] = cli.main) -> tup
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(end.code is not None)
     return status, out.getvalue(), err.getvalue()
+
+
+def stopped_by(number: signal.Signals, place: Path, folder: Path, *words: str, rows: int = 3) -> tuple[int, str]:
+    """Exit status and output of `wgf WORDS` in a process that gets a signal once its history has some rows."""
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from wgf.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words], cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        history, patience = folder / "history.csv", time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < patience:
+            if history.exists() and history.read_text().count("\n") >= rows:
+                process.send_signal(number)
+                break
+            time.sleep(0.02)
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    return process.returncode, said
