@@ -2,24 +2,23 @@
 
 import itertools
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import run_folders
 import torch
+from commands import command, stopped_by
 from composed_configs import composed
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from whole_runs import config, run_config
 
 import wgf.run.recorder
 from wgf.errors import ConfigError
@@ -27,7 +26,6 @@ from wgf.files import claimed
 from wgf.run.callbacks.base import Callback
 from wgf.run.callbacks.checkpoint import latest, sealed, unsealed
 from wgf.run.runner import build, main, run
-from wgf.settings.check import check
 from wgf.settings.resume import continued, differences, quoted
 
 QUICK = ["network.width=4", "saves=3", "logger=none", "figures=false", "reference_solution=none"]
@@ -89,9 +87,8 @@ METHODS = {
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_killed_run_goes_on_to_the_same_bits(name: str, tmp_path: Path, ticking: None):
-    cfg = composed(*QUICK, *METHODS[name].split())
-    check(cfg)
-    whole = run(build(cfg), cfg, tmp_path / "whole").as_dict()
+    cfg = config(*QUICK, *METHODS[name].split())
+    whole = run_config(cfg, tmp_path / "whole")
     assert whole["steps"] > 8
     for steps in (whole["steps"] // 2, whole["steps"] // 3):  # killed twice
         experiment = build(cfg)
@@ -99,7 +96,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(name: str, tmp_path: Path, tickin
         with pytest.raises(Killed):
             run(experiment, cfg, tmp_path / "killed", resuming=steps < whole["steps"] // 2)
     assert not (tmp_path / "killed" / "result.json").exists()
-    run(build(cfg), cfg, tmp_path / "killed", resuming=True)
+    run_config(cfg, tmp_path / "killed", resuming=True)
     assert left(tmp_path / "killed") == left(tmp_path / "whole")
     provenance = json.loads((tmp_path / "killed" / "provenance.json").read_text())
     assert [0 < part["step"] < whole["steps"] for part in provenance["resumed"]] == [True, True]
@@ -108,16 +105,12 @@ def test_a_killed_run_goes_on_to_the_same_bits(name: str, tmp_path: Path, tickin
 def test_killed_when_all_was_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The end of the loop is in the checkpoint, so that it ends the same way: here with one more rejected step."""
     cfg = composed(*QUICK, *METHODS["a fold"].split())
-    run(build(cfg), cfg, tmp_path / "whole")
-
-    def kill(*_: Any) -> None:
-        raise Killed
-
+    run_config(cfg, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr("wgf.run.recorder.Recorder.solution", kill)
+        patch.setattr("wgf.run.recorder.Recorder.solution", Mock(side_effect=Killed))
         with pytest.raises(Killed):
-            run(build(cfg), cfg, tmp_path / "killed")
-    found = run(build(cfg), cfg, tmp_path / "killed", resuming=True).as_dict()
+            run_config(cfg, tmp_path / "killed")
+    found = run_config(cfg, tmp_path / "killed", resuming=True)
     assert found["status"] == "folded"
     assert left(tmp_path / "killed") == left(tmp_path / "whole")
 
@@ -125,9 +118,9 @@ def test_killed_when_all_was_computed(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_stopped_by_max_steps_and_gone_on_with(tmp_path: Path):
     words = [*QUICK, "integrator=euler", "integrator.dt=1e-3", "t_end=0.03"]
     whole, part = composed(*words), composed(*words, "integrator.max_steps=13")
-    run(build(whole), whole, tmp_path / "whole")
+    run_config(whole, tmp_path / "whole")
     folder = tmp_path / "part"
-    found = run(build(part), part, folder).as_dict()
+    found = run_config(part, folder)
     assert (found["status"], found["steps"]) == ("max_steps", 13)
     with pytest.raises(ConfigError, match=r"used up integrator.max_steps=13 at t = 0.013: give .* above 13"):
         continued(folder, [])
@@ -141,11 +134,11 @@ def test_stopped_by_max_steps_and_gone_on_with(tmp_path: Path):
 
 def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     cfg = composed(*QUICK, "t_end=0.01")
-    whole = run(build(cfg), cfg, tmp_path / "whole").as_dict()
+    whole = run_config(cfg, tmp_path / "whole")
     (tmp_path / "killed").mkdir()
     (tmp_path / "killed" / "config.yaml").write_text((tmp_path / "whole" / "config.yaml").read_text())
     (tmp_path / "killed" / ".config.yaml.123.part").write_text("half")
-    run(build(cfg), cfg, tmp_path / "killed", resuming=True)
+    run_config(cfg, tmp_path / "killed", resuming=True)
     assert left(tmp_path / "killed") == left(tmp_path / "whole")
     assert whole["status"] == "completed"
     assert not list((tmp_path / "killed").glob(".*"))
@@ -154,7 +147,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path: Path, c
 def stopped(folder: Path) -> Any:
     """A run in the middle, and its config."""
     cfg = composed(*QUICK, "integrator=euler", "t_end=0.03", "integrator.max_steps=10")
-    run(build(cfg), cfg, folder)
+    run_config(cfg, folder)
     return OmegaConf.merge(cfg, {"integrator": {"max_steps": 1000}})
 
 
@@ -165,10 +158,10 @@ def test_a_damaged_checkpoint_costs_no_more_than_time(tmp_path: Path, caplog: py
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 1
     newest.write_bytes(data)
-    run(build(cfg), cfg, tmp_path, resuming=True)
+    run_config(cfg, tmp_path, resuming=True)
     assert f"{newest} is damaged and skipped: its checksum is wrong" in caplog.text
     assert f"going on from step {int(older.stem[5:])}," in caplog.text
-    run(build(cfg), cfg, tmp_path / "whole")
+    run_config(cfg, tmp_path / "whole")
     assert left(tmp_path) == left(tmp_path / "whole")
 
 
@@ -178,7 +171,7 @@ def test_no_readable_checkpoint_is_no_new_beginning(tmp_path: Path):
     for path in (tmp_path / "checkpoints").iterdir():
         path.write_bytes(b"")
     with pytest.raises(ConfigError, match=r"none of its 2 checkpoints can be read \(its end is missing\)"):
-        run(build(cfg), cfg, tmp_path, resuming=True)
+        run_config(cfg, tmp_path, resuming=True)
     assert (tmp_path / "result.json").read_bytes() == before
 
 
@@ -192,7 +185,7 @@ def test_another_config_says_what_differs(tmp_path: Path):
     cfg.t_end = 0.04
     cfg.potential.center = 2.0
     with pytest.raises(ConfigError) as caught:
-        run(build(cfg), cfg, tmp_path, resuming=True)
+        run_config(cfg, tmp_path, resuming=True)
     assert [line.partition("checkpoints: ")[2] for line in caught.value.lines] == [
         "t_end was 0.03 and is 0.04",
         "potential.center was 1.0 and is 2.0",
@@ -204,36 +197,36 @@ def test_another_version_says_what_differs(tmp_path: Path, caplog: pytest.LogCap
     circumstances = latest(tmp_path)["circumstances"]  # type: ignore[index]
     rewrite(tmp_path, circumstances=circumstances | {"wgf": "0.0.1"})
     with pytest.raises(ConfigError, match=rf"was begun by wgf 0.0.1, this is wgf {wgf.__version__}"):
-        run(build(cfg), cfg, tmp_path, resuming=True)
+        run_config(cfg, tmp_path, resuming=True)
     rewrite(tmp_path, circumstances=circumstances | {"torch": "2.0.0", "threads": 99})
-    assert run(build(cfg), cfg, tmp_path, resuming=True)["status"] == "completed"
+    assert run_config(cfg, tmp_path, resuming=True)["status"] == "completed"
     assert f"last digits may differ from a run in one go: torch 2.0.0 -> {torch.__version__}, threads 99" in caplog.text
 
 
 def test_a_run_at_work_is_left_alone(tmp_path: Path):
     cfg = stopped(tmp_path)
-    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def files() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    before = files()
     with claimed(tmp_path), pytest.raises(ConfigError, match="is at work: another process runs in it"):
-        run(build(cfg), cfg, tmp_path, resuming=True)
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+        run_config(cfg, tmp_path, resuming=True)
+    assert files() == before
 
 
 # what can be given
 
 
 def test_what_is_no_run(tmp_path: Path):
-    for folder, said in [
-        (tmp_path / "nowhere", "is not there: give the folder of a run"),
-        (tmp_path, "no config.yaml"),
-    ]:
+    with pytest.raises(ConfigError, match="is not there: give the folder of a run"):
+        continued(tmp_path / "nowhere", [])
+    with pytest.raises(ConfigError, match=r"no config.yaml"):
+        continued(tmp_path, [])
+    for text, said in (("- a list\n", "is not the config of a run"), ("a: [\n", r"config.yaml cannot be read")):
+        (tmp_path / "config.yaml").write_text(text)
         with pytest.raises(ConfigError, match=said):
-            continued(folder, [])
-    (tmp_path / "config.yaml").write_text("- a list\n")
-    with pytest.raises(ConfigError, match="is not the config of a run"):
-        continued(tmp_path, [])
-    (tmp_path / "config.yaml").write_text("a: [\n")
-    with pytest.raises(ConfigError, match=r"config.yaml cannot be read"):
-        continued(tmp_path, [])
+            continued(tmp_path, [])
 
 
 def test_only_what_decides_on_no_digit_may_change(tmp_path: Path):
@@ -272,51 +265,23 @@ def test_differences_of_configs():
 # the command
 
 
-def wgf_command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "wgf.cli", *words], cwd=folder, capture_output=True, text=True, timeout=120, check=False
-    )
-
-
-def stop_by(number: signal.Signals, folder: Path, words: list[str]) -> tuple[int, str]:
-    """Send a signal to a run once it has computed a little; its exit status and what it said."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "wgf.cli", *words],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        history, patience = folder / "a run" / "history.csv", time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < patience:
-            if history.exists() and history.read_text().count("\n") > 20:
-                process.send_signal(number)
-                break
-            time.sleep(0.02)
-        said, _ = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    return process.returncode, said
-
-
 def test_the_command_stopped_by_sigterm_goes_on(tmp_path: Path):
     """Everything switched on: one folder, one history, one curve in TensorBoard."""
     words = ["integrator=euler", "integrator.dt=1e-4", "network.width=4", "t_end=0.2", "saves=4"]
     words += ["reference_solution=none", "hydra.run.dir='a run'"]
-    status, said = stop_by(signal.SIGTERM, tmp_path, words)
+    status, said = stopped_by(signal.SIGTERM, tmp_path, tmp_path / "a run", *words, rows=20)
     assert status == 143, said
     assert "interrupted: stopped from outside" in said
     assert "Traceback" not in said
     interrupted = left(tmp_path / "a run")
     assert interrupted["result"]["message"].endswith("(SIGTERM)")
     assert 0 < interrupted["result"]["t_end"] < 0.2
-    refused = wgf_command(tmp_path, "resume=a run", "t_end=3", "network.train=all", "hydra.run.dir=b")
+    refused = command(tmp_path, "resume=a run", "t_end=3", "network.train=all", "hydra.run.dir=b")
     assert refused.returncode == 2
     assert "t_end=... with resume is impossible" in refused.stderr
     assert left(tmp_path / "a run") == interrupted
     assert len(list(tmp_path.iterdir())) == 1
-    answer = wgf_command(tmp_path, "resume=a run")
+    answer = command(tmp_path, "resume=a run")
     assert answer.returncode == 0, answer.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["a run"]
     # the same in one go
@@ -324,7 +289,7 @@ def test_the_command_stopped_by_sigterm_goes_on(tmp_path: Path):
     cfg.logger, cfg.figures = {"_target_": "wgf.run.callbacks.base.Callback"}, False
     cfg.integrator.dt = float(cfg.integrator.dt)
     torch.set_num_threads(1)
-    run(build(cfg), cfg, tmp_path / "whole")
+    run_config(cfg, tmp_path / "whole")
     assert left(tmp_path / "a run") == left(tmp_path / "whole")
     assert "go on with it by resume=" in said
     events = EventAccumulator(str(tmp_path / "a run"), size_guidance={"scalars": 0})
@@ -333,29 +298,28 @@ def test_the_command_stopped_by_sigterm_goes_on(tmp_path: Path):
     assert [event.step for event in events.Scalars("energy/total")] == steps
     overrides = OmegaConf.load(tmp_path / "a run" / ".hydra" / "overrides.yaml")
     assert "t_end=0.2" in list(overrides)  # how it was begun
-    again = wgf_command(tmp_path, f"resume={tmp_path / 'a run'}")
+    again = command(tmp_path, f"resume={tmp_path / 'a run'}")
     assert again.returncode == 2
     assert again.stderr.endswith("has ended, completed at t = 0.2: there is nothing to go on with\n")
 
 
 def test_the_command_killed_goes_on(tmp_path: Path):
     words = [*QUICK, "integrator=euler", "integrator.dt=2e-5", "t_end=0.1", "hydra.run.dir='a run'"]
-    status, said = stop_by(signal.SIGKILL, tmp_path, words)
+    status, said = stopped_by(signal.SIGKILL, tmp_path, tmp_path / "a run", *words, rows=20)
     assert status == -signal.SIGKILL, said
     assert not (tmp_path / "a run" / "result.json").exists()
-    over = wgf_command(tmp_path, *words)
+    over = command(tmp_path, *words)
     assert over.returncode == 2
     assert "holds a run that was stopped: go on with it by resume=a run" in over.stderr
-    answer = wgf_command(tmp_path, "resume=a run")
+    answer = command(tmp_path, "resume=a run")
     assert answer.returncode == 0, answer.stderr
     cfg = OmegaConf.load(tmp_path / "a run" / "config.yaml")
-    run(build(cfg), cfg, tmp_path / "whole")
+    run_config(cfg, tmp_path / "whole")
     assert left(tmp_path / "a run") == left(tmp_path / "whole")
 
 
 def test_several_runs_at_once_are_refused(tmp_path: Path):
-    answer = wgf_command(tmp_path, "-m", "resume=a")
+    answer = command(tmp_path, "-m", "resume=a")
     assert answer.returncode == 2
     assert answer.stderr == "wgf: resume with -m is impossible: go on with one run at a time, without -m\n"
     assert not list(tmp_path.iterdir())
-    assert os.listdir(tmp_path) == []

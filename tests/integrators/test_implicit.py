@@ -291,10 +291,7 @@ def test_supercritical_keller_segel_blows_up(integrator, width, degree):
 
 # weights and biases together
 
-LN_W1 = {
-    "quartic": {4: -4.2, 8: -5.4, 16: -6.6, 32: -7.6},
-    "sextic": {4: -3.6, 8: -4.9, 16: -6.4, 32: -7.5},
-}
+LN_W1 = {"quartic": {4: -4.2, 8: -5.4, 16: -6.6, 32: -7.6}, "sextic": {4: -3.6, 8: -4.9, 16: -6.4, 32: -7.5}}
 
 
 @pytest.mark.parametrize("width", [2, 3, 4, 8, 16, 24, 32])

@@ -354,18 +354,12 @@ def test_checking_loads_no_torch(tmp_path: Path):
             ["network.width=1e10"],
             r"network\.width=1\d*\.0, .* about 1e\+05 GB of memory, this machine has 16 GB: lower",
         ),
-        (
-            ["network=mlp", "network.width=60000", "integrator=jko"],
-            "network.width=60000, quadrature.order=8 needs",
-        ),
+        (["network=mlp", "network.width=60000", "integrator=jko"], "network.width=60000, quadrature.order=8 needs"),
         (
             ["network=two_sided_relu", "network.width=20000", "solver=qr", "integrator=dopri5"],
             "network.width=20000, quad",
         ),
-        (
-            ["quadrature=monte_carlo", "quadrature.particles=1e12", "integrator=dopri5"],
-            "GB: lower quadrature.par",
-        ),
+        (["quadrature=monte_carlo", "quadrature.particles=1e12", "integrator=dopri5"], "GB: lower quadrature.par"),
         (["saves=1e7"], "saves=1\\d*.0 needs about 9.6e\\+02 GB of memory, this machine has 16 GB: lower saves"),
     ],
 )
@@ -385,10 +379,7 @@ def test_sizes_that_have_been_run_are_let_through(words: list[str], monkeypatch:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (
-            ["integrator=jko", "t_end=1e-3"],
-            "integrator.dt=0.01 with t_end=0.001 is impossible: a step cannot",
-        ),
+        (["integrator=jko", "t_end=1e-3"], "integrator.dt=0.01 with t_end=0.001 is impossible: a step cannot"),
         (["integrator.dt=1"], "integrator.dt=1 with t_end=0.2 is impossible: a step cannot be longer than the run"),
         (["integrator.dt_min=1"], "integrator.dt_min=1 with t_end=0.2 is impossible: expected a smaller"),
         (["integrator.dt_min=1e-3", "integrator.dt=1e-4"], "integrator.dt_min=0.001 with integrator.dt=0.0001 is"),

@@ -10,10 +10,7 @@ from laws_and_terms import random, tensor, with_eigenvalues
 from wgf.projection.linalg.minres import minres
 
 
-@given(
-    st.lists(st.floats(0.2, 5) | st.floats(-5, -0.2) | st.just(0.0), min_size=2, max_size=12),
-    st.integers(0, 10**6),
-)
+@given(st.lists(st.floats(0.2, 5) | st.floats(-5, -0.2) | st.just(0.0), min_size=2, max_size=12), st.integers(0, 10**6))
 def test_minres_finds_the_smallest_solution_of_a_consistent_system(values, seed):
     matrix, _ = with_eigenvalues(values, seed)
     rhs = matrix @ random(len(values), seed=seed + 1)
