@@ -1,21 +1,18 @@
 """Whatever is asked for either runs or is refused in clear lines: thousands of drawn overrides, flags, files, words."""
 
-import contextlib
-import io
 import math
-import os
 import re
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import called
 from composed_configs import changed, choices
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
-from wgf import cli
 from wgf.errors import ConfigError
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import LoopCallback, evolve
@@ -79,25 +76,23 @@ def configs(draw) -> DictConfig:
     return cfg
 
 
-def ends(cfg: DictConfig) -> Status | None:
-    """How a few steps of a config end; None for one that is refused, whose lines are clear."""
+def refusal(call: Callable[..., Any], *given: Any) -> tuple[Any, tuple[str, ...]]:
+    """What a call returns and the lines with which it refuses, all of them clear."""
     try:
-        check(cfg)
-        experiment = build(cfg)
+        return call(*given), ()
     except ConfigError as error:
         for line in error.lines:
             clear(line)
-        return None
+        return None, error.lines
+
+
+def ends(cfg: DictConfig) -> Status:
+    """How a few steps of a config end."""
+    check(cfg)
+    experiment = build(cfg)
     experiment.integrator.max_steps = 2
-    theta = experiment.map.theta.detach()
-    try:
-        return evolve(
-            experiment.projection, experiment.integrator, theta, [experiment.problem.t_end], LoopCallback()
-        ).status
-    except ConfigError as error:
-        for line in error.lines:
-            clear(line)
-        return None
+    theta, stops = experiment.map.theta.detach(), [experiment.problem.t_end]
+    return evolve(experiment.projection, experiment.integrator, theta, stops, LoopCallback()).status
 
 
 @given(configs())
@@ -105,7 +100,8 @@ def ends(cfg: DictConfig) -> Status | None:
 def test_any_settings_run_or_are_refused(cfg: DictConfig):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("wgf.settings.memory.machine", lambda: 2e8)  # what a test may take
-        assert ends(cfg) in (None, *Status)
+        status, lines = refusal(ends, cfg)
+        assert lines or status in Status
 
 
 @given(st.sampled_from([(g, c) for g in GROUPS for c in choices(g)]), st.data())
@@ -124,24 +120,12 @@ def test_every_setting_has_its_range(node: tuple[str, str], data: st.DataObject)
     if value == "???" or (isinstance(value, str) and "${" in value):
         return
     cfg[group][key] = value
-    lines = refusal(cfg)
+    _, lines = refusal(check, cfg)
     if known[key].rule.admits(value):
-        assert not any(
-            line.startswith(f"{group}.{key}={value} is not allowed: expected {known[key].rule}") for line in lines
-        )
+        unwanted = f"{group}.{key}={value} is not allowed: expected {known[key].rule}"
+        assert not any(line.startswith(unwanted) for line in lines)
     else:
         assert any(line.startswith((f"{group}.{key}=", f"{group} has a _target_")) for line in lines)
-
-
-def refusal(cfg: DictConfig) -> tuple[str, ...]:
-    """The lines said to a config; none if it passes."""
-    try:
-        check(cfg)
-    except ConfigError as error:
-        for line in error.lines:
-            clear(line)
-        return error.lines
-    return ()
 
 
 @given(SOME)
@@ -152,31 +136,42 @@ def test_every_setting_of_the_root_has_its_range(value: Any):
     for key, rule in ROOT.items():
         cfg = changed()
         cfg[key] = value
-        lines = refusal(cfg)
+        _, lines = refusal(check, cfg)
         assert rule.admits(value) or any(line.startswith(f"{key}=") for line in lines)
 
 
 # the command
 
 
-def said(folder: Path, words: list[str]) -> tuple[int | None, list[str]]:
-    """Status and lines of `wgf WORDS` in a folder, where a run would only be built."""
-    out, err = io.StringIO(), io.StringIO()
-    before, here, argv, code = sorted(folder.rglob("*")), Path.cwd(), sys.argv, None
-    os.chdir(folder)
-    sys.argv = ["wgf", *words]
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            cli.main()
-    except SystemExit as stop:
-        code = stop.code  # type: ignore[assignment]
-    finally:
-        sys.argv = argv
-        os.chdir(here)
-    if code == 2:
+def answered(folder: Path, *words: str) -> int:
+    """Exit status of `wgf WORDS` where a run would only be built; a refusal is clear and leaves nothing behind."""
+    before = sorted(folder.rglob("*"))
+    status, out, err = called(folder, *words)
+    if status == 2:
         assert sorted(folder.rglob("*")) == before
-        assert out.getvalue() == ""
-    return code, err.getvalue().splitlines()
+        assert (out, err == "") == ("", False)
+        for line in err.splitlines():
+            assert line.startswith("wgf: ")
+            clear(line.removeprefix("wgf: "))
+    return status
+
+
+SPLINE = "_target_: wgf.networks.spline.Spline\n"
+BAD_FILES = {
+    "network/broken": "a: [1,\n  b: : c",
+    "network/list": "- 1\n- 2\n",
+    "network/empty": "",
+    "network/text": "hello",
+    "network/twice": SPLINE + "width: 3\nwidth: 4\n",
+    "network/code": "_target_: !!python/object/apply:os.mkdir ['hacked']\n",
+    "network/lost": "defaults:\n  - nothing\n" + SPLINE,
+    "network/nested": SPLINE + "width: {_target_: os.mkdir, path: hacked}\n",
+    "network/abstract": "_target_: wgf.networks.base.TransportMap\n",
+    "network/other": "_target_: wgf.problem.laws.Gaussian\n",
+    "experiment/plain": "t_end: 3\n",
+    "experiment/lost": "# @package _global_\ndefaults:\n  - override /pde: nothing\n",
+    "experiment/callback": "# @package hydra.callbacks\na: {_target_: os.mkdir, path: hacked}\n",
+}
 
 
 @pytest.fixture
@@ -187,24 +182,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "done").mkdir()
     (tmp_path / "done" / "result.json").write_text("{}")
     mine = tmp_path / "mine"
-    files = {
-        "network/broken.yaml": "a: [1,\n  b: : c",
-        "network/list.yaml": "- 1\n- 2\n",
-        "network/empty.yaml": "",
-        "network/text.yaml": "hello",
-        "network/twice.yaml": "_target_: wgf.networks.spline.Spline\nwidth: 3\nwidth: 4\n",
-        "network/code.yaml": "_target_: !!python/object/apply:os.mkdir ['hacked']\n",
-        "network/lost.yaml": "defaults:\n  - nothing\n_target_: wgf.networks.spline.Spline\n",
-        "network/nested.yaml": "_target_: wgf.networks.spline.Spline\nwidth: {_target_: os.mkdir, path: hacked}\n",
-        "network/abstract.yaml": "_target_: wgf.networks.base.TransportMap\n",
-        "network/other.yaml": "_target_: wgf.problem.laws.Gaussian\n",
-        "experiment/plain.yaml": "t_end: 3\n",
-        "experiment/lost.yaml": "# @package _global_\ndefaults:\n  - override /pde: nothing\n",
-        "experiment/callback.yaml": "# @package hydra.callbacks\na: {_target_: os.mkdir, path: hacked}\n",
-    }
-    for name, text in files.items():
-        (mine / name).parent.mkdir(parents=True, exist_ok=True)
-        (mine / name).write_text(text)
+    for name, text in BAD_FILES.items():
+        (mine / f"{name}.yaml").parent.mkdir(parents=True, exist_ok=True)
+        (mine / f"{name}.yaml").write_text(text)
     (mine / "network" / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     return tmp_path
 
@@ -236,12 +216,7 @@ BAD: list[list[str]] = [  # scripts/fuzz.py has a thousand
 
 @pytest.mark.parametrize("words", BAD, ids=lambda words: ascii(" ".join(words))[1:-1][:60])
 def test_bad_words_are_refused(place: Path, words: list[str]):
-    code, lines = said(place, words)
-    assert code == 2, lines
-    assert lines
-    for line in lines:
-        assert line.startswith("wgf: ")
-        clear(line.removeprefix("wgf: "))
+    assert answered(place, *words) == 2
     assert not (place / "hacked").exists()
 
 
@@ -254,13 +229,6 @@ PIECES = st.sampled_from(
 @settings(max_examples=100, suppress_health_check=list(HealthCheck))
 def test_any_words_run_or_are_refused(tmp_path_factory: pytest.TempPathFactory, words: list[str]):
     words = [word for word in words if not word.startswith("-")]  # flags that show something
-    folder = tmp_path_factory.mktemp("words")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "main", lambda cfg, folder: build(cfg) and 0)
-        code, lines = said(folder, ["logger=none", "figures=false", *words])
-    if code == 2:
-        for line in lines:
-            assert line.startswith("wgf: ")
-            clear(line.removeprefix("wgf: "))
-    else:
-        assert code == 0
+        assert answered(tmp_path_factory.mktemp("words"), "logger=none", "figures=false", *words) in (0, 2)

@@ -1,6 +1,7 @@
 """Error messages that no other test shows."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -30,20 +31,17 @@ class WithKnots(MLP):
 
 
 def test_knots_where_the_law_is_not():
+    law = Mixture((-1.0, 1.0), (1e-3, 1e-3), (1.0, 1.0))
     with pytest.raises(
         wgf.ConfigError, match=r"^network\.bound=0\.01 with network\.width=2 leaves no mass between the"
     ):
-        TwoSidedReLU(2, 0.01, base=Mixture((-1.0, 1.0), (1e-3, 1e-3), (1.0, 1.0)))
+        TwoSidedReLU(2, 0.01, base=law)
 
 
 def test_particles_do_not_see_the_knots_of_a_network_of_ones_own():
     law = Gaussian()
-    field = Projection(
-        problem(law, wgf.Entropy(1.0)),
-        WithKnots(4, law=law, generator=torch.Generator().manual_seed(0)),
-        MonteCarlo(100, seed=0),
-        Auto(),
-    )
+    network = WithKnots(4, base=law, generator=torch.Generator().manual_seed(0))
+    field = Projection(problem(law, wgf.Entropy(1.0)), network, MonteCarlo(100, seed=0), Auto())
     with pytest.raises(
         wgf.ConfigError, match=r"^quadrature=monte_carlo needs network=two_sided_relu or a network with"
     ):
@@ -60,36 +58,30 @@ def test_a_flow_that_cannot_be_followed_between_two_times(monkeypatch: pytest.Mo
     flow = wgf.solve(wgf.FokkerPlanck(), potential="x**2/2", t_end=0.1, saves=1, reference_solution="none")
 
     def fails(field, method, theta, stops, observer):
-        return End(wgf.Status.folded, Clock(), flow.end.state)
+        return End(wgf.Status.folded, Clock(), None)
 
     monkeypatch.setattr(flows, "run", fails)
     with pytest.raises(wgf.WgfError, match=r"^the flow cannot be followed from t=0 to t=0\.05: a step made the map"):
         flow.density(0.05, 0.0)
 
 
+class OwnTerm(Term):
+    def value(self, at):
+        return at.w.sum()
+
+    def covector(self, at):
+        return torch.zeros_like(at.x), torch.zeros_like(at.x)
+
+
+class OwnInteraction(OwnTerm, Interaction):
+    name = "own"
+
+
 def test_energies_that_finite_volumes_cannot_take():
-    class Elsewhere(Interaction):
-        name = "elsewhere"
-
-        def value(self, at):
-            return at.w.sum()
-
-        def covector(self, at):
-            return torch.zeros_like(at.x), torch.zeros_like(at.x)
-
-    class Global(Term):
-        name = "global"
-
-        def value(self, at):
-            return at.w.sum()
-
-        def covector(self, at):
-            return torch.zeros_like(at.x), torch.zeros_like(at.x)
-
     with pytest.raises(NotImplementedError, match=r"is no kernel summed over pairs$"):
-        split(Elsewhere())
+        split(OwnInteraction())
     with pytest.raises(NotImplementedError, match=r"is not local$"):
-        Pressure(Global())
+        Pressure(OwnTerm())
 
 
 def test_a_module_that_does_not_parse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -100,9 +92,6 @@ def test_a_module_that_does_not_parse(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_numbers_that_a_class_cannot_be_made_of(monkeypatch: pytest.MonkeyPatch):
-    def overflows(self, *args, **kwargs):
-        raise OverflowError("math range error")
-
-    monkeypatch.setattr(Gaussian, "__init__", overflows)
+    monkeypatch.setattr(Gaussian, "__init__", Mock(side_effect=OverflowError("math range error")))
     with pytest.raises(wgf.ConfigError, match=r"leads to numbers that cannot be computed with: math range error$"):
         build(composed("law.std=1.5"))

@@ -2,6 +2,7 @@
 
 import io
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ from callback_events import record, row, solution, state
 
 from wgf.integrators.status import Status
 from wgf.result import Result
-from wgf.run.callbacks.base import Callback, Callbacks, Outcome, Run
+from wgf.run.callbacks.base import Callback, Callbacks, Outcome
 from wgf.run.callbacks.figures import Figures
 from wgf.run.callbacks.progress import Progress
 
 # the guard
+
+
+EVENTS = ["start", "step", "row", "checkpoint", "finish", "close"]
 
 
 class Failing(Callback):
@@ -22,32 +26,13 @@ class Failing(Callback):
 
     def __init__(self, event: str, error: type[BaseException] = RuntimeError) -> None:
         self.event, self.error, self.told = event, error, []
+        for name in EVENTS:
+            setattr(self, name, partial(self._tell, name))
 
-    def _tell(self, event: str) -> None:
+    def _tell(self, event: str, *_: Any) -> None:
         self.told.append(event)
         if event == self.event:
             raise self.error("disk\nfull")
-
-    def start(self, run: Run) -> None:
-        self._tell("start")
-
-    def step(self, t: float, dt: float, energy: float) -> None:
-        self._tell("step")
-
-    def row(self, row: dict[str, Any]) -> None:
-        self._tell("row")
-
-    def checkpoint(self, state: dict[str, Any]) -> None:
-        self._tell("checkpoint")
-
-    def finish(self, run: Run, outcome: Outcome) -> None:
-        self._tell("finish")
-
-    def close(self) -> None:
-        self._tell("close")
-
-
-EVENTS = ["start", "step", "row", "checkpoint", "finish", "close"]
 
 
 def tell_all(sinks: Callbacks, folder: Path) -> None:
