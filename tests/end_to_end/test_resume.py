@@ -107,7 +107,7 @@ def test_killed_when_all_was_computed(tmp_path: Path, monkeypatch: pytest.Monkey
     cfg = composed(*QUICK, *METHODS["a fold"].split())
     run_config(cfg, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr("wgf.run.recorder.Recorder.solution", Mock(side_effect=Killed))
+        patch.setattr("wgf.run.runner._measure", Mock(side_effect=Killed))
         with pytest.raises(Killed):
             run_config(cfg, tmp_path / "killed")
     found = run_config(cfg, tmp_path / "killed", resuming=True)

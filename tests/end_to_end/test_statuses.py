@@ -6,16 +6,17 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from commands import command
 from composed_configs import composed
 from omegaconf import DictConfig, OmegaConf
 from run_folders import result
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from wgf.integrators.status import Status
 from wgf.run.callbacks.base import Callback
@@ -114,8 +115,7 @@ def test_a_run_that_cannot_begin_leaves_its_reason(tmp_path: Path, monkeypatch: 
 # faults of the machine
 
 
-def full(*_: Any, **__: Any) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+full = Mock(side_effect=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
 
 @contextlib.contextmanager
@@ -224,16 +224,11 @@ def test_tensorboard_fails(tmp_path: Path):
         "from wgf.cli import main; main()\n"
     )
     words = ["network.width=4", "figures=false", "reference_solution=none", "t_end=0.01", "hydra.run.dir=run"]
-    answer = subprocess.run(
-        [sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert answer.returncode == 1
+    assert command(tmp_path, *words, script=("-c", code)).returncode == 1
     found = result(tmp_path / "run")
     assert found["status"] == "completed"
     assert "TensorBoard: OSError: [Errno 28] No space left on device" in found["unsaved"]
     assert read(tmp_path / "run" / "history.csv")["t"][-1] == 0.01
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
     events = EventAccumulator(str(tmp_path / "run"))
     events.Reload()
     assert events.Tags()["scalars"]  # what was logged can be read
