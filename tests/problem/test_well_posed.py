@@ -138,17 +138,11 @@ def test_what_attracts_may_hold():
 # laws and starts
 
 
-@pytest.mark.parametrize(
-    ("law", "dtype"),
-    [
-        (Gaussian(0.0, 1e-200), torch.float64),
-        (Gaussian(0.0, 1e200), torch.float64),
-        (Gaussian(1e20, 1.0), torch.float64),
-        (Gaussian(1e7, 1.0), torch.float32),
-        (Uniform(1e15, 1e15 + 1), torch.float64),
-        (Barenblatt(2.0, 1e-300), torch.float64),
-    ],
-)
+DOUBLE = [Gaussian(0.0, 1e-200), Gaussian(0.0, 1e200), Gaussian(1e20, 1.0), Uniform(1e15, 1e15 + 1)]
+BEYOND = [(law, torch.float64) for law in [*DOUBLE, Barenblatt(2.0, 1e-300)]] + [(Gaussian(1e7, 1.0), torch.float32)]
+
+
+@pytest.mark.parametrize(("law", "dtype"), BEYOND)
 def test_laws_beyond_the_numbers_are_refused(law: Base, dtype: torch.dtype):
     with pytest.raises(ConfigError, match="law is too narrow, too wide or too far from 0 for float"):
         check_problem(problem(law), dtype)
@@ -160,4 +154,5 @@ def test_a_start_that_is_not_finite_is_refused():
     map = Spline(8, base=law).to(torch.float32)
     with pytest.raises(ConfigError, match=r"this flow cannot begin: at t=0 energy_potential is .*; choose"):
         check_start(Projection(p, map, Gauss(), Auto()))
-    check_start(Projection(problem(Gaussian(), Quartic()), Spline(8, base=Gaussian()), Gauss(), Auto()))
+    law = Gaussian()
+    check_start(Projection(problem(law, Quartic()), Spline(8, base=law), Gauss(), Auto()))
