@@ -190,7 +190,14 @@ def test_reference_solution():
 # how a run ends
 
 
-def test_a_run_that_stopped_says_so_wherever_it_is_asked():
+def test_a_run_says_how_it_ended():
+    for t in (-0.1, 1.1, math.nan):
+        with pytest.raises(wgf.ConfigError, match=r"expected a time from 0 to 1$"):
+            relaxing().map(t, 0.0)
+    with pytest.raises(wgf.ConfigError, match=r"u=1\.5 is not allowed"):
+        relaxing().quantile(1.0, 1.5)
+    assert relaxing().status is wgf.Status.completed
+    assert "t = 1 of 1" in repr(relaxing())
     with pytest.warns(wgf.Incomplete, match=r"stopped at t=0\.\d+ of 5, blow_up") as caught:
         flow = wgf.solve(wgf.KellerSegel(chi=1.5), t_end=5.0, saves=50, reference_solution="none")
     assert caught[0].filename == __file__
@@ -201,17 +208,6 @@ def test_a_run_that_stopped_says_so_wherever_it_is_asked():
         flow.density(1.0, 0.0)
     assert flow.density(flow.t[-1], 0.0) > flow.density(0.0, 0.0)
     assert "(blow_up)" in flow.plot().axes[0].get_title("left")
-
-
-def test_a_completed_run_says_so():
-    flow = relaxing()
-    assert flow.status is wgf.Status.completed
-    assert "t = 1 of 1" in repr(flow)
-    for t in (-0.1, 1.1, math.nan):
-        with pytest.raises(wgf.ConfigError, match=r"expected a time from 0 to 1$"):
-            flow.map(t, 0.0)
-    with pytest.raises(wgf.ConfigError, match=r"u=1\.5 is not allowed"):
-        flow.quantile(1.0, 1.5)
 
 
 # the folder of a run
@@ -283,6 +279,8 @@ def test_every_piece_can_be_given():
     assert flow.clock.steps == 50
     assert torch.equal(network.theta, before)
     assert flow.sample(0.05, 7).shape == (7,)
+    equal = wgf.solve(wgf.FokkerPlanck(), law=wgf.Mixture(), network=network, t_end=0.01)
+    assert equal.problem.law is law  # equal laws are one
 
 
 class Variance(wgf.Term):
@@ -391,11 +389,6 @@ def test_what_cannot_be_is_refused(wrong: dict, line: str):
     with pytest.raises(wgf.ConfigError) as caught:
         wgf.solve(call.pop("pde"), **call)
     assert line in str(caught.value)
-
-
-def test_equal_laws_are_one():
-    network = wgf.Spline(8, base=wgf.Mixture())
-    assert wgf.solve(wgf.FokkerPlanck(), law=wgf.Mixture(), network=network, t_end=0.01).problem.law is network.base
 
 
 # arrays and pictures

@@ -224,6 +224,8 @@ def test_the_metric_is_the_integral_of_the_features(train):
     map, tangent = field.map, field.tangent(theta)
     metric = tangent.metric
     assert torch.allclose(metric, metric.T)
+    particles = Projection(field.problem, map, MonteCarlo(10), Auto()) if train == "weights" else field
+    assert torch.equal(particles.tangent(theta).metric, metric)  # exact even for particles
     fine = map.base.quantile((torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000)
     jacobian = map.jacobian(theta, fine)
     assert torch.allclose(metric, jacobian.T @ jacobian / 200_000, atol=2e-4)
@@ -233,16 +235,6 @@ def test_the_metric_is_the_integral_of_the_features(train):
         bare = Tangent(map, theta, tangent.nodes)  # no matrix has been made here
         assert bare.length(v).item() == pytest.approx(tangent.length(v).item(), rel=1e-12)
         assert "features" not in vars(bare)
-
-
-def test_the_metric_is_exact_even_for_particles():
-    law = Gaussian()
-    map = network(law, "weights", 4)
-    theta = map.theta.detach()
-    exact, sampled = (
-        Projection(problem(law, *MIXED), map, rule, Auto()).tangent(theta).metric for rule in (Gauss(), MonteCarlo(10))
-    )
-    assert torch.equal(exact, sampled)
 
 
 # what solvers report

@@ -60,7 +60,7 @@ def test_what_is_no_finite_number_is_never_admitted(value):
 @pytest.mark.parametrize(
     ("rule", "text"),
     [
-        (Range(), "a finite number"),
+        (rule_of(Finite), "a finite number"),
         (Range(low=0.0, open_low=True), "a finite number > 0"),
         (Range(low=0.0, high=1.0, open_high=True), "a finite number >= 0 and < 1"),
         (Range(int, high=5), "a whole number <= 5"),
@@ -73,6 +73,8 @@ def test_what_is_no_finite_number_is_never_admitted(value):
 )
 def test_rules_say_what_they_allow(rule, text):
     assert str(rule) == text
+    assert rule_of(Annotated[float, rule]) is rule
+    assert rule_of(int) is rule_of(None) is None
 
 
 @given(anything)
@@ -121,6 +123,9 @@ def test_all_faults_are_told_at_once():
         "on=1 is not allowed: expected true or false",
     )
     assert str(caught.value) == "\n".join(caught.value.lines)
+    with pytest.raises(ConfigError) as caught:
+        Setting("x" * 10_000)
+    assert len(caught.value.lines[0]) < 300  # long values are cut short
 
 
 def test_what_python_itself_refuses_stays_a_type_error():
@@ -128,12 +133,6 @@ def test_what_python_itself_refuses_stays_a_type_error():
         Setting()
     with pytest.raises(TypeError, match="sale"):
         Setting(1.0, sale=2.0)
-
-
-def test_rules_are_found_in_annotations():
-    assert str(rule_of(Finite)) == "a finite number"
-    assert rule_of(int) is None
-    assert rule_of(None) is None
 
 
 def test_a_config_error_survives_the_way_to_another_process():
@@ -155,9 +154,3 @@ def test_the_numbers_of_numpy_are_numbers(kind):
     for bad in (np.array([]), np.array([[1.0]]), np.array([np.nan])):
         with pytest.raises(ConfigError, match=r"places=.* is not allowed: expected a list"):
             Setting(1.0, places=bad)
-
-
-def test_long_values_are_cut_short():
-    with pytest.raises(ConfigError) as caught:
-        Setting("x" * 10_000)
-    assert len(caught.value.lines[0]) < 300

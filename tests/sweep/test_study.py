@@ -125,17 +125,14 @@ def test_an_end_time_that_varies_is_the_one_asked_for(tmp_path: Path):
 
 
 def test_what_is_refined_may_be_unwritten(tmp_path: Path):
+    (tmp_path / ".hydra").mkdir()  # of the folder itself
+    with pytest.raises(ConfigError, match="holds no runs"):
+        study.read(tmp_path)
     put(tmp_path, 0, [], w1_error=1e-2, w2_error=1e-2)
     put(tmp_path, 1, ["network.width=16"], w1_error=1e-4, w2_error=1e-2)
     put(tmp_path, 2, ["+network.width=64"], w1_error=1e-4 / 16, w2_error=1e-2)
     assert [row["w1_order_width"] for row in study.read(tmp_path).rows] == [None, None, pytest.approx(2)]
     assert study.read(tmp_path).command == ""
-
-
-def test_a_study_without_runs_is_refused(tmp_path: Path):
-    (tmp_path / ".hydra").mkdir()  # of the folder itself
-    with pytest.raises(ConfigError, match="holds no runs"):
-        study.read(tmp_path)
 
 
 # the command
@@ -161,6 +158,8 @@ def test_command(tmp_path: Path):
         assert float(line["quasi_optimality"]) == known["w2_error"] / known["w2_best"]
         assert not (tmp_path / "s" / row["job"] / "figures").exists()
     assert found[2]["w1_order_width"] == pytest.approx(2.1, abs=0.3)
+    assert command(tmp_path, "--help", script=STUDY).stdout == study.USAGE + "\n"
+    assert command(tmp_path, script=STUDY).returncode == 2
     # again, from what is on the disk
     (tmp_path / "s" / "study.md").unlink()
     again = command(tmp_path, "s", script=STUDY)
@@ -186,8 +185,3 @@ def test_bad_input(tmp_path: Path, words: str, line: str):
     assert answer.stderr.startswith(line), answer.stderr
     assert answer.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
-
-
-def test_usage(tmp_path: Path):
-    assert command(tmp_path, "--help", script=STUDY).stdout == study.USAGE + "\n"
-    assert command(tmp_path, script=STUDY).returncode == 2
