@@ -8,7 +8,7 @@ import pytest
 import torch
 from composed_configs import changed, choices
 from run_folders import history, result
-from whole_runs import quick_run
+from short_runs import quick_run
 
 from wgf.problem.equations import Problem
 from wgf.run.callbacks.checkpoint import latest

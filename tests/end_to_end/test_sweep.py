@@ -4,10 +4,13 @@ import errno
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,8 @@ from unittest.mock import Mock
 
 import pytest
 import yaml
-from commands import called, command
+from command_line import called
+from command_line import wgf as command
 from run_folders import result, results
 from tables import rows
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -23,6 +27,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 
 from hydra_plugins.wgf_sweeper import name
 from wgf.result import compared
+from wgf.run.callbacks.checkpoint import latest
 from wgf.settings.check import Product
 from wgf.settings.flat import leaves
 from wgf.sweep import collate as sweep
@@ -117,7 +122,7 @@ def test_only_what_is_missing_or_failed_is_run_again(wgf, tmp_path: Path):
     (tmp_path / "mended").write_text("")
     status, out, _ = wgf("-m", faults, *HERE)
     assert status == 0
-    assert "1 of 2 jobs are complete and left alone" in out
+    assert "1 of 2 jobs are complete and not run again" in out
     assert {path: path.stat().st_mtime_ns for path in before} == before
     mended, untouched = results(tmp_path / "s")
     assert untouched == second
@@ -138,7 +143,7 @@ def test_a_job_that_is_not_saved_is_run_again(wgf, tmp_path: Path, monkeypatch: 
     assert {row["status"] for row in results(tmp_path / "s")} == {"completed"}
     assert wgf(*words)[0] == 0
     assert "unsaved" not in results(tmp_path / "s")[0]
-    assert wgf(*words)[1].count("2 of 2 jobs are complete and left alone") == 1
+    assert wgf(*words)[1].count("2 of 2 jobs are complete and not run again") == 1
 
 
 @pytest.mark.parametrize(
@@ -165,7 +170,7 @@ def test_only_new_jobs_are_run(
     status, out, _ = wgf("-m", *after.split(), *HERE)
     assert status == 0
     assert f"Launching {launched} jobs" in out
-    assert ("left alone" in out) == (launched == 1)
+    assert ("not run again" in out) == (launched == 1)
     widths = [int(row["network.width"]) for row in results(tmp_path / "s")]
     assert len(widths) == count
     assert widths == sorted(widths)
@@ -205,7 +210,7 @@ def test_impossible_combinations_have_their_row(wgf, tmp_path: Path):
     found = {(row["pde"], row["interaction"]): row for row in results(tmp_path / "s")}
     refused = found["fokker_planck", "log"]
     assert refused["status"] == "refused"
-    assert "interaction=Log with pde=FokkerPlanck is impossible" in refused["message"]
+    assert "interaction=1 log|x| with pde=FokkerPlanck: only" in refused["message"]
     assert refused["steps"] == ""
 
 
@@ -231,7 +236,7 @@ def test_interrupting_a_sweep_ends_it(wgf, tmp_path: Path):
     assert wgf(*words)[0] == 0
     interrupted, euler, heun = results(tmp_path / "s")
     assert heun["status"] == "completed"
-    assert "going on from step" in (tmp_path / "s" / interrupted["job"] / "run.log").read_text()
+    assert "resuming from step" in (tmp_path / "s" / interrupted["job"] / "run.log").read_text()
     same = dict.fromkeys(("job", "integrator._target_", "wall_s"), "")
     assert interrupted | same == euler | same
 
@@ -242,7 +247,7 @@ def test_an_expected_end_is_no_failure(wgf):
     assert (status, err) == (1, "wgf: 1 of 2 jobs did not complete\n")
     assert "2 jobs: 2 blow_up" in out
     status, out, _ = wgf(*words, "reference_solution=none", *PLAIN)
-    assert "1 of 2 jobs are complete and left alone" in out
+    assert "1 of 2 jobs are complete and not run again" in out
 
 
 def launched(tmp_path: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], list[dict[str, str]]]:
@@ -265,12 +270,45 @@ def test_a_killed_process_costs_no_other_job(tmp_path: Path, engine: list[str]):
     (tmp_path / "mended").write_text("")
     answer, (mended, untouched) = launched(tmp_path, *engine)
     assert answer.returncode == 0, answer.stderr
-    assert "1 of 2 jobs are complete and left alone" in answer.stdout
+    assert "1 of 2 jobs are complete and not run again" in answer.stdout
     assert untouched == other
     assert (mended["status"], mended["w1_error"]) == ("completed", other["w1_error"])
     if not engine:
         for folder in sweep.jobs(tmp_path / "s"):
             assert json.loads((folder / "provenance.json").read_text())["threads"] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_a_sweep_stops_its_jobs(tmp_path: Path, number: signal.Signals):
+    """Ctrl-C reaches every process of the terminal, SIGTERM only the command: the jobs that run keep what they have."""
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from wgf.cli import main; main()"
+    slow = ["integrator=euler", "integrator.dt=1e-6", "t_end=1", "network.width=4,5,6,7", "hydra.launcher.n_jobs=2"]
+    words = [*slow, "saves=1", "figures=false", "logger=none", "reference_solution=none", "hydra.sweep.dir=s"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "-m", *words], cwd=tmp_path, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        end = time.monotonic() + 120
+        while len(list(tmp_path.glob("s/*/checkpoints/*"))) < 2 and time.monotonic() < end:
+            time.sleep(0.1)
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+        out, err = process.communicate(timeout=60)  # no process holds the pipes
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 128 + number, err
+    assert err.splitlines()[-1] == "wgf: interrupted"
+    assert "Traceback" not in err
+    first, second, *others = results(tmp_path / "s")
+    assert (first["status"], second["status"]) == ("interrupted", "interrupted")
+    assert {row["status"] for row in others} <= {"waiting"}
+    assert "2 interrupted" in out
+    for row in (first, second):
+        state = latest(tmp_path / "s" / row["job"])
+        assert state is not None
+        assert state["clock"]["t"] == float(row["t_end"]) > 0
+    assert not (tmp_path / "s" / ".stopped").exists()
 
 
 def test_collate_by_command(wgf, tmp_path: Path):

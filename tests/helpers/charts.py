@@ -7,12 +7,12 @@ from wgf.networks.spline import Spline
 from wgf.problem.domain import Line
 from wgf.problem.laws import Gaussian
 from wgf.problem.quadrature import Gauss
-from wgf.projection.chart import chart_of
+from wgf.projection.chart import Chart
 
 
 def charted(map, order=8):
     nodes = Gauss(order).nodes(map.base, map.knots(map.theta.detach()))
-    return chart_of(map, nodes, nodes, Line())
+    return Chart(map.space(), nodes, nodes, Line())
 
 
 def relu(width=7, bound=2.0, law=None):

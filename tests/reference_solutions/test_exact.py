@@ -8,7 +8,9 @@ import pytest
 import torch
 from chebyshev import fokker_planck_map
 from reference_problems import AFFINE, problem
+from scipy import stats
 from scipy.integrate import quad, solve_ivp
+from scipy.optimize import brentq
 from scipy.special import dawsn
 
 from wgf.problem.base import Base
@@ -25,8 +27,7 @@ from wgf.problem.laws import Barenblatt, Gaussian, Laplace, Mixture, Semicircle,
 from wgf.problem.potential import Expressed, Quartic, Sextic
 from wgf.problem.potential import Quadratic as Well
 from wgf.reference_solutions import exact
-from wgf.reference_solutions.equilibrium import equilibrium
-from wgf.reference_solutions.moment_laws import second_moment
+from wgf.reference_solutions.moment_laws import blow_up_bound, second_moment
 
 
 def column(*values: float) -> torch.Tensor:
@@ -45,6 +46,9 @@ POTENTIALS = {
     "flat in one point": (Well(0.0, 3.0), lambda x: 0.0 * x),
     "quartic": (Quartic(0.7), lambda x: (x - 0.7) ** 3 - (x - 0.7)),
     "sextic": (Sextic(1.5), lambda x: (x - 1.5) ** 5),
+    "drift": (Expressed("-x"), lambda x: -np.ones_like(x)),
+    "expression of a well": (Expressed("1.7*(x - 0.4)**2/2 + 3"), lambda x: 1.7 * (x - 0.4)),
+    "expression of a hill": (Expressed("x - 0.9*x*x/2 + x**3 - x**2*x"), lambda x: 1 - 0.9 * x),
     "expression": (Expressed("x**4/4 + cos(3*x) - x/2"), lambda x: x**3 - 3 * np.sin(3 * x) - 0.5),
     "expression of a quartic": (Expressed("(x - 0.7)**4/4 - (x - 0.7)**2/2"), lambda x: (x - 0.7) ** 3 - (x - 0.7)),
 }
@@ -59,6 +63,27 @@ def test_linear_transport_follows_particles(name: str, t: float):
     particles = solve_ivp(lambda _, x: -derivative(x), (0, t), z.numpy(), method="Radau", rtol=1e-10, atol=1e-12)
     assert solution(t, z).numpy() == pytest.approx(particles.y[:, -1], rel=1e-8, abs=1e-9)
     assert solution(0.0, z).equal(z) or torch.allclose(solution(0.0, z), z, rtol=1e-15, atol=1e-15)
+
+
+@pytest.mark.parametrize("expr", ["-x", "3*x - 2", "(x - 1)**2/pi", "exp(1)*x - 2*x**2 + sqrt(2)"])
+def test_expressions_of_degree_two_have_affine_maps(expr: str):
+    assert isinstance(exact.find(problem(LinearTransport(), Gaussian(), Expressed(expr))), exact.SelfSimilar)
+
+
+@pytest.mark.parametrize("expr", ["x**3", "abs(x)", "abs(x)**2", "x + 1e-9*cos(x)", "x**2.5", "x**3/x"])
+def test_other_expressions_have_characteristics(expr: str):
+    assert isinstance(exact.find(problem(LinearTransport(), Gaussian(), Expressed(expr))), exact.Characteristics)
+
+
+def test_a_drift_moves_every_particle_alike():
+    solution, z = exact.find(problem(LinearTransport(), Gaussian(), Expressed("-x"))), interior(Gaussian())
+    assert torch.allclose(solution(2.5, z), z + 2.5, rtol=1e-15, atol=1e-15)
+
+
+def test_the_double_well_is_reached_in_the_end():
+    solution = exact.find(problem(LinearTransport(), Gaussian(), Quartic(0.5)))
+    z = column(-2.0, 0.4, 0.5, 0.6, 3.0)
+    assert solution(1e4, z).tolist() == pytest.approx([-0.5, -0.5, 0.5, 1.5, 1.5], abs=1e-15)
 
 
 @pytest.mark.parametrize("expr", ["-x**4/4", "log(x)", "-exp(x**2)"])
@@ -158,6 +183,33 @@ def test_gaussians_have_the_moments_of_their_equations(diffusion: float, stiffne
     assert torch.allclose(solution(t, law.quantile(u)), ahead.quantile(u), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize(("diffusion", "std", "t"), [(0.02, 0.1, 40.0), (1.0, 1.5, 0.3)])
+def test_diffusion_with_drift(diffusion: float, std: float, t: float):
+    law = Gaussian(0.3, std)
+    solution = exact.find(problem(FokkerPlanck(diffusion), law, Expressed("-x")))
+    end, u = stats.norm(0.3 + t, math.sqrt(std**2 + 2 * diffusion * t)), np.linspace(0.01, 0.99, 9)
+    assert solution(t, law.quantile(torch.from_numpy(u))).numpy() == pytest.approx(end.ppf(u), rel=1e-13)
+
+
+@pytest.mark.parametrize("expr", ["1.3*(x + 0.4)**2/2", "0.65*x**2 + 0.52*x", "2*x - 0.8*x**2/2"])
+def test_diffusion_in_expressions(expr: str):
+    law, diffusion, t = Gaussian(1.0, 0.5), 0.6, 0.9
+    potential = Expressed(expr)
+    solution = exact.find(problem(FokkerPlanck(diffusion), law, potential))
+
+    def moments(_, y):  # of a Gaussian in V of degree 2
+        here = column(float(y[0]))
+        return [
+            -float(potential.derivative(here)[0]),
+            2 * diffusion - 2 * y[1] * float(potential.second_derivative(here)[0]),
+        ]
+
+    mean, variance = solve_ivp(moments, (0, t), [law.mean, law.std**2], rtol=1e-11, atol=1e-12).y[:, -1]
+    u = np.linspace(0.01, 0.99, 7)
+    expected = stats.norm(mean, math.sqrt(variance)).ppf(u)
+    assert solution(t, law.quantile(torch.from_numpy(u))).numpy() == pytest.approx(expected, abs=1e-9)
+
+
 @pytest.mark.parametrize("exponent", [1.3, 2.0, 3.5])
 def test_barenblatt_ages(exponent: float):
     young, old = Barenblatt(exponent, 0.8), Barenblatt(exponent, 2.3)
@@ -180,22 +232,6 @@ def test_attraction_collapses_in_finite_time():
     z = column(-1.0, 0.5)
     assert (solution(0.999 * end, z).diff() > 0).all()
     assert solution(1.001 * end, z).isnan().all()
-
-
-@pytest.mark.parametrize("diffusion", [1e-3, 1e-14, 1e-30])
-def test_equilibrium_of_narrow_wells(diffusion: float):
-    p = problem(FokkerPlanck(diffusion), Gaussian(0.3, 2.0), Well(1.7, 0.0))
-    z = interior(p.law)
-    expected = math.sqrt(diffusion / 1.7) * (z - 0.3) / 2.0
-    assert torch.allclose(equilibrium(p)(math.inf, z), expected, rtol=1e-6, atol=1e-7 * math.sqrt(diffusion))
-
-
-@pytest.mark.parametrize(
-    ("diffusion", "potential"),
-    [(1e-300, Quartic()), (1e-30, Quartic()), (1.0, Sextic(1e10)), (1.0, Expressed("1e20 + x**2"))],
-)
-def test_no_equilibrium_that_digits_cannot_show(diffusion: float, potential):
-    assert equilibrium(problem(FokkerPlanck(diffusion), Gaussian(), potential)) is None
 
 
 UNKNOWN = {
@@ -249,6 +285,23 @@ def test_sheets_are_many_equal_particles(law: Base, well: Well | None, strength:
     assert solution.name == "exact: sheets"
     assert solution(t, z).numpy() == pytest.approx(particles, abs=1e-8)
     assert solution(0.0, z).numpy() == pytest.approx(z.numpy(), abs=1e-15)
+
+
+@pytest.mark.parametrize("kernel", [Newtonian(0.9), PowerLaw(2.0, 1.0, 0.6)], ids=["newtonian", "power law"])
+@pytest.mark.parametrize("expr", ["-x", "0.7*x**2 - x/2", "-x**2/3"])
+def test_sheets_in_expressions(kernel, expr: str):
+    n, t, law, potential = 1001, 0.5, Gaussian(0.3, 1.2), Expressed(expr)
+    z = law.quantile((torch.arange(n, dtype=torch.float64) + 0.5) / n)
+
+    def velocity(_: float, x: np.ndarray) -> np.ndarray:
+        r = x[:, None] - x
+        force = 0.45 * np.sign(r) if isinstance(kernel, Newtonian) else 0.6 * (r - np.sign(r))
+        return -potential.derivative(torch.from_numpy(x)).numpy() - force.mean(1)
+
+    particles = solve_ivp(velocity, (0, t), z.numpy(), rtol=1e-9, atol=1e-11).y[:, -1]
+    solution = exact.find(problem(AggregationDiffusion(0.0), law, potential, kernel))
+    assert solution.name == "exact: sheets"
+    assert solution(t, z).numpy() == pytest.approx(particles, abs=1e-8)
 
 
 @pytest.mark.parametrize(("law", "t"), [(Gaussian(0.2, 0.5), math.sqrt(math.pi / 2)), (Uniform(0.0, 3.0), 3.0)])
@@ -313,12 +366,42 @@ def test_second_moment_of_keller_segel(chi: float, stiffness: float):
     "p",
     [
         problem(FokkerPlanck(), Gaussian(), Quartic()),
-        problem(FokkerPlanck(), Gaussian(), Well(1.0, 0.5)),
         problem(PorousMedium(), Barenblatt()),
-        problem(AggregationDiffusion(), Gaussian(), None, Quadratic()),
+        problem(AggregationDiffusion(), Gaussian(), None, Newtonian()),
         problem(AggregationDiffusion(), Gaussian(), None, Morse()),
     ],
-    ids=["quartic", "well off the origin", "porous medium", "quadratic kernel", "morse"],
+    ids=["quartic", "porous medium", "newtonian", "morse"],
 )
 def test_no_second_moment_law_elsewhere(p: Problem):
     assert second_moment(p, 0.1) is None
+
+
+@pytest.mark.parametrize("potential", [None, Well(0.7, 2.0), Well(-0.1), Expressed("-x"), Expressed("0.2*x**2 + x")])
+@pytest.mark.parametrize("interaction", [None, 1.8])
+def test_the_variance_vanishes_at_the_bound(potential, interaction: float | None):
+    """chi > D: by the equations of mean and variance, integrated until the variance is 0."""
+    law, v = Gaussian(0.3, 0.8), potential or Expressed("0*x")
+    pde = KellerSegel(1.5, 0.4) if interaction is None else AggregationDiffusion(0.4)
+    p = problem(pde, law, potential, None if interaction is None else Log(interaction))
+    rate = 0.8 - (3.0 if interaction is None else interaction)
+
+    def moments(_, y):
+        here = column(float(y[0]))
+        return [-float(v.derivative(here)[0]), rate - 2 * y[1] * float(v.second_derivative(here)[0])]
+
+    path = solve_ivp(moments, (0, 5), [law.mean, law.std**2], rtol=1e-11, atol=1e-12, dense_output=True).sol
+    assert blow_up_bound(p) == pytest.approx(brentq(lambda t: path(t)[1], 0, 5), rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    "p",
+    [
+        problem(KellerSegel(0.9), Gaussian()),
+        problem(KellerSegel(1.1), Gaussian(), Well(-0.2)),
+        problem(KellerSegel(1.1), Gaussian(), Quartic()),
+        problem(FokkerPlanck(), Gaussian()),
+    ],
+    ids=["subcritical", "pulled apart", "double well", "heat"],
+)
+def test_no_blow_up_bound(p: Problem):
+    assert blow_up_bound(p) is None

@@ -24,8 +24,8 @@ from wgf.problem.equations import (
 )
 from wgf.problem.laws import Gaussian, Mixture, Uniform
 from wgf.problem.potential import Expressed, Quartic, Sextic
-from wgf.problem.potential import Quadratic as Well
 from wgf.problem.quadrature import Gauss
+from wgf.reference_solutions import cache as cache_files
 from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions import exact, finite_volume
 from wgf.reference_solutions.base import Unresolved
@@ -223,29 +223,9 @@ def test_what_cannot_be_computed_is_an_error():
 # the equilibrium
 
 
-def test_equilibrium_of_a_well_is_gaussian():
-    p = problem(FokkerPlanck(0.6), Uniform(-1.0, 2.0), Well(1.3, -0.4))
-    end, u = Gaussian(-0.4, math.sqrt(0.6 / 1.3)), torch.linspace(1e-4, 1 - 1e-4, 101, dtype=torch.float64)
-    assert equilibrium(p)(math.inf, p.law.quantile(u)).numpy() == pytest.approx(end.quantile(u).numpy(), abs=1e-6)
-
-
 def test_long_runs_reach_the_equilibrium():
     end, found = equilibrium(QUARTIC), finite_volume.solve(QUARTIC, [20.0])
     assert distance(QUARTIC.law, lambda z: end(0.0, z), lambda z: found(20.0, z)) < 1e-6
-
-
-@pytest.mark.parametrize(
-    "p",
-    [
-        problem(FokkerPlanck(), Gaussian()),
-        problem(FokkerPlanck(), Gaussian(), Well(-1.0)),
-        problem(PorousMedium(), Gaussian(), Quartic()),
-        problem(KellerSegel(), Gaussian(), Quartic()),
-    ],
-    ids=["heat", "hill", "porous medium", "keller-segel"],
-)
-def test_no_equilibrium(p: Problem):
-    assert equilibrium(p) is None
 
 
 # the cache
@@ -253,7 +233,7 @@ def test_no_equilibrium(p: Problem):
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv(comparison.OFF)
+    monkeypatch.delenv(cache_files.OFF)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path / "wgf"
 
@@ -278,14 +258,14 @@ def test_a_damaged_file_is_computed_again(cache: Path, content: bytes | None):
     (path,) = cache.iterdir()
     path.write_bytes(path.read_bytes()[:-500] if content is None else content)
     assert comparison.computed(QUARTIC, [0.2]).error == first.error
-    assert comparison._load(path, QUARTIC) is not None
+    assert cache_files.load(path, QUARTIC) is not None
 
 
 def test_cache_that_cannot_be_written_or_is_off(cache: Path, monkeypatch: pytest.MonkeyPatch):
     cache.write_text("in the way")
     assert comparison.computed(QUARTIC, [0.2]) is not None
     cache.unlink()
-    monkeypatch.setenv(comparison.OFF, "1")
+    monkeypatch.setenv(cache_files.OFF, "1")
     assert comparison.computed(QUARTIC, [0.2]) is not None
     assert not cache.exists()
 
@@ -341,14 +321,6 @@ def test_finite_volumes_where_a_closed_form_is_known(choice: str, tmp_path: Path
     assert found["w1_error"] < 1e-6
     # from N(0, 1) in V = x^2/2: the law stays what it is
     assert found["w2_to_equilibrium"] < 1e-6
-
-
-def test_distance_to_the_equilibrium(tmp_path: Path):
-    overrides = ("potential=quadratic", "potential.stiffness=2", "potential.center=1", "t_end=0.4", "saves=2")
-    cfg = composed("logger=none", "figures=false", *overrides)
-    found, end = run(build(cfg), cfg, tmp_path), math.exp(-0.8).as_dict()
-    spread = math.sqrt(0.5 + 0.5 * end**2)  # mean 1 - end, variance 1/2 + (1 - 1/2) end^2
-    assert found["w2_to_equilibrium"] == pytest.approx(math.hypot(end, spread - math.sqrt(0.5)), abs=1e-6)
 
 
 def test_two_clusters_have_a_reference(monkeypatch: pytest.MonkeyPatch):

@@ -14,6 +14,7 @@ from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, LinearTran
 from wgf.problem.laws import Barenblatt, Gaussian, Laplace, Mixture, Semicircle, Uniform
 from wgf.problem.potential import Expressed, Quartic
 from wgf.problem.potential import Quadratic as Well
+from wgf.reference_solutions import cache as cache_files
 from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions import exact, finite_volume, particles
 from wgf.reference_solutions.base import Unresolved, yardstick
@@ -149,7 +150,7 @@ def test_particles_stay_where_finite_volumes_fail(aggregation: Problem, monkeypa
 
     monkeypatch.setattr(finite_volume, "solve", fails)
     monkeypatch.setattr(comparison, "GOOD", 0.0)
-    monkeypatch.setenv(comparison.OFF, "1")
+    monkeypatch.setenv(cache_files.OFF, "1")
     assert comparison.computed(aggregation, [0.1]).name.startswith("particles")
     assert "no better reference solution: Unresolved: too stiff" in caplog.text
 
@@ -161,4 +162,4 @@ def test_finite_volumes_do_what_particles_cannot(aggregation: Problem, monkeypat
     monkeypatch.setattr(particles, "solve", fails)
     with caplog.at_level("INFO", "wgf"):
         assert comparison.computed(aggregation, [0.1]).name.startswith("finite volumes")
-    assert "particles meet: finite volumes have to do" in caplog.text
+    assert "particles meet: wgf uses finite volumes" in caplog.text

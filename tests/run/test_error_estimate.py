@@ -3,25 +3,19 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 from composed_configs import composed
-from whole_runs import quick_run
+from omegaconf import DictConfig
+from short_runs import AFFINE, unverified, verified
 
 from wgf.errors import ConfigError
 from wgf.integrators.explicit import RK4, Dopri5, Euler
 from wgf.run import error_estimate as verify
+from wgf.run.build import Experiment
 from wgf.run.error_estimate import distance, refined, richer
 from wgf.run.metrics import Metrics
 from wgf.run.runner import build
-
-
-def verified(folder: Path, text: str) -> dict[str, Any]:
-    return quick_run(folder, "verify=true", *text.split())
-
-
-AFFINE = "experiment=ornstein_uhlenbeck t_end=0.3 "
 
 
 @pytest.mark.parametrize(
@@ -34,7 +28,7 @@ AFFINE = "experiment=ornstein_uhlenbeck t_end=0.3 "
         "integrator=sdirk2 integrator.dt=2e-2",
         "integrator=sdirk3 integrator.dt=5e-2",
         "integrator=rodas4 integrator.rtol=1e-5",
-        "integrator=dopri5 integrator.rtol=1e-5",
+        "integrator=dopri5 integrator.rtol=1e-5 network.width=4",
     ],
 )
 def test_time_error_where_only_time_errs(integrator: str, tmp_path: Path):
@@ -71,31 +65,39 @@ def test_what_is_too_wide_for_the_network_is_seen(tmp_path: Path):
     assert found["w2_error"] < found["space_error"] < 6 * found["w2_error"]
 
 
-FAILURES = {
-    "the finer run ended as folded at t = 0": lambda cfg, experiment: replace(experiment, integrator=Euler(dt=0.5)),
-    "ConfigError: network.width": Mock(side_effect=ConfigError("network.width=0 is not allowed")),
-}
+@pytest.mark.parametrize("how", ["it ends early", "it cannot be built"])
+def test_a_second_run_that_fails_costs_no_result(
+    how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    def failing(cfg: DictConfig, experiment: Experiment) -> Experiment:
+        if how == "it cannot be built":
+            raise ConfigError("network.width=0 is not allowed")
+        return replace(experiment, integrator=Euler(dt=0.5))
 
-
-@pytest.mark.parametrize("why", FAILURES)
-def test_a_second_run_that_fails_costs_no_result(why: str, tmp_path: Path, caplog, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("wgf.run.error_estimate.richer", FAILURES[why])
-    found = verified(tmp_path, "t_end=0.5")
+    monkeypatch.setattr("wgf.run.error_estimate.richer", failing)
+    found = verified(tmp_path, "network.width=4 t_end=0.5")
     assert found["status"] == "completed"
     assert found["time_error"] is not None
     assert found["space_error"] is None
-    assert f"space_error: not known, {why}" in caplog.text
-    assert f"space_error: not known, {why}" in found["doubts"]
+    said = {
+        "it ends early": "the finer run ended as folded at t = 0",
+        "it cannot be built": "ConfigError: network.width",
+    }
+    assert f"space_error: not known, {said[how]}" in caplog.text
+    assert f"space_error: not known, {said[how]}" in found["doubts"]
 
 
 def test_without_verify_nothing_is_estimated(tmp_path: Path):
-    found = quick_run(tmp_path, "t_end=0.01")
+    found = unverified(tmp_path, "network.width=4 t_end=0.01")
     assert (found["time_error"], found["space_error"]) == (None, None)
 
 
 def test_interrupted_verification(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("wgf.run.error_estimate.estimate", Mock(side_effect=KeyboardInterrupt))
-    found = verified(tmp_path, "t_end=0.01")
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wgf.run.error_estimate.estimate", interrupt)
+    found = verified(tmp_path, "network.width=4 t_end=0.01")
     assert (found["status"], found["time_error"]) == ("completed", None)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-from whole_runs import quick_run
+from short_runs import quick_run
 
 
 def test_an_optional_number_that_fails_costs_no_result(tmp_path: Path, caplog, monkeypatch: pytest.MonkeyPatch):

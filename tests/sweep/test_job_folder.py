@@ -18,11 +18,11 @@ def test_outcomes(tmp_path: Path):
         return job.outcome(tmp_path)["status"]
 
     assert status() == "waiting"
-    with job.claimed(tmp_path) as claim:
+    with job.when_free(tmp_path) as claim:
         claim.begin()
         assert status() == "running"
     assert status() == "killed"
-    with job.claimed(tmp_path) as claim:
+    with job.when_free(tmp_path) as claim:
         claim.mark("crashed", "why")
     assert job.outcome(tmp_path) == {"status": "crashed", "message": "why"}
     (tmp_path / job.RECORD).write_text('{"status": "run')  # killed while it wrote
@@ -42,7 +42,7 @@ def test_a_new_try_begins_with_an_empty_folder(tmp_path: Path):
         (tmp_path / name).mkdir()
     for name in ("run.log", "events.out.tfevents.1", "checkpoints/step-00000000.pt"):
         (tmp_path / name).write_text("")
-    with job.claimed(tmp_path) as claim:
+    with job.when_free(tmp_path) as claim:
         claim.begin()
     assert sorted(path.name for path in tmp_path.iterdir()) == [".hydra", "job.json", "run.log"]
 

@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import yaml
-from commands import called, command
+from command_line import called
+from command_line import wgf as command
 from pages import Reader
 from PIL import Image
 from saved_solutions import TITLE, history, solution
@@ -152,7 +153,7 @@ def test_the_command(tmp_path: Path):
     status, out, _ = called(tmp_path, "--help", main=main)
     assert (status, out[:21]) == (0, "usage: wgf-report DIR")
     write(tmp_path / "run", None, whole=False)
-    answer = command(tmp_path, "run", script=("-m", "wgf.sweep.report"))
+    answer = command(tmp_path, "run", start=("-m", "wgf.sweep.report"))
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "report in   run/report.html\n", "")
 
 

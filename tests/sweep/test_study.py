@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from commands import command
+from command_line import wgf as command
 from tables import rows
 
 from wgf.errors import ConfigError
@@ -60,7 +60,7 @@ def test_orders_and_ratios(sweep: Path):
 
 
 def test_files_of_a_study(sweep: Path):
-    paths = study.write(study.read(sweep))
+    paths = study.save(study.read(sweep))
     names = {path.relative_to(sweep).as_posix() for path in paths}
     pictures = ("convergence-degree", "convergence-width", "convergence-dt", "cost")
     kinds = [f"figures/{name}.{kind}" for name in pictures for kind in ("png", "pdf")]
@@ -143,7 +143,7 @@ STUDY = ("-m", "wgf.sweep.study")
 
 def test_command(tmp_path: Path):
     words = ["experiment=transport_quartic", "network=two_sided_relu", "network.width=4,16,32", "logger=none"]
-    answer = command(tmp_path, *words, "t_end=0.1", "hydra.sweep.dir=s", script=STUDY)
+    answer = command(tmp_path, *words, "t_end=0.1", "hydra.sweep.dir=s", start=STUDY)
     assert answer.returncode == 1, answer.stderr  # four neurons fold
     assert "3 runs, 1 of them not completed" in answer.stdout
     text = (tmp_path / "s" / "study.md").read_text()
@@ -158,11 +158,11 @@ def test_command(tmp_path: Path):
         assert float(line["quasi_optimality"]) == known["w2_error"] / known["w2_best"]
         assert not (tmp_path / "s" / row["job"] / "figures").exists()
     assert found[2]["w1_order_width"] == pytest.approx(2.1, abs=0.3)
-    assert command(tmp_path, "--help", script=STUDY).stdout == study.USAGE + "\n"
-    assert command(tmp_path, script=STUDY).returncode == 2
+    assert command(tmp_path, "--help", start=STUDY).stdout == study.USAGE + "\n"
+    assert command(tmp_path, start=STUDY).returncode == 2
     # again, from what is on the disk
     (tmp_path / "s" / "study.md").unlink()
-    again = command(tmp_path, "s", script=STUDY)
+    again = command(tmp_path, "s", start=STUDY)
     assert (again.returncode, again.stderr) == (1, "")
     assert (tmp_path / "s" / "study.md").read_text() == text
 
@@ -180,7 +180,7 @@ experiment=paper/nothing -> wgf: experiment=paper/nothing is not a choice
 
 @pytest.mark.parametrize(("words", "line"), rows(REFUSED))
 def test_bad_input(tmp_path: Path, words: str, line: str):
-    answer = command(tmp_path, *words.split(), script=STUDY)
+    answer = command(tmp_path, *words.split(), start=STUDY)
     assert answer.returncode == 2
     assert answer.stderr.startswith(line), answer.stderr
     assert answer.stderr.count("\n") == 1

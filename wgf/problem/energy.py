@@ -1,4 +1,4 @@
-"""What a term of the free energy must offer, and the points at which it is asked."""
+"""Terms of the free energy as functions of the map, and the quadrature nodes at which they are evaluated."""
 
 from __future__ import annotations
 
@@ -59,23 +59,44 @@ class Curvature(NamedTuple):
     xd: Tensor | None = None
 
 
+class PowerDiffusion(NamedTuple):
+    """The diffusion coefficient (rho^exponent)_xx; exponent 1 is linear diffusion."""
+
+    coefficient: float
+    exponent: float
+
+
+class Elementary(NamedTuple):
+    """The kernel kink |x| + quadratic x^2/2 + logarithm log|x| of an interaction."""
+
+    kink: float = 0.0
+    quadratic: float = 0.0
+    logarithm: float = 0.0
+
+
 class Term(ABC):
     """A term of the energy as a function of the map.
 
     Attributes:
         name: what its column is called.
         barrier: whether it keeps f' > 0 by growing beyond all bounds as f' -> 0.
+        vanishes: whether the term is zero by definition.
     """
 
     name: str
     barrier = False
+    vanishes = False
 
     def __str__(self) -> str:
         return type(self).__name__
 
+    def power_diffusion(self) -> PowerDiffusion | None:
+        """The diffusion that the term adds to the equation, where it is that of a power of the density; else None."""
+        return None
+
     @abstractmethod
     def value(self, at: MapAtNodes) -> Tensor:
-        """The energy, a scalar tensor differentiable in everything the at holds."""
+        """The energy, a scalar tensor differentiable in the map's values and slopes."""
 
     def covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:
         """The derivative dF(phi) = sum_i force_i phi(z_i) + stress_i phi'(z_i) along a direction phi of maps.

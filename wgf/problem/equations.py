@@ -8,7 +8,6 @@ from functools import cached_property
 
 from wgf.errors import ConfigError
 from wgf.problem import interaction as kernels
-from wgf.problem import potential as potentials
 from wgf.problem.base import Base
 from wgf.problem.domain import Line
 from wgf.problem.energy import Term
@@ -40,7 +39,15 @@ class Problem:
     def terms(self) -> tuple[Term, ...]:
         """The energy terms that are not zero."""
         candidates = (self.potential, self.internal, self.interaction)
-        return tuple(t for t in candidates if t is not None and not isinstance(t, potentials.Zero | kernels.Zero))
+        return tuple(t for t in candidates if t is not None and not t.vanishes)
+
+    @property
+    def linear_diffusion(self) -> float | None:
+        """D of the linear diffusion D rho_xx, 0 without an internal energy; None where the diffusion is another."""
+        if self.internal is None:
+            return 0.0
+        diffusion = self.internal.power_diffusion()
+        return diffusion.coefficient if diffusion is not None and diffusion.exponent == 1 else None
 
     @property
     def collapses(self) -> bool:
@@ -49,11 +56,12 @@ class Problem:
 
 
 def _spreading(internal: Term) -> str:
-    """What an internal energy adds to the equation."""
-    if not isinstance(internal, Entropy | PowerLaw):
+    """The right-hand side that belongs to an internal energy."""
+    diffusion = internal.power_diffusion()
+    if diffusion is None:
         return f"d/dx(rho d/dx(U'(rho))), U = {internal}"
-    coefficient = "" if internal.diffusion == 1 else f"{internal.diffusion:g} "
-    power = f"(rho^{internal.exponent:g})" if isinstance(internal, PowerLaw) else "rho"
+    coefficient = "" if diffusion.coefficient == 1 else f"{diffusion.coefficient:g} "
+    power = "rho" if diffusion.exponent == 1 else f"(rho^{diffusion.exponent:g})"
     return f"{coefficient}{power}_xx"
 
 
@@ -80,7 +88,7 @@ class PDE(ABC):
         Raises:
             ConfigError: an interaction is given to an equation that has none, or nothing is left to flow.
         """
-        if not isinstance(interaction, kernels.Zero):
+        if not interaction.vanishes:
             if not self.interacts:
                 raise ConfigError(
                     f"interaction={interaction} with pde={type(self).__name__}: only "
@@ -91,9 +99,9 @@ class PDE(ABC):
             kernel = self.kernel()
         internal = self.internal()
         terms = []
-        if not isinstance(potential, potentials.Zero):
+        if not potential.vanishes:
             terms.append(f"d/dx(rho d/dx({potential}))")
-        if not isinstance(kernel, kernels.Zero):
+        if not kernel.vanishes:
             terms.append(f"d/dx(rho d/dx(W * rho)), W = {kernel}")
         if internal is not None:
             terms.insert(0, _spreading(internal))

@@ -16,25 +16,44 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from wgf.errors import ConfigError
-from wgf.problem.energy import Curvature, MapAtNodes, Term
-from wgf.problem.internal import Entropy
+from wgf.problem.energy import Curvature, Elementary, MapAtNodes, Term
 from wgf.settings.ranges import AtLeastOne, Finite, Positive, checked
 
 BLOCK = 1 << 22  # pairs held in memory at once
 
 
 class Interaction(Term):
-    """A kernel W, even."""
+    """An even kernel W.
+
+    Attributes:
+        kink: kappa, half the jump of W' at 0.
+        elementary: the coefficients of W where it is a sum of |x|, x^2/2 and log|x|; else None.
+    """
 
     name = "interaction"
+    kink = 0.0
+    elementary: Elementary | None = None
+
+    def split(self) -> tuple[float, Callable[[Tensor], Tensor] | None]:
+        """kappa and the force w (None for w = 0) of W' = kappa sign + w with w(0) = 0.
+
+        Raises:
+            NotImplementedError: W is not a kernel summed over pairs.
+        """
+        if self.elementary is None:
+            raise NotImplementedError(f"the interaction {self} is not a kernel summed over pairs")
+        quadratic = self.elementary.quadratic
+        return self.kink, (lambda r: quadratic * r) if quadratic else None
 
     def collapses(self, internal: Term | None) -> bool:
-        """Whether W can gather mass in a point within finite time against this internal energy."""
-        return False
+        """Whether W can gather mass in a point within finite time: an attractive kink does so without diffusion."""
+        return self.kink > 0 and internal is None
 
 
 class Zero(Interaction):
     """W = 0."""
+
+    vanishes, elementary = True, Elementary()
 
     @checked
     def __init__(self) -> None:
@@ -58,11 +77,8 @@ class Newtonian(Interaction):
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
-        self.strength = strength
-
-    def collapses(self, internal: Term | None) -> bool:
-        """Only without diffusion: the force is bounded."""
-        return self.strength > 0 and internal is None
+        self.strength, self.kink = strength, 0.5 * strength
+        self.elementary = Elementary(kink=self.kink)
 
     def value(self, at: MapAtNodes) -> Tensor:
         return 0.5 * self.strength * torch.dot(at.w * at.nodes.rank, at.x)
@@ -83,7 +99,7 @@ class Quadratic(Interaction):
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
-        self.strength = strength
+        self.strength, self.elementary = strength, Elementary(quadratic=strength)
 
     def value(self, at: MapAtNodes) -> Tensor:
         return 0.5 * self.strength * torch.dot(at.w, (at.x - torch.dot(at.w, at.x)) ** 2)
@@ -104,13 +120,11 @@ class Quadratic(Interaction):
 
 
 class Pairwise(Interaction):
-    """A kernel summed over all pairs, O(n^2). A new one needs `kernel` and `force`, and `kink` if W has a kink at 0.
+    """A kernel summed over all pairs, O(n^2). A new one needs `kernel` and `force`, those of W - kappa |x|, and its
+    `kink` kappa if W has one at 0."""
 
-    Attributes:
-        kink: kappa, half the jump of W' at 0; `kernel` and `force` are those of W - kappa |x|.
-    """
-
-    kink = 0.0
+    def split(self) -> tuple[float, Callable[[Tensor], Tensor]]:
+        return self.kink, self.force
 
     @abstractmethod
     def kernel(self, r: Tensor) -> Tensor:
@@ -169,13 +183,14 @@ class Log(Pairwise):
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
-        self.strength = strength
+        self.strength, self.elementary = strength, Elementary(logarithm=strength)
 
     def collapses(self, internal: Term | None) -> bool:
         """Linear diffusion D holds a strength of up to 2 D: the second moment changes at the rate 2 D - strength."""
-        if isinstance(internal, Entropy):
-            return self.strength > 2 * internal.diffusion
-        return self.strength > 0 and internal is None
+        if internal is None:
+            return self.strength > 0
+        diffusion = internal.power_diffusion()
+        return diffusion is not None and diffusion.exponent == 1 and self.strength > 2 * diffusion.coefficient
 
     def kernel(self, r: Tensor) -> Tensor:
         return self.strength * torch.log(r.abs().masked_fill(r == 0, 1.0))
@@ -217,6 +232,8 @@ class PowerLaw(Pairwise):
             )
         self.attraction, self.repulsion, self.strength = attraction, repulsion, strength
         self.kink = -strength if repulsion == 1 else 0.0
+        if (attraction, repulsion) == (2, 1):
+            self.elementary = Elementary(kink=-strength, quadratic=strength)
 
     def kernel(self, r: Tensor) -> Tensor:
         r, a, b = r.abs(), self.attraction, self.repulsion
@@ -255,10 +272,6 @@ class Morse(Pairwise):
     ) -> None:
         self.amplitudes, self.lengths = (repulsion, -attraction), (repulsion_length, attraction_length)
         self.kink = -sum(c / s for c, s in zip(self.amplitudes, self.lengths, strict=True))
-
-    def collapses(self, internal: Term | None) -> bool:
-        """Only without diffusion: the force is bounded."""
-        return self.kink > 0 and internal is None
 
     def kernel(self, r: Tensor) -> Tensor:
         r = r.abs()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from wgf.problem.energy import Curvature, Local, MapAtNodes
+from wgf.problem.energy import Curvature, Local, MapAtNodes, PowerDiffusion
 from wgf.settings.ranges import MoreThanOne, Positive, checked
 
 
@@ -21,6 +21,9 @@ class Entropy(Local):
     @checked
     def __init__(self, diffusion: Positive = 1.0) -> None:
         self.diffusion = diffusion
+
+    def power_diffusion(self) -> PowerDiffusion:
+        return PowerDiffusion(self.diffusion, 1.0)
 
     def density(self, x: Tensor, dx: Tensor, log_p: Tensor) -> Tensor:
         return self.diffusion * (log_p - torch.log(dx))
@@ -45,6 +48,9 @@ class PowerLaw(Local):
     @checked
     def __init__(self, exponent: MoreThanOne = 2.0, diffusion: Positive = 1.0) -> None:
         self.exponent, self.diffusion = exponent, diffusion
+
+    def power_diffusion(self) -> PowerDiffusion:
+        return PowerDiffusion(self.diffusion, self.exponent)
 
     def density(self, x: Tensor, dx: Tensor, log_p: Tensor) -> Tensor:
         excess = self.exponent - 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,10 +14,32 @@ from wgf.settings.expression import Expression
 from wgf.settings.ranges import Finite, Text, checked
 
 
+class Parabola(NamedTuple):
+    """A potential with V' = stiffness (x - center) - force.
+
+    Attributes:
+        force: constant force (length/time).
+        stiffness: V'' (1/time).
+        center: where the elastic force vanishes (length).
+    """
+
+    force: float
+    stiffness: float
+    center: float
+
+
 class Potential(Local):
     """A potential V. A new one needs `value_at`; `derivative` comes from autograd unless it is given."""
 
     name = "potential"
+
+    def parabola(self) -> Parabola | None:
+        """The coefficients of V, where it is a polynomial of degree 2 at most; else None."""
+        return None
+
+    def characteristic(self, t: float, z: Tensor) -> Tensor | None:
+        """The positions [n] at time t of particles x' = -V'(x) that start at z [n] (length); None without a formula."""
+        return None
 
     @abstractmethod
     def value_at(self, x: Tensor) -> Tensor:
@@ -54,9 +78,14 @@ def _from(center: float) -> str:
 class Zero(Potential):
     """V = 0."""
 
+    vanishes = True
+
     @checked
     def __init__(self) -> None:
         pass
+
+    def parabola(self) -> Parabola:
+        return Parabola(0.0, 0.0, 0.0)
 
     def value_at(self, x: Tensor) -> Tensor:
         return torch.zeros_like(x)
@@ -74,6 +103,9 @@ class Quadratic(Potential):
     @checked
     def __init__(self, stiffness: Finite = 1.0, center: Finite = 0.0) -> None:
         self.stiffness, self.center = stiffness, center
+
+    def parabola(self) -> Parabola:
+        return Parabola(0.0, self.stiffness, self.center)
 
     def value_at(self, x: Tensor) -> Tensor:
         return 0.5 * self.stiffness * (x - self.center) ** 2
@@ -94,6 +126,11 @@ class Quartic(Potential):
     @checked
     def __init__(self, center: Finite = 0.0) -> None:
         self.center = center
+
+    def characteristic(self, t: float, z: Tensor) -> Tensor:
+        y, growth = z - self.center, math.exp(-t)
+        spread = torch.sqrt(growth**2 - y * y * math.expm1(-2 * t))
+        return self.center + y / spread.clamp(min=torch.finfo(z.dtype).tiny)  # 0 at y = 0, however late
 
     def value_at(self, x: Tensor) -> Tensor:
         square = (x - self.center) ** 2
@@ -117,6 +154,10 @@ class Sextic(Potential):
     def __init__(self, center: Finite = 0.0) -> None:
         self.center = center
 
+    def characteristic(self, t: float, z: Tensor) -> Tensor:
+        y = z - self.center
+        return self.center + y / (1 + 4 * t * y**4) ** 0.25
+
     def value_at(self, x: Tensor) -> Tensor:
         return (x - self.center) ** 6 / 6
 
@@ -136,6 +177,13 @@ class Expressed(Potential):
     @checked
     def __init__(self, expr: Text) -> None:
         self.expression = Expression(expr)
+
+    def parabola(self) -> Parabola | None:
+        coefficients = self.expression.polynomial()
+        if coefficients is None or len(coefficients) > 3:
+            return None
+        _, slope, half = [*coefficients, 0.0, 0.0, 0.0][:3]
+        return Parabola(-slope, 2 * half, 0.0)
 
     def value_at(self, x: Tensor) -> Tensor:
         return self.expression(x)

@@ -1,5 +1,5 @@
-"""Whether a problem can be computed at all, asked before it runs: a law that the numbers resolve, a potential that is
-finite where the law is and from which nothing falls to infinity in time, a start that is finite."""
+"""Checks before a run: double precision resolves the law, the potential is finite on its support, and no mass falls to
+infinity before the end."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ import numpy as np
 import torch
 
 from wgf.errors import ConfigError
-from wgf.problem import interaction as kernels
-from wgf.problem import potential as potentials
 from wgf.problem.equations import Problem
-from wgf.problem.internal import Entropy
 from wgf.problem.potential import Potential
 from wgf.problem.quadrature import Gauss
 
@@ -30,7 +27,7 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
     """
     _check_law(problem, dtype)
     v, panels = problem.potential, problem.law.panels()
-    if isinstance(v, potentials.Zero):
+    if v.vanishes:
         return
     low, high = panels[0], panels[-1]
     if (x := singular_point(v, low, high)) is not None:
@@ -38,10 +35,9 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
             f"potential={v} is not finite at x={x:.4g}, which the initial law reaches: expected a finite V and V' "
             f"from {low:.4g} to {high:.4g}; choose another potential or law"
         )
-    u = problem.internal
-    spread = 8.6 * math.sqrt(2 * u.diffusion * problem.t_end) if isinstance(u, Entropy) else 0.0
-    if not isinstance(problem.interaction, kernels.Zero):
-        return  # what attracts may hold what would fall: the dynamics will tell
+    spread = 8.6 * math.sqrt(2 * (problem.linear_diffusion or 0.0) * problem.t_end)
+    if not problem.interaction.vanishes:
+        return  # an attraction may hold mass that would fall to infinity: only the computation can decide
     for end, side in ((low, -1.0), (high, 1.0)):
         x = problem.law.mean + side * math.hypot(end - problem.law.mean, spread)
         t = escape_time(v, x, side, HUGE[dtype])

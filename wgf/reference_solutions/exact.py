@@ -1,8 +1,8 @@
-"""Exact solutions: the map T(t, .) where it is a formula or an ordinary differential equation, and the moment laws.
+"""Exact solutions: the map T(t, .) where it is a formula or an ordinary differential equation.
 
-Three families cover all of them. Self-similar: the law keeps its shape, T is affine. Characteristics: without diffusion
-and interaction every particle follows x' = -V'(x) by itself. Sheets: W = s |x|/2 only asks how much mass is on either
-side, and that never changes before two particles meet.
+There are three families. Self-similar solutions: the law keeps its shape, so T is affine. Characteristics: without
+diffusion and interaction each particle solves x' = -V'(x). Sheets: under W = s |x|/2 the force on a particle depends
+only on the mass on either side of it, which is constant until two particles meet.
 """
 
 from __future__ import annotations
@@ -17,22 +17,19 @@ import torch
 from scipy.integrate import DOP853, DenseOutput
 from torch import Tensor
 
-from wgf.problem import interaction as kernels
-from wgf.problem import potential as potentials
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
-from wgf.problem.internal import Entropy, PowerLaw
 from wgf.problem.laws import Barenblatt, Gaussian, Semicircle
-from wgf.problem.potential import Potential
+from wgf.problem.potential import Parabola, Potential
 
-MOST_EVALUATIONS = 20_000  # of V' in one integration; a potential that needs more has no characteristic we can trust
+MOST_EVALUATIONS = 20_000  # of V' in one integration; beyond them the characteristics are NaN
 
 
 class Exact(Protocol):
     """The exact map of a problem.
 
     Attributes:
-        name: what it is, for people and files.
+        name: the kind of solution, as result.json reports it.
     """
 
     @property
@@ -47,25 +44,29 @@ def decay(rate: float, t: float) -> float:
     return -math.expm1(-rate * t) / rate if rate * t else t
 
 
+def center_of_mass(mean: float, v: Parabola, t: float) -> float:
+    """M(t) with M' = -V'(M), M(0) = mean (length): no diffusion and no interaction moves it."""
+    return v.center + (mean - v.center) * math.exp(-v.stiffness * t) + v.force * decay(v.stiffness, t)
+
+
 @dataclass(frozen=True)
 class SelfSimilar:
-    """T = c + (m - c) e^{-theta t} + (z - m) L, where the scale obeys L' = -k L + a L^{-g}, L(0) = 1, so that
+    """Affine map T = M(t) + (z - m) L, M the center of mass and L the scale, L' = -k L + a L^{-g}, L(0) = 1, so that
 
         L^{g+1} = e^{-(g+1) k t} + (g+1) a int_0^t e^{-(g+1) k s} ds.
 
     Gaussian laws under linear diffusion (g = 1, a = D/std^2), Barenblatt laws under their own diffusion
     (a = kappa/((g+1) t0)), the semicircle under a log kernel (g = 1, a = -2 strength/R^2), and, without any of these
-    (a = 0), every law in quadratic V = theta (x - c)^2/2 and W = w x^2/2; k = theta + w.
+    (a = 0), every law in V of degree 2 and W = w x^2/2; k = V'' + w.
 
     Args:
         mean: m, the mean of the law (length).
-        center: c (length). theta: stiffness of V (1/time). k: contraction rate (1/time).
+        potential: V. k: contraction rate (1/time).
         g: exponent. a: spreading rate (1/time).
     """
 
     mean: float
-    center: float
-    theta: float
+    potential: Parabola
     k: float
     g: float
     a: float
@@ -77,43 +78,34 @@ class SelfSimilar:
         power = math.exp(-n * self.k * t) + n * self.a * decay(n * self.k, t)
         return power ** (1 / n) if power > 0 else math.nan
 
-    def center_of_mass(self, t: float) -> float:
-        """int x rho (length)."""
-        return self.center + (self.mean - self.center) * math.exp(-self.theta * t)
-
     def __call__(self, t: float, z: Tensor) -> Tensor:
-        return self.center_of_mass(t) + (z - self.mean) * self.scale(t)
+        return center_of_mass(self.mean, self.potential, t) + (z - self.mean) * self.scale(t)
 
 
 @dataclass
 class Characteristics:
-    """x' = -V'(x): closed forms for the quartic and the sextic, else an 8th-order Runge-Kutta method at rtol 1e-13."""
+    """x' = -V'(x) by the potential's own formula, else by a Runge-Kutta method of order 8 at rtol 1e-13."""
 
     potential: Potential
     _path: Path | None = field(default=None, init=False, repr=False, compare=False)
     name = "exact: characteristics"
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
-        v = self.potential
-        if isinstance(v, potentials.Quartic):
-            y = z - v.center
-            return v.center + math.exp(t) * y / torch.sqrt(1 + y * y * math.expm1(2 * t))
-        if isinstance(v, potentials.Sextic):
-            y = z - v.center
-            return v.center + y / (1 + 4 * t * y**4) ** 0.25
+        known = self.potential.characteristic(t, z)
+        if known is not None:
+            return known
         if self._path is None or self._path.start is not z or t < self._path.since:
-            self._path = Path(v, z)
+            self._path = Path(self.potential, z)
         return self._path(t)
 
 
 class Path:
-    """The particles that start at some points z, followed as far as they are asked for.
+    """Trajectories of particles that start at some points z, integrated as far as a caller asks.
 
-    The steps do not depend on the times asked for, which lie within them: a run that goes on after an interruption
-    finds the same bits.
+    The steps do not depend on the times at which the trajectories are evaluated, so a resumed run gets the same bits.
 
     Attributes:
-        since: where the last step began; what was before has been forgotten (time).
+        since: begin of the last step, before which the trajectories are no longer known (time).
     """
 
     def __init__(self, potential: Potential, z: Tensor) -> None:
@@ -145,23 +137,29 @@ class Path:
 
 @dataclass(frozen=True)
 class Sheets:
-    """x' = -theta (x - c) - s (P(z) - 1/2), P the cdf of the law: sheets of mass that attract each other for s > 0.
+    """Sheets of mass under W = s |x|/2 + w x^2/2 and V of degree 2: T = M(t) + y, M the center of mass,
+
+        y' = -k y - s (P(z) - 1/2), y(0) = z - m, P the cdf of the law.
 
     Args:
-        law: p. center: c (length). theta: stiffness of V (1/time). strength: s.
+        law: p.
+        potential: V.
+        k: V'' + w (1/time).
+        strength: s.
     """
 
     law: Base
-    center: float
-    theta: float
+    potential: Parabola
+    k: float
     strength: float
     name = "exact: sheets"
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
-        shrink, push = math.exp(-self.theta * t), self.strength * decay(self.theta, t)
-        if shrink <= push * self._peak:  # T' = shrink - push p: two have met
+        shrink, push = math.exp(-self.k * t), self.strength * decay(self.k, t)
+        if shrink <= push * self._peak:  # T' = shrink - push p: two sheets have met
             return torch.full_like(z, math.nan)
-        return self.center + (z - self.center) * shrink - 0.5 * push * (self.law.cdf(z) - self.law.survival(z))
+        mean, rank = self.law.mean, self.law.cdf(z) - self.law.survival(z)
+        return center_of_mass(mean, self.potential, t) + (z - mean) * shrink - 0.5 * push * rank
 
     @cached_property
     def _peak(self) -> float:
@@ -177,36 +175,35 @@ def find(problem: Problem) -> Exact | None:
 
 
 def _self_similar(problem: Problem) -> SelfSimilar | None:
-    law, v, w, u = problem.law, problem.potential, problem.interaction, problem.internal
-    if not isinstance(v, potentials.Zero | potentials.Quadratic):
+    law, v, w, u = problem.law, problem.potential.parabola(), problem.interaction.elementary, problem.internal
+    if v is None or w is None or w.kink:
         return None
-    theta, center = (0.0, 0.0) if isinstance(v, potentials.Zero) else (v.stiffness, v.center)
-    k, g, a = theta, 1.0, 0.0
-    if isinstance(w, kernels.Quadratic):
-        k += w.strength
-    elif isinstance(w, kernels.Log) and u is None and isinstance(law, Semicircle):
-        a = -2 * w.strength / law.radius**2
-    elif not isinstance(w, kernels.Zero):
-        return None
-    if isinstance(u, Entropy) and isinstance(law, Gaussian):
-        a = u.diffusion / law.std**2
-    elif isinstance(u, PowerLaw) and isinstance(law, Barenblatt) and u.exponent == law.exponent:
+    k, g, a = v.stiffness + w.quadratic, 1.0, 0.0
+    diffusion = None if u is None else u.power_diffusion()
+    if w.logarithm:
+        if u is not None or not isinstance(law, Semicircle):
+            return None
+        a = -2 * w.logarithm / law.radius**2
+    elif diffusion is None:
+        if u is not None:
+            return None
+    elif diffusion.exponent == 1 and isinstance(law, Gaussian):
+        a = diffusion.coefficient / law.std**2
+    elif isinstance(law, Barenblatt) and diffusion.exponent == law.exponent:
         g = law.exponent
-        a = u.diffusion / ((g + 1) * law.t0)
-    elif u is not None:
+        a = diffusion.coefficient / ((g + 1) * law.t0)
+    else:
         return None
-    return SelfSimilar(law.mean, center, theta, k, g, a)
+    return SelfSimilar(law.mean, v, k, g, a)
 
 
 def _characteristics(problem: Problem) -> Characteristics | None:
-    alone = problem.internal is None and isinstance(problem.interaction, kernels.Zero)
+    alone = problem.internal is None and problem.interaction.vanishes
     return Characteristics(problem.potential) if alone else None
 
 
 def _sheets(problem: Problem) -> Sheets | None:
-    law, v, w = problem.law, problem.potential, problem.interaction
-    if problem.internal is not None or not isinstance(w, kernels.Newtonian):
+    v, w = problem.potential.parabola(), problem.interaction.elementary
+    if problem.internal is not None or v is None or w is None or w.logarithm:
         return None
-    if isinstance(v, potentials.Zero):
-        return Sheets(law, 0.0, 0.0, w.strength)
-    return Sheets(law, v.center, v.stiffness, w.strength) if isinstance(v, potentials.Quadratic) else None
+    return Sheets(problem.law, v, v.stiffness + w.quadratic, 2 * w.kink)

@@ -18,7 +18,6 @@ from scipy.interpolate import PchipInterpolator, PPoly, make_interp_spline
 
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
-from wgf.problem.internal import Entropy, PowerLaw
 from wgf.reference_solutions.base import Computed, Unresolved, yardstick
 from wgf.reference_solutions.finite_volume_schemes import Central, Grid, Monotone, Scheme, differences
 
@@ -237,7 +236,8 @@ def _scout(problem: Problem, times: np.ndarray) -> Grid:
     """The domain that holds all but TAIL of the mass, and where on it the law is finest, by a coarse run."""
     law, u = problem.law, problem.internal
     tail = torch.tensor([TAIL], dtype=torch.float64)
-    spread = 7 * math.sqrt(2 * u.diffusion * times[-1]) if isinstance(u, Entropy | PowerLaw) else 0.05 * law.std
+    diffusion = None if u is None else u.power_diffusion()
+    spread = 0.05 * law.std if diffusion is None else 7 * math.sqrt(2 * diffusion.coefficient * times[-1])
     ends = np.array([float(law.quantile(tail)), float(law.upper_quantile(tail))]) - law.mean
     low, high = law.mean + np.sign(ends) * np.hypot(ends, spread)
     for _ in range(EXTENSIONS):

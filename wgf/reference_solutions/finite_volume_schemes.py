@@ -16,13 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from wgf.problem import interaction as kernels
 from wgf.problem.energy import Local, Term
 from wgf.problem.equations import Problem
-from wgf.problem.interaction import Interaction
-from wgf.problem.internal import Entropy, PowerLaw
 
 # central weights of order 8 for F_s and F_ss, and the damping that turns F_s into its upwind difference of order 7
 FIRST = np.array([3, -32, 168, -672, 0, 672, -168, 32, -3]) / 840
@@ -60,40 +56,26 @@ class Grid:
         return np.arange(self.cells + 1.0)
 
 
-def split(kernel: Interaction) -> tuple[float, Callable[[Tensor], Tensor] | None]:
-    """kappa and the force w of W' = kappa sign + w, w(0) = 0: the kink's part of W' * rho is kappa (2 F - 1).
-
-    Raises:
-        NotImplementedError: the kernel is of a kind of its own, not even a `Pairwise` one.
-    """
-    if isinstance(kernel, kernels.Newtonian):
-        return 0.5 * kernel.strength, None
-    if isinstance(kernel, kernels.Quadratic):
-        return 0.0, lambda r: kernel.strength * r
-    if isinstance(kernel, kernels.Pairwise):
-        return kernel.kink, kernel.force
-    if isinstance(kernel, kernels.Zero):
-        return 0.0, None
-    raise NotImplementedError(f"the interaction {kernel} is no kernel summed over pairs")
-
-
 class Pressure:
-    """What an internal energy U does to a density: rho_t = (rho U'(rho)_x)_x = (P'(rho) rho_x)_x, P' = rho U''.
+    """The nonlinear diffusion of an internal energy U: rho_t = (rho U'(rho)_x)_x = (P'(rho) rho_x)_x, P' = rho U''.
 
     Args:
         energy: entropy, power law, or any local energy of the density alone.
 
     Attributes:
+        power: kappa and g where P = kappa rho^g, else None.
         linear: D where P = D rho, else None.
 
     Raises:
-        NotImplementedError: it is none of these.
+        NotImplementedError: the energy is not a local energy of the density alone.
     """
 
     def __init__(self, energy: Term) -> None:
-        self.energy, self.linear = energy, energy.diffusion if isinstance(energy, Entropy) else None
+        self.power = energy.power_diffusion()
+        self.linear = self.power.coefficient if self.power is not None and self.power.exponent == 1 else None
         if not isinstance(energy, Local):
             raise NotImplementedError(f"the internal energy {energy} is not local")
+        self._density = energy.density
         x, rho = torch.linspace(-3, 3, 7, dtype=torch.float64), torch.full((7,), 0.3, dtype=torch.float64)
         e = energy.density(x, x.exp() / rho, x)  # by p = e^x at x, a density of 0.3 throughout
         if not bool(((e - e[3]).abs() <= 1e-9 * e.abs()).all()):
@@ -101,16 +83,13 @@ class Pressure:
 
     def derivatives(self, rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """U' and P' [n] at rho > 0 [n]."""
-        if isinstance(self.energy, PowerLaw):
-            g, slope = (
-                self.energy.exponent,
-                self.energy.diffusion * self.energy.exponent * rho ** (self.energy.exponent - 1),
-            )
+        if self.power is not None and self.power.exponent != 1:
+            kappa, g = self.power
+            slope = kappa * g * rho ** (g - 1)
             return slope / (g - 1), slope
-        assert isinstance(self.energy, Local)
         with torch.enable_grad():
             r = torch.from_numpy(rho).requires_grad_()
-            u = r * self.energy.density(torch.zeros_like(r), 1 / r, torch.zeros_like(r))
+            u = r * self._density(torch.zeros_like(r), 1 / r, torch.zeros_like(r))
             (first,) = torch.autograd.grad(u.sum(), r, create_graph=True)
             (second,) = torch.autograd.grad(first.sum(), r, materialize_grads=True)
         return first.detach().numpy(), rho * second.numpy()
@@ -137,7 +116,7 @@ class Scheme(ABC):
         self.pressure = None if u is None else Pressure(u)
         inner = torch.from_numpy(x[1:-1])
         self.drift = problem.potential.derivative(inner).numpy().copy()  # the part of v that does not change
-        self.kink, force = split(kernel)
+        self.kink, force = kernel.split()
         self.matrix: np.ndarray | None = None
         if force is not None:
             # sum over the middles of the cells: for a smooth law this alternating rule is spectrally accurate, even for
@@ -252,9 +231,9 @@ class Monotone(Scheme):
 
     def _diffusivity(self, left: np.ndarray, right: np.ndarray) -> np.ndarray | float | None:
         """P' at the inner faces where the flux between two cells is that of a linear diffusion, else None."""
-        if self.pressure is None or isinstance(self.pressure.energy, PowerLaw):
+        if self.pressure is None:
             return None
-        if self.pressure.linear is not None:
+        if self.pressure.power is not None:
             return self.pressure.linear
         return np.maximum(self.pressure.derivatives(np.maximum(0.5 * (left + right), TINY))[1], TINY)
 

@@ -1,41 +1,47 @@
-"""Moments that obey an equation of their own: the second moment, and the time by which a solution has blown up."""
+"""Moment laws: the second moment, and a time by which a solution must have blown up.
+
+With linear diffusion D, W = s log|x| + w x^2/2 and V of degree 2, the center of mass obeys M' = -V'(M) and the variance
+
+    d/dt S = -2 k S + 2 D - s,   k = V'' + w,
+
+for any initial law. For Keller-Segel s = 2 chi.
+"""
 
 from __future__ import annotations
 
 import math
 
-from wgf.problem import interaction as kernels
-from wgf.problem import potential as potentials
 from wgf.problem.equations import Problem
-from wgf.problem.internal import Entropy
-from wgf.reference_solutions.exact import decay
+from wgf.reference_solutions.exact import center_of_mass, decay
 
 
 def second_moment(problem: Problem, t: float) -> float | None:
-    """int x^2 rho (length^2) where it obeys a law of its own; None elsewhere.
-
-    With linear diffusion D, W = s log|x| and V = theta x^2/2: d/dt M2 = -2 theta M2 + 2 D - s, for any initial law.
-    For Keller-Segel, s = 2 chi, this is M2(0) + 2 (D - chi) t.
-    """
-    law, v, w, u = problem.law, problem.potential, problem.interaction, problem.internal
-    central = isinstance(v, potentials.Zero) or (isinstance(v, potentials.Quadratic) and v.center == 0)
-    if not (central and isinstance(w, kernels.Log | kernels.Zero) and (u is None or isinstance(u, Entropy))):
+    """int x^2 rho (length^2) where it obeys an equation of its own; else None."""
+    law, v, rates = problem.law, problem.potential.parabola(), _variance(problem)
+    if v is None or rates is None:
         return None
-    theta = v.stiffness if isinstance(v, potentials.Quadratic) else 0.0
-    growth = 2 * (u.diffusion if u else 0.0) - (w.strength if isinstance(w, kernels.Log) else 0.0)
-    return (law.mean**2 + law.std**2) * math.exp(-2 * theta * t) + growth * decay(2 * theta, t)
+    k, growth = rates
+    return center_of_mass(law.mean, v, t) ** 2 + law.std**2 * math.exp(-2 * k * t) + growth * decay(2 * k, t)
 
 
 def blow_up_bound(problem: Problem) -> float | None:
-    """The time by which the solution must have blown up, or None where nothing forces it to (time).
+    """The time by which the solution must have blown up, because its variance would vanish (time); None without one.
 
-    Without a potential the variance changes at the constant rate 2 D - s for W = s log|x| (2 (D - chi) for
-    Keller-Segel); where that is negative the variance would vanish at std^2 / (s - 2 D).
+    Without a potential the variance changes at the constant rate 2 D - s, and the bound is std^2 / (s - 2 D).
     """
-    w, u = problem.interaction, problem.internal
-    if not (isinstance(problem.potential, potentials.Zero) and isinstance(w, kernels.Log)):
+    rates = _variance(problem)
+    if rates is None or rates[1] >= 0:
         return None
-    if not (u is None or isinstance(u, Entropy)):
+    k, growth = rates
+    start = problem.law.std**2 / -growth
+    if k == 0:
+        return start
+    return math.log1p(2 * k * start) / (2 * k) if 2 * k * start > -1 else None
+
+
+def _variance(problem: Problem) -> tuple[float, float] | None:
+    """k and 2 D - s of the equation of the variance; None where the variance has none."""
+    v, w, diffusion = problem.potential.parabola(), problem.interaction.elementary, problem.linear_diffusion
+    if v is None or w is None or w.kink or diffusion is None:
         return None
-    loss = w.strength - 2 * (u.diffusion if u else 0.0)
-    return problem.law.std**2 / loss if loss > 0 else None
+    return v.stiffness + w.quadratic, 2 * diffusion - w.logarithm

@@ -20,7 +20,6 @@ from scipy.special import betainc, betaincinv, betaln
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
 from wgf.reference_solutions.base import Computed, Unresolved, yardstick
-from wgf.reference_solutions.finite_volume_schemes import split
 
 LEVELS = (192, 384, 768, 1536)  # particles, about
 GOAL = 1e-8  # W1 error that is worth no further refinement (length)
@@ -142,7 +141,7 @@ def _positions(problem: Problem, track: Track, times: np.ndarray) -> np.ndarray:
     """
     (z, slope), law = track.z(track.s), problem.law
     points = torch.from_numpy(z)
-    kink, force = split(problem.interaction)
+    kink, force = problem.interaction.split()
     drift = kink * (law.cdf(points) - law.survival(points)).numpy()  # the order of the particles never changes
     masses = law.density(points).numpy() * slope / track.count
     left = EVALUATIONS

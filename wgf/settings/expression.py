@@ -1,8 +1,8 @@
-"""A potential written in a config, such as "x**4/4 - x**2/2", turned into a function of tensors without `eval`.
+"""Parses a formula of a config, such as "x**4/4 - x**2/2", into a function of tensors without `eval`.
 
-Only numbers, x, the operators + - * / **, and the functions and constants listed below can occur; anything else, any
-name, attribute, call or comparison that is not listed, is refused. Parsing needs no torch, so that a bad expression is
-refused before torch is loaded.
+A formula may contain numbers, x, the operators + - * / **, and the functions and constants listed below. The parser
+refuses everything else: other names, attributes, calls and comparisons. It needs no torch, so a bad formula fails
+before torch is loaded.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import ast
 import math
 import operator
 from collections.abc import Callable
+from fractions import Fraction
+from itertools import zip_longest
 from typing import Any
 
 from wgf.errors import ConfigError
@@ -26,16 +28,17 @@ BINARY: dict[type, Callable] = {
 }
 UNARY: dict[type, Callable] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
 MAX_LENGTH, MAX_DEPTH = 1000, 50
+MAX_DEGREE, MAX_BITS = 16, 4000  # of the polynomials that `polynomial` recognizes, intermediate ones included
 
 
 class Expression:
-    """A real function of x, callable on tensors.
+    """Real function of x, callable on tensors.
 
     Args:
-        text: the expression; `^` is not a power, `**` is.
+        text: the formula; the power is `**`, not `^`.
 
     Raises:
-        ConfigError: with the first thing in the text that is not allowed.
+        ConfigError: with the first part of the text that is not allowed.
     """
 
     def __init__(self, text: str) -> None:
@@ -45,7 +48,7 @@ class Expression:
         try:
             tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise ConfigError(f"expr={text!r} does not parse: write it like 'x**4/4 - x**2/2'") from None
+            raise ConfigError(f"expr={text!r} is not a formula: write it like 'x**4/4 - x**2/2'") from None
         self._tree = tree
         self._check(tree, 0)
 
@@ -55,7 +58,7 @@ class Expression:
 
     def _check(self, node: ast.AST, depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise ConfigError(f"expr={self.text[:40]!r}... is nested deeper than {MAX_DEPTH} levels")
+            raise ConfigError(f"expr={self.text[:40]!r}... is nested too deeply: expected at most {MAX_DEPTH} levels")
         children: list[ast.AST]
         if isinstance(node, ast.Constant):
             if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
@@ -85,6 +88,51 @@ class Expression:
         """Evaluate at a tensor x [...], differentiably; returns [...]."""
         return self._value(self._tree, x) + 0.0 * x
 
+    def polynomial(self) -> list[float] | None:
+        """The coefficients c_0, c_1, ... where the text is a polynomial in x, the last one not 0; else None.
+
+        The decision is exact: numbers are added and multiplied as fractions.
+        """
+        try:
+            return [float(c) for c in self._coefficients(self._tree)]
+        except (ArithmeticError, ValueError):
+            return None
+
+    def _coefficients(self, node: Any) -> list[Fraction]:
+        """The coefficients of a part of the text.
+
+        Raises:
+            ValueError: it is not a polynomial of moderate degree.
+            OverflowError: it is a constant that is not finite.
+        """
+        if not any(isinstance(part, ast.Name) and part.id == "x" for part in ast.walk(node)):
+            import torch
+
+            return _trimmed([Fraction(float(self._value(node, torch.zeros((), dtype=torch.float64))))])
+        if isinstance(node, ast.Name):
+            return [Fraction(0), Fraction(1)]
+        if isinstance(node, ast.UnaryOp):
+            return [UNARY[type(node.op)](c) for c in self._coefficients(node.operand)]
+        if not isinstance(node, ast.BinOp):
+            raise ValueError("a function of x")
+        left = self._coefficients(node.left)
+        if isinstance(node.op, ast.Pow):
+            power = _number(node.right)
+            if power is None or power not in range(MAX_DEGREE + 1):
+                raise ValueError("not a small whole power")
+            product = [Fraction(1)]
+            for _ in range(int(power)):
+                product = _product(product, left)
+            return product
+        right = self._coefficients(node.right)
+        if isinstance(node.op, ast.Mult):
+            return _product(left, right)
+        if isinstance(node.op, ast.Div):
+            if len(right) != 1:
+                raise ValueError("division by x or by 0")
+            return [c / right[0] for c in left]
+        return _trimmed([BINARY[type(node.op)](a, b) for a, b in zip_longest(left, right, fillvalue=Fraction(0))])
+
     def _value(self, node: Any, x: Any) -> Any:
         import torch
 
@@ -96,10 +144,32 @@ class Expression:
             return UNARY[type(node.op)](self._value(node.operand, x))
         if isinstance(node, ast.BinOp):
             if isinstance(node.op, ast.Pow) and (power := _number(node.right)) is not None:
-                return self._value(node.left, x) ** power  # a plain number keeps derivatives finite at x = 0
+                return self._value(node.left, x) ** power  # a float exponent keeps derivatives finite at x = 0
             return BINARY[type(node.op)](self._value(node.left, x), self._value(node.right, x))
         function = torch.special.erf if node.func.id == "erf" else getattr(torch, node.func.id)
         return function(self._value(node.args[0], x))
+
+
+def _product(left: list[Fraction], right: list[Fraction]) -> list[Fraction]:
+    product = [Fraction(0)] * (len(left) + len(right) - 1 if left and right else 0)
+    for i, a in enumerate(left):
+        for k, b in enumerate(right):
+            product[i + k] += a * b
+    return _trimmed(product)
+
+
+def _trimmed(coefficients: list[Fraction]) -> list[Fraction]:
+    """Without zeros at the end.
+
+    Raises:
+        ValueError: the degree is too high or the numbers are too long.
+    """
+    while coefficients and coefficients[-1] == 0:
+        coefficients = coefficients[:-1]
+    long = any(max(c.numerator.bit_length(), c.denominator.bit_length()) > MAX_BITS for c in coefficients)
+    if long or len(coefficients) > MAX_DEGREE + 1:
+        raise ValueError("a polynomial beyond all bounds")
+    return coefficients
 
 
 def _is_moderate(value: float) -> bool:
@@ -110,7 +180,7 @@ def _is_moderate(value: float) -> bool:
 
 
 def _number(node: ast.AST) -> float | None:
-    """The value of a literal exponent such as 4 or -0.5, else None."""
+    """Value of a literal exponent such as 4 or -0.5, else None."""
     if isinstance(node, ast.UnaryOp) and type(node.op) in UNARY and (inner := _number(node.operand)) is not None:
         return UNARY[type(node.op)](inner)
     return float(node.value) if isinstance(node, ast.Constant) else None  # type: ignore[arg-type]

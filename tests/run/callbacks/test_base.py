@@ -55,7 +55,7 @@ def test_a_failing_callback_is_dropped_and_the_others_go_on(
     end = EVENTS.index(event) + 1
     assert bad.told == ([*EVENTS[:end], "close"] if event != "close" else EVENTS)
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
-        f"Failing failed in {event} and is dropped, the run goes on without it: RuntimeError: disk full"
+        f"Failing failed in {event}, the run continues without it: RuntimeError: disk full"
     ]
 
 

@@ -1,8 +1,11 @@
 """Checkpoints: whole or not there, loadable without running code."""
 
 import errno
+import hashlib
+import io
 import logging
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +66,7 @@ def test_a_damaged_checkpoint_is_skipped(tmp_path: Path, caplog: pytest.LogCaptu
     newest.write_bytes(newest.read_bytes()[:100])
     with caplog.at_level(logging.WARNING, "wgf"):
         assert latest(tmp_path)["step"] == 1
-    assert "step-00000002.pt is damaged and skipped: its end is missing" in caplog.text
+    assert "step-00000002.pt, it is damaged: its end is missing" in caplog.text
 
 
 @given(st.data())
@@ -79,6 +82,25 @@ def test_no_missing_byte_goes_unseen(length: int):
     content = sealed(state(7))
     with pytest.raises(ValueError, match="its end is missing"):
         unsealed(content[: min(length, len(content) - 1)])
+
+
+def test_a_checkpoint_runs_no_code(tmp_path: Path):
+    """Neither a pickle in the place of a checkpoint nor one with the right checksum."""
+
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "evil",))
+
+    buffer = io.BytesIO()
+    torch.save({"step": 1, "theta": Evil()}, buffer)
+    content = buffer.getvalue()
+    seal = f"\nwgf checkpoint {FORMAT} sha256 {hashlib.sha256(content).hexdigest()}\n".encode()
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "step-00000001.pt").write_bytes(content + seal)
+    (tmp_path / "checkpoints" / "step-00000002.pt").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(ConfigError, match=r"none of its 2 checkpoints can be read \(.*; start a new run"):
+        latest(tmp_path)
+    assert not (tmp_path / "evil").exists()
 
 
 def test_another_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -104,7 +126,7 @@ def test_a_checkpoint_that_cannot_be_written_is_tried_again(
     checkpoint.checkpoint(state(4))
     assert files(tmp_path) == ["step-00000001.pt", "step-00000004.pt"]
     (line,) = [line.getMessage() for line in caplog.records if line.levelno == logging.ERROR]
-    assert line.startswith("no checkpoint at step 2, the next one is tried in time: [Errno 28] No space left on device")
+    assert line.startswith("no checkpoint at step 2, the run tries again later: [Errno 28] No space left on device")
     assert "step-00000002.pt" in line
 
 

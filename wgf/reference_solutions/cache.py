@@ -1,0 +1,84 @@
+"""Cache of reference solutions on the disk, one file per problem and times."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wgf.files import replacing
+from wgf.problem.equations import Problem
+from wgf.reference_solutions.finite_volume import Reference, Volumes
+from wgf.reference_solutions.finite_volume_schemes import Grid
+from wgf.settings.expression import Expression
+
+log = logging.getLogger("wgf")
+
+VERSION = 4  # of the finite volumes: files of another version are not read
+OFF = "WGF_NO_CACHE"  # environment variable that turns the cache off
+ENDS = ("low", "high", "centre", "stretch")
+
+
+def describe(value: Any) -> str:
+    """Text of an object that is the same for equal settings, whatever their types.
+
+    Raises:
+        TypeError: the object is of a class from outside wgf, whose settings may mean anything.
+    """
+    if isinstance(value, bool | int | float | str | None):
+        return repr(float(value) if isinstance(value, int | float) else value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(describe, value))}]"
+    if not type(value).__module__.startswith("wgf."):
+        raise TypeError(f"{type(value).__name__} is not a class of wgf")
+    settings = {"text": value.text} if isinstance(value, Expression) else vars(value)
+    inside = ", ".join(f"{name}={describe(entry)}" for name, entry in sorted(settings.items()))
+    return f"{type(value).__module__}.{type(value).__qualname__}({inside})"
+
+
+def path_of(problem: Problem, times: Sequence[float]) -> Path | None:
+    """The file of this solution; None where the cache is off or the problem has classes from outside wgf."""
+    if os.environ.get(OFF):
+        return None
+    parts = (VERSION, problem.law, problem.potential, problem.internal, problem.interaction, list(times))
+    try:
+        key = hashlib.sha256(describe(parts).encode()).hexdigest()[:32]
+        home = os.environ.get("XDG_CACHE_HOME")
+        return (Path(home) if home else Path.home() / ".cache") / "wgf" / f"{key}.npz"
+    except (TypeError, RuntimeError):  # a class from outside wgf, or no home folder
+        return None
+
+
+def save(path: Path, reference: Reference) -> None:
+    """Write a solution, whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    arrays: dict[str, Any] = {name: getattr(reference, name) for name in ("times", "errors", "w2_errors", "share")}
+    for name, volumes in (("coarse", reference.coarse), ("fine", reference.fine)):
+        arrays[name], arrays[f"{name}_dips"] = volumes.mass, volumes.dips
+        arrays[f"{name}_grid"] = [*(getattr(volumes.grid, end) for end in ENDS), float(volumes.smooth)]
+    with replacing(path) as file:
+        np.savez(file, **arrays)
+
+
+def load(path: Path, problem: Problem) -> Reference | None:
+    """The solution that `save` wrote; None if the file does not exist or is damaged."""
+    try:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+            levels = []
+            for name in ("coarse", "fine"):
+                mass, (low, high, centre, stretch, smooth) = file[name], file[f"{name}_grid"].tolist()
+                grid = Grid(low, high, centre, stretch, mass.shape[1] - 1)
+                levels.append(Volumes(grid, mass, file[f"{name}_dips"], bool(smooth)))
+            times, errors, squares, share = file["times"], file["errors"], file["w2_errors"], float(file["share"])
+    except Exception as error:  # a damaged file fails in as many ways as there are bytes
+        log.debug("%s cannot be read: %s", path, error)
+        return None
+    return Reference(times, errors, squares, problem.law, levels[0], levels[1], share)
