@@ -60,14 +60,8 @@ def test_experiment(name: str, tmp_path: Path):
         assert second_moment == pytest.approx(found["second_moment_law"], rel=1e-6)
 
 
-STEPS = {
-    "quadratic": 1e-3,
-    "sextic": 1e-6,
-    "quartic": 2e-4,
-    "barenblatt": 1e-3,
-    "subcritical": 3e-4,
-    "supercritical": 3e-4,
-}
+STEPS = {"quadratic": 1e-3, "sextic": 1e-6, "quartic": 2e-4, "barenblatt": 1e-3}
+STEPS |= dict.fromkeys(("subcritical", "supercritical"), 3e-4)
 
 
 @pytest.mark.parametrize("name", [name for name in PINNED if name.startswith("paper/")])

@@ -92,20 +92,6 @@ def test_without_verify_nothing_is_estimated(tmp_path: Path):
     assert (found["time_error"], found["space_error"]) == (None, None)
 
 
-def test_a_last_number_that_fails_costs_no_result(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-):
-    def fails(*_: Any) -> None:
-        raise IndexError("index 0 is out of bounds")
-
-    monkeypatch.setattr("wgf.run.metrics.Metrics.to_equilibrium", fails)
-    monkeypatch.setattr("wgf.run.metrics.best_w2", fails)
-    found = unverified(tmp_path, "network.width=4 t_end=0.01")
-    assert (found["status"], found["w2_best"], found["w2_to_equilibrium"]) == ("completed", None, None)
-    assert (tmp_path / "solution.npz").exists()
-    assert "no w2_to_equilibrium: IndexError: index 0 is out of bounds" in caplog.text
-
-
 def test_interrupted_verification(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
