@@ -63,7 +63,7 @@ class Total:
 
 
 def test_energies_that_finite_volumes_cannot_take():
-    with pytest.raises(NotImplementedError, match=r"is no kernel summed over pairs$"):
+    with pytest.raises(NotImplementedError, match=r"is not a kernel summed over pairs$"):
         type("Elsewhere", (Total, Interaction), {})().split()
     with pytest.raises(NotImplementedError, match=r"is not local$"):
         Pressure(type("Global", (Total, Term), {})())

@@ -39,13 +39,13 @@ REFUSED = {
     "integrator.dt_min=1": "integrator.dt_min=1 with t_end=0.2 is impossible: decrease integrator.dt_min",
     "integrator.dt_min=1e-3 integrator.dt=1e-4": "integrator.dt_min=0.001 with integrator.dt=0.0001 is",
     "integrator=rk4 t_end=1e9": "1e+12 steps are more than integrator.max_steps=1e+06; increase integrator.dt",
-    "quadrature.order=3": "quadrature.order=3 is impossible: this network needs at least 4 nodes in a cell, say "
+    "quadrature.order=3": "quadrature.order=3 is impossible: this network needs at least 4 nodes in a cell, use "
     "quadrature.order=4",
     # a default beside what is given
     "law=uniform ~law.low law.high=-2": "low=-1.0 is not allowed: expected a number below high=-2",
     # sizes that do not fit a memory of 16 GB
     "network.width=1e10": "1e+10 parameters and 8e+10 nodes needs about 1e+05 GB of memory, this machine has 16 GB: "
-    "lower net",
+    "decrease net",
     "network=mlp network.width=60000 integrator=jko": "180002 parameters and 112 nodes needs",
     "network=two_sided_relu network.width=20000 solver=qr integrator=dopri5": "40000 parameters and 320112 nodes needs",
     "quadrature=monte_carlo quadrature.particles=1e12 integrator=dopri5": "GB: decrease quadrature.par",
