@@ -149,7 +149,7 @@ def test_a_folder_at_work_is_left_alone(tmp_path: Path, word: str, names: str):
     folder.mkdir()
     write(folder, dict.fromkeys(names.split(), text))
     with claimed(folder):
-        assert refused(tmp_path, word) == ["out is at work: another process runs in it"]
+        assert refused(tmp_path, word) == ["out is in use: another process runs in it"]
     assert all((folder / name).read_text() == text for name in names.split())
 
 
@@ -197,7 +197,7 @@ def test_interrupted_run(tmp_path: Path):
     found = result(tmp_path / "out")
     said = "stopped from outside; the last accepted state is kept (SIGINT)"
     assert (found["status"], found["message"]) == ("interrupted", said)
-    assert f"go on with it by resume={tmp_path / 'out'}" in err
+    assert f"continue it with resume={tmp_path / 'out'}" in err
     assert 0 < found["t_end"] < 1
     assert "interrupted" in out
     assert "Traceback" not in err
@@ -243,13 +243,13 @@ BAD: dict[str, list[str]] = {
     ],
     "solver=banded network=two_sided_relu network.train=all": ["solver=banded has closed forms"],
     "-m network.width=4,1 solver.rcond=0,2": ["network.width=1 is", "solver.rcond=2 is"],
-    "potential=expression potential.expr=x**4/4 - x**2(": [".*values with spaces or symbols are quoted twice"],
+    "potential=expression potential.expr=x**4/4 - x**2(": [".*quote values with spaces or symbols twice"],
     "experiment=fokker_plank_quartic": ["experiment=fokker_plank_quartic is not a choice: did you mean fokker_"],
     "network": ["'network' is not an override: expected key=value"],
     "--config-dir mine experiment=typo": ["network.widht is not a setting: did you mean network.width?"],
     "hydra.run.dir=file/run": [".*hydra.run.dir"],
-    "device=cuda:99": ["device='cuda:99' is not there: torch sees "],  # what only the start shows
-    "-m resume=a": ["resume with -m is impossible: go on with one run at a time, without -m"],
+    "device=cuda:99": ["device='cuda:99' is unavailable: torch has "],  # what only the start shows
+    "-m resume=a": ["resume with -m is impossible: continue one run at a time, without -m"],
 }
 
 

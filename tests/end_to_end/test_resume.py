@@ -125,13 +125,13 @@ def test_stopped_by_max_steps_and_gone_on_with(tmp_path: Path):
     _, found = begun(folder, *words, "integrator.max_steps=13")
     assert (found["status"], found["steps"]) == ("max_steps", 13)
     (line,) = refusal(continued, folder, [])
-    assert re.search(r"used up integrator.max_steps=13 at t = 0.013: give .* above 13", line)
+    assert re.search(r"reached integrator.max_steps=13 at t = 0.013: give .* above 13", line)
     cfg = continued(folder, [f"resume={folder}", "integrator.max_steps=1000000", "figures=false"])
     assert main(OmegaConf.merge(cfg, {"resume": str(folder)}), folder) == 0
     assert left(folder) == left(tmp_path / "whole")
     assert OmegaConf.load(folder / "config.yaml").resume is None
     (line,) = refusal(continued, folder, [])
-    assert "part has ended, completed at t = 0.03: there is nothing to go on with" in line
+    assert "part has ended, completed at t = 0.03: it cannot continue" in line
 
 
 def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -158,8 +158,8 @@ def test_a_damaged_checkpoint_costs_no_more_than_time(tmp_path: Path, caplog: py
     data[len(data) // 2] ^= 1
     newest.write_bytes(data)
     on(cfg, tmp_path)
-    assert f"{newest} is damaged and skipped: its checksum is wrong" in caplog.text
-    assert f"going on from step {int(older.stem[5:])}," in caplog.text
+    assert f"{newest} , it is damaged: its checksum is wrong" in caplog.text
+    assert f"resuming from step {int(older.stem[5:])}," in caplog.text
     run(build(cfg), cfg, tmp_path / "whole")
     assert left(tmp_path) == left(tmp_path / "whole")
 
@@ -176,7 +176,10 @@ def test_another_version_says_what_differs(tmp_path: Path, caplog: pytest.LogCap
     assert f"was begun by wgf 0.0.1, this is wgf {__version__}" in "\n".join(refusal(on, cfg, tmp_path))
     rewrite(tmp_path, circumstances=circumstances | {"torch": "2.0.0", "threads": 99})
     assert on(cfg, tmp_path)["status"] == "completed"
-    assert f"last digits may differ from a run in one go: torch 2.0.0 -> {torch.__version__}, threads 99" in caplog.text
+    assert (
+        f"last digits may differ from those of an uninterrupted run: torch 2.0.0 -> {torch.__version__}, threads 99"
+        in caplog.text
+    )
 
 
 def test_what_is_refused_changes_nothing(tmp_path: Path):
@@ -187,7 +190,7 @@ def test_what_is_refused_changes_nothing(tmp_path: Path):
 
     before = files()
     with claimed(tmp_path):
-        assert refusal(on, cfg, tmp_path) == [f"{tmp_path} is at work: another process runs in it"]
+        assert refusal(on, cfg, tmp_path) == [f"{tmp_path} is in use: another process runs in it"]
     other = OmegaConf.merge(cfg, {"t_end": 0.04, "potential": {"center": 2.0}})
     lines = ["t_end was 0.03 and is 0.04", "potential.center was 1.0 and is 2.0"]
     assert [line.partition("checkpoints: ")[2] for line in refusal(on, other, tmp_path)] == lines
@@ -207,7 +210,7 @@ def test_what_is_no_run(tmp_path: Path, text: str):
     if text:
         (tmp_path / "config.yaml").write_text(text)
     assert NO_RUNS[text] in refusal(continued, tmp_path, [])[0]
-    assert "is not there: give the folder of a run" in refusal(continued, tmp_path / "nowhere", [])[0]
+    assert "does not exist: give the folder of a run" in refusal(continued, tmp_path / "nowhere", [])[0]
 
 
 def test_only_what_decides_on_no_digit_may_change(tmp_path: Path):
@@ -285,7 +288,7 @@ def test_the_command_killed_goes_on(tmp_path: Path):
     assert not (tmp_path / "a run" / "result.json").exists()
     over = wgf(tmp_path, *words)
     assert over.returncode == 2
-    assert "holds a run that was stopped: go on with it by resume=a run" in over.stderr
+    assert "holds a run that was stopped: continue it with resume=a run" in over.stderr
     answer = wgf(tmp_path, "resume=a run")
     assert answer.returncode == 0, answer.stderr
     cfg = OmegaConf.load(tmp_path / "a run" / "config.yaml")
