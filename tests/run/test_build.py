@@ -22,8 +22,7 @@ REFUSED = {
     "interaction=log": "interaction=1 log|x| with pde=FokkerPlanck",
     "interaction=morse pde=keller_segel": "only pde=aggregation_diffusion takes an interaction",
     "network=mlp integrator=dopri5 solver=banded": "solver=banded has closed forms only for network=spline",
-    "network=two_sided_relu network.train=all integrator=dopri5 solver=banded": "solver=banded has closed forms only for "
-    "network=spline",
+    "network=two_sided_relu network.train=all integrator=dopri5 solver=banded": "solver=banded has closed forms only",
     "network=mlp integrator=rodas4": "integrator=rodas4 needs a map that is linear in its parameters",
     "network=two_sided_relu network.train=biases integrator=sdirk2": "integrator=sdirk2 needs a map that is linear",
     "solver=qr integrator=sdirk2": "integrator=sdirk2 needs a map that is linear in its parameters, and solver=auto",
