@@ -197,7 +197,7 @@ def test_interrupted_run(tmp_path: Path):
     found = result(tmp_path / "out")
     said = "stopped from outside; the last accepted state is kept (SIGINT)"
     assert (found["status"], found["message"]) == ("interrupted", said)
-    assert f"continue it with resume={tmp_path / 'out'}" in err
+    assert f"use resume={tmp_path / 'out'}" in err
     assert 0 < found["t_end"] < 1
     assert "interrupted" in out
     assert "Traceback" not in err
