@@ -158,7 +158,7 @@ def test_a_damaged_checkpoint_costs_no_more_than_time(tmp_path: Path, caplog: py
     data[len(data) // 2] ^= 1
     newest.write_bytes(data)
     on(cfg, tmp_path)
-    assert f"{newest} , it is damaged: its checksum is wrong" in caplog.text
+    assert f"skipping {newest}, it is damaged: its checksum is wrong" in caplog.text
     assert f"resuming from step {int(older.stem[5:])}," in caplog.text
     run(build(cfg), cfg, tmp_path / "whole")
     assert left(tmp_path) == left(tmp_path / "whole")
@@ -220,7 +220,7 @@ def test_only_what_decides_on_no_digit_may_change(tmp_path: Path):
     assert (cfg.figures, cfg.integrator.max_steps, cfg.verify, cfg.expect) == (False, 9, True, "blow_up")
     lines = refusal(continued, tmp_path, [*words, "t_end=2", "network=mlp", "+seed=3"])
     assert [line.partition("=")[0] for line in lines] == ["t_end", "network", "seed"]
-    assert "only integrator.max_steps, figures, verify, expect may be given" in lines[0]
+    assert "only integrator.max_steps, figures, verify, expect may change" in lines[0]
 
 
 def test_a_result_that_cannot_be_read_is_none(tmp_path: Path):
@@ -238,7 +238,7 @@ def test_any_path_can_be_given(path: str):
 
 
 def test_differences_of_configs():
-    lines = ["a was 1 and is not there", "b.c was [1, 2] and is [1, 3]", "d was not there and is x"]
+    lines = ["a was 1 and is absent", "b.c was [1, 2] and is [1, 3]", "d was not there and is x"]
     assert differences("a: 1\nb:\n  c: [1, 2]\n", "b:\n  c: [1, 3]\nd: x\nfigures: true\n") == lines
 
 
