@@ -238,7 +238,7 @@ def test_any_path_can_be_given(path: str):
 
 
 def test_differences_of_configs():
-    lines = ["a was 1 and is absent", "b.c was [1, 2] and is [1, 3]", "d was not there and is x"]
+    lines = ["a was 1 and is absent", "b.c was [1, 2] and is [1, 3]", "d was absent and is x"]
     assert differences("a: 1\nb:\n  c: [1, 2]\n", "b:\n  c: [1, 3]\nd: x\nfigures: true\n") == lines
 
 
