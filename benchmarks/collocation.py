@@ -1,23 +1,21 @@
-"""Chebyshev collocation in x and the exponential of the matrix in t, for linear Fokker-Planck equations.
+"""Chebyshev collocation in x and the matrix exponential in t, for linear Fokker-Planck equations.
 
-The unknown is the mass left of a point, F_t = V' F_x + D F_xx with F = 0 and 1 at the ends. It is written as the
-straight line between these values plus u, which is 0 at both ends, so that u_t = A u + b and
+The unknown is the mass F left of a point: F_t = V' F_x + D F_xx, F = 0 and F = 1 at the ends. F is the straight line
+between these values plus u, which is 0 at both ends, so that u_t = A u + b and
 
-    u(t) = e^{tA} u(0) + ∫_0^t e^{sA} ds b,
+    u(t) = e^{tA} u(0) + ∫_0^t e^{sA} ds b.
 
-both from one exponential of A bordered by b.
+One exponential of A bordered by b gives both terms.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from competitor import Competitor
+from competitor import Competitor, inverse
 from numpy.polynomial import chebyshev
 from problems import QUARTIC, SEXTIC, Map, Problem
 from scipy.linalg import expm
 from scipy.special import ndtr
-
-BISECTIONS = 50
 
 
 @dataclass(frozen=True)
@@ -30,11 +28,11 @@ class Settings:
 
 
 def run(problem: Problem, settings: Settings) -> Map:
-    """The map at t_end."""
+    """Compute the map at t_end."""
     n, half = settings.degree, (settings.high - settings.low) / 2
     angle = np.pi * np.arange(n + 1) / n
     s = -np.cos(angle)
-    # barycentric differentiation: weights (-1)^i, halved at the ends
+    # barycentric differentiation: the weights are (-1)^i, halved at the ends
     weight = (-1.0) ** np.arange(n + 1)
     weight[[0, -1]] /= 2
     gap = 2 * np.sin(np.add.outer(angle, angle) / 2) * np.sin(np.subtract.outer(angle, angle) / 2)
@@ -55,13 +53,7 @@ def run(problem: Problem, settings: Settings) -> Map:
 
     def map(z: np.ndarray) -> np.ndarray:
         cdf = chebyshev.Chebyshev(np.linalg.solve(chebyshev.chebvander(s, n), values), [settings.low, settings.high])
-        target = ndtr(z)
-        below, above = np.full_like(z, settings.low), np.full_like(z, settings.high)
-        for _ in range(BISECTIONS):
-            middle = (below + above) / 2
-            short = cdf(middle) < target
-            below, above = np.where(short, middle, below), np.where(short, above, middle)
-        return (below + above) / 2
+        return inverse(cdf, ndtr(z), np.full_like(z, settings.low), np.full_like(z, settings.high))
 
     return map
 

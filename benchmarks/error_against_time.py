@@ -3,9 +3,9 @@
     OMP_NUM_THREADS=1 python benchmarks/error_against_time.py
 
 writes docs/images/benchmark.png and the table between the markers of docs/benchmarks.md. A time is the processor time
-of one thread from the problem to its solution, set-up included and the evaluation of the final map not; the least of
-several runs, but for those of more than `LONG` seconds, which run once. An error is W1 to the reference. Nothing is
-extrapolated. What is not installed is named and left out.
+of one thread from the problem to its solution, with the set-up and without the evaluation of the final map. It is the
+least of several runs; a run of more than `LONG` seconds is not repeated. An error is the W1 distance to the reference
+map. Nothing is extrapolated. The table names the codes that are not installed.
 """
 
 import importlib.util
@@ -27,12 +27,13 @@ from collocation import COLLOCATION
 from competitor import Competitor
 from finite_volume import FINITE_VOLUMES
 from paper_algorithm import PAPER_ALGORITHM
-from problems import PROBLEMS, Problem, quadrature, reference_map, wasserstein_1
+from problems import PROBLEMS, Problem
+from reference_maps import quadrature, reference_map, wasserstein_1
 from wgf_flows import PAPER, SPLINE
 from with_fipy import FIPY
 from with_py_pde import PY_PDE
 
-# Okabe and Ito's colours, told apart by the colour-blind, and a marker each
+# a colour of Okabe and Ito, distinguishable by the colour-blind, and a marker for each code
 STYLES = {
     SPLINE: ("#D55E00", "o"),
     PAPER: ("#E69F00", "s"),
@@ -43,16 +44,17 @@ STYLES = {
     FIPY: ("#56B4E9", "P"),
 }
 COMPETITORS = tuple(STYLES)
-BASIS = SPLINE  # what the ratios are to
+BASIS = SPLINE  # the denominator of the ratios
 TARGETS = (1e-2, 1e-3, 1e-4, 1e-6, 1e-8)
-LONG, ENOUGH, REPEATS = 3.0, 0.5, 3  # a run that is not repeated, time of repetitions that are enough (s), fewest
+LONG = 3.0  # a run that takes longer is not repeated (s)
+ENOUGH, REPEATS = 0.5, 3  # repetitions go on until both are reached: total time (s), number of runs
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 START, STOP = "<!-- error_against_time.py: start -->", "<!-- error_against_time.py: stop -->"
 
 
 @dataclass(frozen=True)
 class Point:
-    """A measured run: W1 error (length), CPU time (s), how often it ran, and what went wrong, if anything did."""
+    """A measured run: W1 error (length), CPU time (s), number of runs, and the reason of a failure."""
 
     competitor: Competitor
     problem: Problem
@@ -64,18 +66,19 @@ class Point:
 
 
 def installed(competitor: Competitor) -> bool:
+    """Whether the package of a code is installed."""
     return not competitor.package or importlib.util.find_spec(competitor.package) is not None
 
 
 def measure(competitor: Competitor, problem: Problem, resolution: Any) -> Point:
-    """The error of one resolution and the least of its times."""
+    """Measure the error of a code at one resolution and the least of its times."""
     times: list[float] = []
     while not times or (times[0] < LONG and (len(times) < REPEATS or sum(times) < ENOUGH)):
         start = time.process_time()
         try:
             solution = competitor.run(problem, resolution)
-        except ArithmeticError as error:
-            return Point(competitor, problem, resolution, np.nan, time.process_time() - start, 1, str(error))
+        except ArithmeticError as failure:
+            return Point(competitor, problem, resolution, np.nan, time.process_time() - start, 1, str(failure))
         times.append(time.process_time() - start)
     error = wasserstein_1(solution(quadrature()[0]), reference_map(problem)[0])
     return Point(competitor, problem, resolution, error, min(times), len(times))
@@ -96,7 +99,7 @@ def fastest(points: Sequence[Point], target: float) -> Point | None:
 
 
 def table(points: Sequence[Point]) -> str:
-    """Markdown: the least time to every target and its ratio to that of wgf's splines."""
+    """Markdown table of the least time to every target, with its ratio to the time of wgf's splines."""
     heads = ["code", *(f"W1 ≤ {target:.0e}" for target in TARGETS), "smallest W1"]
     lines = []
     for problem in PROBLEMS:
@@ -109,20 +112,19 @@ def table(points: Sequence[Point]) -> str:
             own = [p for p in points if p.competitor is competitor and p.problem is problem]
             cells = []
             for target in TARGETS:
-                found, other = fastest(own, target), fastest(base, target)
-                ratio = f" ({two_digits(found.seconds / other.seconds)})" if found and other else ""
-                cells.append(duration(found.seconds) + ratio if found else "–")
+                best, other = fastest(own, target), fastest(base, target)
+                ratio = f" ({two_digits(best.seconds / other.seconds)})" if best and other else ""
+                cells.append(duration(best.seconds) + ratio if best else "–")
             best = min((p for p in own if not p.failure), key=lambda p: p.error, default=None)
-            cells.append(
-                f"{best.error:.0e} in {duration(best.seconds)}" if best else "failed" if own else "not installed"
-            )
+            last = f"{best.error:.0e} in {duration(best.seconds)}" if best else "failed" if own else "not installed"
+            cells.append(last)
             lines.append(f"| {competitor.name} | " + " | ".join(cells) + " |")
     failed = [f"{p.competitor.name}, {p.problem.name}, {p.resolution}: {p.failure}" for p in points if p.failure]
     return "\n".join(lines + (["", "Failed: " + "; ".join(failed)] if failed else [])).strip()
 
 
 def picture(points: Sequence[Point], path: Path) -> None:
-    """Four panels, one per problem."""
+    """Draw error against time in four panels, one per problem."""
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
@@ -148,7 +150,7 @@ def picture(points: Sequence[Point], path: Path) -> None:
 
 
 def machine() -> str:
-    """Processor and versions."""
+    """Processor and versions of the packages."""
     info = Path("/proc/cpuinfo")
     names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
     packages = {"torch": "torch", "numpy": "numpy", "scipy": "scipy", "pde": "py-pde", "fipy": "FiPy"}
@@ -159,9 +161,7 @@ def machine() -> str:
 def main() -> None:
     torch.set_num_threads(1)
     if os.environ.get("OMP_NUM_THREADS") != "1":
-        sys.exit(
-            "set OMP_NUM_THREADS=1: the linear algebra of some codes would use every core, and time counts them all"
-        )
+        sys.exit("set OMP_NUM_THREADS=1: otherwise some codes use every core, and the processor time counts them all")
     points = []
     for problem in PROBLEMS:
         print(f"{problem.name}, reference to {reference_map(problem)[1]:.0e}")

@@ -1,23 +1,23 @@
-"""A finite-volume code tuned by hand, problem by problem: the time wgf has to beat.
+"""Finite volumes tuned by hand for each problem: the time that wgf has to beat.
 
-The unknown is the mass left of each cell edge, F(t, x_j) = ∫_{x < x_j} rho dx, whose differences are the cell masses.
-Its equation is the flux through the edge,
+The unknown is the mass left of each cell edge, F(t, x_j) = ∫_{x < x_j} rho dx. Its differences are the cell masses, and
+its time derivative is the flux through the edge:
 
-    F_t = (V' + W' * rho) F_x + D g F_x^(g-1) F_xx,
+    F_t = (V' + W' * rho) F_x + D g F_x^(g-1) F_xx.
 
-so every discretisation of it conserves mass, and the central differences of order 4 of F are the fluxes of order 4 that
-the primitive of the cell averages gives. With grids x(s), s = 0, 1, 2, ...:
+Every discretisation of it conserves mass; central differences of F equal the fluxes of the same order that are computed
+from cell averages. On a grid x(s), s = 0, 1, 2, ...:
 
     F_x = F_s / x',   F_xx = F_ss / x'^2 - x'' F_s / x'^3
 
-The tuned part:
+What makes it fast:
 
-- the grid is uniform, or x = centre + stretch sinh(s) where the law ends up in a narrow place;
-- V' F_x may lean upwind (a difference of one order less), which clears the waves a fast drift leaves behind;
-- W' * rho, W = 2 chi log|x|, is the midpoint rule with nodes halfway between the edges: spectrally accurate, no pole;
-- banded Jacobians in closed form (W' * rho frozen: Newton's iteration does not mind), band times vector by BLAS, LSODA
-  or VODE's BDF without an adapter around them;
-- order, ends, number of cells and tolerance: the fastest found by a search, for each error.
+- The grid is uniform, or x = centre + stretch sinh(s) if the law contracts into a narrow place.
+- V' F_x can be an upwind difference of one order less, which damps the waves behind a fast drift.
+- W' * rho, W = 2 chi log|x|, is the midpoint rule with nodes halfway between the edges: spectrally accurate, no pole.
+- Jacobians are banded and in closed form, with W' * rho frozen; BLAS multiplies band and vector; LSODA and VODE's BDF
+  are called directly.
+- Order, ends, number of cells and tolerance are the fastest of a search for each error.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from competitor import Competitor
+from competitor import Competitor, inverse
 from problems import KELLER_SEGEL, POROUS, QUARTIC, SEXTIC, Map, Problem
 from scipy.integrate import ode, odeint
 from scipy.interpolate import make_interp_spline
@@ -33,7 +33,6 @@ from scipy.linalg.blas import dgbmv
 from scipy.special import ndtr
 
 TAIL = 0.5  # length over which the mass beyond an end of the domain is spread inside
-BISECTIONS = 45
 STEPS = 20_000  # most steps of an integrator
 
 # order: weights of F_s halfway between two edges
@@ -64,7 +63,7 @@ STENCILS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What is tuned.
+    """Grid, scheme and tolerance.
 
     Attributes:
         low, high: ends of the domain (length).
@@ -104,7 +103,7 @@ class Banded:
 
     Attributes:
         bands: A[i, j] at [m + i - j, j], of shape [2m + 1, n], in Fortran order.
-        offset: b [n], what the values 1 right of the domain add; those left of it are 0.
+        offset: b [n], the contribution of F = 1 right of the domain; left of it F = 0.
     """
 
     bands: np.ndarray
@@ -112,7 +111,7 @@ class Banded:
 
     @classmethod
     def from_rows(cls, rows: np.ndarray) -> "Banded":
-        """From the weights rows[i, k] [n, 2m + 1] of F at edge i + k - m."""
+        """Build A and b from rows [n, 2m + 1]: rows[i, k] is the weight of F at edge i + k - m."""
         n, m = len(rows), rows.shape[1] // 2
         bands, offset, i = np.zeros((2 * m + 1, n), order="F"), np.zeros(n), np.arange(n)
         for k in range(2 * m + 1):
@@ -153,7 +152,7 @@ def fokker_planck_field(problem: Problem, settings: Settings) -> tuple[Field, Fi
 def porous_medium_field(problem: Problem, settings: Settings) -> tuple[Field, Field]:
     """F_t = D g F_x^(g-1) F_xx [N - 1] and its Jacobian's bands [2m + 1, N - 1], both functions of (t, F)."""
     if problem.derivative is not None:
-        raise ValueError("the porous medium is solved without a potential")
+        raise ValueError("the porous medium with a potential is not implemented: expected derivative=None")
     first, second, _ = STENCILS[settings.order]
     _, dx, ddx = (values[1:-1, None] for values in settings.grid())
     g = problem.exponent
@@ -166,7 +165,7 @@ def porous_medium_field(problem: Problem, settings: Settings) -> tuple[Field, Fi
 
     def jacobian(t: float, mass: np.ndarray) -> np.ndarray:
         density, across = slope(mass), curvature(mass)
-        if g != 2:  # far tails dip below 0 by the error of the scheme
+        if g != 2:  # in the far tails the error of the scheme can make the density negative
             size = np.abs(density)
             density, across = size ** (g - 1), (g - 1) * size ** (g - 2) * np.sign(density) * across
         return slope.scaled(across) + curvature.scaled(density)
@@ -200,7 +199,7 @@ def keller_segel_field(problem: Problem, settings: Settings) -> tuple[Field, Fie
 
 
 def initial_mass(edges: np.ndarray) -> np.ndarray:
-    """F(0) [N + 1] at the edges [N + 1]: N(0, 1), what lies beyond an end moved smoothly to just inside it."""
+    """F(0) [N + 1] of N(0, 1) at the edges [N + 1]; the mass beyond an end is moved smoothly to just inside it."""
     low, high = edges[0], edges[-1]
     left = ndtr(low) * np.exp(-(((edges - low) / TAIL) ** 2))
     right = ndtr(-high) * np.exp(-(((edges - high) / TAIL) ** 2))
@@ -208,7 +207,7 @@ def initial_mass(edges: np.ndarray) -> np.ndarray:
 
 
 def integrate(field: Field, jacobian: Field, start: np.ndarray, t_end: float, settings: Settings) -> np.ndarray:
-    """F(t_end) [n] from F(0) = start [n]."""
+    """Integrate from F(0) = start [n] to F(t_end) [n]."""
     tolerance, m = settings.tolerance, settings.order // 2
     if settings.integrator == "lsoda":
         options = {"Dfun": jacobian, "ml": m, "mu": m, "rtol": tolerance, "atol": tolerance, "mxstep": STEPS}
@@ -218,46 +217,28 @@ def integrate(field: Field, jacobian: Field, start: np.ndarray, t_end: float, se
     return solver.set_initial_value(start, 0.0).integrate(t_end)
 
 
-@dataclass(frozen=True)
-class Solution:
-    """Cell edges [N + 1] (length) and the mass left of each [N + 1]: 0 at the first, 1 at the last."""
+def run(problem: Problem, settings: Settings) -> Map:
+    """Compute the map at t_end, T = quantile o cdf_p.
 
-    edges: np.ndarray
-    mass: np.ndarray
-
-    def map(self, z: np.ndarray) -> np.ndarray:
-        """T = quantile o cdf_p [k] (length) at z [k] of p = N(0, 1).
-
-        The cdf is exact at the edges up to the error of the solution; between them it and the grid are quintic splines
-        in s, errors O(h^6).
-        """
-        cells = len(self.edges) - 1
-        s, target = np.arange(cells + 1.0), ndtr(z)
-        cdf, grid = make_interp_spline(s, self.mass, k=5), make_interp_spline(s, self.edges, k=5)
-        cell = np.searchsorted(np.maximum.accumulate(self.mass), target, side="right") - 1
-        below = np.clip(cell, 0, cells - 1).astype(float)
-        above = below + 1
-        for _ in range(BISECTIONS):
-            middle = (below + above) / 2
-            short = cdf(middle) < target
-            below, above = np.where(short, middle, below), np.where(short, above, middle)
-        return grid((below + above) / 2)
-
-
-def solve(problem: Problem, settings: Settings) -> Solution:
-    """The law at t_end: edges and the mass left of each."""
-    edges = settings.grid()[0]
+    The cdf is exact at the edges up to the error of F; between the edges F and the grid are quintic splines in s,
+    errors O(h^6).
+    """
+    edges, cells = settings.grid()[0], settings.cells
     build = keller_segel_field if problem.chi else fokker_planck_field if problem.exponent == 1 else porous_medium_field
     inner = integrate(*build(problem, settings), initial_mass(edges)[1:-1], problem.t_end, settings)
-    return Solution(edges, np.concatenate([[0.0], inner, [1.0]]))
+    mass = np.concatenate([[0.0], inner, [1.0]])
+
+    def map(z: np.ndarray) -> np.ndarray:
+        s, target = np.arange(cells + 1.0), ndtr(z)
+        cdf, grid = make_interp_spline(s, mass, k=5), make_interp_spline(s, edges, k=5)
+        cell = np.searchsorted(np.maximum.accumulate(mass), target, side="right") - 1
+        below = np.clip(cell, 0, cells - 1).astype(float)
+        return grid(inverse(cdf, target, below, below + 1))
+
+    return map
 
 
-def run(problem: Problem, settings: Settings) -> Map:
-    """The map at t_end."""
-    return solve(problem, settings).map
-
-
-# the fastest of some thousands of random settings for their errors
+# for each error the fastest of some thousand random settings
 LADDER = {
     QUARTIC: [
         Settings(-6.3, 5.5, 40, 4, 1.0, stretch=1, integrator="vode", tolerance=9.5e-5),

@@ -1,13 +1,14 @@
-"""The paper's algorithm as its authors run it: a million random particles, single precision, explicit Euler.
+"""The paper's algorithm as its authors run it: 10^6 random particles, float32, explicit Euler.
 
     f(z) = (1/m) [ sum_i w_i (z - b_i)_+ + sum_i wt_i (b_i - z)_+ ],   theta = (w, wt),   theta' = -G^+ grad F
 
-F and its gradient are means over the same particles at every step, by automatic differentiation. G = ∫ d_i f d_j f p is
-the paper's closed form; the minimal-norm solution is LAPACK's gelsd (torch's default gelsy differs from call to call).
+F is a mean over the same particles at every step; automatic differentiation gives its gradient. G = ∫ d_i f d_j f p is
+the paper's closed form; LAPACK's gelsd computes the minimal-norm solution (torch's default gelsy differs from call to
+call).
 
-What makes it fair: G is assembled once, and the particles are sorted once. f is then affine on runs of them, so that no
-step forms the million times 2m array of neurons: it costs some twenty passes over the particles, whatever the width.
-The particles of Keller-Segel interact in random pairs, half with half: all pairs would be 10^12.
+To be fair to it, G is assembled once and the particles are sorted once. f is then affine on runs of particles, so that
+no step needs the 10^6 x 2m array of neurons: a step costs some twenty passes over the particles at every width. For
+Keller-Segel the particles interact in 5 10^5 random pairs, because all pairs would be 10^12.
 """
 
 import numpy as np
@@ -23,8 +24,9 @@ SEED = 0
 
 
 def metric(knots: np.ndarray) -> np.ndarray:
-    """G [2m, 2m] under N(0, 1): on every cell between the knots [m] a neuron is a straight line, and the moments
-    ∫ p, ∫ z p, ∫ z^2 p are known.
+    """G [2m, 2m] under N(0, 1), from the moments ∫ p, ∫ z p, ∫ z^2 p of the cells between the knots [m].
+
+    On every cell a neuron is a straight line.
     """
     m, edges = len(knots), np.concatenate([[-np.inf], knots, [np.inf]])
     p = np.exp(-(edges**2) / 2) / np.sqrt(2 * np.pi)
@@ -39,12 +41,12 @@ def metric(knots: np.ndarray) -> np.ndarray:
 
 
 class Particles:
-    """F and its gradient by the mean over particles.
+    """The energy F of a problem as a mean over particles.
 
     Args:
-        problem: whose energy.
+        problem: the problem.
         knots: b [m] (length).
-        count: how many particles.
+        count: number of particles.
     """
 
     def __init__(self, problem: Problem, knots: Tensor, count: int) -> None:
@@ -62,13 +64,13 @@ class Particles:
         problem, m = self.problem, len(self.knots)
         right, left = weights.chunk(2)
         zero = weights.new_zeros(1)
-        # neurons that are active on a cell: right-facing ones to its left, left-facing ones to its right
+        # active on a cell are the right-facing neurons to its left and the left-facing neurons to its right
         sums = [torch.cat([zero, values.cumsum(0)]) for values in (right, right * self.knots)]
         rest = [torch.cat([values.flip(0).cumsum(0).flip(0), zero]) for values in (left, left * self.knots)]
         slope, intercept = (sums[0] - rest[0]) / m, (rest[1] - sums[1]) / m
         dx = torch.cat([a.expand(len(run)) for a, run in zip(slope.unbind(), self.runs, strict=True)])
         g, d = problem.exponent, problem.diffusion
-        # the power law's ∫ p^g f'^(1-g) dz is the mean of p^(g-1) f'^(1-g)
+        # power law: ∫ p^g f'^(1-g) dz is the mean of p^(g-1) f'^(1-g)
         total = -d * dx.log().mean() if g == 1 else d / (g - 1) * (self.mobility * dx ** (1 - g)).mean()
         if problem.potential is None and not problem.chi:
             return total
@@ -82,7 +84,7 @@ class Particles:
 
 
 def run(problem: Problem, width: int, count: int = PARTICLES) -> Map:
-    """The map at t_end.
+    """Compute the map at t_end.
 
     Raises:
         ArithmeticError: the weights are no longer finite.

@@ -1,25 +1,26 @@
 """Reference maps of the porous medium equation rho_t = (rho^g)_xx from N(0, 1) at t = 1, for g = 2 and g = 3.
 
-The map itself is the unknown: rho(T(z)) = p(z)/T'(z) and T_t = -d/dx [g/(g-1) rho^(g-1)] o T give, for p = N(0, 1),
+The unknown is the map T: rho(T(z)) = p(z)/T'(z) and T_t = -d/dx [g/(g-1) rho^(g-1)] o T give, for p = N(0, 1),
 
     T_t = g p^(g-1) (z T' + T'') / T'^(g+1),   T(0, z) = z,
 
-by Chebyshev collocation in z on (-6, 6), whose ends stay put (p^(g-1) <= 6e-9 there), and Radau IIA of order 5 in t.
+solved by Chebyshev collocation in z on (-6, 6) and Radau IIA of order 5 in t. The ends stay put: p^(g-1) <= 6e-9 there.
 
 `OMP_NUM_THREADS=1 python benchmarks/porous_medium_reference.py` writes tests/data/porous_medium_reference.npz:
 
     z [240]: Chebyshev points of (-5.5, 5.5), ascending (length)
     map_2, map_3 [240]: T(1, z) for g = 2 and g = 3 (length)
-    error [2]: estimated error in W1 = ∫ |.| p dz of either (length)
+    error [2]: estimated error in W1 = ∫ |.| p dz of each map (length)
 
-Between the points: np.polynomial.Chebyshev.fit(z, map_2, 239, domain=[-5.5, 5.5]). Printed as
-evidence: the distance from it of other degrees, ends and tolerances, and of an independent solver, the finite-volume
-code on two fine grids; `error` is the largest of these.
+`reference_maps.interpolant` gives the map between the points. The script prints its distance to maps of other degrees,
+ends and tolerances, and to maps of an independent solver, the finite volumes on two fine grids; `error` is the largest
+of these distances.
 """
 
+import finite_volume
 import numpy as np
-from finite_volume import Settings, solve
-from problems import TESTS, Problem, quadrature, wasserstein_1
+from problems import Problem
+from reference_maps import POROUS_MEDIUM, TESTS, interpolant, quadrature, wasserstein_1
 from scipy.integrate import solve_ivp
 
 POINTS = 240
@@ -42,7 +43,7 @@ def lagrangian_map(
     basis = np.polynomial.chebyshev.chebvander(np.cos(angle), degree)
     unit = np.linalg.inv(basis)
     first = basis[:, :-1] @ np.polynomial.chebyshev.chebder(unit) / bound
-    first -= np.diag(first.sum(axis=1))  # constants have slope 0 to the last bit
+    first -= np.diag(first.sum(axis=1))  # the slope of a constant is exactly 0
     second = first @ first
     mobility = g * (np.exp(-(nodes**2) / 2) / np.sqrt(2 * np.pi)) ** (g - 1)
     mobility[[0, -1]] = 0  # the ends stay
@@ -61,14 +62,14 @@ def lagrangian_map(
 
 
 def main() -> None:
-    """Writes the file and prints the evidence for its accuracy."""
+    """Write the file and print the distances that state its accuracy."""
     z = 5.5 * np.sin(np.pi * (np.arange(POINTS) - (POINTS - 1) / 2) / POINTS)
     nodes, _ = quadrature()
     stored, errors = {}, []
     for g in (2, 3):
         values = lagrangian_map(g)(z)
         stored[f"map_{g}"] = values
-        kept = np.polynomial.Chebyshev.fit(z, values, POINTS - 1, domain=[-5.5, 5.5])(nodes)
+        kept = interpolant(z, values)(nodes)
         print(f"g = {g}: W1 from the stored map to")
         distances = []
         for options in (
@@ -81,15 +82,14 @@ def main() -> None:
             distances.append(wasserstein_1(lagrangian_map(g, **options)(nodes), kept))
             print(f"  collocation {options}: {distances[-1]:.1e}")
         for cells in (400, 800):
-            fine = Settings(-6.5, 6.5, cells, order=8, integrator="vode", tolerance=1e-11)
-            finite_volume = solve(Problem("porous medium", 1.0, exponent=g), fine).map(nodes)
-            distances.append(wasserstein_1(finite_volume, kept))
+            fine = finite_volume.Settings(-6.5, 6.5, cells, order=8, integrator="vode", tolerance=1e-11)
+            independent = finite_volume.run(Problem("porous medium", 1.0, exponent=g), fine)
+            distances.append(wasserstein_1(independent(nodes), kept))
             print(f"  finite volumes, {cells} cells: {distances[-1]:.1e}")
         errors.append(max(distances))
-    path = TESTS / "data" / "porous_medium_reference.npz"
-    path.parent.mkdir(exist_ok=True)
-    np.savez(path, z=z, error=np.array(errors), **stored)
-    print(f"{path.relative_to(TESTS.parent)}: {path.stat().st_size} bytes")
+    POROUS_MEDIUM.parent.mkdir(exist_ok=True)
+    np.savez(POROUS_MEDIUM, z=z, error=np.array(errors), **stored)
+    print(f"{POROUS_MEDIUM.relative_to(TESTS.parent)}: {POROUS_MEDIUM.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

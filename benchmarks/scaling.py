@@ -1,4 +1,4 @@
-"""Processor time of one step against the width m: explicit Euler as in the paper, implicit steps of splines.
+"""Processor time of a step against the width m: explicit Euler as in the paper, implicit steps of splines.
 
 OMP_NUM_THREADS=1 python benchmarks/scaling.py [largest exponent of ten, 6 by default]
 """
@@ -27,7 +27,7 @@ from wgf.projection.solvers import Auto
 
 
 def step_time(map: TransportMap, integrator: Integrator, dt: float) -> tuple[float, float]:
-    """Processor time of set-up and the least of one step of quartic Fokker-Planck (s)."""
+    """Measure the processor time of the set-up and the least of a step of quartic Fokker-Planck (s)."""
     start = time.process_time()
     problem = FokkerPlanck().problem(map.base, potential.Quartic(1.0), interaction.Zero(), 0.2)
     field = Projection(problem, map, Gauss(8), Auto())

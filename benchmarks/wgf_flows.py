@@ -1,4 +1,4 @@
-"""wgf twice: as the paper sets it up, but with exact integrals, and with what it offers beyond the paper."""
+"""wgf in two set-ups: the paper's with exact integrals, and splines with an adaptive implicit method."""
 
 import warnings
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ import torch
 from competitor import Competitor
 from problems import KELLER_SEGEL, POROUS, QUARTIC, SEXTIC, Map, Problem
 
-from wgf.integrators.base import Integrator, State
+from wgf.integrators.base import Integrator
 from wgf.integrators.explicit import Euler
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.status import Status
-from wgf.integrators.time_loop import Clock, evolve
+from wgf.integrators.time_loop import LoopCallback, run
 from wgf.networks.base import TransportMap
 from wgf.networks.relu import TwoSidedReLU
 from wgf.networks.spline import Spline
@@ -31,28 +31,18 @@ EQUATIONS = {
 }
 
 
-class Nobody:
-    """Watches nothing."""
-
-    def step(self, clock: Clock, state: State, energy: float) -> None:
-        pass
-
-    def stop(self, clock: Clock, state: State) -> None:
-        pass
-
-
 def flow(problem: Problem, network: TransportMap, gauss: int, integrator: Integrator) -> Map:
-    """The map at t_end.
+    """Compute the map at t_end.
 
     Raises:
-        ArithmeticError: the flow did not get there.
+        ArithmeticError: the flow stopped before t_end.
     """
     pde, force = EQUATIONS[problem]
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         equation = pde.problem(network.base, force, interaction.Zero(), problem.t_end)
-        field = Projection(equation, network, Gauss(gauss), Auto())
-        end = evolve(field, integrator, network.theta.detach(), [problem.t_end], Nobody())
+        projection = Projection(equation, network, Gauss(gauss), Auto())
+        end = run(projection, integrator, network.theta.detach(), [problem.t_end], LoopCallback())
     if end.status is not Status.completed:
         raise ArithmeticError(f"{end.status.value} at t = {end.clock.t:.3g}")
 
@@ -64,28 +54,27 @@ def flow(problem: Problem, network: TransportMap, gauss: int, integrator: Integr
 
 
 def paper(problem: Problem, width: int) -> Map:
-    """Weights of the two-layer ReLU network, bound 4, explicit Euler with the paper's step, eight nodes a cell."""
+    """Weights of the two-layer ReLU network, bound 4, explicit Euler with the paper's step, eight nodes per cell."""
     return flow(problem, TwoSidedReLU(width, base=Gaussian()), 8, Euler(problem.euler_dt))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Width, bound, degree and relative tolerance of a run of `spline`."""
+    """Width, relative tolerance, bound and degree of `spline`."""
 
     width: int
     rtol: float
     bound: float = 4.0
     degree: int = 5
-    gauss: int = 4
 
 
 def spline(problem: Problem, settings: Settings) -> Map:
-    """The spline network with the adaptive Rosenbrock method."""
+    """The spline network with the adaptive Rosenbrock method `rodas4`, with the fewest nodes per cell allowed."""
     network = Spline(settings.width, settings.degree, settings.bound, base=Gaussian())
-    return flow(problem, network, settings.gauss, Rodas4(settings.rtol, 0.0, problem.t_end / 20))
+    return flow(problem, network, network.least_order, Rodas4(settings.rtol, 0.0, problem.t_end / 20))
 
 
-# up to where the paper's step is stable (quartic) or the pairs become too many (Keller-Segel)
+# at larger widths the paper's step is unstable (quartic) or the pairs are too many (Keller-Segel)
 WIDTHS = {QUARTIC: (4, 8, 16, 32, 64), KELLER_SEGEL: (4, 8, 16, 32)}
 WIDTHS |= dict.fromkeys((SEXTIC, POROUS), (4, 8, 16, 32, 64, 128))
 PAPER = Competitor("wgf, the paper's set-up", paper, WIDTHS)

@@ -1,7 +1,7 @@
 """FiPy: finite volumes of order 2 on equal cells, Crank-Nicolson steps, its SciPy solvers.
 
-The half of every flux that is implicit is built of FiPy's terms, the explicit half of the fluxes of the old density.
-Nonlinear coefficients are renewed by sweeps.
+FiPy's terms are the implicit half of every flux; the fluxes of the old density are the explicit half. Sweeps update the
+nonlinear coefficients.
 """
 
 import os
@@ -25,7 +25,7 @@ class Settings:
 
 
 def run(problem: Problem, settings: Settings) -> Map:
-    """The map at t_end."""
+    """Compute the map at t_end."""
     os.environ.setdefault("FIPY_SOLVERS", "scipy")
     import fipy
 
@@ -34,10 +34,10 @@ def run(problem: Problem, settings: Settings) -> Map:
     mesh = fipy.Grid1D(nx=settings.cells, dx=step) + settings.bound * np.array([[-1.0]])
     rho = fipy.CellVariable(mesh=mesh, value=np.diff(ndtr(edges)) / step, hasOld=True)
     diffusion = fipy.FaceVariable(mesh=mesh, value=problem.diffusion)
-    velocity = fipy.FaceVariable(mesh=mesh, rank=1)  # of the outward drift: V' + W' * rho
+    velocity = fipy.FaceVariable(mesh=mesh, rank=1)  # V' + W' * rho
     drift = np.array(mesh.faceCenters[0])
     drift = problem.derivative(drift) if problem.derivative else np.zeros_like(drift)
-    drift[[0, -1]] = 0  # nothing passes the ends
+    drift[[0, -1]] = 0  # no flux through the ends
     old_flux = fipy.FaceVariable(mesh=mesh, rank=1)
     kernel = problem.chi * principal_value(settings.cells)
 
@@ -47,8 +47,8 @@ def run(problem: Problem, settings: Settings) -> Map:
             diffusion.setValue(problem.diffusion * problem.exponent * np.abs(face) ** (problem.exponent - 1))
         speed = drift
         if problem.chi:
-            at = kernel @ np.array(rho.value)
-            speed = drift + np.pad((at[1:] + at[:-1]) / 2, 1)
+            attraction = kernel @ np.array(rho.value)
+            speed = drift + np.pad((attraction[1:] + attraction[:-1]) / 2, 1)
         velocity.setValue(speed[None])
 
     equation = (

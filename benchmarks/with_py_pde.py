@@ -1,6 +1,6 @@
 """py-pde: central differences of order 2 on equal cells, SciPy's LSODA with a banded Jacobian by differences.
 
-The operators are its SciPy ones: the others are compiled anew in every run, which would cost more than the run.
+The operators are py-pde's SciPy operators: the others are compiled in every run, which takes longer than the run.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from scipy.special import ndtr
 
 @dataclass(frozen=True)
 class Settings:
-    """Cells on (-bound, bound) (length) and the tolerance of the integration, relative and a thousandth absolute."""
+    """Cells on (-bound, bound) (length) and the relative tolerance of LSODA; the absolute one is a thousandth of it."""
 
     cells: int
     tolerance: float
@@ -21,7 +21,7 @@ class Settings:
 
 
 def run(problem: Problem, settings: Settings) -> Map:
-    """The map at t_end."""
+    """Compute the map at t_end."""
     import pde
 
     grid = pde.CartesianGrid([[-settings.bound, settings.bound]], settings.cells)
@@ -31,7 +31,7 @@ def run(problem: Problem, settings: Settings) -> Map:
     edge = grid.get_boundary_conditions({"value": 0})
 
     class Equation(pde.PDEBase):
-        """The problem in py-pde's operators."""
+        """The problem written with py-pde's operators."""
 
         def evolution_rate(self, state: pde.ScalarField, t: float = 0) -> pde.ScalarField:
             power = state if problem.exponent == 1 else state**problem.exponent

@@ -8,9 +8,9 @@
 #
 #     rho_t = (rho V')_x + rho_xx                                   (Fokker-Planck)
 #
-# wgf does not compute rho. It computes where the particles go: T(t, z) is where the one is at time t that began at z.
-# T(t, .) is increasing, since particles on a line do not pass each other, and it is written as a neural network. The
-# density follows from it, rho(t, T(t, z)) = p(z) / T'(t, z), with p the law at the start.
+# wgf evolves the increasing map T instead of the density: T(t, z) is the position at time t of the particle that starts
+# at z. T(t, .) is increasing, since particles on a line do not pass each other. A network represents T. The density
+# follows from it, rho(t, T(t, z)) = p(z) / T'(t, z), with p the law at t = 0.
 
 # %%
 import warnings
@@ -27,22 +27,22 @@ flow = wgf.solve(wgf.FokkerPlanck(), potential=well, law=wgf.Gaussian(), t_end=0
 print(flow)
 
 # %% [markdown]
-# The solution answers at every time between 0 and 0.2 and at every place, by the network itself.
+# The flow has values at every time between 0 and 0.2 and at every position; the network itself computes them.
 
 # %%
 x = np.linspace(-3, 3, 301)
 print("density at 0     ", flow.density(0.2, 0.0))
 print("half the mass in ", flow.quantile(0.2, [0.25, 0.75]))
 print("five particles   ", flow.sample(0.2, 5))
-print("one of them, from 0.5:", [round(float(flow.map(t, 0.5)), 3) for t in (0.0, 0.1, 0.2)])
+print("one that starts at 0.5:", [round(float(flow.map(t, 0.5)), 3) for t in (0.0, 0.1, 0.2)])
 assert abs(np.trapezoid(flow.density(0.2, x), x) - 1) < 1e-4
 
 # %% [markdown]
-# ## How wrong is it?
+# ## How large is the error?
 #
-# A numerical solution is worth what is known of its error. `reference_solution` is the same solution by a formula where
-# there is one, else by finite volumes in x, a method that shares nothing with the network. The distance that suits
-# moving particles is Wasserstein's: how far they are apart on average.
+# `reference_solution` is the same solution by a closed form if one is known, else by another method. Here this method
+# is finite volumes in x, which shares nothing with the network. The Wasserstein distance W1 measures how far the
+# particles of two solutions are apart on average.
 
 # %%
 print(flow.reference_solution.name)
@@ -56,8 +56,8 @@ assert flow.w1(flow.reference_solution) < 2e-5
 assert better.w1(better.reference_solution) < 1e-7
 
 # %% [markdown]
-# Whatever happens, the energy F = int V rho + int rho log rho falls: the equation is its gradient flow, the steepest
-# way down when the way is measured by W2. `plot` draws what is to be seen (also "ridgeline", "map", "errors", ...).
+# The energy F = int V rho + int rho log rho always falls: the equation is its gradient flow, the steepest descent if W2
+# measures lengths. `plot` draws a figure (also "ridgeline", "spacetime", "map", "slope", "errors").
 
 # %%
 assert (np.diff(flow.energy) < 0).all()
@@ -65,27 +65,27 @@ print("energy:", flow.energy[[0, 10, 20]], "of which entropy:", flow.terms["entr
 figure = flow.plot()  # a notebook shows it if the cell ends with it; figure.savefig("density.png") keeps it
 
 # %% [markdown]
-# A run that cannot reach its end says so: Keller-Segel particles that attract each other strongly meet in finite time.
-# The warning names the reason, and the solution knows nothing beyond.
+# A run that cannot reach its end time warns you. Keller-Segel particles that attract each other strongly meet in finite
+# time. The warning gives the reason. The flow has no values beyond the time where it stopped.
 
 # %%
-with warnings.catch_warnings(at=True) as said:
+with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     burst = wgf.solve(wgf.KellerSegel(chi=1.5), t_end=5.0)
-print(said[0].message)
+print(caught[0].message)
 assert burst.status is wgf.Status.blow_up
 
 # %% [markdown]
 # ## An energy of your own
 #
-# Let the particles exclude each other: no place takes more than one per unit of length. Entropy then counts the holes
-# as well, U(rho) = rho log rho + (1 - rho) log(1 - rho), as for fermions. The flow of F = int V rho + int U(rho) is
+# Let the particles exclude each other, so that the density stays below one. The entropy then counts the holes as well,
+# U(rho) = rho log rho + (1 - rho) log(1 - rho), as for fermions. The flow of F = int V rho + int U(rho) is
 #
 #     rho_t = (rho V')_x + (rho_x / (1 - rho))_x,
 #
-# but all that wgf wants is the energy per mass e = U(rho)/rho, as a formula in x = T(z), dx = T'(z) and log p(z), where
-# rho = p/dx. `barrier` says that it grows without bound as dx falls to 0. The rest (forces, and the banded matrices of
-# the implicit method) comes from automatic differentiation. An equation is a class that names its energies.
+# but wgf needs only the energy per mass e = U(rho)/rho, as a formula in x = T(z), dx = T'(z) and log p(z), where
+# rho = p/dx. `barrier = True` means that e grows without bound as dx falls to 0. Automatic differentiation computes the
+# rest: forces, and the banded matrices of the implicit integrator. An equation is a class that returns its energies.
 
 
 # %%
@@ -108,10 +108,10 @@ print(crowd)
 assert crowd.status is wgf.Status.completed
 
 # %% [markdown]
-# ## Is that true?
+# ## Is this correct?
 #
-# At the end everything is at rest, U'(rho) + V is constant, and hence rho = 1 / (1 + exp(V - mu)), the law of Fermi and
-# Dirac, with mu such that the mass is one. This owes nothing to wgf.
+# In equilibrium U'(rho) + V is constant. Hence rho = 1 / (1 + exp(V - mu)), the Fermi-Dirac law, with mu such that the
+# mass is one. This formula is independent of wgf.
 
 
 # %%
@@ -122,13 +122,13 @@ def fermi_dirac(x, mu):
 mu = brentq(lambda mu: quad(fermi_dirac, -2, 2, mu, epsabs=1e-13)[0] - 1, 0, 20)
 x = np.linspace(-1.5, 1.5, 301)
 error = np.abs(crowd.density(0.5, x) - fermi_dirac(x, mu)).max()
-print("largest error of the density:", error, "its peak:", crowd.density(0.5, 0.0))
+print("largest error of the density:", error, "peak:", crowd.density(0.5, 0.0))
 assert error < 1e-5
 assert crowd.density(0.5, x).max() < 1
 
 # %% [markdown]
-# Without exclusion the same bowl gathers the particles far more tightly. W2 tells the two apart at any time, whatever
-# the laws they began with.
+# Without exclusion the same bowl gathers the particles far more tightly. W2 measures the distance of the two flows at
+# any time, also for flows from different initial laws.
 
 # %%
 free = wgf.solve(wgf.FokkerPlanck(), potential=bowl, network=fine, t_end=0.5)
@@ -136,6 +136,6 @@ print("peak without exclusion:", free.density(0.5, 0.0), " W2 between the two:",
 assert free.density(0.5, 0.0) > 2
 
 # %% [markdown]
-# From here: [the same from the command line, and networks, integrators and equations of your own](extending.md);
-# [which network and which integrator to use](methods.md); [every setting](configuration.md). A run of the command `wgf`
-# comes back as such a solution by `wgf.load("outputs/<date>/<run>")`.
+# Read on: [networks, integrators and equations of your own, also from the command line](extending.md);
+# [which network and which integrator to use](methods.md); [every setting](configuration.md). `wgf.load("RUN")` reads
+# the folder RUN of a run of the command `wgf` as such a flow.

@@ -1,6 +1,6 @@
-"""The sweepers of `wgf -m`, in which a killed job costs no other.
+"""The sweepers of `wgf -m`, which continue when a job is killed.
 
-A grid names its folders and runs only what is missing; a search lets Optuna choose.
+A grid names its folders and runs only jobs that have not completed; in a search, Optuna chooses the values.
 """
 
 import hashlib
@@ -24,18 +24,18 @@ from omegaconf import DictConfig, OmegaConf
 from wgf.errors import ConfigError, WgfError
 from wgf.settings.foreign_configs import check_node
 from wgf.sweep import job_folder as job
-from wgf.sweep import launch
+from wgf.sweep.session import launched
 
 log = logging.getLogger("wgf")
 
-LONGEST = 100  # letters of a folder name
-SHOWN = 3  # folders named in a complaint
-GRACE = 5.0  # seconds in which a job that was launched takes its claim
+LONGEST = 100  # letters in the name of a folder
+SHOWN = 3  # folders named in a message
+GRACE = 5.0  # seconds in which a launched job locks its folder
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job of the grid: what Hydra is told, and its folder; None where the user names folders in another way."""
+    """A job of the grid: its overrides and its folder, which is None where the user names the folders."""
 
     words: list[str]
     folder: Path | None
@@ -46,13 +46,13 @@ class Job:
 
 
 def numbered(config: DictConfig) -> bool:
-    """Whether the folders of jobs are called by their numbers, as they are unless the user says otherwise."""
+    """Whether the folders of jobs are named by numbers, as they are by default."""
     subdir = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"]
     return subdir == "${hydra:job.num}"
 
 
 class Engine:
-    """A launcher with patience: a job that is killed costs no other, and none begins that would run code of its own."""
+    """Launcher that retries jobs lost to a killed pool, and refuses jobs whose config would run other code."""
 
     def __init__(self, launcher: Launcher, context: HydraContext, config: DictConfig) -> None:
         self._launcher, self._context, self._config = launcher, context, config
@@ -60,22 +60,22 @@ class Engine:
         self._foreign = any(provider == "command-line" or "searchpath" in provider for provider in providers)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Launch jobs once it is known that Hydra would run nothing for them: two choices may be a trap together."""
+        """Check the config of every job, since two harmless choices may run code together; then launch the jobs."""
         if self._foreign:
             for words in job_overrides:
                 check_node(self._context.config_loader.load_sweep_config(self._config, list(words)).hydra)
         return self._launcher.launch(job_overrides, initial_job_idx=initial_job_idx)
 
     def run(self, jobs: list[Job], first: int) -> None:
-        """Run jobs to their end. A process that is killed takes its pool with it, and the pool every job in it; those
-        which had not begun get a new pool, and those which had are tried once more, each alone."""
+        """Run jobs to their end. A killed process ends its pool and every job in it: the jobs that had not begun get a
+        new pool, and those that had begun are tried once more, each alone."""
         caught: list[Job] = []
         while jobs:
             try:
                 self._once(jobs, first)
                 break
             except BrokenProcessPool:
-                log.warning("a process was killed: what had begun is tried again later and alone, the rest goes on")
+                log.warning("a process was killed: jobs that had begun are tried again at the end, each alone")
                 begun = [one for one in jobs if one.status in ("killed", "running")]
                 if not begun:
                     raise
@@ -92,7 +92,7 @@ class Engine:
             answers = Engine.launch(self, [one.words for one in jobs], first)
         except (BrokenProcessPool, ConfigError):
             raise
-        except Exception as error:  # an engine gives up at the first job that was killed, the others still run
+        except Exception as error:  # some launchers give up at the first killed job while the others run
             self._wait(jobs)
             said = " ".join(str(error).split())[:300]
             if not any(one.status == "killed" for one in jobs):
@@ -103,7 +103,7 @@ class Engine:
                 _ = answer.return_value  # raises what went wrong outside the job
 
     def _wait(self, jobs: list[Job]) -> None:
-        """Until none has run for a while."""
+        """Wait until no job has run for a while."""
         last = time.monotonic()
         while time.monotonic() < last + GRACE:
             if any(one.status == "running" for one in jobs):
@@ -115,7 +115,7 @@ class GridSweeper(BasicSweeper):
     """Every combination of comma-separated values.
 
     Args:
-        max_batch_size: how many jobs the launcher gets at once; null gives it all of them.
+        max_batch_size: the number of jobs that the launcher gets at once; null: all of them.
         params: axes beside those of the command line.
     """
 
@@ -126,9 +126,10 @@ class GridSweeper(BasicSweeper):
         root.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, root / "multirun.yaml")
         missing = [one for one in jobs if one.folder is None or not job.finished(one.folder)]
-        launch.left_alone(one.folder for one in jobs if one.folder is not None and one not in missing)
+        if sweep := launched():
+            sweep.leave_alone(one.folder for one in jobs if one.folder is not None and one not in missing)
         if len(missing) < len(jobs):
-            log.info("%d of %d jobs are complete and left alone", len(jobs) - len(missing), len(jobs))
+            log.info("%d of %d jobs are complete and not run again", len(jobs) - len(missing), len(jobs))
         engine, size = Engine(self.launcher, self.hydra_context, self.config), self.max_batch_size or len(missing) or 1
         for first in range(0, len(missing), size):
             engine.run(missing[first : first + size], first)
@@ -143,7 +144,7 @@ class GridSweeper(BasicSweeper):
         return [Job([*words, f"hydra.sweep.subdir={folder}"], root / folder) for folder, words in named.items()]
 
     def _check(self, jobs: list[Job]) -> None:
-        """A folder that is there must hold the same job."""
+        """Check that folders that exist hold the same jobs."""
         lines: list[str] = []
         for one in jobs:
             if one.folder is not None and (one.folder / "config.yaml").exists():
@@ -158,7 +159,7 @@ class GridSweeper(BasicSweeper):
 
 
 class SearchSweeper(Sweeper):
-    """Optuna's sweeper, for which a trial that is killed has an infinite objective like every other that fails.
+    """Optuna's sweeper, in which a killed trial has an infinite objective like every failed trial.
 
     Args:
         settings: those of Optuna's sweeper.
@@ -179,7 +180,7 @@ class SearchSweeper(Sweeper):
 
 
 class Trials(Engine):
-    """A launcher that answers with what the folders of the trials say."""
+    """Launcher that reads the objectives of trials from their folders."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         root = Path(self._config.hydra.sweep.dir)
@@ -194,7 +195,7 @@ class Trials(Engine):
 
 
 def name(words: list[str], axes: list[str]) -> str:
-    """The folder of a job by what makes it differ, in letters that need no quotes anywhere: width-4_degree-1.
+    """The name of a folder, from the values that vary, in letters that need no quotes: width-4_degree-1.
 
     Args:
         words: all overrides of the job.

@@ -1,10 +1,10 @@
-"""Finite volumes beside wgf: in every family of equations, 20 random smooth potentials each.
+"""Comparison of wgf with finite volumes, for random smooth potentials in every family of equations.
 
     OMP_NUM_THREADS=1 python scripts/agreement.py [FAMILY ...] [--problems 20]
 
-Two methods with nothing in common: the law on cells in x, turned into a map at the end, and the map as a spline of
-degree 5 that follows the projected flow. Printed are, for every family, the largest W1 distance of their maps, the
-largest errors that the two state of themselves (lengths), and the largest share of a distance in the sum of the errors.
+The two methods have nothing in common: finite volumes evolve the law on cells in x, wgf evolves the map as a spline of
+degree 5. For every family the script prints the largest W1 distance of the two maps, the largest error that each method
+estimates for itself (lengths), and the largest ratio of a distance to the sum of the two errors.
 """
 
 import argparse
@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from wgf.integrators.implicit import Rodas4
-from wgf.integrators.time_loop import evolve
+from wgf.integrators.status import Status
+from wgf.integrators.time_loop import LoopCallback, run
 from wgf.networks.spline import Spline
 from wgf.problem.equations import (
     PDE,
@@ -36,7 +37,7 @@ from wgf.projection.solvers import Auto
 from wgf.reference_solutions import finite_volume
 from wgf.reference_solutions.base import yardstick
 
-# neurons, bound in standard deviations and relative tolerance of two networks; False: those that couple all particles
+# neurons, bound in standard deviations and relative tolerance of two networks; False: with pairwise interaction
 FINE = {True: (240, 6.0, 1e-7), False: (72, 6.0, 1e-7)}
 COARSE = {True: (160, 5.5, 1e-6), False: (56, 5.5, 1e-6)}
 KERNELS: tuple[Callable[[], Interaction], ...] = (
@@ -53,10 +54,10 @@ class Family:
     """Equations that differ in their potential and their kernel.
 
     Attributes:
-        pde: without a potential.
-        t: where the maps are compared (time).
-        allowed: W1 distance that they may have (length).
-        kernels: taken in turn.
+        pde: the equation without its potential.
+        t: the time at which the maps are compared (time).
+        allowed: the largest W1 distance allowed between them (length).
+        kernels: the interactions; problem number k has number k modulo their count.
     """
 
     pde: PDE
@@ -65,7 +66,7 @@ class Family:
     kernels: tuple[Callable[[], Interaction], ...] = (Zero,)
 
     def problem(self, number: int) -> Problem:
-        """The one with a random potential and this number."""
+        """Problem of this number, with the random potential of this number."""
         kernel = self.kernels[number % len(self.kernels)]()
         return self.pde.problem(Gaussian(), Expressed(potential(number)), kernel, self.t)
 
@@ -83,7 +84,7 @@ FAMILIES = {
 
 
 def potential(number: int) -> str:
-    """Wells and hills of a depth comparable to the diffusion in a quadratic well or, for odd numbers, a quartic one."""
+    """Random waves in a quadratic well or, for odd numbers, a quartic one, of a height comparable to the diffusion."""
     random = np.random.default_rng(number)
     waves = " + ".join(
         f"{0.6 * random.normal() / k:.4f}*cos({0.8 * k:g}*x + {random.uniform(0, 6.28):.4f})" for k in (1, 2, 3)
@@ -94,7 +95,7 @@ def potential(number: int) -> str:
 
 @dataclass(frozen=True)
 class Agreement:
-    """W1 between the two methods, and what the two say their errors are (length)."""
+    """W1 distance of the two methods, and the errors that finite volumes and wgf estimate for themselves (length)."""
 
     distance: float
     volumes: float
@@ -102,24 +103,28 @@ class Agreement:
 
     @property
     def share(self) -> float:
-        """The distance per stated error."""
+        """Ratio of the distance to the sum of the estimated errors."""
         return self.distance / (self.volumes + self.own)
 
 
 def flow(problem: Problem, width: int, bound: float, tolerance: float, z: torch.Tensor) -> torch.Tensor:
-    """The map of wgf at the end and at z [n] (length)."""
+    """The map of wgf at t_end and z [n] (length).
+
+    Raises:
+        ArithmeticError: the flow stopped before t_end.
+    """
     network = Spline(width, bound=bound, degree=5, base=problem.law)
-    field = Projection(problem, network, Gauss(8), Auto())
+    projection = Projection(problem, network, Gauss(8), Auto())
     integrator = Rodas4(rtol=tolerance, atol=0.01 * tolerance)
-    end = evolve(field, integrator, network.theta.detach(), [problem.t_end], LoopCallback())
-    if end.status.name != "completed":
+    end = run(projection, integrator, network.theta.detach(), [problem.t_end], LoopCallback())
+    if end.status is not Status.completed:
         raise ArithmeticError(f"{problem.equation}: {end.status.value}")
     with torch.no_grad():
         return network.evaluate(end.state.theta, z)[0]
 
 
 def compare(problem: Problem) -> Agreement:
-    """Both methods at the end of a problem; wgf's error is how far a coarser and looser run is off."""
+    """Compare both methods at t_end; wgf's error is the distance to a run with a coarser network and tolerance."""
     points, masses = yardstick(problem.law)
     z, w = torch.from_numpy(points), torch.from_numpy(masses)
     volumes = finite_volume.solve(problem, [problem.t_end])
@@ -130,11 +135,11 @@ def compare(problem: Problem) -> Agreement:
 
 
 def main() -> None:
-    """Prints a row for each family."""
-    parser = argparse.ArgumentParser(description="finite volumes beside wgf")
+    """Print a row for each family."""
+    parser = argparse.ArgumentParser(description="comparison of wgf with finite volumes")
     parser.add_argument("families", nargs="*", metavar="FAMILY", help=", ".join(map(repr, FAMILIES)))
     parser.add_argument("--problems", type=int, default=20, help="potentials in each family")
-    parser.add_argument("--each", action="store_true", help="a row for each problem, too")
+    parser.add_argument("--each", action="store_true", help="also print a row for each problem")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     print("| family | t | W1 distance | volumes' error | wgf's error | distance / errors | time |")
@@ -146,10 +151,8 @@ def main() -> None:
             if arguments.each:
                 print(number, family.problem(number).equation, rows[-1], f"{rows[-1].share:.2f}", flush=True)
         worst = [max(getattr(row, key) for row in rows) for key in ("distance", "volumes", "own", "share")]
-        figures = " | ".join(f"{figure:.1e}" for figure in worst[:3])
-        print(
-            f"| {name} | {family.t:g} | {figures} | {worst[3]:.2f} | {time.process_time() - start:.0f} s |", flush=True
-        )
+        cells = [name, f"{family.t:g}", *(f"{length:.1e}" for length in worst[:3]), f"{worst[3]:.2f}"]
+        print(f"| {' | '.join(cells)} | {time.process_time() - start:.0f} s |", flush=True)
 
 
 if __name__ == "__main__":

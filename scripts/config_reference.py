@@ -1,10 +1,11 @@
-"""Writes docs/configuration.md from the configs, their comments, and the ranges in the constructors' annotations.
+"""Write docs/configuration.md from the configs, their comments, and the ranges in the constructors' annotations.
 
 python scripts/config_reference.py
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,16 +31,14 @@ The two-layer ReLU network and explicit Euler with the step sizes of the paper. 
 only. A sweep (`wgf -m experiment=...`, `wgf-study experiment=...`) goes through widths 4 to 32, bounds 4 and 10,
 weights only and all parameters, unless it says otherwise.
 """
-
-
 ABOUT = {
-    "reference": "The law p at t = 0 (`law=` in Python); not the solution that errors are measured against, which is\n"
+    "law": "The law p at t = 0 (`law=` in Python); not the solution that errors are measured against, which is\n"
     "`reference_solution`.",
 }
 
 
 def comments(text: str) -> tuple[str, dict[str, str]]:
-    """What a YAML file says before its first key, and what stands behind its top-level keys."""
+    """Comments of a YAML file: the text before its first key, and the text behind each top-level key."""
     lines = [line for line in text.splitlines() if not line.startswith("# @package")]
     head: list[str] = []
     for line in lines:
@@ -51,22 +50,20 @@ def comments(text: str) -> tuple[str, dict[str, str]]:
 
 
 def plain(text: str) -> str:
-    """A text in which Markdown sees no marks."""
+    """A text with the marks of Markdown escaped."""
     return re.sub(r"([*|]|<(?=[a-z]))", r"\\\1", text)
 
 
 def written(value: Any) -> str:
-    """A value as an override has it."""
+    """A value as one writes it in an override."""
     if value == "???":
         return "required"
-    text = (
-        {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
-    )
+    text = json.dumps(value) if value is None or isinstance(value, bool) else str(value)
     return f"`{re.sub('e-0', 'e-', text)}`"
 
 
 def keys(text: str, given: dict[str, Any], rules: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """The table of one file: key, default, what is allowed, what it means."""
+    """Table of the settings of one file: key, default, allowed values, meaning."""
     _, notes = comments(text)
     if given:
         yield from ("", "| key | default | allowed | |", "|---|---|---|---|")
@@ -79,10 +76,11 @@ def keys(text: str, given: dict[str, Any], rules: dict[str, Any], prefix: str = 
 
 
 def choice(group: str, path: Path, chosen: str) -> Iterator[str]:
-    """One file of a group."""
+    """Section of one choice of a group."""
     text = path.read_text(encoding="utf-8")
     node: Any = OmegaConf.to_container(OmegaConf.load(path))
     target = node.pop("_target_")
+    node.pop("defaults", None)  # other groups that the choice sets
     head, _ = comments(text)
     name = f"**{group}={path.stem}**" if path.stem == chosen else f"{group}={path.stem}"
     yield from ("", f"### {name}", "", f"{plain(head) + ': ' if head else ''}`{target}`")
@@ -91,16 +89,17 @@ def choice(group: str, path: Path, chosen: str) -> Iterator[str]:
 
 
 def files(group: str) -> list[Path]:
+    """The YAML files of a group."""
     return sorted((CONFIGS / group).glob("*.yaml"))
 
 
-def said(path: Path) -> str:
-    """What a file says about itself."""
+def summary(path: Path) -> str:
+    """The first comment of a file."""
     return plain(comments(path.read_text(encoding="utf-8"))[0])
 
 
 def page() -> str:
-    """The whole text."""
+    """The content of docs/configuration.md."""
     main = CONFIGS / "config.yaml"
     root: Any = OmegaConf.to_container(OmegaConf.load(main), resolve=False)
     chosen = {k: v for entry in root["defaults"] if isinstance(entry, dict) for k, v in entry.items()}
@@ -119,12 +118,12 @@ def page() -> str:
         if group == "experiment/paper":
             lines += [PAPER.strip(), ""]
         name = group.replace("/", "=") + ("/" if "/" in group else "=")
-        lines += [f"- `{name}{path.stem}`: {said(path)}" for path in files(group)]
+        lines += [f"- `{name}{path.stem}`: {summary(path)}" for path in files(group)]
     presets = [path for group in ("hydra/launcher", "hydra/sweeper") for path in files(group)]
     lines += ["", "## How a sweep runs", ""]
     for path in presets:
         place = path.parent.relative_to(CONFIGS).as_posix()
-        lines.append(f"- `{place}={path.stem}`: {said(path)}")
+        lines.append(f"- `{place}={path.stem}`: {summary(path)}")
     return "\n".join(lines) + "\n"
 
 

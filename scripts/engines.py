@@ -1,12 +1,12 @@
-"""The same sweep of sixty jobs through every engine: how long it takes, and whether the figures are the same bits.
+"""Run the same sweep of sixty jobs on every engine; compare the times, and the results to the last bit.
 
     pip install -e ".[slurm,ray,optuna]"
     python scripts/engines.py serial parallel slurm_local ray_local ray_cluster     # times and equality
     python scripts/engines.py optuna hparams                                     # a search, and a page of TensorBoard
-    python scripts/engines.py slurm                                              # where there is a cluster
+    python scripts/engines.py slurm                                              # on a SLURM cluster
 
-Every engine is started for real. Exit status 1 when figures differ from those of the first engine, a check fails, or
-`parallel` is less than 1.7 times as fast as `serial`.
+The exit status is 1 if a result differs from that of the first engine, if a job or a check fails, or if `parallel` is
+less than 1.7 times as fast as `serial`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -38,8 +39,8 @@ ENGINES = {
     "ray_local": ["hydra/launcher=ray_local"],
     "ray_cluster": ["hydra/launcher=ray_cluster"],
 }
-FASTER = 1.7  # times: what processes on two cores must gain over one
-TIMES = {"wall_s"}  # columns that no two runs share
+FASTER = 1.7  # least ratio of the times of `serial` and `parallel`, on two cores
+TIMES = {"wall_s"}  # columns that differ from run to run
 SEARCH = ["hydra/sweeper=search", "network.width=range(4,33)", "integrator.dt=tag(log,interval(1e-4,1))"]
 TRIAL = ["integrator=euler", "network.degree=1", "t_end=2", "saves=2", "figures=false", "logger=none"]
 
@@ -47,9 +48,11 @@ TRIAL = ["integrator=euler", "network.degree=1", "t_end=2", "saves=2", "figures=
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checks", nargs="+", choices=[*ENGINES, "optuna", "hparams"])
-    parser.add_argument("--out", type=Path, default=Path("multirun/engines"), help="where the sweeps go")
-    parser.add_argument("--steps", type=int, default=5000, help="of a job with short steps: how long it takes")
-    parser.add_argument("--screenshot", type=Path, help="of the HPARAMS tab, by chromium")
+    parser.add_argument("--out", type=Path, default=Path("multirun/engines"), help="folder of the sweeps")
+    parser.add_argument("--steps", type=int, default=5000, help="steps of a job with the shorter step size")
+    parser.add_argument(
+        "--screenshot", type=Path, help="write a picture of the HPARAMS tab to this file (needs chromium)"
+    )
     args = parser.parse_args()
     good = True
     first: tuple[str, list[dict[str, str]], float] | None = None
@@ -57,22 +60,24 @@ def main() -> int:
     for engine in (check for check in args.checks if check in ENGINES):
         folder = args.out / engine
         shutil.rmtree(folder, ignore_errors=True)
-        with cluster() if engine == "ray_cluster" else nothing():
+        with cluster() if engine == "ray_cluster" else nullcontext():
             began = time.perf_counter()
             launch(folder, *SWEEP, f"integrator.dt={0.05 / args.steps},{0.1 / args.steps}", *JOB, *ENGINES[engine])
             seconds = took[engine] = time.perf_counter() - began
-        found = figures(folder)
-        first = first or (engine, found, seconds)
-        same = found == first[1]
-        complete = len(found) == 60 and all(row["status"] == "completed" for row in found)
+        rows = results(folder)
+        first = first or (engine, rows, seconds)
+        same = rows == first[1]
+        complete = len(rows) == 60 and all(row["status"] == "completed" for row in rows)
         good &= same and complete
         print(
-            f"{engine:15} {len(found)} jobs {'completed' if complete else 'NOT ALL COMPLETED'}, {seconds:.1f} s, "
-            f"{first[2] / seconds:.2f} x {first[0]}, figures {'equal' if same else 'DIFFER'}",
+            f"{engine:15} {len(rows)} jobs {'completed' if complete else 'NOT ALL COMPLETED'}, {seconds:.1f} s, "
+            f"{first[2] / seconds:.2f} x {first[0]}, results {'equal' if same else 'DIFFER'}",
             flush=True,
         )
     if {"serial", "parallel"} <= took.keys() and took["serial"] < FASTER * took["parallel"]:
-        print(f"parallel is {took['serial'] / took['parallel']:.2f} times as fast as serial: less than {FASTER}")
+        print(
+            f"parallel is {took['serial'] / took['parallel']:.2f} times as fast as serial: expected at least {FASTER}"
+        )
         good = False
     if "optuna" in args.checks:
         good &= search(args.out / "optuna")
@@ -82,33 +87,28 @@ def main() -> int:
 
 
 def launch(folder: Path, *words: str) -> None:
-    """wgf -m, with its lines on the terminal."""
+    """Run `wgf -m`; its output goes to the terminal."""
     subprocess.run([sys.executable, "-m", "wgf.cli", "-m", *words, f"hydra.sweep.dir={folder}"], check=False)
 
 
-def figures(folder: Path) -> list[dict[str, str]]:
-    """Every row of results.csv, as text: equal texts are equal bits."""
+def results(folder: Path) -> list[dict[str, str]]:
+    """The rows of results.csv as text, without the times; equal texts are equal bits."""
     with open(folder / "results.csv", newline="") as file:
         return [{name: cell for name, cell in row.items() if name not in TIMES} for row in csv.DictReader(file)]
 
 
 @contextmanager
-def nothing() -> Iterator[None]:
-    yield
-
-
-@contextmanager
 def cluster() -> Iterator[None]:
-    """A Ray cluster which runs before and after the sweep."""
+    """Keep a Ray cluster running."""
     ray = Path(sys.executable).with_name("ray")
-    os.environ["RAY_AUTH_MODE"] = "disabled"  # it listens on this machine only
+    os.environ["RAY_AUTH_MODE"] = "disabled"  # the cluster listens on this machine only
     head = [str(ray), "start", "--head", "--block", f"--port={free_port()}", "--node-ip-address=127.0.0.1"]
     more = ["--include-dashboard=false", "--disable-usage-stats"]
     process = subprocess.Popen([*head, *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        patience = time.monotonic() + 120
+        deadline = time.monotonic() + 120
         while subprocess.run([str(ray), "status"], capture_output=True, check=False).returncode:
-            if process.poll() is not None or time.monotonic() > patience:
+            if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("ray start --head did not start a cluster")
             time.sleep(1)
         yield
@@ -118,10 +118,10 @@ def cluster() -> Iterator[None]:
 
 
 def search(folder: Path) -> bool:
-    """Thirty trials over width and step size, of which the long steps fail; the best is what Optuna reports."""
+    """Run thirty trials over width and step size, of which long steps fail; compare the best with Optuna's report."""
     shutil.rmtree(folder, ignore_errors=True)
     launch(folder, *SEARCH, *TRIAL)
-    rows = figures(folder)
+    rows = results(folder)
     values = [
         math.prod(float(row[name]) for name in ("w1_error", "evaluations", "parameters"))
         if row["status"] == "completed"
@@ -138,7 +138,7 @@ def search(folder: Path) -> bool:
 
 
 def hparams(folder: Path, screenshot: Path | None) -> bool:
-    """What TensorBoard itself makes of a sweep: a row per job, a column per axis and metric."""
+    """Ask TensorBoard for its HPARAMS table of a sweep: a row for each job, a column for each axis and metric."""
     shutil.rmtree(folder, ignore_errors=True)
     launch(folder, *SWEEP, "integrator.dt=1e-4,2e-4", *JOB, "logger=tensorboard")
     port = free_port()
@@ -149,9 +149,10 @@ def hparams(folder: Path, screenshot: Path | None) -> bool:
     )
     page = f"http://127.0.0.1:{port}"
     try:
-        experiment, groups = {}, []
-        patience = time.monotonic() + 180
-        while len(groups) < 60 and time.monotonic() < patience:  # it reads the runs one after the other
+        experiment: dict[str, Any] = {}
+        groups: list[dict[str, Any]] = []
+        deadline = time.monotonic() + 180
+        while len(groups) < 60 and time.monotonic() < deadline:  # TensorBoard reads the runs one after the other
             time.sleep(2)
             try:
                 experiment = ask(f"{page}/data/plugin/hparams/experiment", {"experimentName": ""})
@@ -181,7 +182,8 @@ def hparams(folder: Path, screenshot: Path | None) -> bool:
         server.wait(30)
 
 
-def ask(address: str, content: dict) -> dict:
+def ask(address: str, content: dict[str, Any]) -> dict[str, Any]:
+    """The answer, JSON, to a POST request with JSON."""
     request = urllib.request.Request(
         address, json.dumps(content).encode(), {"Content-Type": "application/json"}, method="POST"
     )
@@ -190,6 +192,7 @@ def ask(address: str, content: dict) -> dict:
 
 
 def photograph(address: str, file: Path) -> None:
+    """Write a PNG of a page."""
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     more = "--disable-component-update --disable-sync --disable-software-rasterizer --window-size=1400,900"
     profile = f"--user-data-dir={file.parent / 'chromium-profile'}"
@@ -198,6 +201,7 @@ def photograph(address: str, file: Path) -> None:
 
 
 def free_port() -> int:
+    """A port of this machine that is free now."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         return int(server.getsockname()[1])

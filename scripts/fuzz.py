@@ -1,8 +1,8 @@
-"""A thousand invalid invocations of the command, each a process of its own: what they say, return and leave behind.
+"""Run random invalid invocations of the command, each in a process of its own, and check their messages.
 
-    python scripts/fuzz.py --count 1000 --out fuzz.jsonl        and again to go on where it stopped
+    python scripts/fuzz.py --count 1000 --out fuzz.jsonl        the same command again continues after a stop
 
-Every invocation must say in clear lines what is wrong and how to mend it, end with status 2, and leave no file.
+Every invocation must say in clear lines what is wrong and how to mend it, end with exit status 2, and leave no file.
 """
 
 from __future__ import annotations
@@ -26,20 +26,21 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from wgf import cli
-from wgf.run import runner  # noqa: F401 - the runner comes with torch, once for all
+from wgf.run import runner  # noqa: F401 - imports torch before the processes are forked
 from wgf.settings.check import CONFIGS, GROUPS, ROOT
 from wgf.settings.constructors import settings
 from wgf.settings.ranges import Choice, Flag, ListOf, Range, Written
 
 MENDS = re.compile(
-    r"expected|did you mean|options: |say |give |choose |lower |raise |allowed|at most|write it|see wgf|must be|drop"
+    r"expected|did you mean|options: |say |use |give |choose |change |lower |raise |increase |decrease |allowed|"
+    r"at most|write it|see wgf|must be|drop"
 )
 PARTNERS = {"potential": ["potential.expr=x"], "interaction": ["pde=aggregation_diffusion"]}
-Case = tuple[str, list[str]]  # what kind of fault, and the words
+Case = tuple[str, list[str]]  # kind of fault, words of the command line
 
 
 def bad_values(rule: Any) -> list[str]:
-    """Values that a rule does not admit, as one writes them."""
+    """Values that a rule does not allow, as one writes them."""
     if isinstance(rule, Range):
         values = ["nan", "inf", "-inf", "abc", "true", "[1]", "{a:1}", "''", "'1'", "1e999"]
         values += [] if rule.none else ["null"]
@@ -59,13 +60,14 @@ def bad_values(rule: Any) -> list[str]:
 
 
 def nodes() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every choice of every group, with its settings."""
     for group in GROUPS:
         for path in sorted((CONFIGS / group).glob("*.yaml")):
             yield group, path.stem, settings(OmegaConf.load(path)._target_) or {}
 
 
 def typo(draw: random.Random, word: str) -> str:
-    """The word with a letter lost, doubled or exchanged."""
+    """The word with a letter removed, doubled or replaced."""
     k = draw.randrange(len(word))
     return draw.choice(
         [word[:k] + word[k + 1 :], word[:k] + 2 * word[k] + word[k + 1 :], word[:k] + "q" + word[k + 1 :]]
@@ -159,7 +161,7 @@ def folders(draw: random.Random) -> Iterator[list[str]]:
 
 
 def code(draw: random.Random) -> Iterator[list[str]]:
-    """What would run code or leave the program."""
+    """Overrides that would run code from elsewhere."""
     for group in GROUPS:
         for name in (
             "os.system",
@@ -261,7 +263,7 @@ EXPERIMENTS = {
 
 
 def cases(count: int, seed: int) -> list[Case]:
-    """Invocations of every kind, then pairs of them, drawn from the seed."""
+    """Invocations of every kind, then random pairs of them; the seed decides which."""
     draw = random.Random(seed)
     single = [(kind, words) for kind, make in KINDS.items() for words in make(draw)]
     draw.shuffle(single)
@@ -274,8 +276,8 @@ def cases(count: int, seed: int) -> list[Case]:
     return [*rare, *common][:count]
 
 
-def furnish(folder: Path) -> None:
-    """Files that are no good."""
+def write_bad_files(folder: Path) -> None:
+    """Write an empty file, a finished run and faulty configs to a folder."""
     (folder / "file").write_text("")
     (folder / "done").mkdir()
     (folder / "done" / "result.json").write_text("{}")
@@ -286,7 +288,7 @@ def furnish(folder: Path) -> None:
 
 
 def fresh(words: list[str], folder: Path) -> tuple[int, str]:
-    """Status and words of the command, started anew."""
+    """Exit status and output of the command in a new interpreter."""
     answer = subprocess.run(
         [sys.executable, "-m", "wgf.cli", *words], cwd=folder, capture_output=True, text=True, timeout=600, check=False
     )
@@ -294,13 +296,13 @@ def fresh(words: list[str], folder: Path) -> tuple[int, str]:
 
 
 def forked(words: list[str], folder: Path) -> tuple[int, str]:
-    """The same from a copy of this process, which has loaded the program already: five times faster."""
-    with tempfile.TemporaryFile() as said:
+    """The same in a copy of this process, which has loaded the program already: five times faster."""
+    with tempfile.TemporaryFile() as output:
         pid = os.fork()
         if pid == 0:
             os.chdir(folder)
-            os.dup2(said.fileno(), 1)
-            os.dup2(said.fileno(), 2)
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
             sys.argv = ["wgf", *words]
             status = 0
             try:
@@ -314,20 +316,20 @@ def forked(words: list[str], folder: Path) -> tuple[int, str]:
             sys.stderr.flush()
             os._exit(status)
         _, end = os.waitpid(pid, 0)
-        said.seek(0)
-        return os.waitstatus_to_exitcode(end), said.read().decode()
+        output.seek(0)
+        return os.waitstatus_to_exitcode(end), output.read().decode()
 
 
-def judged(case: Case, start: Callable[[list[str], Path], tuple[int, str]]) -> dict[str, Any]:
-    """What an invocation does, in a folder of its own."""
+def judge(case: Case, start: Callable[[list[str], Path], tuple[int, str]]) -> dict[str, Any]:
+    """Run an invocation in a temporary folder; returns its row."""
     kind, words = case
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        furnish(folder)
+        write_bad_files(folder)
         before = set(folder.rglob("*"))
-        status, said = start(words, folder)
-        left = len(set(folder.rglob("*")) ^ before)
-    lines = said.splitlines()
+        status, output = start(words, folder)
+        changed = len(set(folder.rglob("*")) ^ before)
+    lines = output.splitlines()
     clear = bool(lines) and all(
         line.startswith("wgf: ") and line.isprintable() and len(line) < 1000 and MENDS.search(line) for line in lines
     )
@@ -336,32 +338,33 @@ def judged(case: Case, start: Callable[[list[str], Path], tuple[int, str]]) -> d
         "words": words,
         "exit": status,
         "clear": clear,
-        "traceback": "Traceback" in said,
-        "left": left,
-        "said": lines,
+        "traceback": "Traceback" in output,
+        "files": changed,
+        "output": lines,
     }
 
 
 def rows(out: Path) -> list[dict[str, Any]]:
+    """The rows in a file; none if it does not exist."""
     return [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
 
 
-def table(found: list[dict[str, Any]]) -> str:
-    """What was found by kind of fault, in Markdown."""
+def table(invocations: list[dict[str, Any]]) -> str:
+    """Markdown table of the number of invocations by kind of fault."""
     lines = [
         "| kind of fault | invocations | clear lines | exit status 2 | tracebacks | files left |",
         "|---|---|---|---|---|---|",
     ]
-    for kind in [*Counter(row["kind"] for row in found), None]:
-        mine = [row for row in found if kind in (None, row["kind"])]
-        figures = (
+    for kind in [*Counter(row["kind"] for row in invocations), None]:
+        mine = [row for row in invocations if kind in (None, row["kind"])]
+        counts = (
             len(mine),
             sum(row["clear"] for row in mine),
             sum(row["exit"] == 2 for row in mine),
             sum(row["traceback"] for row in mine),
-            sum(row["left"] for row in mine),
+            sum(row["files"] for row in mine),
         )
-        lines.append(f"| {kind or 'all'} | {' | '.join(map(str, figures))} |")
+        lines.append(f"| {kind or 'all'} | {' | '.join(map(str, counts))} |")
     return "\n".join(lines)
 
 
@@ -371,18 +374,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("fuzz.jsonl"))
-    parser.add_argument("--fresh", action="store_true", help="start an interpreter for each")
+    parser.add_argument("--fresh", action="store_true", help="start a new interpreter for each invocation")
     args = parser.parse_args()
     done = [row["words"] for row in rows(args.out)]
-    left = [case for case in cases(args.count, args.seed) if case[1] not in done]
+    remaining = [case for case in cases(args.count, args.seed) if case[1] not in done]
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(args.jobs, context) as pool, open(args.out, "a") as file:
-        for row in pool.map(judged, left, [fresh if args.fresh else forked] * len(left)):
+        for row in pool.map(judge, remaining, [fresh if args.fresh else forked] * len(remaining)):
             file.write(json.dumps(row) + "\n")
             file.flush()
-    found = rows(args.out)
-    print(table(found))
-    bad = [row for row in found if not row["clear"] or row["exit"] != 2 or row["traceback"] or row["left"]]
+    invocations = rows(args.out)
+    print(table(invocations))
+    bad = [row for row in invocations if not row["clear"] or row["exit"] != 2 or row["traceback"] or row["files"]]
     for row in bad:
         print(row)
     sys.exit(bool(bad))

@@ -1,11 +1,11 @@
-"""Runs killed at random moments and gone on with: are they the same to the last bit as runs in one go?
+"""Kill runs at random moments, resume them, and compare them to the last bit with uninterrupted runs.
 
     python scripts/kill_and_resume.py [KILLS] [SEED]
 
-Every run is the command `wgf` in a process of its own, forked from this one so that nothing is imported twice, and
-killed by SIGKILL at a moment drawn from its life after the first checkpoint: in the loop, in the middle of another
-checkpoint, while the results are written. Checkpoints come as often as they can. Compared are result.json (but for the
-wall time), solution.npz and history.csv. The exit status is 1 if a single bit differs.
+Every run is the command `wgf` in a process forked from this one, so that nothing is imported twice. SIGKILL ends it at
+a random moment after its first checkpoint: in the loop, while another checkpoint is written, or while the results are
+written. Checkpoints are as frequent as possible. The script compares result.json (without the wall time), solution.npz
+and history.csv. The exit status is 1 if a bit differs.
 """
 
 from __future__ import annotations
@@ -56,11 +56,12 @@ CASES = [
 
 
 def words(case: str) -> list[str]:
+    """The overrides of a case."""
     return [*case.split(), "figures=false", "logger=none", "reference_solution=none", "saves=7"]
 
 
 def start(folder: Path, *arguments: str) -> int:
-    """The command in a process of its own, quiet; its id."""
+    """Start the command in a process without output; returns its id."""
     sys.stdout.flush()
     pid = os.fork()
     if pid:
@@ -82,11 +83,12 @@ def start(folder: Path, *arguments: str) -> int:
 
 
 def finish(pid: int) -> int:
+    """Wait for the end of a process; returns its exit status."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def left(folder: Path) -> dict[str, Any]:
-    """What a run must leave behind to the last bit."""
+def outputs(folder: Path) -> dict[str, Any]:
+    """The files of a run that must be equal to the last bit."""
     result = json.loads((folder / "result.json").read_text())
     result.pop("wall_s")
     with np.load(folder / "solution.npz") as file:
@@ -94,34 +96,38 @@ def left(folder: Path) -> dict[str, Any]:
     return {"result": result, "history": (folder / "history.csv").read_bytes()} | arrays
 
 
-def begun(folder: Path) -> float:
-    """Wait for the first checkpoint of a run; when it was there."""
+def first_checkpoint(folder: Path) -> float:
+    """Wait for the first checkpoint of a run; returns its time (s)."""
     while not any((folder / "checkpoints").glob("step-*.pt")):
         time.sleep(1e-3)
     return time.monotonic()
 
 
 def trial(place: Path, case: str, span: float) -> tuple[str, bool] | None:
-    """Kill a run and go on with it: after which step, and whether it ends the same; None when it was too late."""
+    """Kill a run and resume it.
+
+    Returns:
+        The last checkpoint before the kill, and whether the files are equal; None if the run ended before the kill.
+    """
     folder = place / "run"
     shutil.rmtree(folder, ignore_errors=True)
     pid = start(place, *words(case), "hydra.run.dir=run")
-    begun(folder)
+    first_checkpoint(folder)
     time.sleep(random.uniform(0, span))
     os.kill(pid, signal.SIGKILL)
     if finish(pid) != -signal.SIGKILL:
         return None
     when = max((folder / "checkpoints").glob("step-*.pt")).stem
     status = finish(start(place, "resume=run"))
-    if status == 2 and (folder / "result.json").exists():  # killed after the last file was written
+    if status == 2 and (folder / "result.json").exists():  # the kill came after the last file was written
         return None
-    return when, status in (0, 1) and left(folder) == left(place / "whole")
+    return when, status in (0, 1) and outputs(folder) == outputs(place / "whole")
 
 
 def main() -> int:
     kills, seed = map(int, [*sys.argv[1:], *["100", "0"][len(sys.argv) - 1 :]])
     random.seed(seed)
-    # what torch imports when it is first used
+    # import now what torch imports at its first use
     torch.func.vmap(torch.func.grad(torch.dot), in_dims=(None, 0))(torch.ones(2), torch.ones(3, 2))
     places, spans = [], []
     home = Path(tempfile.mkdtemp(prefix="kill_and_resume"))
@@ -129,7 +135,7 @@ def main() -> int:
         places.append(home / str(k))
         places[-1].mkdir()
         pid = start(places[-1], *words(case), "hydra.run.dir=whole")
-        begin = begun(places[-1] / "whole")
+        begin = first_checkpoint(places[-1] / "whole")
         status = finish(pid)
         spans.append(time.monotonic() - begin)
         end = json.loads((places[-1] / "whole" / "result.json").read_text())
@@ -138,7 +144,7 @@ def main() -> int:
     while done < kills:
         k = done % len(CASES)
         outcome = trial(places[k], CASES[k], spans[k])
-        if outcome is None:  # it was faster than the first time
+        if outcome is None:  # it was faster than the uninterrupted run
             spans[k] *= 0.8
             continue
         done, same = done + 1, same + outcome[1]

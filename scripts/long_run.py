@@ -1,10 +1,10 @@
-"""A run of a million small steps: does its memory grow, does it slow down, how much does it write?
+"""Memory, time per step and size of the files of a run of a million small steps.
 
     python scripts/long_run.py [STEPS]
 
-The whole program runs, with checkpoints, history and TensorBoard. Resident memory and processor time are read after
-every hundredth of the steps. The exit status is 1 if the memory has grown by 20 MB between the first and the last of
-them, or if the last tenth took 10 % more time per step than the first.
+The run writes checkpoints, history and TensorBoard events. The script reads resident memory and processor time after
+every hundredth of the steps. The exit status is 1 if the memory grows by 20 MB from the first to the last of these
+readings, or if a step takes 10 % more time in the last tenth than in the first.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
+from wgf.integrators.status import Status
 from wgf.run.build import build
 from wgf.run.callbacks.tensorboard import TensorBoard
 from wgf.run.runner import run
@@ -25,7 +26,8 @@ from wgf.settings.check import CONFIGS, check
 
 BLOCKS = 100
 DT = 1e-7
-MOST_GROWTH, MOST_SLOWDOWN = 20.0, 1.10
+MOST_GROWTH = 20.0  # of the memory (MB)
+MOST_SLOWDOWN = 1.10  # ratio of the times per step
 
 
 def resident() -> float:
@@ -35,7 +37,7 @@ def resident() -> float:
 
 
 class Watch(TensorBoard):
-    """TensorBoard with an eye on memory and time."""
+    """TensorBoard that also records memory and processor time after every block of steps."""
 
     def __init__(self, block: int) -> None:
         super().__init__()
@@ -74,20 +76,17 @@ def main() -> int:
     experiment.logger = watch = Watch(steps // BLOCKS)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "run"
-        result = run(experiment, cfg, folder).as_dict()
+        result = run(experiment, cfg, folder)
         sizes = {
             path.name.partition(".tfevents")[0]: path.stat().st_size for path in folder.iterdir() if path.is_file()
         }
         sizes["checkpoints"] = sum(path.stat().st_size for path in (folder / "checkpoints").iterdir())
-    print(
-        f"{result['status']}, {result['steps']:,} steps, "
-        + ", ".join(f"{n} {s / 1e3:.0f} kB" for n, s in sizes.items())
-    )
+    print(f"{result.status}, {result.steps:,} steps, " + ", ".join(f"{n} {s / 1e3:.0f} kB" for n, s in sizes.items()))
     durations = [after - before for before, after in zip(watch.seconds, watch.seconds[1:], strict=False)]
     first, last = (statistics.median(part) for part in (durations[: BLOCKS // 10], durations[-(BLOCKS // 10) :]))
     growth, slowdown = watch.memory[-1] - watch.memory[0], last / first
     print(f"memory grew by {growth:.1f} MB, time per step at the end {slowdown:.3f} of that at the start")
-    return int(result["status"] != "completed" or growth >= MOST_GROWTH or slowdown > MOST_SLOWDOWN)
+    return int(result.status != Status.completed.name or growth >= MOST_GROWTH or slowdown > MOST_SLOWDOWN)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Writes docs/results.md and its pictures: the experiments of the paper, observed orders, quasi-optimality.
+"""Write docs/results.md and its figures: the experiments of the paper, observed orders, quasi-optimality.
 
-python scripts/results.py          every run anew, in a temporary folder
-python scripts/results.py DIR      keeps the runs in DIR and does only those that are not there yet
-                                   (and the page states the time of those)
+    python scripts/results.py          run everything in a temporary folder
+    python scripts/results.py DIR      keep the runs in DIR and run only those that are missing there
+                                       (the page then states the time of these)
 
-Exit status 1 when it took longer than 15 minutes.
+The exit status is 1 if it takes longer than 15 minutes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -63,44 +64,53 @@ STUDIES = {
     "dtype=float32,float64",
     "moments": "experiment=keller_segel_subcritical,keller_segel_supercritical network.width=8,32",
 }
-LONGEST = 900.0  # seconds that all of it may take
+LONGEST = 900.0  # longest time allowed (s)
 AUTHORS = {"4": -1.991, "8": -3.662, "16": -5.336, "32": -6.498}  # ln W1 in the authors' notebook, transport, quartic
 
 
 def command(name: str) -> str:
+    """The command of a study."""
     return f"wgf-study {STUDIES[name]}"
 
 
-def studied(root: Path) -> dict[str, Study]:
-    """Every study, run as its command runs it; TensorBoard is left out."""
-    found = {}
-    for name, words in STUDIES.items():
+def run_studies(root: Path) -> dict[str, Study]:
+    """Run the command of every study, without TensorBoard."""
+    studies = {}
+    for name, overrides in STUDIES.items():
         folder, start = root / name, time.perf_counter()
-        said = [sys.executable, "-m", "wgf.sweep.study", *words.split(), "logger=none", f"hydra.sweep.dir={folder}"]
-        code = subprocess.run(said, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
-        if code not in (0, 1):  # 1: some run ended early, which its row tells
+        words = [
+            sys.executable,
+            "-m",
+            "wgf.sweep.study",
+            *overrides.split(),
+            "logger=none",
+            f"hydra.sweep.dir={folder}",
+        ]
+        code = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
+        if code not in (0, 1):  # 1: a run ended early; its row states the reason
             sys.exit(f"{command(name)} ended with status {code}")
-        found[name] = study.read(folder)
+        studies[name] = study.read(folder)
         print(f"{time.perf_counter() - start:6.1f} s  {command(name)}", flush=True)
-    return found
+    return studies
 
 
 # tables
 
 
-def lines(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
     head = list(head)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
 
-def pick(found: Study, **wanted: Any) -> Row:
-    """The one row with these values on its axes."""
+def pick(results: Study, **wanted: Any) -> Row:
+    """The only row with these values on its axes."""
     (row,) = (
         row
-        for row in found.rows
+        for row in results.rows
         if all(
             row.get(axis) == str(wanted[axis.rpartition(".")[2]])
-            for axis in found.axes
+            for axis in results.axes
             if axis.rpartition(".")[2] in wanted
         )
     )
@@ -108,6 +118,7 @@ def pick(found: Study, **wanted: Any) -> Row:
 
 
 def error(row: Row, name: str = "w1_error") -> str:
+    """Cell with the error of a run, or with the status of a run that did not complete."""
     if row["status"] != "completed":
         return f"*{row['status'].replace('_', ' ')} at {row['t_reached']:.2g}*"
     if row[name] is None:
@@ -120,24 +131,24 @@ def error(row: Row, name: str = "w1_error") -> str:
 WIDTHS = (4, 8, 16, 32)
 
 
-def paper(found: dict[str, Study]) -> str:
+def paper(studies: dict[str, Study]) -> str:
     body = []
     for name, label in PAPER.items():
         for train in ("weights", "all"):
-            cells = (error(pick(found[name], width=w, bound=b, train=train)) for b in (4, 10) for w in WIDTHS)
+            cells = (error(pick(studies[name], width=w, bound=b, train=train)) for b in (4, 10) for w in WIDTHS)
             body.append([label if train == "weights" else "", train, *cells])
-    return lines(["", "trained", *(f"B = {b}, m = {w}" for b in (4, 10) for w in WIDTHS)], body)
+    return markdown(["", "trained", *(f"B = {b}, m = {w}" for b in (4, 10) for w in WIDTHS)], body)
 
 
-def full(found: dict[str, Study]) -> str:
+def full(studies: dict[str, Study]) -> str:
     body = []
     for case in ("quartic", "sextic"):
-        rows = [pick(found["full"], experiment=f"fokker_planck_{case}", width=w) for w in WIDTHS]
+        rows = [pick(studies["full"], experiment=f"fokker_planck_{case}", width=w) for w in WIDTHS]
         body.append([f"Fokker-Planck, {case}", *map(error, rows)])
-    return lines(["", *(f"m = {w}" for w in WIDTHS)], body)
+    return markdown(["", *(f"m = {w}" for w in WIDTHS)], body)
 
 
-def moments(found: dict[str, Study], root: Path) -> str:
+def moments(studies: dict[str, Study], root: Path) -> str:
     body = []
     for chi, name in (("0.5", "keller_segel_subcritical"), ("1.5", "keller_segel_supercritical")):
         here = [
@@ -148,23 +159,25 @@ def moments(found: dict[str, Study], root: Path) -> str:
         spline = [row for row in table(root / "moments").rows if row["experiment"] == name]
         worst = max(abs(row["second_moment"] - law) for row in spline)
         body.append([f"chi = {chi}", f"{law:.6g}", *(f"{euler[str(w)]:.6f}" for w in WIDTHS), f"{worst:.0e}"])
-    return lines(["", "law", *(f"Euler, m = {w}" for w in WIDTHS), "`rodas4`, worst deviation"], body)
+    return markdown(["", "law", *(f"Euler, m = {w}" for w in WIDTHS), "`rodas4`, worst deviation"], body)
 
 
-def orders(found: Study, cell: Callable[[Row], str], along: str, columns: Iterable[str], head: str) -> str:
-    """A line for each curve, a column for each value of what is refined."""
+def orders(results: Study, cell: Callable[[Row], str], along: str, columns: Iterable[str], head: str) -> str:
+    """Table with a row for each curve and a column for each value along the refined axis."""
     curves: dict[str, list[Row]] = {}
-    for row in found.rows:
-        curves.setdefault(found.label(row, along), []).append(row)
+    for row in results.rows:
+        curves.setdefault(results.label(row, along), []).append(row)
     columns = list(columns)
     body = []
     for label, rows in curves.items():
         cells = {row[along]: cell(row) for row in rows}
         body.append([label, *(cells.get(value, "") for value in columns)])
-    return lines([head, *columns], body)
+    return markdown([head, *columns], body)
 
 
 def with_order(name: str) -> Callable[[Row], str]:
+    """A function that makes a cell with the error and the observed order."""
+
     def cell(row: Row) -> str:
         rate = row.get(f"w1_order_{name}")
         return error(row) + ("" if rate is None else f" ({rate:.2f})")
@@ -172,42 +185,44 @@ def with_order(name: str) -> Callable[[Row], str]:
     return cell
 
 
-def ratios(found: dict[str, Study]) -> str:
+def ratios(studies: dict[str, Study]) -> str:
     def cell(row: Row) -> str:
         return "" if row["quasi_optimality"] is None else f"{row['quasi_optimality']:.3f}"
 
     widths = ("4", "8", "16", "32", "64", "128")
     body = [
-        [label, *(cell(pick(found[n], width=w)) for w in widths)]
+        [label, *(cell(pick(studies[n], width=w)) for w in widths)]
         for n, label in (("weights", "Fokker-Planck"), ("transport", "transport"))
     ]
-    return lines(["", *(f"m = {w}" for w in widths)], body)
+    return markdown(["", *(f"m = {w}" for w in widths)], body)
 
 
-def particles(found: dict[str, Study]) -> str:
+def particles(studies: dict[str, Study]) -> str:
     counts = ("10000", "100000", "1000000")
     body = [
-        [f"seed {seed}", *(error(pick(found["particles"], particles=n, seed=seed)) for n in counts)]
+        [f"seed {seed}", *(error(pick(studies["particles"], particles=n, seed=seed)) for n in counts)]
         for seed in (0, 1, 2)
     ]
-    exact = error(found["cells"].rows[0])
-    return lines(["", *(f"{int(n):,} particles" for n in counts), "quadrature"], [[*row, exact] for row in body])
+    exact = error(studies["cells"].rows[0])
+    return markdown(["", *(f"{int(n):,} particles" for n in counts), "quadrature"], [[*row, exact] for row in body])
 
 
-# pictures
+# figures
 
 
-def job(root: Path, found: Study, **wanted: Any) -> Path:
-    return root / str(pick(found, **wanted)["job"])
+def job_folder(root: Path, results: Study, **wanted: Any) -> Path:
+    return root / str(pick(results, **wanted)["job"])
 
 
 @styled
-def panels(root: Path, found: dict[str, Study], draw: Callable[..., None], xlabel: str, ylabel: str) -> Figure:
-    """The nine experiments at m = 32, weights only, B = 4."""
+def panels(root: Path, studies: dict[str, Study], draw: Callable[..., None], xlabel: str, ylabel: str) -> Figure:
+    """Nine panels, one for each experiment of the paper, at m = 32, weights only, B = 4."""
     figure = canvas((8.6, 6.9))
     grid = figure.subplots(3, 3)
     for axes, (name, label) in zip(grid.flat, PAPER.items(), strict=True):
-        solution = SavedMaps.load(job(root / name, found[name], width=32, bound=4, train="weights") / "solution.npz")
+        solution = SavedMaps.load(
+            job_folder(root / name, studies[name], width=32, bound=4, train="weights") / "solution.npz"
+        )
         draw(axes, solution)
         axes.set_title(f"{label}, to t = {solution.t[-1]:.3g}", loc="left", fontsize=8.5)
         axes.tick_params(labelsize=7)
@@ -242,13 +257,13 @@ def draw_map(axes: Any, solution: SavedMaps) -> None:
         axes.plot(solution.z[inside], solution.exact_T[-1, inside], zorder=4, **EXACT)
 
 
-def width_figure(found: dict[str, Study]) -> Figure:
-    """All of the networks on the main problem."""
+def width_figure(studies: dict[str, Study]) -> Figure:
+    """Error against width of every network, Fokker-Planck in the quartic double well."""
     series = {
-        "weights": found["weights"].rows,
-        "weights and biases": [row for row in found["full"].rows if row["experiment"] == "fokker_planck_quartic"],
+        "weights": studies["weights"].rows,
+        "weights and biases": [row for row in studies["full"].rows if row["experiment"] == "fokker_planck_quartic"],
         **{
-            f"spline, degree {k}": [row for row in found["degrees"].rows if row["network.degree"] == str(k)]
+            f"spline, degree {k}": [row for row in studies["degrees"].rows if row["network.degree"] == str(k)]
             for k in (2, 3, 5)
         },
     }
@@ -264,13 +279,13 @@ def width_figure(found: dict[str, Study]) -> Figure:
         heading="Fokker-Planck in the quartic double well, t = 0.2 (splines: bound 4.5)",
     )
     (axes,) = figure.axes
-    for k, rows in enumerate(series.values()):  # no part of the fit
+    for k, rows in enumerate(series.values()):  # not part of the fit
         axes.plot(*points(rows, clear=False), color=PALETTE[k], marker=MARKERS[k], ms=6, mfc="none", ls="none")
     return figure
 
 
 @styled
-def moment_figure(root: Path, found: dict[str, Study]) -> Figure:
+def moment_figure(root: Path, studies: dict[str, Study]) -> Figure:
     figure = canvas((6.0, 3.6))
     axes = figure.subplots()
     for name, chi, color in (
@@ -278,7 +293,7 @@ def moment_figure(root: Path, found: dict[str, Study]) -> Figure:
         ("keller_segel_supercritical", 1.5, "#D55E00"),
     ):
         for width, marks in ((32, {"ms": 3.5}), (4, {"ms": 8, "mfc": "none"})):  # circles around dots
-            folder = job(root / name, found[name], width=width, bound=4, train="weights")
+            folder = job_folder(root / name, studies[name], width=width, bound=4, train="weights")
             with open(folder / "history.csv", newline="") as file:
                 rows = list(csv.DictReader(file))[::20]
             t, m2 = ([float(row[column]) for row in rows] for column in ("t", "second_moment"))
@@ -294,21 +309,28 @@ def moment_figure(root: Path, found: dict[str, Study]) -> Figure:
 # the page
 
 
-def fitted(found: Study, only: Callable[[Row], bool] = lambda row: True) -> float:
-    rows = [row for row in found.rows if row["status"] == "completed" and row["w1_clear"] and only(row)]
+def fitted_order(results: Study, only: Callable[[Row], bool] = lambda row: True) -> float:
+    """Order in the width, by least squares over the completed runs with a clear error."""
+    rows = [row for row in results.rows if row["status"] == "completed" and row["w1_clear"] and only(row)]
     rate = slope(np.array([float(r["network.width"]) for r in rows]), np.array([r["w1_error"] for r in rows]))
     assert rate is not None
     return -rate
 
 
-def page(found: dict[str, Study], root: Path, seconds: float) -> str:
-    wide = {name: fitted(found[name], lambda row: int(row["network.width"]) >= 32) for name in ("weights", "transport")}
-    early = fitted(found["biases"], lambda row: float(row["t_end"]) < 0.1)
-    late = fitted(found["biases"], lambda row: float(row["t_end"]) > 0.1)
-    degree = {k: fitted(found["degrees"], lambda row, k=k: row["network.degree"] == str(k)) for k in range(1, 6)}
-    ours = {w: np.log(pick(found["transport"], width=w)["w1_error"]) for w in ("8", "16", "32")}
+def page(studies: dict[str, Study], root: Path, seconds: float) -> str:
+    """The content of docs/results.md."""
+    wide = {
+        name: fitted_order(studies[name], lambda row: int(row["network.width"]) >= 32)
+        for name in ("weights", "transport")
+    }
+    early = fitted_order(studies["biases"], lambda row: float(row["t_end"]) < 0.1)
+    late = fitted_order(studies["biases"], lambda row: float(row["t_end"]) > 0.1)
+    degree = {
+        k: fitted_order(studies["degrees"], lambda row, k=k: row["network.degree"] == str(k)) for k in range(1, 6)
+    }
+    ours = {w: np.log(pick(studies["transport"], width=w)["w1_error"]) for w in ("8", "16", "32")}
     single = {
-        (w, d): pick(found["single"], width=w, dtype=d)["w1_error"]
+        (w, d): pick(studies["single"], width=w, dtype=d)["w1_error"]
         for w in ("16", "32", "64")
         for d in ("float32", "float64")
     }
@@ -316,37 +338,40 @@ def page(found: dict[str, Study], root: Path, seconds: float) -> str:
     return TEMPLATE.format(
         seconds=seconds,
         machine=f"{os.cpu_count()} cores ({platform.machine()}), torch {version('torch')}",
-        paper=paper(found),
+        paper=paper(studies),
         paper_commands="\n".join(f"    {command(name)}" for name in PAPER),
-        full=full(found),
+        full=full(studies),
         full_command=command("full"),
-        moments=moments(found, root),
+        moments=moments(studies, root),
         moments_command=command("moments"),
         weights_command=command("weights"),
         transport_command=command("transport"),
-        weights=lines(
+        weights=markdown(
             ["", *(f"m = {w}" for w in ("4", "8", "16", "32", "64", "128"))],
             [
-                [label, *(with_order("width")(pick(found[name], width=w)) for w in ("4", "8", "16", "32", "64", "128"))]
+                [
+                    label,
+                    *(with_order("width")(pick(studies[name], width=w)) for w in ("4", "8", "16", "32", "64", "128")),
+                ]
                 for name, label in (("weights", "Fokker-Planck"), ("transport", "transport"))
             ],
         ),
-        ratios=ratios(found),
+        ratios=ratios(studies),
         fokker_planck_order=f"{wide['weights']:.2f}",
         transport_order=f"{wide['transport']:.2f}",
-        biases=orders(found["biases"], with_order("width"), "network.width", ("8", "16", "32"), ""),
+        biases=orders(studies["biases"], with_order("width"), "network.width", ("8", "16", "32"), ""),
         biases_command=command("biases"),
         early=f"{early:.2f}",
         late=f"{late:.2f}",
-        degrees=orders(found["degrees"], with_order("width"), "network.width", ("16", "32", "64"), ""),
+        degrees=orders(studies["degrees"], with_order("width"), "network.width", ("16", "32", "64"), ""),
         degrees_command=command("degrees"),
         degree_orders=", ".join(f"{rate:.2f}" for rate in degree.values()),
-        time=orders(found["time"], with_order("dt"), "integrator.dt", ("0.05", "0.025", "0.0125"), ""),
+        time=orders(studies["time"], with_order("dt"), "integrator.dt", ("0.05", "0.025", "0.0125"), ""),
         time_command=command("time"),
-        particles=particles(found),
+        particles=particles(studies),
         particles_command=command("particles"),
         cells_command=command("cells"),
-        authors=lines(
+        authors=markdown(
             ["ln W1", "m = 8", "m = 16", "m = 32"],
             [
                 ["the authors' program", *(f"{AUTHORS[w]:.3f}" for w in ("8", "16", "32"))],
@@ -358,21 +383,15 @@ def page(found: dict[str, Study], root: Path, seconds: float) -> str:
     )
 
 
-def version(package: str) -> str:
-    from importlib.metadata import version
-
-    return version(package)
-
-
 TEMPLATE = """\
 # Results
 
 Written by `python scripts/results.py`, which runs every command below, in {seconds:.0f} s on {machine}.
 
-Each command leaves `study.csv`, `study.md` and log-log figures with fitted slopes in its folder; `wgf-study --help`
-says more. Errors are W1 distances at the end time, against exact solutions where there are any, else against finite
-volumes. \\* marks one that is not clearly above the reference's own error, 0 stands for less than 1e-11. What did not
-complete has its status instead, with the time it reached.
+Each command writes `study.csv`, `study.md` and log-log figures with fitted slopes to its folder (`wgf-study --help`).
+Errors are W1 distances at the end time to the exact solution, or to finite volumes if no exact solution is known.
+\\* marks an error that is not clearly above the error of the reference solution; 0 is less than 1e-11. Runs that did
+not complete show their status and the time they reached.
 
 ## The experiments of the paper
 
@@ -385,8 +404,8 @@ wells at 0 and 2) and 4 (sextic).
 
 {paper}
 
-Quadratic potentials and Barenblatt's law have affine solutions, which are within reach of every network: what is left
-is the error of explicit Euler, first order in the step. The others show the error of space.
+Quadratic potentials and Barenblatt's law have affine solutions, which every network represents exactly. Their errors
+are those of explicit Euler, first order in the step. The errors of the others are those of the network.
 
 Width m = 32, weights only, B = 4:
 
@@ -394,23 +413,23 @@ Width m = 32, weights only, B = 4:
 
 ![Maps](images/results_map.png)
 
-The steps in the densities of Fokker-Planck are no error of drawing: a piecewise linear map has a piecewise smooth
-density. Splines of degree k >= 2 have continuous ones.
+The densities of Fokker-Planck have steps because the density of a piecewise linear map is piecewise smooth. Splines of
+degree k >= 2 have continuous densities.
 
 ### Weights and biases together
 
 The rows "all" above are the paper's full updates: explicit Euler, the metric cut at small eigenvalues (`solver=auto`, a
-smooth cut at 1e-6). Here a step that folds the map or raises the energy ends the run instead of being accepted. Without
-diffusion nothing keeps the knots apart, and maps do fold; where knots move freely, explicit steps are unstable for
-Barenblatt's law and Keller-Segel beyond a few neurons. For Fokker-Planck the implicit method goes through:
+smooth cut at 1e-6). wgf ends a run if a step folds the map or raises the energy. Without diffusion nothing keeps the
+knots apart, and maps fold. With moving knots, explicit steps are unstable for Barenblatt's law and Keller-Segel beyond
+a few neurons. For Fokker-Planck the implicit method reaches the end:
 
     {full_command}
 
 {full}
 
-For full updates of the porous medium and of Keller-Segel there is no figure here that could be trusted. With
+There are no reliable numbers for full updates of the porous medium and of Keller-Segel. With
 `gauss_newton` at m = 16 Barenblatt's law ends with a W1 error of 1.7e-3, but the energy dissipated is 34 % off the
-energy lost; Keller-Segel had not come further than t = 0.03 of 0.3 in half a minute.
+energy lost; Keller-Segel reached t = 0.03 of 0.3 in half a minute.
 
 ### Second moments
 
@@ -423,13 +442,13 @@ Euler (the first two commands) up to its step; `rodas4` with splines (the third)
 
 {moments}
 
-Explicit Euler, weights only, B = 4, m = 4 (circles) and m = 32 (dots), which lie on each other:
+Explicit Euler, weights only, B = 4, m = 4 (circles) and m = 32 (dots); circles and dots coincide:
 
 ![Second moments](images/results_moments.png)
 
 ## Observed orders
 
-In brackets: the order observed between a figure and the one before it.
+In brackets: the order observed between an error and the one before it.
 
 ### Weights only: 2
 
@@ -438,23 +457,23 @@ In brackets: the order observed between a figure and the one before it.
 
 {weights}
 
-Fitted from m = 32 on: {fokker_planck_order} and {transport_order}. Transport with four neurons truly folds.
+Fitted from m = 32 on: {fokker_planck_order} and {transport_order}. The map of transport with four neurons folds.
 
 Quasi-optimality: W2 error / W2 distance of the exact map from the nearest map of the same network, with the same
-commands. The flow cannot be better than 1.
+commands. The ratio is at least 1.
 
 {ratios}
 
-### Biases only: 1, as long as the knots have not crossed
+### Biases only: 1, until knots cross
 
     {biases_command}
 
 {biases}
 
-Fitted order: {early} up to t = 0.02 and {late} up to t = 0.2. With the weights fixed, slopes are made by the density of
+Fitted order: {early} up to t = 0.02 and {late} up to t = 0.2. With fixed weights the slope depends on the density of
 knots alone: to change the slope, a knot moves farther than the map. After a time of order 1/m knots have crossed and
-cells have emptied, and the first order is lost: a property of the scheme, seen with every integrator. What holds at any
-width is its consistency: the velocity of the identity is first order
+cells are empty, and the first order is lost. This is a property of the scheme, with every integrator. The scheme is
+consistent at any width: the velocity of the identity is first order
 (`test_biases_only_are_consistent_of_first_order`).
 
 ### Splines of degree k: k + 1
@@ -465,24 +484,24 @@ width is its consistency: the velocity of the identity is first order
 
 Fitted orders for k = 1..5: {degree_orders}.
 
-Hollow: not clearly above the error of the reference, and no part of the fit.
+Hollow markers are not clearly above the error of the reference solution; they are not part of the fit.
 
 ![Error against width](images/results_width.png)
 
 ### In time
 
-A shifted and narrow Gaussian relaxes; the map is affine, so that only time counts. The steps divide the
-intervals between the saved times: a step that does not is cut to meet them.
+A shifted and narrow Gaussian relaxes; the map is affine, so that all errors are errors in time. The steps divide the
+intervals between the saved times, so that no step is cut.
 
     {time_command}
 
 {time}
 
-## Where these figures differ from the published ones, and why
+## Differences from the published numbers, and their reasons
 
 - **The floor of 10^6 particles.** The authors integrate over 10^6 random particles; their errors stop falling near
   1e-3, which is 10^6 to the power -1/2. Quadrature on the cells between knots has no such floor. Transport, quartic;
-  the authors' figures are quoted from a notebook of theirs, whose version is not recorded, and not computed here. Their
+  the authors' numbers are quoted from their notebook (version not recorded), not computed here. Their
   program is public: <https://github.com/ZXZ-math/Neural-Projected-Wasserstein-Dynamics>
 
 {authors}
@@ -495,13 +514,13 @@ intervals between the saved times: a step that does not is cut to meet them.
 {particles}
 
 - **float32.** The authors compute in single precision. Here the difference from double is at most {apart}
-  (`{single_command}`): rounding is not what limits their figures.
+  (`{single_command}`), so that rounding does not limit their numbers.
 - **Singular systems.** In the basis of neurons the metric of the weights is singular (rank m + 2 of 2m). The authors
   call a least-squares routine on it, whose answer depends on the driver and, with the CPU's default, on the call. Here
-  the weights are solved by closed form in a basis that is well conditioned, and all parameters with eigenvalues cut
-  smoothly at a visible `solver.rcond`, which is part of the method: the rows "all" depend on it.
-- **Folds.** A map that has folded is no transport map, and its W1 figure means nothing. The authors' program steps on;
-  here the run ends. Transport, quartic, m = 4 is such a figure (ln W1 is -1.991 in the same notebook).
+  wgf solves for the weights in closed form in a well-conditioned basis, and for all parameters with eigenvalues cut
+  smoothly at `solver.rcond`. This setting is part of the method: the rows "all" depend on it.
+- **Folds.** A folded map is no transport map, and its W1 error has no meaning. The authors' program continues; wgf ends
+  the run. An example is transport, quartic, m = 4 (ln W1 is -1.991 in the same notebook).
 """
 
 
@@ -509,17 +528,17 @@ def main() -> int:
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as place:
         root = Path(sys.argv[1] if len(sys.argv) > 1 else place)
-        found = studied(root)
-        pictures = {
-            "width": width_figure(found),
-            "density": panels(root, found, draw_density, "position $x$", r"density $\rho$"),
-            "map": panels(root, found, draw_map, "start $z$", "position $T(t, z)$"),
-            "moments": moment_figure(root, found),
+        studies = run_studies(root)
+        figures = {
+            "width": width_figure(studies),
+            "density": panels(root, studies, draw_density, "position $x$", r"density $\rho$"),
+            "map": panels(root, studies, draw_map, "start $z$", "position $T(t, z)$"),
+            "moments": moment_figure(root, studies),
         }
-        for name, figure in pictures.items():
+        for name, figure in figures.items():
             (DOCS / "images" / f"results_{name}.png").write_bytes(encoded(figure, "png"))
         seconds = time.perf_counter() - start
-        (DOCS / "results.md").write_text(page(found, root, seconds), encoding="utf-8")
+        (DOCS / "results.md").write_text(page(studies, root, seconds), encoding="utf-8")
     print(f"{seconds:6.1f} s  in all, {LONGEST:.0f} s allowed")
     return int(seconds > LONGEST)
 

@@ -1,4 +1,4 @@
-"""The same as the command `wgf`, from a checkout: python scripts/run.py network.width=32"""
+"""The command `wgf` from a checkout: python scripts/run.py network.width=32"""
 
 from wgf.cli import main
 

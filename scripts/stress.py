@@ -1,17 +1,17 @@
-"""Random valid problems, each run to its end: crashes, hangs and untrue results would show here.
+"""Run random valid problems to their end; count crashes, hangs and untrue results.
 
-    python scripts/stress.py --count 2000 --out stress.jsonl        and again to go on where it stopped
+    python scripts/stress.py --count 2000 --out stress.jsonl        the same command again continues after a stop
 
-Problem number k is drawn from (seed, k) alone, over all equations, potentials (random expressions with kinks, too),
-laws, networks, quadratures, solvers, integrators and precisions, and goes the way of every run, with its files in a
-folder that is removed afterwards. The true error is known where there is an exact solution, and is computed by finite
-volumes or particles for a share of the others. These runs estimate their errors (`verify=true`), by finer steps and a
-finer network on a wider range. `completed` is untrue if
+Problem number k depends on (seed, k) alone. It is drawn from all equations, potentials (also random expressions with
+kinks), laws, networks, quadratures, solvers, integrators and precisions. It runs like every run of `wgf`; its files go
+to a temporary folder. The error is measured against the exact solution if there is one, and against finite volumes or
+particles for a share of the other problems. These runs also estimate their error (`verify=true`) by finer steps and a
+finer network on a wider range. A completed run is untrue if
 
-    error > FACTOR * (estimate + error of the reference) + FLOOR * size of the solution,
+    error > FACTOR * (estimate + error of the reference solution) + FLOOR * size of the solution,
 
-all of them W2 distances, where the change by other nodes counts, too, if the rest does not explain the error. Runs
-without an estimate, because a finer run did not reach the end, are counted, and must have a doubt that says so.
+all of them W2 distances. If this is exceeded, the change by other nodes is added to the estimate. A run has no estimate
+if a finer run did not reach the end; it is silent, and counts as a failure, if its doubts do not say so.
 """
 
 from __future__ import annotations
@@ -53,27 +53,28 @@ from wgf.settings.check import CONFIGS, check
 
 FACTOR = 5.0
 FLOOR = {"float64": 1e-7, "float32": 1e-3}
-COMPUTED = 0.3  # share of the problems without an exact solution that are compared with a computed one
-UNKNOWN = "not known"  # what the doubts of a run without an estimate say
-CPU, WALL = 600, 1200  # seconds after which a problem hangs
+COMPUTED = 0.3  # share of the problems without an exact solution that get a computed reference solution
+UNKNOWN = "not known"  # the words in the doubts of a run without an estimate
+CPU, WALL = 600, 1200  # a problem that takes longer hangs (s)
 STEPS = 120
 STATUSES = [*(status.name for status in Status), "refused"]
 
 
-# drawing
+# draw a problem
 
 
 def number(draw: random.Random, low: float, high: float) -> float:
+    """A number with uniform distribution, three digits."""
     return float(f"{draw.uniform(low, high):.3g}")
 
 
 def size(draw: random.Random, low: float, high: float) -> float:
-    """Uniform in its logarithm."""
+    """A positive number whose logarithm has uniform distribution, three digits."""
     return float(f"{math.exp(draw.uniform(math.log(low), math.log(high))):.3g}")
 
 
 def expression(draw: random.Random) -> str:
-    """A sum of a few terms, some with kinks, on a well or without one."""
+    """A potential: a sum of a few terms, some with kinks, with a well or without."""
     atoms = (
         "abs(y)", "abs(y)**1.5", "sqrt(1 + y**2)", "cos(3*y)", "sin(2*y)", "exp(-y**2)", "log(1 + y**2)", "tanh(y)",
         "atan(2*y)", "1/(1 + y**2)", "y**2", "y**4/4", "erf(y)", "y", "exp(-abs(y))", "y**2*exp(-y**2)",
@@ -89,7 +90,7 @@ def expression(draw: random.Random) -> str:
 
 
 def overrides(draw: random.Random) -> dict[str, Any]:
-    """A config as settings; what is not valid is drawn again."""
+    """Random overrides, not always valid."""
     cfg: dict[str, Any] = {"t_end": size(draw, 1e-3, 0.3), "seed": draw.randint(0, 99)}
     cfg["dtype"] = "float32" if draw.random() < 0.08 else "float64"
     cfg["saves"] = draw.choice([1, 1, 2, 5])
@@ -173,17 +174,21 @@ GROUPS = ("pde", "potential", "interaction", "law", "network", "quadrature", "so
 
 @cache
 def main_job() -> DictConfig:
+    """The config of the command `wgf`, without logger and figures."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return compose("config", ["logger=none", "figures=false"])
 
 
 @cache
 def node(group: str, choice: str) -> DictConfig:
-    return OmegaConf.load(CONFIGS / group / f"{choice}.yaml")  # type: ignore[return-value]
+    """The settings of a choice of a group, without the choices it brings for other groups."""
+    settings = OmegaConf.load(CONFIGS / group / f"{choice}.yaml")
+    settings.pop("defaults", None)
+    return settings  # type: ignore[return-value]
 
 
 def composed(settings: dict[str, Any]) -> DictConfig:
-    """The config of these overrides, without the cost of Hydra."""
+    """The config of these overrides; faster than Hydra."""
     cfg = main_job().copy()
     OmegaConf.set_struct(cfg, False)
     for key, value in settings.items():
@@ -195,7 +200,7 @@ def composed(settings: dict[str, Any]) -> DictConfig:
 
 
 def valid(draw: random.Random) -> tuple[dict[str, Any], DictConfig]:
-    """Settings that pass the check."""
+    """Draw settings until they pass the check; returns them and their config."""
     while True:
         settings = overrides(draw)
         cfg = composed(settings)
@@ -206,30 +211,33 @@ def valid(draw: random.Random) -> tuple[dict[str, Any], DictConfig]:
         return settings, cfg
 
 
-# running
+# run and judge
 
 
 def problem(seed: int, k: int) -> dict[str, Any]:
-    """Draw, run and judge problem number k."""
+    """Draw, run and judge problem number k; returns its row."""
     draw = random.Random(f"{seed}-{k}")
     settings, cfg = valid(draw)
-    found: dict[str, Any] = {"k": k, "pde": settings["pde"], "settings": settings}
+    row: dict[str, Any] = {"k": k, "pde": settings["pde"], "settings": settings}
     start = time.process_time()
     try:
-        found |= judged(cfg, draw.random() < COMPUTED)
+        row |= judge(cfg, draw.random() < COMPUTED)
     except ConfigError as error:
-        found |= {"status": "refused", "message": error.lines[0]}
+        row |= {"status": "refused", "message": error.lines[0]}
     except Exception:
-        found |= {"status": "crash", "message": traceback.format_exc()}
-    return found | {"cpu": round(time.process_time() - start, 2)}
+        row |= {"status": "crash", "message": traceback.format_exc()}
+    return row | {"cpu": round(time.process_time() - start, 2)}
 
 
-def judged(cfg: DictConfig, compute: bool) -> dict[str, Any]:
-    """What a run leaves behind, and where it completed and its error is known, whether its estimate is true.
+def judge(cfg: DictConfig, compute: bool) -> dict[str, Any]:
+    """Run a config and compare the error of a completed run with its estimate.
 
     Args:
         cfg: the checked config.
-        compute: whether to compute a reference solution where no exact one is known.
+        compute: whether to compute a reference solution if there is no exact one.
+
+    Returns:
+        Entries of a row; `untrue` if error and estimate are known, `silent` if only the error is known.
     """
     experiment = build(cfg)
     cfg.verify = compute or experiment.exact is not None
@@ -241,37 +249,38 @@ def judged(cfg: DictConfig, compute: bool) -> dict[str, Any]:
         if "unsaved" in result:
             raise OSError(result["unsaved"])
         SavedMaps.load(Path(place) / "solution.npz")
-    found = {"t": result["t_end"], **{key: result[key] for key in ("status", "steps", "message", "doubts")}}
-    error, said = result["w2_error"], (result["time_error"], result["space_error"])
+    row = {"t": result["t_end"], **{key: result[key] for key in ("status", "steps", "message", "doubts")}}
+    error, estimates = result["w2_error"], (result["time_error"], result["space_error"])
     if result["status"] != Status.completed.name or error is None:
-        return found
+        return row
     reference = result["reference_w2_error"] or 0.0
-    found |= {"error": error, "reference": reference, "exact": experiment.exact is not None}
-    found |= {"time_error": said[0], "space_error": said[1]}
-    if None in said:  # a finer run did not reach the end: the result must say so
-        return found | {"silent": UNKNOWN not in (result["doubts"] or "")}
-    own = sum(said) + reference
+    row |= {"error": error, "reference": reference, "exact": experiment.exact is not None}
+    row |= {"time_error": estimates[0], "space_error": estimates[1]}
+    if None in estimates:  # a finer run did not reach the end: the result must say so
+        return row | {"silent": UNKNOWN not in (result["doubts"] or "")}
+    own = sum(estimates) + reference
     scale = max(math.sqrt(result["second_moment"] or 0.0), experiment.problem.law.std)
     allowed = FACTOR * own + FLOOR[cfg.dtype] * scale
-    if error > allowed:  # perhaps because of the nodes, of which steps and networks know nothing
-        found["nodes_error"] = nodes_error(cfg, experiment)
-        allowed += FACTOR * found["nodes_error"]
-    return found | {"untrue": error > allowed, "ratio": error / allowed}
+    if error > allowed:  # the estimate does not contain the error of the nodes
+        row["nodes_error"] = nodes_error(cfg, experiment)
+        allowed += FACTOR * row["nodes_error"]
+    return row | {"untrue": error > allowed, "ratio": error / allowed}
 
 
 def nodes_error(cfg: DictConfig, experiment: Experiment) -> float:
-    """What other nodes change: other particles, or three more to a cell (length)."""
+    """Change of the final map by other nodes: other particles, or three more in each cell (length)."""
     other = copy.deepcopy(cfg)
     if "particles" in cfg.quadrature:
         other.seed = cfg.seed + 1000
     else:
         other.quadrature.order = cfg.quadrature.order + 3
     again = build(other)
-    end, theirs = (one.run(one.theta, LoopCallback()).state.theta for one in (experiment, again))
-    return distance(Metrics(again.problem, again.map, None), theirs, experiment.map, end)
+    theta, other_theta = (one.run(one.theta, LoopCallback()).state.theta for one in (experiment, again))
+    return distance(Metrics(again.problem, again.map, None), other_theta, experiment.map, theta)
 
 
 def worker(seed: int, pipe: Any) -> None:
+    """Solve the problems whose numbers come through a pipe, until None comes."""
     torch.set_num_threads(1)
     logging.disable(logging.CRITICAL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -280,15 +289,16 @@ def worker(seed: int, pipe: Any) -> None:
 
 
 class Worker:
-    """A process that solves one problem after the other; it can be told to be hanging, and ended."""
+    """A process that solves one problem after the other and is killed if a problem hangs."""
 
     def __init__(self, seed: int) -> None:
-        self.pipe, theirs = multiprocessing.Pipe()
-        self.process = multiprocessing.Process(target=worker, args=(seed, theirs), daemon=True)
+        self.pipe, other_end = multiprocessing.Pipe()
+        self.process = multiprocessing.Process(target=worker, args=(seed, other_end), daemon=True)
         self.process.start()
         self.seed, self.k, self.since, self.cpu = seed, -1, 0.0, 0.0
 
     def begin(self, k: int) -> None:
+        """Start problem number k."""
         self.k, self.since, self.cpu = k, time.monotonic(), self._cpu()
         self.pipe.send(k)
 
@@ -300,7 +310,7 @@ class Worker:
         return {"k": self.k, "settings": valid(random.Random(f"{self.seed}-{self.k}"))[0]}
 
     def answer(self) -> dict[str, Any] | None:
-        """The result, or None as long as there is none."""
+        """The row of the problem, or None while it runs."""
         if self.pipe.poll():
             return self.pipe.recv()
         if not self.process.is_alive():
@@ -313,44 +323,45 @@ class Worker:
 
 
 def run(count: int, seed: int, jobs: int, out: Path) -> None:
-    """Every problem that `out` does not have yet."""
+    """Solve every problem whose row is not yet in `out`, and append the rows."""
     done = {row["k"] for row in rows(out)}
-    left = [k for k in range(count) if k not in done][::-1]
+    remaining = [k for k in range(count) if k not in done][::-1]
     workers: list[Worker] = []
     with open(out, "a") as file:
-        while left or workers:
-            while left and len(workers) < jobs:
+        while remaining or workers:
+            while remaining and len(workers) < jobs:
                 workers.append(Worker(seed))
-                workers[-1].begin(left.pop())
-            for place in list(workers):
-                if (row := place.answer()) is None:
+                workers[-1].begin(remaining.pop())
+            for solver in list(workers):
+                if (row := solver.answer()) is None:
                     continue
                 row.setdefault("pde", row["settings"]["pde"])
                 file.write(json.dumps(row) + "\n")
                 file.flush()
-                if not place.process.is_alive() or not left:
-                    place.process.kill()
-                    workers.remove(place)
+                if not solver.process.is_alive() or not remaining:
+                    solver.process.kill()
+                    workers.remove(solver)
                 else:
-                    place.begin(left.pop())
+                    solver.begin(remaining.pop())
             time.sleep(0.05)
 
 
-# telling
+# report
 
 
 def rows(out: Path) -> list[dict[str, Any]]:
+    """The rows in a file; none if it does not exist."""
     return [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
 
 
-def table(found: list[dict[str, Any]]) -> str:
-    """Equations by status, in Markdown."""
-    counts = Counter((row["pde"], row["status"]) for row in found)
+def table(problems: list[dict[str, Any]]) -> str:
+    """Markdown table of the number of problems by equation and status."""
+    counts = Counter((row["pde"], row["status"]) for row in problems)
     columns = [s for s in [*STATUSES, "crash", "hang"] if s in ("crash", "hang") or any(c[1] == s for c in counts)]
     lines = [f"| equation | {' | '.join(columns)} | compared | untrue | no estimate | of them silent |"]
     lines.append(f"|{'---|' * (len(columns) + 5)}")
-    for pde in [*sorted({row["pde"] for row in found}), None]:
-        mine = [row for row in found if pde in (None, row["pde"])]
+    for pde in [*sorted({row["pde"] for row in problems}), None]:
+        mine = [row for row in problems if pde in (None, row["pde"])]
         cells = [sum(row["status"] == status for row in mine) for status in columns]
         for key in ("untrue", "silent"):
             cells += [sum(key in row for row in mine), sum(row.get(key, False) for row in mine)]
@@ -364,15 +375,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("stress.jsonl"))
-    parser.add_argument("--only", type=int, help="run this problem alone, here, and print what it gives")
+    parser.add_argument("--only", type=int, help="run the problem of this number in this process and print its row")
     args = parser.parse_args()
     if args.only is not None:
         print(json.dumps(problem(args.seed, args.only), indent=2))
         return
     run(args.count, args.seed, args.jobs, args.out)
-    found = [row for row in rows(args.out) if row["k"] < args.count]
-    print(table(found))
-    bad = [row for row in found if row["status"] in ("crash", "hang") or row.get("untrue") or row.get("silent")]
+    problems = [row for row in rows(args.out) if row["k"] < args.count]
+    print(table(problems))
+    bad = [row for row in problems if row["status"] in ("crash", "hang") or row.get("untrue") or row.get("silent")]
     for row in bad:
         print(json.dumps(row))
     sys.exit(bool(bad))

@@ -5,15 +5,16 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_line import COMMAND, stopped, wgf
 from composed_configs import choices, composed
 from omegaconf import OmegaConf
 from run_folders import history, result
+from written_files import write
 
 from wgf.cli import CONFIGS
 from wgf.files import claimed
@@ -27,45 +28,31 @@ SCRIPT = CONFIGS.parent / "scripts" / "run.py"
 QUICK = ["network.width=4", "saves=2", "logger=none", "figures=false"]
 
 
-def wgf(folder: Path, *words: str, script: tuple[str, ...] = ("-m", "wgf.cli")) -> subprocess.CompletedProcess[str]:
-    """Run the command in a folder, in a process of its own."""
-    return subprocess.run(
-        [sys.executable, *script, *words], cwd=folder, capture_output=True, text=True, timeout=120, check=False
-    )
-
-
-# the run folder
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("finished")
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """`wgf` on a problem with an exact solution, everything switched on."""
-    place = tmp_path_factory.mktemp("finished")
+def answer(place: Path) -> subprocess.CompletedProcess[str]:
+    """What `wgf` says to a problem with an exact solution, everything switched on."""
     words = ["pde=linear_transport", "network.width=6", "saves=4", "t_end=0.05", "seed=3", "hydra.run.dir=here/mine"]
     answer = wgf(place, *words)
     assert answer.returncode == 0, answer.stderr
-    return place, answer
+    return answer
 
 
-def test_run_folder(finished: tuple[Path, subprocess.CompletedProcess[str]]):
-    place, _ = finished
-    folder = place / "here" / "mine"
+@pytest.fixture
+def folder(place: Path, answer: subprocess.CompletedProcess[str]) -> Path:
+    """What this run leaves behind."""
+    return place / "here" / "mine"
+
+
+def test_run_folder(place: Path, folder: Path):
     assert [path.name for path in place.iterdir()] == ["here"]  # nothing lands beside it
-    names = sorted(re.sub(r"^events\.out\.tfevents\..*", "events", path.name) for path in folder.iterdir())
-    assert names == sorted(
-        [
-            ".hydra",
-            "checkpoints",
-            "config.yaml",
-            "events",
-            "figures",
-            "history.csv",
-            "provenance.json",
-            "result.json",
-            "run.log",
-            "solution.npz",
-        ]
-    )
+    names = [re.sub(r"^events\.out\.tfevents\..*", "events", path.name) for path in folder.iterdir()]
+    files = "config.yaml events history.csv provenance.json result.json run.log solution.npz"
+    assert sorted(names) == sorted([".hydra", "checkpoints", "figures", *files.split()])
     assert sorted(path.name for path in (folder / "figures").iterdir()) == ["density.png", "map.png"]
     assert "rho_t = " in (folder / "run.log").read_text()
     resolved = OmegaConf.load(folder / "config.yaml")
@@ -74,26 +61,20 @@ def test_run_folder(finished: tuple[Path, subprocess.CompletedProcess[str]]):
     check(resolved)  # it can be run again
 
 
-def test_result_json(finished: tuple[Path, subprocess.CompletedProcess[str]]):
-    place, _ = finished
-    found = result(place / "here" / "mine")
-    assert found["status"] == "completed"
-    assert found["t_end"] == found["t_wanted"] == 0.05
+def test_result_json(folder: Path):
+    found = result(folder)
     contract = "status t_end steps energy w1_error w2_error reference_solution second_moment mean mass min_slope wall_s"
     assert set(contract.split()) <= set(found)
-    assert found["reference_solution"] == "exact: characteristics"
+    exact = {"status": "completed", "t_end": 0.05, "t_wanted": 0.05, "reference_solution": "exact: characteristics"}
+    assert found | exact | {"second_moment_law": None, "parameters": 8} == found
     assert 0 < found["w1_error"] < found["w2_error"] < 0.1
     assert found["mass"] == pytest.approx(1.0, abs=1e-14)
     assert 0 < found["min_slope"] < 1
-    assert found["second_moment_law"] is None
     assert found["dissipation_gap"] < 0.05
     assert found["steps"] > 4
-    assert found["parameters"] == 8
 
 
-def test_history_agrees_with_the_result(finished: tuple[Path, subprocess.CompletedProcess[str]]):
-    place, _ = finished
-    folder = place / "here" / "mine"
+def test_history_agrees_with_the_result(folder: Path):
     lines, found = history(folder), result(folder)
     keys = "step t dt energy energy_potential dissipation second_moment min_slope w1_error w2_error"
     assert set(keys.split()) | {"rank", "condition", "residual"} <= set(lines[0])
@@ -106,9 +87,7 @@ def test_history_agrees_with_the_result(finished: tuple[Path, subprocess.Complet
     assert energies == sorted(energies, reverse=True)
 
 
-def test_solution_npz(finished: tuple[Path, subprocess.CompletedProcess[str]]):
-    place, _ = finished
-    folder = place / "here" / "mine"
+def test_solution_npz(folder: Path):
     solution, found = SavedMaps.load(folder / "solution.npz"), result(folder)
     assert solution.t.tolist() == [0.05 * k / 4 for k in range(5)]
     n = len(solution.z)
@@ -125,33 +104,23 @@ def test_solution_npz(finished: tuple[Path, subprocess.CompletedProcess[str]]):
     assert found["second_moment"] == pytest.approx(np.trapezoid(solution.T[-1] ** 2 * solution.rho0, z), rel=1e-5)
 
 
-def test_checkpoints_and_provenance(finished: tuple[Path, subprocess.CompletedProcess[str]]):
-    place, _ = finished
-    folder = place / "here" / "mine"
+def test_checkpoints_and_provenance(folder: Path):
     state = latest(folder)
-    assert state["clock"]["t"] == 0.05
-    assert state["step"] == result(folder)["steps"]
-    assert state["theta"].shape == (8,)
+    assert (state["clock"]["t"], state["step"], state["theta"].shape) == (0.05, result(folder)["steps"], (8,))
     assert len(list((folder / "checkpoints").iterdir())) == 2
     provenance = json.loads((folder / "provenance.json").read_text())
-    assert provenance["seed"] == 3
-    assert provenance["versions"]["torch"] == torch.__version__
+    assert (provenance["seed"], provenance["versions"]["torch"]) == (3, torch.__version__)
     assert "network.width=6" in provenance["argv"]
     assert provenance["start"] <= provenance["end"]
 
 
-def test_terminal(finished: tuple[Path, subprocess.CompletedProcess[str]]):
-    _, answer = finished
-    assert "completed: reached the end time" in answer.stdout
-    assert "results in   here/mine" in answer.stdout
-    assert "look at it   tensorboard --logdir here/mine" in answer.stdout
-    assert "it/s" not in answer.stderr  # no bar in a pipe
-    assert "%|" not in answer.stderr
-    assert "Traceback" not in answer.stderr
+def test_terminal(answer: subprocess.CompletedProcess[str]):
+    lines = "results in   here/mine", "look at it   tensorboard --logdir here/mine"
+    assert all(line in answer.stdout for line in ("completed: reached the end time", *lines))
+    assert not any(word in answer.stderr for word in ("it/s", "%|", "Traceback"))  # no bar in a pipe
 
 
-def test_the_same_config_gives_the_same_bits(finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path):
-    folder = finished[0] / "here" / "mine"
+def test_the_same_config_gives_the_same_bits(folder: Path, tmp_path: Path):
     cfg = OmegaConf.load(folder / "config.yaml")
     cfg.logger = {"_target_": "wgf.run.callbacks.base.Callback"}
     cfg.figures = False
@@ -162,48 +131,41 @@ def test_the_same_config_gives_the_same_bits(finished: tuple[Path, subprocess.Co
     assert [line | {"t": 0} for line in history(folder)] == [line | {"t": 0} for line in history(tmp_path)]
 
 
-def test_a_finished_run_is_not_overwritten(finished: tuple[Path, subprocess.CompletedProcess[str]]):
-    place, _ = finished
-    before = (place / "here" / "mine" / "result.json").read_bytes()
-    answer = wgf(place, "hydra.run.dir=here/mine", "debug=smoke")
-    assert answer.returncode == 2
-    assert "hydra.run.dir=here/mine holds a finished run" in answer.stderr
-    assert (place / "here" / "mine" / "result.json").read_bytes() == before
+def test_a_finished_run_is_not_overwritten(place: Path, folder: Path):
+    before = (folder / "result.json").read_bytes()
+    (line,) = refused(place, "hydra.run.dir=here/mine", "debug=smoke")
+    assert line.startswith("hydra.run.dir=here/mine holds a finished run")
+    assert (folder / "result.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(
     ("word", "names"),
-    [
-        ("hydra.run.dir=out", []),
-        ("hydra.run.dir=out", [".hydra", "run.log", "config.yaml", "checkpoints"]),
-        ("resume=out", [".hydra", "run.log", "config.yaml", "checkpoints"]),
-    ],
+    [("hydra.run.dir=out", "")]
+    + [(word, ".hydra run.log config.yaml checkpoints") for word in ("hydra.run.dir=out", "resume=out")],
 )
-def test_a_folder_at_work_is_left_alone(tmp_path: Path, word: str, names: list[str]):
+def test_a_folder_at_work_is_left_alone(tmp_path: Path, word: str, names: str):
     """However far the run in it has come."""
-    folder, text = tmp_path / "out", OmegaConf.to_yaml(composed())
+    text, folder = OmegaConf.to_yaml(composed()), tmp_path / "out"
     folder.mkdir()
-    for name in names:
-        (folder / name).write_text(text)
+    write(folder, dict.fromkeys(names.split(), text))
     with claimed(folder):
-        (line,) = refused(tmp_path, word)
-    assert line == "out is at work: another process runs in it"
-    assert all((folder / name).read_text() == text for name in names)
+        assert refused(tmp_path, word) == ["out is in use: another process runs in it"]
+    assert all((folder / name).read_text() == text for name in names.split())
 
 
 def test_of_two_runs_into_one_folder_the_first_goes_on(tmp_path: Path):
-    command = [sys.executable, "-m", "wgf.cli", *QUICK, "t_end=0.01", "hydra.run.dir=out"]
+    command = [sys.executable, *COMMAND, *QUICK, "t_end=0.01", "hydra.run.dir=out"]
     pair = [subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate(timeout=120)[1] for process in pair]
     assert sorted(process.returncode for process in pair) == [0, 2]
-    assert "wgf: out is at work: another process runs in it\n" in said
+    assert "wgf: out is in use: another process runs in it\n" in said
     assert result(tmp_path / "out")["status"] == "completed"
     assert (tmp_path / "out" / "run.log").read_text().count("rho_t = ") == 1
     assert (tmp_path / "out" / ".hydra" / "overrides.yaml").exists()
 
 
 def test_script_and_default_folder(tmp_path: Path):
-    answer = wgf(tmp_path, "debug=smoke", script=(str(SCRIPT),))
+    answer = wgf(tmp_path, "debug=smoke", start=(str(SCRIPT),))
     assert answer.returncode == 0, answer.stderr
     (folder,) = tmp_path.glob("outputs/*/*")
     pattern = r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d_fokker_planck_spline-w4_[0-9a-f]{6}"
@@ -214,19 +176,14 @@ def test_script_and_default_folder(tmp_path: Path):
     assert "tensorboard" not in answer.stdout
 
 
-# other ends
-
-
 def test_folded_run(tmp_path: Path):
     """A step far beyond what an explicit method can take."""
     answer = wgf(tmp_path, *QUICK, "integrator=euler", "integrator.dt=0.5", "t_end=2", "hydra.run.dir=out")
     assert answer.returncode == 1
     found = result(tmp_path / "out")
-    assert found["status"] == "folded"
+    assert found | {"status": "folded", "t_end": 0.0, "t_wanted": 2.0, "steps": 0, "w1_error": None} == found
     assert found["message"].startswith(Status.folded.value)
-    assert (found["t_end"], found["t_wanted"], found["steps"]) == (0.0, 2.0, 0)
     assert found["min_slope"] == pytest.approx(1.0)
-    assert found["w1_error"] is None
     assert "folded" in answer.stdout
     assert "Traceback" not in answer.stderr
     assert SavedMaps.load(tmp_path / "out" / "solution.npz").t.tolist() == [0.0]
@@ -235,29 +192,16 @@ def test_folded_run(tmp_path: Path):
 def test_interrupted_run(tmp_path: Path):
     code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from wgf.cli import main; main()"
     words = [*QUICK, "saves=20000", "integrator=euler", "integrator.dt=1e-6", "t_end=1", "hydra.run.dir=out"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        file, patience = tmp_path / "out" / "history.csv", time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < patience:
-            if file.exists() and file.read_text().count("\n") > 2:
-                process.send_signal(signal.SIGINT)
-                break
-            time.sleep(0.05)
-        out, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 130, err
+    status, out, err = stopped(signal.SIGINT, tmp_path, "out", 2, *words, start=("-c", code))
+    assert status == 130, err
     found = result(tmp_path / "out")
-    assert found["status"] == "interrupted"
-    assert found["message"] == "stopped from outside; the last accepted state is kept (SIGINT)"
-    assert f"go on with it by resume={tmp_path / 'out'}" in err
+    said = "stopped from outside; the last accepted state is kept (SIGINT)"
+    assert (found["status"], found["message"]) == ("interrupted", said)
+    assert f"use resume={tmp_path / 'out'}" in err
     assert 0 < found["t_end"] < 1
     assert "interrupted" in out
     assert "Traceback" not in err
-    solution = SavedMaps.load(tmp_path / "out" / "solution.npz")
-    assert solution.t[-1] == found["t_end"]
+    assert SavedMaps.load(tmp_path / "out" / "solution.npz").t[-1] == found["t_end"]
     assert float(history(tmp_path / "out")[-1]["t"]) == found["t_end"]
 
 
@@ -274,78 +218,57 @@ def test_sweep(tmp_path: Path):
     assert not (tmp_path / "outputs").exists()
 
 
-# bad input
-
-
-def refused(folder: Path, *words: str) -> list[str]:
-    """The lines said to bad input, which must leave nothing behind and come without torch."""
+def refused(folder: Path, *words: str, at_once: bool = True) -> list[str]:
+    """The lines said to bad input, which must leave nothing behind and, at once, come without torch."""
     before = sorted(folder.rglob("*"))
-    code = (
-        "import sys\n"
-        "from wgf.cli import main\n"
-        "try: main()\n"
-        "finally: print(*{name.partition('.')[0] for name in sys.modules})\n"
-    )
-    answer = wgf(folder, *words, script=("-c", code))
+    show = "print(*{name.partition('.')[0] for name in sys.modules})"
+    answer = wgf(folder, *words, start=("-c", f"import sys\nfrom wgf.cli import main\ntry: main()\nfinally: {show}\n"))
     assert answer.returncode == 2, answer.stdout
     assert "Traceback" not in answer.stderr
     assert sorted(folder.rglob("*")) == before
     loaded = answer.stdout.split()
     assert "hydra" in loaded
-    assert "torch" not in loaded
+    assert not (at_once and "torch" in loaded)
     lines = answer.stderr.splitlines()
     assert all(line.startswith("wgf: ") for line in lines)
     return [line.removeprefix("wgf: ") for line in lines]
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (
-            ["network.widht=3", "+seeed=1", "t_end=-1", "pde=foker_planck"],
-            [
-                "pde=foker_planck is not a choice: did you mean fokker_planck?",
-                "seeed is not a setting: did you mean seed?",
-                "t_end=-1 is not allowed",
-                "network.widht is not a setting: did you mean network.width?",
-            ],
-        ),
-        (["interaction=log"], ["interaction=Log with pde=FokkerPlanck is impossible"]),
-        (["-m", "network.width=4,1", "solver.rcond=0,2"], ["network.width=1 is", "solver.rcond=2 is"]),
-        (["potential=expression", "potential.expr=x**4/4 - x**2("], []),
-        (
-            ["experiment=fokker_plank_quartic"],
-            ["experiment=fokker_plank_quartic is not a choice: did you mean fokker_"],
-        ),
-        (["network"], ["'network' is not an override: expected key=value"]),
+BAD: dict[str, list[str]] = {
+    "network.widht=3 +seeed=1 t_end=-1 pde=foker_planck": [
+        "pde=foker_planck is not a choice: did you mean fokker_planck?",
+        "seeed is not a setting: did you mean seed?",
+        "t_end=-1 is not allowed",
+        "network.widht is not a setting: did you mean network.width?",
     ],
-    ids=["all at once", "impossible pair", "sweep", "expression without quotes", "experiment", "no value"],
-)
-def test_bad_input(tmp_path: Path, words: list[str], said: list[str]):
-    lines = refused(tmp_path, *words)
-    if words[0] == "potential=expression":
-        assert len(lines) == 1
-        assert "values with spaces or symbols are quoted twice" in lines[0]
-        return
-    assert len(lines) == len(said)
-    for start in said:
-        assert sum(line.startswith(start) for line in lines) == 1, (start, lines)
+    "solver=banded network=two_sided_relu network.train=all": ["solver=banded has closed forms"],
+    "-m network.width=4,1 solver.rcond=0,2": ["network.width=1 is", "solver.rcond=2 is"],
+    "potential=expression potential.expr=x**4/4 - x**2(": [".*quote values with spaces or symbols twice"],
+    "experiment=fokker_plank_quartic": ["experiment=fokker_plank_quartic is not a choice: did you mean fokker_"],
+    "network": ["'network' is not an override: expected key=value"],
+    "--config-dir mine experiment=typo": ["network.widht is not a setting: did you mean network.width?"],
+    "hydra.run.dir=file/run": [".*hydra.run.dir"],
+    "device=cuda:99": ["device='cuda:99' is unavailable: torch has "],  # what only the start shows
+    "-m resume=a": ["resume with -m is impossible: continue one run at a time, without -m"],
+}
 
 
-def test_typo_in_an_experiment_of_ones_own(tmp_path: Path):
-    folder = tmp_path / "mine" / "experiment"
-    folder.mkdir(parents=True)
-    (folder / "typo.yaml").write_text("# @package _global_\nnetwork:\n  widht: 5\n")
-    (line,) = refused(tmp_path, "--config-dir", "mine", "experiment=typo")
-    assert line.startswith("network.widht is not a setting: did you mean network.width?")
+@pytest.mark.parametrize("words", BAD)
+def test_bad_input(tmp_path: Path, words: str):
+    write(tmp_path, {"mine/experiment/typo.yaml": "# @package _global_\nnetwork:\n  widht: 5\n", "file": ""})
+    late = words.startswith(("solver=banded", "device", "-m resume"))  # a pair shows when the parts meet
+    lines = refused(tmp_path, *words.split(" ", 1 if "expr" in words else -1), at_once=not late)
+    assert len(lines) == len(BAD[words])
+    for start in BAD[words]:
+        hits = [re.match(start if start.startswith(".*") else re.escape(start), line) for line in lines]
+        assert len(hits) - hits.count(None) == 1, (start, lines)
 
 
 def test_a_main_config_of_ones_own_can_be_swept(tmp_path: Path):
     """Every value is checked with it: a choice of training is none with the networks of the main job."""
-    (tmp_path / "mine").mkdir()
     choices = "override /network: two_sided_relu", "override /integrator: gauss_newton"
     defaults = "\n  - ".join(["defaults:", "config", *choices, "_self_\n"])
-    (tmp_path / "mine" / "mine.yaml").write_text(f"{defaults}network:\n  width: 4\n")
+    write(tmp_path, {"mine/mine.yaml": f"{defaults}network:\n  width: 4\n"})
     words = ["--config-dir", "mine", "--config-name", "mine", "-m", "hydra/launcher=basic", "hydra.sweep.dir=s"]
     short = [*QUICK[1:], "reference_solution=none", "t_end=1e-3"]
     answer = wgf(tmp_path, *words, *short, "network.train=weights,biases")
@@ -355,37 +278,14 @@ def test_a_main_config_of_ones_own_can_be_swept(tmp_path: Path):
     assert line.startswith("network.train=nothing is not allowed")
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path):
-    (tmp_path / "file").write_text("")
-    (line,) = refused(tmp_path, "hydra.run.dir=file/run")
-    assert "hydra.run.dir" in line
-
-
-def test_what_only_the_start_shows_leaves_nothing_behind(tmp_path: Path):
-    answer = wgf(tmp_path, "device=cuda:99")
-    assert answer.returncode == 2
-    assert answer.stderr.startswith("wgf: device='cuda:99' is not there: torch sees ")
-    assert len(answer.stderr.splitlines()) == 1
-    assert not list(tmp_path.iterdir())
-
-
-# help
-
-
-def test_help(tmp_path: Path):
-    answer = wgf(tmp_path, "--help")
-    assert answer.returncode == 0, answer.stderr
+def test_help_and_the_config_can_be_shown(tmp_path: Path):
+    said, config = wgf(tmp_path, "--help"), wgf(tmp_path, "--cfg", "job", "network.width=32")
+    assert (said.returncode, config.returncode) == (0, 0), said.stderr + config.stderr
     for group in ("pde", "network", "integrator", "experiment"):
-        assert f"{group}: {', '.join(name for name in choices(group) if '/' not in name)}" in answer.stdout
-    assert "t_end: 0.2" in answer.stdout
-    assert 'eval "$(wgf -sc install=bash)"' in answer.stdout
-    assert not list(tmp_path.iterdir())
-
-
-def test_config_can_be_shown(tmp_path: Path):
-    answer = wgf(tmp_path, "--cfg", "job", "network.width=32")
-    assert answer.returncode == 0, answer.stderr
-    assert OmegaConf.create(answer.stdout).network.width == 32
+        assert f"{group}: {', '.join(name for name in choices(group) if '/' not in name)}" in said.stdout
+    assert "t_end: 0.2" in said.stdout
+    assert 'eval "$(wgf -sc install=bash)"' in said.stdout
+    assert OmegaConf.create(config.stdout).network.width == 32
     assert not list(tmp_path.iterdir())
 
 
@@ -393,7 +293,7 @@ def test_completion(tmp_path: Path):
     code = "import os, sys; os.environ['COMP_LINE'] = sys.argv.pop(); from wgf.cli import main; main()"
 
     def completed(line: str) -> list[str]:
-        answer = wgf(tmp_path, "-sc", "query=bash", line, script=("-c", code))
+        answer = wgf(tmp_path, "-sc", "query=bash", line, start=("-c", code))
         assert answer.returncode == 0, answer.stderr
         return answer.stdout.split()
 

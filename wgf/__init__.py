@@ -6,7 +6,7 @@ The public names are loaded when they are first asked for: importing the package
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "Incomplete": "wgf.api",

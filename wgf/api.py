@@ -1,4 +1,4 @@
-"""The program in one call, for notebooks and scripts: a problem, a network and an integrator in, a solution out."""
+"""`wgf.solve`: solves a problem in one call, for notebooks and scripts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TIMES: Any = rule_of(Positives)
 
 
 class Incomplete(RuntimeWarning):
-    """A flow stopped before its end time; it is known up to where it stopped and no further."""
+    """Warning: a flow stopped before its end time."""
 
 
 @checked
@@ -58,27 +58,27 @@ def solve(
     dtype: Annotated[str, Choice(*DTYPES)] = "float64",
     device: str | torch.device = "cpu",
 ) -> Flow:
-    """Let a Wasserstein gradient flow run from t = 0 to t_end.
+    """Solve a Wasserstein gradient flow from t = 0 to t_end.
 
         flow = wgf.solve(wgf.FokkerPlanck(), potential="x**4/4 - x**2/2", t_end=0.2)
         flow.density(0.2, [0.0, 1.0])
 
     Args:
         pde: the family of equations.
-        t_end: end time.
-        law: p, the initial law; the network's, or N(0, 1) without.
-        potential: V, also as a text such as "x**4/4 - x**2/2"; 0 by default.
+        t_end: end time (time).
+        law: the initial law; by default the base of the network, or N(0, 1) without a network.
+        potential: V, an object or a formula such as "x**4/4 - x**2/2"; 0 by default.
         interaction: W, for `AggregationDiffusion`; 0 by default.
-        network: the map, at its start; it is copied, never changed. A cubic spline of 32 breakpoints by default.
-        integrator: the one that suits the network by default, see `wgf.integrators.auto`.
+        network: the initial map; `solve` copies it and never changes it. A cubic spline of 32 breakpoints by default.
+        integrator: by default the method that suits the network, see `wgf.integrators.auto`.
         quadrature, solver: `Gauss` and `Auto` by default.
-        saves: in how many equal intervals of time the solution is saved, or the times themselves.
-        reference_solution: what to compare with when asked: auto (exact where known, else finite_volume), or none.
+        saves: number of equal intervals at whose ends to save the solution, or the saved times (time).
+        reference_solution: what errors are measured against: auto (exact if known, else computed) or another choice.
         dtype: float64 or float32.
         device: cpu, cuda, cuda:<number> or auto.
 
     Raises:
-        ConfigError: what is given is impossible.
+        ConfigError: an argument is not allowed, or the arguments do not fit together.
 
     Warns:
         Incomplete: the run stopped before t_end; `status` and `message` say why.
@@ -90,7 +90,7 @@ def solve(
     law = _law(law, network)
     potential = Expressed(potential) if isinstance(potential, str) else potential
     problem = pde.problem(law, potential or NoPotential(), interaction or NoInteraction(), t_end)
-    comparison.closed_form(problem, reference_solution)  # refuses what cannot be had before anything runs
+    comparison.closed_form(problem, reference_solution)  # refuse an impossible setting before the run
     projection, method = assemble(
         problem,
         lambda base: Spline(base=base) if network is None else copy.deepcopy(network, {id(base): base}),
@@ -103,7 +103,7 @@ def solve(
     saved = SavedStates(projection.map)
     theta = projection.map.start(projection.start)
     end = run(projection, method, theta, _stops(saves, t_end), saved)
-    if not saved.times or end.clock.t > saved.times[-1]:  # it stopped between two of them
+    if not saved.times or end.clock.t > saved.times[-1]:  # the run stopped between two saved times
         saved.stop(end.clock, end.state)
     flow = Flow(projection, method, saved, end.status, end.clock, end.detail, reference_solution)
     if end.status is not Status.completed:
@@ -129,10 +129,10 @@ def _named(kinds: Any) -> str:
 
 
 def _law(law: Base | None, network: TransportMap | None) -> Base:
-    """The initial law.
+    """Initial law, also the base of the network.
 
     Raises:
-        ConfigError: the network was made for another one.
+        ConfigError: the network has another base.
     """
     if law is None or network is None or law is network.base:
         return law or (network.base if network is not None else Gaussian())
@@ -141,15 +141,15 @@ def _law(law: Base | None, network: TransportMap | None) -> Base:
     except TypeError:  # a class from elsewhere
         same = False
     if not same:
-        raise ConfigError("law and network.base are not the same: give the law to the network alone")
+        raise ConfigError("law and network.base are not the same: pass the law to the network only")
     return network.base
 
 
 def _stops(saves: int | Sequence[float], t_end: float) -> list[float]:
-    """The times to save at, t_end the last.
+    """Saved times after t = 0; the last is t_end.
 
     Raises:
-        ConfigError: they are none.
+        ConfigError: `saves` is neither a count nor increasing times.
     """
     if EQUAL.admits(saves):
         return [t_end * (k + 1) / int(saves) for k in range(int(saves))]  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Problem, network, quadrature and solver put together: a projected flow that can begin."""
+"""Assembles problem, network, quadrature, solver and integrator into a projected flow."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
 def device_of(name: str) -> torch.device:
-    """cpu, cuda, cuda:<number> or auto.
+    """Device of torch for a name: cpu, cuda, cuda:<number> or auto.
 
     Raises:
-        ConfigError: it is none of these, or not there.
+        ConfigError: the name is none of these, or the device is unavailable.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -37,8 +37,8 @@ def device_of(name: str) -> torch.device:
         raise ConfigError(f"device={name!r} is not allowed: expected cpu, cuda, cuda:<number> or auto")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
-            f"device={name!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices; "
-            "say device=cpu or device=auto"
+            f"device={name!r} is unavailable: torch has {torch.cuda.device_count()} CUDA devices; "
+            "use device=cpu or device=auto"
         )
     return device
 
@@ -52,45 +52,47 @@ def assemble(
     device: str,
     dtype: str,
 ) -> tuple[Projection, Integrator]:
-    """A projected flow that can begin, and the integrator that takes its steps.
+    """Assemble a projected flow and the integrator that takes its steps, and check that the flow can start.
 
     Args:
         problem: law, energies, end time.
-        network: makes the map for its base, on the CPU in float64.
-        quadrature, solver: of the projection.
-        integrator: the method, or a choice that the map decides.
+        network: makes the map for a base, on the CPU in float64.
+        quadrature, solver: quadrature and solver of the projection.
+        integrator: the method, or `Auto`, which chooses a method for the map.
         device: cpu, cuda, cuda:<number> or auto.
         dtype: float64 or float32.
 
     Raises:
-        ConfigError: what is given is impossible.
+        ConfigError: the parts do not fit together.
     """
     precision = DTYPES[dtype]
+    integrator.check(problem.t_end)
     well_posed.check_problem(problem, precision)
     map = network(problem.law).to(device=device_of(device), dtype=precision)
     projection = Projection(problem, map, quadrature, solver)
+    method = integrator.on(projection)
     check_start(projection)
-    return projection, integrator.on(projection)
+    return projection, method
 
 
 def check_start(projection: Projection) -> None:
-    """Check that the flow can begin.
+    """Check that the flow can start.
 
     Raises:
-        ConfigError: energy or velocity are not finite at t = 0, or the map is not increasing.
+        ConfigError: energy or velocity is not finite at t = 0, or the map is not increasing.
     """
     e = projection(projection.map.start(projection.start))
     terms = {f"energy_{t.name}": x for t, x in zip(projection.problem.terms, e.terms.tolist(), strict=True)}
-    figures: dict[str, Tensor | float] = terms | {
+    numbers: dict[str, Tensor | float] = terms | {
         "the velocity": e.velocity.abs().sum(),
         "the dissipation": e.dissipation,
         "the smallest slope": e.min_slope,
     }
-    bad = [f"{name} is {float(value):g}" for name, value in figures.items() if not math.isfinite(float(value))]
+    bad = [f"{name} is {float(value):g}" for name, value in numbers.items() if not math.isfinite(float(value))]
     if float(e.min_slope) <= 0:
         bad.append("the map is not increasing")
     if bad:
         raise ConfigError(
-            f"this flow cannot begin: at t=0 {', '.join(bad)}; choose a wider law, a milder potential or "
+            f"this flow cannot start: at t=0 {', '.join(bad)}; choose a wider law, a milder potential or "
             "interaction, dtype=float64, or another network or solver"
         )

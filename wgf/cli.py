@@ -1,6 +1,6 @@
-"""The command `wgf`: Hydra composes a config, it is checked, and the runner takes over.
+"""The command `wgf`: Hydra composes a config, wgf checks it, and the runner runs it.
 
-torch is imported only when a run starts, so that help, completion and complaints come at once.
+torch is imported only when a run starts: help, completion and messages about bad input come at once.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import logging
 import os
 import shutil
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
+from signal import SIGINT
 from typing import Any
 
 import hydra
@@ -28,10 +29,11 @@ from wgf.settings.foreign_configs import check_hydra
 from wgf.settings.refusals import check_choices, check_folder, parsed, refuse, refusing
 from wgf.settings.resume import continued, quoted
 from wgf.sweep import launch
+from wgf.sweep.session import Session, begin_computing, current
 
 
 def _hash(root: DictConfig) -> str:
-    """Six letters that tell configs apart in folder names."""
+    """Six letters by which the configs in folder names differ."""
     container: Any = OmegaConf.to_container(root, resolve=False)
     container.pop("hydra", None)
     return hashlib.sha256(json.dumps(container, sort_keys=True).encode()).hexdigest()[:6]
@@ -40,44 +42,41 @@ def _hash(root: DictConfig) -> str:
 OmegaConf.register_new_resolver("wgf.hash", lambda *, _root_: _hash(_root_), replace=True)
 
 
-_claim = ExitStack()  # on the folder of the run, until the command ends
-
-
 class Gate(Callback):
     """Checks configs, and claims the folder of a run, before Hydra writes anything."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        with refusing(_run):
+        with refusing():
             if isinstance(config.resume, str):
-                _go_on(config)
+                _resume(config)
             check(_job(config))
             check_choices(config.hydra.runtime.choices)
             HydraConfig.instance().set_config(config)  # run.dir names the choices
             folder = Path(str(config.hydra.run.dir))
             check_folder(str(config.hydra.run.dir))
             folder.mkdir(parents=True, exist_ok=True)
-            _claim.enter_context(claimed(folder))
+            current().enter_context(claimed(folder))
             if config.resume is None and (folder / "result.json").exists():
                 raise ConfigError(f"hydra.run.dir={folder} holds a finished run: choose another folder or remove it")
             if config.resume is None and (folder / "checkpoints").exists():
                 raise ConfigError(
-                    f"hydra.run.dir={folder} holds a run that was stopped: go on with it by resume={folder}, or choose "
+                    f"hydra.run.dir={folder} holds a run that was stopped: continue it with resume={folder}, or choose "
                     "another folder"
                 )
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        with refusing(_run):
+        with refusing():
             if config.resume is not None:
-                raise ConfigError("resume with -m is impossible: go on with one run at a time, without -m")
-            launch.begin(config)
+                raise ConfigError("resume with -m is impossible: continue one run at a time, without -m")
+            current().launch(launch.begin(config))
 
 
-def _go_on(config: DictConfig) -> None:
-    """Put the config and the folder of the run to go on with in the place of what was composed."""
+def _resume(config: DictConfig) -> None:
+    """Replace the composed config by that of the run to continue, and the folder by that of the run."""
     folder = Path(config.resume).expanduser()
     raise_faults(
         [
-            f"{word.partition('=')[0]} with resume is impossible: a run goes on in its own folder"
+            f"{word.partition('=')[0]} with resume is impossible: a run continues in its own folder"
             for word in config.hydra.overrides.hydra
             if word.startswith(("hydra.run", "hydra.output_subdir"))
         ]
@@ -88,7 +87,7 @@ def _go_on(config: DictConfig) -> None:
             del config[key]
         config.update(job)
         config.resume = config.hydra.run.dir = str(folder)
-        config.hydra.output_subdir = None  # .hydra tells how the run was begun
+        config.hydra.output_subdir = None  # .hydra holds the words that began the run
 
 
 def _job(config: DictConfig) -> DictConfig:
@@ -96,10 +95,12 @@ def _job(config: DictConfig) -> DictConfig:
 
 
 def _run(cfg: DictConfig) -> float:
+    """What Hydra calls: a run, which ends the process with its exit status, or a job of a sweep."""
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
+    begin_computing()
     if job.mode is not RunMode.RUN:
-        return launch.run_job(cfg, folder)
+        return launch.run_job(cfg, folder, Path(job.sweep.dir))
     try:
         check(cfg)
         launch.set_threads(cfg.threads)
@@ -114,8 +115,8 @@ def _run(cfg: DictConfig) -> float:
 
 
 def _clear(folder: Path) -> None:
-    """Take away what Hydra wrote before a run that never began, and the folders this leaves empty; all of it is ours,
-    by the claim."""
+    """Remove what Hydra wrote before a run that did not begin, and the folders that become empty. Nobody else writes
+    there: the folder is claimed."""
     logging.shutdown()
     shutil.rmtree(folder / ".hydra", ignore_errors=True)
     (folder / "run.log").unlink(missing_ok=True)
@@ -132,22 +133,23 @@ def main() -> None:
     """Entry point. Exit status: 0 completed (or blown up where `expect` says so), 1 ended early or not all of it saved,
     2 bad input, 128 + n after signal n: 130 Ctrl-C, 143 SIGTERM."""
     sys.argv[1:] = [quoted(word) for word in sys.argv[1:]]
-    logging.raiseExceptions = False  # a full disk need not fill the terminal, too
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
-    with _claim, refusing(_run):
-        check_hydra(parsed(sys.argv[1:]))
+    logging.raiseExceptions = False  # a full disk must not fill the terminal, too
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
+    session = Session()
+    with refusing(lambda: session.computes):
         try:
-            with launch.collated():
+            with session:
+                check_hydra(parsed(sys.argv[1:]))
                 hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")(_run)()
+        except ConfigError:
+            raise
         except WgfError as error:
-            if isinstance(error, ConfigError):
-                raise
             print(f"wgf: {error}", file=sys.stderr)
             sys.exit(1)
-        except KeyboardInterrupt:  # outside the time loop, which ends a run with a status of its own
+        except KeyboardInterrupt:  # outside the time loop, which ends a run with a status
             print("wgf: interrupted", file=sys.stderr)
-            sys.exit(130)
-        except BrokenPipeError:  # whoever read the output, head or a pager, has had enough
+            sys.exit(128 + (session.signal or SIGINT))
+        except BrokenPipeError:  # the reader of the output, head or a pager, has ended
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
 

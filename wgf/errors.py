@@ -1,17 +1,17 @@
-"""Typed errors. Every message is one line that says what was given, what is allowed and how to mend it."""
+"""Typed errors. Every message is one line: what was given, what is allowed and how to mend it."""
 
 
 def in_one_line(error: BaseException) -> str:
-    """What an exception says, with its name, for the log."""
+    """Name and message of an exception in one line, for the log."""
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 class WgfError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base class of all errors that wgf raises on purpose."""
 
 
 class ConfigError(WgfError, ValueError):
-    """Bad input from a person: one or more lines, each naming the key, the value, what is allowed and the override.
+    """Invalid input from a person, one line per fault: the key, the value, what is allowed and the override to use.
 
     Args:
         lines: one line per fault.

@@ -1,21 +1,23 @@
-"""Files that are either whole or not there, and folders that one process has to itself."""
+"""Files that are written whole or not at all, tables, and locks."""
 
 from __future__ import annotations
 
+import csv
+import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from wgf.errors import ConfigError
 
 try:
     import fcntl
-except ImportError:  # no such locks on this system
+except ImportError:  # this system has no such locks
     fcntl = None  # type: ignore[assignment]
 
-PART = ".*.part"  # what a process killed in the middle of a file leaves
+PART = ".*.part"  # what a process leaves that was killed while it wrote a file
 
 
 @contextmanager
@@ -50,27 +52,69 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
-def write(path: Path, content: bytes) -> None:
-    """A whole file at once, as by `replacing`."""
+def write(path: Path, content: bytes) -> Path:
+    """Write a whole file at once, as `replacing` does; returns its path."""
     with replacing(path) as file:
         file.write(content)
+    return path
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Path:
+    """Write a CSV file with a header, an empty cell for None and for a missing key; returns its path."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return write(path, text.getvalue().encode())
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = False, shared: bool = False) -> Iterator[bool]:
+    """Lock a file or a folder for the duration of the block; a process that dies loses its locks.
+
+    Args:
+        path: a folder that exists, or a file, which is made where it is missing unless `shared`.
+        wait: whether to wait for the process that has the lock.
+        shared: with a shared lock a process only looks: shared locks exclude none of their kind.
+
+    Yields:
+        Whether the lock was granted. File systems without locks, as on some clusters, grant every lock.
+    """
+    handle = os.open(path, os.O_RDONLY if shared or path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        yield _granted(handle, wait, shared)
+    finally:
+        os.close(handle)
+
+
+def _granted(handle: int, wait: bool, shared: bool) -> bool:
+    if fcntl is not None:
+        try:
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+        except OSError:  # a file system without locks
+            pass
+    return True
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process has locked a file or a folder; False where it does not exist."""
+    try:
+        with locked(path, shared=True) as granted:
+            return not granted
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """The folder for this process alone, as long as the block runs or the process lives.
+    """Keep the folder of a run for this process alone for the duration of the block.
 
     Raises:
         ConfigError: another process has it.
     """
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        if fcntl is not None:
-            with suppress(OSError):  # a file system without locks
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise ConfigError(f"{folder} is at work: another process runs in it") from None
+    with locked(folder) as granted:
+        if not granted:
+            raise ConfigError(f"{folder} is in use: another process runs in it")
         yield
-    finally:
-        os.close(handle)

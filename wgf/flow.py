@@ -1,4 +1,4 @@
-"""A computed flow: the solution at any time it has reached, by the network itself and not by a table of it."""
+"""A computed flow: the solution at any time up to its end, evaluated by the network itself."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ Numbers = float | Sequence[float] | np.ndarray | Tensor
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Flow:
-    """The solution of a problem from t = 0 to the time its run has reached: what `wgf.solve` returns.
+    """Solution of a problem from t = 0 to the time that its run reached; `wgf.solve` returns it.
 
-    Times may lie between the saved ones: from the one before, the flow is integrated again. Positions, shares of the
-    mass and the answers are numbers or arrays of any shape, in float64.
+    For a time between two saved times, the flow integrates again from the earlier one. Positions, masses and returned
+    values are numbers or arrays of any shape, in float64.
 
     Attributes:
         projection: problem and network.
         integrator: the method.
-        saved: what was saved at t = 0, at the times asked for, and at the time reached.
+        saved: the states at t = 0, at the saved times, and at the time reached.
         status: `Status.completed`, or why the run stopped before the end time.
-        clock: where the time loop stopped, with its counts.
-        detail: more about the status; empty where there is nothing to add.
-        reference: what is known of the solution otherwise: "exact", "finite_volume", "auto" or "none".
+        clock: the last time and counts of the time loop.
+        detail: more about the status, may be empty.
+        reference: which reference solution to use: "exact", "finite_volume", "auto" or "none".
     """
 
     projection: Projection
@@ -62,17 +62,17 @@ class Flow:
 
     @property
     def problem(self) -> Problem:
-        """What was solved."""
+        """The equation with its law and energies."""
         return self.projection.problem
 
     @property
     def base(self) -> Base:
-        """The reference measure of the map, from which it carries the mass."""
+        """Reference measure of the map; the map carries it to the solution."""
         return self.projection.map.base
 
     @cached_property
     def t(self) -> np.ndarray:
-        """The saved times [s], 0 first, the time reached last."""
+        """Saved times [s] (time); 0 is the first, the time reached the last."""
         return np.array(self.saved.times)
 
     @property
@@ -92,7 +92,7 @@ class Flow:
     # the map
 
     def parameters(self, t: float) -> Tensor:
-        """theta(t) [p].
+        """Parameters theta(t) [p].
 
         Raises:
             ConfigError, WgfError: see `state`.
@@ -100,10 +100,10 @@ class Flow:
         return self.state(t)[1]
 
     def state(self, t: float) -> tuple[TransportMap, Tensor]:
-        """The network at t with its breakpoints then, and its parameters theta(t) [p].
+        """Network with its breakpoints at t, and parameters theta(t) [p].
 
         Raises:
-            ConfigError: t < 0, or the run has not come so far.
+            ConfigError: t < 0, or the run did not reach t.
             WgfError: an integration between two saved times failed.
         """
         reached = float(self.t[-1])
@@ -118,28 +118,28 @@ class Flow:
         projection = self.projection if map is self.projection.map else self.projection.on(map)
         end = run(projection, self.integrator, theta, [rest], LoopCallback())
         if end.status is not Status.completed:
-            raise WgfError(f"the flow cannot be followed from t={self.t[k]:g} to t={t:g}: {end.status.value}")
+            raise WgfError(f"the integration from t={self.t[k]:g} to t={t:g} failed: {end.status.value}")
         return map, end.state.theta
 
     def map(self, t: float, z: Numbers) -> Any:
-        """T(t, z): where the particle is that began at z (length)."""
+        """T(t, z), the position at time t of the particle that starts at z (length)."""
         return self._at(t, z, lambda state, z: self._evaluate(state, z)[0])
 
     def slope(self, t: float, z: Numbers) -> Any:
-        """d/dz T(t, z) (no unit)."""
+        """Slope d/dz T(t, z) of the map (no unit)."""
         return self._at(t, z, lambda state, z: self._evaluate(state, z)[1])
 
     def inverse(self, t: float, x: Numbers) -> Any:
-        """Where the particle at x began (length): T(t, .)^-1, -inf left of all particles and inf right of them."""
+        """T(t, .)^-1(x), the start of the particle that is at x at time t (length); -+inf outside all particles."""
         return self._at(t, x, self._inverse)
 
     def _at(self, t: float, values: Numbers, function: Callable[[Moment, Tensor], Tensor]) -> Any:
-        """function(state(t), values), for values of any kind and shape."""
+        """Call function(state(t), values) for values of any type and shape."""
         points = torch.as_tensor(values, dtype=torch.float64).detach().cpu()
         return function(self.state(t), points.reshape(-1)).reshape(points.shape).numpy()[()]
 
     def _evaluate(self, state: Moment, z: Tensor) -> tuple[Tensor, Tensor]:
-        """T and T' [n] at z [n], T = z and T' = 1 where z is infinite; on the CPU in float64."""
+        """T and T' [n] at z [n], on the CPU in float64; T = z and T' = 1 if z is infinite."""
         finite, (map, theta) = z.isfinite(), state
         with torch.no_grad():
             x, dx = map.evaluate(theta.double(), z.where(finite, self.base.mean).to(theta.device))
@@ -164,7 +164,7 @@ class Flow:
     # the law
 
     def density(self, t: float, x: Numbers) -> Any:
-        """rho(t, x) = p(z) / T'(t, z) at z = T^-1(t, x) (mass/length)."""
+        """Density rho(t, x) = p(z) / T'(t, z) at z = T^-1(t, x) (mass/length)."""
 
         def density(state: Moment, x: Tensor) -> Tensor:
             z = self._inverse(state, x)
@@ -173,42 +173,42 @@ class Flow:
         return self._at(t, x, density)
 
     def cdf(self, t: float, x: Numbers) -> Any:
-        """The mass left of x."""
+        """Mass to the left of x."""
         return self._at(t, x, lambda state, x: self.base.cdf(self._inverse(state, x)))
 
     def quantile(self, t: float, u: Numbers) -> Any:
-        """The position with the mass u to its left (length).
+        """Position with mass u to its left (length).
 
         Raises:
             ConfigError: u < 0 or u > 1.
         """
         if not bool(((levels := torch.as_tensor(u)) >= 0).all() & (levels <= 1).all()):
-            raise ConfigError(f"u={u!r} is not allowed: expected shares of the mass, from 0 to 1")
+            raise ConfigError(f"u={u!r} is not allowed: expected masses from 0 to 1")
         return self._at(t, u, lambda state, u: self._evaluate(state, self.base.at_rank(u, 1 - u))[0])
 
     def sample(self, t: float, n: int, seed: int = 0) -> np.ndarray:
-        """n independent particles [n] (length). The same seed gives the same particles at every time."""
+        """Positions of n independent particles [n] (length). The same seed gives the same particles at every time."""
         return self.map(t, self.base.sample(n, torch.Generator().manual_seed(seed)))
 
-    # figures
+    # energies and errors
 
     @property
     def terms(self) -> dict[str, np.ndarray]:
-        """Every term of the energy at the saved times [s] (energy)."""
+        """Energy terms by name at the saved times [s] (energy)."""
         rows = torch.stack(self.saved.terms).cpu().numpy()
         return {term.name: rows[:, k] for k, term in enumerate(self.problem.terms)}
 
     @property
     def energy(self) -> np.ndarray:
-        """F at the saved times [s] (energy)."""
+        """Energy F at the saved times [s] (energy)."""
         return sum(self.terms.values(), np.zeros(len(self.t)))
 
     @cached_property
     def reference_solution(self) -> Exact | None:
-        """The same solution by a formula, else by particles or finite volumes when first asked for; None without.
+        """Reference solution by a formula, else by particles or finite volumes (computed on first use), or None.
 
-        What is computed is known at the saved times; nothing is computed for a run that was interrupted, or that
-        stopped between two of the times asked for.
+        Particles and finite volumes give it at the saved times only. wgf does not compute them for a run that was
+        interrupted, or that stopped between two saved times.
         """
         known = comparison.closed_form(self.problem, self.reference)
         at_a_stop = self.clock.t == self.clock.last_stop > 0
@@ -217,19 +217,19 @@ class Flow:
         return comparison.computed(self.problem, self.t[1:].tolist(), self.reference)
 
     def w1(self, other: Flow | Base | Exact | None, t: float | None = None) -> float:
-        """The Wasserstein distance W1 (length) at t, the last time by default; the initial laws need not be the same.
+        """Wasserstein distance W1 (length) at t, the last time by default. The initial laws may differ.
 
         Args:
-            other: a flow, a law, or a map (t, z) -> T of the same initial law, such as `reference_solution`.
+            other: a flow, a law, or a map (t, z) -> T of the same base, such as `reference_solution`.
             t: time.
 
         Raises:
-            ConfigError: one of the two is not known, or not at this time.
+            ConfigError: `other` is None, or one of the two is unknown at t.
         """
         return self._distance(other, t, 1)
 
     def w2(self, other: Flow | Base | Exact | None, t: float | None = None) -> float:
-        """The Wasserstein distance W2 (length); see `w1`."""
+        """Wasserstein distance W2 (length); see `w1`."""
         return self._distance(other, t, 2)
 
     def _distance(self, other: Flow | Base | Exact | None, t: float | None, q: int) -> float:
@@ -243,7 +243,7 @@ class Flow:
             known = other
             theirs = Carried(self.base, lambda z: known(t, z), none)
         else:
-            raise ConfigError("there is nothing to compare with: no reference solution of this problem is known")
+            raise ConfigError("other=None: expected a flow, a law or a map; this problem has no reference solution")
         distance = wasserstein(self._carried(t), theirs, q)
         if math.isnan(distance):
             raise ConfigError(f"t={t:g} is not allowed: the reference solution is known at {self.t.tolist()} only")
@@ -254,11 +254,11 @@ class Flow:
         kinks = map.knots(theta).detach().double().cpu()
         return Carried(self.base, lambda z: self._evaluate(state, z)[0], kinks)
 
-    # arrays and pictures
+    # arrays and figures
 
     @cached_property
     def saved_maps(self) -> SavedMaps:
-        """The maps at the saved times on a fine grid, as `wgf` stores them, with the reference solution."""
+        """Maps at the saved times on a fine grid, with the reference solution; the content of solution.npz."""
         base = self.base
         panels = base.panels()
         z = torch.linspace(panels[0], panels[-1], GRID, dtype=torch.float64)
@@ -281,10 +281,10 @@ class Flow:
         self.saved_maps.save(Path(path))
 
     def plot(self, name: str = "density") -> Figure:
-        """A figure of the saved times: "density", "ridgeline", "spacetime", "map", "slope" or "errors".
+        """Draw a figure of the saved times: "density", "ridgeline", "spacetime", "map", "slope" or "errors".
 
         Raises:
-            ConfigError: there is no figure of this name, or nothing to compare with for the errors.
+            ConfigError: there is no figure of this name, or "errors" has no reference solution.
         """
         from wgf.figures.catalogue import OF_SOLUTION
 
@@ -293,5 +293,5 @@ class Flow:
         title = self.problem.equation + ("" if self.status is Status.completed else f" ({self.status})")
         figure = OF_SOLUTION[name](self.saved_maps, title)
         if figure is None:
-            raise ConfigError(f"name={name!r} needs a reference solution, and none of this problem is known")
+            raise ConfigError(f"name={name!r} needs a reference solution, and this flow has none")
         return figure

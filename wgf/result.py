@@ -1,6 +1,6 @@
-"""The result of a run: every number that is reported, with its meaning and unit.
+"""The result of a run: every reported number with its meaning and unit.
 
-result.json, results.csv, the terminal, TensorBoard's HPARAMS tab and the objective of a search are made of this class.
+result.json, results.csv, the terminal table, TensorBoard's HPARAMS tab and the objective of a search use this class.
 """
 
 from __future__ import annotations
@@ -10,42 +10,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-CLEAR = 3.0  # times a reference solution's own error: a smaller error may be the reference's
+CLEAR = 3.0  # an error below so many times the reference solution's own error may belong to the reference solution
 
 
 def number(meaning: str, unit: str = "", *, label: str = "", compared: bool = False) -> Any:
-    """An entry of a result; None where it does not apply.
+    """Declare a field of `Result`; None means that it does not apply.
 
     Args:
         meaning: one line for people.
-        unit: of the number, empty for a pure number or a text.
-        label: what plots and tables call it; its name by default.
-        compared: whether runs are compared by it.
+        unit: unit of the number; empty for a pure number or a text.
+        label: name in figures and tables; the field's name by default.
+        compared: whether tables of several runs compare this number.
     """
     return field(default=None, metadata={"meaning": meaning, "unit": unit, "label": label, "compared": compared})
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came out of a run."""
+    """Result of a run."""
 
     status: str = number("completed, or why the run stopped")
     message: str = number("the status as a sentence")
-    equation: str = number("what was solved")
+    equation: str = number("the equation")
     t_end: float = number("time reached", "time")
-    t_wanted: float = number("end time asked for", "time")
+    t_wanted: float = number("requested end time", "time")
     steps: int = number("accepted steps", label="steps", compared=True)
     rejected: int = number("rejected steps")
     evaluations: int = number("evaluations of the velocity or of its derivatives", compared=True)
     energy: float = number("F at the end", "energy", compared=True)
-    energy_terms: Mapping[str, float] = number("F term by term; the columns energy_<term>", "energy")
+    energy_terms: Mapping[str, float] = number("terms of F, in the columns energy_<term>", "energy")
     dissipated: float = number("integral of the dissipation over time", "energy")
     dissipation_gap: float | None = number(
-        "difference of the energy lost and the energy dissipated, relative", label="dissipation gap", compared=True
+        "relative difference between the energy lost and the energy dissipated", label="dissipation gap", compared=True
     )
     w1_error: float | None = number("W1 distance to the reference solution", "length", label="W1 error", compared=True)
     w2_error: float | None = number("W2 distance to the reference solution", "length", label="W2 error", compared=True)
-    w2_best: float | None = number("least W2 error that a map of this network can have", "length")
+    w2_best: float | None = number("smallest W2 error that a map of this network can have", "length")
     reference_solution: str | None = number("what errors are measured against")
     reference_error: float | None = number("estimated W1 error of the reference solution", "length")
     reference_w2_error: float | None = number("estimated W2 error of the reference solution", "length")
@@ -53,24 +53,24 @@ class Result:
     mass: float = number("int p dz by the quadrature of the errors", "mass")
     mean: float = number("int x rho", "length")
     second_moment: float = number("int x^2 rho", "length^2")
-    second_moment_law: float | None = number("what the second moment must be, where it obeys a law", "length^2")
-    blow_up_bound: float | None = number("time by which the solution must have blown up", "time")
+    second_moment_law: float | None = number("exact second moment, if it obeys a law", "length^2")
+    blow_up_bound: float | None = number("latest possible blow-up time", "time")
     min_slope: float = number("smallest slope of the map")
     parameters: int = number("trained parameters", compared=True)
     time_error: float | None = number("estimated W2 error of the time steps", "length")
     space_error: float | None = number("estimated W2 error of the network", "length")
-    doubts: str | None = number("which numbers cannot be trusted, and why")
+    doubts: str | None = number("numbers that may be wrong, and why")
     rank: int | None = number("rank of the metric")
-    condition: float | None = number("condition number of what was solved")
+    condition: float | None = number("condition number of the solved matrix")
     residual: float | None = number("|G theta' + grad F| / |grad F|")
-    truncated: int | None = number("directions of the metric that were dropped")
-    damped: float | None = number("what was added to the diagonal of the metric")
+    truncated: int | None = number("dropped directions of the metric")
+    damped: float | None = number("damping added to the diagonal of the metric")
     iterations: int | None = number("iterations of the solver")
-    wall_s: float = number("time of the flow", "s", label="wall time (s)", compared=True)
+    wall_s: float = number("wall time of the flow", "s", label="wall time (s)", compared=True)
     unsaved: str | None = number("files that could not be written, and why")
 
     def as_dict(self) -> dict[str, Any]:
-        """The content of result.json: one level, the terms of the energy as energy_<name>, no `unsaved` without one."""
+        """Content of result.json: one level, energy terms as energy_<name>, `unsaved` only if it is not None."""
         found: dict[str, Any] = {}
         for entry in fields(self):
             value = getattr(self, entry.name)
@@ -82,34 +82,34 @@ class Result:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Result:
-        """The result in a result.json; what an older or a foreign file lacks is None."""
+        """Result from the content of a result.json; missing entries are None."""
         names = {entry.name for entry in fields(cls)} - {"energy_terms"}
         terms = {key.removeprefix("energy_"): value for key, value in content.items() if key.startswith("energy_")}
         return cls(energy_terms=terms, **{name: content[name] for name in names & content.keys()})
 
 
 def compared() -> dict[str, str]:
-    """The numbers by which runs are compared, with their labels."""
+    """Numbers that tables of several runs compare, with their labels."""
     return {entry.name: label(entry.name) for entry in fields(Result) if entry.metadata["compared"]}
 
 
 def label(name: str) -> str:
-    """What plots and tables call a number of a result."""
+    """Name of a number of a result in figures and tables."""
     known = {entry.name: entry.metadata["label"] or entry.name.replace("_", " ") for entry in fields(Result)}
     return known.get(name, name)
 
 
 def is_clear(error: float | None, doubt: float | None) -> bool | None:
-    """Whether an error is clearly above the reference solution's own; None where there is no error."""
+    """Whether an error is clearly above the reference solution's own error; None without an error."""
     return None if error is None else error >= CLEAR * (doubt or 0.0)
 
 
 def clear(result: Mapping[str, Any]) -> dict[str, bool | None]:
-    """`w1_clear` and `w2_clear` of the content of a result.json."""
+    """`w1_clear` and `w2_clear` for the content of a result.json."""
     pairs = {"w1": "reference_error", "w2": "reference_w2_error"}
     return {f"{w}_clear": is_clear(result.get(f"{w}_error"), result.get(doubt)) for w, doubt in pairs.items()}
 
 
 def finite(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The same with None for numbers that are not finite, which JSON cannot hold."""
+    """Content with None for numbers that are not finite, because JSON cannot hold them."""
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in content.items()}

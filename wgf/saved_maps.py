@@ -1,4 +1,4 @@
-"""What a run computed: the transport map at the saved times, on a fine grid of the reference space."""
+"""Maps of a run at its saved times, on a fine grid of the base."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from wgf.files import replacing
 STORED = ("t", "z", "T", "dT", "rho0")
 OPTIONAL = ("exact_T", "knots")
 TIMED = ("t", "T", "dT", *OPTIONAL)  # with a row for each saved time
-DAMAGED = (ValueError, KeyError, EOFError, OSError, BadZipFile)  # what reading a file raises
+DAMAGED = (ValueError, KeyError, EOFError, OSError, BadZipFile)  # reading a damaged file raises one of these
 
 
 @dataclass(frozen=True)
 class SavedMaps:
-    """The map T(t, .) which carries the reference law to the solution rho(t, .), in float64.
+    """Maps T(t, .) that carry the base to the solution rho(t, .), in float64.
 
     Attributes:
         t: saved times [s], the initial time first, the final time last (time).
-        z: fine grid of the reference space [n], increasing (length).
-        T: positions T(t, z) [s, n]; T[0] = z (length).
+        z: fine grid of the base [n], increasing (length).
+        T: positions T(t, z) [s, n]; T[0] = z if the base is the initial law (length).
         dT: slopes d/dz T(t, z) [s, n] (no unit).
-        rho0: density of the reference law at z [n] (mass / length).
-        exact_T: the same positions known exactly or from an independent method [s, n], or None (length).
-        knots: where the slope of the map may jump, at the saved times [s, k]; None for a smooth map (length).
+        rho0: density of the base at z [n] (mass / length).
+        exact_T: positions of the reference solution [s, n], or None (length).
+        knots: points where the slope of the map may jump, at the saved times [s, k]; None for a smooth map (length).
     """
 
     t: np.ndarray
@@ -42,26 +42,26 @@ class SavedMaps:
 
     @property
     def rho(self) -> np.ndarray:
-        """The density rho(t, T(t, z)) = rho0(z) / dT(t, z) [s, n], at the positions T (mass / length)."""
+        """Density rho(t, T(t, z)) = rho0(z) / dT(t, z) [s, n] at the positions T (mass / length)."""
         return self.rho0 / self.dT
 
     @property
     def exact_rho(self) -> np.ndarray | None:
-        """The density that belongs to exact_T [s, n], at the positions exact_T; None where nothing is known."""
+        """Density of the reference solution [s, n] at the positions exact_T (mass / length), or None."""
         return None if self.exact_T is None else self.rho0 / np.gradient(self.exact_T, self.z, axis=1)
 
     @cached_property
     def cdf(self) -> np.ndarray:
-        """The share of the grid's mass to the left of z [n], from 0 to 1; no map changes it."""
+        """Share of the grid's mass to the left of z [n], from 0 to 1; the same at all times."""
         cells = np.diff(self.z) * 0.5 * (self.rho0[1:] + self.rho0[:-1])
         mass = np.concatenate([[0.0], np.cumsum(cells)])
         return mass / mass[-1]
 
     @cached_property
     def errors(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """W1 and W2 between the solution and the reference at the saved times [s] each (length); None without one.
+        """W1 and W2 distances to the reference solution at the saved times, [s] each (length); None without one.
 
-        W1 = int |T - T*| p dz and W2^2 = int |T - T*|^2 p dz, since both maps increase; the trapezoid rule on the grid.
+        W1 = int |T - T*| p dz and W2^2 = int |T - T*|^2 p dz, since both maps increase; by the trapezoid rule on z.
         """
         if self.exact_T is None:
             return None
@@ -71,7 +71,7 @@ class SavedMaps:
 
     @property
     def end(self) -> SavedMaps:
-        """The last saved time alone."""
+        """Maps of the last saved time only."""
         last = {name: rows[-1:].copy() for name in TIMED if (rows := getattr(self, name)) is not None}
         return replace(self, **last)
 
@@ -82,7 +82,7 @@ class SavedMaps:
         return np.stack([np.interp(start, self.z, row) for row in self.T])
 
     def save(self, path: Path) -> None:
-        """Write the arrays, those of them that are known, to an .npz file, whole or not at all."""
+        """Write all arrays that are not None to an .npz file, as a whole or not at all."""
         names = [*STORED, *(name for name in OPTIONAL if getattr(self, name) is not None)]
         with replacing(path) as file:
             arrays: dict[str, Any] = {name: np.asarray(getattr(self, name), dtype=np.float64) for name in names}
@@ -90,10 +90,10 @@ class SavedMaps:
 
     @classmethod
     def load(cls, path: Path) -> SavedMaps:
-        """Read what `save` wrote.
+        """Read a file of `save`.
 
         Raises:
-            One of DAMAGED: it is no such file, or its arrays do not fit together.
+            One of DAMAGED: the file is damaged or of another kind, or its arrays do not fit together.
         """
         with np.load(path, allow_pickle=False) as file:
             found = cls(**{name: file[name] for name in (*STORED, *OPTIONAL) if name in STORED or name in file.files})

@@ -1,6 +1,8 @@
-"""The codes of the benchmark solve its problems: coarse runs against the references, and the references themselves."""
+"""The codes of the benchmark against the reference maps, the reference maps, and the imports of the scripts."""
 
+import ast
 import sys
+from graphlib import TopologicalSorter
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,14 +17,15 @@ try:
     from error_against_time import COMPETITORS, Point, duration, fastest, measure, picture, table, two_digits
     from finite_volume import FINITE_VOLUMES
     from paper_algorithm import PAPER_ALGORITHM
-    from problems import KELLER_SEGEL, PROBLEMS, QUARTIC, quadrature, reference_map, wasserstein_1
+    from problems import KELLER_SEGEL, PROBLEMS, QUARTIC
+    from reference_maps import quadrature, reference_map, wasserstein_1
     from wgf_flows import PAPER, SPLINE
     from with_fipy import FIPY
     from with_py_pde import PY_PDE
 finally:
     sys.path.remove(str(BENCHMARKS))
 
-# rung of the ladder and what W1 may be there: quartic, sextic, porous medium, Keller-Segel
+# rung of the ladder and the largest W1 allowed there: quartic, sextic, porous medium, Keller-Segel
 BOUNDS = {
     SPLINE: (3, (1.2e-6, 1e-6, 1.2e-6, 1e-6)),
     PAPER: (1, (3e-2, 1.2e-2, 2e-2, 8e-3)),
@@ -42,12 +45,22 @@ def error(problem, solution) -> float:
     return wasserstein_1(solution(quadrature()[0]), reference_map(problem)[0])
 
 
+@pytest.mark.parametrize("folder", ["benchmarks", "scripts"])
+def test_no_circle_of_imports(folder):
+    graph = {}
+    for file in (BENCHMARKS.parent / folder).glob("*.py"):
+        nodes = [*ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
+        graph[file.stem] = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+        graph[file.stem] |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    TopologicalSorter(graph).prepare()  # raises CycleError
+
+
 def test_every_competitor_is_tried():
     assert {*BOUNDS, PAPER_ALGORITHM} == {*COMPETITORS}
     assert all(len(bounds) == len(competitor.ladder) for competitor, (_, bounds) in BOUNDS.items())
 
 
-@pytest.mark.filterwarnings("ignore")  # of packages that are not ours
+@pytest.mark.filterwarnings("ignore")  # from the other codes
 @pytest.mark.parametrize(("competitor", "problem", "rung", "bound"), CASES)
 def test_competitor(competitor, problem, rung, bound):
     if competitor.package and find_spec(competitor.package) is None:
@@ -56,13 +69,13 @@ def test_competitor(competitor, problem, rung, bound):
     solution = competitor.run(problem, fine)
     assert error(problem, solution) < bound
     assert bool(np.all(np.diff(solution(np.sort(quadrature()[0]))) > 0))
-    if competitor is not PAPER:  # a rung up the ladder is an error less
+    if competitor is not PAPER:  # a finer rung has a smaller error
         assert error(problem, solution) < error(problem, competitor.run(problem, coarse))
 
 
 @pytest.mark.parametrize(("problem", "bound"), [*zip(PROBLEMS, (4e-2, 2e-2, 2e-2, 1.2e-2), strict=True)])
 def test_papers_algorithm(problem, bound):
-    """The noise of few particles, about 5e-3, comes on top of what exact integrals leave at this width."""
+    """The bound is the error of exact integrals at this width plus the noise of few particles, about 5e-3."""
     assert error(problem, paper_algorithm.run(problem, 8, count=20_000)) < bound
 
 
@@ -75,7 +88,7 @@ def test_papers_metric():
 
 
 def test_particles_energy():
-    """The mean over particles, run by run, is the mean over particles, one by one."""
+    """The sum over runs of particles equals the mean over single particles."""
     torch = paper_algorithm.torch
     for problem in PROBLEMS:
         knots = torch.linspace(-2, 2, 4).double()

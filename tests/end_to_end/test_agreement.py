@@ -1,4 +1,4 @@
-"""Finite volumes and wgf agree within what they state of themselves, for every family and random smooth potentials."""
+"""Finite volumes and wgf agree within their estimated errors, for random smooth potentials in every family."""
 
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
@@ -8,10 +8,10 @@ import pytest
 
 spec = spec_from_file_location("agreement", Path(__file__).parents[2] / "scripts" / "agreement.py")
 agreement = module_from_spec(spec)
-sys.modules["agreement"] = agreement  # where its dataclasses look for themselves
+sys.modules["agreement"] = agreement  # its dataclasses look up their module
 spec.loader.exec_module(agreement)
 
-# the script goes through all 20 of each; where all particles are coupled a few of each kernel have to do
+# problems of each family with pairwise interaction, which are slow; the script runs all 20
 COUPLED = {"keller_segel, chi < D": 3, "keller_segel, chi > D": 3}
 COUPLED |= {name: 5 for name in agreement.FAMILIES if name.startswith("aggregation_diffusion")}
 CASES = [(name, number) for name in agreement.FAMILIES for number in range(COUPLED.get(name, 20))]
@@ -26,7 +26,7 @@ def test_finite_volumes_and_wgf_agree(name: str, number: int):
     assert found.distance < found.volumes + found.own
 
 
-def test_every_family_is_there():
+def test_every_equation_has_a_family():
     pdes = {type(family.pde).__name__ for family in agreement.FAMILIES.values()}
     assert pdes == {"LinearTransport", "FokkerPlanck", "PorousMedium", "KellerSegel", "AggregationDiffusion"}
     texts = [agreement.potential(number) for number in range(20)]
@@ -35,7 +35,7 @@ def test_every_family_is_there():
 
 
 def test_a_wrong_solution_does_not_agree(monkeypatch: pytest.MonkeyPatch):
-    """The comparison can fail: the same families with a hundredth less time on one side."""
+    """The comparison fails when finite volumes stop a hundredth too early."""
     problem = agreement.FAMILIES["fokker_planck"].problem(0)
     solve = agreement.finite_volume.solve
 

@@ -57,17 +57,13 @@ def test_experiment(name: str, tmp_path: Path):
     solution = SavedMaps.load(tmp_path / "solution.npz")
     assert solution.T[0] == pytest.approx(solution.z, abs=1e-12)  # the flow starts at the identity
     if found["second_moment_law"] is not None:
-        assert second_moment == pytest.approx(found["second_moment_law"], rel=1e-6)
+        # explicit Euler meets a law that is linear in time exactly, the exponential one of a well to its order: 5e-6
+        tolerance = 1e-5 if name == "paper/transport_quadratic" else 1e-6
+        assert second_moment == pytest.approx(found["second_moment_law"], rel=tolerance)
 
 
-STEPS = {
-    "quadratic": 1e-3,
-    "sextic": 1e-6,
-    "quartic": 2e-4,
-    "barenblatt": 1e-3,
-    "subcritical": 3e-4,
-    "supercritical": 3e-4,
-}
+STEPS = {"quadratic": 1e-3, "sextic": 1e-6, "quartic": 2e-4, "barenblatt": 1e-3}
+STEPS |= dict.fromkeys(("subcritical", "supercritical"), 3e-4)
 
 
 @pytest.mark.parametrize("name", [name for name in PINNED if name.startswith("paper/")])

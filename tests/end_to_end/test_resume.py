@@ -2,11 +2,8 @@
 
 import itertools
 import json
-import os
+import re
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +11,20 @@ import numpy as np
 import pytest
 import run_folders
 import torch
+from acting_callback import At
+from command_line import stopped, wgf
 from composed_configs import composed
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from refusals import refusal
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from written_files import write
 
-import wgf.run.recorder
-from wgf.errors import ConfigError
+from wgf import __version__
 from wgf.files import claimed
-from wgf.run.callbacks.base import Callback
+from wgf.run import recorder
 from wgf.run.callbacks.checkpoint import latest, sealed, unsealed
 from wgf.run.runner import build, main, run
 from wgf.settings.check import check
@@ -37,16 +37,21 @@ class Killed(BaseException):
     """What no part of the program catches."""
 
 
-class Killer(Callback):
-    """Ends everything after some steps, as a signal that cannot be caught does."""
+def kill(*_: Any) -> None:
+    """End everything, as a signal that cannot be caught does."""
+    raise Killed
 
-    def __init__(self, steps: int) -> None:
-        self.left = steps
 
-    def step(self, t: float, dt: float, energy: float) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise Killed
+def begun(folder: Path, *words: str, resuming: bool = False) -> tuple[DictConfig, dict[str, Any]]:
+    """Run quickly; the config and the result."""
+    cfg = composed(*QUICK, *words)
+    check(cfg)
+    return cfg, run(build(cfg), cfg, folder, resuming).as_dict()
+
+
+def on(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+    """Go on with a run; the result."""
+    return run(build(cfg), cfg, folder, resuming=True).as_dict()
 
 
 def left(folder: Path) -> dict[str, Any]:
@@ -61,9 +66,9 @@ def left(folder: Path) -> dict[str, Any]:
 @pytest.fixture
 def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint now and then, by a clock that counts how often it is looked at."""
-    monkeypatch.setattr(wgf.run.recorder, "monotonic", itertools.count().__next__)
-    monkeypatch.setattr(wgf.run.recorder, "EVERY", 2)
-    monkeypatch.setattr(wgf.run.recorder, "SHARE", 0)
+    monkeypatch.setattr(recorder, "monotonic", itertools.count().__next__)
+    monkeypatch.setattr(recorder, "EVERY", 2)
+    monkeypatch.setattr(recorder, "SHARE", 0)
 
 
 METHODS = {
@@ -89,17 +94,15 @@ METHODS = {
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_killed_run_goes_on_to_the_same_bits(name: str, tmp_path: Path, ticking: None):
-    cfg = composed(*QUICK, *METHODS[name].split())
-    check(cfg)
-    whole = run(build(cfg), cfg, tmp_path / "whole").as_dict()
+    cfg, whole = begun(tmp_path / "whole", *METHODS[name].split())
     assert whole["steps"] > 8
     for steps in (whole["steps"] // 2, whole["steps"] // 3):  # killed twice
         experiment = build(cfg)
-        experiment.logger = Killer(steps)
+        experiment.logger = At(steps, kill)
         with pytest.raises(Killed):
             run(experiment, cfg, tmp_path / "killed", resuming=steps < whole["steps"] // 2)
     assert not (tmp_path / "killed" / "result.json").exists()
-    run(build(cfg), cfg, tmp_path / "killed", resuming=True)
+    on(cfg, tmp_path / "killed")
     assert left(tmp_path / "killed") == left(tmp_path / "whole")
     provenance = json.loads((tmp_path / "killed" / "provenance.json").read_text())
     assert [0 < part["step"] < whole["steps"] for part in provenance["resumed"]] == [True, True]
@@ -107,79 +110,58 @@ def test_a_killed_run_goes_on_to_the_same_bits(name: str, tmp_path: Path, tickin
 
 def test_killed_when_all_was_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The end of the loop is in the checkpoint, so that it ends the same way: here with one more rejected step."""
-    cfg = composed(*QUICK, *METHODS["a fold"].split())
-    run(build(cfg), cfg, tmp_path / "whole")
-
-    def kill(*_: Any) -> None:
-        raise Killed
-
+    cfg, _ = begun(tmp_path / "whole", *METHODS["a fold"].split())
     with monkeypatch.context() as patch:
-        patch.setattr("wgf.run.recorder.Recorder.solution", kill)
+        patch.setattr("wgf.run.runner.measure", kill)
         with pytest.raises(Killed):
             run(build(cfg), cfg, tmp_path / "killed")
-    found = run(build(cfg), cfg, tmp_path / "killed", resuming=True).as_dict()
-    assert found["status"] == "folded"
+    assert on(cfg, tmp_path / "killed")["status"] == "folded"
     assert left(tmp_path / "killed") == left(tmp_path / "whole")
 
 
 def test_stopped_by_max_steps_and_gone_on_with(tmp_path: Path):
-    words = [*QUICK, "integrator=euler", "integrator.dt=1e-3", "t_end=0.03"]
-    whole, part = composed(*words), composed(*words, "integrator.max_steps=13")
-    run(build(whole), whole, tmp_path / "whole")
-    folder = tmp_path / "part"
-    found = run(build(part), part, folder).as_dict()
+    words, folder = ["integrator=euler", "integrator.dt=1e-3", "t_end=0.03"], tmp_path / "part"
+    begun(tmp_path / "whole", *words)
+    _, found = begun(folder, *words, "integrator.max_steps=13")
     assert (found["status"], found["steps"]) == ("max_steps", 13)
-    with pytest.raises(ConfigError, match=r"used up integrator.max_steps=13 at t = 0.013: give .* above 13"):
-        continued(folder, [])
+    (line,) = refusal(continued, folder, [])
+    assert re.search(r"reached integrator.max_steps=13 at t = 0.013: give .* above 13", line)
     cfg = continued(folder, [f"resume={folder}", "integrator.max_steps=1000000", "figures=false"])
     assert main(OmegaConf.merge(cfg, {"resume": str(folder)}), folder) == 0
     assert left(folder) == left(tmp_path / "whole")
     assert OmegaConf.load(folder / "config.yaml").resume is None
-    with pytest.raises(ConfigError, match=r"part has ended, completed at t = 0.03: there is nothing to go on with"):
-        continued(folder, [])
+    (line,) = refusal(continued, folder, [])
+    assert "part has ended, completed at t = 0.03: it cannot continue" in line
 
 
 def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    cfg = composed(*QUICK, "t_end=0.01")
-    whole = run(build(cfg), cfg, tmp_path / "whole").as_dict()
-    (tmp_path / "killed").mkdir()
-    (tmp_path / "killed" / "config.yaml").write_text((tmp_path / "whole" / "config.yaml").read_text())
-    (tmp_path / "killed" / ".config.yaml.123.part").write_text("half")
-    run(build(cfg), cfg, tmp_path / "killed", resuming=True)
+    cfg, whole = begun(tmp_path / "whole", "t_end=0.01")
+    text = (tmp_path / "whole" / "config.yaml").read_text()
+    write(tmp_path / "killed", {"config.yaml": text, ".config.yaml.123.part": "half"})
+    on(cfg, tmp_path / "killed")
     assert left(tmp_path / "killed") == left(tmp_path / "whole")
     assert whole["status"] == "completed"
     assert not list((tmp_path / "killed").glob(".*"))
 
 
-def stopped(folder: Path) -> Any:
-    """A run in the middle, and its config."""
-    cfg = composed(*QUICK, "integrator=euler", "t_end=0.03", "integrator.max_steps=10")
-    run(build(cfg), cfg, folder)
+def half_way(folder: Path) -> DictConfig:
+    """Leave a run in the middle; the config to go on by."""
+    cfg, _ = begun(folder, "integrator=euler", "t_end=0.03", "integrator.max_steps=10")
     return OmegaConf.merge(cfg, {"integrator": {"max_steps": 1000}})
 
 
 def test_a_damaged_checkpoint_costs_no_more_than_time(tmp_path: Path, caplog: pytest.LogCaptureFixture, ticking: None):
-    cfg = stopped(tmp_path)
+    cfg = half_way(tmp_path)
     caplog.set_level("INFO", "wgf")
     older, newest = sorted((tmp_path / "checkpoints").iterdir())
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 1
     newest.write_bytes(data)
-    run(build(cfg), cfg, tmp_path, resuming=True)
-    assert f"{newest} is damaged and skipped: its checksum is wrong" in caplog.text
-    assert f"going on from step {int(older.stem[5:])}," in caplog.text
+    on(cfg, tmp_path)
+    assert f"skipping {newest}, it is damaged: its checksum is wrong" in caplog.text
+    assert f"resuming from step {int(older.stem[5:])}," in caplog.text
     run(build(cfg), cfg, tmp_path / "whole")
     assert left(tmp_path) == left(tmp_path / "whole")
-
-
-def test_no_readable_checkpoint_is_no_new_beginning(tmp_path: Path):
-    cfg = stopped(tmp_path)
-    before = (tmp_path / "result.json").read_bytes()
-    for path in (tmp_path / "checkpoints").iterdir():
-        path.write_bytes(b"")
-    with pytest.raises(ConfigError, match=r"none of its 2 checkpoints can be read \(its end is missing\)"):
-        run(build(cfg), cfg, tmp_path, resuming=True)
-    assert (tmp_path / "result.json").read_bytes() == before
 
 
 def rewrite(folder: Path, **entries: Any) -> None:
@@ -187,53 +169,48 @@ def rewrite(folder: Path, **entries: Any) -> None:
         path.write_bytes(sealed(unsealed(path.read_bytes()) | entries))
 
 
-def test_another_config_says_what_differs(tmp_path: Path):
-    cfg = stopped(tmp_path)
-    cfg.t_end = 0.04
-    cfg.potential.center = 2.0
-    with pytest.raises(ConfigError) as caught:
-        run(build(cfg), cfg, tmp_path, resuming=True)
-    assert [line.partition("checkpoints: ")[2] for line in caught.value.lines] == [
-        "t_end was 0.03 and is 0.04",
-        "potential.center was 1.0 and is 2.0",
-    ]
-
-
 def test_another_version_says_what_differs(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    cfg = stopped(tmp_path)
+    cfg = half_way(tmp_path)
     circumstances = latest(tmp_path)["circumstances"]  # type: ignore[index]
     rewrite(tmp_path, circumstances=circumstances | {"wgf": "0.0.1"})
-    with pytest.raises(ConfigError, match=rf"was begun by wgf 0.0.1, this is wgf {wgf.__version__}"):
-        run(build(cfg), cfg, tmp_path, resuming=True)
+    assert f"was begun by wgf 0.0.1, this is wgf {__version__}" in "\n".join(refusal(on, cfg, tmp_path))
     rewrite(tmp_path, circumstances=circumstances | {"torch": "2.0.0", "threads": 99})
-    assert run(build(cfg), cfg, tmp_path, resuming=True)["status"] == "completed"
-    assert f"last digits may differ from a run in one go: torch 2.0.0 -> {torch.__version__}, threads 99" in caplog.text
+    assert on(cfg, tmp_path)["status"] == "completed"
+    assert (
+        f"last digits may differ from those of an uninterrupted run: torch 2.0.0 -> {torch.__version__}, threads 99"
+        in caplog.text
+    )
 
 
-def test_a_run_at_work_is_left_alone(tmp_path: Path):
-    cfg = stopped(tmp_path)
-    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with claimed(tmp_path), pytest.raises(ConfigError, match="is at work: another process runs in it"):
-        run(build(cfg), cfg, tmp_path, resuming=True)
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+def test_what_is_refused_changes_nothing(tmp_path: Path):
+    cfg = half_way(tmp_path)
+
+    def files() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    before = files()
+    with claimed(tmp_path):
+        assert refusal(on, cfg, tmp_path) == [f"{tmp_path} is in use: another process runs in it"]
+    other = OmegaConf.merge(cfg, {"t_end": 0.04, "potential": {"center": 2.0}})
+    lines = ["t_end was 0.03 and is 0.04", "potential.center was 1.0 and is 2.0"]
+    assert [line.partition("checkpoints: ")[2] for line in refusal(on, other, tmp_path)] == lines
+    assert files() == before
+    for path in (tmp_path / "checkpoints").iterdir():
+        path.write_bytes(b"")
+    before = files()
+    assert "none of its 2 checkpoints can be read (its end is missing)" in refusal(on, cfg, tmp_path)[0]
+    assert files() == before
 
 
-# what can be given
+NO_RUNS = {"": "no config.yaml", "- a list\n": "is not the config of a run", "a: [\n": "config.yaml cannot be read"}
 
 
-def test_what_is_no_run(tmp_path: Path):
-    for folder, said in [
-        (tmp_path / "nowhere", "is not there: give the folder of a run"),
-        (tmp_path, "no config.yaml"),
-    ]:
-        with pytest.raises(ConfigError, match=said):
-            continued(folder, [])
-    (tmp_path / "config.yaml").write_text("- a list\n")
-    with pytest.raises(ConfigError, match="is not the config of a run"):
-        continued(tmp_path, [])
-    (tmp_path / "config.yaml").write_text("a: [\n")
-    with pytest.raises(ConfigError, match=r"config.yaml cannot be read"):
-        continued(tmp_path, [])
+@pytest.mark.parametrize("text", NO_RUNS)
+def test_what_is_no_run(tmp_path: Path, text: str):
+    if text:
+        (tmp_path / "config.yaml").write_text(text)
+    assert NO_RUNS[text] in refusal(continued, tmp_path, [])[0]
+    assert "does not exist: give the folder of a run" in refusal(continued, tmp_path / "nowhere", [])[0]
 
 
 def test_only_what_decides_on_no_digit_may_change(tmp_path: Path):
@@ -241,10 +218,9 @@ def test_only_what_decides_on_no_digit_may_change(tmp_path: Path):
     words = ["resume=x", "figures=false", "integrator.max_steps=9", "verify=true", "expect=blow_up"]
     cfg = continued(tmp_path, words)
     assert (cfg.figures, cfg.integrator.max_steps, cfg.verify, cfg.expect) == (False, 9, True, "blow_up")
-    with pytest.raises(ConfigError) as caught:
-        continued(tmp_path, [*words, "t_end=2", "network=mlp", "+seed=3"])
-    assert [line.partition("=")[0] for line in caught.value.lines] == ["t_end", "network", "seed"]
-    assert "only integrator.max_steps, figures, verify, expect may be given" in caught.value.lines[0]
+    lines = refusal(continued, tmp_path, [*words, "t_end=2", "network=mlp", "+seed=3"])
+    assert [line.partition("=")[0] for line in lines] == ["t_end", "network", "seed"]
+    assert "only integrator.max_steps, figures, verify, expect may change" in lines[0]
 
 
 def test_a_result_that_cannot_be_read_is_none(tmp_path: Path):
@@ -262,61 +238,28 @@ def test_any_path_can_be_given(path: str):
 
 
 def test_differences_of_configs():
-    assert differences("a: 1\nb:\n  c: [1, 2]\n", "b:\n  c: [1, 3]\nd: x\nfigures: true\n") == [
-        "a was 1 and is not there",
-        "b.c was [1, 2] and is [1, 3]",
-        "d was not there and is x",
-    ]
-
-
-# the command
-
-
-def wgf_command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "wgf.cli", *words], cwd=folder, capture_output=True, text=True, timeout=120, check=False
-    )
-
-
-def stop_by(number: signal.Signals, folder: Path, words: list[str]) -> tuple[int, str]:
-    """Send a signal to a run once it has computed a little; its exit status and what it said."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "wgf.cli", *words],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        history, patience = folder / "a run" / "history.csv", time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < patience:
-            if history.exists() and history.read_text().count("\n") > 20:
-                process.send_signal(number)
-                break
-            time.sleep(0.02)
-        said, _ = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    return process.returncode, said
+    lines = ["a was 1 and is absent", "b.c was [1, 2] and is [1, 3]", "d was absent and is x"]
+    assert differences("a: 1\nb:\n  c: [1, 2]\n", "b:\n  c: [1, 3]\nd: x\nfigures: true\n") == lines
 
 
 def test_the_command_stopped_by_sigterm_goes_on(tmp_path: Path):
     """Everything switched on: one folder, one history, one curve in TensorBoard."""
     words = ["integrator=euler", "integrator.dt=1e-4", "network.width=4", "t_end=0.2", "saves=4"]
     words += ["reference_solution=none", "hydra.run.dir='a run'"]
-    status, said = stop_by(signal.SIGTERM, tmp_path, words)
+    status, *said = stopped(signal.SIGTERM, tmp_path, "a run", 20, *words)
+    said = "".join(said)
     assert status == 143, said
     assert "interrupted: stopped from outside" in said
     assert "Traceback" not in said
     interrupted = left(tmp_path / "a run")
     assert interrupted["result"]["message"].endswith("(SIGTERM)")
     assert 0 < interrupted["result"]["t_end"] < 0.2
-    refused = wgf_command(tmp_path, "resume=a run", "t_end=3", "network.train=all", "hydra.run.dir=b")
+    refused = wgf(tmp_path, "resume=a run", "t_end=3", "network.train=all", "hydra.run.dir=b")
     assert refused.returncode == 2
     assert "t_end=... with resume is impossible" in refused.stderr
     assert left(tmp_path / "a run") == interrupted
     assert len(list(tmp_path.iterdir())) == 1
-    answer = wgf_command(tmp_path, "resume=a run")
+    answer = wgf(tmp_path, "resume=a run")
     assert answer.returncode == 0, answer.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["a run"]
     # the same in one go
@@ -326,36 +269,28 @@ def test_the_command_stopped_by_sigterm_goes_on(tmp_path: Path):
     torch.set_num_threads(1)
     run(build(cfg), cfg, tmp_path / "whole")
     assert left(tmp_path / "a run") == left(tmp_path / "whole")
-    assert "go on with it by resume=" in said
+    assert "to continue the run, use resume=" in said
     events = EventAccumulator(str(tmp_path / "a run"), size_guidance={"scalars": 0})
     events.Reload()
     steps = [int(line.partition(",")[0]) for line in left(tmp_path / "whole")["history"][1:]]
     assert [event.step for event in events.Scalars("energy/total")] == steps
     overrides = OmegaConf.load(tmp_path / "a run" / ".hydra" / "overrides.yaml")
     assert "t_end=0.2" in list(overrides)  # how it was begun
-    again = wgf_command(tmp_path, f"resume={tmp_path / 'a run'}")
+    again = wgf(tmp_path, f"resume={tmp_path / 'a run'}")
     assert again.returncode == 2
-    assert again.stderr.endswith("has ended, completed at t = 0.2: there is nothing to go on with\n")
+    assert again.stderr.endswith("has ended, completed at t = 0.2: it cannot continue\n")
 
 
 def test_the_command_killed_goes_on(tmp_path: Path):
     words = [*QUICK, "integrator=euler", "integrator.dt=2e-5", "t_end=0.1", "hydra.run.dir='a run'"]
-    status, said = stop_by(signal.SIGKILL, tmp_path, words)
-    assert status == -signal.SIGKILL, said
+    status, _, err = stopped(signal.SIGKILL, tmp_path, "a run", 20, *words)
+    assert status == -signal.SIGKILL, err
     assert not (tmp_path / "a run" / "result.json").exists()
-    over = wgf_command(tmp_path, *words)
+    over = wgf(tmp_path, *words)
     assert over.returncode == 2
-    assert "holds a run that was stopped: go on with it by resume=a run" in over.stderr
-    answer = wgf_command(tmp_path, "resume=a run")
+    assert "holds a run that was stopped: continue it with resume=a run" in over.stderr
+    answer = wgf(tmp_path, "resume=a run")
     assert answer.returncode == 0, answer.stderr
     cfg = OmegaConf.load(tmp_path / "a run" / "config.yaml")
     run(build(cfg), cfg, tmp_path / "whole")
     assert left(tmp_path / "a run") == left(tmp_path / "whole")
-
-
-def test_several_runs_at_once_are_refused(tmp_path: Path):
-    answer = wgf_command(tmp_path, "-m", "resume=a")
-    assert answer.returncode == 2
-    assert answer.stderr == "wgf: resume with -m is impossible: go on with one run at a time, without -m\n"
-    assert not list(tmp_path.iterdir())
-    assert os.listdir(tmp_path) == []

@@ -1,29 +1,19 @@
 """Runs of the main job in this process: every choice there is, and what they end with."""
 
 from pathlib import Path
-from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
-from composed_configs import changed, choices, composed
+from composed_configs import changed, choices
 from run_folders import history, result
+from short_runs import quick_run
 
 from wgf.problem.equations import Problem
 from wgf.run.callbacks.checkpoint import latest
-from wgf.run.runner import build, run
+from wgf.run.runner import build
 from wgf.saved_maps import SavedMaps
-from wgf.settings.check import check
-
-QUICK = ["network.width=4", "saves=2", "logger=none", "figures=false"]
-
-
-def flowed(folder: Path, *overrides: str) -> dict[str, Any]:
-    """Run a config in this process, as the command does."""
-    cfg = composed(*QUICK, *overrides)
-    check(cfg)
-    return run(build(cfg), cfg, folder).as_dict()
-
 
 NEEDS = {
     "integrator": [],
@@ -45,7 +35,7 @@ def test_every_choice_runs_to_an_end_that_no_step_divides(choice: str, tmp_path:
     group, _, name = choice.partition("=")
     more = [] if group == "potential" and name != "expression" else NEEDS[group]
     t_end = 1.37e-3
-    found = flowed(tmp_path, choice, *more, *SPECIAL.get(choice, []), f"t_end={t_end}")
+    found = quick_run(tmp_path, choice, *more, *SPECIAL.get(choice, []), f"t_end={t_end}")
     assert found["status"] == "completed"
     assert found["t_end"] == t_end
     solution = SavedMaps.load(tmp_path / "solution.npz")
@@ -60,8 +50,8 @@ def test_every_choice_runs_to_an_end_that_no_step_divides(choice: str, tmp_path:
 def test_integrators_agree(name: str, tmp_path: Path):
     """Two different methods end at the same map."""
     words = ["potential=quadratic", "t_end=0.02"]
-    fine = flowed(tmp_path / "a", *words, "integrator=rk4", "integrator.dt=2e-4")
-    other = flowed(tmp_path / "b", *words, f"integrator={name}")
+    fine = quick_run(tmp_path / "a", *words, "integrator=rk4", "integrator.dt=2e-4")
+    other = quick_run(tmp_path / "b", *words, f"integrator={name}")
     assert other["energy"] == pytest.approx(fine["energy"], abs=1e-4)
     a, b = (SavedMaps.load(tmp_path / x / "solution.npz").T[-1] for x in "ab")
     assert np.abs(a - b).max() < 0.02
@@ -69,9 +59,8 @@ def test_integrators_agree(name: str, tmp_path: Path):
 
 def test_affine_flows_are_exact(tmp_path: Path):
     """Ornstein-Uhlenbeck lies in the network space: only the integrator errs."""
-    found = flowed(
-        tmp_path, "experiment=ornstein_uhlenbeck", "t_end=0.3", "integrator.rtol=1e-10", "integrator.atol=1e-12"
-    )
+    tight = ["integrator.rtol=1e-10", "integrator.atol=1e-12"]
+    found = quick_run(tmp_path, "experiment=ornstein_uhlenbeck", "t_end=0.3", *tight)
     assert found["reference_solution"] == "exact: self-similar solution"
     assert found["w2_error"] < 1e-9
     assert found["second_moment"] == pytest.approx(found["second_moment_law"], abs=1e-9)
@@ -80,7 +69,7 @@ def test_affine_flows_are_exact(tmp_path: Path):
 
 def test_supercritical_keller_segel_blows_up(tmp_path: Path):
     words = ["pde=keller_segel", "potential=none", "pde.chi=4", "t_end=1", "network.width=6"]
-    found = flowed(tmp_path, *words)
+    found = quick_run(tmp_path, *words)
     assert found["status"] == "blow_up"
     assert found["t_end"] < 1 / 6 * 1.001  # the second moment 1 - 6 t is gone by then
     assert found["second_moment"] == pytest.approx(found["second_moment_law"], abs=1e-5)
@@ -91,29 +80,24 @@ def test_seed(words: list[str], tmp_path: Path):
     words = [*words, "integrator=euler", "integrator.dt=5e-4", "t_end=1e-3"]
     seeds = {"a": "seed=0", "b": "seed=0", "c": "seed=1"}
     for name, seed in seeds.items():
-        flowed(tmp_path / name, *words, seed)
+        quick_run(tmp_path / name, *words, seed)
     a, b, c = (SavedMaps.load(tmp_path / name / "solution.npz").T for name in seeds)
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)
 
 
 def test_single_precision(tmp_path: Path):
-    double, single = (flowed(tmp_path / d, f"dtype={d}", "t_end=5e-3") for d in ("float64", "float32"))
+    double, single = (quick_run(tmp_path / d, f"dtype={d}", "t_end=5e-3") for d in ("float64", "float32"))
     assert single["status"] == "completed"
     assert single["energy"] != double["energy"]
     assert single["energy"] == pytest.approx(double["energy"], abs=1e-4)
     assert latest(tmp_path / "float32")["theta"].dtype == torch.float32
 
 
-def test_a_failing_sink_does_not_cost_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def fail(*_: Any) -> None:
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr("wgf.run.callbacks.figures.Figures.finish", fail)
-    monkeypatch.setattr("wgf.run.callbacks.history.History.row", fail)
-    cfg = changed("t_end=1e-3", "network.width=4", "saves=1")
-    cfg.logger = {"_target_": "wgf.run.callbacks.base.Callback"}
-    found = run(build(cfg), cfg, tmp_path).as_dict()
+def test_a_failing_callback_does_not_cost_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("figures.Figures.finish", "history.History.row"):
+        monkeypatch.setattr(f"wgf.run.callbacks.{name}", Mock(side_effect=OSError("no space left on device")))
+    found = quick_run(tmp_path, "t_end=1e-3", "figures=true")
     assert found["status"] == "completed"
     assert result(tmp_path) == found
     assert (tmp_path / "solution.npz").exists()

@@ -4,20 +4,30 @@ import errno
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import yaml
+from command_line import called
+from command_line import wgf as command
 from run_folders import result, results
+from tables import rows
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, metadata
 
-from wgf import cli, files
-from wgf.errors import ConfigError
+from hydra_plugins.wgf_sweeper import name
+from wgf.result import compared
+from wgf.run.callbacks.checkpoint import latest
 from wgf.settings.check import Product
 from wgf.settings.flat import leaves
 from wgf.sweep import collate as sweep
@@ -29,27 +39,19 @@ SHORT = ["debug=smoke", "integrator.dt=5e-3", "hydra.sweep.dir=s"]
 HERE = ["hydra/launcher=basic", *SHORT]  # the jobs in this process
 
 
+PLAIN = ["network.width=4", "saves=1", "logger=none", "figures=false", "hydra/launcher=basic", "hydra.sweep.dir=s"]
+NUMBERED = "hydra.sweep.subdir=job${hydra:job.num}"
+
+
 @pytest.fixture
-def wgf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def wgf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
     """Run the command in this process, in an empty folder; gives its exit status and what it printed."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("HYDRA_FULL_ERROR", "OMP_NUM_THREADS"):
-        monkeypatch.setenv(name, "1")
-
-    def run(*words: str, main: Any = cli.main) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["wgf", *words])
-        status = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return status, *capsys.readouterr()
-
-    return run
+    for variable in ("HYDRA_FULL_ERROR", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(variable, "1")
+    return partial(called, tmp_path)
 
 
-def full(*_: Any) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+full = Mock(side_effect=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
 
 # the table
@@ -66,8 +68,8 @@ def test_a_sweep_leaves_one_row_per_job(wgf, tmp_path: Path):
         figures = result(tmp_path / "s" / row["job"])
         assert set(row) == {"job", "network.width", "network.degree", "w1_clear", "w2_clear", *figures}
         assert row["w1_clear"] == row["w2_clear"] == "True"
-        for name, value in figures.items():
-            assert row[name] == ("" if value is None else value if isinstance(value, str) else repr(value))
+        for key, number in figures.items():
+            assert row[key] == ("" if number is None else number if isinstance(number, str) else repr(number))
         assert (tmp_path / "s" / row["job"] / "provenance.json").exists()
     assert {row["status"] for row in found} == {"completed"}
     lines = [line for line in out.splitlines() if "/4  completed  W1 error=" in line]
@@ -120,7 +122,7 @@ def test_only_what_is_missing_or_failed_is_run_again(wgf, tmp_path: Path):
     (tmp_path / "mended").write_text("")
     status, out, _ = wgf("-m", faults, *HERE)
     assert status == 0
-    assert "1 of 2 jobs are complete and left alone" in out
+    assert "1 of 2 jobs are complete and not run again" in out
     assert {path: path.stat().st_mtime_ns for path in before} == before
     mended, untouched = results(tmp_path / "s")
     assert untouched == second
@@ -141,36 +143,41 @@ def test_a_job_that_is_not_saved_is_run_again(wgf, tmp_path: Path, monkeypatch: 
     assert {row["status"] for row in results(tmp_path / "s")} == {"completed"}
     assert wgf(*words)[0] == 0
     assert "unsaved" not in results(tmp_path / "s")[0]
-    assert wgf(*words)[1].count("2 of 2 jobs are complete and left alone") == 1
+    assert wgf(*words)[1].count("2 of 2 jobs are complete and not run again") == 1
 
 
-def test_more_values_only_add_jobs(wgf, tmp_path: Path):
-    assert wgf("-m", "network.width=4,6", *HERE)[0] == 0
-    status, out, _ = wgf("-m", "network.width=4,6,8", *HERE)
+@pytest.mark.parametrize(
+    ("before", "after", "launched", "count", "lines"),
+    [
+        ("network.width=4,6", "network.width=4,6,8", 1, 3, ["3/3"]),
+        # an axis of one value is not in the folders' names: two values of it make other folders
+        (
+            "network.width=4,6 network.degree=1",
+            "network.width=4,6 network.degree=1,3",
+            4,
+            6,
+            ["1/4", "2/4", "3/4", "4/4"],
+        ),
+        (f"network.width=4 {NUMBERED}", f"network.width=4,6 {NUMBERED}", 2, 2, ["2/2"]),
+    ],
+    ids=["more values", "another axis", "numbered folders"],
+)
+def test_only_new_jobs_are_run(
+    wgf, tmp_path: Path, before: str, after: str, launched: int, count: int, lines: list[str]
+):
+    assert wgf("-m", *before.split(), *HERE)[0] == 0
+    first = {path: path.stat().st_mtime_ns for path in (tmp_path / "s").glob("*/result.json")}
+    status, out, _ = wgf("-m", *after.split(), *HERE)
     assert status == 0
-    assert "Launching 1 jobs" in out
-    assert [row["network.width"] for row in results(tmp_path / "s")] == ["4", "6", "8"]
-    assert "3/3  completed" in out
-
-
-def test_what_another_sweep_has_left_does_not_count(wgf, tmp_path: Path):
-    """An axis of one value is not in the folders' names: two values of it make other folders."""
-    assert wgf("-m", "network.width=4,6", "network.degree=1", *HERE)[0] == 0
-    status, out, _ = wgf("-m", "network.width=4,6", "network.degree=1,3", *HERE)
-    assert status == 0
-    assert "left alone" not in out
-    assert len(results(tmp_path / "s")) == 6
-    lines = [line for line in out.splitlines() if "/4  completed" in line]
-    assert [line[:3] for line in lines] == ["1/4", "2/4", "3/4", "4/4"]
-
-
-def test_a_finished_job_that_is_asked_for_again_counts(wgf, tmp_path: Path):
-    """As by a search into its old folder, which asks for trials that are there."""
-    words = ["hydra.sweep.subdir=job${hydra:job.num}", *HERE]
-    assert wgf("-m", "network.width=4", *words)[0] == 0
-    status, out, _ = wgf("-m", "network.width=4,6", *words)
-    assert status == 0
-    assert "2/2  completed" in out
+    assert f"Launching {launched} jobs" in out
+    assert ("not run again" in out) == (launched == 1)
+    widths = [int(row["network.width"]) for row in results(tmp_path / "s")]
+    assert len(widths) == count
+    assert widths == sorted(widths)
+    assert [line[:3] for line in out.splitlines() if "  completed" in line] == lines
+    assert {path: path.stat().st_mtime_ns for path in first} == first
+    if NUMBERED in after:
+        assert [row["job"] for row in results(tmp_path / "s")] == ["job0", "job1"]
 
 
 def test_a_folder_of_another_config_is_refused(wgf, tmp_path: Path):
@@ -195,39 +202,24 @@ def test_a_folder_that_cannot_be_is_refused(wgf, tmp_path: Path, place: str):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_numbered_folders_are_left_to_who_wants_them(wgf, tmp_path: Path):
-    words = ["-m", "network.width=4,6", "hydra.sweep.subdir=job${hydra:job.num}", *HERE]
-    assert wgf(*words)[0] == 0
-    assert [row["job"] for row in results(tmp_path / "s")] == ["job0", "job1"]
-    before = (tmp_path / "s" / "job0" / "result.json").stat().st_mtime_ns
-    assert wgf(*words)[0] == 0
-    assert (tmp_path / "s" / "job0" / "result.json").stat().st_mtime_ns == before
-
-
 def test_impossible_combinations_have_their_row(wgf, tmp_path: Path):
     words = ["pde=aggregation_diffusion,fokker_planck", "interaction=none,log", "integrator=euler"]
-    more = ["integrator.dt=5e-3", "t_end=0.01", "saves=1", "figures=false", "logger=none", "network.width=4"]
-    status, out, err = wgf("-m", *words, *more, *HERE[::3])
+    status, out, err = wgf("-m", *words, "integrator.dt=5e-3", "t_end=0.01", *PLAIN)
     assert (status, err) == (1, "wgf: 1 of 4 jobs did not complete\n")
     assert "4 jobs: 3 completed, 1 refused" in out
     found = {(row["pde"], row["interaction"]): row for row in results(tmp_path / "s")}
     refused = found["fokker_planck", "log"]
     assert refused["status"] == "refused"
-    assert "interaction=Log with pde=FokkerPlanck is impossible" in refused["message"]
+    assert "interaction=1 log|x| with pde=FokkerPlanck: only" in refused["message"]
     assert refused["steps"] == ""
 
 
 def test_failed_runs_have_their_row(wgf, tmp_path: Path):
-    words = ["integrator=euler", "integrator.dt=5e-3,0.5", "t_end=2", "network.width=4", "network.degree=1", "saves=1"]
-    status, _, err = wgf("-m", *words, "figures=false", "logger=none", *HERE[::3])
+    words = ["integrator=euler", "integrator.dt=5e-3,0.5", "t_end=2", "network.degree=1"]
+    status, _, err = wgf("-m", *words, *PLAIN)
     assert (status, err) == (1, "wgf: 1 of 2 jobs did not complete\n")
     good, bad = results(tmp_path / "s")
-    assert (good["status"], bad["status"], bad["integrator.dt"], bad["t_end"]) == (
-        "completed",
-        "folded",
-        "0.5",
-        "0.0",
-    )
+    assert (good["status"], bad["status"], bad["integrator.dt"], bad["t_end"]) == ("completed", "folded", "0.5", "0.0")
     assert bad["message"].startswith("a step made the map decreasing")
 
 
@@ -237,65 +229,86 @@ def test_interrupting_a_sweep_ends_it(wgf, tmp_path: Path):
     words = ["-m", f"integrator._target_={targets}", *HERE]
     status, out, err = wgf(*words)
     assert (status, err) == (130, "wgf: interrupted\n")
-    assert [(row["job"].rpartition(".")[2], row["status"]) for row in results(tmp_path / "s")] == [
-        ("Interrupted", "interrupted"),
-        ("Euler", "completed"),
-    ]
+    ends = [(row["job"].rpartition(".")[2], row["status"]) for row in results(tmp_path / "s")]
+    assert ends == [("Interrupted", "interrupted"), ("Euler", "completed")]
     assert "2 jobs: 1 interrupted, 1 completed" in out or "2 jobs: 1 completed, 1 interrupted" in out
     (tmp_path / "mended").write_text("")
     assert wgf(*words)[0] == 0
     interrupted, euler, heun = results(tmp_path / "s")
     assert heun["status"] == "completed"
-    assert {**interrupted, "job": "", "integrator._target_": "", "wall_s": ""} == {
-        **euler,
-        "job": "",
-        "integrator._target_": "",
-        "wall_s": "",
-    }
-    assert "going on from step" in (tmp_path / "s" / interrupted["job"] / "run.log").read_text()
+    assert "resuming from step" in (tmp_path / "s" / interrupted["job"] / "run.log").read_text()
+    same = dict.fromkeys(("job", "integrator._target_", "wall_s"), "")
+    assert interrupted | same == euler | same
 
 
-def test_an_expected_end_is_no_failure(wgf, tmp_path: Path):
-    words = [
-        "pde=keller_segel",
-        "pde.chi=4",
-        "potential=none",
-        "t_end=1",
-        "network.width=4",
-        "expect=completed,blow_up",
-    ]
-    more = ["network.width=4", "saves=1", "logger=none", "figures=false", "reference_solution=none", *HERE[::3]]
-    status, out, err = wgf("-m", *words, *more)
+def test_an_expected_end_is_no_failure(wgf):
+    words = ["-m", "pde=keller_segel", "pde.chi=4", "potential=none", "t_end=1", "expect=completed,blow_up"]
+    status, out, err = wgf(*words, "reference_solution=none", *PLAIN)
     assert (status, err) == (1, "wgf: 1 of 2 jobs did not complete\n")
     assert "2 jobs: 2 blow_up" in out
-    status, out, _ = wgf("-m", *words, *more)
-    assert "1 of 2 jobs are complete and left alone" in out
+    status, out, _ = wgf(*words, "reference_solution=none", *PLAIN)
+    assert "1 of 2 jobs are complete and not run again" in out
 
 
 def launched(tmp_path: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], list[dict[str, str]]]:
     """A sweep in a process of its own, one of whose jobs dies; gives its answer and its table."""
     faults = "integrator._target_=faulty_integrators.Killed,wgf.integrators.explicit.Euler"
-    place = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
-    python = [sys.executable, "-m", "wgf.cli", "-m", faults, *SHORT, *words]
-    answer = subprocess.run(python, cwd=tmp_path, env=place, capture_output=True, text=True, timeout=300)
-    return answer, results(tmp_path / "s")
+    place = os.pathsep.join([str(TESTS), *sys.path])
+    return command(tmp_path, "-m", faults, *SHORT, *words, PYTHONPATH=place), results(tmp_path / "s")
 
 
-def test_a_killed_process_costs_no_other_job(tmp_path: Path):
-    """The default engine, whose pool breaks when one of its processes is killed."""
-    answer, (killed, other) = launched(tmp_path)
+@pytest.mark.parametrize("engine", [[], ["hydra/launcher=slurm_local"]], ids=["joblib", "slurm"])
+def test_a_killed_process_costs_no_other_job(tmp_path: Path, engine: list[str]):
+    """The pool of the default engine breaks when one of its processes is killed; submitit gives up at that job."""
+    if engine:
+        pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    answer, (killed, other) = launched(tmp_path, *engine)
     assert answer.returncode == 1
     assert "wgf: 1 of 2 jobs did not complete" in answer.stderr.splitlines()
     assert (killed["status"], other["status"]) == ("killed", "completed")
     assert "its process left no result" in killed["message"]
     (tmp_path / "mended").write_text("")
-    answer, (mended, untouched) = launched(tmp_path)
+    answer, (mended, untouched) = launched(tmp_path, *engine)
     assert answer.returncode == 0, answer.stderr
-    assert "1 of 2 jobs are complete and left alone" in answer.stdout
+    assert "1 of 2 jobs are complete and not run again" in answer.stdout
     assert untouched == other
     assert (mended["status"], mended["w1_error"]) == ("completed", other["w1_error"])
-    for folder in sweep.jobs(tmp_path / "s"):
-        assert json.loads((folder / "provenance.json").read_text())["threads"] == 1
+    if not engine:
+        for folder in sweep.jobs(tmp_path / "s"):
+            assert json.loads((folder / "provenance.json").read_text())["threads"] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_a_sweep_stops_its_jobs(tmp_path: Path, number: signal.Signals):
+    """Ctrl-C reaches every process of the terminal, SIGTERM only the command: the jobs that run keep what they have."""
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from wgf.cli import main; main()"
+    slow = ["integrator=euler", "integrator.dt=1e-6", "t_end=1", "network.width=4,5,6,7", "hydra.launcher.n_jobs=2"]
+    words = [*slow, "saves=1", "figures=false", "logger=none", "reference_solution=none", "hydra.sweep.dir=s"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "-m", *words], cwd=tmp_path, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        end = time.monotonic() + 120
+        while len(list(tmp_path.glob("s/*/checkpoints/*"))) < 2 and time.monotonic() < end:
+            time.sleep(0.1)
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+        out, err = process.communicate(timeout=60)  # no process holds the pipes
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 128 + number, err
+    assert err.splitlines()[-1] == "wgf: interrupted"
+    assert "Traceback" not in err
+    first, second, *others = results(tmp_path / "s")
+    assert (first["status"], second["status"]) == ("interrupted", "interrupted")
+    assert {row["status"] for row in others} <= {"waiting"}
+    assert "2 interrupted" in out
+    for row in (first, second):
+        state = latest(tmp_path / "s" / row["job"])
+        assert state is not None
+        assert state["clock"]["t"] == float(row["t_end"]) > 0
+    assert not (tmp_path / "s" / ".stopped").exists()
 
 
 def test_collate_by_command(wgf, tmp_path: Path):
@@ -317,26 +330,22 @@ def test_collate_refuses(wgf, words: list[str], said: str):
     assert said in out + err
 
 
-@pytest.mark.parametrize(
-    ("engine", "package", "extra"),
-    [
-        ("hydra/launcher=slurm", "hydra_submitit_launcher", "slurm"),
-        ("hydra/launcher=slurm_local", "hydra_submitit_launcher", "slurm"),
-        ("hydra/launcher=ray_local", "hydra_ray_launcher", "ray"),
-        ("hydra/launcher=ray_cluster", "hydra_ray_launcher", "ray"),
-        ("hydra/sweeper=search", "hydra_optuna_sweeper", "optuna"),
-    ],
-)
-def test_a_missing_engine_is_named(
-    wgf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, package: str, extra: str
-):
+ENGINES = """
+hydra/launcher=slurm       -> hydra-submitit-launcher -> slurm
+hydra/launcher=slurm_local -> hydra-submitit-launcher -> slurm
+hydra/launcher=ray_local   -> hydra-ray-launcher      -> ray
+hydra/launcher=ray_cluster -> hydra-ray-launcher      -> ray
+hydra/sweeper=search       -> hydra-optuna-sweeper    -> optuna
+"""
+
+
+@pytest.mark.parametrize(("engine", "package", "extra"), rows(ENGINES))
+def test_a_missing_engine_is_named(wgf, tmp_path: Path, monkeypatch, engine: str, package: str, extra: str):
     find = launch.find_spec
-    monkeypatch.setattr(launch, "find_spec", lambda name: None if package in name else find(name))
+    module = package.replace("-", "_")
+    monkeypatch.setattr(launch, "find_spec", lambda name: None if module in name else find(name))
     status, _, err = wgf("-m", "network.width=4,6", engine, *SHORT)
-    assert (status, err) == (
-        2,
-        f"wgf: {engine} needs {package.replace('_', '-')}: pip install -e '.[{extra}]' (in the checkout)\n",
-    )
+    assert (status, err) == (2, f"wgf: {engine} needs {package}: pip install -e '.[{extra}]' (in the checkout)\n")
     assert not (tmp_path / "s").exists()
 
 
@@ -384,22 +393,6 @@ def test_the_path_of_slurm_without_a_cluster(wgf, tmp_path: Path):
     assert [{**row, "wall_s": ""} for row in results(tmp_path / "there")] == here
 
 
-def test_a_job_killed_under_slurm_costs_no_other(tmp_path: Path):
-    """Another path than that of a broken pool: submitit gives up at the first job that is gone."""
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    engine = "hydra/launcher=slurm_local"
-    answer, (killed, other) = launched(tmp_path, engine)
-    assert answer.returncode == 1
-    assert "wgf: 1 of 2 jobs did not complete" in answer.stderr.splitlines()
-    assert (killed["status"], other["status"]) == ("killed", "completed")
-    assert "its process left no result" in killed["message"]
-    (tmp_path / "mended").write_text("")
-    answer, (mended, untouched) = launched(tmp_path, engine)
-    assert answer.returncode == 0, answer.stderr
-    assert untouched == other
-    assert (mended["status"], mended["w1_error"]) == ("completed", other["w1_error"])
-
-
 def test_ray_starts_a_cluster_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A cluster that is gone has left its address, and nothing answers there."""
     pytest.importorskip("hydra_plugins.hydra_ray_launcher")
@@ -413,78 +406,12 @@ def test_ray_starts_a_cluster_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
     assert [row["status"] for row in found] == ["completed", "completed"]
 
 
-# one job
-
-
-def test_a_run_outside_a_sweep_is_running_or_was_killed(tmp_path: Path):
-    (tmp_path / "provenance.json").write_text("{}")
-    with files.claimed(tmp_path):
-        assert job.outcome(tmp_path)["status"] == "running"
-    assert job.outcome(tmp_path)["status"] == "killed"
-
-
-def test_outcomes(tmp_path: Path):
-    assert job.outcome(tmp_path)["status"] == "waiting"
-    with job.claimed(tmp_path) as claim:
-        claim.begin()
-        assert job.outcome(tmp_path)["status"] == "running"
-    assert job.outcome(tmp_path)["status"] == "killed"
-    with job.claimed(tmp_path) as claim:
-        claim.mark("crashed", "why")
-    assert job.outcome(tmp_path) == {"status": "crashed", "message": "why"}
-    (tmp_path / job.RECORD).write_text('{"status": "run')  # killed while it wrote
-    assert job.outcome(tmp_path)["status"] == "killed"
-    (tmp_path / "result.json").write_text('{"status": "completed", "message": "m"}')
-    assert job.finished(tmp_path)
-
-
-def test_a_new_try_begins_with_an_empty_folder(tmp_path: Path):
-    (tmp_path / "result.json").write_text('{"status": "folded"}')
-    for name in ("run.log", "events.out.tfevents.1"):
-        (tmp_path / name).write_text("")
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "step-00000000.pt").write_text("")
-    (tmp_path / ".hydra").mkdir()
-    with job.claimed(tmp_path) as claim:
-        claim.begin()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".hydra", "job.json", "run.log"]
-
-
-@pytest.mark.parametrize(
-    ("found", "expected"),
-    [
-        ({"status": "completed", "w1_error": 0.5, "steps": 6}, 3.0),
-        ({"status": "folded", "w1_error": 0.5, "steps": 6}, math.inf),
-        ({"status": "completed", "w1_error": None, "steps": 6}, math.inf),
-        ({"status": "crashed", "message": "why"}, math.inf),
-    ],
-)
-def test_objective(found: dict[str, Any], expected: float):
-    assert job.objective(found, "w1_error * steps") == expected
-
-
 def test_objectives_that_are_offered_are_figures(wgf, tmp_path: Path):
     assert wgf("-m", *HERE)[0] == 0
     (folder,) = sweep.jobs(tmp_path / "s")
     assert folder.name == "0"
-    assert math.isfinite(job.objective(result(folder), "*".join(Product.FIGURES)))
+    assert math.isfinite(job.objective(result(folder), "*".join(compared())))
     assert not Product().admits("w1_error*colour")
-
-
-def test_leaves():
-    config = {"a": 1, "b": {"_target_": "wgf.x.Y", "c": None, "d": [1, 2], "e": {"f": True}}}
-    assert leaves(config) == {"a": 1, "b": "Y", "b.c": "null", "b.d": "[1, 2]", "b.e.f": True}
-
-
-def test_check_same_names_what_differs(tmp_path: Path):
-    from composed_configs import composed
-    from omegaconf import OmegaConf
-
-    cfg = composed("network.width=4")
-    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
-    job.check_same(tmp_path, cfg)
-    with pytest.raises(ConfigError, match=r"seed was 0 and is 5"):
-        job.check_same(tmp_path, composed("network.width=4", "seed=5"))
 
 
 # folder names
@@ -499,14 +426,10 @@ def test_check_same_names_what_differs(tmp_path: Path):
     ],
 )
 def test_names(words: list[str], axes: list[str], expected: str):
-    from hydra_plugins.wgf_sweeper import name
-
     assert name(words, axes) == expected
 
 
 def test_names_of_any_value_are_short_plain_and_distinct():
-    from hydra_plugins.wgf_sweeper import name
-
     values = ["'x**4/4 - x**2/2'", "'x**4/4 + x**2/2'", "[1,2]", "[1,3]", *("9" * n for n in (200, 201))]
     names = [name([f"potential.expr={value}"], ["potential.expr"]) for value in values]
     assert len(set(names)) == len(values)
@@ -556,14 +479,3 @@ def test_hparams(wgf, tmp_path: Path):
 def value(message: Any) -> Any:
     """What a protobuf value holds."""
     return getattr(message, message.WhichOneof("kind"))
-
-
-def test_columns_of_mixed_values_are_texts():
-    from wgf.run.callbacks.hparams import experiment
-
-    summary = experiment([{"a": "null", "b": True}, {"a": 3, "b": False}, {"a": 2.5, "b": True}])
-    content = metadata.parse_experiment_plugin_data(summary.value[0].metadata.plugin_data.content)
-    a, b = content.hparam_infos
-    assert (a.type, b.type) == (api_pb2.DATA_TYPE_STRING, api_pb2.DATA_TYPE_BOOL)
-    assert [value(v) for v in b.domain_discrete.values] == [False, True]
-    assert [value(v) for v in a.domain_discrete.values] == [2.5, 3, "null"]

@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib import pyplot
 from matplotlib.figure import Figure
 from PIL import Image
 from saved_solutions import TITLE, history, solution
 
 from wgf.figures.animation import animation
+from wgf.figures.comparison import convergences, finals
+from wgf.figures.comparison import curves as curves_of
 from wgf.figures.convergence import convergence, positive
 from wgf.figures.convergence import slope as rate
 from wgf.figures.density import density, ridgeline, spacetime
@@ -67,18 +70,13 @@ def test_figures_become_files():
     assert pixels.shape == (800, 1200, 3)
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 100
     assert encoded(figure, "pdf").startswith(b"%PDF")
+    before = dict(matplotlib.rcParams)
     one, other = (encoded(density(solution(2), TITLE), "svg") for _ in range(2))
+    assert dict(matplotlib.rcParams) == before
+    assert pyplot.get_fignums() == []
     assert ElementTree.fromstring(one).tag.endswith("svg")
     assert one == other  # no date, no random names
-
-
-def test_no_figure_stays_with_pyplot_and_no_setting_with_matplotlib():
-    before = dict(matplotlib.rcParams)
-    density(solution(2), TITLE)
-    assert dict(matplotlib.rcParams) == before
-    from matplotlib import pyplot
-
-    assert pyplot.get_fignums() == []
+    image(density(solution(2), "rho_t = $rho_xx$ ^_ \\frac"))  # dollars in an equation are no formula
 
 
 @pytest.mark.parametrize("draw", OF_SOLUTIONS)
@@ -95,10 +93,6 @@ def test_words(draw: Callable[[SavedMaps, str], Figure | None], exact: bool):
     if draw not in (spacetime, errors):
         assert "computed" in words
         assert ("\nreference" in f"\n{words}") == exact
-
-
-def test_an_equation_with_dollars_is_no_formula():
-    image(density(solution(2), "rho_t = $rho_xx$ ^_ \\frac"))
 
 
 # densities
@@ -274,6 +268,46 @@ def test_a_power_has_its_exponent_as_slope(a: float, b: float, places: list[floa
         assert rate(x, b * x**a) == pytest.approx(a, abs=1e-7)
 
 
+# sweeps
+
+ROWS = [
+    {"network.width": str(m), "network.degree": str(k), "seed": "0", "status": "completed"}
+    | {"w1_error": m ** -(k + 1.0), "wall_s": 0.1 * m}
+    for k in (1, 3)
+    for m in (4, 8, 16)
+]
+
+
+def test_convergence_in_what_was_refined():
+    axes = ["network.width", "network.degree"]
+    other = ROWS[0] | {"network.width": "32"}
+    found = convergences(axes, [*ROWS, other | {"w1_error": None}, other | {"status": "folded", "w1_error": 1.0}])
+    assert list(found) == ["convergence-width", "convergence-degree", "cost"]
+    legend = found["convergence-width"].axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["degree=1, slope -2.00", "degree=3, slope -4.00"]
+    assert found["convergence-width"].axes[0].get_xlabel().startswith("width")
+    unclear = other | {"w1_error": 1e-2, "w1_clear": False}
+    assert len(convergences(axes, [*ROWS, unclear])["convergence-width"].axes[0].lines[1].get_xdata()) == 3
+    assert convergences(["seed"], ROWS[:1]) == {}
+    assert list(convergences(["seed"], ROWS)) == ["cost"]
+
+
+def test_curves_of_the_other_axes():
+    found = curves_of("network.width", ["network.width", "network.degree"], ROWS)
+    assert list(found) == ["degree=1", "degree=3"]
+    assert found["degree=3"] == ([4.0, 8.0, 16.0], [4**-4, 8**-4, 16**-4])
+    assert curves_of("network.width", ["network.width"], [{"network.width": "auto", "w1_error": 1.0}]) == {}
+
+
+@pytest.mark.parametrize("count", [1, 3, 12])
+def test_densities_at_the_end(count: int):
+    figure = finals({f"job=${k}": solution(2, exact=k < 5) for k in range(count)})
+    lines = figure.axes[0].lines
+    assert len(lines) == count + (count < 6)
+    assert np.trapezoid(lines[0].get_ydata(), lines[0].get_xdata()) == pytest.approx(1.0, abs=1e-6)
+    figure.canvas.draw()
+
+
 # the animation
 
 
@@ -289,11 +323,8 @@ def test_animation_moves():
     still = np.abs(frames[1] - frames[0]).max(axis=2) == 0
     assert 0.8 < still.mean() < 0.999
     assert all(np.abs(b - a).max() > 50 for a, b in pairwise(frames))
-
-
-def test_animation_of_many_saves_is_short():
     with Image.open(io.BytesIO(animation(solution(200), TITLE))) as movie:
-        assert movie.n_frames == 60
+        assert movie.n_frames == 60  # many saved times make no long film
 
 
 # odd runs

@@ -128,6 +128,17 @@ def tensor(values) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def with_eigenvalues(values, seed=0):
+    """A symmetric matrix with these eigenvalues, and its eigenvectors."""
+    q = torch.linalg.qr(random(len(values), len(values), seed=seed))[0]
+    matrix = q @ torch.diag(tensor(values)) @ q.T
+    return 0.5 * (matrix + matrix.T), q
+
+
 def network(law: Base, train: str, width: int, bound: float = 2.0, seed: int = 0):
     """A two-sided ReLU network, or for train = "mlp" a smooth one."""
     if train == "mlp":

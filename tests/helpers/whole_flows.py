@@ -92,3 +92,10 @@ def w1(map: TransportMap, theta: Tensor, target: np.ndarray) -> float:
     with torch.no_grad():
         x, _ = map.evaluate(theta, torch.from_numpy(z))
     return float(np.dot(w, np.abs(x.numpy() - target)))
+
+
+def nearest(z: np.ndarray, w: np.ndarray, target: np.ndarray, knots: np.ndarray) -> float:
+    """The distance to continuous piecewise linear functions by dense least squares, in the basis 1, z, |z - b|."""
+    columns = np.stack([np.ones_like(z), z, *(np.abs(z - b) for b in knots)], axis=1) * np.sqrt(w)[:, None]
+    gap = np.sqrt(w) * target - columns @ np.linalg.lstsq(columns, np.sqrt(w) * target, rcond=1e-13)[0]
+    return float(np.linalg.norm(gap))

@@ -23,16 +23,22 @@ def vector(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def evaluation(velocity: Tensor, energy: Tensor, slope: Tensor) -> Evaluation:
+def evaluation(velocity: Tensor, energy: Tensor | float, slope: Tensor | float = 1.0) -> Evaluation:
+    slope = torch.as_tensor(slope, dtype=velocity.dtype)
     return Evaluation(
         velocity=velocity,
-        terms=energy.reshape(1),
+        terms=torch.as_tensor(energy, dtype=velocity.dtype).reshape(1),
         min_slope=slope,
         dissipation=velocity.square().sum(),
         scale=torch.ones_like(slope),
         length=lambda displacement: displacement.norm(),
         report=dict,
     )
+
+
+def climbing(theta: Tensor, rate: float = 1.0) -> Evaluation:
+    """Every step raises the energy, however short."""
+    return evaluation(torch.ones_like(theta), rate * theta.sum())
 
 
 @dataclass
@@ -98,27 +104,23 @@ def test_stops_are_met_exactly(method: type[Integrator], stops: list[float], dt:
     assert end.clock.t == stops[-1]
     assert [clock.t for clock, _ in log.stops] == [0.0, *stops]
     assert torch.equal(log.stops[-1][1], end.state.theta)
-    assert torch.equal(log.stops[0][1], vector(1.0))
+    assert torch.equal(log.stops[0][1], vector(1.0))  # the start is not changed
     assert log.times == sorted(set(log.times))
     assert len(log.steps) == end.clock.steps
     assert set(stops) <= set(log.times)
     assert float(end.state.theta) == pytest.approx(math.exp(-stops[-1]), rel=0.6 * dt)
 
 
-def test_a_step_that_does_not_divide_the_time_is_cut():
-    end, log = flow(Decay(), Euler(dt=0.3), [1.0])
-    assert log.times == pytest.approx([0.3, 0.6, 0.9, 1.0])
-    assert float(end.state.theta) == pytest.approx(0.7**3 * 0.9, rel=1e-14)
-    assert end.clock.dt == pytest.approx(0.1)
-
-
 @pytest.mark.parametrize(
-    ("dt", "t_end", "count"), [(0.1, 0.3, 3), (1e-3, 1.0, 1000), (0.1, 0.1 * 3, 3), (1 / 49, 1, 49)]
+    ("dt", "t_end", "count"), [(0.3, 1.0, 4), (0.1, 0.3, 3), (1e-3, 1.0, 1000), (0.1, 0.1 * 3, 3), (1 / 49, 1, 49)]
 )
-def test_no_sliver_of_a_step_is_left(dt: float, t_end: float, count: int):
+def test_equal_steps_reach_the_end_without_a_sliver(dt: float, t_end: float, count: int):
     end, log = flow(Decay(), Euler(dt=dt), [t_end])
     assert end.clock.steps == count
     assert log.times[:-1] == [k * dt for k in range(1, count)]  # no rounding adds up
+    last = t_end - (count - 1) * dt
+    assert end.clock.dt == pytest.approx(last)
+    assert float(end.state.theta) == pytest.approx((1 - dt) ** (count - 1) * (1 - last), rel=1e-12)
 
 
 @pytest.mark.parametrize("method", [*FIXED, Dopri5])
@@ -126,12 +128,6 @@ def test_a_step_longer_than_the_time(method: type[Integrator]):
     end, _ = flow(Decay(), method(dt=50.0), [0.01])
     assert (end.status, end.clock.t, end.clock.steps) == (Status.completed, 0.01, 1)
     assert float(end.state.theta) == pytest.approx(math.exp(-0.01), abs=1e-4)
-
-
-@pytest.mark.parametrize(("method", "ratio"), [(Euler, 2), (Heun, 4), (RK4, 16)])
-def test_errors_fall_with_the_order(method: type[Integrator], ratio: float):
-    errors = [abs(float(flow(Decay(), method(dt=dt), [1.0])[0].state.theta) - math.exp(-1)) for dt in (0.02, 0.01)]
-    assert errors[0] / errors[1] == pytest.approx(ratio, rel=0.06)
 
 
 @pytest.mark.parametrize("rtol", [1e-4, 1e-8])
@@ -165,19 +161,13 @@ def test_clock_counts():
     assert end.clock.dissipated == pytest.approx(0.5 - energies[-1], rel=5e-3)
 
 
-def test_start_is_not_changed():
-    start = vector(1.0, -2.0)
-    flow(Decay(), RK4(dt=0.1), [1.0], start)
-    assert start.tolist() == [1.0, -2.0]
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_steady_state_is_no_rise_of_energy(dtype: torch.dtype):
     """The energy of a state at rest jitters in its last digits."""
 
     def velocity(theta: Tensor) -> Evaluation:
         jitter = 3 * torch.finfo(dtype).eps * torch.rand((), dtype=dtype)
-        return evaluation(torch.zeros_like(theta) * theta, -5.0 * (1 - jitter), theta.new_ones(()))
+        return evaluation(torch.zeros_like(theta) * theta, -5.0 * (1 - jitter))
 
     end, _ = flow(velocity, Euler(dt=0.1), [10.0], torch.ones(3, dtype=dtype))
     assert end.status is Status.completed
@@ -186,39 +176,32 @@ def test_a_steady_state_is_no_rise_of_energy(dtype: torch.dtype):
 # the other ends
 
 
-def test_fold_keeps_the_last_increasing_map():
-    """theta -> (1 - 0.4) theta until the slope, theta - 0.3, is negative."""
-    velocity = Decay(4.0, slope=lambda theta: theta.min() - 0.3)
-    end, log = flow(velocity, Euler(dt=0.1), [1.0])
-    assert end.status is Status.folded
-    assert end.clock.steps == 2
-    assert end.clock.t == pytest.approx(0.2)
-    assert end.clock.rejected == 1
-    assert float(end.state.theta) == pytest.approx(0.36)
-    assert float(end.state.evaluation.min_slope) == pytest.approx(0.06)
-    assert len(log.steps) == 2
-    assert "0.1" in end.detail
+FIXED_ENDS = {
+    # theta -> (1 - 0.4) theta until the slope, theta - 0.3, is negative
+    "fold": (Decay(4.0, slope=lambda theta: theta.min() - 0.3), Euler(dt=0.1), Status.folded, 2, 0.36),
+    "flat map": (Decay(1.0, slope=lambda theta: theta.min() - 0.5), Euler(dt=0.5), Status.folded, 0, 1.0),
+    "energy rise": (Decay(30.0), Euler(dt=0.1), Status.energy_rise, 0, 1.0),  # theta -> -2 theta
+    "max_steps": (Decay(), Euler(dt=0.1, max_steps=3), Status.max_steps, 3, 0.9**3),
+    "as many steps as allowed": (Decay(), Euler(dt=0.1, max_steps=10), Status.completed, 10, 0.9**10),
+}
 
 
-def test_a_flat_map_is_folded():
-    end, _ = flow(Decay(1.0, slope=lambda theta: theta.min() - 0.5), Euler(dt=0.5), [1.0])
-    assert (end.status, end.clock.steps) == (Status.folded, 0)
-
-
-def test_energy_rise_keeps_the_state_before_it():
-    end, log = flow(Decay(30.0), Euler(dt=0.1), [1.0])  # theta -> -2 theta
-    assert end.status is Status.energy_rise
-    assert end.clock.t == 0.0
-    assert float(end.state.theta) == 1.0
-    assert not log.steps
+@pytest.mark.parametrize(("velocity", "method", "status", "steps", "theta"), FIXED_ENDS.values(), ids=FIXED_ENDS)
+def test_a_failed_step_leaves_the_state_before_it(velocity, method, status: Status, steps: int, theta: float):
+    end, log = flow(velocity, method, [1.0])
+    assert end.status is status
+    assert end.clock.steps == len(log.steps) == steps
+    assert end.clock.t == pytest.approx(method.dt * steps)
+    assert end.clock.rejected == (status in (Status.folded, Status.energy_rise))
+    assert float(end.state.theta) == pytest.approx(theta)
+    if status is Status.folded:
+        assert float(end.state.evaluation.min_slope) == float(velocity.slope(end.state.theta))
+        assert str(method.dt) in end.detail
 
 
 def test_sampling_noise_excuses_a_small_rise():
-    def velocity(theta: Tensor) -> Evaluation:
-        return evaluation(torch.ones_like(theta), 1 + 0.01 * theta.sum(), theta.new_ones(()))
-
-    assert flow(velocity, Euler(dt=0.1), [1.0])[0].status is Status.energy_rise
-    assert flow(velocity, Euler(dt=0.1), [1.0], noise=0.01)[0].status is Status.completed
+    for noise, status in ((0.0, Status.energy_rise), (0.01, Status.completed)):
+        assert flow(lambda theta: climbing(theta, 0.01), Euler(dt=0.1), [1.0], noise=noise)[0].status is status
 
 
 def after(threshold: float, velocity: float = -1.0, energy: float = 0.0) -> Callable[[Tensor], Evaluation]:
@@ -226,8 +209,7 @@ def after(threshold: float, velocity: float = -1.0, energy: float = 0.0) -> Call
 
     def field(theta: Tensor) -> Evaluation:
         beyond = bool(theta.min() < threshold)
-        v = torch.full_like(theta, velocity) if beyond else torch.full_like(theta, -1.0)
-        return evaluation(v, theta.sum() + (energy if beyond else 0.0), theta.new_ones(()))
+        return evaluation(torch.full_like(theta, velocity if beyond else -1.0), theta.sum() + (energy if beyond else 0))
 
     return field
 
@@ -236,8 +218,7 @@ def after(threshold: float, velocity: float = -1.0, energy: float = 0.0) -> Call
 def test_an_energy_that_is_not_finite(bad: float):
     end, _ = flow(after(0.45, energy=bad), Euler(dt=0.1), [1.0])
     assert end.status is Status.not_finite
-    assert float(end.state.theta) == pytest.approx(0.5)
-    assert end.clock.t == pytest.approx(0.5)
+    assert (float(end.state.theta), end.clock.t) == pytest.approx((0.5, 0.5))
 
 
 @pytest.mark.parametrize("bad", [NAN, math.inf])
@@ -249,38 +230,25 @@ def test_a_solver_without_an_answer(bad: float):
 
 
 def test_parameters_that_overflow():
-    def velocity(theta: Tensor) -> Evaluation:
-        return evaluation(torch.full_like(theta, 1e308), theta.new_zeros(()), theta.new_ones(()))
-
-    end, _ = flow(velocity, Euler(dt=1.0), [10.0])
+    end, _ = flow(lambda theta: evaluation(torch.full_like(theta, 1e308), 0.0), Euler(dt=1.0), [10.0])
     assert end.status is Status.not_finite
     assert end.state.theta.isfinite().all()
 
 
-@pytest.mark.parametrize(
-    ("start", "status"),
-    [
-        (lambda theta: evaluation(-theta, theta.sum(), theta.new_zeros(()) - 1), Status.folded),
-        (lambda theta: evaluation(-theta, theta.sum() * NAN, theta.new_ones(())), Status.not_finite),
-        (lambda theta: evaluation(-theta * NAN, theta.sum(), theta.new_ones(())), Status.solver_failed),
-    ],
-    ids=["folded", "not_finite", "solver_failed"],
-)
+STARTS = {
+    Status.folded: lambda theta: evaluation(-theta, theta.sum(), -1.0),
+    Status.not_finite: lambda theta: evaluation(-theta, NAN),
+    Status.solver_failed: lambda theta: evaluation(-theta * NAN, theta.sum()),
+}
+
+
+@pytest.mark.parametrize("status", STARTS, ids=str)
 @pytest.mark.parametrize("method", [Euler, Dopri5])
-def test_a_bad_start_is_no_run(method: type[Integrator], start, status: Status):
-    end, log = flow(start, method(), [1.0])
+def test_a_bad_start_is_no_run(method: type[Integrator], status: Status):
+    end, log = flow(STARTS[status], method(), [1.0])
     assert end.status is status
-    assert (end.clock.t, end.clock.steps) == (0.0, 0)
+    assert (end.clock.t, end.clock.steps, log.steps, log.stops) == (0.0, 0, [], [])
     assert "start" in end.detail
-    assert not log.steps
-    assert not log.stops
-
-
-def test_max_steps():
-    end, log = flow(Decay(), Euler(dt=0.1, max_steps=3), [1.0])
-    assert (end.status, end.clock.steps, len(log.steps)) == (Status.max_steps, 3, 3)
-    assert end.clock.t == pytest.approx(0.3)
-    assert flow(Decay(), Euler(dt=0.1, max_steps=10), [1.0])[0].status is Status.completed
 
 
 def test_max_steps_counts_rejected_ones():
@@ -310,10 +278,9 @@ def test_a_rejected_step_is_tried_again_smaller():
 
 def test_a_step_with_a_large_error_is_tried_again_smaller():
     def velocity(theta: Tensor) -> Evaluation:  # theta' = -sin(20 theta), smooth but fast
-        return evaluation(-torch.sin(20 * theta), -torch.cos(20 * theta).sum() / 20, theta.new_ones(()))
+        return evaluation(-torch.sin(20 * theta), -torch.cos(20 * theta).sum() / 20)
 
-    start = vector(0.02)
-    end, _ = flow(velocity, Dopri5(dt=0.5, rtol=1e-8, atol=1e-12), [0.5], start)
+    end, _ = flow(velocity, Dopri5(dt=0.5, rtol=1e-8, atol=1e-12), [0.5], vector(0.02))
     assert end.status is Status.completed
     assert end.clock.rejected >= 1
     exact = 2 * math.atan(math.tan(10 * 0.02) * math.exp(-20 * 0.5)) / 20
@@ -330,23 +297,16 @@ def test_fold_that_no_shorter_step_avoids():
 
 
 def test_step_too_small():
-    """A field that climbs: every step raises the energy, however short."""
-
-    def velocity(theta: Tensor) -> Evaluation:
-        return evaluation(torch.ones_like(theta), theta.sum(), theta.new_ones(()))
-
-    end, log = flow(velocity, Dopri5(dt=0.01, dt_min=1e-9), [2.0])
+    end, log = flow(climbing, Dopri5(dt=0.01, dt_min=1e-9), [2.0])
     assert end.status is Status.step_too_small
-    assert (end.clock.t, end.clock.steps) == (0.0, 0)
+    assert (end.clock.t, end.clock.steps, log.steps, float(end.state.theta)) == (0.0, 0, [], 1.0)
     assert end.clock.rejected > 5
-    assert float(end.state.theta) == 1.0
-    assert not log.steps
     assert Status.energy_rise.value in end.detail
 
 
 def test_step_too_small_says_that_the_error_was_the_reason():
     def velocity(theta: Tensor) -> Evaluation:  # a jump of the field at 0.5, attracting from both sides
-        return evaluation(-torch.sign(theta - 0.5), (theta - 0.5).abs().sum(), theta.new_ones(()))
+        return evaluation(-torch.sign(theta - 0.5), (theta - 0.5).abs().sum())
 
     end, _ = flow(velocity, Dopri5(dt=0.01, dt_min=1e-6, rtol=1e-12, atol=1e-14), [2.0])
     assert end.status is Status.step_too_small
@@ -360,16 +320,12 @@ def test_step_too_small_says_that_the_error_was_the_reason():
 @pytest.mark.parametrize("integrator", [RK4(dt=0.1), Dopri5()])
 def test_blow_up_when_the_slope_vanishes(integrator: Integrator):
     velocity = Decay(1.0, slope=lambda theta: theta.min())
+    assert flow(velocity, RK4(dt=0.1), [20.0])[0].status is Status.completed  # without attraction
     end, log = flow(velocity, integrator, [20.0], attractive=True)
     assert end.status is Status.blow_up
     assert 0 < end.clock.t < 20.0
     assert 0 < float(end.state.evaluation.min_slope) < 1e-3
     assert torch.equal(log.steps[-1][1], end.state.theta)
-
-
-def test_a_small_slope_is_no_blow_up_without_attraction():
-    velocity = Decay(1.0, slope=lambda theta: theta.min())
-    assert flow(velocity, RK4(dt=0.1), [20.0])[0].status is Status.completed
 
 
 @pytest.mark.parametrize("attractive", [True, False])
@@ -388,20 +344,16 @@ def test_blow_up_in_finite_time_when_no_step_is_short_enough(attractive: bool):
 # interruption
 
 
-def interrupting(velocity: Callable[[Tensor], Evaluation], at: int) -> Callable[[Tensor], Evaluation]:
-    calls = iter(range(10**6))
-
-    def field(theta: Tensor) -> Evaluation:
-        if next(calls) == at:
-            raise KeyboardInterrupt
-        return velocity(theta)
-
-    return field
-
-
 @pytest.mark.parametrize("at", [1, 14, 16])
 def test_interrupted_in_a_step(at: int):
-    end, log = flow(interrupting(Decay(), at), RK4(dt=0.1), [1.0])
+    decay = Decay()
+
+    def velocity(theta: Tensor) -> Evaluation:
+        if decay.calls == at:
+            raise KeyboardInterrupt
+        return decay(theta)
+
+    end, log = flow(velocity, RK4(dt=0.1), [1.0])
     steps = (at - 1) // 4
     assert end.status is Status.interrupted
     assert end.clock.steps == len(log.steps) == steps
@@ -409,8 +361,8 @@ def test_interrupted_in_a_step(at: int):
     assert float(end.state.theta) == pytest.approx(math.exp(-0.1 * steps), rel=1e-6)
 
 
-@pytest.mark.parametrize("where", ["step", "stop"])
-def test_interrupted_while_the_observer_works(where: str):
+@pytest.mark.parametrize(("where", "steps"), [("step", 4), ("stop", 5)])
+def test_interrupted_while_the_observer_works(where: str, steps: int):
     """Most of a run with many rows is spent there."""
 
     class Interrupted(Log):
@@ -425,7 +377,6 @@ def test_interrupted_while_the_observer_works(where: str):
                 raise KeyboardInterrupt
 
     end, log = flow(Decay(), Euler(dt=0.1), [0.5, 1.0], observer=Interrupted())
-    steps = {"step": 4, "stop": 5}[where]
     assert end.status is Status.interrupted
     assert end.clock.steps == len(log.steps) == steps
     assert float(end.state.theta) == pytest.approx(0.9**steps)

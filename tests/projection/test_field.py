@@ -1,18 +1,17 @@
 """The projected velocity: solvers against each other, against pseudo-inverses, against averages and L2 projections."""
 
 import math
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
 import torch
-from laws_and_terms import LAWS, away, network, problem, tensor
+from laws_and_terms import LAWS, away, network, problem, random, tensor
 from scipy import integrate, stats
 
 from wgf.errors import ConfigError
 from wgf.problem import interaction as kernels
 from wgf.problem import potential as potentials
-from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, KellerSegel, LinearTransport, PorousMedium
 from wgf.problem.internal import Entropy, PowerLaw
 from wgf.problem.laws import Gaussian, Semicircle, Uniform
 from wgf.problem.quadrature import Gauss, MonteCarlo
@@ -31,11 +30,6 @@ SOLVERS = {
 }
 
 
-def mixed(law):
-    """A potential, diffusion and an interaction at once."""
-    return problem(law, potentials.Quartic(0.2), Entropy(0.7), kernels.Quadratic(0.3))
-
-
 def dense(field, theta):
     """sqrt(w) J and the minimum-norm solution of J^T W J v = -gradient by singular values, in numpy."""
     gradient = field.gradient(theta)[0].numpy()
@@ -49,18 +43,26 @@ def distance(a, b):
     return float(np.linalg.norm(a - b) / np.linalg.norm(b))
 
 
+def start(train, width, *terms, law=None, solver=None, shake=0.0, seed=0, bound=2.0):
+    """A projected flow of some energies, and parameters near the start of its network."""
+    law = law or Gaussian(0.3, 1.2)
+    map = network(law, train, width, bound)
+    return Projection(problem(law, *terms), map, Gauss(), solver or Auto()), away(map, shake, seed)
+
+
+MIXED = (potentials.Quartic(0.2), Entropy(0.7), kernels.Quadratic(0.3))  # all kinds at once
+
+
 @pytest.mark.parametrize("train", ["weights", "biases", "all", "mlp"])
 @pytest.mark.parametrize("name", SOLVERS)
 def test_all_solvers_agree_in_function_space(name, train):
     solver, solves = SOLVERS[name]
-    law = LAWS["gaussian"]
-    map = network(law, train, 2 if train in ("all", "mlp") else 5)
-    theta = away(map, 0.1, seed=4)
-    field = Projection(mixed(law), map, Gauss(), solver)
+    width = 2 if train in ("all", "mlp") else 5
     if train not in solves:
         with pytest.raises(ConfigError, match="solver=banded has closed forms"):
-            field(theta)
+            start(train, width, *MIXED, solver=solver)
         return
+    field, theta = start(train, width, *MIXED, solver=solver, shake=0.1, seed=4)
     features, expected = dense(field, theta)
     evaluation = field(theta)
     assert distance(features @ evaluation.velocity.numpy(), features @ expected) < 1e-8
@@ -76,10 +78,7 @@ def test_all_solvers_agree_in_function_space(name, train):
 @pytest.mark.parametrize("train", ["weights", "biases"])
 @pytest.mark.parametrize("shake", [0.0, 0.1], ids=["start", "apart"])
 def test_the_closed_forms_are_the_pseudo_inverse(name, width, train, shake):
-    law = LAWS[name]
-    map = network(law, train, width)
-    theta = away(map, shake, seed=width)
-    field = Projection(mixed(law), map, Gauss(), Banded(1e-14))
+    field, theta = start(train, width, *MIXED, law=LAWS[name], solver=Banded(1e-14), shake=shake, seed=width)
     features, expected = dense(field, theta)
     velocity = field(theta).velocity.numpy()
     assert distance(features @ velocity, features @ expected) < 1e-9
@@ -92,12 +91,9 @@ def test_the_closed_forms_are_the_pseudo_inverse(name, width, train, shake):
 @pytest.mark.parametrize("solver", [Banded(1e-14), Truncated(1e-12)], ids=["banded", "truncated"])
 @pytest.mark.parametrize("width", [2, 5, 16])
 def test_the_biases_move_the_map_by_the_cell_average_of_the_true_velocity(width, solver):
-    law, v = Gaussian(0.3, 1.2), potentials.Quartic(0.2)
-    map = network(law, "biases", width)
-    theta = map.theta.detach()
-    field = Projection(problem(law, v), map, Gauss(), solver)
+    field, theta = start("biases", width, potentials.Quartic(0.2), solver=solver)
     tangent = field.tangent(theta)
-    velocity = map.jacobian(theta, tangent.nodes.z, tangent.nodes.cell) @ field(theta).velocity
+    velocity = field.map.jacobian(theta, tangent.nodes.z, tangent.nodes.cell) @ field(theta).velocity
     pdf = stats.norm(0.3, 1.2).pdf
 
     def force(z):
@@ -127,55 +123,44 @@ def hat_projection(law, density, knots, velocity):
 @pytest.mark.parametrize("name", ["auto", "truncated", "qr", "minres"])
 @pytest.mark.parametrize("width", [3, 8])
 def test_the_weights_move_the_map_by_the_projection_on_piecewise_linear_functions(width, name):
-    law = Gaussian(0.3, 1.2)
-    map = network(law, "weights", width)
-    theta = map.theta.detach()
-    field = Projection(problem(law, potentials.Sextic(0.1)), map, Gauss(), SOLVERS[name][0])
+    field, theta = start("weights", width, potentials.Sextic(0.1), solver=SOLVERS[name][0])
     z = np.linspace(-4, 4, 33)
-    knots = map.knots(theta)[:width].tolist()
-    expected = hat_projection(law, stats.norm(0.3, 1.2).pdf, knots, lambda z: -((z - 0.1) ** 5))
-    velocity = map.jacobian(theta, tensor(z)) @ field(theta).velocity
+    knots = field.map.knots(theta)[:width].tolist()
+    expected = hat_projection(field.map.base, stats.norm(0.3, 1.2).pdf, knots, lambda z: -((z - 0.1) ** 5))
+    velocity = field.map.jacobian(theta, tensor(z)) @ field(theta).velocity
     assert distance(velocity.numpy(), expected(z)) < 1e-7
 
 
-@pytest.mark.parametrize(
-    ("train", "case"),
-    [(train, case) for train in ("weights", "all") for case in ("transport", "attraction")]
-    + [("weights", "fokker_planck")],  # with coincident knots the slope between two of a pair is felt by the entropy
-)
+Z = tensor(np.linspace(-3, 3, 13))
+INSIDE = {
+    "transport": ([potentials.Quadratic(1.3, 0.4)], -1.3 * (Z - 0.4)),
+    "attraction": ([kernels.Quadratic(0.8)], -0.8 * (Z - 0.3)),
+    # D z/s^2 is the diffusion of a Gaussian; its own force balances it at V = D z^2/(2 s^2)
+    "fokker_planck": ([potentials.Quadratic(1.3, 0.4), Entropy(0.7)], -1.3 * (Z - 0.4) + 0.7 * (Z - 0.3) / 1.44),
+}
+
+
+@pytest.mark.parametrize(("train", "case"), [*product(["weights", "all"], INSIDE)][:-1])
 def test_a_velocity_inside_the_space_is_met_exactly(train, case):
-    law, z = Gaussian(0.3, 1.2), tensor(np.linspace(-3, 3, 13))
-    flow, expected = {
-        "transport": (problem(law, potentials.Quadratic(1.3, 0.4)), -1.3 * (z - 0.4)),
-        # D z/s^2 is the diffusion of a Gaussian; its own force balances it at V = D z^2/(2 s^2)
-        "fokker_planck": (
-            problem(law, potentials.Quadratic(1.3, 0.4), Entropy(0.7)),
-            -1.3 * (z - 0.4) + 0.7 * (z - 0.3) / 1.44,
-        ),
-        "attraction": (problem(law, kernels.Quadratic(0.8)), -0.8 * (z - 0.3)),
-    }[case]
-    map = network(law, train, 4)
-    theta = map.theta.detach()
-    velocity = map.jacobian(theta, z) @ Projection(flow, map, Gauss(), Auto(1e-12))(theta).velocity
+    """All but diffusion of all parameters: the entropy feels the slope between two knots that coincide."""
+    terms, expected = INSIDE[case]
+    field, theta = start(train, 4, *terms, solver=Auto(1e-12))
+    velocity = field.map.jacobian(theta, Z) @ field(theta).velocity
     assert torch.allclose(velocity, expected, atol=1e-9)
 
 
 def test_a_force_proportional_to_the_map_is_met_exactly():
-    law, z = Gaussian(0.3, 1.2), tensor(np.linspace(-3, 3, 13))
-    map = network(law, "all", 4)
-    theta = away(map, 0.1)
-    field = Projection(problem(law, potentials.Quadratic(1.3, 0.3)), map, Gauss(), Truncated(1e-13))
-    velocity = map.jacobian(theta, z) @ field(theta).velocity
-    x = map.evaluate(theta, z)[0]  # 0.3 + sum of weights times neurons: the weights alone can shrink it
-    assert float((x - z).abs().max()) > 0.05
+    field, theta = start("all", 4, potentials.Quadratic(1.3, 0.3), solver=Truncated(1e-13), shake=0.1)
+    velocity = field.map.jacobian(theta, Z) @ field(theta).velocity
+    x = field.map.evaluate(theta, Z)[0]  # 0.3 + sum of weights times neurons: the weights alone can shrink it
+    assert float((x - Z).abs().max()) > 0.05
     assert torch.allclose(velocity, -1.3 * (x - 0.3), atol=1e-6)
 
 
 def test_equilibrium_stands_still():
-    law = Gaussian(0.4, 0.8)
-    flow = problem(law, potentials.Quadratic(0.7 / 0.64, 0.4), Entropy(0.7))  # exp(-V/D) is the law itself
-    map = network(law, "weights", 6)
-    evaluation = Projection(flow, map, Gauss(), Auto())(map.theta.detach())
+    law = Gaussian(0.4, 0.8)  # exp(-V/D)
+    field, theta = start("weights", 6, potentials.Quadratic(0.7 / 0.64, 0.4), Entropy(0.7), law=law)
+    evaluation = field(theta)
     assert float(evaluation.velocity.abs().max()) < 1e-10
     assert float(evaluation.dissipation) < 1e-20
 
@@ -186,12 +171,10 @@ def test_equilibrium_stands_still():
     ids=["uniform", "semicircle", "gaussian"],
 )
 def test_biases_beyond_all_mass_rest_or_carry_the_constant(law, beyond):
-    map = network(law, "biases", 4)
-    theta = away(map, 0.1)
+    terms = potentials.Quartic(0.2), kernels.Quadratic(0.3)
+    field, theta = start("biases", 4, *terms, law=law, solver=Banded(1e-10), shake=0.1)
     theta[[3, 7]] = tensor([beyond + 1, beyond + 2])  # b_4 above everything: at rest; bt_4 above: a constant
     theta[[0, 4]] = tensor([-beyond - 1, -beyond - 2])  # b_1 below everything: a constant; bt_1 below: at rest
-    flow = problem(law, potentials.Quartic(0.2), kernels.Quadratic(0.3))
-    field = Projection(flow, map, Gauss(), Banded(1e-10))
     expected = dense(field, theta)[1]
     velocity = field(theta).velocity
     assert distance(velocity.numpy(), expected) < 1e-7
@@ -201,39 +184,33 @@ def test_biases_beyond_all_mass_rest_or_carry_the_constant(law, beyond):
 
 
 def test_one_sided_knots_leave_no_constant():
-    law = Uniform(-1.0, 1.0)
-    map = network(law, "biases", 3)
+    field, _ = start("biases", 3, potentials.Quadratic(1.0, 2.0), law=Uniform(-1.0, 1.0), solver=Banded(1e-12))
     theta = tensor([-0.5, 0.1, 0.6, -1.2, -1.3, -1.1])  # the left-facing neurons reach nothing
-    field = Projection(problem(law, potentials.Quadratic(1.0, 2.0)), map, Gauss(), Banded(1e-12))
     expected = dense(field, theta)[1]
     velocity = field(theta).velocity
     assert distance(velocity.numpy(), expected) < 1e-10
-    moved = map.jacobian(theta, tensor([-0.7, -0.2, 0.3, 0.8])) @ velocity
+    moved = field.map.jacobian(theta, tensor([-0.7, -0.2, 0.3, 0.8])) @ velocity
     assert float(moved[0]) == 0  # left of all right-facing knots nothing can move
     assert float(moved[1:].abs().min()) > 0.1
 
 
 def test_far_knots_move_no_faster_than_near_ones():
-    law = Gaussian()
-    flow = problem(law, potentials.Quartic(), Entropy())
     speeds = []
     for bound in (4.0, 10.0, 30.0):
-        map = network(law, "biases", 16, bound)
-        speeds.append(float(Projection(flow, map, Gauss(), Auto())(map.theta.detach()).velocity.abs().max()))
+        field, theta = start("biases", 16, potentials.Quartic(), Entropy(), law=Gaussian(), bound=bound)
+        speeds.append(float(field(theta).velocity.abs().max()))
     assert max(speeds) < 3 * speeds[0]
 
 
 def test_knots_far_out_of_the_weights_are_not_bent():
-    law = Gaussian()
-    map = network(law, "weights", 21, 10.0)
-    theta = map.theta.detach()
-    evaluation = Projection(problem(law, potentials.Quartic()), map, Gauss(), Auto())(theta)
+    field, theta = start("weights", 21, potentials.Quartic(), law=Gaussian(), bound=10.0)
+    map, evaluation = field.map, field(theta)
     report = evaluation.report()
     assert report["truncated"] == 6  # knots at 8, 9, 10: less than 1e-12 beyond them
     assert report["rank"] == 15 + 2
     assert report["condition"] < 1e9
     knots = [k for k in map.knots(theta)[:21].tolist() if abs(k) < 7.5]
-    expected = hat_projection(law, stats.norm.pdf, knots, lambda z: z - z**3)
+    expected = hat_projection(map.base, stats.norm.pdf, knots, lambda z: z - z**3)
     z = np.linspace(-4, 4, 33)
     velocity = map.jacobian(theta, tensor(z)) @ evaluation.velocity
     assert distance(velocity.numpy(), expected(z)) < 1e-6
@@ -244,56 +221,42 @@ def test_knots_far_out_of_the_weights_are_not_bent():
 
 @pytest.mark.parametrize("train", ["weights", "biases", "all", "mlp"])
 def test_the_metric_is_the_integral_of_the_features(train):
-    law = LAWS["gaussian"]
-    map = network(law, train, 3)
-    theta = away(map)
-    tangent = Projection(mixed(law), map, Gauss(), Auto()).tangent(theta)
+    field, theta = start(train, 3, *MIXED, shake=0.1)
+    map, tangent = field.map, field.tangent(theta)
     metric = tangent.metric
     assert torch.allclose(metric, metric.T)
-    fine = law.quantile((torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000)
+    particles = Projection(field.problem, map, MonteCarlo(10), Auto()) if train == "weights" else field
+    assert torch.equal(particles.tangent(theta).metric, metric)  # exact even for particles
+    fine = map.base.quantile((torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000)
     jacobian = map.jacobian(theta, fine)
     assert torch.allclose(metric, jacobian.T @ jacobian / 200_000, atol=2e-4)
     for seed in range(3):
-        v = torch.randn(len(theta), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        v = random(len(theta), seed=seed)
         assert torch.allclose(tangent.apply(v), metric @ v, atol=1e-13)
         bare = Tangent(map, theta, tangent.nodes)  # no matrix has been made here
         assert bare.length(v).item() == pytest.approx(tangent.length(v).item(), rel=1e-12)
         assert "features" not in vars(bare)
 
 
-def test_the_metric_is_exact_even_for_particles():
-    law = Gaussian()
-    map = network(law, "weights", 4)
-    theta = map.theta.detach()
-    exact, sampled = (
-        Projection(mixed(law), map, rule, Auto()).tangent(theta).metric for rule in (Gauss(), MonteCarlo(10))
-    )
-    assert torch.equal(exact, sampled)
-
-
 # what solvers report
 
 
 def test_truncation_is_reported():
-    law = LAWS["gaussian"]
-    map = network(law, "weights", 8)
-    theta = away(map)
     for solver in (Truncated(1e-10), QR(1e-10)):
-        report = Projection(mixed(law), map, Gauss(), solver)(theta).report()
+        field, theta = start("weights", 8, *MIXED, solver=solver, shake=0.1)
+        report = field(theta).report()
         assert (report["rank"], report["truncated"]) == (10, 6)  # m + 2 of 2 m
         assert report["residual"] < 1e-9
-        values = torch.linalg.eigvalsh(Projection(mixed(law), map, Gauss(), solver).tangent(theta).metric)
+        values = torch.linalg.eigvalsh(field.tangent(theta).metric)
         assert report["condition"] == pytest.approx(float(values[-1] / values[6]), rel=1e-8)
-    coarse = Projection(mixed(law), map, Gauss(), Truncated(0.05))(theta).report()
+    field, theta = start("weights", 8, *MIXED, solver=Truncated(0.05), shake=0.1)
+    coarse = field(theta).report()
     assert coarse["truncated"] > 6
     assert coarse["residual"] > 1e-4  # of the full metric: what truncation left out shows
 
 
 def test_damping_is_reported():
-    law = LAWS["gaussian"]
-    map = network(law, "weights", 8)
-    theta = away(map)
-    field = Projection(mixed(law), map, Gauss(), Cholesky(1e-3))
+    field, theta = start("weights", 8, *MIXED, solver=Cholesky(1e-3), shake=0.1)
     evaluation, metric = field(theta), field.tangent(theta).metric
     damped = evaluation.report()["damped"]
     assert damped == pytest.approx(1e-3 * float(metric.diagonal().mean()), rel=1e-12)
@@ -303,65 +266,56 @@ def test_damping_is_reported():
 
 
 def test_iterations_are_reported_and_bounded():
-    law = LAWS["gaussian"]
-    map = network(law, "biases", 8)
-    field = Projection(mixed(law), map, Gauss(), MINRES(1e-10, 3))
-    report = field(away(map)).report()
+    field, theta = start("biases", 8, *MIXED, solver=MINRES(1e-10, 3), shake=0.1)
+    report = field(theta).report()
     assert report["iterations"] == 3
     assert report["residual"] > 1e-6
 
 
 def test_closed_cells_are_reported():
-    law = Uniform(-1.0, 1.0)
-    map = network(law, "biases", 3)
-    field = Projection(problem(law, potentials.Quartic()), map, Gauss(), Banded(1e-6))
-    assert field(map.theta.detach()).report()["truncated"] == 3  # three pairs
+    law, quartic = Uniform(-1.0, 1.0), potentials.Quartic()
+    field, theta = start("biases", 3, quartic, law=law, solver=Banded(1e-6))
+    assert field(theta).report()["truncated"] == 3  # three pairs
     apart = tensor([-0.5, 0.1, 0.6, -0.4, 0.2, 0.7])
     assert field(apart).report()["truncated"] == 0
-    joined = Projection(problem(law, potentials.Quartic()), map, Gauss(), Banded(0.3))(apart)
+    joined = start("biases", 3, quartic, law=law, solver=Banded(0.3))[0](apart)
     assert joined.report()["truncated"] == 3  # masses .25 .05 .25 .05 .2 .05 .15
-    moved = map.jacobian(apart, tensor([-0.45, 0.15, 0.65])) @ joined.velocity
+    moved = field.map.jacobian(apart, tensor([-0.45, 0.15, 0.65])) @ joined.velocity
     assert torch.isfinite(moved).all()
 
 
 def test_minres_meets_a_gradient_outside_the_range_of_the_metric():
-    law = LAWS["barenblatt"]
-    map = network(law, "biases", 8)
-    theta = map.theta.detach()  # coincident pairs: opening one costs entropy that no tangent vector sees
-    fields = [Projection(mixed(law), map, Gauss(), s) for s in (MINRES(1e-13, 2000), Truncated(1e-12))]
-    features = fields[0].tangent(theta).features
-    iterative, direct = (features @ field(theta).velocity for field in fields)
+    """Pairs of knots coincide: opening one costs entropy that no tangent vector sees."""
+    moved = []
+    for solver in (MINRES(1e-13, 2000), Truncated(1e-12)):
+        field, theta = start("biases", 8, *MIXED, law=LAWS["barenblatt"], solver=solver)
+        moved.append(field.tangent(theta).features @ field(theta).velocity)
+    iterative, direct = moved
     assert distance(iterative.numpy(), direct.numpy()) < 1e-6
 
 
 def test_the_smooth_cut_is_continuous_where_knots_meet():
-    law = Gaussian()
-    map = network(law, "all", 2)
-    field = Projection(mixed(law), map, Gauss(), Auto(1e-4))
+    field, _ = start("all", 2, *MIXED, law=Gaussian(), solver=Auto(1e-4))
     base = tensor([1.0, 1.0, -1.0, -1.0, -1.0, 1.0, -0.4, 0.5])
     velocities = []
     for gap in (0.0, 1e-9):
         theta = base.clone()
         theta[6] = -1.0 + gap  # bt_1 meets b_1
-        velocities.append(map.jacobian(theta, tensor([-2.0, 0.0, 2.0])) @ field(theta).velocity)
+        velocities.append(field.map.jacobian(theta, tensor([-2.0, 0.0, 2.0])) @ field(theta).velocity)
     assert torch.allclose(velocities[0], velocities[1], atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "flow",
-    [
-        lambda law: problem(law, potentials.Quartic()),
-        lambda law: problem(law, PowerLaw(2.0, 1.0)),
-        lambda law: problem(law, potentials.Quartic(), Entropy(), kernels.Log(1.0)),
-    ],
-    ids=["transport", "porous_medium", "keller_segel"],
-)
+FLOWS = {
+    "transport": [potentials.Quartic()],
+    "porous_medium": [PowerLaw(2.0, 1.0)],
+    "keller_segel": [potentials.Quartic(), Entropy(), kernels.Log(1.0)],
+}
+
+
+@pytest.mark.parametrize("flow", FLOWS)
 @pytest.mark.parametrize("train", ["weights", "biases", "all"])
 def test_the_energy_falls_along_the_flow_at_the_rate_of_the_dissipation(flow, train):
-    law = Gaussian(0.3, 1.2)
-    map = network(law, train, 4)
-    theta = away(map, 0.1, seed=8)
-    field = Projection(flow(law), map, Gauss(), Auto())
+    field, theta = start(train, 4, *FLOWS[flow], shake=0.1, seed=8)
     evaluation = field(theta)
     h = 1e-6 / max(1.0, float(evaluation.velocity.norm()))
     ahead, behind = (float(field.energy(theta + s * h * evaluation.velocity).sum()) for s in (1, -1))
@@ -369,50 +323,19 @@ def test_the_energy_falls_along_the_flow_at_the_rate_of_the_dissipation(flow, tr
     assert (ahead - behind) / (2 * h) == pytest.approx(-float(evaluation.dissipation), rel=1e-5)
 
 
-def test_evaluating_the_field_changes_nothing():
-    law = LAWS["gaussian"]
-    for train in ("weights", "biases", "all", "mlp"):
-        map = network(law, train, 4)
-        theta = away(map)
-        before = theta.clone()
-        field = Projection(mixed(law), map, Gauss(), Auto())
-        first, second = field(theta), field(theta)
-        assert torch.equal(theta, before)
-        assert torch.equal(first.velocity, second.velocity)
-        assert not first.velocity.requires_grad
-
-
-# equations
-
-
-def test_equations_are_sums_of_terms():
-    law, quartic, none = Gaussian(), potentials.Quartic(), kernels.Zero()
-    transport = LinearTransport().problem(law, quartic, none, 1.0)
-    assert transport.terms == (quartic,)
-    assert transport.equation == "rho_t = d/dx(rho d/dx(x^4/4 - x^2/2))"
-    diffusion = FokkerPlanck(0.5).problem(law, quartic, none, 1.0)
-    assert [term.name for term in diffusion.terms] == ["potential", "entropy"]
-    assert diffusion.equation == "rho_t = 0.5 rho_xx + d/dx(rho d/dx(x^4/4 - x^2/2))"
-    porous = PorousMedium(3.0).problem(law, potentials.Zero(), none, 1.0)
-    assert [(term.name, term.exponent) for term in porous.terms] == [("power_law", 3.0)]
-    assert porous.equation == "rho_t = (rho^3)_xx"
-    keller_segel = KellerSegel(0.75).problem(law, potentials.Zero(), none, 1.0)
-    assert [term.name for term in keller_segel.terms] == ["entropy", "interaction"]
-    assert keller_segel.interaction.strength == 1.5  # 2 chi
-    aggregation = AggregationDiffusion(0.0).problem(law, potentials.Zero(), kernels.Quadratic(2.0), 1.0)
-    assert [term.name for term in aggregation.terms] == ["interaction"]
-    assert [type(AggregationDiffusion(1.0, g).internal()) for g in (1, 2)] == [Entropy, PowerLaw]
-
-
-def test_an_equation_without_interactions_refuses_one():
-    with pytest.raises(ConfigError, match="only pde=aggregation_diffusion takes an interaction"):
-        FokkerPlanck().problem(Gaussian(), potentials.Zero(), kernels.Quadratic(), 1.0)
+@pytest.mark.parametrize("train", ["weights", "biases", "all", "mlp"])
+def test_evaluating_the_field_changes_nothing(train):
+    field, theta = start(train, 4, *MIXED, shake=0.1)
+    before = theta.clone()
+    first, second = field(theta), field(theta)
+    assert torch.equal(theta, before)
+    assert torch.equal(first.velocity, second.velocity)
+    assert not first.velocity.requires_grad
 
 
 def test_no_energy_no_motion():
-    law = Gaussian()
-    map = network(law, "all", 3)
-    evaluation = Projection(problem(law), map, Gauss(), Auto())(map.theta.detach())
+    field, theta = start("all", 3, law=Gaussian())
+    evaluation = field(theta)
     assert torch.all(evaluation.velocity == 0)
     assert len(evaluation.terms) == 0
     assert float(evaluation.min_slope) == pytest.approx(1)

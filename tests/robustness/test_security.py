@@ -1,11 +1,15 @@
-"""Nothing that comes from elsewhere runs code: checkpoints, solutions, cached references, configs, targets, sources."""
+"""Nothing that comes from elsewhere runs code: solutions, cached references, configs, targets, sources.
+
+Of checkpoints, see tests/run/callbacks/test_checkpoint.py."""
 
 import os
 import pickle
+import re
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +17,8 @@ import torch
 from composed_configs import changed
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import refusal
+from written_files import write
 
 from wgf import cli
 from wgf.errors import ConfigError
@@ -22,7 +28,6 @@ from wgf.problem.laws import Gaussian
 from wgf.problem.potential import Expressed
 from wgf.problem.well_posed import check_problem
 from wgf.reference_solutions.cache import load
-from wgf.run.callbacks.checkpoint import latest
 from wgf.saved_maps import SavedMaps
 from wgf.settings.check import check
 from wgf.settings.constructors import ancestry, settings
@@ -52,61 +57,37 @@ def test_the_trap_works(hacked: Path):
     assert hacked.exists()
 
 
-def test_a_checkpoint_runs_no_code(tmp_path: Path, hacked: Path):
-    folder = tmp_path / "checkpoints"
-    folder.mkdir()
-    torch.save({"theta": torch.zeros(2), "step": 3, "trap": Trap(hacked)}, folder / "step-00000003.pt")
-    (folder / "step-00000004.pt").write_bytes(pickle.dumps(Trap(hacked)))
-    with pytest.raises(ConfigError, match="resume="):
-        latest(tmp_path)
-    assert not hacked.exists()
-
-
-def test_a_solution_runs_no_code(tmp_path: Path, hacked: Path):
-    trap = np.empty(1, dtype=object)
+def test_a_solution_and_a_cached_reference_run_no_code(tmp_path: Path, hacked: Path):
+    file, trap = tmp_path / "solution.npz", np.empty(1, dtype=object)
     trap[0] = Trap(hacked)
-    np.savez(tmp_path / "solution.npz", t=trap, z=trap, T=trap, dT=trap, rho0=trap)
+    np.savez(file, t=trap, z=trap, T=trap, dT=trap, rho0=trap)
     with pytest.raises(ValueError, match="allow_pickle=False"):
-        SavedMaps.load(tmp_path / "solution.npz")
-    (tmp_path / "solution.npz").write_bytes(pickle.dumps(Trap(hacked)))
+        SavedMaps.load(file)
+    file.write_bytes(pickle.dumps(Trap(hacked)))
     with pytest.raises(Exception, match="pickle"):
-        SavedMaps.load(tmp_path / "solution.npz")
+        SavedMaps.load(file)
+    assert load(file, LinearTransport().problem(Gaussian(), Expressed("x**2"), Zero(), 0.1)) is None
     assert not hacked.exists()
 
 
-def test_a_cached_reference_runs_no_code(tmp_path: Path, hacked: Path):
-    problem = LinearTransport().problem(Gaussian(), Expressed("x**2"), Zero(), 0.1)
-    (tmp_path / "a.npz").write_bytes(pickle.dumps(Trap(hacked)))
-    assert load(tmp_path / "a.npz", problem) is None
-    assert not hacked.exists()
+TARGETS = "os.system builtins.eval subprocess.Popen wgf.problem.laws.Gaussian pickle.Unpickler wgf.Law x"
+HIDDEN = [{"_target_": "os.mkdir"}, [{"_target_": "os.mkdir"}], {"a": [{"_target_": "x"}]}]
+WRONG = "._target_=.* (is not allowed: expected a subclass|does not exist)"
+NETWORKS: list[tuple[Any, str]] = [({"_target_": name}, WRONG) for name in TARGETS.split()]
+NETWORKS += [({"width": value}, " has a _target_ inside one of its settings") for value in HIDDEN]
 
 
-# targets
-
-
-@pytest.mark.parametrize(
-    "target",
-    ["os.system", "builtins.eval", "subprocess.Popen", "wgf.problem.laws.Gaussian", "pickle.Unpickler", "wgf.Law", "x"],
-)
-def test_a_target_is_a_class_of_its_group(target: str):
+@pytest.mark.parametrize(("given", "said"), NETWORKS)
+def test_a_target_is_a_class_of_its_group_and_hides_in_no_setting(given: Any, said: str):
     cfg = changed()
-    cfg.network = {"_target_": target}
-    with pytest.raises(ConfigError, match=r"network\._target_=.* (is not allowed: expected a subclass|does not exist)"):
-        check(cfg)
-
-
-@pytest.mark.parametrize("value", [{"_target_": "os.mkdir"}, [{"_target_": "os.mkdir"}], {"a": [{"_target_": "x"}]}])
-def test_no_target_hides_in_a_setting(value):
-    cfg = changed()
-    cfg.network.width = value
-    with pytest.raises(ConfigError, match="network has a _target_ inside one of its settings"):
-        check(cfg)
+    cfg.network = {**cfg.network, **given}
+    assert re.match(f"network{said}", refusal(check, cfg)[0])
 
 
 OWN = """
 import os
 import {root}
-from wgf import Law
+from wgf import Base
 from wgf.settings.ranges import Choice, Positive, Range
 from typing import Annotated
 os.mkdir({hacked!r})
@@ -117,20 +98,17 @@ class Mine({base}):
 """
 
 
-@pytest.mark.parametrize(
-    ("root", "base"), [("wgf", "wgf.Law"), ("wgf.problem.base", "wgf.problem.base.Law"), ("wgf", "Law")]
-)
+@pytest.mark.parametrize("base", ["wgf.Base", "wgf.problem.base.Base", "Base"])
 def test_a_class_of_ones_own_is_read_and_not_run(
-    tmp_path: Path, hacked: Path, monkeypatch: pytest.MonkeyPatch, root: str, base: str
+    tmp_path: Path, hacked: Path, monkeypatch: pytest.MonkeyPatch, base: str
 ):
-    package = tmp_path / f"package_{root.replace('.', '_')}_{base.replace('.', '_')}"
-    package.mkdir()
-    (package / "__init__.py").write_text(f"import os\nos.mkdir({str(hacked)!r})\n")
-    (package / "laws.py").write_text(OWN.format(root=root, base=base, hacked=str(hacked)))
-    (package / "more.py").write_text("from .laws import Mine\nclass Other(Mine):\n    pass\n")
+    package, root = f"package_{base.replace('.', '_')}", base.rpartition(".")[0] or "wgf"
+    laws = OWN.format(root=root, base=base, hacked=str(hacked))
+    init, more = f"import os\nos.mkdir({str(hacked)!r})\n", "from .laws import Mine\nclass Other(Mine):\n    pass\n"
+    write(tmp_path / package, {"__init__.py": init, "laws.py": laws, "more.py": more})
     monkeypatch.syspath_prepend(tmp_path)
     for name in ("laws.Mine", "more.Other"):
-        target = f"{package.name}.{name}"
+        target = f"{package}.{name}"
         assert ancestry(target)[-1] == "wgf.problem.base.Law"
         known = settings(target)
         assert known is not None
@@ -138,127 +116,103 @@ def test_a_class_of_ones_own_is_read_and_not_run(
         assert (known["a"].default, known["b"].rule, known["c"].default) == (1.0, None, "x")
         cfg = changed()
         cfg.law = {"_target_": target, "a": 9.0}
-        with pytest.raises(ConfigError, match=r"reference.a=9.0 is not allowed: expected a finite number >= 0 and < 8"):
-            check(cfg)
-    assert package.name not in sys.modules
+        assert "law.a=9.0 is not allowed: expected a finite number >= 0 and < 8" in refusal(check, cfg)[0]
+    assert package not in sys.modules
     assert not hacked.exists()
 
 
-# Hydra
+WORDS = """
++hydra.callbacks.a._target_=os.mkdir
+hydra.callbacks.gate._target_=wgf.integrators.status.Status
++hydra.callbacks.a=3
+hydra.job_logging.handlers.console.class=os.mkdir
++hydra.hydra_logging.handlers.a.class=subprocess.Popen
++hydra.hydra_logging.handlers.a.class=logging.os.system
++hydra.hydra_logging.handlers.a='${evil}'
++hydra.hydra_logging.handlers.a.stream=ext://evil.stream
++hydra.callbacks.gate.a='${evil}'
++hydra.launcher.a._target_=os.mkdir
++hydra.sweeper.params.a=[{_target_:hydra_plugins.wgf_sweeper.logging.os.mkdir}]
+"""
 
 
-@pytest.mark.parametrize(
-    "word",
-    [
-        "+hydra.callbacks.a._target_=os.mkdir",
-        "hydra.callbacks.gate._target_=wgf.integrators.status.Status",
-        "+hydra.callbacks.a=3",
-        "hydra.job_logging.handlers.console.class=os.mkdir",
-        "+hydra.hydra_logging.handlers.a.class=subprocess.Popen",
-        "+hydra.hydra_logging.handlers.a.class=logging.os.system",
-        "+hydra.hydra_logging.handlers.a='${evil}'",
-        "+hydra.hydra_logging.handlers.a.stream=ext://evil.stream",
-        "+hydra.callbacks.gate.a='${evil}'",
-        "+hydra.launcher.a._target_=os.mkdir",
-        "+hydra.sweeper.params.a=[{_target_:hydra_plugins.wgf_sweeper.logging.os.mkdir}]",
-    ],
-)
+@pytest.mark.parametrize("word", WORDS.split())
 def test_hydra_makes_nothing_of_a_config_from_elsewhere(word: str):
     with pytest.raises(ConfigError, match="not allowed: a config may run no code, drop it"):
         check_hydra(parsed([word]))
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        [],
-        ["hydra.run.dir=x"],
-        ["hydra.verbose=true"],
-        ["hydra/job_logging=none"],
-        ["hydra/job_logging=default"],
-        ["-m", "seed=1,2"],
-        ["-m", "seed=1,2", "hydra.verbose=true"],
-        ["-m", "seed=1,2", "hydra/sweeper=search", "hydra/launcher=basic", "hydra.sweep.dir=x"],
-    ],
-)
-def test_hydras_own_settings_stay(words: list[str]):
-    check_hydra(parsed(words))
+ALLOWED = "; hydra.run.dir=x; hydra.verbose=true; hydra/job_logging=none; hydra/job_logging=default; -m seed=1,2; "
+ALLOWED += "-m seed=1,2 hydra.verbose=true; -m seed=1,2 hydra/sweeper=search hydra/launcher=basic hydra.sweep.dir=x"
 
 
-@pytest.mark.parametrize("place", ["--config-name=evil", "experiment=evil", "-m experiment=evil seed=1,2"])
-@pytest.mark.parametrize("folder", ["mine", "my own"])
+@pytest.mark.parametrize("words", ALLOWED.split("; "))
+def test_hydras_own_settings_stay(words: str):
+    check_hydra(parsed(words.split()))
+
+
+CALLBACK = "evil: {_target_: os.mkdir, path: HACKED}"
+LOGGING = "formatters: {evil: {(): os.mkdir, path: HACKED}}"
+QUIET = "# @package hydra.job_logging\nversion: 1\nroot: {level: INFO, handlers: []}\n"
+PAIR = "defaults: [config, {first: a}, {second: b}, {override hydra/job_logging: '${first}${second}'}, _self_]\n"
+EXPERIMENT = {"experiment/evil.yaml": f"# @package hydra.callbacks\nx: {{{CALLBACK}}}\n"}
+TRAPS = {
+    "--config-name=evil": {"evil.yaml": f"defaults: [config, _self_]\nhydra:\n  callbacks: {{{CALLBACK}}}\n"},
+    "experiment=evil": EXPERIMENT,
+    "-m experiment=evil seed=1,2": EXPERIMENT,
+    # what a job would run that is not the first
+    "-m experiment=plain,evil debug=smoke hydra/launcher=basic": {
+        "experiment/plain.yaml": "# @package _global_\nseed: 3\n",
+        "experiment/evil.yaml": f"# @package _global_\nhydra: {{job_logging: {{{LOGGING}}}}}\n",
+    },
+    # two choices together: each of them alone selects harmless logging
+    "-m --config-name main first=a,y second=b,x debug=smoke hydra/launcher=basic": {
+        "main.yaml": PAIR,
+        **{f"hydra/job_logging/{pair}.yaml": QUIET for pair in ("ab", "ax", "yb")},
+        "hydra/job_logging/yx.yaml": f"{QUIET}{LOGGING}\n",
+        **{f"{choice}.yaml": "# @package _global_\n{}\n" for choice in ("first/a", "first/y", "second/b", "second/x")},
+    },
+}
+
+
+@pytest.mark.parametrize("words", TRAPS)
+@pytest.mark.parametrize("place", ["mine", "{}/my own"])
 def test_a_folder_of_choices_runs_no_code(
-    tmp_path: Path, hacked: Path, monkeypatch: pytest.MonkeyPatch, place: str, folder: str
+    tmp_path: Path, hacked: Path, monkeypatch: pytest.MonkeyPatch, capsys, words: str, place: str
 ):
     """Wherever in it the trap is, and whatever the folder is called."""
-    evil = tmp_path / folder / ("" if "name" in place else "experiment") / "evil.yaml"
-    evil.parent.mkdir(parents=True)
-    top = "defaults: [config, _self_]\nhydra:\n  callbacks" if "name" in place else "# @package hydra.callbacks\nx"
-    evil.write_text(f"{top}: {{evil: {{_target_: os.mkdir, path: {hacked}}}}}\n")
-    monkeypatch.setattr(sys, "argv", ["wgf", "--config-dir", str(tmp_path / folder), *place.split()])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    assert end.value.code == 2
-    assert not hacked.exists()
-
-
-def test_the_same_files_are_checked_that_are_run(tmp_path: Path):
-    """A folder of choices adds files and replaces none: its own config.yaml must not lead the check elsewhere."""
-    (tmp_path / "config.yaml").write_text("a: 1\n")
-    (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment" / "evil.yaml").write_text("# @package hydra.callbacks\na: {_target_: os.mkdir}\n")
-    with pytest.raises(ConfigError, match=r"hydra.callbacks.a=.*os.mkdir.* is not allowed"):
-        check_hydra(parsed(["--config-dir", str(tmp_path), "experiment=evil"]))
-
-
-def test_what_does_not_compose_does_not_start(tmp_path: Path):
-    (tmp_path / "mine.yaml").write_text("defaults: [config, nothing]\n")
-    with pytest.raises(Exception, match="nothing"):
-        check_hydra(parsed(["--config-dir", str(tmp_path), "--config-name", "mine"]))
-
-
-def test_a_sweep_runs_no_code(tmp_path: Path, hacked: Path, monkeypatch: pytest.MonkeyPatch):
-    """What a job would run that is not the first."""
-    (tmp_path / "mine" / "experiment").mkdir(parents=True)
-    (tmp_path / "mine" / "experiment" / "plain.yaml").write_text("# @package _global_\nseed: 3\n")
-    trap = f"hydra: {{job_logging: {{formatters: {{evil: {{(): os.mkdir, path: {hacked}}}}}}}}}"
-    (tmp_path / "mine" / "experiment" / "evil.yaml").write_text(f"# @package _global_\n{trap}\n")
+    folder = place.format(tmp_path)
+    write(tmp_path / folder, {name: text.replace("HACKED", str(hacked)) for name, text in TRAPS[words].items()})
     monkeypatch.chdir(tmp_path)
-    words = ["-m", "--config-dir", "mine", "experiment=plain,evil", "debug=smoke", "hydra/launcher=basic"]
-    monkeypatch.setattr(sys, "argv", ["wgf", *words])
+    monkeypatch.setattr(sys, "argv", ["wgf", "--config-dir", folder, *words.split()])
     with pytest.raises(SystemExit) as end:
         cli.main()
     assert end.value.code == 2
+    assert "not allowed: a config may run no code, drop it" in capsys.readouterr().err
     assert not hacked.exists()
 
 
-def test_a_trap_of_two_choices_together(tmp_path: Path, hacked: Path, monkeypatch: pytest.MonkeyPatch):
-    """Each of them alone selects harmless logging."""
-    mine = tmp_path / "mine"
-    (mine / "hydra" / "job_logging").mkdir(parents=True)
-    trap = f"formatters: {{evil: {{(): os.mkdir, path: {hacked}}}}}"
-    for pair in ("ab", "ax", "yb", "yx"):
-        text = "version: 1\nroot: {level: INFO, handlers: []}\n" + (f"{trap}\n" if pair == "yx" else "")
-        (mine / "hydra" / "job_logging" / f"{pair}.yaml").write_text(f"# @package hydra.job_logging\n{text}")
-    for group, choices in (("first", "ay"), ("second", "bx")):
-        (mine / group).mkdir()
-        for choice in choices:
-            (mine / group / f"{choice}.yaml").write_text("# @package _global_\n{}\n")
-    lines = ["defaults:", "- config", "- first: a", "- second: b", "- override hydra/job_logging: ${first}${second}"]
-    (mine / "main.yaml").write_text("\n".join([*lines, "- _self_"]) + "\n")
-    monkeypatch.chdir(tmp_path)
-    words = ["-m", "--config-dir", "mine", "--config-name", "main", "first=a,y", "second=b,x", "debug=smoke"]
-    monkeypatch.setattr(sys, "argv", ["wgf", *words, "hydra/launcher=basic"])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    assert end.value.code == 2
-    assert not hacked.exists()
+REFUSED = {
+    # a folder of choices adds files and replaces none: its own config.yaml must not lead the check elsewhere
+    "experiment=evil": r"hydra.callbacks.a=.*os.mkdir.* is not allowed",
+    "experiment=log": r"\(\)=os.mkdir in a logging config is not allowed",
+    "--config-name mine": "nothing",
+    "--experimental-rerun a.pickle": "--experimental-rerun is not allowed",
+    "--config-path /tmp": "--config-path is not allowed",
+}
+FILES = {
+    "config.yaml": "a: 1\n",
+    "experiment/evil.yaml": "# @package hydra.callbacks\na: {_target_: os.mkdir}\n",
+    "experiment/log.yaml": "# @package hydra.job_logging.formatters.short\n(): os.mkdir\npath: hacked\n",
+    "mine.yaml": "defaults: [config, nothing]\n",
+}
 
 
-def test_files_that_can_hold_anything_are_not_taken():
-    for flag, name in (("--experimental-rerun", "a.pickle"), ("--config-path", "/tmp")):
-        with pytest.raises(ConfigError, match=f"{flag} is not allowed"):
-            check_hydra(parsed([flag, name]))
+@pytest.mark.parametrize("words", REFUSED)
+def test_what_the_check_of_hydra_refuses(tmp_path: Path, words: str):
+    error = Exception if "mine" in words else ConfigError  # what does not compose does not start
+    with pytest.raises(error, match=REFUSED[words]):
+        check_hydra(parsed(["--config-dir", str(write(tmp_path, FILES)), *words.split()]))
 
 
 def test_the_environment_can_be_read_and_nothing_else():
@@ -269,31 +223,11 @@ def test_the_environment_can_be_read_and_nothing_else():
     assert cfg.t_end == 0.5
     for resolver in ("eval", "exec", "import", "python"):
         cfg.t_end = f"${{{resolver}:1}}"
-        with pytest.raises(ConfigError, match=f"Unsupported interpolation type {resolver}"):
-            check(cfg)
+        assert f"Unsupported interpolation type {resolver}" in refusal(check, cfg)[0]
 
 
-def test_factories_in_a_logging_file_are_refused(tmp_path: Path):
-    (tmp_path / "experiment").mkdir()
-    text = "# @package hydra.job_logging.formatters.short\n(): os.mkdir\npath: hacked\n"
-    (tmp_path / "experiment" / "log.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=r"\(\)=os.mkdir in a logging config is not allowed"):
-        check_hydra(parsed(["--config-dir", str(tmp_path), "experiment=log"]))
-
-
-# expressions
-
-COSTLY = [
-    "9**9**9**9**9**9",
-    "**".join(["9"] * 300),
-    "exp(" * 49 + "x" + ")" * 49,
-    "(x" + "+x" * 40 + ")**" + "9" * 200,
-    "x*" * 45 + "x",
-    "+".join(["exp(x)"] * 45),
-    "2**-" + "9" * 300,
-    "1e300**1e300",
-    "0**-1",
-]
+COSTLY = ["9**9**9**9**9**9", "**".join(["9"] * 300), "exp(" * 49 + "x" + ")" * 49, "x*" * 45 + "x", "0**-1"]
+COSTLY += ["(x" + "+x" * 40 + ")**" + "9" * 200, "+".join(["exp(x)"] * 45), "2**-" + "9" * 300, "1e300**1e300"]
 
 
 @pytest.mark.parametrize("text", COSTLY, ids=lambda text: text[:20])

@@ -1,14 +1,13 @@
-"""A run judges itself: estimates of its error against errors that are known, and doubts where a figure is wrong."""
+"""Estimates of the error of a run against errors that are known."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from composed_configs import composed
 from omegaconf import DictConfig
+from short_runs import AFFINE, unverified, verified
 
 from wgf.errors import ConfigError
 from wgf.integrators.explicit import RK4, Dopri5, Euler
@@ -16,21 +15,7 @@ from wgf.run import error_estimate as verify
 from wgf.run.build import Experiment
 from wgf.run.error_estimate import distance, refined, richer
 from wgf.run.metrics import Metrics
-from wgf.run.runner import build, run
-from wgf.run.self_check import doubts
-from wgf.saved_maps import SavedMaps
-from wgf.settings.check import check
-
-QUICK = ["saves=2", "logger=none", "figures=false", "verify=true"]
-
-
-def verified(folder: Path, text: str) -> dict[str, Any]:
-    cfg = composed(*QUICK, *text.split())
-    check(cfg)
-    return run(build(cfg), cfg, folder).as_dict()
-
-
-AFFINE = "experiment=ornstein_uhlenbeck t_end=0.3 network.width=4 "
+from wgf.run.runner import build
 
 
 @pytest.mark.parametrize(
@@ -103,24 +88,8 @@ def test_a_second_run_that_fails_costs_no_result(
 
 
 def test_without_verify_nothing_is_estimated(tmp_path: Path):
-    cfg = composed(*QUICK[:3], "network.width=4", "t_end=0.01")
-    found = run(build(cfg), cfg, tmp_path).as_dict()
+    found = unverified(tmp_path, "network.width=4 t_end=0.01")
     assert (found["time_error"], found["space_error"]) == (None, None)
-
-
-def test_a_last_figure_that_fails_costs_no_result(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-):
-    def fails(*_: Any) -> None:
-        raise IndexError("index 0 is out of bounds")
-
-    monkeypatch.setattr("wgf.run.metrics.Metrics.to_equilibrium", fails)
-    monkeypatch.setattr("wgf.run.metrics.best_w2", fails)
-    cfg = composed(*QUICK[:3], "network.width=4", "t_end=0.01")
-    found = run(build(cfg), cfg, tmp_path).as_dict()
-    assert (found["status"], found["w2_best"], found["w2_to_equilibrium"]) == ("completed", None, None)
-    assert (tmp_path / "solution.npz").exists()
-    assert "no w2_to_equilibrium: IndexError: index 0 is out of bounds" in caplog.text
 
 
 def test_interrupted_verification(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -156,90 +125,3 @@ def test_distance_of_maps():
     metrics = Metrics(experiment.problem, experiment.map, None)
     assert distance(metrics, theta, experiment.map, theta + 0.3) == pytest.approx(0.3, rel=1e-12)
     assert verify.Estimate(1.0, None).space is None
-
-
-# doubts
-
-RESULT: dict[str, Any] = {
-    "mass": 1.0,
-    "dissipation_gap": 1e-3,
-    "second_moment": 1.5,
-    "second_moment_law": 1.5,
-    "time_error": 1e-6,
-    "space_error": 1e-4,
-    "w2_error": 2e-4,
-    "reference_w2_error": None,
-}
-
-
-def solution() -> SavedMaps:
-    z = np.linspace(-5, 5, 201)
-    positions = np.stack([z, 2 * z])
-    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-    return SavedMaps(np.array([0.0, 1.0]), z, positions, np.ones_like(positions), density)
-
-
-def test_nothing_speaks_against_a_good_run():
-    assert doubts(RESULT, solution()) is None
-    assert doubts(RESULT | {"second_moment_law": None, "dissipation_gap": None, "time_error": None}, None) is None
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"mass": 0.99}, "mass: -1.0e-02 off 1"),
-        ({"mass": math.nan}, "mass: +nan off 1"),
-        ({"dissipation_gap": 0.4}, "dissipated: 40% off the energy lost"),
-        ({"second_moment": 1.6}, "second_moment: +1.0e-01 off its law"),
-        ({"w2_error": 1e-3}, "time_error, space_error: w2_error is 1.0e-03, their sum only 1.0e-04"),
-    ],
-)
-def test_every_doubt(wrong: dict[str, Any], said: str):
-    found = doubts(RESULT | wrong, solution())
-    assert found is not None
-    assert found.startswith(said)
-    assert "; " not in found.partition(said)[2] or said.startswith("mass")
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_where_nothing_moves_nothing_is_doubted(dtype: str, tmp_path: Path):
-    """Both estimates are 0, the error is rounding."""
-    law = "law=mixture law.means=[-0.0291,1.81] law.stds=[0.583,0.409] law.weights=[0.699,0.39]"
-    still = "pde=linear_transport potential=none integrator=heun integrator.dt=1e-3 t_end=0.01"
-    found = verified(tmp_path, f"{law} {still} network=two_sided_relu network.width=4 network.bound=3.57 dtype={dtype}")
-    assert found["w2_error"] > 0.0
-    assert found["time_error"] == 0.0
-    assert found["doubts"] is None
-
-
-@pytest.mark.parametrize("what", ["T", "dT"])
-def test_a_map_that_falls_between_the_nodes(what: str):
-    bad = getattr(solution(), what).copy()
-    bad[1, 100] = -3.0
-    found = doubts(RESULT, replace(solution(), **{what: bad}))
-    assert found is not None
-    assert found.startswith("map: not increasing between the quadrature nodes at t = 1")
-    bad = getattr(solution(), what).copy()
-    bad[1, 0] = 50.0 if what == "T" else -1.0  # no mass is beyond it
-    assert doubts(RESULT, replace(solution(), **{what: bad})) is None
-
-
-def test_an_equilibrium_loses_no_energy_that_could_be_missed(tmp_path: Path):
-    found = run(build(cfg := composed(*QUICK[:3], "potential=quadratic", "t_end=1")), cfg, tmp_path).as_dict()
-    assert (found["dissipation_gap"], found["doubts"]) == (None, None)
-
-
-def test_steps_too_long_are_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """Backward Euler with ten long steps is stable and inaccurate: the energy balance tells."""
-    cfg = composed(*QUICK[:3], "integrator=jko", "integrator.dt=0.1", "t_end=1", "reference_solution=none")
-    found = run(build(cfg), cfg, tmp_path).as_dict()
-    assert found["status"] == "completed"
-    assert found["doubts"].startswith("dissipated: ")
-
-
-def test_steps_too_long_move_the_second_moment(tmp_path: Path):
-    cfg = composed(*QUICK[:3], *AFFINE.split(), "integrator=heun", "integrator.dt=0.25", "network.width=3", "t_end=1")
-    found = run(build(cfg), cfg, tmp_path).as_dict()
-    assert found["status"] == "completed"
-    assert abs(found["second_moment"] / found["second_moment_law"] - 1) > 0.01
-    assert "second_moment: " in found["doubts"]

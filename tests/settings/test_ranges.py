@@ -2,47 +2,29 @@
 
 import math
 import pickle
+import re
 from typing import Annotated
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import refusal
 
 from wgf.errors import ConfigError, WgfError
-from wgf.settings.ranges import (
-    Choice,
-    Count,
-    Finite,
-    Flag,
-    Floats,
-    Fraction,
-    ListOf,
-    Positive,
-    PositiveOrNone,
-    Range,
-    Text,
-    Written,
-    checked,
-    rule_of,
-)
+from wgf.settings import ranges
+from wgf.settings.ranges import Choice, Flag, ListOf, Range, Written, checked, rule_of
 
-anything = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.floats()), st.complex_numbers()
-)
+anything = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.floats())
+anything |= st.complex_numbers()
 
 
 @given(anything, st.floats(-10, 10), st.floats(0, 10), st.booleans(), st.booleans())
 def test_a_range_admits_the_finite_numbers_between_its_bounds(value, low, width, open_low, open_high):
     rule = Range(low=low, high=low + width, open_low=open_low, open_high=open_high)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    expected = (
-        is_number
-        and low <= value <= low + width
-        and not (open_low and value == low)
-        and not (open_high and value == low + width)
-    )
-    assert rule.admits(value) == expected
+    on_open_end = (open_low and value == low) or (open_high and value == low + width)
+    assert rule.admits(value) == (is_number and low <= value <= low + width and not on_open_end)
 
 
 @given(st.integers() | st.floats())
@@ -57,22 +39,23 @@ def test_what_is_no_finite_number_is_never_admitted(value):
     assert not Range(int).admits(value)
 
 
-@pytest.mark.parametrize(
-    ("rule", "text"),
-    [
-        (Range(), "a finite number"),
-        (Range(low=0.0, open_low=True), "a finite number > 0"),
-        (Range(low=0.0, high=1.0, open_high=True), "a finite number >= 0 and < 1"),
-        (Range(int, high=5), "a whole number <= 5"),
-        (Range(low=0.0, none=True), "a finite number >= 0, or null"),
-        (Choice("a", "b"), "one of a, b"),
-        (Flag(), "true or false"),
-        (Written(), "a text"),
-        (ListOf(Range(low=0.0)), "a list, each entry a finite number >= 0"),
-    ],
-)
-def test_rules_say_what_they_allow(rule, text):
-    assert str(rule) == text
+RULES = {
+    "a finite number": Range(),
+    "a finite number > 0": Range(low=0.0, open_low=True),
+    "a finite number >= 0 and < 1": Range(low=0.0, high=1.0, open_high=True),
+    "a whole number <= 5": Range(int, high=5),
+    "a finite number >= 0, or null": Range(low=0.0, none=True),
+    "one of a, b": Choice("a", "b"),
+    "true or false": Flag(),
+    "a text": Written(),
+    "a list, each entry a finite number >= 0": ListOf(Range(low=0.0)),
+}
+
+
+def test_rules_say_what_they_allow():
+    assert {text: str(rule) for text, rule in RULES.items()} == {text: text for text in RULES}
+    assert str(rule_of(ranges.Finite)) == "a finite number"
+    assert [rule_of(int), rule_of(None)] == [None, None]
 
 
 @given(anything)
@@ -88,12 +71,12 @@ class Setting:
     @checked
     def __init__(
         self,
-        scale: Positive,
-        count: Count = 3,
-        share: Fraction = 0.5,
-        dt: PositiveOrNone = None,
-        places: Floats = (0.0,),
-        name: Text = "a",
+        scale: ranges.Positive,
+        count: ranges.Count = 3,
+        share: ranges.Fraction = 0.5,
+        dt: ranges.PositiveOrNone = None,
+        places: ranges.Floats = (0.0,),
+        name: ranges.Text = "a",
         on: Annotated[bool, Flag()] = True,
         free=None,
     ) -> None:
@@ -109,9 +92,7 @@ def test_numbers_take_their_kind():
 
 
 def test_all_faults_are_told_at_once():
-    with pytest.raises(ConfigError) as caught:
-        Setting(0.0, count=2.5, share=1.0, dt=0.0, places=[], name=3, on=1, free=object())
-    assert caught.value.lines == (
+    assert refusal(Setting, 0.0, count=2.5, share=1.0, dt=0.0, places=[], name=3, on=1, free=object()) == [
         "scale=0.0 is not allowed: expected a finite number > 0",
         "count=2.5 is not allowed: expected a whole number >= 1",
         "share=1.0 is not allowed: expected a finite number >= 0 and < 1",
@@ -119,8 +100,8 @@ def test_all_faults_are_told_at_once():
         "places=[] is not allowed: expected a list, each entry a finite number",
         "name=3 is not allowed: expected a text",
         "on=1 is not allowed: expected true or false",
-    )
-    assert str(caught.value) == "\n".join(caught.value.lines)
+    ]
+    assert len(refusal(Setting, "x" * 10_000)[0]) < 300  # long values are cut short
 
 
 def test_what_python_itself_refuses_stays_a_type_error():
@@ -128,12 +109,6 @@ def test_what_python_itself_refuses_stays_a_type_error():
         Setting()
     with pytest.raises(TypeError, match="sale"):
         Setting(1.0, sale=2.0)
-
-
-def test_rules_are_found_in_annotations():
-    assert str(rule_of(Finite)) == "a finite number"
-    assert rule_of(int) is None
-    assert rule_of(None) is None
 
 
 def test_a_config_error_survives_the_way_to_another_process():
@@ -150,14 +125,6 @@ def test_the_numbers_of_numpy_are_numbers(kind):
     assert (got.scale, got.count, got.places) == (2.0, 4, [1.0, 3.0])
     assert [type(v) for v in (got.scale, got.count, *got.places)] == [float, int, float, float]
     for bad in (kind(0), np.float64("nan"), np.float32("inf"), np.bool_(True), np.array(2.0), np.array([[1.0]])):
-        with pytest.raises(ConfigError, match=r"scale=.* is not allowed: expected a finite number > 0"):
-            Setting(bad)
+        assert re.match(r"(?s)scale=.* is not allowed: expected a finite number > 0", *refusal(Setting, bad))
     for bad in (np.array([]), np.array([[1.0]]), np.array([np.nan])):
-        with pytest.raises(ConfigError, match=r"places=.* is not allowed: expected a list"):
-            Setting(1.0, places=bad)
-
-
-def test_long_values_are_cut_short():
-    with pytest.raises(ConfigError) as caught:
-        Setting("x" * 10_000)
-    assert len(caught.value.lines[0]) < 300
+        assert re.match(r"places=.* is not allowed: expected a list", *refusal(Setting, 1.0, places=bad))

@@ -5,9 +5,6 @@ import io
 import json
 import math
 import re
-import subprocess
-import sys
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,49 +12,15 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import yaml
+from command_line import called
+from command_line import wgf as command
+from pages import Reader
 from PIL import Image
 from saved_solutions import TITLE, history, solution
 
-from wgf.figures.comparison import convergences, curves, finals
-from wgf.sweep import html as page
 from wgf.sweep.report import main, report
 
-Captured = pytest.CaptureFixture[str]
-Patch = pytest.MonkeyPatch
-VOID = {"meta", "img", "br"}
 OF_RUN = ["density", "energy", "errors", "map", "ridgeline", "slope", "spacetime", "steps"]
-
-
-class Reader(HTMLParser):
-    """What is on a page; a tag that is not closed, or closed twice, is an error."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.sources: list[str] = []
-        self.links: list[str] = []
-        self.words: dict[str, list[str]] = {}
-        self.feed(text)
-        self.close()
-        assert not self.open, f"not closed: {self.open}"
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        known = dict(attrs)
-        assert tag not in ("script", "link", "iframe")
-        if tag == "img":
-            assert known["alt"]
-            self.sources.append(str(known["src"]))
-        if tag == "a":
-            self.links.append(str(known["href"]))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and data.strip():
-            self.words.setdefault(self.open[-1], []).append(data.strip())
 
 
 def read(path: Path) -> Reader:
@@ -103,16 +66,20 @@ def write(folder: Path, found: dict[str, Any] | None, whole: bool = True, **over
     return folder
 
 
-def refused(capsys: Captured, monkeypatch: Patch, *words: str) -> str:
+def refused(*words: str) -> str:
     """The one line with which the command refuses something."""
-    monkeypatch.setattr(sys, "argv", ["wgf-report", *words])
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert left.value.code == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.count("\n") == 1
+    status, out, err = called(Path(), *words, main=main)
+    assert (status, out, err.count("\n")) == (2, "", 1)
     return err.strip()
+
+
+def names(folder: Path, pattern: str = "*") -> list[str]:
+    return sorted(path.name for path in folder.glob(pattern))
+
+
+def kinds(stems: list[str]) -> list[str]:
+    """The files of pictures."""
+    return sorted(f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf"))
 
 
 # a run
@@ -121,8 +88,7 @@ def refused(capsys: Captured, monkeypatch: Patch, *words: str) -> str:
 def test_page_of_a_run(tmp_path: Path):
     folder = write(tmp_path / "run", result())
     assert report(folder) == folder / "report.html"
-    names = sorted(path.name for path in (folder / "figures").iterdir())
-    assert names == sorted([f"{name}.{kind}" for name in OF_RUN for kind in ("png", "pdf")] + ["evolution.gif"])
+    assert names(folder / "figures") == sorted([*kinds(OF_RUN), "evolution.gif"])
     with Image.open(folder / "figures" / "density.png") as picture:
         assert picture.size == (1200, 800)
     assert all((folder / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF") for name in OF_RUN)
@@ -141,7 +107,7 @@ def test_page_of_a_run_that_was_killed(tmp_path: Path):
     found = read(report(folder))
     assert found.words["span"] == ["no result"]
     assert pictures(found) == ["svg+xml", "svg+xml"]
-    assert sorted(path.name for path in (folder / "figures").glob("*.png")) == ["energy.png", "steps.png"]
+    assert names(folder / "figures", "*.png") == ["energy.png", "steps.png"]
 
 
 def test_page_of_a_run_that_never_began(tmp_path: Path):
@@ -153,59 +119,41 @@ def test_page_of_a_run_that_never_began(tmp_path: Path):
     assert "Figures" not in found.words["h2"]
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("result.json", b"{"),
-        ("result.json", b"[1]"),
-        ("result.json", b"\xff\xfe"),
-        ("history.csv", b"step,t\n1,2,3\n"),
-        ("history.csv", b"step,t\n1,2\n"),
-        ("solution.npz", b"PK"),
-        ("solution.npz", b""),
-        ("solution.npz", None),
-    ],
-)
-def test_a_damaged_file_is_named(
-    tmp_path: Path,
-    capsys: Captured,
-    monkeypatch: Patch,
-    name: str,
-    content: bytes | None,
-):
+WRONG = {key: np.zeros(size) for key, size in {"t": 2, "z": 3, "T": 1, "dT": 1, "rho0": 1}.items()}
+DAMAGED = {
+    "result.json": [b"{", b"[1]", b"\xff\xfe"],
+    "history.csv": [b"step,t\n1,2,3\n", b"step,t\n1,2\n"],
+    "solution.npz": [b"PK", b"", None],
+}
+
+
+@pytest.mark.parametrize(("name", "content"), [(name, content) for name in DAMAGED for content in DAMAGED[name]])
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes | None):
     folder = write(tmp_path / "run", result())
     if content is None:
-        np.savez(folder / name, t=np.zeros(2), z=np.zeros(3), T=np.zeros(1), dT=np.zeros(1), rho0=np.zeros(1))
+        np.savez(folder / name, **WRONG)
     else:
         (folder / name).write_bytes(content)
-    line = refused(capsys, monkeypatch, str(folder))
-    assert line.startswith(f"wgf-report: {folder / name} is damaged: ")
+    assert refused(str(folder)).startswith(f"wgf-report: {folder / name} is damaged: ")
     assert not (folder / "report.html").exists()
     assert not (folder / "figures").exists()
 
 
-def test_what_is_no_run(tmp_path: Path, capsys: Captured, monkeypatch: Patch):
-    assert "does not exist" in refused(capsys, monkeypatch, str(tmp_path / "nosuch"))
-    assert "holds no runs" in refused(capsys, monkeypatch, str(tmp_path))
+def test_what_is_no_run(tmp_path: Path):
+    (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
-    assert "is a file" in refused(capsys, monkeypatch, str(tmp_path / "file"))
+    for name, said in (("nosuch", "does not exist"), ("empty", "holds no runs"), ("file", "is a file")):
+        assert said in refused(str(tmp_path / name))
     for words in ((), ("a", "b"), ("--pdf",)):
-        assert refused(capsys, monkeypatch, *words).startswith("usage: wgf-report DIR")
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_help(capsys: Captured, monkeypatch: Patch):
-    monkeypatch.setattr(sys, "argv", ["wgf-report", "--help"])
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert left.value.code == 0
-    assert capsys.readouterr().out.startswith("usage: wgf-report DIR")
+        assert refused(*words).startswith("usage: wgf-report DIR")
+    assert names(tmp_path) == ["empty", "file"]
 
 
 def test_the_command(tmp_path: Path):
+    status, out, _ = called(tmp_path, "--help", main=main)
+    assert (status, out[:21]) == (0, "usage: wgf-report DIR")
     write(tmp_path / "run", None, whole=False)
-    words = [sys.executable, "-m", "wgf.sweep.report", "run"]
-    answer = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    answer = command(tmp_path, "run", start=("-m", "wgf.sweep.report"))
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "report in   run/report.html\n", "")
 
 
@@ -228,9 +176,7 @@ def test_page_of_a_sweep(tmp_path: Path):
     root = sweep(tmp_path / "sweep")
     report(root / "0")
     found = read(report(root))
-    names = ["convergence-degree", "convergence-width", "cost", "final"]
-    wanted = sorted(f"{name}.{kind}" for name in names for kind in ("png", "pdf"))
-    assert sorted(path.name for path in (root / "figures").iterdir()) == wanted
+    assert names(root / "figures") == kinds(["convergence-degree", "convergence-width", "cost", "final"])
     assert pictures(found) == ["svg+xml"] * 4
     assert found.words["span"] == ["incomplete"]
     assert "7 jobs: 6 completed, 1 folded" in found.words["p"]
@@ -252,77 +198,13 @@ def test_errors_that_may_be_the_references_are_marked(tmp_path: Path):
 
 
 def test_a_sweep_without_a_single_result(tmp_path: Path):
-    write(tmp_path / "sweep" / "0", None, whole=False, seed=0)
-    write(tmp_path / "sweep" / "1", None, whole=False, seed=1)
+    for seed in (0, 1):
+        write(tmp_path / "sweep" / str(seed), None, whole=False, seed=seed)
     assert pictures(read(report(tmp_path / "sweep"))) == []
 
 
-def test_a_damaged_job_is_named(tmp_path: Path, capsys: Captured, monkeypatch: Patch):
+def test_a_damaged_job_is_named(tmp_path: Path):
     root = sweep(tmp_path / "sweep")
     (root / "2" / "solution.npz").write_bytes(b"")
-    assert str(root / "2" / "solution.npz") in refused(capsys, monkeypatch, str(root))
+    assert str(root / "2" / "solution.npz") in refused(str(root))
     assert not (root / "report.html").exists()
-
-
-ROWS = [
-    {"network.width": str(m), "network.degree": str(k), "seed": "0", "status": "completed"}
-    | {"w1_error": m ** -(k + 1.0), "wall_s": 0.1 * m}
-    for k in (1, 3)
-    for m in (4, 8, 16)
-]
-
-
-def test_convergence_in_what_was_refined():
-    axes = ["network.width", "network.degree"]
-    other = ROWS[0] | {"network.width": "32"}
-    found = convergences(axes, [*ROWS, other | {"w1_error": None}, other | {"status": "folded", "w1_error": 1.0}])
-    assert list(found) == ["convergence-width", "convergence-degree", "cost"]
-    legend = found["convergence-width"].axes[0].get_legend()
-    assert [text.get_text() for text in legend.get_texts()] == ["degree=1, slope -2.00", "degree=3, slope -4.00"]
-    assert found["convergence-width"].axes[0].get_xlabel().startswith("width")
-    unclear = other | {"w1_error": 1e-2, "w1_clear": False}
-    assert len(convergences(axes, [*ROWS, unclear])["convergence-width"].axes[0].lines[1].get_xdata()) == 3
-    assert convergences(["seed"], ROWS[:1]) == {}
-    assert list(convergences(["seed"], ROWS)) == ["cost"]
-
-
-def test_curves_of_the_other_axes():
-    found = curves("network.width", ["network.width", "network.degree"], ROWS)
-    assert list(found) == ["degree=1", "degree=3"]
-    assert found["degree=3"] == ([4.0, 8.0, 16.0], [4**-4, 8**-4, 16**-4])
-    assert curves("network.width", ["network.width"], [{"network.width": "auto", "w1_error": 1.0}]) == {}
-
-
-@pytest.mark.parametrize("count", [1, 3, 12])
-def test_densities_at_the_end(count: int):
-    figure = finals({f"job=${k}": solution(2, exact=k < 5) for k in range(count)})
-    lines = figure.axes[0].lines
-    assert len(lines) == count + (count < 6)
-    assert np.trapezoid(lines[0].get_ydata(), lines[0].get_xdata()) == pytest.approx(1.0, abs=1e-6)
-    figure.canvas.draw()
-
-
-# pages
-
-
-def test_what_is_written_is_escaped():
-    nasty = "<script>alert('\"&')</script>"
-    text = page.page(
-        nasty,
-        [
-            page.head(nasty, nasty, False, nasty),
-            page.facts([(nasty, nasty)]),
-            page.rows([nasty], [[nasty]], ['"><script>']),
-            page.listing(nasty, nasty),
-            page.figure(b"", "png", nasty),
-        ],
-    )
-    found = Reader(text)
-    assert found.words["h1"] == [nasty]
-    assert found.links == ['"><script>']
-
-
-def test_numbers_stand_on_the_right():
-    text = page.rows(["name", "error"], [["a", "1e-3"], ["b", ""]])
-    assert text.count('class="number"') == 3
-    assert '<td class="number">1e-3</td>' in text

@@ -4,40 +4,17 @@ import csv
 import json
 import math
 import re
-import subprocess
-import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 import yaml
-from laws_and_terms import problem
-from whole_flows import field_of, fine_grid, flow, reference_map, w1
+from command_line import wgf as command
+from tables import rows
 
 from wgf.errors import ConfigError
-from wgf.figures.convergence import slope
-from wgf.integrators.explicit import Dopri5
-from wgf.integrators.implicit import Rodas4
-from wgf.integrators.status import Status
-from wgf.networks.relu import TwoSidedReLU
-from wgf.networks.spline import Spline
-from wgf.problem.internal import Entropy
-from wgf.problem.laws import Gaussian
-from wgf.problem.potential import Quartic
-from wgf.problem.quadrature import Gauss, MonteCarlo
-from wgf.projection.field import Projection
-from wgf.projection.solvers import Auto
-from wgf.reference_solutions.exact import find
-from wgf.run.best_approximation import best_w2
 from wgf.sweep import study
-
-LAW = Gaussian(0.0, 1.0)
-DIFFUSING = problem(LAW, Quartic(1.0), Entropy(1.0))
-FLOWING = problem(LAW, Quartic(1.0))
-WIDTHS = (4, 8, 16, 32, 64, 128)
-
 
 # the table, from runs that are made up
 
@@ -56,17 +33,12 @@ def put(root: Path, job: int, words: list[str], dtype: str = "float64", **result
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
     """Errors 3^-degree m^-(degree + 1) + dt^2, of which the last term is the larger one for degree 3."""
-    (tmp_path / "multirun.yaml").write_text(
-        yaml.safe_dump({"hydra": {"overrides": {"task": ["network.width=8,16", "figures=false"]}}})
-    )
-    job = 0
-    for width in (8, 16, 32):
-        for degree in (1, 3):
-            for dt in (0.02, 0.01):
-                error = 1e3 * 3.0**-degree / width ** (degree + 1) if degree == 1 else dt**2
-                words = [f"network.width={width}", f"network.degree={degree}", f"integrator.dt={dt}", "t_end=0.2"]
-                put(tmp_path, job, words, w1_error=error, w2_error=2 * error, w2_best=1.6 * error)
-                job += 1
+    task = ["network.width=8,16", "figures=false"]
+    (tmp_path / "multirun.yaml").write_text(yaml.safe_dump({"hydra": {"overrides": {"task": task}}}))
+    for job, (width, degree, dt) in enumerate(product((8, 16, 32), (1, 3), (0.02, 0.01))):
+        error = 1e3 * 3.0**-degree / width ** (degree + 1) if degree == 1 else dt**2
+        words = [f"network.width={width}", f"network.degree={degree}", f"integrator.dt={dt}", "t_end=0.2"]
+        put(tmp_path, job, words, w1_error=error, w2_error=2 * error, w2_best=1.6 * error)
     return tmp_path
 
 
@@ -88,7 +60,7 @@ def test_orders_and_ratios(sweep: Path):
 
 
 def test_files_of_a_study(sweep: Path):
-    paths = study.write(study.read(sweep))
+    paths = study.save(study.read(sweep))
     names = {path.relative_to(sweep).as_posix() for path in paths}
     pictures = ("convergence-degree", "convergence-width", "convergence-dt", "cost")
     kinds = [f"figures/{name}.{kind}" for name in pictures for kind in ("png", "pdf")]
@@ -108,17 +80,8 @@ def test_files_of_a_study(sweep: Path):
 
 def test_doubtful_errors_are_marked_and_have_no_order(tmp_path: Path):
     for job, (width, error) in enumerate([(8, 1e-3), (16, 1e-5), (32, 2e-8)]):
-        best = 0.9 * error
-        put(
-            tmp_path,
-            job,
-            [f"network.width={width}"],
-            w1_error=error,
-            w2_error=error,
-            w2_best=best,
-            reference_error=1e-8,
-            reference_w2_error=1e-8,
-        )
+        found = {"w1_error": error, "w2_error": error, "w2_best": 0.9 * error}
+        put(tmp_path, job, [f"network.width={width}"], **found, reference_error=1e-8, reference_w2_error=1e-8)
     rows = study.read(tmp_path).rows
     assert [row["w1_clear"] for row in rows] == [True, True, False]
     assert [row["w1_order_width"] for row in rows] == [None, pytest.approx(math.log2(100)), None]
@@ -162,6 +125,9 @@ def test_an_end_time_that_varies_is_the_one_asked_for(tmp_path: Path):
 
 
 def test_what_is_refined_may_be_unwritten(tmp_path: Path):
+    (tmp_path / ".hydra").mkdir()  # of the folder itself
+    with pytest.raises(ConfigError, match="holds no runs"):
+        study.read(tmp_path)
     put(tmp_path, 0, [], w1_error=1e-2, w2_error=1e-2)
     put(tmp_path, 1, ["network.width=16"], w1_error=1e-4, w2_error=1e-2)
     put(tmp_path, 2, ["+network.width=64"], w1_error=1e-4 / 16, w2_error=1e-2)
@@ -169,174 +135,53 @@ def test_what_is_refined_may_be_unwritten(tmp_path: Path):
     assert study.read(tmp_path).command == ""
 
 
-def test_a_study_without_runs_is_refused(tmp_path: Path):
-    (tmp_path / ".hydra").mkdir()  # of the folder itself
-    with pytest.raises(ConfigError, match="holds no runs"):
-        study.read(tmp_path)
-
-
 # the command
 
 
-def wgf_study(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "wgf.sweep.study", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+STUDY = ("-m", "wgf.sweep.study")
 
 
 def test_command(tmp_path: Path):
     words = ["experiment=transport_quartic", "network=two_sided_relu", "network.width=4,16,32", "logger=none"]
-    answer = wgf_study(tmp_path, *words, "t_end=0.1", "hydra.sweep.dir=s")
+    answer = command(tmp_path, *words, "t_end=0.1", "hydra.sweep.dir=s", start=STUDY)
     assert answer.returncode == 1, answer.stderr  # four neurons fold
     assert "3 runs, 1 of them not completed" in answer.stdout
     text = (tmp_path / "s" / "study.md").read_text()
     assert re.search(r"\| 4 \|  \|.*\| folded at 0.014", text)
-    rows = study.read(tmp_path / "s").rows
+    found = study.read(tmp_path / "s").rows
     with open(tmp_path / "s" / "study.csv", newline="") as file:
         written = list(csv.DictReader(file))
     assert [row["network.width"] for row in written] == ["4", "16", "32"]
-    for row, line in zip(rows[1:], written[1:], strict=True):
+    for row, line in zip(found[1:], written[1:], strict=True):
         known = json.loads((tmp_path / "s" / row["job"] / "result.json").read_text())
         assert float(line["w1_error"]) == known["w1_error"]
         assert float(line["quasi_optimality"]) == known["w2_error"] / known["w2_best"]
         assert not (tmp_path / "s" / row["job"] / "figures").exists()
-    assert rows[2]["w1_order_width"] == pytest.approx(2.1, abs=0.3)
+    assert found[2]["w1_order_width"] == pytest.approx(2.1, abs=0.3)
+    assert command(tmp_path, "--help", start=STUDY).stdout == study.USAGE + "\n"
+    assert command(tmp_path, start=STUDY).returncode == 2
     # again, from what is on the disk
     (tmp_path / "s" / "study.md").unlink()
-    again = wgf_study(tmp_path, "s")
+    again = command(tmp_path, "s", start=STUDY)
     assert (again.returncode, again.stderr) == (1, "")
     assert (tmp_path / "s" / "study.md").read_text() == text
 
 
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        (["nowhere"], "wgf-study: nowhere is not a folder: expected the folder of a sweep, or overrides"),
-        (["."], "wgf-study: . holds no runs"),
-        ([".", "t_end=1"], "wgf-study: . t_end=1: expected either the folder of a sweep alone, or overrides"),
-        (["network.widht=8,16"], "wgf: network.widht is not a setting: did you mean network.width?"),
-        (["network.width=0,8"], "wgf: network.width=0 is not allowed"),
-        (["experiment=paper/nothing"], "wgf: experiment=paper/nothing is not a choice"),
-        (["--nothing", "t_end=1"], "wgf-study: unrecognized arguments: --nothing"),
-    ],
-)
-def test_bad_input(tmp_path: Path, words: list[str], line: str):
-    answer = wgf_study(tmp_path, *words)
+REFUSED = """
+nowhere                  -> wgf-study: nowhere is not a folder: expected the folder of a sweep, or overrides
+.                        -> wgf-study: . holds no runs
+. t_end=1                -> wgf-study: . t_end=1: expected either the folder of a sweep alone, or overrides
+network.widht=8,16       -> wgf: network.widht is not a setting: did you mean network.width?
+network.width=0,8        -> wgf: network.width=0 is not allowed
+experiment=paper/nothing -> wgf: experiment=paper/nothing is not a choice
+--nothing t_end=1        -> wgf-study: unrecognized arguments: --nothing
+"""
+
+
+@pytest.mark.parametrize(("words", "line"), rows(REFUSED))
+def test_bad_input(tmp_path: Path, words: str, line: str):
+    answer = command(tmp_path, *words.split(), start=STUDY)
     assert answer.returncode == 2
     assert answer.stderr.startswith(line), answer.stderr
     assert answer.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
-
-
-def test_usage(tmp_path: Path):
-    assert wgf_study(tmp_path, "--help").stdout == study.USAGE + "\n"
-    assert wgf_study(tmp_path).returncode == 2
-
-
-# how well a network can do
-
-
-def nearest(z: np.ndarray, w: np.ndarray, target: np.ndarray, knots: np.ndarray) -> float:
-    """The distance to continuous piecewise linear functions by dense least squares, in the basis 1, z, |z - b|."""
-    columns = np.stack([np.ones_like(z), z, *(np.abs(z - b) for b in knots)], axis=1) * np.sqrt(w)[:, None]
-    gap = np.sqrt(w) * target - columns @ np.linalg.lstsq(columns, np.sqrt(w) * target, rcond=1e-13)[0]
-    return float(np.linalg.norm(gap))
-
-
-class Known:
-    """A map as the exact solution."""
-
-    name = "known"
-
-    def __call__(self, t: float, z: torch.Tensor) -> torch.Tensor:
-        return torch.sinh(z / 2) + t * z**2 / 8
-
-
-@pytest.mark.parametrize("quadrature", ["gauss", "monte_carlo"])
-@pytest.mark.parametrize("width", [3, 12])
-def test_the_nearest_map_is_that_of_dense_least_squares(width: int, quadrature: str):
-    map = TwoSidedReLU(width, 2.5, base=LAW)
-    field = field_of(DIFFUSING, map)
-    if quadrature == "monte_carlo":
-        field = Projection(DIFFUSING, map, MonteCarlo(1000), Auto())
-    s, weights = np.polynomial.legendre.leggauss(12)
-    edges = np.union1d(np.linspace(-8, 8, 161), np.linspace(-2.5, 2.5, width))
-    half = np.diff(edges) / 2
-    z = (edges[:-1, None] + half[:, None] * (s + 1)).ravel()
-    w = (half[:, None] * weights).ravel() * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
-    target = Known()(0.3, torch.from_numpy(z)).numpy()
-    expected = nearest(z, w, target, np.linspace(-2.5, 2.5, width))
-    assert best_w2(field, Known(), 0.3) == pytest.approx(expected, rel=1e-6)
-
-
-def test_a_map_within_the_space_is_reached():
-    found = best_w2(field_of(DIFFUSING, Spline(6, 3, 3.0, base=LAW)), find(problem(LAW, Quartic(1.0))), 0.0)
-    assert found is not None
-    assert found < 1e-12
-
-
-@pytest.mark.parametrize("part", ["biases", "all"])
-def test_knots_that_move_have_no_space(part: str):
-    assert best_w2(field_of(DIFFUSING, TwoSidedReLU(4, 4.0, part, base=LAW)), Known(), 0.1) is None
-
-
-def test_quasi_optimality():
-    """Weights only, quartic Fokker-Planck, t = 0.2: the flow ends within a quarter of the best its network can do."""
-    z, w = fine_grid()
-    target = reference_map("quartic")
-    for width in WIDTHS:
-        map = TwoSidedReLU(width, 4.0, base=LAW)
-        end = flow(DIFFUSING, map, Rodas4(rtol=1e-8, atol=1e-11), 0.2)
-        with torch.no_grad():
-            x = map.evaluate(end.state.theta, torch.from_numpy(z))[0].numpy()
-        ratio = np.sqrt(np.dot(w, (x - target) ** 2)) / nearest(z, w, target, np.linspace(-4, 4, width))
-        assert 1 <= ratio <= 1.25, (width, ratio)
-
-
-# observed orders
-
-
-def orders(problem, maps, integrator, t: float, target: np.ndarray) -> np.ndarray:
-    """Between successive widths, each twice the one before."""
-    errors = []
-    for map in maps:
-        end = flow(problem, map, integrator, t)
-        assert end.status is Status.completed
-        errors.append(w1(map, end.state.theta, target))
-    return np.log2(np.divide(errors[:-1], errors[1:]))
-
-
-@pytest.mark.parametrize("flowing", [DIFFUSING, FLOWING], ids=["fokker_planck", "transport"])
-def test_weights_only_are_of_second_order(flowing):
-    z, _ = fine_grid()
-    target = reference_map("quartic") if flowing is DIFFUSING else find(flowing)(0.2, torch.from_numpy(z)).numpy()
-    maps = [TwoSidedReLU(width, 4.5, base=LAW) for width in (32, 64, 128, 256)]
-    assert orders(flowing, maps, Rodas4(rtol=1e-8, atol=1e-11), 0.2, target) == pytest.approx(2.0, abs=0.2)
-
-
-def test_biases_only_are_consistent_of_first_order():
-    """The velocity of the identity: cell averages of the true one, x - V'(x) or -V'(x)."""
-    z, w = fine_grid()
-    for flowing, diffusion in ((DIFFUSING, 1), (FLOWING, 0)):
-        true = diffusion * z - ((z - 1) ** 3 - (z - 1))
-        errors = []
-        for width in (16, 32, 64, 128, 256):
-            map = TwoSidedReLU(width, 6.0, "biases", base=LAW)
-            field = Projection(flowing, map, Gauss(), Auto(rcond=1e-14))
-            theta = map.theta.detach()
-            derivative = map.jacobian(theta, torch.from_numpy(z))
-            velocity = (derivative @ field(theta).velocity).numpy()
-            errors.append(np.sqrt(np.dot(w, (velocity - true) ** 2)))
-        assert np.log2(np.divide(errors[:-1], errors[1:])) == pytest.approx(1.0, abs=0.1)
-
-
-def test_biases_only_are_of_first_order_before_the_knots_cross():
-    z, _ = fine_grid()
-    target = find(FLOWING)(0.02, torch.from_numpy(z)).numpy()
-    maps = [TwoSidedReLU(width, 4.0, "biases", base=LAW) for width in (8, 16, 32)]
-    found = orders(FLOWING, maps, Dopri5(rtol=1e-6), 0.02, target)  # rounding decides where knots meet: see it through
-    assert found.mean() == pytest.approx(1.0, abs=0.2)
-
-
-def test_the_slope_of_a_power_is_its_exponent():
-    widths = np.array(WIDTHS)
-    assert slope(widths, 5.0 * widths**-3.5) == pytest.approx(-3.5)

@@ -1,4 +1,4 @@
-"""The integrator of a map that no one has chosen an integrator for."""
+"""The default integrator: chooses a method for the map."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from wgf.settings.ranges import Count, NonNegativeOrNone, Positive, PositiveOrNo
 
 
 class Auto(Integrator):
-    """`Rodas4` for a map with a chart, `GaussNewton` for moving knots and smooth networks; both choose their steps.
+    """Choice of integrator: `Rodas4` for a map with a chart, `GaussNewton` for all others. Both are adaptive.
 
     Args:
-        rtol, atol: tolerances as in `Adaptive`; null leaves the method's own default.
+        rtol, atol: tolerances as in `Adaptive`; null means the default of the chosen method.
         dt, dt_min, max_steps: as in `Adaptive`.
     """
+
+    adaptive = implicit = True
 
     @checked
     def __init__(
@@ -37,6 +39,4 @@ class Auto(Integrator):
         return method(**given, dt=self.dt, dt_min=self.dt_min, max_steps=self.max_steps)
 
     def step(self, field: Field, dt: float, state: State) -> NoReturn:
-        raise TypeError("integrator=auto takes no step itself: ask `on` for the method that does")
-
-    first_dt = step  # type: ignore[assignment]
+        raise TypeError("integrator=auto only chooses a method: call `on(field)` and step with its result")

@@ -1,21 +1,46 @@
-"""What the time loop asks of an integrator."""
+"""The interface of an integrator, and the states and steps it works on."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
 
+from wgf.errors import ConfigError
+from wgf.networks.base import TransportMap
+from wgf.problem.energy import MapAtNodes
+from wgf.problem.equations import Problem
+from wgf.projection.chart_energy import Landscape
 from wgf.projection.field import Evaluation, Projection
 
-Field = Callable[[Tensor], Evaluation]
+MANY_STEPS = 1_000_000  # more fixed steps than this require a larger max_steps
+
+
+class Field(Protocol):
+    """Velocity field of a projected flow, as integrators need it; `Projection` implements it."""
+
+    problem: Problem
+    map: TransportMap
+    landscape: Landscape | None
+
+    def __call__(self, theta: Tensor) -> Evaluation:
+        """Evaluate the field at theta [p]."""
+
+    def at_nodes(self, theta: Tensor) -> MapAtNodes:
+        """The map at the quadrature nodes."""
+
+    def terms(self, at: MapAtNodes) -> Tensor:
+        """Values of all terms of F [k] (energy)."""
+
+    def gradient(self, theta: Tensor) -> tuple[Tensor, Tensor, MapAtNodes]:
+        """grad F [p], the terms of F [k] and the map at the nodes."""
 
 
 @dataclass(frozen=True)
 class State:
-    """A point of the flow with the field there, which is the first stage of the next step.
+    """A point of the flow with the field there. The field is the first stage of the next step.
 
     Attributes:
         theta: parameters [p].
@@ -31,10 +56,10 @@ class Step:
     """A proposed step.
 
     Attributes:
-        state: where it leads.
-        error: estimated error of the step relative to the tolerances, scalar; None where there is no estimate.
-        failure: why there is no step, the state being the old one; None for a step.
-        evaluations: of the field or of its derivatives.
+        state: state after the step; the old state if the step failed.
+        error: estimated error of the step relative to the tolerances, scalar; None without an estimate.
+        failure: why the step failed, or None.
+        evaluations: number of evaluations of the field or of its derivatives.
     """
 
     state: State
@@ -47,29 +72,54 @@ class Integrator(ABC):
     """A one-step method for the autonomous flow theta' = field(theta).
 
     Attributes:
-        order: of the error at a fixed time.
-        max_steps: attempts, rejected ones included, before the run stops.
-        dt_min: smallest step worth trying (time); only an adaptive method tries smaller ones.
-        adaptive: whether a rejected step is tried again smaller.
+        order: order of the error at a fixed time.
+        max_steps: largest number of attempts, including rejected ones.
+        dt_min: smallest step of an adaptive method (time).
+        adaptive: whether the loop retries a rejected step with a smaller dt.
+        implicit: whether a step uses second derivatives of the energy.
+        dt: the step, for an adaptive method the first step (time); None lets the method choose it.
     """
 
     order: int
     max_steps: int
     adaptive = False
     dt_min = 0.0
+    implicit = False
+    dt: float | None = None
 
     def on(self, field: Projection) -> Integrator:
-        """The method that takes the steps on this field: itself, unless it is a choice among others."""
+        """Method that takes the steps on this field: the integrator itself, or the method that `Auto` chooses."""
         return self
+
+    def check(self, t_end: float) -> None:
+        """Check that the steps fit the end time.
+
+        Raises:
+            ConfigError: the steps are too long, too short or too many.
+        """
+        dt, least, most = self.dt, self.dt_min, self.max_steps
+        if dt is not None and dt > t_end:
+            raise ConfigError(
+                f"integrator.dt={dt:g} with t_end={t_end:g} is impossible: a step cannot be longer than the run, use "
+                f"integrator.dt={t_end / 100:.0e} or less"
+            )
+        if least > (dt or t_end):
+            which = f"integrator.dt={dt:g}" if dt else f"t_end={t_end:g}"
+            raise ConfigError(f"integrator.dt_min={least:g} with {which} is impossible: decrease integrator.dt_min")
+        if not self.adaptive and dt is not None and t_end / dt > max(most, MANY_STEPS) * (1 + 1e-9):
+            raise ConfigError(
+                f"integrator.dt={dt:g} with t_end={t_end:g} is impossible: {t_end / dt:.2g} steps are more than "
+                f"integrator.max_steps={most:g}; increase integrator.dt or integrator.max_steps, or decrease t_end"
+            )
 
     @abstractmethod
     def step(self, field: Field, dt: float, state: State) -> Step:
-        """Propose the state at t + dt; nothing is changed."""
+        """Propose the state at t + dt. Pure: `state` and the integrator do not change."""
 
-    @abstractmethod
     def first_dt(self, t_end: float) -> float:
-        """The step to begin with (time)."""
+        """First step (time)."""
+        return self.dt or t_end / 100
 
     def next_dt(self, dt: float, error: float, previous: float) -> float:
-        """The step after one of size dt with relative error `error`, the accepted one before it having `previous`."""
+        """Next step (time), from the last step dt, its relative error, and that of the accepted step before it."""
         return dt

@@ -1,4 +1,4 @@
-"""Adaptive integration: how large an error may be and what the next step should be."""
+"""Adaptive integration: error tolerances and choice of the next step."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
 
 
 class Adaptive(Integrator):
-    """A method with an error estimate and a PI controller (Hairer and Wanner, Solving ODEs II, section IV.2).
+    """Integrator with an error estimate and a PI controller (Hairer and Wanner, Solving ODEs II, section IV.2).
 
-    The error of a step is a distance of laws: the W2 length of the defect, against atol + rtol sqrt(int f^2 p).
+    The error of a step is the W2 length of the defect, divided by the tolerance atol + rtol sqrt(int f^2 p).
 
     Args:
         rtol, atol: tolerances per step, relative (no unit) and absolute (length).
-        dt: first step (time); null lets t_end / 100 begin.
-        dt_min: smallest step (time); below it the run stops.
-        max_steps: most attempts.
+        dt: first step (time); null means t_end / 100.
+        dt_min: smallest step (time); the run stops if it needs a smaller one.
+        max_steps: largest number of attempts.
     """
 
     adaptive = True
@@ -37,15 +37,12 @@ class Adaptive(Integrator):
     ) -> None:
         self.rtol, self.atol, self.dt, self.dt_min, self.max_steps = rtol, atol, dt, dt_min, max_steps
 
-    def first_dt(self, t_end: float) -> float:
-        return self.dt or t_end / 100
-
     def relative(self, defect: Tensor, new: Evaluation) -> Tensor:
-        """The error of a step in units of what is tolerated, scalar. defect: [p], of the parameters."""
+        """Error of a step divided by the tolerance, scalar. defect: error of the parameters [p]."""
         return self.of_length(new.length(defect), new.scale)
 
     def of_length(self, length: Tensor, rms: Tensor) -> Tensor:
-        """The same for a W2 length."""
+        """W2 length divided by the tolerance, scalar. rms: size of the solution (length)."""
         tolerated = self.atol + self.rtol * rms
         return length / tolerated.clamp(min=torch.finfo(rms.dtype).tiny)
 

@@ -10,16 +10,16 @@ from wgf.settings.ranges import Count, Positive, checked
 
 
 class RungeKutta(Integrator):
-    """theta_i = theta + dt sum_j a_ij k_j; the last row of the tableau are the weights of the step.
+    """Explicit Runge-Kutta method with stages theta_i = theta + dt sum_j a_ij k_j.
 
     Attributes:
-        tableau: rows a_2, ..., a_s and then the weights.
+        tableau: rows a_2, ..., a_s, then the weights of the step.
     """
 
     tableau: tuple[tuple[float, ...], ...]
 
     def stages(self, field: Field, dt: float, state: State) -> tuple[State, list]:
-        """The new state and the velocities k_1, ..., k_s, k(new)."""
+        """New state, and velocities k_1, ..., k_s, k(new)."""
         evaluation, velocities = state.evaluation, [state.evaluation.velocity]
         theta = state.theta
         for row in self.tableau:
@@ -36,19 +36,16 @@ class RungeKutta(Integrator):
 
 
 class FixedStep(RungeKutta):
-    """A method with a constant step.
+    """Explicit method with a constant step.
 
     Args:
-        dt: the step (time); shortened only to meet a saved time or the end exactly.
-        max_steps: most steps.
+        dt: the step (time); the time loop shortens it only to meet a saved time or the end exactly.
+        max_steps: largest number of steps.
     """
 
     @checked
     def __init__(self, dt: Positive = 1e-3, max_steps: Count = 1_000_000) -> None:
         self.dt, self.max_steps = dt, max_steps
-
-    def first_dt(self, t_end: float) -> float:
-        return self.dt
 
 
 class Euler(FixedStep):
@@ -81,7 +78,7 @@ class Dopri5(Adaptive, RungeKutta):
         (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
         (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
     )
-    # weights of order 5 less those of order 4
+    # weights of order 5 minus weights of order 4
     defect = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
 
     def step(self, field: Field, dt: float, state: State) -> Step:

@@ -1,10 +1,10 @@
-"""Implicit steps of any network, weights and biases together: damped Gauss-Newton steps on the JKO objective
+"""Implicit steps for any network, weights and biases together: damped Gauss-Newton steps on the JKO objective
 
     |f(theta, .) - f(theta_k, .)|^2_p / (2 dt) + lambda |theta - theta_k|^2 / (2 dt) + F(f(theta, .)),
 
-(G + lambda I + dt H) d = -dt grad F with the curvature H = J^T e_xx J + J'^T e_dd J' of the energy, its concave part
-left out. The damping lambda holds parameters that hardly move the map: where knots meet, the metric loses a direction
-and the energy has a kink, which a full minimisation would chase for ever.
+(G + lambda I + dt H) d = -dt grad F with the curvature H = J^T e_xx J + J'^T e_dd J' of the energy without its concave
+part. The damping lambda limits parameters that hardly move the map: where knots meet, the metric loses a direction and
+the energy has a kink, at which a full minimisation would not converge.
 """
 
 from __future__ import annotations
@@ -14,25 +14,24 @@ import math
 import torch
 from torch import Tensor
 
-from wgf.integrators.base import State, Step
+from wgf.integrators.base import Field, State, Step
 from wgf.integrators.controller import Adaptive
-from wgf.projection.field import Projection
 from wgf.settings.ranges import Count, NonNegative, Positive, PositiveOrNone, checked
 
 DAMPING = 1e-5  # lambda, relative to the largest diagonal entry of G
-MOST_HALVINGS, MOST_TRIALS = 40, 400  # of one step
+MOST_HALVINGS, MOST_TRIALS = 40, 400  # per step
 
 
 class Model:
-    """Gradient and matrices at one theta.
+    """Quadratic model of the objective at one theta: gradient and matrices.
 
     Args:
         field: map, energy and quadrature.
-        theta: [p].
+        theta: parameters [p].
         damping: lambda relative to the largest diagonal entry of G.
     """
 
-    def __init__(self, field: Projection, theta: Tensor, damping: float) -> None:
+    def __init__(self, field: Field, theta: Tensor, damping: float) -> None:
         self.gradient, _, at = field.gradient(theta)
         nodes, map = at.nodes, field.map
         values = map.jacobian(theta, nodes.z, nodes.cell)
@@ -48,20 +47,20 @@ class Model:
         self.metric.diagonal().add_(damping * self.metric.diagonal().max())
 
     def displacement(self, tau: float) -> Tensor:
-        """d [p]; NaN when the matrix is not positive definite."""
+        """Displacement d [p] for the step tau (time); NaN if the matrix is not positive definite."""
         factor, failed = torch.linalg.cholesky_ex(self.metric / tau + self.curvature)
         d = -torch.cholesky_solve(self.gradient[:, None], factor)[:, 0]
         return torch.where(failed > 0, torch.nan, d)
 
 
-def descend(field: Projection, state: State, tau: float) -> Step:
-    """One step of length tau, in halves of halves where a longer one would raise the energy or fold the map."""
+def descend(field: Field, state: State, tau: float) -> Step:
+    """Take one step of length tau, split into parts that neither raise the energy nor fold the map."""
     theta, left, part, count = state.theta, tau, tau, 0
     energy = state.evaluation.terms.sum().item()
     model = Model(field, theta, DAMPING)
     while left > 0:
         if count == MOST_TRIALS:
-            return Step(state, failure=f"the step is not done after {count} parts of it", evaluations=count)
+            return Step(state, failure=f"the step is not complete after {count} trials", evaluations=count)
         part = min(part, left)
         trial = theta + model.displacement(part)
         count += 1
@@ -75,18 +74,19 @@ def descend(field: Projection, state: State, tau: float) -> Step:
         elif part > 0.5**MOST_HALVINGS * tau:
             part *= 0.5
         else:
-            return Step(state, failure="no step is short enough to lower the energy without a fold", evaluations=count)
+            return Step(state, failure="no part of the step lowers the energy without a fold", evaluations=count)
     return Step(State(theta, field(theta)), evaluations=count + 1)
 
 
 class GaussNewton(Adaptive):
-    """The linearly implicit Euler method, extrapolated: two steps of dt/2 less one of dt; order 2, adaptive.
+    """Extrapolated linearly implicit Euler method: twice (two steps of dt/2) minus one step of dt; order 2, adaptive.
 
     Args:
         rtol, atol, dt, dt_min, max_steps: as in `Adaptive`.
         damping: lambda relative to the largest diagonal entry of G (no unit).
     """
 
+    implicit = True
     order = 2
 
     @checked
@@ -102,7 +102,7 @@ class GaussNewton(Adaptive):
         super().__init__(rtol, atol, dt, dt_min, max_steps)
         self.damping = damping
 
-    def step(self, field: Projection, dt: float, state: State) -> Step:  # type: ignore[override]
+    def step(self, field: Field, dt: float, state: State) -> Step:
         here = Model(field, state.theta, self.damping)
         whole, half = here.displacement(dt), here.displacement(0.5 * dt)
         middle = state.theta + half

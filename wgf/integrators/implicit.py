@@ -1,6 +1,6 @@
-"""Implicit one-step methods in a chart, for stiff problems: no step is too large for stability.
+"""Implicit one-step methods in a chart, for stiff problems: every step size is stable.
 
-All are L-stable and stiffly accurate: what decays at once in the equation decays at once in the step.
+All are L-stable and stiffly accurate, so fast modes of the equation also decay fast in the step.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from wgf.errors import ConfigError
-from wgf.integrators.base import Integrator, State, Step
+from wgf.integrators.base import Field, Integrator, State, Step
 from wgf.integrators.controller import Adaptive
 from wgf.integrators.proximal import proximal
 from wgf.projection.chart_energy import Landscape
@@ -20,40 +20,47 @@ from wgf.projection.field import Point, Projection
 from wgf.settings.ranges import Count, Positive, checked
 
 
-def chart_state(field: Projection, state: State) -> tuple[Landscape, Point]:
-    """Where a state is in the chart of its map.
-
-    Raises:
-        ConfigError: the map has no chart.
-    """
-    point = state.evaluation.point
-    landscape = field.landscape
+def chart_state(field: Field, state: State) -> tuple[Landscape, Point]:
+    """Chart energy and chart coordinates of a state; call `needs_chart` first."""
+    point, landscape = state.evaluation.point, field.landscape
     if landscape is None or point is None:
-        raise ConfigError(
-            "this integrator needs a map that is linear in what it trains and the solver auto or banded: say "
-            "network=spline, or network=two_sided_relu with network.train=weights, or integrator=gauss_newton"
-        )
+        raise TypeError("this state is not in a chart")
     return landscape, point
 
 
-def arrive(field: Projection, landscape: Landscape, state: State, displacement: Tensor) -> State:
-    """The state displaced by coordinates [M]."""
+def needs_chart(integrator: Integrator, field: Projection) -> None:
+    """Check that steps in a chart are possible.
+
+    Raises:
+        ConfigError: the map has no chart, or the solver does not use it.
+    """
+    if not field.by_chart:
+        raise ConfigError(
+            f"integrator={type(integrator).__name__.lower()} needs a map that is linear in its parameters, and "
+            "solver=auto or banded: use network=spline, or network=two_sided_relu with network.train=weights, or "
+            "integrator=gauss_newton, or an explicit method such as integrator=dopri5"
+        )
+
+
+def displaced(field: Field, landscape: Landscape, state: State, displacement: Tensor) -> State:
+    """State after a displacement of the coordinates [M]."""
     theta = state.theta + landscape.chart.lift(displacement)
     return State(theta, field(theta))
 
 
 class DiagonallyImplicit(Integrator):
-    """Singly diagonally implicit Runge-Kutta: stage i is prox(c + dt sum_{j<i} a_ij k_j, gamma dt), and the last stage
-    is the step.
+    """Singly diagonally implicit Runge-Kutta method: stage i is prox(c + dt sum_{j<i} a_ij k_j, gamma dt). The last
+    stage is the new state.
 
     Args:
-        dt: the step (time); shortened only to meet a saved time or the end exactly.
-        max_steps: most steps.
+        dt: the step (time); the time loop shortens it only to meet a saved time or the end exactly.
+        max_steps: largest number of steps.
 
     Attributes:
-        gamma: the diagonal of the tableau. lower: its rows below the diagonal, from the second one.
+        gamma: the diagonal of the tableau. lower: the rows below the diagonal, from the second row.
     """
 
+    implicit = True
     gamma: float
     lower: tuple[tuple[float, ...], ...] = ()
 
@@ -61,10 +68,11 @@ class DiagonallyImplicit(Integrator):
     def __init__(self, dt: Positive = 1e-2, max_steps: Count = 1_000_000) -> None:
         self.dt, self.max_steps = dt, max_steps
 
-    def first_dt(self, t_end: float) -> float:
-        return self.dt
+    def on(self, field: Projection) -> Integrator:
+        needs_chart(self, field)
+        return self
 
-    def step(self, field: Projection, dt: float, state: State) -> Step:  # type: ignore[override]
+    def step(self, field: Field, dt: float, state: State) -> Step:
         landscape, point = chart_state(field, state)
         velocities: list[Tensor] = []
         tau, count = self.gamma * dt, 0
@@ -79,7 +87,7 @@ class DiagonallyImplicit(Integrator):
                 return Step(state, failure=found.failure, evaluations=count)
             c = found.c
             velocities.append((c - anchor) / tau)
-        return Step(arrive(field, landscape, state, c - point.c), evaluations=count + 1)
+        return Step(displaced(field, landscape, state, c - point.c), evaluations=count + 1)
 
 
 class SDIRK2(DiagonallyImplicit):
@@ -100,17 +108,18 @@ class SDIRK3(DiagonallyImplicit):
 
 
 class Rodas4(Adaptive):
-    """Steinebach's Rosenbrock method RODASP of orders 4 and 3, which keeps its order for parabolic equations.
+    """Steinebach's Rosenbrock method RODASP of orders 4 and 3. It keeps its order for parabolic equations.
 
-    With J = -H the matrix M/(gamma dt) + H is factorised once a step. The stages u_i solve
+    Each step factorises the matrix M/(gamma dt) + H once. The stages u_i solve
 
         (M/(gamma dt) + H) u_i = -grad F(c + sum_{j<i} a_ij u_j) + M sum_{j<i} c_ij u_j / dt,
 
-    the step is c + sum_{j<5} a_5j u_j + u_5 + u_6, and u_6 estimates its error. Settings of `Adaptive`.
+    the new state is c + sum_{j<5} a_5j u_j + u_5 + u_6, and u_6 estimates its error. Settings of `Adaptive`.
 
     Source: G. Steinebach, preprint 1741, TU Darmstadt (1995); Hairer and Wanner, Solving ODEs II, section IV.7.
     """
 
+    implicit = True
     order, gamma = 4, 0.25
     a = (
         (),
@@ -129,7 +138,11 @@ class Rodas4(Adaptive):
         (34.62605830930532, 15.30084976114473, 56.99955578662667, 18.40807009793095, -5.714285714285717),
     )
 
-    def step(self, field: Projection, dt: float, state: State) -> Step:  # type: ignore[override]
+    def on(self, field: Projection) -> Rodas4:
+        needs_chart(self, field)
+        return self
+
+    def step(self, field: Field, dt: float, state: State) -> Step:
         landscape, point = chart_state(field, state)
         chart = landscape.chart
         factor = landscape.hessian(point.at).plus_mass(1 / (self.gamma * dt))
@@ -142,7 +155,7 @@ class Rodas4(Adaptive):
             where, pull = tables[i] @ stages[:i]
             gradient = landscape.gradient(chart.at_nodes(point.c + where))
             stages[i] = factor.solve(chart.mass.matvec(pull / dt) - gradient)
-        new = arrive(field, landscape, state, where + stages[5])
+        new = displaced(field, landscape, state, where + stages[5])
         error = self.of_length(chart.length(stages[5]), new.evaluation.scale)
         return Step(new, error, evaluations=6)
 

@@ -2,24 +2,28 @@
 
     theta+ = argmin  |f(theta, .) - f(theta_k, .)|^2_p / (2 dt) + F(f(theta, .)).
 
-The energy falls and the map stays increasing for every dt. In a chart this is one proximal map, solved to rounding; for
-any other network it is a chain of damped Gauss-Newton steps on the same objective.
+The energy falls and the map stays increasing for every dt. With a chart, a step is one proximal map, solved to
+rounding. Without a chart, a step is a chain of damped Gauss-Newton steps on the same objective.
 """
 
 from __future__ import annotations
 
-from wgf.integrators.base import State, Step
+from wgf.integrators.base import Field, State, Step
 from wgf.integrators.gauss_newton import descend
 from wgf.integrators.implicit import DiagonallyImplicit
 from wgf.projection.field import Projection
 
 
 class JKO(DiagonallyImplicit):
-    """Order 1; settings of `DiagonallyImplicit`."""
+    """The JKO scheme; order 1, settings of `DiagonallyImplicit`."""
 
     order, gamma = 1, 1.0
 
-    def step(self, field: Projection, dt: float, state: State) -> Step:  # type: ignore[override]
+    def on(self, field: Projection) -> JKO:
+        """This integrator; it accepts every map. Without a chart `descend` takes the steps."""
+        return self
+
+    def step(self, field: Field, dt: float, state: State) -> Step:
         if state.evaluation.point is None:
             return descend(field, state, dt)
         return super().step(field, dt, state)

@@ -1,11 +1,11 @@
-"""The proximal map of the energy in a chart, which every implicit stage is made of:
+"""The proximal map of the energy in a chart, the building block of implicit stages:
 
     prox(a, tau) = argmin_c  |c - a|^2_M / (2 tau) + F(c),     M the mass matrix.
 
-Newton's method with a line search. Where the energy is displacement convex the problem is strictly convex; elsewhere,
-as long as the Hessian is not positive definite, its convex part leads the way down. Diffusion is a barrier against
-f' <= 0, which the line search respects. It is no barrier where next to no mass is: should Newton's method run into
-f' = 0 there, a barrier that sees all nodes alike is added and taken back step by step (an interior point method).
+The solver is Newton's method with a line search. If the energy is displacement convex, the problem is strictly convex.
+If the Hessian is not positive definite, its convex part gives a descent direction. Diffusion is a barrier against
+f' <= 0, but a weak one where there is little mass. If Newton's method reaches f' = 0 there, an interior point method
+adds a barrier that weights all nodes equally and reduces it step by step.
 """
 
 from __future__ import annotations
@@ -20,23 +20,55 @@ from torch import Tensor
 from wgf.problem.energy import Curvature, Local, MapAtNodes, Term
 from wgf.projection.chart_energy import Landscape
 
-MOST_ITERATIONS, MOST_CUTS = 50, 50
-TO_THE_BOUNDARY = 0.9  # share of the way to f' = 0 that one iteration may go
-SUFFICIENT = 1e-4  # share of the predicted decrease that a step must bring
-CONVERGED, STALLED, KINKED = 1e-24, 1e-11, 1e-7  # squared Newton steps, relative to the size of the objective
-HIDDEN = 1e-14  # the same, below which rounding hides whether the objective falls
-BARRIERS = [10.0**-k for k in range(1, 14)]  # relative to the size of the objective
-ENOUGH = 1e-9  # barrier that is small enough where the objective falls; a minimiser with a barrier is that close to one
+
+@dataclass(frozen=True)
+class Tolerances:
+    """Tolerances and limits of Newton's method.
+
+    Tolerances are for the Newton decrement (the squared step), relative to the size of the objective.
+
+    Attributes:
+        iterations, halvings: limits, per call of Newton's method and per line search.
+        to_the_boundary: largest share of the distance to f' = 0 that one iteration may cover.
+        decrease: share of the predicted decrease that a step must achieve.
+        converged: tolerance of the minimiser.
+        stalled: tolerance if no step lowers the objective any more.
+        kinked: tolerance if a kink of the potential stops the line search.
+        hidden: decrement below which rounding hides whether the objective falls.
+        barriers: successive strengths of the barrier, relative to the size of the objective.
+        weak_barrier: strength below which a minimiser with the barrier counts as a minimiser without it.
+    """
+
+    iterations: int = 50
+    halvings: int = 50
+    to_the_boundary: float = 0.9
+    decrease: float = 1e-4
+    converged: float = 1e-24
+    stalled: float = 1e-11
+    kinked: float = 1e-7
+    hidden: float = 1e-14
+    barriers: tuple[float, ...] = tuple(10.0**-k for k in range(1, 14))
+    weak_barrier: float = 1e-9
+
+    def rounded(self, dtype: torch.dtype) -> Tolerances:
+        """Tolerances for a dtype: not below its rounding."""
+        hidden = self.hidden * torch.finfo(dtype).eps / torch.finfo(torch.float64).eps
+        return replace(
+            self, hidden=hidden, stalled=max(self.stalled, 10 * hidden), kinked=max(self.kinked, 10 * hidden)
+        )
+
+
+TOLERANCES = Tolerances()
 
 
 @dataclass(frozen=True)
 class Proximal:
-    """A minimiser.
+    """Result of a minimisation.
 
     Attributes:
         c: coordinates [M].
-        iterations: of Newton's method.
-        failure: why this is no minimiser, or None.
+        iterations: number of Newton iterations.
+        failure: why c is not a minimiser, or None.
     """
 
     c: Tensor
@@ -45,10 +77,10 @@ class Proximal:
 
 
 class Barrier(Term):
-    """-mu times the mean of log f' over the nodes, whatever their mass.
+    """Barrier -mu mean(log f') over the nodes, independent of their mass.
 
     Args:
-        mu: energy.
+        mu: strength (energy).
     """
 
     name, barrier = "barrier", True
@@ -67,21 +99,21 @@ class Barrier(Term):
 
 
 class Objective:
-    """|c - a|^2_M / (2 tau) + F(c)."""
+    """Objective |c - a|^2_M / (2 tau) + F(c) of the proximal map."""
 
     def __init__(self, landscape: Landscape, anchor: Tensor, tau: float) -> None:
         self.landscape, self.anchor, self.tau = landscape, anchor, tau
         self.barrier = any(term.barrier for term in landscape.energies)
 
     def __call__(self, c: Tensor, at: MapAtNodes) -> tuple[float, float]:
-        """Value and the scale of its rounding."""
+        """Value, and the sum of absolute terms as the scale of its rounding."""
         terms = self.landscape.terms(at)
         distance = 0.5 / self.tau * self.landscape.chart.length(c - self.anchor) ** 2
         value, size = torch.stack([terms.sum() + distance, terms.abs().sum() + distance]).tolist()
         return value, size
 
     def kinks(self, here: MapAtNodes, there: MapAtNodes) -> Tensor:
-        """By how much the local forces rise from one map to another in excess of their derivative [n]."""
+        """Curvature of kinks [n]: difference quotient of the local forces between two maps minus their derivative."""
         excess, way = torch.zeros_like(here.x), there.x - here.x
         for term in self.landscape.energies:
             if isinstance(term, Local):
@@ -91,15 +123,15 @@ class Objective:
         return torch.where(way.abs() > 1e-12 * here.rms, excess, 0.0).clamp(min=0)
 
     def plus(self, term: Term) -> Objective:
-        """The same with another energy."""
+        """Objective with one more energy term."""
         landscape = copy.copy(self.landscape)
         landscape.energies = (*landscape.energies, term)
         return Objective(landscape, self.anchor, self.tau)
 
     def direction(self, c: Tensor, at: MapAtNodes, kinks: Tensor | None = None) -> tuple[Tensor, float]:
-        """A way down [M], Newton's where the Hessian is positive definite, and twice the decrease that it promises.
+        """Descent direction [M] (Newton's if the Hessian is positive definite), and twice its predicted decrease.
 
-        kinks: curvature of the potential [n] that its second derivative does not show.
+        kinks: curvature of kinks of the potential [n], which its second derivative does not contain.
         """
         landscape = self.landscape
         gradient = landscape.chart.mass.matvec(c - self.anchor) / self.tau + landscape.gradient(at)
@@ -114,26 +146,26 @@ class Objective:
         return step, -torch.dot(gradient, step).item()
 
     def reach(self, at: MapAtNodes, step: Tensor, most: float) -> float:
-        """How much of a step [M] may be gone, `most` or what keeps f' > 0 at the nodes."""
+        """Largest factor <= `most` of a step [M] that keeps f' > 0 at the nodes."""
         if not self.barrier:
             return most
         change = self.landscape.chart.at_nodes(step).dx
         ratio = torch.where(change < 0, -at.dx / change, math.inf).min().item()
-        return min(most, TO_THE_BOUNDARY * ratio)
+        return min(most, TOLERANCES.to_the_boundary * ratio)
 
 
 def newton(objective: Objective, start: Tensor) -> Proximal:
-    """A minimiser near a start [M] with f' > 0, where the objective is not larger."""
+    """Minimise the objective from a start [M] with f' > 0. The objective at the result is not larger."""
     chart = objective.landscape.chart
     c, at, before = start, chart.at_nodes(start), math.inf
     value, size = objective(c, at)
-    grain = torch.finfo(c.dtype).eps / torch.finfo(torch.float64).eps  # rounding, in units of that of float64
-    hidden, stalled, kinked = HIDDEN * grain, max(STALLED, 10 * HIDDEN * grain), max(KINKED, 10 * HIDDEN * grain)
-    for iteration in range(MOST_ITERATIONS):
+    tolerances = TOLERANCES.rounded(c.dtype)
+    hidden, stalled, kinked = tolerances.hidden, tolerances.stalled, tolerances.kinked
+    for iteration in range(tolerances.iterations):
         step, decrement = objective.direction(c, at)
         kinks, most = torch.zeros_like(at.x), 1.0
         far = objective.reach(at, step, most)
-        for _ in range(MOST_CUTS):
+        for _ in range(tolerances.halvings):
             if not (math.isfinite(decrement) and decrement >= 0):
                 return Proximal(c, iteration, "a Newton step is not finite")
             trial = c + far * step
@@ -142,7 +174,7 @@ def newton(objective: Objective, start: Tensor) -> Proximal:
             if not objective.barrier or bool(there.dx.min() > 0):
                 new, new_size = objective(trial, there)
                 rounding = (0.1 if decrement > hidden * size else 1.0) * hidden * size
-                if new <= value - SUFFICIENT * far * decrement + rounding:
+                if new <= value - tolerances.decrease * far * decrement + rounding:
                     break
                 seen = objective.kinks(at, there)
                 stiffer = bool((seen > 1.1 * kinks).any()) and bool(seen.isfinite().all())
@@ -153,26 +185,26 @@ def newton(objective: Objective, start: Tensor) -> Proximal:
             else:
                 far = most = 0.5 * far
         else:
-            # rounding hides the rest of the way down, or a kink ends it
+            # rounding or a kink hides a further decrease
             if decrement <= (kinked if bool(kinks.any()) else stalled) * size:
                 return Proximal(c, iteration)
-            return Proximal(c, iteration, "the line search found no way down")
+            return Proximal(c, iteration, "the line search found no decrease")
         c, at, value, size = trial, there, new, new_size
         small = decrement <= stalled * size
-        if decrement <= CONVERGED * size or (small and far == 1.0 and decrement >= 0.1 * before):
+        if decrement <= tolerances.converged * size or (small and far == 1.0 and decrement >= 0.1 * before):
             return Proximal(c, iteration + 1)
         before = decrement
-    return Proximal(c, MOST_ITERATIONS, f"no convergence in {MOST_ITERATIONS} Newton iterations")
+    return Proximal(c, tolerances.iterations, f"no convergence in {tolerances.iterations} Newton iterations")
 
 
 def proximal(landscape: Landscape, anchor: Tensor, tau: float, start: Tensor) -> Proximal:
-    """prox(anchor, tau), found from a start with f' > 0.
+    """Compute prox(anchor, tau) by iterations from a start with f' > 0.
 
     Args:
-        landscape: F.
+        landscape: the energy F.
         anchor: a [M] (length).
-        tau: time.
-        start: [M] (length); the objective there is an upper bound of the minimum.
+        tau: step (time).
+        start: first iterate [M] (length); the objective at the result is not larger than here.
     """
     objective = Objective(landscape, anchor, tau)
     found = newton(objective, start)
@@ -180,10 +212,10 @@ def proximal(landscape: Landscape, anchor: Tensor, tau: float, start: Tensor) ->
         return found
     c, chart, count = start, landscape.chart, found.iterations
     value, size = objective(start, chart.at_nodes(start))
-    for share in BARRIERS:
+    for share in TOLERANCES.barriers:
         inner = newton(objective.plus(Barrier(share * size)), c)
         c, count = inner.c, count + inner.iterations
-        if share <= ENOUGH and inner.failure is None and objective(c, chart.at_nodes(c))[0] <= value:
+        if share <= TOLERANCES.weak_barrier and inner.failure is None and objective(c, chart.at_nodes(c))[0] <= value:
             return Proximal(c, count)
-    # the last barrier costs no more than rounding, and so does staying
+    # no strength improved on the start: return it. The last barrier is as small as rounding
     return Proximal(start, count, inner.failure and found.failure)

@@ -20,9 +20,9 @@ class SavedStates(LoopCallback):
     Attributes:
         map: the network.
         times: t = 0 first (time).
-        theta: parameters [p] of each.
-        breakpoints: of the mesh that each theta belongs to [m] (length).
-        terms: of the energy [k] of each (energy).
+        theta: parameters [p] at each time.
+        breakpoints: breakpoints of the mesh at each time [m] (length).
+        terms: energy terms [k] at each time (energy).
     """
 
     map: TransportMap
@@ -38,5 +38,5 @@ class SavedStates(LoopCallback):
         self.terms.append(state.evaluation.terms)
 
     def __getitem__(self, k: int) -> Moment:
-        """The network on the breakpoints of state number k, and its parameters."""
+        """Network on the breakpoints of state k, and its parameters."""
         return self.map.on_breakpoints(self.breakpoints[k]), self.theta[k]

@@ -1,4 +1,4 @@
-"""How a run can end. The name is what files at, the value is what a person reads."""
+"""How a run can end. Files store the name; people read the value."""
 
 from enum import Enum
 

@@ -1,33 +1,32 @@
-"""The only time loop: it owns the time, judges every proposed step, and knows why it stopped."""
+"""The time loop: it advances the time, accepts or rejects every proposed step, and reports why it stopped."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from wgf.integrators.base import Integrator, State, Step
+from wgf.integrators.base import Field, Integrator, State, Step
 from wgf.integrators.status import Status
-from wgf.projection.field import Evaluation, Projection
+from wgf.projection.field import Projection
 
-COLLAPSE = 1e-3  # slope below which a law that can concentrate in finite time is taken to have done so
+COLLAPSE = 1e-3  # smallest slope below which an attractive problem counts as concentrated in a point
 
 
 @dataclass
 class Clock:
-    """Where a run stands: with the parameters there, all that the loop needs to go on to the same bits.
+    """Progress of a run. With the parameters, it is all the loop needs to resume with the same bits.
 
     Attributes:
         t: time. dt: last accepted step (time).
         steps, rejected, evaluations: counts so far.
         dissipated: integral of the dissipation, by the trapezoid rule over the accepted steps (energy).
         next_dt: the step to try next (time).
-        error: of the last accepted step, relative to the tolerances.
-        target: how many stops have been met.
-        last_stop, since_stop: a fixed step has t = last_stop + since_stop dt, free of accumulated rounding.
+        error: error of the last accepted step, relative to the tolerances.
+        target: number of stops already met.
+        last_stop, since_stop: fixed steps compute t = last_stop + since_stop dt, free of accumulated rounding.
     """
 
     t: float = 0.0
@@ -54,18 +53,18 @@ class End:
 
 
 class LoopCallback:
-    """Watches the loop; this one ignores all events. `clock` and `state` are those of the last accepted step."""
+    """Base class of callbacks; ignores all events. `clock` and `state` are those of the last accepted step."""
 
     def step(self, clock: Clock, state: State, energy: float) -> None:
-        """After every accepted step; must be cheap."""
+        """The loop calls this after every accepted step; it must be cheap."""
 
     def stop(self, clock: Clock, state: State) -> None:
-        """At t = 0 and whenever a stop is met exactly."""
+        """The loop calls this at t = 0 and at every stop."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What the loop decides on of a proposed step, on the host."""
+    """Numbers of a proposed step that decide whether the loop accepts it, on the host."""
 
     energy: float
     size: float  # sum |terms| of the energy, the scale of its rounding
@@ -77,10 +76,10 @@ class Judged:
 
 
 def judge(step: Step) -> Judged:
-    """Fetch it in one transfer."""
+    """Fetch the numbers that decide about a step, in one transfer from the device."""
     e = step.state.evaluation
     error = step.error if step.error is not None else e.min_slope.new_zeros(())
-    # NaN or infinity anywhere shows in these sums
+    # NaN or infinity in any entry shows in these sums
     values = [
         e.terms.sum(),
         e.terms.abs().sum(),
@@ -96,7 +95,7 @@ def judge(step: Step) -> Judged:
 
 
 def verdict(now: Judged, then: Judged, tolerance: float) -> Status | None:
-    """Why a step from `now` to `then` must not be accepted, or None."""
+    """Reason to reject a step from `now` to `then`, or None."""
     if then.slope <= 0:
         return Status.folded
     if not then.finite:
@@ -109,7 +108,7 @@ def verdict(now: Judged, then: Judged, tolerance: float) -> Status | None:
 
 
 def evolve(
-    velocity: Callable[[Tensor], Evaluation],
+    velocity: Field,
     integrator: Integrator,
     theta: Tensor,
     stops: list[float],
@@ -119,19 +118,19 @@ def evolve(
     noise: float = 0.0,
     attractive: bool = False,
 ) -> End:
-    """Integrate theta' = velocity(theta) from t = 0, or from where a clock stands, to the last of `stops`.
+    """Integrate theta' = velocity(theta) from t = 0, or from the time of a clock, to the last of `stops`.
 
-    A step is accepted when it is finite, keeps the map increasing (min slope > 0), does not raise the energy beyond
-    rounding, and its error is within the tolerances. An adaptive integrator tries a rejected step again, smaller; a
-    fixed one ends with the status that says why.
+    The loop accepts a step if it is finite, keeps the map increasing (min slope > 0), does not raise the energy beyond
+    rounding, and has an error within the tolerances. After a rejected step an adaptive integrator tries a smaller one;
+    with a fixed step the loop ends with the status that says why.
 
     Args:
         velocity: the field.
         integrator: the method.
         theta: start [p].
-        stops: increasing times > 0 that are met exactly (time).
-        callback: told about every step and stop.
-        clock: of a run that goes on from theta; None for a new one.
+        stops: increasing times > 0 that the loop meets exactly (time).
+        callback: receives every step and stop.
+        clock: clock of a run to resume from theta; None for a new run.
         noise: relative rise of the energy that sampling can cause.
         attractive: whether an interaction can concentrate the law into a point within finite time.
     """
@@ -153,7 +152,7 @@ def evolve(
             if clock.steps + clock.rejected >= integrator.max_steps:
                 return End(Status.max_steps, clock, state)
             goal, dt = stops[clock.target], clock.next_dt
-            # a step that ends within rounding of the goal ends on it; one that nearly does is split evenly
+            # land on a goal within rounding; take two equal steps to a goal less than 2 dt away
             lands = clock.t + dt * (1 + 1e-9) >= goal
             trial = goal - clock.t if lands else dt
             if integrator.adaptive and not lands and clock.t + 2 * dt > goal:
@@ -177,8 +176,8 @@ def evolve(
                 continue
             if integrator.adaptive:
                 grown = integrator.next_dt(trial, then.error, clock.error)
-                dt = max(dt, grown) if trial < dt else grown  # a step cut short by a stop says nothing against dt
-            # from here to the new state nothing is called, so that no signal comes between a time and its state
+                dt = max(dt, grown) if trial < dt else grown  # a step shortened to meet a stop must not reduce dt
+            # no calls from here to the new state, so that no signal can separate a time from its state
             clock.dissipated += 0.5 * trial * (now.dissipation + then.dissipation)
             clock.steps += 1
             clock.dt, clock.next_dt, clock.error = trial, dt, then.error
@@ -206,6 +205,6 @@ def run(
     callback: LoopCallback,
     clock: Clock | None = None,
 ) -> End:
-    """`evolve` with all that the problem and its quadrature ask of it."""
+    """Call `evolve` with the settings that the problem and its quadrature require."""
     collapses, noise = projection.problem.collapses, projection.noise
     return evolve(projection, integrator, theta, stops, callback, clock=clock, noise=noise, attractive=collapses)

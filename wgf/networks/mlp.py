@@ -1,32 +1,39 @@
-"""A smooth two-layer network, to be used where kinks are unwanted and as the pattern for a network of one's own."""
+"""A smooth two-layer network without kinks. Use this file as a template for a new network."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from wgf.networks.base import TransportMap
+from wgf.networks.base import Size, TransportMap
 from wgf.problem.base import Base
 from wgf.settings.ranges import Count, checked
 
 
 class MLP(TransportMap):
-    """f(z) = a_0 + a_1 y + sum_i c_i tanh(k_i y + d_i), y = (z - mean)/std, the identity at its start (c = 0).
+    """Two-layer tanh network f(z) = a_0 + a_1 y + sum_i c_i tanh(k_i y + d_i), y = (z - mean)/std; identity at c = 0.
 
     Args:
         width: hidden neurons m; p = 3 m + 2 parameters.
         base: the reference measure p.
-        generator: draws the slopes k and the places -d/k of the neurons.
+        generator: draws the slopes k; the centres -d/k are equispaced on [-2.5, 2.5].
     """
 
     @checked
     def __init__(self, width: Count = 16, *, base: Base, generator: torch.Generator) -> None:
         super().__init__(base)
         self.width = width
-        places = torch.linspace(-2.5, 2.5, width, dtype=torch.float64)
+        centres = torch.linspace(-2.5, 2.5, width, dtype=torch.float64)
         slopes = 1.0 + torch.rand(width, generator=generator, dtype=torch.float64)
         affine = torch.tensor([base.mean, base.std], dtype=torch.float64)
-        self.theta = nn.Parameter(torch.cat([affine, torch.zeros_like(slopes), slopes, -slopes * places]))
+        self.theta = nn.Parameter(torch.cat([affine, torch.zeros_like(slopes), slopes, -slopes * centres]))
+
+    @classmethod
+    def size(cls, settings: Mapping[str, Any]) -> Size:
+        return Size(3 * float(settings["width"]) + 2, 0, 0, linear=False)
 
     def f(self, theta: Tensor, z: Tensor) -> Tensor:
         y = (z - self.base.mean) / self.base.std

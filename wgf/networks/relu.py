@@ -2,19 +2,22 @@
 
 f(z) = c + (1/m) [ sum_i w_i (z - b_i)_+ + sum_i wt_i (bt_i - z)_+ ],  start: b = bt, w = 1, wt = -1, hence f(z) = z.
 
-The constant c, fixed, is the mean of the knots at the start: 0 in the paper, whose laws are centred at 0.
+The constant c is fixed: the mean of the initial knots. It is 0 in the paper, because its laws are centred at 0.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from wgf.errors import ConfigError
-from wgf.networks.base import TransportMap
+from wgf.networks.base import Size, TransportMap
+from wgf.networks.spline_space import TAIL_MASS, SplineSpace
 from wgf.problem.base import Base
 from wgf.settings.ranges import Choice, Positive, TwoOrMore, checked
 
@@ -22,7 +25,7 @@ Train = Annotated[str, Choice("weights", "biases", "all")]
 
 
 def initial_knots(base: Base, width: int, bound: float) -> Tensor:
-    """m equispaced knots on mean -+ bound std, drawn into the interior of a bounded support. Returns [m] (length)."""
+    """Initial knots [m] (length): equispaced on mean -+ bound std, clipped to the interior of a bounded support."""
     low, high = base.mean - bound * base.std, base.mean + bound * base.std
     if math.isfinite(base.lower):
         margin = (base.upper - base.lower) / (width + 1)
@@ -36,7 +39,7 @@ class TwoSidedReLU(TransportMap):
     Args:
         width: m >= 2.
         bound: B; the knots start equispaced on mean -+ B std of the base (no unit).
-        train: which parameters flow: "weights" [w, wt], "biases" [b, bt], or "all" [w, wt, b, bt].
+        train: which parameters are trained: "weights" [w, wt], "biases" [b, bt], or "all" [w, wt, b, bt].
         base: the reference measure p.
     """
 
@@ -51,7 +54,7 @@ class TwoSidedReLU(TransportMap):
         if not float(base.mass(knots[:-1], knots[1:]).sum()) > 1e-12:
             raise ConfigError(
                 f"network.bound={bound!r} with network.width={width} leaves no mass between the "
-                "knots: raise network.bound"
+                "knots: increase network.bound"
             )
         self.register_buffer("initial", torch.cat([ones, -ones, knots, knots]))
         self.register_buffer("offset", knots.mean())
@@ -60,12 +63,23 @@ class TwoSidedReLU(TransportMap):
         self._trained = {"weights": slice(0, 2 * m), "biases": slice(2 * m, 4 * m), "all": slice(0, 4 * m)}[train]
         self.theta = nn.Parameter(self.initial[self._trained].clone())
 
+    @classmethod
+    def size(cls, settings: Mapping[str, Any]) -> Size:
+        width, train = float(settings["width"]), settings["train"]
+        return Size((4 if train == "all" else 2) * width, 2 * width, 1, linear=train == "weights")
+
     def parameters_of(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """All weights (w, wt) and all biases (b, bt) [2m] each, the untrained ones at their start."""
+        """All weights (w, wt) and all biases (b, bt) [2m] each; untrained ones have their initial values."""
         m2 = 2 * self.width
         if self.train_part == "weights":
             return theta, self.initial[m2:]
         return (self.initial[:m2], theta) if self.train_part == "biases" else (theta[:m2], theta[m2:])
+
+    def space(self) -> SplineSpace | None:
+        return WeightSpace(self) if self.train_part == "weights" else None
+
+    def steps(self, theta: Tensor) -> tuple[Tensor, Tensor] | None:
+        return self.parameters_of(theta) if self.train_part == "biases" else None
 
     def knots(self, theta: Tensor) -> Tensor:
         return self.parameters_of(theta)[1]
@@ -75,7 +89,7 @@ class TwoSidedReLU(TransportMap):
         weights, biases = self.parameters_of(theta)
         knots, order = biases.sort(stable=True)
         left, left_knots = weights[self.width :], biases[self.width :]
-        jump = weights[order] / self.width  # of the slope, from left to right across either kind of neuron
+        jump = weights[order] / self.width  # jump of the slope at each knot, for both kinds of neurons
         first = torch.stack([-left.sum(), (left * left_knots).sum() + self.width * self.offset]) / self.width
         steps = torch.stack([jump, -jump * knots]).cumsum(1)
         slope, intercept = torch.cat([first[:, None], first[:, None] + steps], dim=1)
@@ -97,7 +111,7 @@ class TwoSidedReLU(TransportMap):
         reach = torch.cat([z - biases[:m], biases[m:] - z], dim=1)  # [n, 2m], positive where the neuron is active
         if cell is None:
             active = (reach > 0).to(z)
-        else:  # by rank, so that coincident knots keep their order
+        else:  # compare ranks: coincident knots keep their order
             rank = biases.argsort(stable=True).argsort()
             right = cell[:, None] > rank[:m]
             active = torch.cat([right, cell[:, None] <= rank[m:]], dim=1).to(z)
@@ -110,7 +124,61 @@ class TwoSidedReLU(TransportMap):
 
     def min_slope(self, theta: Tensor, slopes: Tensor) -> Tensor:
         knots, slope, _ = self.cells(theta)
-        wide = torch.nn.functional.pad(
-            knots.diff() > 0, (1, 1), value=True
-        )  # what stands between equal knots is nowhere
+        wide = pad(knots.diff() > 0, (1, 1), value=True)  # skip cells of zero width
         return torch.where(wide, slope, torch.inf).min()
+
+
+class WeightSpace(SplineSpace):
+    """Space of a two-sided ReLU network that trains weights: hat functions on the knots and one ghost point per end.
+
+    The map does not bend at knots with less than TAIL_MASS beyond them: they belong to the linear tails.
+    """
+
+    def __init__(self, map: TwoSidedReLU) -> None:
+        base, self.width, self._offset = map.base, map.width, map.offset
+        self.knots = map.knots(map.theta.detach())[: map.width].contiguous()
+        tails = torch.minimum(base.cdf(self.knots), base.survival(self.knots))
+        bent = (tails > TAIL_MASS).nonzero()[:, 0]
+        first, last = int(bent[0]), int(bent[-1])
+        self.active = slice(first, last + 1)
+        inner = self.knots[self.active]
+        spacing = inner.diff() if len(inner) > 1 else inner.new_tensor([base.std])
+        super().__init__(torch.cat([inner[:1] - spacing[:1], inner, inner[-1:] + spacing[-1:]]), 1)
+        self.truncated = map.width - len(inner)
+        # minimum-norm solution of B q = r: q = B^T (B B^T)^-1 r with B = [1; b_i - b_1]
+        self._reach = self.knots - self.knots[0]
+        rows = torch.stack([torch.ones_like(self._reach), self._reach])
+        self._pseudoinverse = rows.T @ torch.linalg.inv(rows @ rows.T)
+        self._widths = self.points.diff()
+
+    def _slopes(self, theta: Tensor) -> Tensor:
+        """All slopes of f [m + 1], O(m)."""
+        w, wt = theta.reshape(2, self.width)
+        return (pad(w.cumsum(0), (1, 0)) - wt.sum() + pad(wt.cumsum(0), (1, 0))) / self.width
+
+    def min_slope(self, theta: Tensor, slopes: Tensor) -> Tensor:
+        return self._slopes(theta).min()
+
+    def coefficients(self, theta: Tensor) -> Tensor:
+        return self._offset + self.change(theta)
+
+    def change(self, displacement: Tensor) -> Tensor:
+        """f at the breakpoints [M] without its constant."""
+        slopes, a = self._slopes(displacement), self.active
+        # f(b_1): right-facing neurons vanish there
+        start = torch.dot(displacement[self.width :], self._reach) / self.width
+        inner = start + pad((slopes[1:-1] * self.knots.diff()).cumsum(0), (1, 0))
+        inner = inner[a]
+        ends = self._widths[[0, -1]] * slopes[[a.start, a.stop]]
+        return torch.cat([inner[:1] - ends[:1], inner, inner[-1:] + ends[1:]])
+
+    def lift(self, coefficients: Tensor) -> Tensor:
+        """Smallest displacement of (w, wt), O(m): w = J/2 + q, wt = J/2 - q, q = B^T (B B^T)^-1 r, where
+        r = (sum J/2 + m s_0, sum J (b - b_1)/2 - m u_1), J_i = m [f']_i, s_0 = left tail slope, u_1 = f(b_1)."""
+        slope = coefficients.diff() / self._widths
+        jump = self.width * pad(slope.diff(), (self.active.start, self.width - self.active.stop))
+        left = slope[0]
+        value = coefficients[1] - left * (self.points[1] - self.knots[0])
+        r = torch.stack([0.5 * jump.sum() + self.width * left, 0.5 * torch.dot(jump, self._reach) - self.width * value])
+        q = self._pseudoinverse @ r
+        return torch.cat([0.5 * jump + q, 0.5 * jump - q])

@@ -1,69 +1,40 @@
 """A two-layer ReLU^k network in B-spline coordinates, with linear tails.
 
-Neurons (z - b_i)_+^k and (b_i - z)_+^k with fixed biases span the splines of degree k with breakpoints b_i. As
-coordinates of the same functions, B-splines are well conditioned and local where neurons are neither. Beyond the outer
-breakpoints the map continues with its value and slope there: a free polynomial tail would be unstable.
+Neurons (z - b_i)_+^k and (b_i - z)_+^k with fixed biases span the splines of degree k with breakpoints b_i. B-splines
+span the same functions; they are local and well conditioned, neurons are not. Beyond the outer breakpoints the map is
+linear, with the value and slope it has there: a free polynomial tail would be unstable.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from typing import Annotated, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from wgf.errors import ConfigError
-from wgf.networks.base import TransportMap
+from wgf.networks.base import Size, TransportMap
+from wgf.networks.spline_space import TAIL_MASS, SplineSpace, basis
 from wgf.problem.base import Base
 from wgf.settings.ranges import Choice, Positive, Range, TwoOrMore, checked
 
 Degree = Annotated[int, Range(int, low=1, high=5)]
 Placement = Annotated[str, Choice("uniform", "quantile")]
-TAIL_MASS = 1e-12  # breakpoints stop where less mass lies beyond: nothing there can be seen or resolved
 
 
 class Neurons(NamedTuple):
-    """f(z) = sum_j weights_j (facing_j (z - biases_j))_+^k between the outer breakpoints; all [m + k - 1]."""
+    """Neurons of f(z) = sum_j weights_j (facing_j (z - biases_j))_+^k between outer breakpoints; all [m + k - 1]."""
 
     weights: Tensor
     biases: Tensor
     facing: Tensor
 
 
-def basis(points: Tensor, degree: int, z: Tensor, cell: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """The B-splines that do not vanish at z, by the recursion of Cox and de Boor, linear beyond the outer points.
-
-    Args:
-        points: breakpoints [m], increasing (length).
-        degree: k >= 1; there are m + k - 1 B-splines.
-        z: [n] (length).
-        cell: which interval each z belongs to [n]; found by search when not given.
-
-    Returns:
-        Number of the first of the k + 1 B-splines [n], values and slopes [n, k + 1].
-    """
-    if cell is None:
-        cell = torch.searchsorted(points[1:-1].contiguous(), z.detach(), right=True)
-    inside = torch.clamp(z, points[0], points[-1])
-    knots = torch.cat([points[:1].expand(degree), points, points[-1:].expand(degree)])
-    span = cell + degree
-    right = [knots[span + r] - inside for r in range(1, degree + 1)]
-    left = [inside - knots[span + 1 - r] for r in range(1, degree + 1)]
-    values, shares = [torch.ones_like(inside)], [torch.ones_like(inside)]
-    for r in range(1, degree + 1):
-        shares = [values[s] / (right[s] + left[r - 1 - s]) for s in range(r)]
-        up = [right[s] * shares[s] for s in range(r)]
-        down = [left[r - 1 - s] * shares[s] for s in range(r)]
-        values = [up[0], *(down[s - 1] + up[s] for s in range(1, r)), down[-1]]
-    slopes = [-shares[0], *(shares[s - 1] - shares[s] for s in range(1, degree)), shares[-1]]
-    slope = degree * torch.stack(slopes, dim=1)
-    return cell, torch.stack(values, dim=1) + (z - inside)[:, None] * slope, slope
-
-
 def breakpoints(base: Base, width: int, bound: float, placement: str) -> Tensor:
-    """m breakpoints from mean - bound std to mean + bound std, drawn in to where the base has mass. [m] (length)."""
+    """Breakpoints [m] (length) from mean - bound std to mean + bound std, clipped to where the base has mass."""
     tiny = torch.tensor(TAIL_MASS, dtype=torch.float64)
     low = base.lower if math.isfinite(base.lower) else float(base.quantile(tiny))
     high = base.upper if math.isfinite(base.upper) else float(base.upper_quantile(tiny))
@@ -80,13 +51,13 @@ def breakpoints(base: Base, width: int, bound: float, placement: str) -> Tensor:
 
 
 class Spline(TransportMap):
-    """f = sum_i c_i B_i(z), the identity at its start.
+    """Spline f(z) = sum_i c_i B_i(z) with B-splines B_i; the identity at the start.
 
     Args:
         width: m >= 2 breakpoints.
         degree: k = 1..5; the error of a smooth map is O(m^-(k+1)) and its density has k - 2 continuous derivatives.
         bound: B; the breakpoints lie on mean -+ B std of the base (no unit).
-        knots: "uniform", or "quantile" for equal masses between them.
+        knots: "uniform" for equispaced breakpoints, or "quantile" for equal masses between them.
         base: the reference measure p.
     """
 
@@ -103,29 +74,37 @@ class Spline(TransportMap):
         base: Base,
     ) -> None:
         super().__init__(base)
-        self.width, self.degree = width, degree
+        self.width, self.degree, self.least_order = width, degree, degree + 1
         points = breakpoints(base, width, bound, knots)
         if not bool((points.diff() > 1e-9 * base.std).all()):
             raise ConfigError(
-                f"network.bound={bound!r} with network.width={width} and network.knots={knots} leaves breakpoints "
-                "that coincide: raise network.bound or lower network.width"
+                f"network.bound={bound!r} with network.width={width} and network.knots={knots} makes breakpoints "
+                "coincide: increase network.bound or decrease network.width"
             )
         self.register_buffer("points", points)
         self.theta = nn.Parameter(self._greville())
 
+    @classmethod
+    def size(cls, settings: Mapping[str, Any]) -> Size:
+        width, degree = float(settings["width"]), settings["degree"]
+        return Size(width + degree - 1, width, degree, linear=True)
+
     def _greville(self) -> Tensor:
-        """The coefficients of the identity: means of k neighbouring knots."""
+        """Coefficients of the identity: means of k neighbouring knots."""
         k, points = self.degree, self.points
         knots = torch.cat([points[:1].expand(k), points, points[-1:].expand(k)])
         return knots[1:-1].unfold(0, k, 1).mean(1)
 
     def on_breakpoints(self, points: Tensor) -> Spline:
-        """The identity on other breakpoints [m], increasing (length)."""
+        """Network on other breakpoints [m], increasing (length); the identity at the start."""
         other = copy.copy(self)
         other._buffers, other._parameters = dict(self._buffers), dict(self._parameters)
         other.width, other.points = len(points), points
         other.theta = nn.Parameter(other._greville())
         return other
+
+    def space(self) -> SplineSpace:
+        return SplineSpace(self.points, self.degree)
 
     def knots(self, theta: Tensor) -> Tensor:
         return self.points
@@ -148,25 +127,25 @@ class Spline(TransportMap):
         return basis(self.points.to(theta.dtype), self.degree, z, inner)
 
     def neurons(self, theta: Tensor) -> Neurons:
-        """The map as a two-layer network: a neuron on every inner breakpoint, whose weight is the jump of f^(k)/k!
-        there, and k + 1 neurons outside that carry the polynomial of the leftmost cell.
+        """The map as a two-layer network. One neuron per inner breakpoint has the jump of f^(k)/k! there as its weight;
+        k + 1 neurons outside the breakpoints represent the polynomial of the leftmost cell.
 
         Args:
             theta: B-spline coefficients [m + k - 1].
         """
-        k, biases, facing = self.degree, *self._places()
+        k, biases, facing = self.degree, *self._biases_and_facing()
         derivatives, coefficients = [theta[0]], theta
-        for r in range(1, k + 1):  # coefficients of f^(r), the first of which is its value at the left end
+        for r in range(1, k + 1):  # coefficients of f^(r); the first is its value at the left end
             coefficients = coefficients.diff() / self._steps(r)
             derivatives.append(coefficients[0])
         jumps = coefficients.diff() / math.factorial(k)
         taylor = torch.stack(derivatives) / self._factorials(theta)
-        return Neurons(torch.cat([torch.linalg.solve(self._carriers(), taylor), jumps]), biases, facing)
+        return Neurons(torch.cat([torch.linalg.solve(self._outer_taylor(), taylor), jumps]), biases, facing)
 
     def from_neurons(self, weights: Tensor) -> Tensor:
         """The B-spline coefficients [m + k - 1] of a network with these weights and the biases of `neurons`."""
         k = self.degree
-        derivatives = (self._carriers() @ weights[: k + 1]) * self._factorials(weights)
+        derivatives = (self._outer_taylor() @ weights[: k + 1]) * self._factorials(weights)
         coefficients = derivatives[k] + math.factorial(k) * torch.nn.functional.pad(weights[k + 1 :].cumsum(0), (1, 0))
         for r in range(k, 0, -1):
             rises = (coefficients * self._steps(r)).cumsum(0)
@@ -174,7 +153,7 @@ class Spline(TransportMap):
         return coefficients
 
     def _steps(self, r: int) -> Tensor:
-        """Distances in the differences that lead from f^(r-1) to f^(r): (t_{i+k+1} - t_{i+r}) / (k - r + 1)."""
+        """Denominators of the differences that give f^(r) from f^(r-1): (t_{i+k+1} - t_{i+r}) / (k - r + 1)."""
         k, points = self.degree, self.points
         knots = torch.cat([points[:1].expand(k + 1), points[1:-1], points[-1:].expand(k + 1)])
         count = len(knots) - k - 1 - r  # coefficients of f^(r)
@@ -184,8 +163,8 @@ class Spline(TransportMap):
     def _factorials(self, like: Tensor) -> Tensor:
         return torch.tensor([math.factorial(r) for r in range(self.degree + 1)]).to(like)
 
-    def _places(self) -> tuple[Tensor, Tensor]:
-        """Biases and facing of all neurons, the k + 1 outer ones first, on both sides in turn."""
+    def _biases_and_facing(self) -> tuple[Tensor, Tensor]:
+        """Biases and facing of all neurons. The k + 1 outer neurons come first, alternately right and left."""
         k, points = self.degree, self.points
         half = 0.5 * (points[-1] - points[0])
         outer = [points[-1] + j // 2 * half if j % 2 == 0 else points[0] - j // 2 * half for j in range(k + 1)]
@@ -193,9 +172,9 @@ class Spline(TransportMap):
         biases = torch.cat([torch.stack(outer), points[1:-1]])
         return biases, torch.cat([torch.tensor(facing).to(points), torch.ones_like(points[1:-1])])
 
-    def _carriers(self) -> Tensor:
-        """Taylor coefficients at the left end [k + 1, k + 1], a column per outer neuron: (s (a + y - b))^k by y^r."""
-        k, (biases, facing) = self.degree, self._places()
+    def _outer_taylor(self) -> Tensor:
+        """Taylor coefficients [k + 1, k + 1] at the left end a: row r holds y^r of (s (a + y - b))^k, s = facing."""
+        k, (biases, facing) = self.degree, self._biases_and_facing()
         r = torch.arange(k + 1, device=biases.device)
         binomial = torch.tensor([math.comb(k, j) for j in range(k + 1)]).to(biases)
         distance = self.points[0] - biases[: k + 1]

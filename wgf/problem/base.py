@@ -1,6 +1,6 @@
-"""Laws and bases: what a flow starts from, the measure its maps act on, and the map from the one to the other.
+"""Laws and bases: the initial law of a flow, the reference measure of its maps, and the map from base to law.
 
-These objects are plain; their functions take tensors and answer in the same dtype and on the same device.
+Functions of these classes take tensors and return tensors of the same dtype on the same device.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from torch import Tensor
 
 
 class Law(ABC):
-    """A probability law on the line, known by its quantiles.
+    """A probability law on the line, given by its quantiles.
 
     Attributes:
         mean, std: first moment and standard deviation (length).
-        lower, upper: ends of the support, infinite where it is the whole line (length).
+        lower, upper: ends of the support, possibly infinite (length).
     """
 
     mean: float
@@ -28,24 +28,24 @@ class Law(ABC):
 
     @abstractmethod
     def quantile(self, u: Tensor) -> Tensor:
-        """The z with mass u to its left, accurate for small u."""
+        """Point z with mass u to its left, accurate for small u."""
 
     @abstractmethod
     def upper_quantile(self, u: Tensor) -> Tensor:
-        """The z with mass u to its right, accurate for small u."""
+        """Point z with mass u to its right, accurate for small u."""
 
     def at_rank(self, left: Tensor, right: Tensor) -> Tensor:
-        """The z [n] with these masses to its left and to its right [n], computed from the smaller one."""
+        """Points z [n] with the masses `left` and `right` [n] on either side, computed from the smaller mass."""
         return torch.where(left < 0.5, self.quantile(left), self.upper_quantile(right))
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """n independent draws [n], by inversion: the same generator state gives the same draws."""
+        """Draw n independent samples [n] by inversion; the same generator state gives the same samples."""
         u = torch.rand(n, generator=generator, dtype=torch.float64, device=generator.device)
         return self.at_rank(u, 1 - u)
 
 
 class Base(Law):
-    """A law with a density: the reference measure p against which a map and its energies are integrated."""
+    """A law with a density p: the reference measure of a map, used in all integrals of the map and its energies."""
 
     @abstractmethod
     def log_density(self, z: Tensor) -> Tensor:
@@ -61,20 +61,20 @@ class Base(Law):
 
     @abstractmethod
     def panels(self) -> list[float]:
-        """Breakpoints of a mesh on whose cells p is resolved by an 8-point Gauss rule; less than 1e-17 lies outside."""
+        """Breakpoints of a mesh on which 8-point Gauss rules resolve p; the mass outside is less than 1e-17."""
 
     def density(self, z: Tensor) -> Tensor:
-        """p(z). z: [...] (length); returns mass per length."""
+        """Density p(z) (mass / length). z: [...] (length)."""
         return self.log_density(z).exp()
 
     def mass(self, a: Tensor, b: Tensor) -> Tensor:
-        """P(a, b), from whichever tail is smaller so that nothing cancels."""
+        """Mass P(a, b), computed from the smaller tail to avoid cancellation."""
         return torch.where(a + b < 2 * self.mean, self.cdf(b) - self.cdf(a), self.survival(a) - self.survival(b))
 
 
 @dataclass(frozen=True)
 class Start:
-    """T(0) = Q_law o P_base, the increasing map that carries the base to the initial law."""
+    """Initial map T(0) = Q_law o P_base: the increasing map that carries the base to the initial law."""
 
     law: Law
     base: Base

@@ -1,4 +1,4 @@
-"""Domains: where the solution lives, how a map ends there, and how lengths are judged."""
+"""Domains of the solution: tails of maps, and the length scale of errors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from wgf.problem.energy import MapAtNodes
 
 
 class Line:
-    """The whole line. Maps continue linearly beyond their breakpoints, wherever the base has mass there."""
+    """The whole line. Maps are linear beyond their breakpoints if the base has mass there."""
 
     def tails(self, base: Base, breakpoints: Tensor) -> tuple[bool, bool]:
         """Whether a map with these breakpoints [m] (length) needs a tail on the left and on the right."""
         return float(base.cdf(breakpoints[:1])) > 0, float(base.survival(breakpoints[-1:])) > 0
 
     def scale(self, at: MapAtNodes) -> Tensor:
-        """The length that errors are relative to: sqrt(int f^2 p), scalar (length)."""
+        """Scale of relative errors: sqrt(int f^2 p), scalar (length)."""
         return at.rms

@@ -1,7 +1,7 @@
-"""Laws with a name: Gaussian, uniform, Laplace, semicircle, Barenblatt, mixtures. All can serve as the base of a map.
+"""Named laws: Gaussian, uniform, Laplace, semicircle, Barenblatt, mixtures. Each can serve as the base of a map.
 
-torch.distributions serves as the oracle in the tests only: its cdf and icdf go through 1 + erf, which loses every digit
-in the lower tail, and its parameters are stored as float32 tensors.
+Only the tests use torch.distributions: its cdf and icdf compute 1 + erf and lose all digits in the lower tail, and it
+stores parameters as float32 tensors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LOG_ROOT_TWO_PI, ROOT_HALF = 0.5 * math.log(2.0 * math.pi), math.sqrt(0.5)
 
 
 class Gaussian(Base):
-    """N(mean, std^2)."""
+    """Gaussian law N(mean, std^2)."""
 
     @checked
     def __init__(self, mean: Finite = 0.0, std: Positive = 1.0) -> None:
@@ -54,7 +54,7 @@ class Gaussian(Base):
 
 
 class Uniform(Base):
-    """Constant density on (low, high)."""
+    """Uniform law on (low, high)."""
 
     @checked
     def __init__(self, low: Finite = -1.0, high: Finite = 1.0) -> None:
@@ -85,14 +85,14 @@ class Uniform(Base):
 
 
 class Laplace(Base):
-    """Density exp(-|z - loc| / scale) / (2 scale)."""
+    """Laplace law with density exp(-|z - loc| / scale) / (2 scale)."""
 
     @checked
     def __init__(self, loc: Finite = 0.0, scale: Positive = 1.0) -> None:
         self.mean, self.scale, self.std = loc, scale, math.sqrt(2.0) * scale
 
     def _tail(self, y: Tensor) -> Tensor:
-        """Mass below y, y in units of the scale, accurate on both sides of 0."""
+        """Mass below y (in units of the scale), accurate on both sides of 0."""
         return torch.where(y < 0, 0.5 * torch.exp(y.clamp(max=0)), 0.5 - 0.5 * torch.expm1(-y.clamp(min=0)))
 
     def log_density(self, z: Tensor) -> Tensor:
@@ -120,13 +120,13 @@ class Laplace(Base):
 
 
 def _symmetric_beta(function: Callable, a: float, fraction: Tensor) -> Tensor:
-    """A scipy beta function of a tensor: torch has none, so that its values come from the host."""
+    """Evaluate a beta function of scipy, on the host, for a tensor; torch has none."""
     values = function(a, a, fraction.detach().cpu().double().numpy())
     return torch.as_tensor(values, dtype=fraction.dtype, device=fraction.device)
 
 
 class _BetaMass(torch.autograd.Function):
-    """Mass of Beta(a, a) below a fraction [...] of its support, differentiable because quadrature nodes move."""
+    """Mass of Beta(a, a) below a fraction [...] of its support; differentiable, as moving quadrature nodes require."""
 
     @staticmethod
     def forward(ctx: Any, fraction: Tensor, a: float) -> Tensor:
@@ -141,9 +141,9 @@ class _BetaMass(torch.autograd.Function):
 
 
 class SymmetricBeta(Base):
-    """Density proportional to (R^2 - (z - mean)^2)^(a - 1) on |z - mean| < R: that of Barenblatt and semicircle laws.
+    """Law with density proportional to (R^2 - (z - mean)^2)^(a - 1) on |z - mean| < R: Barenblatt, semicircle.
 
-    With s = (1 + (z - mean)/R)/2 the variable s is Beta(a, a).
+    The variable s = (1 + (z - mean)/R)/2 is Beta(a, a).
     """
 
     def __init__(self, mean: float, radius: float, a: float) -> None:
@@ -155,7 +155,7 @@ class SymmetricBeta(Base):
     def log_density(self, z: Tensor) -> Tensor:
         y = (z - self.mean) / self.radius
         bell = (1 - y) * (1 + y)
-        inside = bell > 0  # selected twice, so that the derivative of p is 0 outside and not 0 times infinity
+        inside = bell > 0  # two wheres: otherwise the derivative of p outside would be 0 * inf
         log_density = (self.a - 1) * torch.log(torch.where(inside, bell, 1.0)) + self._log_norm
         return torch.where(inside, log_density, -math.inf)
 
@@ -180,7 +180,7 @@ class SymmetricBeta(Base):
         else:  # a narrow bell inside a wide support
             half = [y * self.std / self.radius for y in (0.0, 1.25, 2.5, 4.0, 5.5, 7.0, 8.6)]
             half = [y for y in half if y < 0.9]
-        if self.a != int(self.a):  # an algebraic edge: cells that shrink towards it until no mass is left
+        if self.a != int(self.a):  # an algebraic edge: cells shrink towards it until no mass is left
             edge = 1 - half[-1]
             while edge > 1e-10 and self.a * math.log(2 * edge) > math.log(1e-16):
                 edge *= 0.4
@@ -197,7 +197,7 @@ class Semicircle(SymmetricBeta):
 
 
 class Barenblatt(SymmetricBeta):
-    """The source solution of rho_t = (rho^g)_xx with unit mass at time t0.
+    """Barenblatt's source solution of rho_t = (rho^g)_xx with unit mass at time t0.
 
     rho = t^-k (C - b x^2 t^-2k)_+^(1/(g-1)) with k = 1/(g+1), b = k (g-1)/(2g).
     For g = 2: rho = t^(-1/3) (C - x^2/(12 t^(2/3)))_+, C = (sqrt(3)/8)^(2/3).
@@ -219,11 +219,11 @@ class Barenblatt(SymmetricBeta):
 
 
 class Mixture(Base):
-    """A mixture of Gaussians.
+    """Mixture of Gaussians.
 
     Args:
-        means, stds: of the components (length), equally many.
-        weights: positive, scaled to sum to one.
+        means, stds: means and standard deviations of the components (length), equally many.
+        weights: weights of the components, positive; they are scaled to sum to one.
     """
 
     @checked
@@ -233,11 +233,11 @@ class Mixture(Base):
         if not len(means) == len(stds) == len(weights):
             raise ConfigError(
                 f"means, stds and weights have {len(means)}, {len(stds)} and {len(weights)} entries: "
-                "expected equally many"
+                "expected as many of each"
             )
-        total = sum(w / max(weights) for w in weights)  # the sum itself may be no number
+        total = sum(w / max(weights) for w in weights)  # the plain sum may overflow
         shares = [w / max(weights) / total for w in weights]
-        seen = [part for part in zip(shares, means, stds, strict=True) if part[0] > 0]  # what vanishes next to others
+        seen = [part for part in zip(shares, means, stds, strict=True) if part[0] > 0]  # drop underflowed shares
         self.weights = [w for w, _, _ in seen]
         self.parts = [Gaussian(m, s) for _, m, s in seen]
         self.mean = sum(w * m for w, m, _ in seen)

@@ -1,4 +1,4 @@
-"""Integrals against the base of a map, cell by cell between the knots, where everything is smooth (or by particles)."""
+"""Quadrature against the base of a map: Gauss rules on the cells between the knots, or particles."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from wgf.settings.ranges import Count, Order, checked
 
 @dataclass(frozen=True)
 class Nodes:
-    """Points of the reference space with their masses.
+    """Quadrature nodes of the base with their weights.
 
     Attributes:
         z: positions [n], increasing (length).
         w: weights [n], w = p dz (mass).
         base: the reference measure p.
-        cell: how many of the sorted knots lie to the left of each node [n]; None when the rule does not follow the
-            knots. It tells two knots that coincide apart, which a comparison with z cannot.
+        cell: number of sorted knots to the left of each node [n]; None if the rule does not follow the knots. It
+            distinguishes coincident knots; a comparison with z cannot.
     """
 
     z: Tensor
@@ -34,17 +34,17 @@ class Nodes:
 
     @cached_property
     def log_p(self) -> Tensor:
-        """log p(z) [n], 0 at the ends of the support where p = 0: the weight there is 0, and 0 times -inf is not."""
+        """log p(z) [n], but 0 where p = 0: the weight there is 0, and 0 * -inf would be NaN."""
         log_p = self.base.log_density(self.z)
         return log_p.masked_fill(log_p == -math.inf, 0.0)
 
     @cached_property
     def rank(self) -> Tensor:
-        """2 P(z) - 1 [n]: the mass to the left less the mass to the right."""
+        """2 P(z) - 1 [n]: mass to the left minus mass to the right."""
         return self.base.cdf(self.z) - self.base.survival(self.z)
 
 
-# made once, so that nothing is copied to the device whenever knots move
+# cached: otherwise every step with moving knots would copy to the device
 @lru_cache(maxsize=64)
 def _panels(base: Base, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.tensor(base.panels(), dtype=dtype, device=device)
@@ -52,20 +52,32 @@ def _panels(base: Base, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _legendre(order: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Nodes and weights on (0, 1) [order]."""
+    """Gauss-Legendre nodes and weights on (0, 1), [order] each."""
     nodes, weights = np.polynomial.legendre.leggauss(order)
     s, w = (torch.tensor(values, dtype=dtype, device=device) for values in (0.5 * (nodes + 1), 0.5 * weights))
     return s, w
 
 
 class Quadrature(ABC):
-    """A rule for integrals against a base.
+    """Rule for integrals against a base.
 
     Attributes:
-        fixed: whether its nodes stay where they are when knots move.
+        fixed: whether the nodes stay in place when knots move.
+        noise: relative error of a sampled integral.
+        order: number of nodes per cell; None for a rule without cells.
     """
 
     fixed = False
+    noise = 0.0
+    order: int | None = None
+
+    def for_metric(self) -> Quadrature:
+        """Rule for the metric of a tangent space; the metric needs nodes in every cell."""
+        return self
+
+    @abstractmethod
+    def count(self, cells: float) -> float:
+        """Approximate number of nodes for a number of cells."""
 
     @abstractmethod
     def nodes(self, base: Base, knots: Tensor) -> Nodes:
@@ -73,10 +85,10 @@ class Quadrature(ABC):
 
 
 class Gauss(Quadrature):
-    """Gauss-Legendre on every cell of the mesh made of the knots and the law's own panels, tails included.
+    """Gauss-Legendre rule on every cell of the mesh of knots and panels of the base, including the tails.
 
     The nodes are affine in the knots, so gradients pass through them. The rule is spectrally accurate because the
-    integrands of this project are smooth between knots.
+    integrands are smooth between knots.
 
     Args:
         order: nodes per cell; polynomials of degree 2 order - 1 times a locally flat density are exact.
@@ -84,10 +96,13 @@ class Gauss(Quadrature):
 
     @checked
     def __init__(self, order: Order = 8) -> None:
-        self.order = order
+        self.order: int = order
+
+    def count(self, cells: float) -> float:
+        return self.order * cells
 
     def nodes(self, base: Base, knots: Tensor) -> Nodes:
-        """The rule for a mesh. knots: [K] in any order, possibly empty (length)."""
+        """Nodes and weights for a mesh. knots: [K] in any order, possibly empty (length)."""
         panels, s, half = _panels(base, knots.dtype, knots.device), *_legendre(self.order, knots.dtype, knots.device)
         mesh, order = torch.cat([panels, knots.clamp(base.lower, base.upper)]).sort(stable=True)
         cell = (order >= len(panels)).cumsum(0)[:-1]
@@ -98,21 +113,27 @@ class Gauss(Quadrature):
 
 
 class MonteCarlo(Quadrature):
-    """Random particles of the base, the paper's variant: the same particles at every step, errors of order n^(-1/2).
+    """Random particles of the base, as in the paper: the same particles at every step, errors of order n^(-1/2).
 
     Args:
-        particles: how many.
-        seed: of their draw; the run's seed by default.
+        particles: number of particles.
+        seed: seed of the draw; a run of `wgf` passes its own seed.
     """
 
     fixed = True
 
     @checked
     def __init__(self, particles: Count = 100_000, *, seed: int = 0) -> None:
-        self.particles, self.seed = particles, seed
+        self.particles, self.seed, self.noise = particles, seed, particles**-0.5
+
+    def for_metric(self) -> Quadrature:
+        return Gauss()
+
+    def count(self, cells: float) -> float:
+        return float(self.particles)
 
     def nodes(self, base: Base, knots: Tensor) -> Nodes:
-        """The particles, sorted; knots only say dtype and device."""
+        """Sorted particles; `knots` only give dtype and device."""
         z = base.sample(self.particles, torch.Generator().manual_seed(self.seed)).sort().values
         z = z.to(dtype=knots.dtype, device=knots.device)
         return Nodes(z, torch.full_like(z, 1.0 / self.particles), base)

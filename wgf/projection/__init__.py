@@ -1,1 +1,1 @@
-"""The projected velocity: tangent spaces, charts, metrics and their solvers."""
+"""Projection of the flow onto a network: tangent spaces, charts, metrics and their solvers."""

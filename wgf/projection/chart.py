@@ -1,9 +1,8 @@
-"""A chart: coordinates c in which a map is linear, f = sum_i c_i B_i, with B-splines that make every matrix banded.
+"""Charts: coordinates c in which a map is linear, f = sum_i c_i B_i. The B-splines B_i make every matrix banded.
 
-`spline` is its own chart, but for its tails. For the weights of `two_sided_relu` it is the space of continuous
-piecewise linear functions with kinks at the knots and linear tails: hat functions, two of them on ghost points beyond
-the outer knots. In either basis the mass matrix, scaled to a unit diagonal, has a condition number that does not grow
-with m (8, 12, 25, 55, 150 for k = 1..5), where the metric of the neurons is singular.
+Maps that are linear in their parameters have a chart: `spline`, and `two_sided_relu` with train = "weights". The mass
+matrix, scaled to a unit diagonal, has a condition number independent of m (8, 12, 25, 55, 150 for k = 1..5). The metric
+of the neurons is singular.
 """
 
 from __future__ import annotations
@@ -17,9 +16,7 @@ import torch
 from torch import Tensor
 
 from wgf.errors import ConfigError
-from wgf.networks.base import TransportMap
-from wgf.networks.relu import TwoSidedReLU
-from wgf.networks.spline import TAIL_MASS, Spline, basis
+from wgf.networks.spline_space import SplineSpace, basis
 from wgf.problem.domain import Line
 from wgf.problem.energy import MapAtNodes
 from wgf.problem.quadrature import Nodes
@@ -27,7 +24,7 @@ from wgf.projection.linalg.banded import Banded, Cholesky
 
 
 def _rows(columns: Tensor, entries: Tensor, width: int) -> scipy.sparse.csr_matrix:
-    """The matrix [r, width] whose row i holds entries[i, :] in columns[i, :]; both [r, e]."""
+    """Sparse matrix [r, width] whose row i holds entries[i, :] in columns[i, :]; both [r, e]."""
     starts = np.arange(0, entries.numel() + 1, entries.shape[1])
     index = np.int32 if max(entries.numel(), width) < 2**31 else np.int64
     parts = entries.cpu().numpy().ravel(), columns.cpu().numpy().astype(index).ravel(), starts.astype(index)
@@ -35,11 +32,11 @@ def _rows(columns: Tensor, entries: Tensor, width: int) -> scipy.sparse.csr_matr
 
 
 def _on(like: Tensor, matrix: scipy.sparse.csr_matrix) -> Tensor:
-    """A sparse matrix as torch multiplies fastest, in the dtype and on the device of `like`."""
+    """Convert a sparse matrix to torch CSR (the fastest product), in the dtype and on the device of `like`."""
     starts, columns, entries = (
         torch.from_numpy(a).to(like.device) for a in (matrix.indptr, matrix.indices, matrix.data)
     )
-    with warnings.catch_warnings():  # torch announces once that these tensors are new
+    with warnings.catch_warnings():  # torch warns once that its CSR tensors are beta
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
         return torch.sparse_csr_tensor(starts, columns, entries.to(like.dtype), matrix.shape, check_invariants=False)
 
@@ -47,30 +44,24 @@ def _on(like: Tensor, matrix: scipy.sparse.csr_matrix) -> Tensor:
 class Chart:
     """Coordinates of a map at fixed quadrature nodes.
 
-    Everything is a product with one of three sparse matrices, made once: evaluation c -> (f, f'), its transpose, and
-    assembly (second derivatives at the nodes) -> banded matrix.
+    All operations multiply by one of three sparse matrices that are made once: evaluation c -> (f, f'), its transpose,
+    and assembly (second derivatives at the nodes) -> banded matrix.
 
     Args:
-        map: a spline network; see `chart_of` for others.
-        points: breakpoints [m] (length).
-        degree: k.
+        space: splines in which the map is linear.
         nodes: quadrature of the energy.
         metric_nodes: quadrature of the mass matrix.
-        domain: decides where the map has tails.
+        domain: decides at which ends the map has tails.
 
     Attributes:
         size: M = m + k - 1 coordinates.
         mass: int B_i B_j p, banded.
     """
 
-    truncated = 0
-
-    def __init__(
-        self, map: TransportMap, points: Tensor, degree: int, nodes: Nodes, metric_nodes: Nodes, domain: Line
-    ) -> None:
-        self.map, self.points, self.degree, self.nodes = map, points, degree, nodes
-        self.size = len(points) + degree - 1
-        left, right = domain.tails(map.base, points)
+    def __init__(self, space: SplineSpace, nodes: Nodes, metric_nodes: Nodes, domain: Line) -> None:
+        self.space, self.nodes, self.size = space, nodes, space.size
+        points, degree = space.points, space.degree
+        left, right = domain.tails(nodes.base, points)
         beyond = (left, right and self.size > 2)
         self._tails = [end for end, mass in zip((0, -1), beyond, strict=True) if mass]
         self._ends = torch.tensor([range(self.size)[end] for end in self._tails], device=points.device).long()
@@ -86,26 +77,27 @@ class Chart:
         self._mass_factor = Cholesky(self.mass.band)
         if not self._mass_factor.positive:
             raise ConfigError(
-                "a cell of the network's mesh sees no mass of the base: network.width=, network.bound= or "
-                "network.knots=quantile must give a mesh without such cells"
+                "a cell of the network's mesh contains no mass of the base: change network.width or network.bound, or "
+                "use network.knots=quantile"
             )
 
     def _tailored(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The basis with an end that has a tail changed from (B_1, B_0) to (B_1 + B_0, B_0): 1 and a slope there.
+        """Basis at z in which an end with a tail has (B_1 + B_0, B_0) instead of (B_1, B_0): a constant and a slope.
 
-        In the tail B_0 and B_1 grow in opposite directions, almost parallel where the cells are short.
+        In the tail B_0 and B_1 grow in opposite directions; if the cells are short, they are almost parallel.
         """
-        first, values, slopes = basis(self.points, self.degree, z)
+        points, degree = self.space.points, self.space.degree
+        first, values, slopes = basis(points, degree, z)
         for end in self._tails:
-            cell = first == (0 if end == 0 else len(self.points) - 2)
-            outer, inner = (0, 1) if end == 0 else (self.degree, self.degree - 1)
+            cell = first == (0 if end == 0 else len(points) - 2)
+            outer, inner = (0, 1) if end == 0 else (degree, degree - 1)
             for part in (values, slopes):
                 part[:, inner] += part[:, outer] * cell
         return first, values, slopes
 
     def _assembly(self, first: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """The matrix [(k + 1) M, len(pairs) n] which sends weights w at the nodes to the band of sum w u_a v_b."""
-        k = self.degree
+        """Matrix [(k + 1) M, len(pairs) n] that maps weights w at the nodes to the band of sum w u_a v_b."""
+        k = self.space.degree
         diagonal, left = torch.tensor([(d, a) for d in range(k + 1) for a in range(k + 1 - d)]).to(first.device).T
         blocks = []
         for u, v in pairs:
@@ -132,127 +124,45 @@ class Chart:
         return MapAtNodes(self.nodes, both[:n], both[n:])
 
     def load(self, force: Tensor, stress: Tensor) -> Tensor:
-        """sum_i force_i B(z_i) + stress_i B'(z_i) for every B-spline [M]."""
+        """Load vector sum_i force_i B(z_i) + stress_i B'(z_i) for every B-spline [M]."""
         return torch.mv(self._load, torch.cat([force, stress]))
 
     def loads(self, columns: Tensor) -> Tensor:
-        """sum_i columns_ij B(z_i) [M, b] for columns [n, b]."""
+        """Load vectors sum_i columns_ij B(z_i) [M, b] for columns [n, b]."""
         padded = torch.cat([columns, torch.zeros_like(columns)])
         return self._load @ padded
 
     def band(self, xx: Tensor, dd: Tensor, xd: Tensor | None = None) -> Tensor:
-        """The band [k + 1, M] of sum_i xx_i B B + dd_i B' B' + xd_i (B B' + B' B) at the nodes."""
+        """Band [k + 1, M] of the matrix sum_i xx_i B B + dd_i B' B' + xd_i (B B' + B' B) at the nodes."""
         band = torch.mv(self._assemble, torch.cat([xx, dd]))
         if xd is not None:
             band = band + torch.mv(self._assemble_mixed, xd)
-        return band.reshape(self.degree + 1, self.size)
+        return band.reshape(self.space.degree + 1, self.size)
 
     def project(self, load: Tensor) -> Tensor:
-        """mass^-1 load [M]."""
+        """Coordinates mass^-1 load [M] of the L2(p) projection."""
         return self._mass_factor.solve(load)
 
-    def min_slope(self, theta: Tensor, at: MapAtNodes) -> Tensor:
-        """The smallest f' at the nodes."""
-        return at.dx.min()
-
     def _from_splines(self, coefficients: Tensor) -> Tensor:
-        """c [M] from the coefficients of B-splines."""
+        """Coordinates c [M] from the coefficients of B-splines [M]."""
         return coefficients.index_add(0, self._ends, coefficients[self._inner], alpha=-1)
 
     def _to_splines(self, c: Tensor) -> Tensor:
-        """The coefficients of B-splines [M]."""
+        """Coefficients of B-splines [M] from the coordinates c [M]."""
         return c.index_add(0, self._ends, c[self._inner])
 
     def coordinates(self, theta: Tensor) -> Tensor:
-        """c [M] of parameters theta [p]."""
-        return self._from_splines(theta)
+        """Coordinates c [M] of the parameters theta [p]."""
+        return self._from_splines(self.space.coefficients(theta))
 
     def displacement(self, theta: Tensor) -> Tensor:
-        """The change of c [M] along a displacement of the parameters [p]."""
-        return self._from_splines(theta)
+        """Change of c [M] for a displacement of the parameters [p]."""
+        return self._from_splines(self.space.change(theta))
 
     def length(self, c: Tensor) -> Tensor:
-        """sqrt(c^T mass c), the W2 length of a displacement of the coordinates [M] (length)."""
+        """W2 length sqrt(c^T mass c) of a displacement c of the coordinates [M] (length)."""
         return torch.dot(c, self.mass.matvec(c)).sqrt()
 
     def lift(self, c: Tensor) -> Tensor:
-        """The smallest displacement of the parameters [p] that moves the coordinates by c [M]; linear."""
-        return self._to_splines(c)
-
-
-class ReLUChart(Chart):
-    """The chart of the weights of a two-sided ReLU network.
-
-    Knots with next to no mass beyond them are not bent: they belong to the linear tails.
-
-    Attributes:
-        truncated: how many these are.
-    """
-
-    def __init__(self, map: TwoSidedReLU, nodes: Nodes, metric_nodes: Nodes, domain: Line) -> None:
-        base, self.width, self._offset = map.base, map.width, map.offset
-        self.knots = map.knots(map.theta.detach())[: map.width].contiguous()
-        tails = torch.minimum(base.cdf(self.knots), base.survival(self.knots))
-        bent = (tails > TAIL_MASS).nonzero()[:, 0]
-        first, last = int(bent[0]), int(bent[-1])
-        self.active = slice(first, last + 1)
-        inner = self.knots[self.active]
-        spacing = inner.diff() if len(inner) > 1 else inner.new_tensor([base.std])
-        points = torch.cat([inner[:1] - spacing[:1], inner, inner[-1:] + spacing[-1:]])
-        super().__init__(map, points, 1, nodes, metric_nodes, domain)
-        self.truncated = map.width - len(inner)
-        # minimum-norm return: q = B^T (B B^T)^-1 r with B = [1; b_i - b_1]
-        self._reach = self.knots - self.knots[0]
-        rows = torch.stack([torch.ones_like(self._reach), self._reach])
-        self._return = rows.T @ torch.linalg.inv(rows @ rows.T)
-        self._widths = points.diff()
-
-    def _slopes(self, theta: Tensor) -> Tensor:
-        """All slopes of f [m + 1], from the neurons, O(m)."""
-        pad = torch.nn.functional.pad
-        w, wt = theta.reshape(2, self.width)
-        return (pad(w.cumsum(0), (1, 0)) - wt.sum() + pad(wt.cumsum(0), (1, 0))) / self.width
-
-    def min_slope(self, theta: Tensor, at: MapAtNodes) -> Tensor:
-        return self._slopes(theta).min()
-
-    def coordinates(self, theta: Tensor) -> Tensor:
-        return self._from_splines(self._offset + self._values(theta))
-
-    def displacement(self, theta: Tensor) -> Tensor:
-        return self._from_splines(self._values(theta))
-
-    def _values(self, theta: Tensor) -> Tensor:
-        """f at the breakpoints [M], less the constant, from the neurons."""
-        slopes, a = self._slopes(theta), self.active
-        start = torch.dot(theta[self.width :], self._reach) / self.width  # f(b_1): only left-facing neurons reach it
-        inner = start + torch.nn.functional.pad((slopes[1:-1] * self.knots.diff()).cumsum(0), (1, 0))
-        inner = inner[a]
-        ends = self._widths[[0, -1]] * slopes[[a.start, a.stop]]
-        return torch.cat([inner[:1] - ends[:1], inner, inner[-1:] + ends[1:]])
-
-    def lift(self, c: Tensor) -> Tensor:
-        """O(m). Slope jumps J_i = m [f']_i, left tail slope s_0 and value u_1 at b_1; w = J/2 + q, wt = J/2 - q,
-        q = B^T (B B^T)^-1 r, r = (sum J/2 + m s_0, sum J (b - b_1)/2 - m u_1)."""
-        c = self._to_splines(c)
-        slope = c.diff() / self._widths
-        jump = self.width * torch.nn.functional.pad(slope.diff(), (self.active.start, self.width - self.active.stop))
-        left = slope[0]
-        value = c[1] - left * (self.points[1] - self.knots[0])
-        r = torch.stack([0.5 * jump.sum() + self.width * left, 0.5 * torch.dot(jump, self._reach) - self.width * value])
-        q = self._return @ r
-        return torch.cat([0.5 * jump + q, 0.5 * jump - q])
-
-
-def has_chart(map: TransportMap) -> bool:
-    """Whether a map is linear in what it trains, in a way this project knows."""
-    return isinstance(map, Spline) or (isinstance(map, TwoSidedReLU) and map.train_part == "weights")
-
-
-def chart_of(map: TransportMap, nodes: Nodes, metric_nodes: Nodes, domain: Line) -> Chart | None:
-    """The chart of a map, or None where it has none."""
-    if isinstance(map, Spline):
-        return Chart(map, map.points, map.degree, nodes, metric_nodes, domain)
-    if isinstance(map, TwoSidedReLU) and map.train_part == "weights":
-        return ReLUChart(map, nodes, metric_nodes, domain)
-    return None
+        """Smallest displacement of the parameters [p] that moves the coordinates by c [M]; linear."""
+        return self.space.lift(self._to_splines(c))

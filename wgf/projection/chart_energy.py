@@ -1,4 +1,4 @@
-"""The energy of a problem in the coordinates of a chart: value, gradient and Hessian, the last one banded unless an
+"""The energy of a problem in the coordinates of a chart: value, gradient and Hessian. The Hessian is banded unless an
 interaction couples distant particles."""
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from wgf.problem.quadrature import Nodes
 from wgf.projection.chart import Chart
 from wgf.projection.linalg.banded import Banded, Cholesky, DenseCholesky
 
-BLOCK = 1 << 15  # nodes whose vectors fit the cache together
+BLOCK = 1 << 15  # so many nodes fit into the cache
 
 
 @dataclass(frozen=True)
 class Hessian:
-    """Second derivatives of F by the coordinates.
+    """Second derivatives of F with respect to the coordinates.
 
     Attributes:
         band: the local part [k + 1, M].
@@ -34,16 +34,16 @@ class Hessian:
     mass: Banded
 
     def plus_mass(self, factor: float) -> Cholesky | DenseCholesky:
-        """The factorisation of factor * mass + H; it knows whether that is positive definite."""
+        """Factorisation of factor * mass + H; its `positive` says whether this matrix is positive definite."""
         band = torch.add(self.band, self.mass.band, alpha=factor)
         return Cholesky(band) if self.dense is None else DenseCholesky(Banded(band).dense() + self.dense)
 
 
 class Landscape:
-    """F(c) for the map sum_i c_i B_i.
+    """Energy F(c) of the map sum_i c_i B_i.
 
     Args:
-        problem: base and energies.
+        problem: law and energies.
         chart: coordinates, with their quadrature.
     """
 
@@ -51,7 +51,7 @@ class Landscape:
         self.chart, self.energies = chart, problem.terms
 
     def _parts(self, at: MapAtNodes) -> list[MapAtNodes]:
-        """The map in runs of nodes that fit the cache, where every term is a sum over nodes; else in one piece."""
+        """The map in blocks of nodes that fit the cache, if every term is a sum over nodes; else in one piece."""
         if len(at.x) <= BLOCK or not all(isinstance(term, Local) for term in self.energies):
             return [at]
         return [MapAtNodes(*part) for part in zip(self._nodes, at.x.split(BLOCK), at.dx.split(BLOCK), strict=True)]
@@ -62,14 +62,14 @@ class Landscape:
         return [Nodes(z, w, nodes.base) for z, w in zip(nodes.z.split(BLOCK), nodes.w.split(BLOCK), strict=True)]
 
     def terms(self, at: MapAtNodes) -> Tensor:
-        """Every term of F [number of terms]."""
+        """Values of all terms of F [number of terms] (energy)."""
         if not self.energies:
             return at.x.new_zeros(0)
         values = [torch.stack([term.value(part) for term in self.energies]) for part in self._parts(at)]
         return reduce(torch.add, values)
 
     def gradient(self, at: MapAtNodes) -> Tensor:
-        """dF of every basis function [M]."""
+        """Derivative of F along every basis function [M]."""
         if not self.energies:
             return at.x.new_zeros(self.chart.size)
         forces, stresses = zip(*map(self._covector, self._parts(at)), strict=True)
@@ -80,7 +80,7 @@ class Landscape:
         return reduce(torch.add, forces), reduce(torch.add, stresses)
 
     def _curvature(self, at: MapAtNodes) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Sums over the terms of xx, dd [n] and, where there is any, xd [n]."""
+        """Sums over the terms of xx [n], dd [n] and xd [n]; xd is None if no term has it."""
         parts: list[tuple[Tensor, Tensor, Tensor | None]] = []
         for part in self._parts(at):
             xx, dd, xd = torch.zeros_like(part.x), torch.zeros_like(part.x), None
@@ -95,14 +95,14 @@ class Landscape:
         return _joined(xxs), _joined(dds), None if xds[0] is None else _joined(xds)
 
     def hessian(self, at: MapAtNodes) -> Hessian:
-        """The second derivative at a map."""
+        """Second derivative at a map."""
         coupled = [term.coupling(at, self.chart.loads) for term in self.energies]
         dense = [block for block in coupled if block is not None]
         band = self.chart.band(*self._curvature(at))
         return Hessian(band, reduce(torch.add, dense) if dense else None, self.chart.mass)
 
     def convex_hessian(self, at: MapAtNodes) -> Hessian:
-        """The part of the second derivative that is local and convex in f and f' apart."""
+        """Part of the second derivative that is local and convex in f and in f' separately."""
         xx, dd, _ = self._curvature(at)
         return Hessian(self.chart.band(xx.clamp(min=0), dd.clamp(min=0)), None, self.chart.mass)
 

@@ -1,6 +1,6 @@
 """The projected flow theta' = -G(theta)^+ grad F(f(theta, .)) (Wasserstein natural gradient, arXiv:2402.16821).
 
-`Projection` puts map, energy, quadrature and solver together into the velocity field that the integrators see.
+`Projection` combines map, energy, quadrature and solver into the velocity field that the integrators use.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from torch import Tensor
 
 from wgf.errors import ConfigError
 from wgf.networks.base import TransportMap
-from wgf.networks.relu import TwoSidedReLU
 from wgf.problem.base import Start
 from wgf.problem.energy import Local, MapAtNodes
 from wgf.problem.equations import Problem
-from wgf.problem.quadrature import Gauss, MonteCarlo, Quadrature
-from wgf.projection.chart import chart_of
+from wgf.problem.quadrature import Quadrature
+from wgf.projection.chart import Chart
 from wgf.projection.chart_energy import Landscape
 from wgf.projection.solvers import Solver
 from wgf.projection.tangent import Tangent
@@ -32,7 +31,7 @@ class Point:
     Attributes:
         c: coordinates [M].
         at: the map at the nodes.
-        gradient: of F [M].
+        gradient: gradient of F [M].
     """
 
     c: Tensor
@@ -42,17 +41,17 @@ class Point:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything the flow knows at one theta.
+    """Velocity and energies at one theta.
 
     Attributes:
         velocity: theta' [p].
         terms: value of every energy term [k] (energy).
-        min_slope: smallest f', scalar; <= 0 is a folded map.
+        min_slope: smallest f', scalar; <= 0 means that the map is folded.
         dissipation: -grad F . theta', the rate at which the energy falls, scalar (energy/time).
-        scale: the size of the solution that errors are relative to (length).
-        length: the W2 length sqrt(d^T G d) of a small displacement d [p] of the parameters (length).
-        report: computes on demand how the velocity was solved for; see `Velocity`.
-        point: the same in the coordinates of a chart, where the map has one.
+        scale: size of the solution, the unit of relative errors (length).
+        length: computes the W2 length sqrt(d^T G d) of a small displacement d [p] of the parameters (length).
+        report: computes the numbers of the linear solve on demand; see `Velocity`.
+        point: the map in the coordinates of its chart; None without a chart.
     """
 
     velocity: Tensor
@@ -71,20 +70,29 @@ class Projection:
     Args:
         problem: law, energies.
         map: the network.
-        quadrature: for the energy and its gradient; the metric of `tangent` is always integrated by Gauss quadrature.
-        solver: how G is solved.
+        quadrature: for the energy and its gradient; the metric of `tangent` always uses Gauss quadrature.
+        solver: solves G theta' = -grad F.
+
+    Raises:
+        ConfigError: map, quadrature and solver do not fit together.
 
     Attributes:
         start: T(0), the map that carries the base to the initial law.
-        by_chart: whether the velocity is solved for in the coordinates of a chart.
+        by_chart: whether the solver works in the coordinates of a chart.
     """
 
     def __init__(self, problem: Problem, map: TransportMap, quadrature: Quadrature, solver: Solver) -> None:
         self.problem, self.map, self.quadrature, self.solver = problem, map, quadrature, solver
         self.start = Start(problem.law, map.base)
-        self._metric_rule = quadrature if isinstance(quadrature, Gauss) else Gauss()
+        solver.check(map)
+        if quadrature.order is not None and quadrature.order < map.least_order:
+            raise ConfigError(
+                f"quadrature.order={quadrature.order} is impossible: this network needs at least {map.least_order} "
+                f"nodes in a cell, use quadrature.order={map.least_order} or more"
+            )
+        self._metric_rule = quadrature.for_metric()
         theta = map.theta.detach()
-        # what does not move is integrated over the same nodes for ever
+        # fixed knots have fixed nodes
         self._nodes = self._metric_nodes = None
         if not map.moving_knots:
             self._nodes = quadrature.nodes(map.base, map.knots(theta))
@@ -92,38 +100,36 @@ class Projection:
             self._metric_nodes = self._nodes if same else self._metric_rule.nodes(map.base, map.knots(theta))
         elif quadrature.fixed:
             self._nodes = quadrature.nodes(map.base, map.knots(theta))
-        # what an accepted step may raise the energy by: sampled energies jump when a knot passes a particle
-        self.noise = quadrature.particles**-0.5 if isinstance(quadrature, MonteCarlo) and map.moving_knots else 0.0
-        chart = (
-            None
-            if self._nodes is None
-            else chart_of(map, self._nodes, self._metric_nodes or self._nodes, problem.domain)
-        )
-        self.landscape = None if chart is None else Landscape(problem, chart)
-        self.by_chart = chart is not None and solver.uses_chart(map)
+        # an accepted step may raise the energy by this share: sampled energies jump when a knot passes a particle
+        self.noise = quadrature.noise if map.moving_knots else 0.0
+        self.landscape: Landscape | None = None
+        space = map.space()
+        if space is not None and self._nodes is not None and self._metric_nodes is not None:
+            self.landscape = Landscape(problem, Chart(space, self._nodes, self._metric_nodes, problem.domain))
+        self.by_chart = self.landscape is not None and solver.uses_chart(map)
 
     def on(self, map: TransportMap) -> Projection:
-        """The same problem, quadrature and solver on another map, such as one with other breakpoints."""
+        """Projection with the same problem, quadrature and solver on another map."""
         return Projection(self.problem, map, self.quadrature, self.solver)
 
     def at_nodes(self, theta: Tensor) -> MapAtNodes:
-        """The map at the quadrature nodes; gradients pass to theta, through the nodes too where knots move."""
+        """The map at the quadrature nodes, differentiable in theta. Nodes that move with the knots depend on theta."""
         nodes = self._nodes
         if nodes is None:
             nodes = self.quadrature.nodes(self.map.base, self.map.knots(theta))
         return MapAtNodes(nodes, *self.map.evaluate(theta, nodes.z, nodes.cell))
 
     def energy(self, theta: Tensor) -> Tensor:
-        """Every term of F [k], differentiable in theta."""
+        """Values of all terms of F [k] (energy), differentiable in theta."""
         return self.terms(self.at_nodes(theta))
 
     def terms(self, at: MapAtNodes) -> Tensor:
-        """Every term of F [k] of a map."""
+        """Values of all terms of F [k] (energy) for a map."""
         terms = [term.value(at) for term in self.problem.terms]
         return torch.stack(terms) if terms else at.x.new_zeros(0)
 
     def gradient(self, theta: Tensor) -> tuple[Tensor, Tensor, MapAtNodes]:
-        """grad F [p], the terms of F [k] and the map at the nodes, without derivatives."""
+        """grad F [p], the terms of F [k] and the map at the nodes, all detached from autograd."""
         theta = theta.detach().requires_grad_()
         with torch.enable_grad():
             at = self.at_nodes(theta)
@@ -137,12 +143,10 @@ class Projection:
         return gradient, terms.detach(), at.detach()
 
     def _jumps(self, theta: Tensor) -> Tensor:
-        """What fixed particles cannot see when a knot moves: p(b) [e(b-) - e(b+)] for every local term."""
-        if not isinstance(self.map, TwoSidedReLU):
-            raise ConfigError("quadrature=monte_carlo needs network=two_sided_relu or a network without knots")
+        """Part of grad F that fixed particles miss when a knot b moves: p(b) [e(b-) - e(b+)] for every local term."""
         knots, slope, intercept = self.map.cells(theta)
         log_p, x = self.map.base.log_density(knots), slope[1:] * knots + intercept[1:]
-        p, log_p = log_p.exp(), log_p.masked_fill(log_p == -math.inf, 0.0)  # nothing jumps beyond the support
+        p, log_p = log_p.exp(), log_p.masked_fill(log_p == -math.inf, 0.0)  # no jump outside the support
         local = [term for term in self.problem.terms if isinstance(term, Local)]
         jump = sum(
             (t.density(x, slope[:-1], log_p) - t.density(x, slope[1:], log_p) for t in local), torch.zeros_like(x)
@@ -153,7 +157,7 @@ class Projection:
         return gradient
 
     def tangent(self, theta: Tensor) -> Tangent:
-        """The tangent space at theta."""
+        """Tangent space at theta."""
         nodes = self._metric_nodes
         if nodes is None:
             nodes = self._metric_rule.nodes(self.map.base, self.map.knots(theta))
@@ -186,7 +190,7 @@ class Projection:
                 "rank": chart.size,
                 "condition": chart.mass.condition,
                 "residual": float(residual),
-                "truncated": chart.truncated,
+                "truncated": chart.space.truncated,
                 "damped": 0.0,
                 "iterations": None,
             }
@@ -194,7 +198,7 @@ class Projection:
         return Evaluation(
             chart.lift(velocity),
             landscape.terms(at),
-            chart.min_slope(theta, at),
+            chart.space.min_slope(theta, at.dx),
             -torch.dot(gradient, velocity),
             self.problem.domain.scale(at),
             lambda displacement: chart.length(chart.displacement(displacement)),

@@ -1,4 +1,4 @@
-"""Solvers of G theta' = -grad F, whatever the rank of G: each says what it dropped or damped."""
+"""Solvers of G theta' = -grad F for G of any rank. Each solver reports the directions it dropped or damped."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from torch import Tensor
 
 from wgf.errors import ConfigError
 from wgf.networks.base import TransportMap
-from wgf.networks.relu import TwoSidedReLU
-from wgf.projection.chart import has_chart
 from wgf.projection.linalg import dense
 from wgf.projection.linalg.minres import minres
 from wgf.projection.tangent import StepSpace, Tangent
@@ -22,13 +20,13 @@ from wgf.settings.ranges import Count, Fraction, NonNegative, checked
 
 @dataclass(frozen=True)
 class Velocity:
-    """A velocity and how it was found.
+    """A velocity with a report of the solve.
 
     Attributes:
-        value: theta' [p]; NaN throughout when the solver failed.
-        report: computes on demand rank, condition (of what was solved), residual (|G theta' + grad F| / |grad F|, of
-            the full metric: it shows what truncation or damping left out), truncated (directions dropped), damped
-            (added to the diagonal) and iterations. Numbers that do not apply are None.
+        value: theta' [p]; all NaN if the solver failed.
+        report: computes on demand rank, condition (of the solved matrix), residual (|G theta' + grad F| / |grad F|
+            with the full metric G, so it includes the error of truncation and damping), truncated (number of dropped
+            directions), damped (added to the diagonal) and iterations. Numbers that do not apply are None.
     """
 
     value: Tensor
@@ -36,21 +34,33 @@ class Velocity:
 
 
 class Solver(ABC):
-    """A way to solve G theta' = -grad F for a metric that may be singular."""
+    """Solver of G theta' = -grad F for a metric G that may be singular."""
 
     @abstractmethod
     def solve(self, tangent: Tangent, gradient: Tensor) -> Velocity:
-        """theta' for grad F [p]."""
+        """Velocity theta' for grad F [p]."""
 
     def uses_chart(self, map: TransportMap) -> bool:
-        """Whether this solver replaces the neurons of this map by a banded basis of the same functions."""
+        """Whether this solver works in the chart of this map: a banded basis of the same functions."""
         return False
+
+    def forms_metric(self, linear: bool) -> bool:
+        """Whether this solver forms G as a dense matrix. linear: the map is linear in its parameters."""
+        return True
+
+    def check(self, map: TransportMap) -> None:
+        """Check that this solver supports a map; most support all.
+
+        Raises:
+            ConfigError: the solver does not support it.
+        """
+        return
 
 
 def _report(tangent: Tangent, gradient: Tensor, value: Tensor, **known: Any) -> dict[str, float | None]:
     norm = gradient.norm()
     residual = (tangent.apply(value) + gradient).norm() / torch.where(norm > 0, norm, 1.0)
-    figures: dict[str, float | None] = {
+    report: dict[str, float | None] = {
         "rank": None,
         "condition": None,
         "residual": float(residual),
@@ -58,11 +68,11 @@ def _report(tangent: Tangent, gradient: Tensor, value: Tensor, **known: Any) -> 
         "damped": 0.0,
         "iterations": None,
     }
-    return figures | {key: (v.item() if isinstance(v, Tensor) else v) for key, v in known.items()}
+    return report | {key: (v.item() if isinstance(v, Tensor) else v) for key, v in known.items()}
 
 
 def _dense_report(tangent: Tangent, gradient: Tensor, found: dense.Dense) -> dict[str, float | None]:
-    """Rank and condition by the eigenvalues, which only a logged step pays for."""
+    """Report with rank and condition from the eigenvalues. They are expensive: only logged steps compute them."""
     values = torch.linalg.eigvalsh(tangent.metric)
     rank = len(values) - int(found.truncated)
     damped = float(found.damped)
@@ -74,11 +84,11 @@ def _dense_report(tangent: Tangent, gradient: Tensor, found: dense.Dense) -> dic
 
 
 class Truncated(Solver):
-    """Eigenvalues of G below rcond times the largest are dropped.
+    """Eigenvalue solver that drops eigenvalues of G below rcond times the largest.
 
     Args:
-        rcond: relative cut; part of the method, not a tolerance: too small and the map folds, too large and it is stiff
-            to move.
+        rcond: relative cut, part of the method rather than a tolerance: if it is too small, the map folds; if it is
+            too large, the map cannot follow the flow.
     """
 
     @checked
@@ -91,10 +101,10 @@ class Truncated(Solver):
 
 
 class QR(Solver):
-    """QR of sqrt(w) J and an SVD of R: the metric is never squared.
+    """Solver by QR of sqrt(w) J and an SVD of R, without forming G.
 
     Args:
-        rcond: squared singular values below rcond times the largest are dropped.
+        rcond: the solver drops squared singular values below rcond times the largest.
     """
 
     @checked
@@ -107,10 +117,10 @@ class QR(Solver):
 
 
 class Cholesky(Solver):
-    """Cholesky of G + lambda I, lambda = damping times the mean diagonal (more if that is not positive definite).
+    """Cholesky solver of G + lambda I, lambda = damping times the mean diagonal (more if not positive definite).
 
     Args:
-        damping: relative; 0 asks for a metric of full rank.
+        damping: relative to the mean diagonal; 0 requires a metric of full rank.
     """
 
     @checked
@@ -123,16 +133,19 @@ class Cholesky(Solver):
 
 
 class MINRES(Solver):
-    """Krylov iteration with products G v only, no matrix: for networks of many parameters.
+    """Krylov solver that needs products G v only and forms no matrix: for networks with many parameters.
 
     Args:
-        rtol: relative residual to stop at.
-        max_iter: most products.
+        rtol: the solver stops at this relative residual.
+        max_iter: largest number of products.
     """
 
     @checked
     def __init__(self, rtol: Fraction = 1e-10, max_iter: Count = 1000) -> None:
         self.rtol, self.max_iter = rtol, max_iter
+
+    def forms_metric(self, linear: bool) -> bool:
+        return False
 
     def solve(self, tangent: Tangent, gradient: Tensor) -> Velocity:
         found = minres(tangent.apply, -gradient, self.rtol, self.max_iter)
@@ -140,10 +153,10 @@ class MINRES(Solver):
 
 
 class Banded(Solver):
-    """The closed forms of the paper, O(m): hat functions for the weights, cell averages for the biases.
+    """Solver by the closed forms of the paper, O(m): hat functions for the weights, cell averages for the biases.
 
     Args:
-        rcond: for biases, the mass of a cell relative to the largest below which its two knots move as one.
+        rcond: for biases; the two knots of a cell move together if its mass is below rcond times the largest.
     """
 
     @checked
@@ -151,36 +164,49 @@ class Banded(Solver):
         self.rcond = rcond
 
     def uses_chart(self, map: TransportMap) -> bool:
-        return has_chart(map)
+        return map.space() is not None
+
+    def forms_metric(self, linear: bool) -> bool:
+        return False
+
+    def check(self, map: TransportMap) -> None:
+        if map.space() is None and map.steps(map.theta.detach()) is None:
+            raise ConfigError(
+                "solver=banded has closed forms only for network=spline, and for network=two_sided_relu with "
+                "network.train=weights or biases: use solver=auto"
+            )
 
     def solve(self, tangent: Tangent, gradient: Tensor) -> Velocity:
-        map = tangent.map
-        if not (isinstance(map, TwoSidedReLU) and map.train_part == "biases"):
-            raise ConfigError(
-                "solver=banded has closed forms for network=spline, and for network=two_sided_relu with "
-                "network.train=weights or biases, only: say solver=auto"
-            )
-        space = StepSpace(map, tangent.theta, self.rcond)
+        neurons = tangent.map.steps(tangent.theta)
+        if neurons is None:
+            raise TypeError(f"{type(tangent.map).__name__} has no closed form: call Solver.check first")
+        space = StepSpace(tangent.map.base, *neurons, self.rcond)
         value = space.solve(gradient)
         return Velocity(value, lambda: _report(tangent, gradient, value, truncated=space.truncated))
 
 
 class Auto(Banded):
-    """The closed form where there is one, else the eigenvalues of G with a smooth cut.
+    """Closed form if there is one, else an eigenvalue solver with a smooth cut.
 
     The smooth cut, e/(e^2 + (rcond e_max)^2) in place of 1/e, keeps the velocity continuous when knots meet and a
-    direction disappears, where a sharp one would jump between two answers from step to step.
+    direction disappears. With a sharp cut the velocity would jump between steps.
 
     Args:
-        rcond: where the cut lies, relative to the largest eigenvalue.
+        rcond: position of the cut, relative to the largest eigenvalue.
     """
 
     @checked
     def __init__(self, rcond: Fraction = 1e-6) -> None:
         super().__init__(rcond)
 
+    def forms_metric(self, linear: bool) -> bool:
+        return not linear
+
+    def check(self, map: TransportMap) -> None:
+        """Every map is allowed."""
+
     def solve(self, tangent: Tangent, gradient: Tensor) -> Velocity:
-        if isinstance(tangent.map, TwoSidedReLU) and tangent.map.train_part == "biases":
+        if tangent.map.steps(tangent.theta) is not None:
             return super().solve(tangent, gradient)
         found = dense.filtered_eigen(tangent.metric, -gradient, self.rcond)
         return Velocity(found.value, lambda: _dense_report(tangent, gradient, found))

@@ -1,5 +1,5 @@
-"""The tangent space of a map with its metric G = int (d_theta f)(d_theta f)^T p dz, and its closed form for the biases
-of the two-sided ReLU network. Maps that are linear in what they train have a chart instead (`wgf.projection.chart`)."""
+"""Tangent space of a map with the metric G = int (d_theta f)(d_theta f)^T p dz, and its closed form for the biases of
+the two-sided ReLU network. Maps that are linear in their parameters use a chart instead (`wgf.projection.chart`)."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from wgf.networks.base import TransportMap
-from wgf.networks.relu import TwoSidedReLU
+from wgf.problem.base import Base
 from wgf.problem.quadrature import Nodes
 
 
 @dataclass(frozen=True)
 class Tangent:
-    """The span of d_theta f at one theta, by quadrature.
+    """Span of d_theta f at one theta, by quadrature.
 
     Attributes:
         map: the network.
-        theta: where [p].
+        theta: parameters [p].
         nodes: quadrature for the metric.
     """
 
@@ -32,35 +32,35 @@ class Tangent:
 
     @cached_property
     def features(self) -> Tensor:
-        """sqrt(w) J [n, p], so that features^T features = G."""
+        """Weighted Jacobian sqrt(w) J [n, p], so that features^T features = G."""
         with torch.no_grad():
             jacobian = self.map.jacobian(self.theta, self.nodes.z, self.nodes.cell)
             return jacobian * self.nodes.w.sqrt()[:, None]
 
     @cached_property
     def metric(self) -> Tensor:
-        """G [p, p]."""
+        """Metric G [p, p]."""
         return self.features.T @ self.features
 
     def length(self, v: Tensor) -> Tensor:
-        """sqrt(v^T G v), the W2 length of a small displacement v [p] of the parameters (length)."""
+        """W2 length sqrt(v^T G v) of a small displacement v [p] of the parameters (length)."""
         if "features" in self.__dict__:
             return (self.features @ v).norm()
         return (self.nodes.w.sqrt() * self._along(v)).norm()
 
     def apply(self, v: Tensor) -> Tensor:
-        """G v [p] for v [p], by one derivative of the map forwards and one backwards: no matrix is formed."""
+        """Product G v [p] for v [p], by one forward and one backward derivative of the map, without a matrix."""
         theta, x, _, _ = self._graph
         return torch.autograd.grad(x, theta, self.nodes.w * self._along(v), retain_graph=True)[0]
 
     def _along(self, v: Tensor) -> Tensor:
-        """J v [n], the derivative of f along v [p]."""
+        """Derivative J v [n] of f along v [p]."""
         _, _, dual, pulled = self._graph
         return torch.autograd.grad(pulled, dual, v, retain_graph=True)[0]
 
     @cached_property
     def _graph(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """theta, f(theta), any u and J^T u, recorded once for all products: J^T u is linear in u, its derivative J."""
+        """theta, f(theta), u and J^T u, recorded once for all products: the derivative of J^T u in u gives J v."""
         with torch.enable_grad():
             theta = self.theta.detach().requires_grad_()
             x = self.map.evaluate(theta, self.nodes.z, self.nodes.cell)[0]
@@ -72,43 +72,42 @@ class StepSpace:
     """Tangent space of the biases: d f/d b_i = -w_i 1{z > b_i}/m, piecewise constants on the cells between the knots.
 
     The projection of a velocity is its average over each cell. With cell masses P_k and K = Gram matrix of the steps,
-    K^-1 is tridiagonal (differences of 1/P), so everything is O(m) after sorting. Knots closer than a mass of
-    `rcond` times the largest cell move as one; the shares in a joint jump are those of minimum norm. Knots of one
-    kind only (or none coincident) leave one constraint, v_0 + sum_left [v] = 0: the leftmost value is carried by the
-    left-facing neurons alone.
+    K^-1 is tridiagonal (differences of 1/P), so the solve is O(m) after sorting. A cell with less mass than `rcond`
+    times the largest is closed: its knots form a cluster that moves together, with shares of minimum norm in the joint
+    jump. If no cluster mixes right-facing and left-facing neurons, the velocity satisfies one constraint,
+    v_0 + sum_left [v] = 0, because only left-facing neurons contribute to the leftmost value v_0.
 
-    The tails are cells like the others. The knots at a closed tail bend nothing that can be seen: those that face
-    outwards are at rest, those that face inwards all move the map by the same constant.
+    The tails are cells like the others. At a closed tail, knots that face outwards do not move; knots that face inwards
+    all move the map by the same constant.
 
     Args:
-        map: a two-sided ReLU network with train = "biases".
-        theta: biases [2m].
+        base: p.
+        weights, biases: weights and biases of the neurons [2m], right-facing neurons first.
         rcond: relative mass below which a cell is closed.
     """
 
-    def __init__(self, map: TwoSidedReLU, theta: Tensor, rcond: float) -> None:
-        weights, biases = map.parameters_of(theta)
-        self.m = map.width
+    def __init__(self, base: Base, weights: Tensor, biases: Tensor, rcond: float) -> None:
+        self.m = len(biases) // 2
         knots, order = biases.sort(stable=True)
         self.order, self.weight = order, weights[order]
         ends = pad(pad(knots, (1, 0), value=-math.inf), (0, 1), value=math.inf)
-        masses = map.base.mass(ends[:-1], ends[1:])  # [2m + 1]
+        masses = base.mass(ends[:-1], ends[1:])  # [2m + 1]
         opened = masses > rcond * masses.max()
         split, head, tail = opened[1:-1], ~opened[0], ~opened[-1]  # split: whether knot i + 1 starts a new cluster
         self.truncated = (~opened).sum()
         self.cluster = pad(split.cumsum(0), (1, 0))  # [2m]
-        # cell c lies left of cluster c; those of closed cells stay 0. Clusters that do not exist have weight 0
+        # cell c lies left of cluster c; closed cells keep mass 0. Clusters that do not exist have weight 0
         cell = torch.cat([self.cluster, self.cluster[-1:] + 1])
         self.mass = torch.zeros_like(masses).index_add(0, cell, masses * opened)
         leading, trailing = head & (self.cluster == 0), tail & (self.cluster == self.cluster[-1])
-        self.inner = (~(leading | trailing)).to(theta)
-        is_left = (order >= map.width).to(theta)
+        self.inner = (~(leading | trailing)).to(biases)
+        is_left = (order >= self.m).to(biases)
         self.lift = torch.where(leading, is_left - 1, is_left)  # m v_0 = sum_i lift_i w_i b_i', v_0 the leftmost value
         square = self.weight**2
         self.s = self._sum(square * self.inner)
         left = self._sum(square * self.inner * is_left)
         self.share = left / torch.where(self.s > 0, self.s, 1.0)
-        self.share[:1] += head  # the value left of a closed tail is that right of it
+        self.share[:1] += head  # the value is the same on both sides of a closed tail
         self.mixed = torch.dot(left, 1 - self.share) + torch.dot(square * (1 - self.inner), self.lift**2)
         self.left = left
 
@@ -117,7 +116,7 @@ class StepSpace:
         return torch.zeros_like(values).index_add(0, self.cluster, values)
 
     def solve(self, gradient: Tensor) -> Tensor:
-        """-G^+ gradient [2m] from the derivatives of F along the biases [2m]."""
+        """Velocity -G^+ gradient [2m] from the derivatives of F with respect to the biases [2m]."""
         m, g, w, share = self.m, gradient[self.order], self.weight, self.share
         s = torch.where(self.s > 0, self.s, 1.0)
         a = self._sum(g * w * self.inner)

@@ -1,1 +1,1 @@
-"""One run: from a config to the files it leaves behind."""
+"""One run: from a config to the files of its folder."""

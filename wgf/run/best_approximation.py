@@ -1,37 +1,35 @@
-"""How well a network can do at all: the map of its space that is nearest to a known one."""
+"""Best L2(p) approximation of a map by a network."""
 
 from __future__ import annotations
 
 import torch
 
-from wgf.problem.quadrature import Gauss, MonteCarlo
-from wgf.projection.chart import chart_of
+from wgf.projection.chart import Chart
 from wgf.projection.field import Projection
 from wgf.reference_solutions.exact import Exact
 
 
 def best_w2(projection: Projection, exact: Exact, t: float) -> float | None:
-    """The W2 distance of the exact map from its L2(p)-orthogonal projection onto the space of a network (length).
+    """W2 distance between the exact map and its L2(p)-orthogonal projection onto the space of a network (length).
 
-    W2 error / best_w2 >= 1 is the quasi-optimality ratio of a run: what the flow loses by projecting velocities
-    instead of the map itself.
+    W2 error / best_w2 >= 1 is the quasi-optimality ratio of a run: the loss from projecting velocities instead of the
+    map itself.
 
     Args:
-        projection: of the network.
-        exact: the map to be approximated.
+        projection: projection with the network.
+        exact: the map to approximate.
         t: time.
 
     Returns:
-        None where the network is not linear in what it trains: then there is no space to project onto.
+        The distance, or None if the network is not linear in its parameters and so has no space to project onto.
     """
     if projection.landscape is None:
         return None
     chart = projection.landscape.chart
-    if isinstance(projection.quadrature, MonteCarlo):  # particles would see an error of their own
-        nodes = Gauss().nodes(projection.map.base, projection.map.knots(projection.map.theta.detach()))
-        on_cells = chart_of(projection.map, nodes, nodes, projection.problem.domain)
-        assert on_cells is not None
-        chart = on_cells
+    if projection.quadrature.fixed:  # particles would add a sampling error
+        rule, map = projection.quadrature.for_metric(), projection.map
+        nodes = rule.nodes(map.base, map.breakpoints())
+        chart = Chart(chart.space, nodes, nodes, projection.problem.domain)
     nodes = chart.nodes
     target = exact(t, nodes.z.double()).to(nodes.z.dtype)
     nearest = chart.at_nodes(chart.project(chart.load(nodes.w * target, torch.zeros_like(target)))).x

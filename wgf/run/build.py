@@ -1,13 +1,14 @@
-"""From a config to the parts of a run."""
+"""Builds the parts of a run from a config."""
 
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
 from wgf.assemble import assemble
@@ -15,12 +16,14 @@ from wgf.errors import ConfigError
 from wgf.integrators.base import Integrator
 from wgf.integrators.time_loop import Clock, End, LoopCallback, run
 from wgf.networks.base import TransportMap
-from wgf.problem.base import Base
 from wgf.problem.equations import Problem
 from wgf.projection.field import Projection
 from wgf.reference_solutions.choose import closed_form
 from wgf.reference_solutions.exact import Exact
+from wgf.run import memory
 from wgf.run.callbacks.base import Callback
+from wgf.settings.check import GROUPS, raise_faults
+from wgf.settings.constructors import settings
 
 
 @dataclass
@@ -30,10 +33,10 @@ class Experiment:
     Attributes:
         projection: problem, network, quadrature and solver.
         integrator: the method that takes the steps.
-        saves: the solution is saved at t = 0 and at the end of each of this many equal intervals.
+        saves: number of equal intervals; a run saves the solution at t = 0 and at the end of each.
         logger: the callback chosen in the group `logger`.
-        figures: whether plots are drawn at the end.
-        reference: the setting `reference_solution`: what errors are measured against.
+        figures: whether the run draws figures at the end.
+        reference: the setting `reference_solution`, which selects what errors are measured against.
     """
 
     projection: Projection
@@ -45,7 +48,7 @@ class Experiment:
 
     @property
     def problem(self) -> Problem:
-        """What is solved."""
+        """The equation with its law and energies."""
         return self.projection.problem
 
     @property
@@ -55,60 +58,89 @@ class Experiment:
 
     @property
     def exact(self) -> Exact | None:
-        """The solution by a formula, or None."""
+        """Exact solution by a formula, or None."""
         return closed_form(self.problem, self.reference)
 
     @property
     def theta(self) -> torch.Tensor:
-        """The parameters at t = 0 [p]."""
+        """Parameters at t = 0 [p]."""
         return self.map.start(self.projection.start)
 
     @property
     def stops(self) -> list[float]:
-        """The saved times after the start, the last one the end time (time)."""
+        """Saved times after t = 0 (time); the last is the end time."""
         return [self.problem.t_end * (k + 1) / self.saves for k in range(self.saves)]
 
     def run(self, theta: torch.Tensor, callback: LoopCallback, clock: Clock | None = None) -> End:
-        """The time loop, or the rest of it from where a clock stands."""
+        """Run the time loop from t = 0, or from the time of a clock."""
         return run(self.projection, self.integrator, theta, self.stops, callback, clock)
-
-
-def _make(node: DictConfig, **injected: Any) -> Any:
-    """Call the target of a node with its settings and those injected arguments it asks for."""
-    factory = instantiate(node, _partial_=True, _convert_="all")
-    wanted = inspect.signature(factory.func).parameters
-    try:
-        return factory(**{name: value for name, value in injected.items() if name in wanted})
-    except (ArithmeticError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"{node} leads to numbers that cannot be computed with: {error}") from None
-    except TypeError:
-        if not inspect.isabstract(factory.func):
-            raise
-        raise ConfigError(
-            f"_target_={node._target_} is not allowed: the class leaves methods to its subclasses"
-        ) from None
 
 
 def build(cfg: DictConfig) -> Experiment:
     """Assemble an experiment from a checked config.
 
     Raises:
-        ConfigError: a combination that the config alone did not show to be impossible.
+        ConfigError: the parts do not fit together.
     """
     seed = int(cfg.seed)
+    parts = _parts(cfg, seed)
+    problem: Problem = parts["pde"].problem(parts["law"], parts["potential"], parts["interaction"], float(cfg.t_end))
+    closed_form(problem, cfg.reference_solution)  # refuse an impossible setting before the run
+    quadrature, solver, integrator = parts["quadrature"], parts["solver"], parts["integrator"]
+    defaults = {name: setting.default for name, setting in (settings(cfg.network._target_) or {}).items()}
+    network: type[TransportMap] = get_class(cfg.network._target_)
+    size = network.size(defaults | dict(cfg.network))
+    if size is not None and cfg.device == "cpu":
+        memory.check(size, problem, quadrature, solver, integrator, cfg.saves)
     generator = torch.Generator().manual_seed(seed)
-    law: Base = _make(cfg.law)
-    problem: Problem = _make(cfg.pde).problem(law, _make(cfg.potential), _make(cfg.interaction), float(cfg.t_end))
-    closed_form(problem, cfg.reference_solution)  # refuses what cannot be had before anything runs
-    projection, integrator = assemble(
+    projection, method = assemble(
         problem,
-        lambda base: _make(cfg.network, base=base, generator=generator),
-        _make(cfg.quadrature, seed=seed),
-        _make(cfg.solver),
-        _make(cfg.integrator),
+        lambda base: _make("network", cfg.network, base=base, generator=generator),
+        quadrature,
+        solver,
+        integrator,
         cfg.device,
         cfg.dtype,
     )
-    return Experiment(projection, integrator, int(cfg.saves), _make(cfg.logger), cfg.figures, cfg.reference_solution)
+    return Experiment(projection, method, int(cfg.saves), parts["logger"], cfg.figures, cfg.reference_solution)
+
+
+def _parts(cfg: DictConfig, seed: int) -> dict[str, Any]:
+    """Build the object of every group except the network.
+
+    Raises:
+        ConfigError: with the faults of all groups.
+    """
+    parts: dict[str, Any] = {}
+    lines: list[str] = []
+    for group in GROUPS:
+        if group != "network":
+            try:
+                parts[group] = _make(group, cfg[group], seed=seed)
+            except ConfigError as error:
+                lines += error.lines
+    raise_faults(lines)
+    return parts
+
+
+def _make(group: str, node: DictConfig, **injected: Any) -> Any:
+    """Call the target of a node with its settings, and with the injected arguments that its signature has."""
+    factory = instantiate(node, _partial_=True, _convert_="all")
+    wanted = inspect.signature(factory.func).parameters
+    try:
+        return factory(**{name: value for name, value in injected.items() if name in wanted})
+    except ConfigError as error:
+        raise ConfigError(*(_placed(line, group, node) for line in error.lines)) from None
+    except (ArithmeticError, ValueError) as error:
+        raise ConfigError(f"{node} causes an arithmetic error ({error}): change these values") from None
+    except TypeError:
+        if not inspect.isabstract(factory.func):
+            raise
+        raise ConfigError(
+            f"{group}._target_={node._target_} is not allowed: the class is abstract, choose a subclass"
+        ) from None
+
+
+def _placed(line: str, group: str, node: DictConfig) -> str:
+    """Put the group in front of a constructor's message that begins with a setting of the group."""
+    return f"{group}.{line}" if re.split(r"[=, ]", line, maxsplit=1)[0] in node else line

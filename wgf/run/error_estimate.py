@@ -1,4 +1,4 @@
-"""How large the error of a run is, by what finer steps and a finer network change."""
+"""Error estimates of a run, from runs with finer steps and with a finer network."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from wgf.run.metrics import Metrics
 
 log = logging.getLogger("wgf")
 
-TIGHTER = 10.0  # times: tolerances of the second run of an adaptive method
-FINER = 2  # times: as many steps in the second run of a fixed one, as many neurons in the finer network
-WIDER = 1.0  # standard deviations on either side: by how much the finer network's range is wider
+TIGHTER = 10.0  # factor between the tolerances of an adaptive run and of its second run
+FINER = 2  # factor for the number of fixed steps, and for the number of neurons per length
+WIDER = 1.0  # standard deviations by which the finer network is wider on either side
 
 
 class Estimate(NamedTuple):
-    """Errors of the final map as W2 distances (length); None where the second run did not reach the end.
+    """Error estimates of the final map as W2 distances (length); None if the finer run did not reach the end.
 
-    time: by the same flow with steps of half the length, or with a tenth of the tolerance.
-    space: by a network with twice the neurons per length, on a wider range.
-    unknown: why one is None, a sentence each.
+    time: from the same flow with half the step, or with a tenth of the tolerance.
+    space: from a network with twice the neurons per length, on a wider range.
+    unknown: one sentence for each estimate that is None.
     """
 
     time: float | None
@@ -40,20 +40,20 @@ class Estimate(NamedTuple):
 
 
 class Unknown(Exception):
-    """The finer run says nothing; the message says why."""
+    """There is no estimate from a finer run; the message says why."""
 
 
 def estimate(cfg: DictConfig, experiment: Experiment, theta: torch.Tensor) -> Estimate:
-    """The errors in time and in space of a completed run.
+    """Estimate the errors in time and in space of a completed run.
 
-    A difference d to a method of order q with steps 1/r as long says that the error is d / (1 - r^-q). In time q is the
-    order of the integrator, for an adaptive method with respect to its tolerance. In space the order depends on the
-    solution and is taken to be 1, the least that any network here has, so that the space error is 2 d: for smooth
-    solutions it is smaller, for those that are not resolved at all it may be larger.
+    If a run of order q with steps r times shorter ends at distance d, the error is d / (1 - r^-q). In time, q is the
+    order of the integrator; for an adaptive method, the order with respect to its tolerance. In space, the order
+    depends on the solution. The estimate uses 1, the smallest order of any network here, so the space error is 2 d:
+    smooth solutions have a smaller error, solutions that the network does not resolve may have a larger one.
 
     Args:
         cfg: the checked config of the run.
-        experiment: what was built from it.
+        experiment: the experiment built from it.
         theta: the parameters at the end [p].
     """
     integrator = experiment.integrator
@@ -65,7 +65,7 @@ def estimate(cfg: DictConfig, experiment: Experiment, theta: torch.Tensor) -> Es
     }
     found, unknown = {}, []
     for name, make in finer.items():
-        log.info("%s: a finer run", name)
+        log.info("%s: running a finer run", name)
         try:
             found[name] = _distance(experiment, theta, make)
         except Unknown as why:
@@ -80,7 +80,7 @@ def estimate(cfg: DictConfig, experiment: Experiment, theta: torch.Tensor) -> Es
 
 
 def refined(integrator: Integrator, ratio: float) -> Integrator:
-    """The same method with tolerances or steps smaller by a ratio."""
+    """Integrator with its tolerances or its step divided by a ratio."""
     finer: Any = copy.copy(integrator)
     for name in ("rtol", "atol") if integrator.adaptive else ("dt",):
         setattr(finer, name, getattr(integrator, name) / ratio)
@@ -89,14 +89,14 @@ def refined(integrator: Integrator, ratio: float) -> Integrator:
 
 
 def shorter(experiment: Experiment, ratio: float) -> Experiment:
-    """The same with steps or tolerances smaller by a ratio."""
+    """Experiment with its tolerances or its step divided by a ratio."""
     finer = copy.copy(experiment)
     finer.integrator = refined(experiment.integrator, ratio)
     return finer
 
 
 def richer(cfg: DictConfig, experiment: Experiment) -> Experiment:
-    """The same problem with a finer network; steps of a fixed size shrink with it as explicit ones must, h^2."""
+    """Experiment with a finer network. Fixed steps shrink as h^2, which explicit methods need for stability."""
     cfg = cfg.copy()
     OmegaConf.set_struct(cfg, False)
     ratio = float(FINER)
@@ -112,7 +112,7 @@ def richer(cfg: DictConfig, experiment: Experiment) -> Experiment:
 
 
 def distance(metrics: Metrics, theta: torch.Tensor, other: TransportMap, parameters: torch.Tensor) -> float:
-    """W2 between the map that `metrics` measures at theta and another map (length)."""
+    """W2 distance between the map of `metrics` at theta and another map (length)."""
     z, w = metrics.nodes.z, metrics.nodes.w
     with torch.no_grad():
         gap = metrics.evaluate(theta, z)[0] - other.evaluate(parameters.double(), z)[0]
@@ -120,15 +120,15 @@ def distance(metrics: Metrics, theta: torch.Tensor, other: TransportMap, paramet
 
 
 def _distance(experiment: Experiment, theta: torch.Tensor, make: Callable[[], Experiment]) -> float:
-    """By how much a finer run ends elsewhere (length).
+    """Distance between the final maps of a run and of a finer run (length).
 
     Raises:
-        Unknown: it does not reach the end.
+        Unknown: the finer run fails or does not reach the end.
     """
     try:
         finer = make()
         end = finer.run(finer.theta, LoopCallback())
-    except Exception as error:  # nothing that fails here may cost the run its result
+    except Exception as error:  # a failed estimate must not lose the result of the run
         raise Unknown(in_one_line(error)) from error
     if end.status is not Status.completed:
         raise Unknown(f"the finer run ended as {end.status} at t = {end.clock.t:g}")

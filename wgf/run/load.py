@@ -1,4 +1,4 @@
-"""A run of the command `wgf`, read from its folder as the flow that `wgf.solve` returns."""
+"""Loads a run of the command `wgf` from its folder, as the flow that `wgf.solve` would return."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from wgf.settings.resume import read_config
 
 
 def load(folder: str | Path) -> Flow:
-    """The flow of a run, from its config and its last checkpoint, on the CPU; nothing is computed again.
+    """Load the flow of a run from its config and its last checkpoint, on the CPU, without computing it again.
 
     Args:
-        folder: of the run, finished or not.
+        folder: folder of the run, finished or not.
 
     Raises:
-        ConfigError: this is no run, or it has left no checkpoint.
+        ConfigError: this is not the folder of a run, or it has no checkpoint.
     """
     folder = Path(folder)
     cfg = _config(folder)
     experiment = build(cfg)
     checkpoint = latest(folder)
     if checkpoint is None:
-        raise ConfigError(f"{folder} has no checkpoint: the run was stopped before it had saved anything")
+        raise ConfigError(f"{folder} has no checkpoint: the run stopped before it saved anything, start it again")
     clock, saved = Clock(**checkpoint["clock"]), saved_states(experiment.map, checkpoint)
-    if clock.t > saved.times[-1]:  # it stopped between two of them
+    if clock.t > saved.times[-1]:  # the run stopped between two saved times
         saved.times.append(clock.t)
         saved.theta.append(checkpoint["theta"])
         saved.breakpoints.append(experiment.map.breakpoints())
@@ -45,10 +45,10 @@ def load(folder: str | Path) -> Flow:
 
 
 def _config(folder: Path) -> DictConfig:
-    """The checked config of a run, without device and logger."""
+    """Checked config of a run, with the CPU as device and no logger."""
     path = folder / "config.yaml"
     if not path.is_file():
-        raise ConfigError(f"{folder} is not the folder of a run: it has no config.yaml")
+        raise ConfigError(f"{folder} is not the folder of a run: it has no config.yaml, choose another")
     cfg = read_config(path)
     cfg.device, cfg.logger = "cpu", {"_target_": "wgf.run.callbacks.base.Callback"}
     check(cfg)
@@ -56,7 +56,7 @@ def _config(folder: Path) -> DictConfig:
 
 
 def _status(folder: Path, checkpoint: dict[str, Any]) -> Status:
-    """How it ended; a run without a result was stopped from outside, or still runs."""
+    """Status of a run; `interrupted` for a run without a result: it was killed, or still runs."""
     if "status" in checkpoint:
         return Status[checkpoint["status"]]
     try:

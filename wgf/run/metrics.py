@@ -1,7 +1,7 @@
 """The numbers of a run: distances to a reference solution, moments, mass, rows of the history, the result.
 
-All of them are integrals over the base of an increasing map: W2^2 = int |f - T|^2 p, W1 = int |f - T| p. They are
-computed in float64 on a mesh of their own, finer than the network's.
+Distances are integrals over the base of an increasing map: W2^2 = int |f - T|^2 p, W1 = int |f - T| p. `Metrics`
+computes them in float64 on a mesh that is finer than the network's.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from wgf.run.best_approximation import best_w2
 
 log = logging.getLogger("wgf")
 
-CELLS = 400  # of the mesh, so that |f - T| may change sign in a cell at little cost
+CELLS = 400  # cells of the mesh: so many that a sign change of |f - T| inside a cell costs little accuracy
 
 
 class Metrics:
     """Measures the states of one run.
 
     Args:
-        problem: what is solved.
+        problem: the equation with its law and energies.
         map: the network.
         known: the reference solution, or None.
     """
@@ -52,7 +52,7 @@ class Metrics:
             return self.map.evaluate(theta.double(), z)
 
     def integrals(self, t: float, theta: Tensor) -> dict[str, float | None]:
-        """mean, second_moment, mass, and w1_error, w2_error where there is a reference solution."""
+        """mean, second_moment, mass, w1_error and w2_error; the errors are None without a reference solution."""
         z, w = self.nodes.z, self.nodes.w
         x, _ = self.evaluate(theta, z)
         sums = [torch.dot(w, x), torch.dot(w, x * x), w.sum()]
@@ -64,7 +64,7 @@ class Metrics:
         return {"mean": mean, "second_moment": second, "mass": mass, "w1_error": w1, "w2_error": w2}
 
     def to_equilibrium(self, theta: Tensor) -> float | None:
-        """The W2 distance to the law where a Fokker-Planck equation ends (length); None where there is none."""
+        """W2 distance to the Gibbs law of a Fokker-Planck equation (length); None if there is none."""
         end = equilibrium(self.problem)
         if end is None:
             return None
@@ -72,7 +72,7 @@ class Metrics:
         return float(torch.dot(w, (self.evaluate(theta, z)[0] - x) ** 2).sqrt())
 
     def row(self, clock: Clock, state: State) -> dict[str, float | int | None]:
-        """A row of the history; its keys are the same, in the same order, for every state of the run."""
+        """Row of the history. All rows of a run have the same keys in the same order."""
         e = state.evaluation
         terms = e.terms.tolist()
         found = self.integrals(clock.t, state.theta)
@@ -96,18 +96,19 @@ class Metrics:
 
 
 def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
-    """Every number of a finished flow.
+    """Compute every number of a finished flow.
 
     Args:
         flow: the flow, with its reference solution.
-        state: where it ended.
-        seconds: time it took.
+        state: the last state.
+        seconds: wall time of the flow.
     """
     problem, clock, known = flow.problem, flow.clock, flow.reference_solution
     metrics = Metrics(problem, flow.projection.map, known)
     e = state.evaluation
     terms = {term.name: value for term, value in zip(problem.terms, e.terms.tolist(), strict=True)}
-    lost = float(flow.energy[0]) - sum(terms.values())
+    first = flow.saved.terms[0] if flow.saved.terms else e.terms  # no saved terms if the flow failed at the start
+    lost = float(first.sum()) - sum(terms.values())
     rounding = 1e3 * torch.finfo(state.theta.dtype).eps * float(e.terms.abs().sum())
     return Result(
         status=flow.status.name,
@@ -138,7 +139,7 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
 
 
 def _optional(name: str, compute: Callable[[], float | None]) -> float | None:
-    """Compute a number that no other needs; on failure log it and return None."""
+    """Compute an optional number; on failure log it and return None."""
     try:
         return compute()
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Where figures come from: the versions, the machine and the command behind a run."""
+"""Provenance of a run: versions, machine and command."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 PACKAGES = ("wgf", "torch", "numpy", "scipy", "hydra-core", "omegaconf", "tensorboard", "matplotlib")
-DIGITS = ("wgf", "torch", "numpy", "scipy")  # packages that decide on the last digits
+DIGITS = ("wgf", "torch", "numpy", "scipy")  # packages that can change the last digits
 
 
 def now() -> str:
@@ -22,14 +22,14 @@ def now() -> str:
 
 
 def circumstances(device: torch.device) -> dict[str, str | int | None]:
-    """What the last digits of a run depend on beside its config."""
+    """Versions and machine that the last digits of a run depend on, apart from its config."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     versions = {name: _version(name) for name in DIGITS}
     return {**versions, "device": f"{device}: {name}", "threads": torch.get_num_threads()}
 
 
 def provenance(device: torch.device, seed: int) -> dict[str, Any]:
-    """The content of provenance.json when a run begins."""
+    """Content of provenance.json at the start of a run."""
     known = circumstances(device)
     return {
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
@@ -46,12 +46,12 @@ def provenance(device: torch.device, seed: int) -> dict[str, Any]:
 
 
 def resumed(path: Path, fresh: dict[str, Any], step: int, t: float) -> dict[str, Any]:
-    """The content of an earlier provenance.json, as far as it can be read, with what is new about the run going on.
+    """Content of provenance.json for a resumed run: the earlier content, if readable, and what has changed.
 
     Args:
-        path: of the earlier one.
-        fresh: the same of this part of the run.
-        step, t: where it goes on.
+        path: path of the earlier provenance.json.
+        fresh: provenance of this part of the run.
+        step, t: step and time from which the run resumes.
     """
     try:
         earlier = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""What the time loop reports, turned into rows, saved states and checkpoints."""
+"""Records a run: turns the events of the time loop into rows, saved states and checkpoints."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from wgf.run.callbacks.base import Callback
 from wgf.run.metrics import Metrics
 from wgf.run.signals import Signals
 
-ROWS = 200  # logged steps per run, about
+ROWS = 200  # approximate number of logged steps per run
 EVERY = 10.0  # seconds between two checkpoints
-SHARE = 50  # times what a checkpoint takes is computed before the next one: 2 % of the time at most
-LASTING = (Status.interrupted, Status.max_steps)  # a run with such a status can go on
+SHARE = 50  # computing time per checkpoint time: checkpoints take at most 2 % of a run
+LASTING = (Status.interrupted, Status.max_steps)  # statuses from which a run can resume
 
 
 class Recorder(LoopCallback):
     """Passes the events of the time loop on to the callbacks of a run.
 
     Args:
-        metrics: of this run, with the problem.
-        callbacks: get rows and checkpoints.
-        signals: checked after every step.
-        origin: entries of every checkpoint, which say what run it is of.
-        past: the checkpoint a run goes on from, or None.
+        metrics: metrics of this run, with the problem.
+        callbacks: receive steps, rows and checkpoints.
+        signals: the recorder checks them after every step.
+        origin: entries of every checkpoint that identify the run.
+        past: the checkpoint from which the run resumes, or None.
 
     Attributes:
         saved: the states at the saved times.
-        rows, last_row: how many rows there are, and the step of the last one.
-        wall: seconds that earlier parts of this run took.
+        rows, last_row: number of rows so far, and the step of the last row.
+        wall: wall time of earlier parts of this run (seconds).
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Recorder(LoopCallback):
         self.saved = SavedStates(metrics.map)
         self.rows, self.last_row = 0, -1
         self.wall = 0.0
-        self._logged = 0  # intervals of t_end / ROWS that have their row
+        self._logged = 0  # intervals of t_end / ROWS that already have a row
         if past is not None:
             self.saved = saved_states(metrics.map, past)
             self.rows, self.last_row, self._logged = past["rows"], past["last_row"], past["logged"]
@@ -61,7 +61,7 @@ class Recorder(LoopCallback):
         self.callbacks.step(clock.t, clock.dt, energy)
         if clock.t >= (self._logged + 1) * self.metrics.problem.t_end / ROWS:
             self._row(clock, state)
-        if clock.target < len(self.saved.times):  # else this step's state is saved next
+        if clock.target < len(self.saved.times):  # else `stop` follows and saves this state
             self._between_steps(clock, state)
 
     def stop(self, clock: Clock, state: State) -> None:
@@ -69,10 +69,10 @@ class Recorder(LoopCallback):
         self._between_steps(clock, state)
 
     def close(self, end: End) -> None:
-        """Save the last state, whatever the reason for stopping. A run that goes on does not see this end."""
+        """Save the last state, for every status. The checkpoint of a run that can resume holds no status."""
         if not self.saved.times:
             return
-        if end.clock.target == len(self.saved.times):  # interrupted before the state of this step was saved
+        if end.clock.target == len(self.saved.times):  # interrupted before `stop` saved this state
             self._save(end.clock, end.state)
         final = {} if end.status in LASTING else {"status": end.status.name, "detail": end.detail}
         self._checkpoint(end.clock, end.state, final)
@@ -81,7 +81,7 @@ class Recorder(LoopCallback):
 
     @property
     def seconds(self) -> float:
-        """Wall time so far."""
+        """Wall time so far (seconds)."""
         return self.wall + monotonic() - self._begin
 
     def _row(self, clock: Clock, state: State) -> None:
@@ -95,7 +95,7 @@ class Recorder(LoopCallback):
         self.saved.stop(clock, state)
 
     def _between_steps(self, clock: Clock, state: State) -> None:
-        """Between two steps nothing is half done: write a checkpoint if it is time, and stop if a signal came."""
+        """Write a checkpoint if it is due, and stop on a signal. Called between two steps, when all is consistent."""
         if monotonic() >= self._due:
             self._checkpoint(clock, state, {})
         self.signals.check()
@@ -125,7 +125,7 @@ class Recorder(LoopCallback):
 
 
 def saved_states(map: TransportMap, checkpoint: dict[str, Any]) -> SavedStates:
-    """The saved states in a checkpoint, on the device of a map."""
+    """Saved states of a checkpoint, on the device of a map."""
     device = map.theta.device
     tensors = [
         [entry.to(device) for entry in checkpoint[f"saved_{name}"]] for name in ("theta", "breakpoints", "terms")

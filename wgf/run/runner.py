@@ -39,11 +39,11 @@ log = logging.getLogger("wgf")
 
 
 def main(cfg: DictConfig, folder: Path) -> int:
-    """Run a config, or go on with the run in `cfg.resume`, in a folder the caller has claimed, and print the table.
+    """Run a config, or resume the run in `cfg.resume`, in a folder that the caller has claimed, and print the table.
 
     Returns:
-        The exit status: 0 for a completed run, and for a blow-up where `expect` is blow_up; 128 + n after signal n;
-        else 1.
+        The exit status: 0 for a completed run or a run that ended as `expect` says; 128 + n after signal n; 1 for a
+        failed run, or if a file could not be written.
     """
     resuming = cfg.resume is not None
     cfg = OmegaConf.merge(cfg, {"resume": None})  # type: ignore[assignment]
@@ -63,20 +63,20 @@ def run(
     resuming: bool = False,
     bar: bool = True,
 ) -> Result:
-    """Run an experiment and leave its files in `folder`.
+    """Run an experiment and write its files to `folder`.
 
     Args:
-        experiment: what was built from the config.
+        experiment: the experiment built from the config.
         cfg: the config, checked.
-        folder: made where it is missing.
-        resuming: whether the run in this folder goes on from its last checkpoint.
-        bar: whether a terminal shows how far it is.
+        folder: folder of the run; made if it does not exist.
+        resuming: whether to resume the run in this folder from its last checkpoint.
+        bar: whether to show a progress bar on a terminal.
 
     Returns:
-        The content of result.json; `unsaved` says what could not be written.
+        The content of result.json; `unsaved` lists the files that could not be written.
 
     Raises:
-        ConfigError: another process works in this folder, or there is nothing to go on with.
+        ConfigError: another process works in this folder, or the run cannot resume.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with claimed(folder), Signals() as signals:
@@ -129,7 +129,7 @@ def _run(
         try:
             callbacks.finish(about, Outcome(end.status, result, maps))
         except KeyboardInterrupt:
-            log.warning("interrupted while the figures were drawn: all else is saved")
+            log.warning("interrupted while drawing the figures: all other files are saved")
         if late := callbacks.dropped[known:]:
             faults += late
             result = _with(result, faults)
@@ -137,25 +137,25 @@ def _run(
     if end.status is not Status.completed:
         log.warning("%s at t = %g: %s", end.status, end.clock.t, result.message)
     if end.status in LASTING:
-        log.warning("go on with it by resume=%s", shlex.quote(str(folder)))
+        log.warning("to continue the run, use resume=%s", shlex.quote(str(folder)))
     return result
 
 
 def _advance(experiment: Experiment, recorder: Recorder, past: dict[str, Any] | None) -> End:
-    """The time loop, from the start or from a checkpoint."""
+    """Run the time loop, from the start or from a checkpoint."""
     start = experiment.theta
     if past is None:
         return experiment.run(start, recorder)
     theta, clock = past["theta"].to(start.device), Clock(**past["clock"])
-    if "status" in past:  # stopped when all was computed, before all was written
+    if "status" in past:  # the loop had ended, but not all files were written
         return End(Status[past["status"]], clock, State(theta, experiment.projection(theta)), past["detail"])
     return experiment.run(theta, recorder, clock)
 
 
 def _measure(flow: Flow, end: End, seconds: float, experiment: Experiment, cfg: DictConfig, signals: Signals) -> Result:
-    """The result of a flow, with estimates of its errors and doubts where it completed; signals cut estimates short."""
+    """Compute the result of a flow; for a completed one also error estimates (a signal cuts them short) and doubts."""
     with suppress(KeyboardInterrupt), signals.heard():
-        _ = flow.reference_solution  # computed once, kept by the flow
+        _ = flow.reference_solution  # the flow keeps it
     result = measure(flow, end.state, seconds)
     if end.status is not Status.completed:
         return result
@@ -170,7 +170,7 @@ def _measure(flow: Flow, end: End, seconds: float, experiment: Experiment, cfg: 
 
 
 def _attempt(faults: list[str], write: Callable[[], None]) -> None:
-    """Write a file; on failure note it and go on."""
+    """Write a file; on failure add it to `faults` and go on."""
     try:
         write()
     except OSError as error:
@@ -179,7 +179,7 @@ def _attempt(faults: list[str], write: Callable[[], None]) -> None:
 
 
 def _with(result: Result, faults: list[str]) -> Result:
-    """The result with what could not be saved."""
+    """Result with the list of files that could not be written."""
     return replace(result, unsaved="; ".join(faults)) if faults else result
 
 
@@ -192,15 +192,15 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def _past(folder: Path, text: str, device: torch.device) -> dict[str, Any] | None:
-    """The checkpoint to go on from, None for a run that was stopped before it had one; removes half-done files.
+    """Checkpoint from which to resume, None if the run stopped before its first one; also removes unfinished files.
 
     Raises:
-        ConfigError: there is none that fits.
+        ConfigError: no checkpoint is readable, or it does not fit the config.
     """
     state = latest(folder)
     if state is not None:
         resume.compare(folder, state, text, circumstances(device))
-        log.info("going on from step %d, t = %g", state["step"], state["clock"]["t"])
+        log.info("resuming from step %d, t = %g", state["step"], state["clock"]["t"])
     for path in folder.rglob(PART):
         path.unlink(missing_ok=True)
     (folder / "result.json").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a completed run can check about itself, without knowing the maps."""
+"""Self-checks of a completed run: signs that its numbers are wrong."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ import numpy as np
 from wgf.result import Result
 from wgf.saved_maps import SavedMaps
 
-MASS = 1e-6  # how far the mass may be off 1
-BALANCE = 0.1  # share of the energy lost that the dissipation may miss
-MOMENT = 1e-2  # how far the second moment may be off its law, relative
-MANIFOLD = 3.0  # times its estimate that an error may be
+MASS = 1e-6  # tolerance of the mass
+BALANCE = 0.1  # tolerance of the dissipated energy, relative to the energy lost
+MOMENT = 1e-2  # tolerance of the second moment, relative to its law
+MANIFOLD = 3.0  # largest ratio of an error to its estimate
 
 
 def doubts(result: Result, maps: SavedMaps | None, unknown: Sequence[str] = (), rounding: float = 0.0) -> str | None:
-    """Which numbers of a run cannot be trusted, and why, as one text; None where nothing speaks against them.
+    """Numbers of a run that may be wrong, and why, as one text; None if all checks pass.
 
     Args:
         result: every number of the run.
         maps: the saved maps.
-        unknown: estimates that were asked for in vain, a sentence each.
-        rounding: of an error (length), which no estimate sees.
+        unknown: one sentence for each error estimate that failed.
+        rounding: rounding error of a W2 error (length); estimates do not include it.
     """
     return "; ".join([*_doubts(result, maps, rounding), *unknown]) or None
 
 
 def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator[str]:
     if not abs(result.mass - 1) <= MASS:
-        yield f"mass: {result.mass - 1:+.1e} off 1, the quadrature does not resolve the law"
+        yield f"mass: {result.mass - 1:+.1e} off 1, the quadrature does not resolve the base"
     if maps is not None:
-        # where next to no mass is, rounding decides
+        # ignore the tails: rounding dominates where there is almost no mass
         seen = (maps.cdf >= 1e-12) & (maps.cdf <= 1 - 1e-12)
         rises = (np.diff(maps.T[:, seen], axis=1) > 0).all(1) & (maps.dT[:, seen] > 0).all(1)
         if not rises.all():
             yield (
-                f"map: not increasing between the quadrature nodes at t = {maps.t[rises.argmin()]:.6g}, densities "
+                f"map: not increasing between the quadrature nodes at t = {maps.t[rises.argmin()]:.6g}, so densities "
                 "are wrong there; increase network.width"
             )
     gap = result.dissipation_gap
     if gap is not None and not gap <= BALANCE:
-        yield f"dissipated: {gap:.0%} off the energy lost, the steps are too long to follow its fall"
+        yield f"dissipated: {gap:.0%} off the energy lost, the steps are too long, shorten them"
     law = result.second_moment_law
     if law is not None and not abs(result.second_moment - law) <= MOMENT * max(abs(law), math.ulp(1.0)):
-        yield f"second_moment: {result.second_moment - law:+.1e} off its law, which the projection keeps exactly"
+        yield f"second_moment: {result.second_moment - law:+.1e} off its law, which the projected flow keeps exactly"
     time, space, error = result.time_error, result.space_error, result.w2_error
     known = (result.reference_w2_error or 0.0) + rounding
     if time is not None and space is not None and error is not None and not error <= MANIFOLD * (time + space) + known:
-        yield f"time_error, space_error: w2_error is {error:.1e}, their sum only {time + space:.1e}"
+        yield f"time_error, space_error: w2_error is {error:.1e}, but their sum is only {time + space:.1e}"

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request: a run ends between two steps and keeps what it has."""
+"""Ctrl-C and SIGTERM stop a run between two steps, so that it can save its state."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Signals:
-    """Turns both signals into KeyboardInterrupt, at once or, inside `held`, when it is asked for.
+    """Turns both signals into KeyboardInterrupt: at once, or inside `held` at the next `check`.
 
-    Handlers can be set in the main thread only; elsewhere nothing changes, and what is ignored (Ctrl-C by a process in
-    the background of a script) stays so.
+    Python allows signal handlers only in the main thread; in other threads this class does nothing. Signals that the
+    process ignores (Ctrl-C in a background process of a script) stay ignored.
 
     Attributes:
-        received: the number of the last signal, None before the first.
+        received: number of the last signal, None before the first.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Signals:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """What must not be cut short: signals are remembered."""
+        """Defer signals for the duration of the block."""
         self._held += 1
         try:
             yield
@@ -54,7 +54,7 @@ class Signals:
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """What may be cut short inside of something that must not be."""
+        """Allow interruption for the duration of the block, inside `held`."""
         held, self._held = self._held, 0
         try:
             yield
@@ -62,10 +62,10 @@ class Signals:
             self._held = held
 
     def check(self) -> None:
-        """Interrupt here if there was a signal.
+        """Interrupt here if a signal has arrived.
 
         Raises:
-            KeyboardInterrupt: there was one.
+            KeyboardInterrupt: a signal has arrived.
         """
         if self.received is not None:
             raise KeyboardInterrupt

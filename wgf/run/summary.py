@@ -26,12 +26,12 @@ SOLVER = {
 
 
 def show(result: Result, folder: Path, console: Console | None = None) -> None:
-    """Print a result: plain text in a pipe, a little colour on a terminal.
+    """Print a result: plain text in a pipe, some colour on a terminal.
 
     Args:
-        result: what is not known is left out.
-        folder: of the run. The lines with it can be copied as they stand: they are never wrapped.
-        console: where to; standard output by default.
+        result: the result; the table omits numbers that are None.
+        folder: folder of the run. Lines with the folder are never wrapped, so that people can copy them.
+        console: output; standard output by default.
     """
     console = console or Console()
     grid = Table(title=Text(result.equation, "bold"), title_justify="left", box=ROUNDED, show_header=False)
@@ -49,7 +49,7 @@ def show(result: Result, folder: Path, console: Console | None = None) -> None:
 
 
 def lines(result: Result) -> list[tuple[str, str]]:
-    """Name and text of every line, in the order a person asks for them; empty lines are left out."""
+    """Name and text of every line of the table, most important first, without empty lines."""
     r, terms = result, result.energy_terms or {}
     against = f" against {r.reference_solution}" if r.reference_solution else ""
     of_wanted = f" of {r.t_wanted:.6g}" if r.t_wanted not in (None, r.t_end) else ""
@@ -95,7 +95,7 @@ def _number(value: float | None, form: str = "{:.6g}") -> str:
 
 
 def _error(value: float | None, phrase: str, doubt: float | None) -> str:
-    """An error with its logarithm, what it is measured against, and how far that is off."""
+    """Text of an error: value, logarithm, reference solution, and the reference solution's own error."""
     if value is None:
         return ""
     log = f" (ln {math.log(value):.3f})" if 0 < value < math.inf else ""
@@ -105,6 +105,6 @@ def _error(value: float | None, phrase: str, doubt: float | None) -> str:
 
 
 def _relative(folder: Path) -> str:
-    """The folder as it can be typed in the shell this runs in."""
+    """Quoted path of the folder for the shell, relative to the current folder where it lies below."""
     path = os.path.relpath(folder)
     return shlex.quote(str(folder.resolve()) if path.startswith("..") else path)

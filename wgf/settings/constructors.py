@@ -1,4 +1,4 @@
-"""What a class takes in its constructor, read from its source: a config is checked before torch is loaded.
+"""The arguments of a constructor, read from its source: configs are checked before torch is loaded.
 
 Annotations made of `wgf.settings.ranges` become rules; the constructor itself checks everything else.
 """
@@ -28,15 +28,15 @@ ARITHMETIC = {
 
 
 class Missing(Exception):
-    """The target cannot be found; the text says what is missing."""
+    """A target that does not exist; the text names the missing part."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """An argument.
+    """An argument of a constructor.
 
     Attributes:
-        rule: what it may be, or None when nothing is known.
+        rule: the values it may have, or None when nothing is known.
         default: its default, or REQUIRED.
     """
 
@@ -46,7 +46,7 @@ class Setting:
 
 @cache
 def settings(target: str) -> dict[str, Setting] | None:
-    """The settings of a class by name; keyword-only arguments are the runner's to give and do not count.
+    """The settings of a class by name, without keyword-only arguments, which the runner gives.
 
     Args:
         target: "package.module.Class".
@@ -67,7 +67,7 @@ def settings(target: str) -> dict[str, Setting] | None:
 
 @cache
 def ancestry(target: str) -> tuple[str, ...]:
-    """A class and all its bases that have a source, by full name, nearest first.
+    """The full names of a class and of its bases that have a source, nearest first.
 
     Raises:
         Missing: there is no such module or class.
@@ -86,7 +86,7 @@ def ancestry(target: str) -> tuple[str, ...]:
 
 
 def _class(target: str) -> tuple[str, ast.Module, ast.ClassDef]:
-    """The full name of a class, the source of its module and its own: a module may have it from another one."""
+    """The full name of a class, its module and its definition, also where the named module imports the class."""
     module, _, name = target.rpartition(".")
     tree = _tree(module)
     for node in tree.body:
@@ -108,7 +108,7 @@ def _tree(module: str) -> ast.Module:
 
 
 def _source(module: str) -> Path:
-    """The file of a module, found without importing the packages it stands in, which would run them.
+    """The file of a module, found without importing the packages around it, which would run them.
 
     Raises:
         Missing: there is none.
@@ -129,7 +129,7 @@ def _source(module: str) -> Path:
 
 
 def _imported(tree: ast.Module, module: str) -> dict[str, str]:
-    """The full name of everything a module imports, where that is a class or module that has a source."""
+    """The full names of the classes and modules that a module imports."""
     names: dict[str, str] = {}
     for node in tree.body:
         if isinstance(node, ast.Import):
@@ -145,13 +145,13 @@ def _imported(tree: ast.Module, module: str) -> dict[str, str]:
                 else node.module
             )
             names |= {a.asname or a.name: f"{home}.{a.name}" for a in node.names}
-        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_HOME":  # of `wgf`, which imports late
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_HOME":  # in `wgf`, which imports late
             names |= {name: f"{home}.{name}" for name, home in ast.literal_eval(node.value).items()}
     return names
 
 
 def _scope(tree: ast.Module) -> dict[str, Any]:
-    """What annotations may be made of: `wgf.settings.ranges` and the module's own `Name = Annotated[...]`."""
+    """The names that annotations may use: those of `wgf.settings.ranges` and assignments in the module."""
     scope = vars(ranges) | {"int": int, "float": float}
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -160,7 +160,7 @@ def _scope(tree: ast.Module) -> dict[str, Any]:
 
 
 def _value(node: ast.expr, scope: dict[str, Any]) -> Any:
-    """What an expression of the source stands for, as far as numbers and rules go; None beyond. Nothing is run."""
+    """The number or the rule that an expression of the source stands for; None for any other. No code runs."""
     try:
         match node:
             case ast.Constant():

@@ -1,8 +1,8 @@
-"""A potential written in a config, such as "x**4/4 - x**2/2", turned into a function of tensors without `eval`.
+"""Parses a formula of a config, such as "x**4/4 - x**2/2", into a function of tensors without `eval`.
 
-Only numbers, x, the operators + - * / **, and the functions and constants listed below can occur; anything else, any
-name, attribute, call or comparison that is not listed, is refused. Parsing needs no torch, so that a bad expression is
-refused before torch is loaded.
+A formula may contain numbers, x, the operators + - * / **, and the functions and constants listed below. The parser
+refuses everything else: other names, attributes, calls and comparisons. It needs no torch, so a bad formula fails
+before torch is loaded.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ MAX_DEGREE, MAX_BITS = 16, 4000  # of the polynomials that `polynomial` recogniz
 
 
 class Expression:
-    """A real function of x, callable on tensors.
+    """Real function of x, callable on tensors.
 
     Args:
-        text: the expression; `^` is not a power, `**` is.
+        text: the formula; the power is `**`, not `^`.
 
     Raises:
-        ConfigError: with the first thing in the text that is not allowed.
+        ConfigError: with the first part of the text that is not allowed.
     """
 
     def __init__(self, text: str) -> None:
@@ -48,7 +48,7 @@ class Expression:
         try:
             tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise ConfigError(f"expr={text!r} does not parse: write it like 'x**4/4 - x**2/2'") from None
+            raise ConfigError(f"expr={text!r} is not a formula: write it like 'x**4/4 - x**2/2'") from None
         self._tree = tree
         self._check(tree, 0)
 
@@ -58,7 +58,7 @@ class Expression:
 
     def _check(self, node: ast.AST, depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise ConfigError(f"expr={self.text[:40]!r}... is nested deeper than {MAX_DEPTH} levels")
+            raise ConfigError(f"expr={self.text[:40]!r}... is nested too deeply: expected at most {MAX_DEPTH} levels")
         children: list[ast.AST]
         if isinstance(node, ast.Constant):
             if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
@@ -144,7 +144,7 @@ class Expression:
             return UNARY[type(node.op)](self._value(node.operand, x))
         if isinstance(node, ast.BinOp):
             if isinstance(node.op, ast.Pow) and (power := _number(node.right)) is not None:
-                return self._value(node.left, x) ** power  # a plain number keeps derivatives finite at x = 0
+                return self._value(node.left, x) ** power  # a float exponent keeps derivatives finite at x = 0
             return BINARY[type(node.op)](self._value(node.left, x), self._value(node.right, x))
         function = torch.special.erf if node.func.id == "erf" else getattr(torch, node.func.id)
         return function(self._value(node.args[0], x))
@@ -180,7 +180,7 @@ def _is_moderate(value: float) -> bool:
 
 
 def _number(node: ast.AST) -> float | None:
-    """The value of a literal exponent such as 4 or -0.5, else None."""
+    """Value of a literal exponent such as 4 or -0.5, else None."""
     if isinstance(node, ast.UnaryOp) and type(node.op) in UNARY and (inner := _number(node.operand)) is not None:
         return UNARY[type(node.op)](inner)
     return float(node.value) if isinstance(node, ast.Constant) else None  # type: ignore[arg-type]

@@ -1,34 +1,43 @@
-"""A config as one level of plain values, to compare configs and to tabulate them."""
+"""A config as one level of plain values."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 Leaf = bool | int | float | str
 
 
-def leaves(config: dict[str, Any], prefix: str = "") -> dict[str, Leaf]:
-    """`network: Spline`, `network.width: 8`, ...: a target by its name, null and lists as text.
+def entries(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value that is no dict, with its full key, `network.width`.
 
     Args:
         config: nested dicts of a resolved config.
         prefix: of every key.
     """
-    found: dict[str, Leaf] = {}
     for key, value in config.items():
-        if key == "_target_":
-            found[prefix.rstrip(".")] = str(value).rpartition(".")[2]
-        elif isinstance(value, dict):
-            found |= leaves(value, f"{prefix}{key}.")
-        elif isinstance(value, (bool, int, float, str)):
-            found[f"{prefix}{key}"] = value
+        if isinstance(value, dict):
+            yield from entries(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = "null" if value is None else str(value)
+            yield f"{prefix}{key}", value
+
+
+def leaves(config: dict[str, Any]) -> dict[str, Leaf]:
+    """`network: Spline`, `network.width: 8`, ...: the name of a class for its target, text for null and for lists."""
+    found: dict[str, Leaf] = {}
+    for key, value in entries(config):
+        home, _, last = key.rpartition(".")
+        if last == "_target_":
+            found[home] = str(value).rpartition(".")[2]
+        elif isinstance(value, (bool, int, float, str)):
+            found[key] = value
+        else:
+            found[key] = "null" if value is None else str(value)
     return found
 
 
 def number(value: Any) -> float | None:
-    """A setting as it stands on the command line, where it is a number."""
+    """A text of the command line as a number; None where it is none."""
     try:
         return float(value)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""What a config from elsewhere may make Hydra run: nothing. The groups' targets are checked by `wgf.settings.check`."""
+"""Refuse configs from elsewhere that make Hydra run code. `wgf.settings.check` checks the targets of the groups."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ GATE = {"_target_": "wgf.cli.Gate"}
 ENGINE = r"(hydra_plugins|hydra\._internal\.core_plugins)\..*"
 TARGETS = {"hydra.launcher": ENGINE, "hydra.sweeper": ENGINE, "hydra.sweeper.sampler": r"optuna\.samplers\.\w+"}
 LOGGERS = r"logging\.(handlers\.)?[A-Z]\w+|rich\.logging\.RichHandler|colorlog\.\w+"
-ELSEWHERE = r"(?s)\$\{.*\}|ext://(?!sys\.std(out|err)$).*"  # a node that is not checked, an object of any module
+ELSEWHERE = r"(?s)\$\{.*\}|ext://(?!sys\.std(out|err)$).*"  # an unchecked node, or an object of any module
 
 
 @contextmanager
 def initialized(args: argparse.Namespace) -> Iterator[Hydra]:
-    """Hydra as the command will have it, which looks for every file where the command will find it: a file that is
-    found elsewhere, or not at all, is one that nobody checks."""
+    """Hydra with the search path of the command for the duration of the block, so that the same files are checked that
+    the command uses."""
     path = create_config_search_path(str(CONFIGS))
     if args.config_dir is not None:
         path.prepend("command-line", f"file://{os.path.abspath(args.config_dir)}", SearchPathQuery(provider="schema"))
@@ -43,26 +43,26 @@ def initialized(args: argparse.Namespace) -> Iterator[Hydra]:
 
 
 def check_hydra(args: argparse.Namespace) -> None:
-    """Check the part of the config that Hydra makes objects of before any check of ours.
+    """Check the part of the config from which Hydra makes objects before wgf checks the rest.
 
     Raises:
-        ConfigError: it names code of its own.
-        Exception: of Hydra, where nothing can be composed: then nothing may start, either.
+        ConfigError: it names other code.
+        Exception: Hydra cannot compose the config; then nothing may start.
     """
     words = args.overrides
     if args.config_path is not None:
-        raise ConfigError("--config-path is not allowed: say --config-dir=FOLDER to add choices of your own")
+        raise ConfigError("--config-path is not allowed: add your own choices with --config-dir=FOLDER")
     if args.config_dir is None and args.config_name is None and not any("hydra" in word for word in words):
-        return  # all that is left comes with the program
+        return  # every file comes with wgf
     with initialized(args) as hydra:
         check_node(hydra.compose_config(args.config_name or "config", words, RunMode.MULTIRUN).hydra)
 
 
 def check_node(hydra: DictConfig) -> None:
-    """The same for a config that is composed: its node `hydra`.
+    """Check the node `hydra` of a composed config.
 
     Raises:
-        ConfigError: it names code of its own.
+        ConfigError: it names other code.
     """
     node: Any = OmegaConf.to_container(hydra, resolve=False)
     callbacks = {f"hydra.callbacks.{name}": value for name, value in (node["callbacks"] or {}).items() if value != GATE}
@@ -75,7 +75,7 @@ def check_node(hydra: DictConfig) -> None:
 
 
 def _targets(node: Any, key: str) -> Iterator[tuple[str, str]]:
-    """Where Hydra would make an object that has no place there, and of what."""
+    """Key and target of every object that is not allowed at its place."""
     if isinstance(node, dict):
         target = str(node.get("_target_", ""))
         if target and not re.fullmatch(TARGETS.get(key, ""), target):
@@ -85,7 +85,7 @@ def _targets(node: Any, key: str) -> Iterator[tuple[str, str]]:
 
 
 def _logging(node: Any, key: str = "") -> Iterator[str]:
-    """Classes, factories and references of a logging config."""
+    """Messages about classes, factories and references of a logging config that are not allowed."""
     if isinstance(node, dict):
         for name, value in node.items():
             yield from _logging(value, name)

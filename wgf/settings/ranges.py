@@ -1,5 +1,5 @@
-"""Rules for settings: written once in a constructor's annotations, checked when a library user calls the constructor
-(`checked`) and when a config is read (`wgf.settings.check`), before torch is loaded.
+"""Rules for settings, written once in the annotations of a constructor. `checked` applies them when a user of the
+library calls the constructor; `wgf.settings.check` applies them to a config, before torch is loaded.
 
     class Gaussian(Base):
         @checked
@@ -18,15 +18,15 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 from wgf.errors import ConfigError
 
 F = TypeVar("F", bound=Callable)
-LONGEST = 200  # characters of a value that a message repeats
+LONGEST = 200  # a message repeats at most so many characters of a value
 
 
 class Range:
-    """Numbers of one kind between two bounds.
+    """Rule for numbers of one kind between two bounds.
 
     Args:
         kind: float or int.
-        low, high: bounds, finite or not; values themselves must be finite.
+        low, high: bounds, may be infinite; values must be finite.
         open_low, open_high: whether the bounds themselves are excluded.
         none: whether `null` is allowed and means "not set".
     """
@@ -54,7 +54,7 @@ class Range:
     def admits(self, value: Any) -> bool:
         if value is None:
             return self.none
-        if isinstance(value, bool) or not isinstance(value, Real):  # the scalars of numpy are Real
+        if isinstance(value, bool) or not isinstance(value, Real):  # numpy scalars are Real
             return False
         try:
             number = float(value)
@@ -70,7 +70,7 @@ class Range:
 
 
 class Choice:
-    """One of a few words."""
+    """Rule for one of a few words."""
 
     def __init__(self, *words: str) -> None:
         self.words = words
@@ -83,7 +83,7 @@ class Choice:
 
 
 class Flag:
-    """True or false."""
+    """Rule for true or false."""
 
     def __str__(self) -> str:
         return "true or false"
@@ -93,7 +93,7 @@ class Flag:
 
 
 class Written:
-    """A string."""
+    """Rule for a string."""
 
     def __str__(self) -> str:
         return "a text"
@@ -103,7 +103,7 @@ class Written:
 
 
 class ListOf:
-    """A non-empty list whose members are all admitted by one rule."""
+    """Rule for a non-empty list whose entries all obey one rule."""
 
     def __init__(self, rule: Range) -> None:
         self.rule = rule
@@ -134,18 +134,18 @@ Positives = Annotated[Sequence[float], ListOf(Range(low=0.0, open_low=True))]
 
 
 def rule_of(annotation: Any) -> Any | None:
-    """The rule carried by an annotation, or None when it carries none."""
+    """Rule in an annotation, or None."""
     return next((r for r in get_args(annotation)[1:] if hasattr(r, "admits")), None)
 
 
 def fault(name: str, value: Any, rule: Any) -> str:
-    """The line a person reads about one bad value."""
+    """Message about one bad value, one line."""
     text = repr(value)
     return f"{name}={text if len(text) <= LONGEST else text[:LONGEST] + '...'} is not allowed: expected {rule}"
 
 
 def checked(function: F) -> F:
-    """Check the arguments of a constructor against the rules in its annotations; whole floats become ints, ints floats.
+    """Decorator: check the arguments of a constructor against the rules in its annotations, and convert numbers.
 
     Raises:
         ConfigError: with one line for every argument that breaks its rule.

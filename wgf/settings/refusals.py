@@ -1,11 +1,10 @@
-"""What the command says to bad input: one line for every fault, then exit status 2."""
+"""Messages about bad input: one line for every fault, then exit status 2."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +23,7 @@ from wgf.settings.ranges import LONGEST
 from wgf.settings.resume import continued
 
 CHOICES = (*GROUPS, "experiment", "debug")
-QUOTING = """values with spaces or symbols are quoted twice, such as 'potential.expr="x**4/4 - x**2/2"'"""
+QUOTING = """quote values with spaces or symbols twice, such as 'potential.expr="x**4/4 - x**2/2"'"""
 
 
 def parsed(words: list[str]) -> argparse.Namespace:
@@ -37,24 +36,26 @@ def parsed(words: list[str]) -> argparse.Namespace:
 
     def fail(message: str) -> NoReturn:
         apart = "=" in message and message.startswith("unrecognized")
-        hint = "say all flags before the overrides" if apart else "see wgf --help and wgf --hydra-help"
+        hint = "give all flags before the overrides" if apart else "see wgf --help and wgf --hydra-help"
         raise ConfigError(f"{message}; {hint}")
 
     parser.error = fail  # type: ignore[method-assign]
     args = parser.parse_args(words)
     if args.experimental_rerun is not None:
-        raise ConfigError("--experimental-rerun is not allowed: a pickle can run any code, say --config-dir instead")
+        raise ConfigError("--experimental-rerun is not allowed: a pickle can run any code; use --config-dir instead")
     if args.config_dir is not None and not Path(args.config_dir).is_dir():
-        raise ConfigError(f"--config-dir={args.config_dir} is not a folder: give one with YAML files for the groups")
+        raise ConfigError(
+            f"--config-dir={args.config_dir} is not a folder: give a folder with YAML files for the groups"
+        )
     return args
 
 
 @contextmanager
-def refusing(job: Callable[..., Any]) -> Iterator[None]:
-    """Turn what a person did wrong into its lines on the terminal and exit status 2.
+def refusing(computes: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Print errors of the input as lines on the terminal and end with status 2.
 
     Args:
-        job: the function that computes; what fails inside it, and is no fault of a person, passes.
+        computes: whether a run has begun; from then on only errors that are certainly of the input are caught.
     """
     try:
         yield
@@ -63,16 +64,15 @@ def refusing(job: Callable[..., Any]) -> Iterator[None]:
     except WgfError:
         raise
     except Exception as error:
-        inside = any(frame.f_code is job.__code__ for frame, _ in traceback.walk_tb(error.__traceback__))
         if isinstance(error, OSError) and error.filename is not None:
             refuse(f"{error.filename}: {error.strerror}; choose a folder that can be written with hydra.run.dir=...")
-        if inside and not isinstance(error, (HydraException, OmegaConfBaseException)):
+        if computes() and not isinstance(error, (HydraException, OmegaConfBaseException)):
             raise
         refuse(*_explain(error))
 
 
 def check_choices(choices: Mapping[Any, Any]) -> None:
-    """Whether every group has one choice by name, of which folders are named.
+    """Check that every group has one choice, given by its name, from which the folder of the run is named.
 
     Raises:
         ConfigError: a list of choices, or a path that leaves the group's folder.
@@ -86,7 +86,7 @@ def check_choices(choices: Mapping[Any, Any]) -> None:
 
 
 def check_folder(name: str, key: str = "hydra.run.dir") -> None:
-    """Whether a run can be written to a folder of this name, without writing anything.
+    """Check that a folder of this name can be written, without writing anything.
 
     Raises:
         ConfigError: it cannot.
@@ -97,34 +97,34 @@ def check_folder(name: str, key: str = "hydra.run.dir") -> None:
     try:
         home = next(place for place in (folder, *folder.absolute().parents) if place.exists())
         writable = home.is_dir() and os.access(home, os.W_OK | os.X_OK)
-    except (OSError, ValueError) as error:  # a name too long, or with a character no name can have
+    except (OSError, ValueError) as error:  # the name is too long or has an impossible character
         reason = str(getattr(error, "strerror", None) or error).lower()
-        raise ConfigError(f"{key}={name[:LONGEST]} is not a folder's name: {reason}; choose another") from None
+        raise ConfigError(f"{key}={name[:LONGEST]} is not a name of a folder: {reason}; choose another") from None
     if not writable:
         what = "cannot be written" if home.is_dir() else "is a file"
         raise ConfigError(f"{key}={folder} is impossible: {home} {what}; choose another folder")
 
 
 def refuse(*lines: str) -> NoReturn:
-    """Say the lines and end with status 2."""
+    """Print the lines and end with status 2."""
     for line in lines:
         print(f"wgf: {_one_line(line)}", file=sys.stderr)
     sys.exit(2)
 
 
 def _one_line(text: str) -> str:
-    """The text on one line, whatever it quotes."""
+    """The text on one line, without characters that cannot be printed."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _explain(error: Exception) -> list[str]:
-    """Every fault of the command line. Hydra stops at the first override it cannot place; forced in, all of them
-    compose and meet the check, which names each."""
+    """Every fault of the command line. Hydra stops at the first override that it cannot place; here every override
+    is forced into the config, so that the check names each fault."""
     args = parsed(sys.argv[1:])
     lines: list[str] = []
     words: list[str] = []
     if any(word.startswith("resume=") for word in args.overrides):
-        return _beside_resume(args.overrides) or [_said(error)]
+        return _beside_resume(args.overrides) or [_message(error)]
     for word in args.overrides:
         fault = _unreadable(word, args.multirun)
         lines += [fault] if fault else []
@@ -135,10 +135,10 @@ def _explain(error: Exception) -> list[str]:
             try:
                 check(compose(args.config_name or "config", words))
             except ConfigError as found:
-                # what an unreadable word wanted to set is not missing
+                # a setting may be missing because its word is unreadable
                 return [*lines, *(line for line in found.lines if not (unread and " is missing: " in line))]
             except MissingConfigException as missing:
-                group, choice = _sought(missing)
+                group, choice = _missing_choice(missing)
                 culprit = [word for word in words if word.lstrip("+") == f"{group}={choice}"]
                 if not culprit:
                     return [*lines, _not_found(missing)]
@@ -148,11 +148,11 @@ def _explain(error: Exception) -> list[str]:
                 break
             else:
                 break
-    return lines or [_said(error)]
+    return lines or [_message(error)]
 
 
 def _beside_resume(words: list[str]) -> list[str]:
-    """What is wrong with going on, where what stands beside it does not even compose with the defaults."""
+    """Faults of `resume` with other words that do not compose with the defaults."""
     lines = [fault for word in words if (fault := _unreadable(word, False))]
     if lines:
         return lines
@@ -165,16 +165,16 @@ def _beside_resume(words: list[str]) -> list[str]:
 
 
 def _not_found(missing: MissingConfigException) -> str:
-    """A choice, of the command line or of a file it names, that has no file."""
-    group, choice = _sought(missing)
+    """The message about a choice without a file."""
+    group, choice = _missing_choice(missing)
     name = f"{group}={choice}" if group else f"--config-name={choice}"
     home = CONFIGS / group
     inside = {path.relative_to(home).with_suffix("").as_posix() for path in home.glob("*/*.yaml") if group}
     return f"{name} is not a choice: {did_you_mean(choice, inside.union(missing.options or []))}"
 
 
-def _sought(missing: MissingConfigException) -> tuple[str, str]:
-    """Group and choice of a file that is not there; experiments have folders."""
+def _missing_choice(missing: MissingConfigException) -> tuple[str, str]:
+    """Group and choice of a missing file; experiments have folders."""
     path = missing.missing_cfg_file or ""
     first, _, rest = path.partition("/")
     group, _, choice = (first, "/", rest) if first in CHOICES else path.rpartition("/")
@@ -182,16 +182,16 @@ def _sought(missing: MissingConfigException) -> tuple[str, str]:
 
 
 def _unreadable(word: str, sweep: bool) -> str | None:
-    """What is wrong with an override by itself, or None."""
+    """The fault of a single override, or None."""
     if word.startswith("=") or ("=" not in word and not word.startswith("~")):
         return f"{word!r} is not an override: expected key=value, such as t_end=0.1"
     try:
         (override,) = OverridesParser.create().parse_overrides([word])
-    except Exception:  # of the parser, whose words are of its grammar
+    except Exception:  # the parser, whose messages are about its grammar
         return f"{word!r} cannot be read: expected key=value; {QUOTING}"
     key = override.key_or_group
     if override.is_sweep_override():
-        return None if sweep else f"{word} are several values: say wgf -m {word} for a run each, or quote them twice"
+        return None if sweep else f"{word} lists several values: use wgf -m {word} for a sweep, or quote them twice"
     if key in CHOICES and not override.is_delete():
         value = override.value()
         if not isinstance(value, (str, dict)) and not (value is None and key in CHOICES[-2:]):
@@ -201,7 +201,7 @@ def _unreadable(word: str, sweep: bool) -> str | None:
 
 
 def _first(word: str) -> str:
-    """An override with the first of the values of a sweep."""
+    """An override with the first value of its sweep."""
     (override,) = OverridesParser.create().parse_overrides([word])
     if not (override.is_sweep_override() and (override.is_choice_sweep() or override.is_range_sweep())):
         return word
@@ -209,15 +209,16 @@ def _first(word: str) -> str:
 
 
 def _forced(word: str) -> str:
+    """An override that sets its key even where the config has no such key."""
     key = word.partition("=")[0]
-    placed = key[0] in "+~" or "/" in key or "@" in key or key in CHOICES
-    return (
-        f"++{word.lstrip('+')}" if key[0] == "+" and key.lstrip("+") not in CHOICES else word if placed else f"++{word}"
-    )
+    bare = key.lstrip("+")
+    if bare in CHOICES or key[0] == "~" or (key == bare and ("/" in key or "@" in key)):
+        return word
+    return f"++{word.lstrip('+')}"
 
 
-def _said(error: Exception) -> str:
-    """The words of another package about bad input, on one line."""
+def _message(error: Exception) -> str:
+    """The message of another package about bad input, on one line."""
     said = _one_line(str(error)) or type(error).__name__
     cause = error.__cause__ and _one_line(str(error.__cause__))
     return f"{said if not cause or cause in said else f'{said} ({cause})'}; see wgf --help"

@@ -1,4 +1,4 @@
-"""Going on with a run: which one, with which settings, and whether the same bits can be expected. Without torch."""
+"""Resuming a run: check that it can continue, with which settings, and whether to the same bits. Without torch."""
 
 from __future__ import annotations
 
@@ -14,27 +14,30 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from wgf.errors import ConfigError
+from wgf.settings.flat import entries
 
 log = logging.getLogger("wgf")
 
-FREE = ("integrator.max_steps", "figures", "verify", "expect")  # what decides on no digit of the flow
+FREE = ("integrator.max_steps", "figures", "verify", "expect")  # settings that change no digit of the flow
 
 
 def continued(folder: Path, overrides: list[str]) -> DictConfig:
-    """The config to go on with: the one a run was begun with, and what may be changed on the way.
+    """The config of a run to resume, with the settings of the command line that may change.
 
     Args:
         folder: of the run.
-        overrides: everything given on the command line.
+        overrides: all overrides of the command line.
 
     Raises:
-        ConfigError: this is no run, it has come to its end, or an override would make it another run.
+        ConfigError: the folder holds no run, the run has ended, or an override would change the run.
     """
     path = folder / "config.yaml"
     if not folder.is_dir():
-        raise ConfigError(f"resume={folder} is not there: give the folder of a run, as in resume=outputs/<date>/<run>")
+        raise ConfigError(
+            f"resume={folder} does not exist: give the folder of a run, as in resume=outputs/<date>/<run>"
+        )
     if not path.is_file():
-        raise ConfigError(f"resume={folder} is not the folder of a run: it has no config.yaml, choose another")
+        raise ConfigError(f"resume={folder} is not the folder of a run: it has no config.yaml; choose another")
     cfg = read_config(path)
     lines = []
     for override in OverridesParser.create().parse_overrides(overrides):
@@ -43,8 +46,8 @@ def continued(folder: Path, overrides: list[str]) -> DictConfig:
             OmegaConf.update(cfg, key, override.value(), force_add=True)
         elif key != "resume" and not key.startswith("hydra."):
             lines.append(
-                f"{key}=... with resume is impossible: a run goes on with the settings it began with, only "
-                f"{', '.join(FREE)} may be given"
+                f"{key}=... with resume is impossible: a run continues with its own settings; only "
+                f"{', '.join(FREE)} may change"
             )
     lines += _ended(folder, cfg)
     if lines:
@@ -53,7 +56,7 @@ def continued(folder: Path, overrides: list[str]) -> DictConfig:
 
 
 def quoted(word: str) -> str:
-    """resume=<any path at all> as Hydra's grammar wants it; other words of a command line as they are."""
+    """The word resume=<any path> quoted for Hydra's grammar; other words unchanged."""
     key, _, path = word.partition("=")
     if key != "resume" or path in ("", "null") or path[0] in "'\"":
         return word
@@ -65,7 +68,7 @@ def read_config(path: Path) -> DictConfig:
     """The config in a file.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: the file holds no config.
     """
     try:
         cfg = OmegaConf.load(path)
@@ -77,49 +80,42 @@ def read_config(path: Path) -> DictConfig:
 
 
 def _ended(folder: Path, cfg: DictConfig) -> Iterator[str]:
-    """Why there is nothing to go on with, if so."""
+    """Messages about a run that has ended and cannot continue."""
     try:
         result: Any = json.loads((folder / "result.json").read_text())
         status, t, attempts = result["status"], result["t_end"], result["steps"] + result["rejected"]
-    except (OSError, ValueError, KeyError, TypeError):  # killed before it had one
+    except (OSError, ValueError, KeyError, TypeError):  # it was killed before it had a result
         return
     if status == "max_steps":
         most = OmegaConf.select(cfg, "integrator.max_steps")
         if isinstance(most, int) and most <= attempts:
             yield (
-                f"resume={folder} has used up integrator.max_steps={most} at t = {t:g}: give "
+                f"resume={folder} reached integrator.max_steps={most} at t = {t:g}: give "
                 f"integrator.max_steps=... above {attempts}"
             )
     elif status != "interrupted":
-        yield f"resume={folder} has ended, {status} at t = {t:g}: there is nothing to go on with"
+        yield f"resume={folder} has ended, {status} at t = {t:g}: it cannot continue"
 
 
 def differences(then: str, now: str) -> list[str]:
-    """What decides on the flow and is not the same in two configs, a text `key was this and is that` each.
+    """The settings of the flow in which two configs differ, each as a text `key was this and is that`.
 
     Args:
         then, now: resolved configs, YAML.
     """
-    before, after = (dict(_leaves(OmegaConf.to_container(OmegaConf.create(text)))) for text in (then, now))
+    configs: Any = [OmegaConf.to_container(OmegaConf.create(text)) for text in (then, now)]
+    before, after = (dict(entries(config)) for config in configs)
     keys = [key for key in {**before, **after} if key not in FREE and before.get(key) != after.get(key)]
-    return [f"{key} was {before.get(key, 'not there')} and is {after.get(key, 'not there')}" for key in keys]
-
-
-def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    return [f"{key} was {before.get(key, 'absent')} and is {after.get(key, 'absent')}" for key in keys]
 
 
 def compare(folder: Path, state: dict[str, Any], text: str, circumstances: dict[str, Any]) -> None:
-    """Whether a checkpoint is of this run; what may change its last digits is said in the log.
+    """Check that a checkpoint belongs to this run; log what may change the last digits.
 
     Args:
         folder: of the run.
         state: its checkpoint.
-        text: the config to go on with, YAML.
+        text: the config of the run to resume, YAML.
         circumstances: versions and machine, as in `wgf.run.provenance.circumstances`.
 
     Raises:
@@ -128,13 +124,13 @@ def compare(folder: Path, state: dict[str, Any], text: str, circumstances: dict[
     then = state["circumstances"]
     if then["wgf"] != circumstances["wgf"]:
         raise ConfigError(
-            f"resume={folder} was begun by wgf {then['wgf']}, this is wgf {circumstances['wgf']}: go on with that "
+            f"resume={folder} was begun by wgf {then['wgf']}, this is wgf {circumstances['wgf']}: use that "
             "version, or start a new run with the settings in its config.yaml"
         )
     if changed := differences(state["config"], text):
         raise ConfigError(
-            *(f"resume={folder}: its config.yaml is not that of its checkpoints: {line}" for line in changed)
+            *(f"resume={folder}: its config.yaml differs from that of its checkpoints: {line}" for line in changed)
         )
     other = [f"{key} {then[key]} -> {now}" for key, now in circumstances.items() if then.get(key) != now]
     if other:
-        log.warning("the last digits may differ from a run in one go: %s", ", ".join(other))
+        log.warning("the last digits may differ from those of an uninterrupted run: %s", ", ".join(other))

@@ -1,1 +1,1 @@
-"""Many runs: launched, watched, collated, studied, reported."""
+"""Sweeps: launch many runs, print their progress, collate, study and report them."""

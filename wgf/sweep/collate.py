@@ -1,17 +1,14 @@
-"""Many runs as one table: `wgf-collate DIR` writes results.csv, figures and what TensorBoard needs to compare runs.
+"""The command `wgf-collate DIR`: the runs below a folder as results.csv, figures and a page of TensorBoard.
 
-A sweep is collated when it ends, whatever way it ends; the command does the same at any time afterwards.
+Every sweep is collated when it ends; the command does the same at any later time.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-import re
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +19,13 @@ import yaml
 from wgf import files
 from wgf.errors import ConfigError
 from wgf.result import clear
-from wgf.settings.flat import Leaf, leaves
+from wgf.settings.flat import Leaf, leaves, number
 from wgf.sweep import job_folder as job
 
 if TYPE_CHECKING:
-    from wgf.saved_maps import SavedMaps  # numpy
+    from matplotlib.figure import Figure
+
+    from wgf.saved_maps import SavedMaps
 
 LABEL = 44  # letters of a name that fits in a legend
 Cells = dict[str, Any]
@@ -37,11 +36,11 @@ class Table:
     """One row per job.
 
     Attributes:
-        root: the folder it was made of.
+        root: the folder of the jobs.
         axes: the overrides that vary from job to job; each is a column.
-        rows: with the keys `job` (folder below the root), the axes, `status`, `message`, every figure of result.json
-            (its `t_end` as `t_reached` where that is an axis) and `w1_clear`, `w2_clear`: whether an error is
-            the run's own.
+        rows: with the keys `job` (folder below the root), the axes, `status`, `message`, every number of result.json
+            (its `t_end` as `t_reached` where that is an axis), and `w1_clear`, `w2_clear`: whether an error is
+            clearly above that of the reference solution.
     """
 
     root: Path
@@ -50,24 +49,23 @@ class Table:
 
     @property
     def columns(self) -> list[str]:
-        """Those of every row, in order."""
+        """The keys of all rows, in order."""
         names = ["job", *self.axes, "status", "message"]
         return list(dict.fromkeys([*names, *(name for row in self.rows for name in row)]))
 
     def failed(self) -> list[Cells]:
-        """The rows of jobs that neither completed nor ended as their configs expect, or are not saved as a whole."""
+        """The rows of jobs that neither completed nor ended as their configs expect, or are not fully saved."""
         return [row for row in self.rows if not job.finished(self.root / row["job"])]
 
     def label(self, row: Cells) -> str:
-        """What tells a job from the others, on one line."""
+        """The values of a job that vary from job to job, on one line."""
         return ", ".join(f"{axis}={row[axis]}" for axis in self.axes if row[axis] is not None) or row["job"]
 
     def ends(self, solutions: Mapping[str, SavedMaps]) -> dict[str, SavedMaps]:
-        """What can be compared at the end, by what tells the jobs apart: those that completed, or all where none did,
-        since the others ended at other times.
+        """The maps of the jobs to compare, by their labels: of those that completed, or of all where none did.
 
         Args:
-            solutions: by `job`.
+            solutions: the maps at the end, by `job`.
         """
         done = [row for row in self.rows if row["status"] == "completed"]
         names = [self.label(row) for row in self.rows]
@@ -77,7 +75,7 @@ class Table:
 
 
 def jobs(root: Path) -> list[Path]:
-    """Every run folder below a folder."""
+    """The folders of all runs below a folder."""
     found = []
     for place, folders, _ in os.walk(root):
         if ".hydra" in folders and Path(place) != root:
@@ -87,14 +85,14 @@ def jobs(root: Path) -> list[Path]:
 
 
 def table(root: Path) -> Table:
-    """Read every run below a folder, sorted by what varies."""
+    """Read every run below a folder, sorted by the values that vary."""
     overrides = {folder: _overrides(folder) for folder in jobs(root)}
     keys = dict.fromkeys(key for given in overrides.values() for key in given)
     axes = [key for key in keys if len({given.get(key) for given in overrides.values()}) > 1]
     rows = [
         {
             "job": folder.relative_to(root).as_posix(),
-            **_figures(folder, axes),
+            **_numbers(folder, axes),
             **{axis: given.get(axis) for axis in axes},
         }
         for folder, given in overrides.items()
@@ -102,8 +100,8 @@ def table(root: Path) -> Table:
     return Table(root, axes, sorted(rows, key=lambda row: _order([row[axis] for axis in axes], row["job"])))
 
 
-def _figures(folder: Path, axes: list[str]) -> Cells:
-    """How a run ended; where the end time is an axis, the time that was reached has another name."""
+def _numbers(folder: Path, axes: list[str]) -> Cells:
+    """The outcome of a run; where the end time is an axis, the time reached is called t_reached."""
     found = job.outcome(folder)
     found |= clear(found)
     return found | {"t_reached": found.get("t_end")} if "t_end" in axes else found
@@ -111,17 +109,18 @@ def _figures(folder: Path, axes: list[str]) -> Cells:
 
 def _overrides(folder: Path) -> dict[str, str]:
     path = folder / ".hydra" / "overrides.yaml"
-    words = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else []
+    words = read_yaml(path) if path.exists() else []
     return {key.lstrip("+~"): value for key, _, value in (word.partition("=") for word in words or [])}
 
 
 def _order(values: list[str | None], last: str) -> list[tuple[bool, float, str]]:
-    """Numbers by size and before words."""
-    return [(not _number(text), float(text) if _number(text) else 0.0, text) for text in [*map(str, values), last]]
+    """A key that sorts numbers by size and before words."""
+    return [(number(text) is None, number(text) or 0.0, text) for text in [*map(str, values), last]]
 
 
-def _number(text: str) -> bool:
-    return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", text, re.IGNORECASE) is not None
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def collate(root: Path) -> Table:
@@ -133,11 +132,7 @@ def collate(root: Path) -> Table:
     found = table(root)
     if not found.rows:
         raise ConfigError(f"{root} holds no runs: expected the folder of a sweep, or outputs/")
-    text = io.StringIO()
-    writer = csv.DictWriter(text, found.columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(found.rows)
-    files.write(root / "results.csv", text.getvalue().encode())
+    files.write_table(root / "results.csv", found.columns, found.rows)
     configs = {folder: _config(folder) for row in found.rows if (folder := root / row["job"] / "config.yaml").exists()}
     shown = [config for path, config in configs.items() if any(path.parent.glob("events.out.tfevents.*"))]
     if shown:
@@ -150,40 +145,50 @@ def collate(root: Path) -> Table:
 
 
 def _draw(found: Table) -> None:
-    """figures/*.png of what the sweep has refined, or where it has refined nothing of the densities at the end."""
+    """Draw errors against what was refined, or the densities at the end where nothing was refined."""
     from wgf.figures.comparison import convergences, finals  # matplotlib
-    from wgf.figures.style import encoded
 
     drawn = convergences(found.axes, found.rows)
     if not drawn.keys() - {"cost"} and (ends := found.ends(_solutions(found))):
         drawn["final"] = finals(ends)
-    for name, figure in drawn.items():
-        files.write(found.root / "figures" / f"{name}.png", encoded(figure, "png"))
+    write_figures(found.root, drawn, ["png"])
+
+
+def write_figures(folder: Path, figures: Mapping[str, Figure], kinds: Sequence[str] = ("png", "pdf")) -> list[Path]:
+    """Write figures/<name>.<kind> for every figure and kind; returns their paths."""
+    from wgf.figures.style import encoded  # matplotlib
+
+    paths = []
+    for name, figure in figures.items():
+        for kind in kinds:
+            paths.append(files.write(folder / "figures" / f"{name}.{kind}", encoded(figure, kind)))
+            figure.set_layout_engine("none")  # the layout of the first file is good for the others
+    return paths
 
 
 def _solutions(found: Table) -> dict[str, SavedMaps]:
-    """Where the jobs ended; a file that is damaged costs no more than its own curve."""
+    """The maps at the end of the jobs; a damaged file is left out."""
     from wgf.saved_maps import DAMAGED, SavedMaps
 
     solutions = {}
     for row in found.rows:
-        with suppress(*DAMAGED):  # or not there
+        with suppress(*DAMAGED):  # or missing
             solutions[row["job"]] = SavedMaps.load(found.root / row["job"] / "solution.npz").end
     return solutions
 
 
 def _config(path: Path) -> dict[str, Leaf]:
-    return leaves(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return leaves(read_yaml(path))
 
 
 def summary(found: Table) -> str:
-    """How the jobs ended, in one line: 60 jobs: 58 completed, 1 folded, 1 killed."""
+    """The number of jobs with each status: 60 jobs: 58 completed, 1 folded, 1 killed."""
     counts = Counter(str(row["status"]) for row in found.rows)
     return f"{len(found.rows)} jobs: " + ", ".join(f"{count} {status}" for status, count in counts.most_common())
 
 
 def report(found: Table) -> None:
-    """What a person wants to know when a sweep is over."""
+    """Print the jobs that failed and the paths of the results."""
     for row in found.failed():
         lost = f"; not saved: {row['unsaved']}" if row.get("unsaved") else ""
         print(f"{row['status']}: {found.label(row)}: {row['message']}{lost}")
@@ -196,7 +201,7 @@ def report(found: Table) -> None:
 def main() -> None:
     """Entry point of wgf-collate. Exit status: 0 collated, 2 bad input."""
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        print("usage: wgf-collate DIR   one table, and one TensorBoard page, of all runs below DIR")
+        print("usage: wgf-collate DIR   write one table and one TensorBoard page of all runs below DIR")
         sys.exit(0 if sys.argv[1:] in (["-h"], ["--help"]) else 2)
     root = Path(sys.argv[1])
     try:

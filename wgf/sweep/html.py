@@ -1,10 +1,12 @@
-"""One HTML page that needs nothing else: figures are inside, no script, no style sheet, no font from elsewhere."""
+"""One HTML page without other files: figures are embedded, scripts, style sheets and fonts are not loaded."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
 from html import escape
+
+from wgf.settings.flat import number
 
 STYLE = """
 :root { color-scheme: light; }
@@ -37,7 +39,7 @@ KINDS = {"svg": "image/svg+xml", "gif": "image/gif", "png": "image/png"}
 
 
 def page(title: str, parts: Iterable[str]) -> str:
-    """The whole document."""
+    """The page as a document."""
     body = "\n".join(parts)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -47,20 +49,20 @@ def page(title: str, parts: Iterable[str]) -> str:
 
 
 def head(title: str, status: str, good: bool, *lines: str) -> str:
-    """The title, a mark for the status, and some lines of which the first one explains it."""
+    """Title and coloured status; the first line explains the status."""
     mark = f'<span class="status {"good" if good else "bad"}">{escape(status)}</span>'
     first, *others = [escape(line) for line in lines if line]
     return "\n".join([f"<h1>{escape(title)}</h1>", f"<p>{mark} {first}</p>", *(f"<p>{line}</p>" for line in others)])
 
 
 def section(heading: str, *parts: str) -> str:
-    """A heading and what belongs to it; nothing where there is nothing."""
+    """A heading and its parts; empty without parts."""
     inside = "\n".join(part for part in parts if part)
     return f"<h2>{escape(heading)}</h2>\n{inside}" if inside else ""
 
 
 def figure(content: bytes, kind: str, caption: str) -> str:
-    """A picture, kind "svg", "gif" or "png". As an image of its own it shares no names with others on the page."""
+    """An embedded picture, kind "svg", "gif" or "png"; names inside an SVG do not clash with those of others."""
     data = base64.b64encode(content).decode()
     alt = escape(caption, quote=True)
     source = f"data:{KINDS[kind]};base64,{data}"
@@ -68,7 +70,7 @@ def figure(content: bytes, kind: str, caption: str) -> str:
 
 
 def figures(pictures: Iterable[str]) -> str:
-    """Side by side where there is room."""
+    """Pictures side by side, as many as fit."""
     inside = "\n".join(pictures)
     return f'<div class="figures">\n{inside}\n</div>' if inside else ""
 
@@ -80,20 +82,21 @@ def facts(lines: Iterable[tuple[str, str]]) -> str:
 
 
 def rows(columns: Sequence[str], cells: Iterable[Sequence[str]], links: Sequence[str] = ()) -> str:
-    """A table with a row for each job; numbers stand on the right.
+    """A table with a row for each job; columns of numbers are aligned to the right.
 
     Args:
-        links: where the first cell of each row leads, "" for nowhere; none by default.
+        links: the address to which the first cell of each row leads, or "".
     """
     table = [list(row) for row in cells]
     right = [all(_number(row[k]) for row in table) for k in range(len(columns))]
     head = "".join(f"<th{_side(right[k])}>{escape(name)}</th>" for k, name in enumerate(columns))
     body = []
-    for number, row in enumerate(table):
+    for k, row in enumerate(table):
         words = [escape(cell) for cell in row]
-        if number < len(links) and links[number]:
-            words[0] = f'<a href="{escape(links[number], quote=True)}">{words[0]}</a>'
-        body.append("<tr>" + "".join(f"<td{_side(right[k])}>{word}</td>" for k, word in enumerate(words)) + "</tr>")
+        if k < len(links) and links[k]:
+            words[0] = f'<a href="{escape(links[k], quote=True)}">{words[0]}</a>'
+        inner = (f"<td{_side(side)}>{word}</td>" for side, word in zip(right, words, strict=True))
+        body.append(f"<tr>{''.join(inner)}</tr>")
     inside = "\n".join(body)
     return (
         f'<div class="wide"><table class="rows">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{inside}\n</tbody>\n'
@@ -102,7 +105,7 @@ def rows(columns: Sequence[str], cells: Iterable[Sequence[str]], links: Sequence
 
 
 def listing(summary: str, text: str) -> str:
-    """Text as it stands in a file, folded away."""
+    """The text of a file, folded until it is clicked."""
     return f"<details><summary>{escape(summary)}</summary>\n<pre>{escape(text)}</pre>\n</details>" if text else ""
 
 
@@ -111,10 +114,4 @@ def _side(right: bool) -> str:
 
 
 def _number(text: str) -> bool:
-    if not text:
-        return True
-    try:
-        float(text.replace(",", "").rstrip("*"))  # a number with a mark
-    except ValueError:
-        return False
-    return True
+    return not text or number(text.replace(",", "").rstrip("*")) is not None  # a number may have a mark

@@ -1,13 +1,12 @@
-"""One job of a sweep as its folder tells: whether it runs, how it ended, what a sweeper hears of it.
+"""The folder of a job: whether the job waits, runs or has ended, and the right to work on it.
 
-A job holds a lock on its job.json for as long as it lives, so a job that is marked as running and holds no lock was
-killed, whoever asks, and two launches never work on the same job at once.
+A job locks its job.json for as long as it lives. A job that is marked as running and has no lock was killed, and two
+launches never work on the same job at once.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import platform
@@ -16,125 +15,112 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from wgf import files
 from wgf.errors import ConfigError
+from wgf.files import is_locked, locked
 from wgf.settings.resume import differences
-
-log = logging.getLogger("wgf")
 
 RECORD = "job.json"
 EXPECTED = "ended as expected"
-KEPT = (".hydra", RECORD, "run.log")  # by a job that is tried again
+KEPT = (".hydra", RECORD, "run.log")  # files that stay when a job begins anew
 
 
 class Claim:
     """The right to work on a job."""
 
-    def __init__(self, folder: Path, file: IO[str]) -> None:
-        self._folder, self._file = folder, file
-        self._killed = not (folder / "result.json").exists() and _record(folder).get("status") == "running"
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     def begin(self) -> bool:
-        """Mark the job as running; returns whether it goes on from a checkpoint, else what was left is taken away."""
-        resuming = outcome(self._folder)["status"] == "interrupted" or self._killed
-        resuming &= any(self._folder.glob("checkpoints/*"))
+        """Mark the job as running; returns whether it continues from a checkpoint. Otherwise old files are removed."""
+        record = _result(self._folder) or _record(self._folder)
+        stopped = record.get("status") in ("interrupted", "running")  # running: its process was killed
+        resuming = stopped and any(self._folder.glob("checkpoints/*"))
         for path in self._folder.iterdir():
             if not resuming and path.name not in KEPT:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        self.mark("running", f"on {platform.node()} as process {os.getpid()} from {datetime.now(UTC):%F %T} UTC")
+        host, process = platform.node(), os.getpid()
+        worker = {"host": host, "process": process, "parent": os.getppid()}
+        self.mark("running", f"on {host} as process {process} from {datetime.now(UTC):%F %T} UTC", worker)
         return resuming
 
-    def mark(self, status: str, message: str) -> None:
-        """Say how it is with a job that has no result.json."""
-        self._file.seek(0)
-        self._file.truncate()
-        json.dump({"status": status, "message": message}, self._file)
-        self._file.flush()
+    def mark(self, status: str, message: str, worker: dict[str, Any] | None = None) -> None:
+        """Record the status of a job that has no result.json, and the process that works on it."""
+        record = {"status": status, "message": message} | ({"worker": worker} if worker else {})
+        with open(self._folder / RECORD, "r+", encoding="utf-8") as file:  # in place: the file is locked
+            file.write(json.dumps(record))
+            file.truncate()
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[Claim]:
-    """Work on a job alone; waits for a process that already does."""
-    with open(folder / RECORD, "a+", encoding="utf-8") as file:
-        _lock(file, wait=True)
-        yield Claim(folder, file)
-
-
-def _lock(file: IO[str], wait: bool) -> bool:
-    """Whether the lock was free. Where there are no locks (some file systems of clusters) it counts as free: then a
-    job that runs looks killed, and nobody may launch the same sweep twice at once."""
-    try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):
-        pass
-    return True
+def when_free(folder: Path) -> Iterator[Claim]:
+    """Work on a job alone for the duration of the block, after waiting for another process that works on it."""
+    with locked(folder / RECORD, wait=True):
+        yield Claim(folder)
 
 
 def outcome(folder: Path) -> dict[str, Any]:
-    """How a job ended: the content of its result.json, else its status and the reason.
+    """How a job ended: the content of its result.json, or else its status and the reason.
 
     The statuses beside those of a run: refused (impossible config), crashed (an exception), killed, running, waiting.
     """
-    if (folder / "result.json").exists():
-        return json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    found, free = _record(folder), not _at_work(folder)
-    if not found:
-        return _alone(folder)
-    if found["status"] == "running" and free:
-        return {"status": "killed", "message": f"its process left no result: it ran {found['message']}"}
-    return found
+    if result := _result(folder):
+        return result
+    record, free = _record(folder), not is_locked(folder / RECORD)
+    if not record:
+        return _single_run(folder)
+    if record["status"] == "running" and free:
+        return {"status": "killed", "message": f"its process left no result: it ran {record['message']}"}
+    return {"status": record["status"], "message": record["message"]}
 
 
-def _alone(folder: Path) -> dict[str, str]:
-    """The same for a run outside a sweep, or a job before it began."""
+def _single_run(folder: Path) -> dict[str, str]:
+    """Status of a run outside a sweep without a result, or of a job before it began."""
     if not (folder / "provenance.json").exists():
         return {"status": "waiting", "message": "not begun"}
-    try:
-        with files.claimed(folder):
-            return {"status": "killed", "message": "its process left no result"}
-    except ConfigError:
+    if is_locked(folder):
         return {"status": "running", "message": ""}
+    return {"status": "killed", "message": "its process left no result"}
 
 
-def _record(folder: Path) -> dict[str, str]:
-    """What a job has written about itself; nothing before it began."""
+def _result(folder: Path) -> dict[str, Any]:
+    """The content of result.json; empty where there is none."""
+    path = folder / "result.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """The content of job.json; empty before the job began."""
+    path = folder / RECORD
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
     try:
-        return json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
+        return json.loads(text) if text else {}
     except ValueError:  # killed while it wrote
         return {"status": "running", "message": ""}
 
 
-def _at_work(folder: Path) -> bool:
-    """Whether a process holds the lock of a job."""
-    try:
-        with open(folder / RECORD, encoding="utf-8") as file:
-            return not _lock(file, wait=False)
-    except FileNotFoundError:
-        return False
+def worker(folder: Path, parent: int) -> int | None:
+    """The process that works on a job now, where it is a child of `parent` on this machine; else None."""
+    found = _record(folder).get("worker", {})
+    ours = found.get("host") == platform.node() and found.get("parent") == parent
+    return found["process"] if ours and is_locked(folder / RECORD) else None
 
 
 def finished(folder: Path) -> bool:
-    """Whether there is nothing left to do: the job completed or ended as its config expects, and all is saved."""
+    """Whether nothing is left to do: the job completed or ended as its config expects, and all is saved."""
     found = outcome(folder)
     ended = found["status"] == "completed" or _record(folder).get("status") == EXPECTED
     return ended and "unsaved" not in found
 
 
 def check_same(folder: Path, cfg: DictConfig) -> None:
-    """A job goes on only where the same job was before.
+    """Check that a folder holds no run of another config.
 
     Raises:
-        ConfigError: the folder holds a run of another config; says which settings differ.
+        ConfigError: it does; the line says which setting differs.
     """
     path = folder / "config.yaml"
     if path.exists():
@@ -148,11 +134,11 @@ def check_same(folder: Path, cfg: DictConfig) -> None:
 
 
 def objective(result: dict[str, Any], formula: str) -> float:
-    """What a sweeper makes small: a product of figures, such as `w1_error*evaluations`.
+    """The number a search minimizes: a product of numbers of a result, such as `w1_error*evaluations`.
 
-    Infinite for a job that did not complete or lacks one of them, which a search survives and avoids.
+    Infinite for a job that did not complete or lacks one of them.
     """
-    figures = [result.get(name.strip()) for name in formula.split("*")]
-    if result["status"] != "completed" or not all(isinstance(figure, (int, float)) for figure in figures):
+    numbers = [result.get(name.strip()) for name in formula.split("*")]
+    if result["status"] != "completed" or not all(isinstance(number, (int, float)) for number in numbers):
         return math.inf
-    return math.prod(figures)  # type: ignore[arg-type]
+    return math.prod(numbers)  # type: ignore[arg-type]

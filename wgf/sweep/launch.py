@@ -1,28 +1,28 @@
-"""A sweep as it is launched: what is checked before it begins, one of its jobs, its table when it is over."""
+"""Launching a sweep: check every value before it begins, and run one of its jobs."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from signal import SIGINT
 
 from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep
 from omegaconf import DictConfig, open_dict
 
-from wgf.errors import ConfigError, WgfError, in_one_line
+from wgf.errors import ConfigError, in_one_line
 from wgf.integrators.status import Status
+from wgf.run.signals import STOPPING, Signals
 from wgf.settings.check import check, raise_faults
 from wgf.settings.foreign_configs import check_node
 from wgf.settings.refusals import check_folder
-from wgf.sweep import collate as sweep
-from wgf.sweep.job_folder import EXPECTED, check_same, claimed, finished, objective, outcome
-from wgf.sweep.progress import Watch
+from wgf.sweep.job_folder import EXPECTED, Claim, check_same, finished, objective, outcome, when_free
+from wgf.sweep.session import Sweep, ignore_signals, is_stopped, launched
 
 log = logging.getLogger("wgf")
 
@@ -33,25 +33,26 @@ EXTRAS = {
 }
 BEHIND = {"hydra_plugins.wgf_sweeper.SearchSweeper": "hydra_plugins.hydra_optuna_sweeper"}
 
-_launched: tuple[Watch, bool] | None = None  # the sweep of this process, and whether it is a grid
 
-
-def begin(config: DictConfig) -> None:
-    """Check every value of a sweep by itself and watch its folder; what only a combination shows is left to its job.
+def begin(config: DictConfig) -> Sweep:
+    """Check every value of a sweep by itself; a fault of a combination of values is found by its job.
 
     Args:
         config: with the node `hydra`.
 
+    Returns:
+        The sweep, which has not been entered.
+
     Raises:
         ConfigError: with a line for every fault.
     """
-    global _launched
     sweeper = config.hydra.sweeper
     raise_faults([line for kind in ("launcher", "sweeper") for line in _absent(config.hydra, kind)])
     check_folder(str(config.hydra.sweep.dir), "hydra.sweep.dir")
     added = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
     axes = list(_axes([*added, *config.hydra.overrides.task]))
     lines: list[str] = []
+    configs = []
     for choice in _each_value(axes):
         try:
             cfg = compose(config.hydra.job.config_name, choice, return_hydra_config=True)
@@ -59,87 +60,81 @@ def begin(config: DictConfig) -> None:
             with open_dict(cfg):
                 del cfg["hydra"]
             check(cfg)
+            configs.append(cfg)
         except ConfigError as error:
             lines += error.lines
-    raise_faults(list(dict.fromkeys(lines)))
+    raise_faults(list(dict.fromkeys(lines)) or _unbuildable(configs))
     trials = sweeper.get("n_trials")
-    watch = Watch(Path(config.hydra.sweep.dir), trials or math.prod(map(len, axes)))
-    watch.start()
-    _launched = watch, trials is None
+    return Sweep(Path(config.hydra.sweep.dir), trials or math.prod(map(len, axes)), strict=trials is None)
 
 
-def left_alone(folders: Iterable[Path]) -> None:
-    """These jobs of the sweep of this process are complete and will not be launched."""
-    if _launched is not None:
-        _launched[0].done.update(folders)
+def _unbuildable(configs: list[DictConfig]) -> list[str]:
+    """Faults that show when the parts of a run are put together; a device of the cluster is not this machine's."""
+    from wgf.run.build import build  # torch
+
+    lines: list[str] = []
+    for cfg in configs:
+        if cfg.device == "cpu":
+            try:
+                build(cfg)
+            except ConfigError as error:
+                lines += error.lines
+    return list(dict.fromkeys(lines))
 
 
-@contextmanager
-def collated() -> Iterator[None]:
-    """A sweep begun in the block leaves its table, however it ends.
+def run_job(cfg: DictConfig, folder: Path, root: Path) -> float:
+    """Run a job that has not completed yet; record an error of it in its folder, so that the sweep continues.
 
-    Raises:
-        WgfError: jobs of a grid did not complete; a search lives with that.
-    """
-    try:
-        yield
-    except BaseException as error:
-        _end(begun=not isinstance(error, ConfigError))
-        raise
-    if failed := _end():
-        raise WgfError(failed)
-
-
-def _end(begun: bool = True) -> str:
-    """Collate the sweep of this process; returns what is wrong with it, nothing where all is well."""
-    global _launched
-    if _launched is None:
-        return ""
-    (watch, grid), _launched = _launched, None
-    watch.stop()
-    if not begun or not sweep.jobs(watch.root):
-        return ""
-    found = sweep.collate(watch.root)
-    sweep.report(found)
-    return f"{len(found.failed())} of {len(found.rows)} jobs did not complete" if grid and found.failed() else ""
-
-
-def run_job(cfg: DictConfig, folder: Path) -> float:
-    """Run a job that has not completed yet; what goes wrong with it is written down and ends no other.
+    Args:
+        cfg: its config.
+        folder: its folder.
+        root: the folder of the sweep.
 
     Returns:
-        What a search makes small.
+        The number that a search minimizes.
 
     Raises:
         ConfigError: the folder holds another job.
         KeyboardInterrupt: the job was interrupted, in the process that launched the sweep.
     """
     check_same(folder, cfg)
-    with claimed(folder) as claim:
-        if not finished(folder):
-            resuming = claim.begin()
-            try:
-                check(cfg)
-                set_threads(cfg.threads or 1)
-                _only_errors()
-                from wgf.run.runner import build, run
-
-                result = run(build(cfg), cfg, folder, resuming, bar=False)
-                if result.status == cfg.expect:
-                    claim.mark(EXPECTED, result.message)
-            except ConfigError as error:
-                claim.mark("refused", "; ".join(error.lines))
-            except Exception as error:
-                log.info("this job crashed", exc_info=error)  # run.log; the terminal gets the line of the watch
-                claim.mark("crashed", in_one_line(error))
+    sweep = launched()
+    if sweep is None:
+        ignore_signals()
+    with Signals() as signals, when_free(folder) as claim:
+        try:
+            if not finished(folder) and not is_stopped(root):
+                _compute(cfg, folder, claim)
+        except KeyboardInterrupt:
+            with signals.held():
+                claim.mark(Status.interrupted.name, "stopped before its first step")
     found = outcome(folder)
-    if found["status"] == Status.interrupted.name and _launched is not None:
-        raise KeyboardInterrupt
+    if sweep is not None and found["status"] == Status.interrupted.name:
+        sweep.stop(next((number for number in STOPPING if number.name in found["message"]), SIGINT))
     return objective(found, cfg.objective)
 
 
+def _compute(cfg: DictConfig, folder: Path, claim: Claim) -> None:
+    """Run a job and mark how it ended where its result.json does not say so."""
+    resuming = claim.begin()
+    try:
+        check(cfg)
+        set_threads(cfg.threads or 1)
+        _only_errors()
+        from wgf.run.runner import build, run
+
+        result = run(build(cfg), cfg, folder, resuming, bar=False)
+        if result.status == cfg.expect:
+            claim.mark(EXPECTED, result.message)
+    except ConfigError as error:
+        claim.mark("refused", "; ".join(error.lines))
+    except Exception as error:
+        log.info("this job crashed", exc_info=error)  # in run.log; the terminal gets one line
+        claim.mark("crashed", in_one_line(error))
+
+
 def set_threads(count: int | None) -> None:
-    """None leaves the choice to torch. A worker keeps what the job before it set, so every job of a sweep sets it."""
+    """Set the threads of torch; None leaves the number to torch. A worker keeps the number that its last job set."""
     if count is not None:
         os.environ["OMP_NUM_THREADS"] = str(count)  # read once, when scipy's linear algebra is loaded
         import torch
@@ -148,14 +143,14 @@ def set_threads(count: int | None) -> None:
 
 
 def _only_errors() -> None:
-    """The terminal belongs to the whole sweep; run.log has every line of the job."""
+    """Print nothing but errors of a job on the terminal; run.log has every line."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
             handler.setLevel(logging.ERROR)
 
 
 def _absent(hydra: DictConfig, kind: str) -> Iterator[str]:
-    """Launchers and sweepers come as extras."""
+    """A line that names the missing package of a launcher or a sweeper."""
     target = BEHIND.get(hydra[kind]._target_, hydra[kind]._target_)
     package = target.split(".")[1]
     if target.startswith("hydra_plugins.") and find_spec(f"hydra_plugins.{package}") is None:
@@ -164,7 +159,7 @@ def _absent(hydra: DictConfig, kind: str) -> Iterator[str]:
 
 
 def _axes(overrides: list[str]) -> Iterator[list[str]]:
-    """The values an override stands for, of an interval its ends."""
+    """The values of every override; of an interval, its two ends."""
     for text, override in zip(overrides, OverridesParser.create().parse_overrides(overrides), strict=True):
         key, value = override.get_key_element(), override.value()
         if isinstance(value, IntervalSweep):
@@ -176,7 +171,7 @@ def _axes(overrides: list[str]) -> Iterator[list[str]]:
 
 
 def _each_value(axes: list[list[str]]) -> Iterator[list[str]]:
-    """The first value of every axis, and then each other value of one axis with the first of the others."""
+    """The first value of every axis; then each other value of an axis, with the first values of the other axes."""
     first = [axis[0] for axis in axes]
     yield first
     for k, axis in enumerate(axes):

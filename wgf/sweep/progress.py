@@ -1,4 +1,4 @@
-"""A line for every job of a sweep that ends, whatever engine runs it: the folders tell."""
+"""Progress of a sweep: poll the job folders and print a line for every job that ends."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ PERIOD = 0.5  # seconds between two looks
 
 
 class Watch(threading.Thread):
-    """Looks at the folder of a sweep until it is told to stop. What an earlier sweep has left there does not count.
+    """Prints the jobs of a sweep that end. Jobs of an earlier sweep in the same folder do not count.
 
     Args:
         root: folder of the sweep.
         total: how many jobs there will be.
 
     Attributes:
-        done: the folders of those that have ended.
+        done: the folders of the jobs that have ended.
     """
 
     def __init__(self, root: Path, total: int) -> None:
@@ -36,14 +36,14 @@ class Watch(threading.Thread):
             self._look()
 
     def stop(self) -> None:
-        """Tell what is left to tell."""
+        """Print the jobs that ended since the last look, and end."""
         self._over.set()
         self.join()
         self._look()
 
     def _look(self) -> None:
         for folder in [folder for folder, when in self._finished.items() if _launched(folder) != when]:
-            del self._finished[folder]  # asked for again, as by a search
+            del self._finished[folder]  # launched again, as by a search
             self.done.add(folder)
         for folder in jobs(self.root):
             stamp = _stamp(folder)
@@ -52,12 +52,12 @@ class Watch(threading.Thread):
             found = job.outcome(folder)
             if found["status"] not in ("running", "waiting", "killed"):
                 self._seen[folder] = stamp
-                self.done.add(folder)  # which may end twice: killed, and tried again
+                self.done.add(folder)  # a job that is killed and tried again ends twice
                 print(f"{len(self.done)}/{self._total}  {_line(found)}  {folder.relative_to(self.root)}", flush=True)
 
 
 def _line(found: dict[str, Any]) -> str:
-    """A job in a few words."""
+    """The outcome of a job in a few words."""
     if found["status"] != "completed":
         return f"{found['status']} ({found['message']})"
     w1 = found["w1_error"]
@@ -65,13 +65,13 @@ def _line(found: dict[str, Any]) -> str:
 
 
 def _launched(folder: Path) -> int:
-    """Changes when a job is launched."""
+    """A number that changes when a job is launched."""
     path = folder / ".hydra" / "overrides.yaml"
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def _stamp(folder: Path) -> int:
-    """Changes when a job ends."""
+    """A number that changes when a job ends."""
     for name in ("result.json", job.RECORD):
         if (folder / name).exists():
             return (folder / name).stat().st_mtime_ns

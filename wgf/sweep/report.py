@@ -1,19 +1,20 @@
-"""`wgf-report DIR`: figures and one HTML page of a run or of a sweep, from what its folder holds; nothing runs again.
+"""The command `wgf-report DIR`: figures and one HTML page of a run or of a sweep, from the files in its folder.
 
-DIR/figures/*.png and *.pdf for papers, DIR/report.html to look at and to send.
+It writes DIR/figures/*.png and *.pdf, and DIR/report.html, which needs no other file.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wgf import files
 from wgf.errors import ConfigError
+from wgf.files import write
 from wgf.result import Result, compared
 from wgf.run import summary
 from wgf.run.callbacks import history
@@ -21,31 +22,32 @@ from wgf.saved_maps import DAMAGED, SavedMaps
 from wgf.sweep import collate as sweep
 from wgf.sweep import html as page
 
-USAGE = "usage: wgf-report DIR   figures and one page, DIR/report.html, of a run, of a sweep or of all runs below DIR"
-RUN = ("result.json", "history.csv", "config.yaml")  # a folder with one of them is that of a run
+USAGE = "usage: wgf-report DIR   write figures and DIR/report.html of a run, of a sweep or of all runs below DIR"
+RUN = ("result.json", "history.csv", "config.yaml")  # a folder with one of these files is that of a run
+DRAWN = ("step", "t", "dt", "energy", "dissipation", "mean", "second_moment", "min_slope", "rejected")  # of history.csv
 CAPTIONS = {
     "density": "The density at about six times.",
     "ridgeline": "The density, one time above the other.",
     "spacetime": "The density over space and time, with the paths of quantiles.",
-    "map": "The transport map with its knots, and where a reference is known its error at the last time.",
-    "slope": "The slope of the map. Where it falls to 0 the density is infinite and the map about to fold.",
-    "errors": "The distance to the reference over time, and where it comes from.",
-    "energy": "The energy, its dissipation, and how far they are from their balance.",
+    "map": "The transport map with its knots, and its error at the last time where a reference solution is known.",
+    "slope": "The slope of the map. At slope 0 the density is infinite and the map folds.",
+    "errors": "The distance to the reference solution over time, and where it comes from.",
+    "energy": "The energy, its dissipation, and the error of their balance.",
     "steps": "Step size, steps, moments and the smallest slope.",
-    "evolution": "The density as it moves.",
+    "evolution": "The density over time.",
     "convergence-width": "The error against the width, with fitted slopes.",
     "convergence-degree": "The error against the degree.",
     "convergence-dt": "The error against the step size, with fitted slopes.",
     "convergence-rtol": "The error against the relative tolerance, with fitted slopes.",
-    "cost": "The error against what it cost.",
+    "cost": "The error against the wall time.",
     "final": "The densities at the end.",
 }
-NOTE = "<p>* not clearly above the error of the reference solution, and left out of the figures of errors</p>"
+NOTE = "<p>* not clearly above the error of the reference solution; the figures of errors leave it out</p>"
 COLUMNS = ("status", "t_end", *compared(), "min_slope", "message")
 
 
 def run_page(folder: Path) -> Path:
-    """Write the figures of a run and its page; returns where the page is.
+    """Write the figures and the page of a run; returns the path of the page.
 
     Raises:
         ConfigError: a file of the run is damaged.
@@ -54,9 +56,10 @@ def run_page(folder: Path) -> Path:
     from wgf.figures.catalogue import OF_HISTORY, OF_SOLUTION
     from wgf.figures.errors import errors
 
-    result, solution, rows = _result(folder), _solution(folder), _history(folder)
+    result = _read(folder / "result.json", _result) or {}
+    solution, rows = _solution(folder), _read(folder / "history.csv", _history)
     status = str(result.get("status", "no result"))
-    message = str(result.get("message", "the run goes on, or was killed: there is no result.json"))
+    message = str(result.get("message", "there is no result.json: the run has not ended, or was killed"))
     title = str(result.get("equation", folder.resolve().name))
     heading = title if status == "completed" else f"{title} ({status})"
     drawn: dict[str, Any] = {}
@@ -68,7 +71,7 @@ def run_page(folder: Path) -> Path:
     pictures = save(folder, {name: figure for name, figure in drawn.items() if figure is not None})
     if solution is not None:
         film = animation(solution, heading)
-        files.write(folder / "figures" / "evolution.gif", film)
+        write(folder / "figures" / "evolution.gif", film)
         pictures.insert(0, page.figure(film, "gif", CAPTIONS["evolution"]))
     parts = [
         page.head(title, status, status == "completed", message, str(folder)),
@@ -79,11 +82,11 @@ def run_page(folder: Path) -> Path:
             page.listing("provenance.json", _text(folder / "provenance.json")),
         ),
     ]  # fmt: skip
-    return _write(folder, page.page(title, parts))
+    return write(folder / "report.html", page.page(title, parts).encode())
 
 
 def sweep_page(folder: Path) -> Path:
-    """Write the figures that compare all runs below a folder, and their page; returns where the page is.
+    """Write the figures and the page that compare all runs below a folder; returns the path of the page.
 
     Raises:
         ConfigError: there are no runs, or a file of one is damaged.
@@ -98,7 +101,7 @@ def sweep_page(folder: Path) -> Path:
     heading = equations.pop() if len(equations) == 1 else ""
     drawn = convergences(found.axes, found.rows, heading)
     ends = found.ends({job: solution.end for job in jobs if (solution := _solution(folder / job)) is not None})
-    if ends and (heading or len(found.axes) < 3 or not drawn):  # else they have too little in common
+    if ends and (heading or len(found.axes) < 3 or not drawn):  # else the runs have too little in common
         drawn["final"] = finals(ends, heading)
     pictures = save(folder, drawn)
     columns = ["job", *found.axes, *(key for key in COLUMNS if any(row.get(key) is not None for row in found.rows))]
@@ -117,30 +120,19 @@ def sweep_page(folder: Path) -> Path:
         page.section("Figures", page.figures(pictures)),
         page.section("Config", page.listing(f"config.yaml of {jobs[0]}", _text(folder / jobs[0] / "config.yaml"))),
     ]
-    return _write(folder, page.page(f"{name}: {len(found.rows)} runs", parts))
+    return write(folder / "report.html", page.page(f"{name}: {len(found.rows)} runs", parts).encode())
 
 
 def save(folder: Path, figures: dict[str, Any]) -> list[str]:
-    """Write figures/<name>.png and .pdf and return them as pictures of a page."""
+    """Write figures/<name>.png and .pdf; returns the figures as pictures of a page."""
     from wgf.figures.style import encoded
 
-    pictures = []
-    for name, figure in figures.items():
-        for kind in ("png", "pdf"):
-            files.write(folder / "figures" / f"{name}.{kind}", encoded(figure, kind))
-            figure.set_layout_engine("none")  # the places found for the first file are good for the others
-        pictures.append(page.figure(encoded(figure, "svg"), "svg", CAPTIONS.get(name, name)))
-    return pictures
-
-
-def _write(folder: Path, text: str) -> Path:
-    path = folder / "report.html"
-    files.write(path, text.encode())
-    return path
+    sweep.write_figures(folder, figures)
+    return [page.figure(encoded(drawn, "svg"), "svg", CAPTIONS.get(name, name)) for name, drawn in figures.items()]
 
 
 def _mark(row: dict[str, Any], column: str) -> str:
-    """A star at an error that may be that of the reference."""
+    """A star at an error that is not clearly above that of the reference solution."""
     return "*" if column.endswith("_error") and row.get(column.replace("error", "clear")) is False else ""
 
 
@@ -152,59 +144,49 @@ def _lines(result: dict[str, Any]) -> list[tuple[str, str]]:
     return [(name, text) for name, text in summary.lines(Result.from_dict(result)) if name != "status"]
 
 
-def _result(folder: Path) -> dict[str, Any]:
-    """The content of result.json; empty for a run that has none."""
-    path = folder / "result.json"
-    if not path.exists():
-        return {}
+def _read(path: Path, read: Callable[[Path], Any], errors: tuple[type[Exception], ...] = (ValueError,)) -> Any:
+    """What a file of a run holds; None where there is no such file.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _damaged(path, error) from None
+        return read(path) if path.exists() else None
+    except errors as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(
+            f"{path} is damaged: {why}; repeat the run, or remove this file and report on the rest"
+        ) from None
+
+
+def _result(path: Path) -> dict[str, Any]:
+    found = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(found, dict) or "status" not in found:
-        raise _damaged(path, "it holds no status")
+        raise ValueError("it holds no status")
+    return found
+
+
+def _history(path: Path) -> dict[str, np.ndarray]:
+    found = history.read(path)
+    missing = sorted({*DRAWN} - {*found})
+    if missing:
+        raise ValueError(f"it has no column {missing[0]}")
     return found
 
 
 def _solution(folder: Path) -> SavedMaps | None:
-    path = folder / "solution.npz"
-    if not path.exists():
-        return None
-    try:
-        found = SavedMaps.load(path)
-    except DAMAGED as error:
-        raise _damaged(path, error) from None
-    return found
-
-
-def _history(folder: Path) -> dict[str, np.ndarray] | None:
-    path = folder / "history.csv"
-    if not path.exists():
-        return None
-    try:
-        found = history.read(path)
-    except ValueError as error:
-        raise _damaged(path, error) from None
-    missing = {"step", "t", "dt", "energy", "dissipation", "mean", "second_moment", "min_slope", "rejected"} - {*found}
-    if missing:
-        raise _damaged(path, f"it has no column {sorted(missing)[0]}")
-    return found
+    return _read(folder / "solution.npz", SavedMaps.load, DAMAGED)
 
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
-def _damaged(path: Path, why: object) -> ConfigError:
-    reason = " ".join(str(why).split()) or type(why).__name__
-    return ConfigError(f"{path} is damaged: {reason}; repeat the run, or remove this file and report on the rest")
-
-
 def report(folder: Path) -> Path:
-    """The page of whatever a folder holds; returns where it is.
+    """Write the page of a run or of a sweep; returns its path.
 
     Raises:
-        ConfigError: it holds nothing, or something damaged.
+        ConfigError: the folder holds no runs, or a damaged file.
     """
     if not folder.is_dir():
         kind = "is a file" if folder.exists() else "does not exist"

@@ -1,29 +1,26 @@
-"""A convergence study: the command `wgf-study`, on the overrides of a sweep or on the folder of one.
+"""The command `wgf-study`: a convergence study of the runs of a sweep.
 
-The runs of a sweep become a table with observed orders and quasi-optimality ratios, and figures with fitted slopes.
+It writes a table with observed orders and quasi-optimality ratios, and figures with fitted slopes.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from signal import SIGINT
 from typing import Any
 
-import yaml
-
-from wgf import files
 from wgf.errors import ConfigError
+from wgf.files import write, write_table
 from wgf.result import CLEAR, compared
+from wgf.run.signals import Signals
 from wgf.settings.flat import number
 from wgf.settings.refusals import parsed
 from wgf.sweep import collate as sweep
@@ -31,8 +28,8 @@ from wgf.sweep import collate as sweep
 USAGE = """\
 wgf-study: a convergence study of Wasserstein gradient flows
 
-usage: wgf-study key=value,value ... [key=value ...]   run the sweep `wgf -m ...` on all cores, then study it
-       wgf-study DIR                                   study the runs of an earlier sweep again
+usage: wgf-study key=value,value ... [key=value ...]   run the sweep `wgf -m ...` on all cores and study its runs
+       wgf-study DIR                                   study the runs of an earlier sweep
 
   wgf-study network.width=8,16,32,64 network.degree=1,3,5 integrator.rtol=1e-9
   wgf-study experiment=ornstein_uhlenbeck integrator=euler,heun,rk4 integrator.dt=0.05,0.025,0.0125
@@ -41,11 +38,11 @@ usage: wgf-study key=value,value ... [key=value ...]   run the sweep `wgf -m ...
 The folder of the sweep (multirun/<date>/<time>, or hydra.sweep.dir=...) gets study.csv, study.md and figures/:
 errors, observed orders between successive widths, step sizes or particles, W2 error / best W2 error within reach of the
 network, energy balance, cost. A * marks an error that is not clearly above that of the reference solution.
-Exit status: 0 all runs completed, 1 some ended early (their rows say how), 2 bad input."""
+Exit status: 0 all runs completed, 1 some ended early (their rows say how), 2 bad input, 130 Ctrl-C, 143 SIGTERM."""
 
-# what is refined, with the sign of its exponent in an error: O(m^-k), O(dt^k)
+# settings that are refined, and the sign of their exponent in an error: O(m^-k), O(dt^k)
 REFINED = {"network.width": -1, "integrator.dt": 1, "quadrature.particles": -1}
-NUMBERS = (  # of results.csv, as they stand
+NUMBERS = (  # columns of results.csv that a study keeps
     *("status", *compared(), "w2_best", "rejected"),
     *("reference_solution", "reference_error", "reference_w2_error", "w1_clear", "w2_clear"),
 )
@@ -60,7 +57,7 @@ class Study:
 
     Attributes:
         root: their folder.
-        command: what repeats it, where that is known.
+        command: the command that repeats it; empty where it is unknown.
         axes: the overrides that vary from run to run.
         rows: one for each run: job, the axes, NUMBERS, and what `_judge` and `_orders` add.
     """
@@ -76,7 +73,7 @@ class Study:
         return [axis for axis in REFINED if axis in self.axes]
 
     def label(self, row: Row, along: str = "") -> str:
-        """What tells a row from those of another curve."""
+        """The values of a row that vary, without the axis along which it belongs to a curve."""
         return ", ".join(f"{_short(axis)}={row[axis]}" for axis in self.axes if axis != along and row[axis] is not None)
 
 
@@ -93,7 +90,7 @@ def read(root: Path) -> Study:
     found = sweep.table(root)
     if not found.rows:
         raise ConfigError(f"{root} holds no runs: expected the folder of a sweep, with a folder for each of its jobs")
-    axes = sorted(found.axes, key=lambda axis: axis in REFINED)  # what is refined stands beside the errors
+    axes = sorted(found.axes, key=lambda axis: axis in REFINED)  # refined axes come last, beside the errors
     rows = [
         {name: row.get(name) for name in ("job", *axes, *NUMBERS)}
         | {"t_reached": row.get("t_reached", row.get("t_end"))}
@@ -112,26 +109,26 @@ def read(root: Path) -> Study:
 
 
 def _command(root: Path) -> str:
-    """`wgf-study` with the overrides of a sweep, which Hydra keeps at its root."""
+    """`wgf-study` with the overrides of a sweep, from the file that Hydra keeps at its root."""
     path = root / "multirun.yaml"
     if not path.exists():
         return ""
-    words = yaml.safe_load(path.read_text(encoding="utf-8"))["hydra"]["overrides"]["task"]
+    words = sweep.read_yaml(path)["hydra"]["overrides"]["task"]
     return shlex.join(["wgf-study", *(word for word in words if word != "figures=false")])
 
 
 def _judge(row: Row, folder: Path) -> None:
-    """How near a run came to the best."""
+    """Add the ratio of the W2 error to the best W2 error of the network."""
     doubt, error, best = row["reference_w2_error"] or 0.0, row["w2_error"], row["w2_best"]
     row["quasi_optimality"] = None
     if row["status"] == "completed" and None not in (error, best):
-        precision = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["dtype"]
+        precision = sweep.read_yaml(folder / "config.yaml")["dtype"]
         if best > max(CLEAR * doubt, IN_SPACE[precision]):
             row["quasi_optimality"] = error / best
 
 
 def _orders(study: Study, axis: str) -> None:
-    """The observed orders along an axis, each between a row and the one before it."""
+    """Add the observed orders along an axis, each between a row and the row before it."""
     groups: dict[str, list[Row]] = {}
     for row in study.rows:
         row |= {f"{distance}_order_{_short(axis)}": None for distance in ("w1", "w2")}
@@ -147,33 +144,17 @@ def _orders(study: Study, axis: str) -> None:
                     after[f"{distance}_order_{_short(axis)}"] = math.log(errors[0] / errors[1]) / finer
 
 
-def write(study: Study) -> list[Path]:
+def save(study: Study) -> list[Path]:
     """Write study.csv, study.md and the figures to the root; returns their paths."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(study.rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(study.rows)
-    figures = list(_figures(study))
+    from wgf.figures.comparison import convergences  # matplotlib
+
+    figures = sweep.write_figures(study.root, convergences(study.axes, study.rows, study.command))
+    pictures = [path for path in figures if path.suffix == ".png"]
     return [
-        _write(study.root / "study.csv", text.getvalue().encode()),
-        _write(study.root / "study.md", markdown(study, [path for path in figures if path.suffix == ".png"]).encode()),
+        write_table(study.root / "study.csv", list(study.rows[0]), study.rows),
+        write(study.root / "study.md", markdown(study, pictures).encode()),
         *figures,
     ]
-
-
-def _write(path: Path, content: bytes) -> Path:
-    files.write(path, content)
-    return path
-
-
-def _figures(study: Study) -> Iterator[Path]:
-    """Errors against what is refined and against the cost, without those of failed runs and doubtful ones."""
-    from wgf.figures.comparison import convergences
-    from wgf.figures.style import encoded
-
-    for name, figure in convergences(study.axes, study.rows, study.command).items():
-        for kind in ("png", "pdf"):
-            yield _write(study.root / "figures" / f"{name}.{kind}", encoded(figure, kind))
 
 
 def markdown(study: Study, figures: list[Path]) -> str:
@@ -230,22 +211,30 @@ def launch(words: list[str]) -> tuple[Path, int]:
     extra = [] if "hydra.sweep.dir" in given else [f"hydra.sweep.dir={root}"]
     extra += [] if "figures" in given else ["figures=false"]
     command = [sys.executable, "-c", "from wgf.cli import main; main()", "-m", *words, *extra]
-    code = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
-    return root, code
+    # in a process group of its own, so that Ctrl-C reaches it once, from here
+    with Signals() as signals, subprocess.Popen(command, stdout=subprocess.DEVNULL, process_group=0) as process:
+        while True:
+            try:
+                return root, process.wait()
+            except KeyboardInterrupt:
+                process.send_signal(signals.received or SIGINT)
 
 
 def main() -> None:
-    """Entry point. Exit status: 0 all runs completed, 1 some did not, 2 bad input."""
+    """Entry point. Exit status: 0 all runs completed, 1 some did not, 2 bad input, 128 + n after signal n."""
     words = sys.argv[1:]
     if not words or {"-h", "--help"} & set(words):
         print(USAGE)
         sys.exit(0 if words else 2)
     try:
         root, code = _root(words)
-        if not root.is_dir():  # the sweep has said why and left nothing
+        if code > 128:
+            print("wgf-study: interrupted", file=sys.stderr)
+            sys.exit(code)
+        if not root.is_dir():  # the sweep has printed why
             sys.exit(code)
         study = read(root)
-        paths = write(study)
+        paths = save(study)
     except (ConfigError, OSError) as error:
         for line in getattr(error, "lines", (str(error),)):
             print(f"wgf-study: {line}", file=sys.stderr)
@@ -254,12 +243,12 @@ def main() -> None:
         print("wgf-study: interrupted", file=sys.stderr)
         sys.exit(130)
     failed = sum(row["status"] != "completed" for row in study.rows)
-    print(f"{len(study.rows)} runs, {failed} of them not completed; {', '.join(map(_relative, paths))}")
+    print(f"{len(study.rows)} runs, {failed} of them not completed; {', '.join(map(os.path.relpath, paths))}")
     sys.exit(1 if failed else 0)
 
 
 def _root(words: list[str]) -> tuple[Path, int]:
-    """The folder to study, after the sweep that fills it where the words are not a folder."""
+    """The folder to study and the exit status of its sweep, which is launched where the words are overrides."""
     folders = [word for word in words if "=" not in word and not word.startswith(("-", "~"))]
     if not folders:
         parsed(words)
@@ -269,10 +258,6 @@ def _root(words: list[str]) -> tuple[Path, int]:
     if not Path(folders[0]).is_dir():
         raise ConfigError(f"{folders[0]} is not a folder: expected the folder of a sweep, or overrides key=value,value")
     return Path(folders[0]), 0
-
-
-def _relative(path: Path) -> str:
-    return os.path.relpath(path)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import math
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,41 +28,33 @@ def read_events(folder: Path) -> EventAccumulator:
     return found
 
 
-@pytest.fixture(scope="module")
-def events(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, EventAccumulator]:
-    """A run whose reference came after its rows; the saved times are those of the steps 0, 5 and 10."""
-    folder = tmp_path_factory.mktemp("run")
+def told(folder: Path, rows: list[dict[str, Any]], outcome: Outcome) -> EventAccumulator:
+    """What TensorBoard reads of a run that ends so after these rows."""
     board, run = TensorBoard(), record(folder)
     board.start(run)
-    for k in range(11):
-        board.row(row(k, t=k / 10, energy=math.nan if k == 3 else -k / 7))
+    for line in rows:
+        board.row(line)
+    board.finish(run, outcome)
+    board.close()
+    board.close()
+    return read_events(folder)
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory: pytest.TempPathFactory) -> EventAccumulator:
+    """A run whose reference came after its rows; the saved times are those of the steps 0, 5 and 10."""
+    rows = [row(k, t=k / 10, energy=math.nan if k == 3 else -k / 7) for k in range(11)]
     result = {"status": "completed", "energy": -1.25, "w2_error": None, "steps": 10, "reference_error": 1e-9}
-    board.finish(run, Outcome(Status.completed, Result.from_dict(result), solution()))
-    board.close()
-    board.close()
-    return folder, read_events(folder)
+    folder = tmp_path_factory.mktemp("run")
+    found = told(folder, rows, Outcome(Status.completed, Result.from_dict(result), solution()))
+    assert [path.name.split(".")[:3] for path in folder.iterdir()] == [["events", "out", "tfevents"]]  # one file
+    return found
 
 
-def test_one_event_file_in_the_run_folder(events: tuple[Path, EventAccumulator]):
-    folder, _ = events
-    assert [path.name.split(".")[:3] for path in folder.iterdir()] == [["events", "out", "tfevents"]]
-
-
-def test_scalars_against_step_and_time(events: tuple[Path, EventAccumulator]):
-    _, found = events
-    assert set(found.Tags()["scalars"]) == {
-        "steps/t",
-        "energy/total",
-        "energy/entropy",
-        "balance/energy_lost",
-        "map/min_slope",
-        "error/w1",
-        "error/w2",
-        "solver/rank",
-        "final/energy",
-        "final/steps",
-    }
-    energy, lost = found.Scalars("energy/total"), found.Scalars("balance/energy_lost")
+def test_scalars_against_step_and_time(events: EventAccumulator):
+    tags = "steps/t energy/total energy/entropy balance/energy_lost map/min_slope error/w1 error/w2 solver/rank"
+    assert set(events.Tags()["scalars"]) == {*tags.split(), "final/energy", "final/steps"}
+    energy, lost = events.Scalars("energy/total"), events.Scalars("balance/energy_lost")
     steps = [0, 1, 2, *range(4, 11)]  # what is not finite is left out
     assert [event.step for event in energy] == [event.step for event in lost] == steps
     assert [event.value for event in energy] == pytest.approx([-k / 7 for k in steps])
@@ -70,21 +63,16 @@ def test_scalars_against_step_and_time(events: tuple[Path, EventAccumulator]):
     assert passed == pytest.approx([k / 10 for k in steps], abs=1e-5)  # what TensorBoard calls relative
 
 
-def test_errors_of_a_late_reference(events: tuple[Path, EventAccumulator]):
-    _, found = events
+def test_errors_of_a_late_reference(events: EventAccumulator):
     for name in ("error/w1", "error/w2"):
-        assert [event.step for event in found.Scalars(name)] == [0, 5, 10]
-        assert [event.value for event in found.Scalars(name)] == pytest.approx([1e-3] * 3, rel=1e-5)
+        assert [event.step for event in events.Scalars(name)] == [0, 5, 10]
+        assert [event.value for event in events.Scalars(name)] == pytest.approx([1e-3] * 3, rel=1e-5)
 
 
 def test_errors_of_a_reference_known_from_the_start(tmp_path: Path):
-    board, run = TensorBoard(), record(tmp_path)
-    board.start(run)
-    for k in range(3):
-        board.row(row(k, t=k / 2, w1_error=0.5**k if k else None))
-    board.finish(run, Outcome(Status.completed, Result(steps=2), solution()))
-    board.close()
-    assert [event.step for event in read_events(tmp_path).Scalars("error/w1")] == [1, 2]
+    rows = [row(k, t=k / 2, w1_error=0.5**k if k else None) for k in range(3)]
+    found = told(tmp_path, rows, Outcome(Status.completed, Result(steps=2), solution()))
+    assert [event.step for event in found.Scalars("error/w1")] == [1, 2]
 
 
 def text(found: EventAccumulator, tag: str) -> str:
@@ -92,19 +80,17 @@ def text(found: EventAccumulator, tag: str) -> str:
     return tensor_util.make_ndarray(event.tensor_proto).item().decode()
 
 
-def test_config_provenance_and_result_as_text(events: tuple[Path, EventAccumulator]):
-    _, found = events
-    assert text(found, "config") == "```yaml\nt_end: 1.0\nnetwork:\n  width: 16\n```"
-    assert text(found, "provenance") == '```json\n{\n  "seed": 3\n}\n```'
-    lines = text(found, "result").splitlines()
+def test_config_provenance_and_result_as_text(events: EventAccumulator):
+    assert text(events, "config") == "```yaml\nt_end: 1.0\nnetwork:\n  width: 16\n```"
+    assert text(events, "provenance") == '```json\n{\n  "seed": 3\n}\n```'
+    lines = text(events, "result").splitlines()
     assert "| status | completed |" in lines
     assert "| energy | -1.25 |" in lines
     assert not any("w2_error" in line for line in lines)
 
 
-def test_the_layout_names_what_there_is(events: tuple[Path, EventAccumulator]):
-    _, found = events
-    (event,) = found.Tensors("custom_scalars__config__")
+def test_the_layout_names_what_there_is(events: EventAccumulator):
+    (event,) = events.Tensors("custom_scalars__config__")
     layout = layout_pb2.Layout.FromString(tensor_util.make_ndarray(event.tensor_proto).item())
     assert [category.title for category in layout.category] == ["energy", "error", "balance", "steps", "moments"]
     columns = {*COLUMNS, "dt", "rejected", "evaluations", "dissipation", "dissipated", "mean", "second_moment"}
@@ -115,12 +101,11 @@ def test_the_layout_names_what_there_is(events: tuple[Path, EventAccumulator]):
                 assert any(re.match(pattern, known) for known in tags), pattern
 
 
-def test_figures_as_images(events: tuple[Path, EventAccumulator]):
-    _, found = events
+def test_figures_as_images(events: EventAccumulator):
     names = ["density", "error", "evolution", "map"]
-    assert sorted(found.Tags()["images"]) == [f"figures/{name}" for name in names]
+    assert sorted(events.Tags()["images"]) == [f"figures/{name}" for name in names]
     for name in names:
-        (shown,) = found.Images(f"figures/{name}")
+        (shown,) = events.Images(f"figures/{name}")
         with Image.open(io.BytesIO(shown.encoded_image_string)) as picture:
             size = {"evolution": (640, 426), "error": (1200, 960)}.get(name, (1200, 800))
             assert (picture.format, picture.size) == ("GIF" if name == "evolution" else "PNG", size)
@@ -129,10 +114,9 @@ def test_figures_as_images(events: tuple[Path, EventAccumulator]):
         assert shown.step == 10
 
 
-def test_particles_as_histograms(events: tuple[Path, EventAccumulator]):
-    _, found = events
-    assert found.Tags()["histograms"] == ["particles"]
-    histograms = found.Histograms("particles")
+def test_particles_as_histograms(events: EventAccumulator):
+    assert events.Tags()["histograms"] == ["particles"]
+    histograms = events.Histograms("particles")
     assert [event.step for event in histograms] == [0, 5, 10]  # of the saved times
     spread = [event.histogram_value.max - event.histogram_value.min for event in histograms]
     assert spread == pytest.approx([spread[0], 1.5 * spread[0], 2 * spread[0]], rel=1e-6)
@@ -170,13 +154,9 @@ def test_a_resumed_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_run_without_a_solution_still_leaves_its_result(tmp_path: Path):
-    board, run = TensorBoard(), record(tmp_path)
-    board.start(run)
-    board.finish(run, Outcome(Status.not_finite, Result(status="not_finite"), None))
-    board.close()
-    accumulator = read_events(tmp_path)
-    assert "not_finite" in text(accumulator, "result")
-    assert accumulator.Tags()["images"] == []
+    found = told(tmp_path, [], Outcome(Status.not_finite, Result(status="not_finite"), None))
+    assert "not_finite" in text(found, "result")
+    assert found.Tags()["images"] == []
 
 
 def test_nothing_is_written_without_a_start(tmp_path: Path):

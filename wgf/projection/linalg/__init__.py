@@ -1,1 +1,1 @@
-"""Linear systems: tridiagonal, dense and truncated, matrix-free."""
+"""Linear systems: banded, dense (truncated or damped), matrix-free."""

@@ -19,14 +19,14 @@ class Banded:
     """A symmetric matrix with k diagonals on either side of the main one.
 
     Args:
-        band: [k + 1, n], band[d, j] = A[j + d, j]; what lies beyond the matrix is 0.
+        band: [k + 1, n], band[d, j] = A[j + d, j]; entries outside the matrix are 0.
     """
 
     def __init__(self, band: Tensor) -> None:
         self.band = band
 
     def matvec(self, x: Tensor) -> Tensor:
-        """The product [n] with x [n]."""
+        """Product [n] with x [n]."""
         if x.device.type == "cpu" and x.dtype == torch.float64:
             k = len(self.band) - 1
             return torch.from_numpy(scipy.linalg.blas.dsbmv(k, 1.0, self.band.numpy(), x.numpy(), lower=1))
@@ -38,7 +38,7 @@ class Banded:
         return product
 
     def dense(self) -> Tensor:
-        """The whole matrix [n, n]."""
+        """Dense copy of the matrix [n, n]."""
         n = self.band.shape[1]
         full = self.band.new_zeros(n, n)
         for d, row in enumerate(self.band):
@@ -47,7 +47,7 @@ class Banded:
 
     @cached_property
     def condition(self) -> float:
-        """The condition number after diagonal scaling, of a positive definite matrix."""
+        """Condition number of a positive definite matrix after diagonal scaling."""
         scale = self.band[0].rsqrt()
         k, n = len(self.band) - 1, self.band.shape[1]
         shifted = torch.stack([torch.nn.functional.pad(scale[d:], (0, d)) for d in range(k + 1)])
@@ -68,15 +68,15 @@ class Banded:
 
 
 class Cholesky:
-    """The Cholesky factorisation of a symmetric banded matrix: LAPACK's pbtrf on the CPU, cyclic reduction on a GPU.
+    """Cholesky factorisation of a symmetric banded matrix: LAPACK's pbtrf on the CPU, cyclic reduction on a GPU.
 
-    The banded routines win over dense ones at every size that occurs, so there is no dense path for local energies.
+    The banded routines are faster than dense ones at every size in use, so local energies have no dense path.
 
     Args:
         band: [k + 1, n] as in `Banded`.
 
     Attributes:
-        positive: whether the matrix is positive definite; only then is there anything to solve with.
+        positive: whether the matrix is positive definite; `solve` requires it.
     """
 
     def __init__(self, band: Tensor) -> None:
@@ -96,7 +96,7 @@ class Cholesky:
 
 
 class DenseCholesky:
-    """The same for a dense matrix [n, n]: what a nonlocal interaction leaves."""
+    """Cholesky factorisation of a symmetric dense matrix [n, n], for nonlocal interactions."""
 
     def __init__(self, matrix: Tensor) -> None:
         self._factor, info = torch.linalg.cholesky_ex(matrix)

@@ -1,7 +1,7 @@
-"""Block cyclic reduction: a symmetric positive definite banded system by log2(n) sweeps of batched small matrices.
+"""Block cyclic reduction of a symmetric positive definite banded system in log2(n) sweeps of batched small matrices.
 
-The band is cut into blocks of the half-bandwidth, which makes the matrix block tridiagonal. Every sweep eliminates the
-odd blocks at once and leaves a system of half the size. On a GPU this is the parallel way.
+Blocks of the size of the half-bandwidth make the matrix block tridiagonal. Every sweep eliminates all odd blocks in
+parallel and leaves a system of half the size. This suits a GPU.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class _Level(NamedTuple):
 
 
 class CyclicReduction:
-    """The factorisation of a symmetric positive definite banded matrix.
+    """Factorisation of a symmetric positive definite banded matrix.
 
     Args:
         band: [k + 1, n], band[d, j] = A[j + d, j].
@@ -33,7 +33,7 @@ class CyclicReduction:
     def __init__(self, band: Tensor) -> None:
         k, n = max(len(band) - 1, 1), band.shape[1]
         self.n, self.k = n, k
-        count = 1 << (-(-n // k) - 1).bit_length()  # a power of two of blocks, the last ones identities
+        count = 1 << (-(-n // k) - 1).bit_length()  # number of blocks, a power of two; identities fill the end
         self.count = count
         padded = torch.nn.functional.pad(band, (0, count * k + k - n, 0, k + 1 - len(band)))
         padded[0, n:] = 1.0
@@ -48,7 +48,7 @@ class CyclicReduction:
         while len(diagonal) > 1:
             factor, failed = torch.linalg.cholesky_ex(diagonal[1::2])
             info.append(failed.sum())
-            below, above = coupling[0::2], coupling[1::2]  # odd with the even before it, even with the odd before it
+            below, above = coupling[0::2], coupling[1::2]  # couple odd to previous even, even to previous odd
             left = torch.cholesky_solve(below, factor)
             after = torch.nn.functional.pad(above.mT, (0, 0, 0, 0, 0, len(factor) - len(above)))
             right = torch.cholesky_solve(after, factor)

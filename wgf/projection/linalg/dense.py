@@ -1,6 +1,6 @@
-"""Dense least squares for a metric that may be singular: every solve says what it dropped or damped.
+"""Dense least squares for a metric that may be singular. Every solve reports what it dropped or damped.
 
-torch.linalg.lstsq is not used: its default on the CPU is not deterministic on near-singular systems, and on CUDA it
+torch.linalg.lstsq does not serve: its CPU default is not deterministic on near-singular systems, and on CUDA it
 assumes full rank.
 """
 
@@ -15,12 +15,12 @@ RETRIES = 8
 
 
 class Dense(NamedTuple):
-    """What a dense solve returns; tensors, so that reading them is the caller's choice of when to wait for the device.
+    """Result of a dense solve. All are tensors: reading one on the host waits for the device.
 
     Attributes:
-        value: the solution [p], NaN when there is none.
-        truncated: directions dropped.
-        damped: what was added to the diagonal, or to the square of an eigenvalue as its square.
+        value: the solution [p], NaN if the solve failed.
+        truncated: number of dropped directions.
+        damped: shift d: added to the diagonal, or as d^2 to the squared eigenvalues.
     """
 
     value: Tensor
@@ -33,18 +33,18 @@ def _failed(rhs: Tensor) -> Dense:
 
 
 def truncated_eigen(matrix: Tensor, rhs: Tensor, rcond: float) -> Dense:
-    """Solve with the eigenvalues of a symmetric matrix [p, p] above rcond times the largest; the others are dropped."""
+    """Solve with the eigenvalues of a symmetric matrix [p, p] above rcond times the largest; drop the others."""
     try:
         values, vectors = torch.linalg.eigh(matrix)
     except torch.linalg.LinAlgError:
         return _failed(rhs)
-    keep = ~(values <= rcond * values[-1])  # NaN is kept, so that it shows
+    keep = ~(values <= rcond * values[-1])  # keep NaN, so that it shows in the solution
     inverse = torch.where(keep, 1 / values, 0.0)
     return Dense(vectors @ (inverse * (vectors.T @ rhs)), (~keep).sum(), rhs.new_zeros(()))
 
 
 def filtered_eigen(matrix: Tensor, rhs: Tensor, rcond: float) -> Dense:
-    """As `truncated_eigen` with a smooth cut: 1/e becomes e/(e^2 + (rcond e_max)^2), nothing is dropped at once."""
+    """Solve as `truncated_eigen` with a smooth cut: e/(e^2 + (rcond e_max)^2) replaces 1/e."""
     try:
         values, vectors = torch.linalg.eigh(matrix)
     except torch.linalg.LinAlgError:
@@ -55,9 +55,9 @@ def filtered_eigen(matrix: Tensor, rhs: Tensor, rcond: float) -> Dense:
 
 
 def truncated_qr(features: Tensor, rhs: Tensor, rcond: float) -> Dense:
-    """Solve J^T J x = rhs from a QR of J [n, p] and an SVD of R, dropping singular values with s^2 <= rcond s_max^2.
+    """Solve J^T J x = rhs by a QR of J [n, p] and an SVD of R; drop singular values with s^2 <= rcond s_max^2.
 
-    J is never squared, so directions far below the rounding of J^T J can be told from noise.
+    The function never forms J^T J, so it resolves directions below the rounding of J^T J.
     """
     try:
         _, s, vh = torch.linalg.svd(torch.linalg.qr(features, mode="r").R)
@@ -70,9 +70,9 @@ def truncated_qr(features: Tensor, rhs: Tensor, rcond: float) -> Dense:
 
 
 def damped_cholesky(matrix: Tensor, rhs: Tensor, damping: float) -> Dense:
-    """Solve (A + lambda mean(diag A) I) x = rhs; lambda starts at `damping` and grows tenfold while A is not positive.
+    """Solve (A + lambda mean(diag A) I) x = rhs; lambda starts at `damping` and grows tenfold until Cholesky succeeds.
 
-    At most 8 retries; then the value is NaN.
+    After RETRIES retries the value is NaN.
     """
     scale = matrix.diagonal().mean()
     added = scale * damping

@@ -1,4 +1,4 @@
-"""MINRES for symmetric, possibly singular systems known only through products."""
+"""MINRES for symmetric, possibly singular systems, from matrix-vector products only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Iterative(NamedTuple):
-    """value [p], iterations done, relative residual reached."""
+    """Result of MINRES: value [p], number of iterations, relative residual."""
 
     value: Tensor
     iterations: int
@@ -19,9 +19,9 @@ class Iterative(NamedTuple):
 
 
 def minres(apply: Callable[[Tensor], Tensor], rhs: Tensor, rtol: float, max_iter: int) -> Iterative:
-    """The minimum-residual solution of A x = rhs, A symmetric; for a singular consistent system the minimum-norm one.
+    """Minimum-residual solution of A x = rhs, A symmetric; of minimum norm for a singular consistent system.
 
-    Where A cannot reach rhs it stops at the least-squares residual, before the null space of A takes over.
+    If rhs is not in the range of A, MINRES stops at the least-squares residual, before the null space of A dominates.
 
     Paige and Saunders, SIAM J. Numer. Anal. 12 (1975), 617-629.
 
@@ -29,7 +29,7 @@ def minres(apply: Callable[[Tensor], Tensor], rhs: Tensor, rtol: float, max_iter
         apply: x [p] -> A x [p].
         rhs: [p].
         rtol: stop when |A x - rhs| <= rtol |rhs|.
-        max_iter: most products; reaching it is no error, the residual tells.
+        max_iter: largest number of products; reaching it is no error, check the residual.
     """
     x = torch.zeros_like(rhs)
     beta = float(rhs.norm())
@@ -38,10 +38,10 @@ def minres(apply: Callable[[Tensor], Tensor], rhs: Tensor, rtol: float, max_iter
     first = beta
     v_old, v = torch.zeros_like(rhs), rhs / beta
     d_old, d = torch.zeros_like(rhs), torch.zeros_like(rhs)  # directions of the update
-    ad_old, ad, rest = d_old, d, rhs  # A times these, and rhs - A x: the rotations alone would not see rounding
+    ad_old, ad, rest = d_old, d, rhs  # A times these, and the true residual rhs - A x, with its rounding
     c_old, c, s_old, s = 1.0, 1.0, 0.0, 0.0  # the last two rotations
     eta, norm = beta, beta
-    beta, scale = 0.0, 0.0  # scale: of the entries of the tridiagonal matrix
+    beta, scale = 0.0, 0.0  # scale: largest entry of the tridiagonal matrix
     for iteration in range(1, max_iter + 1):
         # Lanczos: A v = beta v_old + alpha v + beta_new v_new
         av = apply(v)
@@ -55,7 +55,7 @@ def minres(apply: Callable[[Tensor], Tensor], rhs: Tensor, rtol: float, max_iter
         middle = c * c_old * beta + s * alpha
         diagonal = c * alpha - s * c_old * beta
         rho = (diagonal**2 + beta_new**2) ** 0.5
-        # |A r| = |r| hypot(diagonal, c beta_new): nothing is left of the residual that A could reach
+        # |A r| = |r| hypot(diagonal, c beta_new): if it is 0, A cannot reduce the residual r further
         if math.hypot(diagonal, c * beta_new) <= 1e-13 * scale:
             return Iterative(x, iteration, norm / first)
         c_old, s_old, c, s = c, s, diagonal / rho, beta_new / rho
@@ -64,7 +64,7 @@ def minres(apply: Callable[[Tensor], Tensor], rhs: Tensor, rtol: float, max_iter
         step, rest = c * eta * d, rest - c * eta * ad
         eta, before, norm = -s * eta, norm, float(rest.norm())
         leap = iteration > 1 and float(step.norm()) > 10 * max(float(x.norm()), first / scale)
-        # a residual that rises, or a leap that does not pay: rounding has let the null space in
+        # if the residual rises, or a large step hardly reduces it, rounding has brought in the null space
         if norm > (0.99 if leap else 1 + 1e-6) * before:
             return Iterative(x, iteration, before / first)
         x = x + step

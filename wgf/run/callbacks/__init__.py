@@ -1,1 +1,1 @@
-"""Callbacks of a run: each writes one kind of output, and none of them can stop the computation."""
+"""Callbacks of a run: each writes one kind of output. A failing callback does not stop the run."""

@@ -1,4 +1,4 @@
-"""The callbacks of a run: which events they get, and the guard which keeps a failing one from killing the run."""
+"""The interface of callbacks of a run, and a guard that drops a failing callback instead of stopping the run."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Row = dict[str, float | int | None]
 
 @dataclass
 class Run:
-    """What is known of a run before its first step.
+    """Facts about a run before its first step.
 
     Attributes:
-        folder: where everything it leaves behind goes.
-        title: one line a person reads, mostly the equation.
+        folder: folder for all files of the run.
+        title: title for people, usually the equation; one line.
         t_end: end time (time).
         columns: the keys of every row, in order.
         config_text: the resolved config, YAML.
         provenance: the content of provenance.json.
-        rows: how many rows are there from an earlier part of this run; more than these are not part of it.
-        last_row: the step of the last of them; -1 for a new run.
+        rows: number of rows of earlier parts of this run; drop any further rows of an old file.
+        last_row: step of the last of these rows; -1 for a new run.
     """
 
     folder: Path
@@ -45,12 +45,12 @@ class Run:
 
 @dataclass
 class Outcome:
-    """What is known of a run after its last step.
+    """Facts about a run after its last step.
 
     Attributes:
-        status: why it stopped.
+        status: why the run stopped.
         result: every number of the run.
-        maps: the map at the saved times; None when the run failed before it had one.
+        maps: the maps at the saved times; None if the run failed at the start.
     """
 
     status: Status
@@ -59,9 +59,9 @@ class Outcome:
     _pictures: dict[str, bytes] | None = field(default=None, repr=False)
 
     def pictures(self, run: Run) -> dict[str, bytes]:
-        """The figures of every run as PNG files, "density" and "map"; drawn once for all callbacks that show them."""
+        """PNG contents of the figures "density" and "map"; drawn once for all callbacks."""
         if self._pictures is None:
-            from wgf.figures.density import density  # matplotlib: only for who asks for it
+            from wgf.figures.density import density  # imports matplotlib: load it only when needed
             from wgf.figures.map import map
             from wgf.figures.style import encoded
 
@@ -73,47 +73,47 @@ class Outcome:
 
 
 class Callback:
-    """Ignores all events; a callback overrides what it needs."""
+    """Base class of callbacks; ignores all events. Subclasses override the events they need."""
 
     def __init__(self) -> None:
         pass
 
     def start(self, run: Run) -> None:
-        """Before the first step."""
+        """Called before the first step."""
 
     def step(self, t: float, dt: float, energy: float) -> None:
-        """After every accepted step, so it must be cheap.
+        """Called after every accepted step; must be cheap.
 
         Args:
             t: time reached.
-            dt: the step that led there (time).
+            dt: the last step (time).
             energy: F at t (energy).
         """
 
     def row(self, row: Row) -> None:
-        """At each logged step, the first and the last among them. row: keys as in `Run.columns`."""
+        """Called at each logged step, including the first and the last. row: keys as in `Run.columns`."""
 
     def checkpoint(self, state: dict[str, Any]) -> None:
-        """Now and then, and at the end. state: all that a run needs to go on from there, with its "step"."""
+        """Called every few seconds and at the end. state: all that a run needs to resume, with its "step"."""
 
     def finish(self, run: Run, outcome: Outcome) -> None:
-        """After the last step, whatever the reason."""
+        """Called after the last step, for every status."""
 
     def close(self) -> None:
-        """Release what `start` opened. The last call, and a second one does no harm."""
+        """Release what `start` opened. Called last; a second call has no effect."""
 
 
 class Callbacks(Callback):
-    """Several callbacks as one, each behind a guard: one that raises is logged in a line, closed and dropped.
+    """Several callbacks as one. If a callback raises, `Callbacks` logs one line, closes the callback and drops it.
 
-    Only `Exception`s are caught: Ctrl-C still stops the run. After `finish` every callback is closed; where a run
-    may raise before it gets there, `contextlib.closing(Callbacks(...))` closes them.
+    It catches only `Exception`: Ctrl-C still stops the run. `finish` closes every callback; use
+    `contextlib.closing(Callbacks(...))` if the run may raise before `finish`.
 
     Args:
         callbacks: called in this order.
 
     Attributes:
-        dropped: what was dropped and why, a line each.
+        dropped: one line for each failure, with its reason.
     """
 
     def __init__(self, callbacks: Iterable[Callback]) -> None:
@@ -161,6 +161,6 @@ class Callbacks(Callback):
 def _report(callback: Callback, event: str, error: Exception) -> str:
     reason = in_one_line(error)
     name = type(callback).__name__
-    log.error("%s failed in %s and is dropped, the run goes on without it: %s", name, event, reason)
-    log.debug("where it failed", exc_info=error)
+    log.error("%s failed in %s, the run continues without it: %s", name, event, reason)
+    log.debug("traceback", exc_info=error)
     return f"{name}: {reason}"

@@ -1,4 +1,4 @@
-"""Checkpoints: all that a run needs to go on, on the disk whole or not at all, and known to be what was written."""
+"""Checkpoints: all that a run needs to resume, with a checksum. A checkpoint is on disk as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from wgf.settings.ranges import Count, checked
 
 log = logging.getLogger("wgf")
 
-FORMAT = 1
+FORMAT = 2
 PLAIN = (float, int, bool, str, type(None))
 SEAL = re.compile(rb"\nwgf checkpoint (\d+) sha256 ([0-9a-f]{64})\n\Z")
 SEAL_LENGTH = 120  # bytes at the end that hold the seal
 
 
 class Checkpoint(Callback):
-    """checkpoints/step-00001234.pt: what torch.load(weights_only=True) reads, and after it a line with its SHA-256.
+    """Writes checkpoints/step-00001234.pt: content for torch.load(weights_only=True), then a line with its SHA-256.
 
-    A checkpoint that cannot be written is no reason to stop computing, nor to try no other one.
+    On a write failure the callback logs it and goes on; it tries the next checkpoint again.
 
     Args:
-        keep: how many of the newest are kept.
+        keep: number of newest checkpoints to keep.
     """
 
     @checked
@@ -47,23 +47,23 @@ class Checkpoint(Callback):
         step = state["step"]
         try:
             write(self._folder / f"step-{step:08d}.pt", sealed(state))
-            # Files of later steps are what a run left that was resumed from before them.
+            # Files of later steps come from before the run was resumed at an earlier step.
             files = _files(self._folder)
             valid = [path for path in files if _step(path) <= step]
             for path in set(files) - set(valid[-self.keep :]):
                 path.unlink(missing_ok=True)
         except OSError as error:
             if not self._failing:
-                log.error("no checkpoint at step %d, the next one is tried in time: %s", step, error)
+                log.error("no checkpoint at step %d, the run tries again later: %s", step, error)
             self._failing = True
         else:
             if self._failing:
-                log.info("checkpoints can be written again, from step %d", step)
+                log.info("writing checkpoints works again from step %d", step)
             self._failing = False
 
 
 def sealed(state: dict[str, Any]) -> bytes:
-    """The content of a file: the state as torch saves it, the version of this format and a checksum."""
+    """Content of a checkpoint file: the state as torch saves it, the format version and a checksum."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
@@ -71,11 +71,11 @@ def sealed(state: dict[str, Any]) -> bytes:
 
 
 def unsealed(data: bytes) -> dict[str, Any]:
-    """The state from such a content, its tensors on the CPU; nothing is parsed before the checksum is right.
+    """State from the content of a checkpoint file, tensors on the CPU. Checks the checksum before parsing.
 
     Raises:
-        ValueError: this is no checkpoint, or not what was written.
-        ConfigError: it has another format.
+        ValueError: this is not a checkpoint, or it is damaged.
+        ConfigError: the checkpoint has another format.
     """
     seal = SEAL.search(data, max(0, len(data) - SEAL_LENGTH))
     if seal is None:
@@ -89,13 +89,13 @@ def unsealed(data: bytes) -> dict[str, Any]:
 
 
 def latest(folder: Path) -> dict[str, Any] | None:
-    """The newest state of a run that can be read; None for a run that was stopped before it had one.
+    """Newest readable checkpoint of a run; None if the run stopped before its first one.
 
     Args:
         folder: the folder of the run.
 
     Raises:
-        ConfigError: none of those that are there can be read.
+        ConfigError: there are checkpoints, but none is readable.
     """
     files = _files(folder / "checkpoints")
     reason = ""
@@ -103,10 +103,10 @@ def latest(folder: Path) -> dict[str, Any] | None:
         try:
             return unsealed(path.read_bytes())
         except ConfigError as error:
-            raise ConfigError(f"resume={folder} was begun by another version of wgf: {path.name}: {error}") from None
-        except Exception as error:  # a file made to do harm fails in as many ways as there are bytes
+            raise ConfigError(f"resume={folder} is from another version of wgf: {path.name}: {error}") from None
+        except Exception as error:  # a damaged or malicious file can raise any exception
             reason = " ".join(str(error).split())
-            log.warning("%s is damaged and skipped: %s", path, reason)
+            log.warning("skipping %s, it is damaged: %s", path, reason)
     if not files:
         return None
     raise ConfigError(
@@ -116,7 +116,7 @@ def latest(folder: Path) -> dict[str, Any] | None:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Its checkpoints, oldest first."""
+    """Checkpoint files in a folder, oldest first."""
     return sorted((path for path in folder.glob("step-*.pt") if path.stem[5:].isdecimal()), key=_step)
 
 
@@ -125,10 +125,10 @@ def _step(path: Path) -> int:
 
 
 def _check_plain(value: Any, name: str) -> None:
-    """Refuse at once what torch would save but refuse to load.
+    """Check that torch can load a value again; torch would save more types than it loads.
 
     Raises:
-        TypeError: with the name of the entry.
+        TypeError: it cannot; with the name of the entry.
     """
     if isinstance(value, dict):
         for key, entry in value.items():

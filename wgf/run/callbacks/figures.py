@@ -1,4 +1,4 @@
-"""figures/*.png at the end of a run."""
+"""Writes figures/*.png at the end of a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from wgf.run.callbacks.base import Callback, Outcome, Run
 
 
 class Figures(Callback):
-    """The densities and the maps as pictures of 1200 x 800 pixels."""
+    """Writes the figures of densities and maps, 1200 x 800 pixels each."""
 
     def finish(self, run: Run, outcome: Outcome) -> None:
         for name, picture in outcome.pictures(run).items():

@@ -1,4 +1,4 @@
-"""history.csv: one line per logged step, with every digit, on the disk at once and never half a line."""
+"""Writes and reads history.csv: one line per logged step, with all digits, written at once and as a whole."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ log = logging.getLogger("wgf")
 
 
 class History(Callback):
-    """Rows as a table; None is an empty cell, and a float reads back to the same bits.
+    """Writes rows to history.csv. None is an empty cell; a float reads back to the same bits.
 
-    A run that goes on in its folder keeps the rows it had when it was saved.
+    A resumed run keeps the rows up to its checkpoint.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class History(Callback):
         header = (",".join(run.columns) + "\n").encode()
         kept = _kept(path, header)[: run.rows] if run.rows else []
         if len(kept) < run.rows:
-            log.warning("%s has lost %d of %d rows and goes on without them", path, run.rows - len(kept), run.rows)
+            log.warning("%s has lost %d of %d rows: the run continues", path, run.rows - len(kept), run.rows)
         files.write(path, header + b"".join(kept))
         self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 (closed in close)
 
@@ -48,7 +48,7 @@ class History(Callback):
             raise
 
     def finish(self, run: Run, outcome: Outcome) -> None:
-        """Save from a folder that was removed meanwhile what the open file still has."""
+        """Write the file again if its folder was removed during the run; the open file still has the content."""
         if self._file is not None and os.fstat(self._file.fileno()).st_nlink == 0:
             self._file.seek(0)
             files.write(run.folder / "history.csv", self._file.read())
@@ -60,16 +60,16 @@ class History(Callback):
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The columns of a history.csv [r], NaN where a cell is empty; a last line half-written is left out.
+    """Read the columns of a history.csv [r]. An empty cell is NaN; an incomplete last line is ignored.
 
     Raises:
-        OSError, ValueError: there is no such file, or it holds something else.
+        OSError, ValueError: there is no such file, or it is not such a table.
     """
     header, _, text = path.read_text(encoding="utf-8").partition("\n")
     columns = header.split(",")
     rows = [line.split(",") for line in text[: text.rfind("\n") + 1].splitlines()]
     if len(set(columns)) < len(columns) or any(len(row) != len(columns) for row in rows):
-        raise ValueError("not a table with a name for every column")
+        raise ValueError("not a table: expected a unique name for every column and a cell per column in every row")
     table = np.array([[float(cell or "nan") for cell in row] for row in rows]).reshape(len(rows), len(columns))
     return dict(zip(columns, table.T, strict=True))
 
@@ -87,7 +87,7 @@ def _cell(value: float | int | None) -> str:
 
 
 def _kept(path: Path, header: bytes) -> list[bytes]:
-    """The whole lines of an earlier history with the same columns."""
+    """Complete lines of an earlier history with the same columns."""
     if not path.exists():
         return []
     first, *lines = path.read_bytes().splitlines(keepends=True) or [b""]

@@ -1,7 +1,7 @@
-"""Summaries of TensorBoard's HPARAMS tab: one row per run, a column for every setting that varies.
+"""Summaries for TensorBoard's HPARAMS tab: one row per run, one column per setting that varies.
 
-A run writes its settings when it starts and how it ended when it ends; a sweep says once, at its root, which columns
-there are. (SummaryWriter.add_hparams would make a run of its own for every row.)
+A run writes its settings at the start and its status at the end. A sweep writes the list of columns once, at its root.
+(SummaryWriter.add_hparams would create an extra run for every row.)
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from wgf.settings.flat import Leaf, leaves
 
 
 def tag(name: str) -> str:
-    """The scalar under which a run writes a number of its result."""
+    """Tag of the scalar for a number of the result."""
     return f"final/{name}"
 
 
 def metrics(result: Result) -> dict[str, float]:
-    """The numbers of a result by which runs are compared; those that do not apply are left out."""
+    """Numbers of a result that the tab compares, without numbers that are None or not finite."""
     known = {name: value for name in compared() if (value := getattr(result, name)) is not None}
     return {tag(name): value for name, value in known.items() if math.isfinite(value)}
 
 
 def session_start(config_text: str) -> Summary:
-    """The settings of a run, at its start."""
+    """Summary of the settings of a run, for its start."""
     info = SessionStartInfo(start_time_secs=time.time())
     for name, value in leaves(yaml.safe_load(config_text)).items():
         kind = "bool_value" if isinstance(value, bool) else "string_value" if isinstance(value, str) else "number_value"
@@ -42,14 +42,14 @@ def session_start(config_text: str) -> Summary:
 
 
 def session_end(completed: bool) -> Summary:
-    """How a run ended, at its end."""
+    """Summary of the status of a run, for its end."""
     status = api_pb2.STATUS_SUCCESS if completed else api_pb2.STATUS_FAILURE
     info = SessionEndInfo(status=status, end_time_secs=time.time())
     return _summary(metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=info))
 
 
 def experiment(runs: list[dict[str, Leaf]]) -> Summary:
-    """The columns of a sweep: what varies among its runs, and the metrics."""
+    """Summary of the columns of a sweep: the settings that vary among its runs, and the metrics."""
     names = dict.fromkeys(name for settings in runs for name in settings)
     varying = [name for name in names if len({settings.get(name) for settings in runs}) > 1]
     content = api_pb2.Experiment(
@@ -82,7 +82,7 @@ def _summary(tag: str, content: HParamsPluginData) -> Summary:
 
 
 def write_experiment(root: Path, runs: list[dict[str, Leaf]]) -> None:
-    """Put the summary of an experiment at the root of its runs, in the place of an earlier one."""
+    """Write the summary of a sweep to its root; replaces an earlier one."""
     for path in root.glob("events.out.tfevents.*"):
         path.unlink()
     writer = EventFileWriter(str(root))

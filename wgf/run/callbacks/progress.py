@@ -1,4 +1,4 @@
-"""A bar which fills with the time of the equation, on a terminal; nothing at all in a pipe."""
+"""Progress bar over the time of the equation, on a terminal only."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from wgf.run.callbacks.base import Callback, Row, Run
 
-INTERVAL = 0.1  # seconds between two drawings: what an eye can follow
+INTERVAL = 0.1  # seconds between two updates
 FORMAT = "{percentage:3.0f}%|{bar}| t={n:.4g}/{total:.4g} [{elapsed}<{remaining}{postfix}]"
 
 
 class Progress(Callback):
-    """Time, energy, step size and W1 error so far.
+    """Progress bar with time, energy, step size and W1 error.
 
-    Log lines written meanwhile appear above the bar instead of through it.
+    Log lines appear above the bar.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Progress(Callback):
         self._due = 0.0
 
     def start(self, run: Run) -> None:
-        # disable=None is tqdm's word for "only on a terminal"; when to draw is decided here, not by its own throttle
+        # disable=None shows the bar on a terminal only; `step` decides when to draw, so tqdm's throttle is off
         bar = tqdm(total=run.t_end, disable=None, bar_format=FORMAT, mininterval=0, miniters=0, dynamic_ncols=True)
         self._open.callback(bar.close)
         if not bar.disable:
@@ -44,7 +44,7 @@ class Progress(Callback):
     def row(self, row: Row) -> None:
         self._w1 = row.get("w1_error")
         if self._bar is not None and self._now is None:
-            self._bar.initial = self._bar.n = row["t"]  # a resumed run does not begin at 0
+            self._bar.initial = self._bar.n = row["t"]  # a resumed run starts at t > 0
 
     def close(self) -> None:
         if self._bar is not None:

@@ -1,7 +1,7 @@
-"""TensorBoard: scalars of every row in a layout of their own, the config, and at the end figures and particles.
+"""TensorBoard output: scalars of every row with a custom layout, the config, and at the end figures and particles.
 
-The axis "Step" counts accepted steps. The axis "Relative" is the time of the equation, a unit of time shown as a
-second: on it runs with different steps can be compared.
+The axis "Step" counts accepted steps. The axis "Relative" is the time of the equation, with a unit of time shown as a
+second: use it to compare runs with different steps.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ TAGS = {
     "w2_error": "error/w2",
 }
 LOST = "balance/energy_lost"
-LAYOUT = {  # of the tab CUSTOM SCALARS: chapter -> chart -> tags
+LAYOUT = {  # tab CUSTOM SCALARS: chapter -> chart -> tags
     "energy": {"energy and its terms": ["energy/"]},
-    "error": {"error against the reference": ["error/"]},
+    "error": {"error against the reference solution": ["error/"]},
     "balance": {"energy lost and dissipated": [LOST, TAGS["dissipated"]], "dissipation": [TAGS["dissipation"]]},
     "steps": {"step size": [TAGS["dt"]], "rejected steps": [TAGS["rejected"]], "smallest slope": [TAGS["min_slope"]]},
     "moments": {"mean and second moment": ["moments/"]},
@@ -47,25 +47,25 @@ LAYOUT = {  # of the tab CUSTOM SCALARS: chapter -> chart -> tags
 
 
 def tag(column: str) -> str:
-    """Where a column is shown: energy_entropy under energy/entropy, what has no name above under solver/."""
+    """Tag of a column: energy_entropy becomes energy/entropy; columns that are not in TAGS go to solver/."""
     if column.startswith("energy_"):
         return "energy/" + column.removeprefix("energy_")
     return TAGS.get(column, "solver/" + column)
 
 
 class TensorBoard(Callback):
-    """One event file in the run's folder: `tensorboard --logdir <folder>`."""
+    """Writes one event file to the folder of the run: `tensorboard --logdir <folder>`."""
 
     def __init__(self) -> None:
         self._writer: SummaryWriter | None = None
 
     def start(self, run: Run) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # 0.4 s: only for who asks for it
+        from torch.utils.tensorboard import SummaryWriter  # takes 0.4 s: load it only when needed
 
         self._run = run
-        self._steps: dict[float, int] = {}  # of the rows so far
+        self._steps: dict[float, int] = {}  # t -> step of the rows so far
         self._energy = math.nan  # at t = 0
-        self._compared = False  # whether rows have errors
+        self._compared = False  # whether the rows contain errors
         self._writer = SummaryWriter(str(run.folder), flush_secs=10)
         self._began = min(int(path.name.split(".")[3]) for path in run.folder.glob("events.out.tfevents.*"))  # seconds
         from wgf.run.callbacks import hparams
@@ -110,7 +110,7 @@ class TensorBoard(Callback):
         from wgf.figures.style import encoded
 
         steps = [self._steps.get(t) for t in maps.t.tolist()]
-        if maps.errors is not None and not self._compared:  # the reference came after the rows
+        if maps.errors is not None and not self._compared:  # the reference solution was computed after the rows
             for step, t, *both in zip(steps, maps.t.tolist(), *maps.errors, strict=True):
                 for column, value in zip(("w1_error", "w2_error"), both, strict=True):
                     if step is not None:
@@ -131,7 +131,7 @@ class TensorBoard(Callback):
         self._writer = None
 
     def _first(self, writer: SummaryWriter, step: int, row: Row) -> None:
-        """A run that is resumed takes what it was told before from its history, and drops what lies ahead."""
+        """Prepare the first row. A resumed run reads its earlier rows from history.csv and drops later scalars."""
         if step == 0:
             self._energy = float(row["energy"] or 0.0) if row.get("energy") is not None else math.nan
             return
@@ -151,7 +151,7 @@ class TensorBoard(Callback):
 
 
 def _image(writer: SummaryWriter, tag: str, content: bytes, step: int) -> None:
-    """A PNG or GIF file as it is: add_image would encode it anew, and a GIF would no longer move."""
+    """Add a PNG or GIF file unchanged; add_image would encode it again and lose the animation of a GIF."""
     from PIL import Image
     from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -165,7 +165,7 @@ def _code(language: str, text: str) -> str:
 
 
 def _markdown(result: Result) -> str:
-    """A table of two columns; what is None is left out."""
+    """Table of two columns, without entries that are None."""
     entries = [
         f"| {name} | {value:.8g} |" if isinstance(value, float) else f"| {name} | {value} |"
         for name, value in result.as_dict().items()

@@ -1,4 +1,4 @@
-"""Which laws can concentrate in a point within finite time, so that a slope that vanishes means a blow-up."""
+"""Equations: their terms, and which of them let mass concentrate in a point within finite time."""
 
 import pytest
 from whole_flows import flow
@@ -6,9 +6,18 @@ from whole_flows import flow
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.status import Status
 from wgf.networks.spline import Spline
+from wgf.problem import internal
 from wgf.problem import potential as potentials
-from wgf.problem.equations import AggregationDiffusion, KellerSegel, LinearTransport, Problem
+from wgf.problem.equations import (
+    AggregationDiffusion,
+    FokkerPlanck,
+    KellerSegel,
+    LinearTransport,
+    PorousMedium,
+    Problem,
+)
 from wgf.problem.interaction import Log, Morse, Newtonian, PowerLaw, Zero
+from wgf.problem.interaction import Quadratic as Attraction
 from wgf.problem.laws import Gaussian
 from wgf.problem.potential import Quadratic
 
@@ -42,3 +51,22 @@ def test_contraction_of_a_wide_law_is_no_blow_up():
     end = flow(problem, Spline(8, 3, 3.0, base=wide), Rodas4(1e-4, 1e-6), 9.0)
     assert end.status is Status.completed
     assert float(end.state.evaluation.min_slope) < 1e-3
+
+
+def test_equations_are_sums_of_terms():
+    law, quartic, none = LAW, potentials.Quartic(), Zero()
+    transport = LinearTransport().problem(law, quartic, none, 1.0)
+    assert transport.terms == (quartic,)
+    assert transport.equation == "rho_t = d/dx(rho d/dx(x^4/4 - x^2/2))"
+    diffusion = FokkerPlanck(0.5).problem(law, quartic, none, 1.0)
+    assert [term.name for term in diffusion.terms] == ["potential", "entropy"]
+    assert diffusion.equation == "rho_t = 0.5 rho_xx + d/dx(rho d/dx(x^4/4 - x^2/2))"
+    porous = PorousMedium(3.0).problem(law, NONE, none, 1.0)
+    assert [(term.name, term.exponent) for term in porous.terms] == [("power_law", 3.0)]
+    assert porous.equation == "rho_t = (rho^3)_xx"
+    keller_segel = KellerSegel(0.75).problem(law, NONE, none, 1.0)
+    assert [term.name for term in keller_segel.terms] == ["entropy", "interaction"]
+    assert keller_segel.interaction.strength == 1.5  # 2 chi
+    aggregation = AggregationDiffusion(0.0).problem(law, NONE, Attraction(2.0), 1.0)
+    assert [term.name for term in aggregation.terms] == ["interaction"]
+    assert [type(AggregationDiffusion(1.0, g).internal()) for g in (1, 2)] == [internal.Entropy, internal.PowerLaw]

@@ -1,0 +1,59 @@
+"""The commands of the program: in processes of their own, from start to end or stopped by a signal, or in this one."""
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from signal import Signals
+from typing import Any
+
+import pytest
+
+from wgf import cli
+
+COMMAND = ("-m", "wgf.cli")
+
+
+def wgf(
+    folder: Path, *words: str, start: tuple[str, ...] = COMMAND, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `wgf WORDS` in a folder; `start` is what else Python is given to start it by."""
+    command = [sys.executable, *start, *words]
+    place = os.environ | environment
+    return subprocess.run(command, cwd=folder, env=place, capture_output=True, text=True, timeout=300, check=False)
+
+
+def stopped(
+    number: Signals, folder: Path, run: str, rows: int, *words: str, start: tuple[str, ...] = COMMAND
+) -> tuple[int, str, str]:
+    """Send a signal to `wgf WORDS` once the history of its run has some rows: its exit status, stdout and stderr."""
+    command = [sys.executable, *start, *words]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        history, patience = folder / run / "history.csv", time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < patience:
+            if history.exists() and history.read_text().count("\n") > rows:
+                process.send_signal(number)
+                break
+            time.sleep(0.02)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    return process.returncode, out, err
+
+
+def called(folder: Path, *words: str, main: Callable[[], Any] = cli.main) -> tuple[int, str, str]:
+    """`wgf WORDS`, or another command, in this process; its exit status, output and errors."""
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["wgf", *words])
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    return status, out.getvalue(), err.getvalue()

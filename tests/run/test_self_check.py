@@ -1,0 +1,100 @@
+"""Doubts of a run about itself where a number is wrong, and none where nothing is."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from short_runs import AFFINE, unverified, verified
+
+from wgf.result import Result
+from wgf.run.self_check import doubts
+from wgf.saved_maps import SavedMaps
+
+RESULT: dict[str, Any] = {
+    "mass": 1.0,
+    "dissipation_gap": 1e-3,
+    "second_moment": 1.5,
+    "second_moment_law": 1.5,
+    "time_error": 1e-6,
+    "space_error": 1e-4,
+    "w2_error": 2e-4,
+    "reference_w2_error": None,
+}
+
+
+def solution() -> SavedMaps:
+    z = np.linspace(-5, 5, 201)
+    positions = np.stack([z, 2 * z])
+    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    return SavedMaps(np.array([0.0, 1.0]), z, positions, np.ones_like(positions), density)
+
+
+def doubted(wrong: dict[str, Any], maps: SavedMaps | None) -> str:
+    """The doubts about a good run in which some numbers are wrong."""
+    return doubts(Result.from_dict(RESULT | wrong), maps) or ""
+
+
+def test_nothing_speaks_against_a_good_run():
+    assert doubts(Result.from_dict(RESULT), solution()) is None
+    unknown = {"second_moment_law": None, "dissipation_gap": None, "time_error": None}
+    assert doubts(Result.from_dict(RESULT | unknown), None) is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"mass": 0.99}, "mass: -1.0e-02 off 1"),
+        ({"mass": math.nan}, "mass: +nan off 1"),
+        ({"dissipation_gap": 0.4}, "dissipated: 40% off the energy lost"),
+        ({"second_moment": 1.6}, "second_moment: +1.0e-01 off its law"),
+        ({"w2_error": 1e-3}, "time_error, space_error: w2_error is 1.0e-03, but their sum is only 1.0e-04"),
+    ],
+)
+def test_every_doubt(wrong: dict[str, Any], said: str):
+    found = doubted(wrong, solution())
+    assert found.startswith(said)
+    assert "; " not in found.partition(said)[2] or said.startswith("mass")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_where_nothing_moves_nothing_is_doubted(dtype: str, tmp_path: Path):
+    """Both estimates are 0, the error is rounding."""
+    law = "law=mixture law.means=[-0.0291,1.81] law.stds=[0.583,0.409] law.weights=[0.699,0.39]"
+    still = "pde=linear_transport potential=none integrator=heun integrator.dt=1e-3 t_end=0.01"
+    found = verified(tmp_path, f"{law} {still} network=two_sided_relu network.width=4 network.bound=3.57 dtype={dtype}")
+    assert found["w2_error"] > 0.0
+    assert found["time_error"] == 0.0
+    assert found["doubts"] is None
+
+
+@pytest.mark.parametrize("what", ["T", "dT"])
+def test_a_map_that_falls_between_the_nodes(what: str):
+    bad = getattr(solution(), what).copy()
+    bad[1, 100] = -3.0
+    found = doubted({}, replace(solution(), **{what: bad}))
+    assert found.startswith("map: not increasing between the quadrature nodes at t = 1")
+    bad = getattr(solution(), what).copy()
+    bad[1, 0] = 50.0 if what == "T" else -1.0  # no mass is beyond it
+    assert doubted({}, replace(solution(), **{what: bad})) == ""
+
+
+def test_an_equilibrium_loses_no_energy_that_could_be_missed(tmp_path: Path):
+    found = unverified(tmp_path, "potential=quadratic t_end=1")
+    assert (found["dissipation_gap"], found["doubts"]) == (None, None)
+
+
+def test_steps_too_long_are_seen(tmp_path: Path):
+    """Backward Euler with ten long steps is stable and inaccurate: the energy balance tells."""
+    found = unverified(tmp_path, "integrator=jko integrator.dt=0.1 t_end=1 reference_solution=none")
+    assert found["status"] == "completed"
+    assert found["doubts"].startswith("dissipated: ")
+
+
+def test_steps_too_long_move_the_second_moment(tmp_path: Path):
+    found = unverified(tmp_path, AFFINE + "integrator=heun integrator.dt=0.25 network.width=3 t_end=1")
+    assert found["status"] == "completed"
+    assert abs(found["second_moment"] / found["second_moment_law"] - 1) > 0.01
+    assert "second_moment: " in found["doubts"]

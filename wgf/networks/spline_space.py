@@ -1,0 +1,73 @@
+"""Spaces of splines with linear tails; conversion between parameters of a map and spline coefficients."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+TAIL_MASS = 1e-12  # no breakpoints where less mass lies beyond: quadrature and rounding cannot resolve it
+
+
+def basis(points: Tensor, degree: int, z: Tensor, cell: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """B-splines that are not zero at z, by the recursion of Cox and de Boor; linear beyond the outer breakpoints.
+
+    Args:
+        points: breakpoints [m], increasing (length).
+        degree: k >= 1; there are m + k - 1 B-splines.
+        z: [n] (length).
+        cell: index of the interval that contains each z [n]; None to search for it.
+
+    Returns:
+        Index of the first of the k + 1 B-splines [n], values and slopes [n, k + 1].
+    """
+    if cell is None:
+        cell = torch.searchsorted(points[1:-1].contiguous(), z.detach(), right=True)
+    inside = torch.clamp(z, points[0], points[-1])
+    knots = torch.cat([points[:1].expand(degree), points, points[-1:].expand(degree)])
+    span = cell + degree
+    right = [knots[span + r] - inside for r in range(1, degree + 1)]
+    left = [inside - knots[span + 1 - r] for r in range(1, degree + 1)]
+    values, shares = [torch.ones_like(inside)], [torch.ones_like(inside)]
+    for r in range(1, degree + 1):
+        shares = [values[s] / (right[s] + left[r - 1 - s]) for s in range(r)]
+        up = [right[s] * shares[s] for s in range(r)]
+        down = [left[r - 1 - s] * shares[s] for s in range(r)]
+        values = [up[0], *(down[s - 1] + up[s] for s in range(1, r)), down[-1]]
+    slopes = [-shares[0], *(shares[s - 1] - shares[s] for s in range(1, degree)), shares[-1]]
+    slope = degree * torch.stack(slopes, dim=1)
+    return cell, torch.stack(values, dim=1) + (z - inside)[:, None] * slope, slope
+
+
+class SplineSpace:
+    """Splines on fixed breakpoints: the space of a map whose parameters are the coefficients.
+
+    Args:
+        points: breakpoints [m], increasing (length).
+        degree: k.
+
+    Attributes:
+        size: M = m + k - 1 coefficients.
+        truncated: number of parameter directions that move no mass; the flow does not change them.
+    """
+
+    truncated = 0
+
+    def __init__(self, points: Tensor, degree: int) -> None:
+        self.points, self.degree = points, degree
+        self.size = len(points) + degree - 1
+
+    def coefficients(self, theta: Tensor) -> Tensor:
+        """Coefficients s [M] of the map with parameters theta [p]."""
+        return theta
+
+    def change(self, displacement: Tensor) -> Tensor:
+        """Change of s [M] for a displacement of the parameters [p]."""
+        return displacement
+
+    def lift(self, coefficients: Tensor) -> Tensor:
+        """Smallest displacement of the parameters [p] that changes s by `coefficients` [M]; linear."""
+        return coefficients
+
+    def min_slope(self, theta: Tensor, slopes: Tensor) -> Tensor:
+        """Smallest slope of the map: of its slopes at the nodes [n] here, exact in spaces that override this."""
+        return slopes.min()

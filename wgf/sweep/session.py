@@ -1,0 +1,185 @@
+"""One call of the command `wgf` and the sweep it launches."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
+from contextvars import ContextVar, Token
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from wgf.errors import ConfigError, WgfError
+from wgf.files import write
+from wgf.run.signals import STOPPING, Signals
+from wgf.sweep.collate import collate, jobs, report
+from wgf.sweep.job_folder import worker
+from wgf.sweep.progress import Watch
+
+GRACE = 10.0  # seconds in which jobs that are told to stop finish their step and save what they have
+PERIOD = 0.1  # seconds between two looks at them
+STOPPED = ".stopped"  # file of a sweep whose workers begin no other job; names the process that launched it
+
+
+class Session(ExitStack):
+    """One call of `wgf`. It holds the claim on the folder of a run, or the sweep, until the call ends.
+
+    Attributes:
+        computes: whether a run has begun in this process; an error is no longer one of the input then.
+        sweep: the sweep that was launched, or None.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.computes = False
+        self.sweep: Sweep | None = None
+        self._token: Token[Session | None] | None = None
+
+    def __enter__(self) -> Session:
+        self._token = _current.set(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> bool:
+        try:
+            return bool(super().__exit__(kind, error, trace))
+        finally:
+            if self._token is not None:
+                _current.reset(self._token)
+
+    @property
+    def signal(self) -> int | None:
+        """The number of the signal that ended the sweep."""
+        return self.sweep.received if self.sweep else None
+
+    def launch(self, sweep: Sweep) -> None:
+        """Begin a sweep that ends with this call."""
+        self.sweep = self.enter_context(sweep)
+
+
+_current: ContextVar[Session | None] = ContextVar("session of wgf", default=None)
+
+
+def current() -> Session:
+    """The call of `wgf` in this process."""
+    session = _current.get()
+    if session is None:
+        raise RuntimeError("there is no call of wgf in this process")
+    return session
+
+
+def begin_computing() -> None:
+    """Note that errors are no longer errors of the input; without a session, as in a worker process, do nothing."""
+    if session := _current.get():
+        session.computes = True
+
+
+def launched() -> Sweep | None:
+    """The sweep that this process has launched; None in the other processes, which work on its jobs."""
+    session = _current.get()
+    return session.sweep if session else None
+
+
+class Sweep(Signals):
+    """A sweep launched by this process: a line for every job that ends, and a table, however the sweep ends.
+
+    On Ctrl-C or SIGTERM the jobs in child processes stop with a checkpoint and a result, no other job begins, and
+    KeyboardInterrupt is raised; a second signal raises it at once.
+
+    Args:
+        root: the folder of the sweep.
+        total: how many jobs there will be.
+        strict: whether every job must complete, as those of a grid.
+    """
+
+    def __init__(self, root: Path, total: int, strict: bool) -> None:
+        super().__init__()
+        self.root, self._strict = root, strict
+        self._watch = Watch(root, total)
+
+    def __enter__(self) -> Sweep:
+        (self.root / STOPPED).unlink(missing_ok=True)
+        super().__enter__()
+        self._watch.start()
+        return self
+
+    def __exit__(self, kind: object = None, error: object = None, *_: object) -> None:
+        """Write the table.
+
+        Raises:
+            WgfError: a job of a strict sweep did not complete.
+        """
+        try:
+            self._watch.stop()
+            (self.root / STOPPED).unlink(missing_ok=True)
+            if isinstance(error, ConfigError) or not jobs(self.root):
+                return
+            table = collate(self.root)
+            report(table)
+        finally:
+            super().__exit__()
+        if error is None and self._strict and (failed := table.failed()):
+            raise WgfError(f"{len(failed)} of {len(table.rows)} jobs did not complete")
+
+    def leave_alone(self, folders: Iterable[Path]) -> None:
+        """Count jobs that are complete and will not be launched."""
+        self._watch.done.update(folders)
+
+    def stop(self, number: int) -> None:
+        """End the sweep as if this process had received a signal.
+
+        Raises:
+            KeyboardInterrupt: always.
+        """
+        self._handle(number, None)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.received is None:
+            self.received = number
+            with suppress(OSError):  # a full disk must not keep a signal from its effect
+                self._stop_workers()
+        raise KeyboardInterrupt
+
+    def _stop_workers(self) -> None:
+        """Tell every job in a child process to stop, and wait for its end."""
+        end, told = time.monotonic() + GRACE, set[int]()
+        if jobs(self.root):
+            write(self.root / STOPPED, _name(os.getpid()).encode())
+        if _workers(self.root):  # not by print, which the signal may have interrupted
+            os.write(2, b"wgf: the jobs stop after their step; a second signal kills them\n")
+        while time.monotonic() < end and _workers(self.root):
+            time.sleep(PERIOD)  # Ctrl-C has reached them by itself
+            for process in _workers(self.root) - told:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGTERM)
+                told.add(process)
+
+
+def _workers(root: Path) -> set[int]:
+    """The child processes that work on jobs of a sweep."""
+    found = {worker(folder, os.getpid()) for folder in jobs(root)}
+    return {process for process in found if process is not None}
+
+
+def _name(process: int) -> str:
+    return f"{platform.node()} {process}"
+
+
+def is_stopped(root: Path) -> bool:
+    """Whether the parent of this process has been told to stop the sweep in a folder."""
+    try:
+        return (root / STOPPED).read_text(encoding="utf-8") == _name(os.getppid())
+    except OSError:
+        return False
+
+
+def ignore_signals() -> None:
+    """Let no signal end this process between two jobs: the pool it belongs to would kill the other jobs."""
+    with suppress(ValueError):  # not the main thread
+        for number in STOPPING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda *_: None)
