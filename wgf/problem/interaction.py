@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from wgf.errors import ConfigError
-from wgf.problem.energy import Curvature, Elementary, MapAtNodes, Term
+from wgf.problem.energy import Curvature, Elementary, MapAtNodes, Parts, Term
 from wgf.settings.ranges import AtLeastOne, Finite, Positive, checked
 
 BLOCK = 1 << 22  # pairs held in memory at once
@@ -80,6 +80,9 @@ class Newtonian(Interaction):
         self.strength, self.kink = strength, 0.5 * strength
         self.elementary = Elementary(kink=self.kink)
 
+    def parts(self) -> Parts:
+        return Parts(lambda x, dx, log_p, rank, w: self.kink * rank * x)
+
     def value(self, at: MapAtNodes) -> Tensor:
         return 0.5 * self.strength * torch.dot(at.w * at.nodes.rank, at.x)
 
@@ -100,6 +103,9 @@ class Quadratic(Interaction):
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
         self.strength, self.elementary = strength, Elementary(quadratic=strength)
+
+    def parts(self) -> Parts:
+        return Parts(quadratic=self.strength)
 
     def value(self, at: MapAtNodes) -> Tensor:
         return 0.5 * self.strength * torch.dot(at.w, (at.x - torch.dot(at.w, at.x)) ** 2)
@@ -125,6 +131,9 @@ class Pairwise(Interaction):
 
     def split(self) -> tuple[float, Callable[[Tensor], Tensor]]:
         return self.kink, self.force
+
+    def parts(self) -> Parts:
+        return Parts(lambda x, dx, log_p, rank, w: self.kink * rank * x, self.kernel, self.force)
 
     @abstractmethod
     def kernel(self, r: Tensor) -> Tensor:
@@ -191,6 +200,10 @@ class Log(Pairwise):
             return self.strength > 0
         diffusion = internal.power_diffusion()
         return diffusion is not None and diffusion.exponent == 1 and self.strength > 2 * diffusion.coefficient
+
+    def parts(self) -> Parts:
+        pair = 0.5 * self.strength
+        return Parts(lambda x, dx, log_p, rank, w: pair * w * torch.log(dx), self.kernel, self.force)
 
     def kernel(self, r: Tensor) -> Tensor:
         return self.strength * torch.log(r.abs().masked_fill(r == 0, 1.0))

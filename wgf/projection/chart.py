@@ -56,6 +56,7 @@ class Chart:
     Attributes:
         size: M = m + k - 1 coordinates.
         mass: int B_i B_j p, banded.
+        basis_at_nodes: index of the first basis function [n], values and slopes [n, k + 1] at the nodes.
     """
 
     def __init__(self, space: SplineSpace, nodes: Nodes, metric_nodes: Nodes, domain: Line) -> None:
@@ -66,12 +67,12 @@ class Chart:
         self._tails = [end for end, mass in zip((0, -1), beyond, strict=True) if mass]
         self._ends = torch.tensor([range(self.size)[end] for end in self._tails], device=points.device).long()
         self._inner = torch.tensor([range(self.size)[1 + 3 * end] for end in self._tails], device=points.device).long()
-        self._basis = self._tailored(nodes.z)
-        first, values, slopes = self._basis
+        self.basis_at_nodes = self._tailored(nodes.z)
+        first, values, slopes = self.basis_at_nodes
         columns = first[:, None] + torch.arange(degree + 1, device=first.device)
         evaluate = _rows(torch.cat([columns, columns]), torch.cat([values, slopes]), self.size)
         self._evaluate, self._load = _on(values, evaluate), _on(values, evaluate.T.tocsr())
-        other = self._basis if metric_nodes is nodes else self._tailored(metric_nodes.z)
+        other = self.basis_at_nodes if metric_nodes is nodes else self._tailored(metric_nodes.z)
         mass = torch.mv(self._assembly(other[0], [(other[1], other[1])]), metric_nodes.w)
         self.mass = Banded(mass.reshape(degree + 1, self.size))
         self._mass_factor = Cholesky(self.mass.band)
@@ -109,12 +110,12 @@ class Chart:
 
     @cached_property
     def _assemble(self) -> Tensor:
-        first, values, slopes = self._basis
+        first, values, slopes = self.basis_at_nodes
         return self._assembly(first, [(values, values), (slopes, slopes)])
 
     @cached_property
     def _assemble_mixed(self) -> Tensor:
-        first, values, slopes = self._basis
+        first, values, slopes = self.basis_at_nodes
         return 2 * self._assembly(first, [(values, slopes)])
 
     def at_nodes(self, c: Tensor) -> MapAtNodes:
