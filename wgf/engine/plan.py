@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from wgf.engine.kernel import Energy, Mesh, Method
+from wgf.engine.kernel import Energy, Mesh, Method, factorise
 from wgf.engine.program import program
 from wgf.engine.table import lookup, tabulate
 from wgf.engine.tape import Tape, Traced, Untraceable, record
@@ -61,7 +61,7 @@ def energy_of(terms: Sequence[Term], table: Table) -> Energy:
             jet = values_of[1].jet
             pair = program(pairs, [values_of[0].jet[0, 0]], [k], [jet[0, 0], None], [jet.get((1, 0)), None, None])
     local = program(tape, values, owners, _entries(sum_of, (1, 0), (0, 1)), _entries(sum_of, (2, 0), (1, 1), (0, 2)))
-    return Energy(local, pair or program(pairs, [], [], [None, None], [None] * 3), pair is not None, place, quadratic)
+    return Energy(local, pair or program(pairs, [], [], [None, None], [None] * 3), pair is not None, place, quadratic, len(terms))
 
 
 def _entries(traced: Traced, *orders: tuple[int, int]) -> list[int | None]:
@@ -88,26 +88,23 @@ def mesh_of(chart: Chart, order: int) -> Mesh:
     cells = len(first) // order
     mass = np.zeros((chart.size + k, k))
     mass[: chart.size] = chart.mass.band.numpy().T
+    factor = mass.copy()
+    factorise(factor, chart.size)
     mean = np.zeros(chart.size + k)
     mean[: chart.size] = chart.load(nodes.w, torch.zeros_like(nodes.w)).numpy()
     return Mesh(
         (0,) * k,
-        np.ascontiguousarray(first.reshape(cells, order)[:, 0], dtype=np.int64),
-        np.arange(cells),
-        np.ascontiguousarray(values.reshape(cells, order, k)),
-        np.ascontiguousarray(slopes.reshape(cells, order, k)),
-        nodes.w.numpy().copy(),
-        nodes.log_p.numpy().copy(),
-        nodes.rank.numpy().copy(),
-        mass,
-        mass.copy(),
+        np.stack([first[::order], np.arange(cells)], axis=1),
+        np.stack([values, slopes]).reshape(2, cells, order, k),
+        np.stack([nodes.w.numpy(), nodes.log_p.numpy(), nodes.rank.numpy()]),
+        np.stack([mass, factor]),
         mean,
     )
 
 
 def method_of(integrator: Rodas4, attractive: bool) -> Method:
     """Tableau and tolerances of an integrator."""
-    a, c = (np.array([list(row) + [0.0] * (6 - len(row)) for row in rows]) for rows in (integrator.a, integrator.c))
+    tableau = np.array([[[*row, *[0.0] * (6 - len(row))] for row in rows] for rows in (integrator.a, integrator.c)])
     i = integrator
-    return Method(a, c, i.gamma, i.rtol, i.atol, i.dt_min, int(i.max_steps), attractive)
+    return Method(tableau, i.gamma, i.rtol, i.atol, i.dt_min, int(i.max_steps), attractive)
 

@@ -24,34 +24,27 @@ SIN, COS, TANH, SQRT, POW, ABS, SIGN, ERF = (
 ATAN, EXPM1, EQUAL, SELECT, TABLE = (CODES[n] for n in ("atan", "expm1", "equal", "select", "table"))
 
 
+FIXED, NODAL, VALUE, FIRST, SECOND = range(5)  # parts of a program
+SLOPES, BENDS, VALUES = 6, 8, 11  # places in `layout`
+
+
 class Program(NamedTuple):
-    """A tape in five parts and the registers of its results; -1 where a result is zero by definition.
+    """A tape in five parts: what depends on constants only, on the node but not on the map, and the instructions for the
+    energies, their first and their second derivatives.
 
     Attributes:
-        count: number of registers.
-        fixed, nodal: instructions [., 5] that depend on constants only, and on the node but not on the map.
-        value, first, second: instructions for the energies and for their first and second derivatives.
-        numbers, registers: constants [.] and their registers.
+        code: instructions [., 5]: operation, three operands, result.
+        layout: ends of the parts [6], registers of the derivatives in f and f' [2], of the second derivatives xx, xd,
+            dd [3], and of the energies, followed by the terms to which they belong; -1 for zero by definition.
         parameters: registers of the parameters.
-        values, terms: register of each energy, and the term of the problem to which it belongs.
-        slopes: registers of the derivatives in f and f' [2].
-        bends: registers of the second derivatives xx, xd, dd [3].
+        start: initial value of every register.
         tables: tabulated functions [t, 3 + panels PANEL], see `wgf.engine.table`.
     """
 
-    count: int
-    fixed: np.ndarray
-    nodal: np.ndarray
-    value: np.ndarray
-    first: np.ndarray
-    second: np.ndarray
-    numbers: np.ndarray
-    registers: np.ndarray
+    code: np.ndarray
+    layout: np.ndarray
     parameters: np.ndarray
-    values: np.ndarray
-    terms: np.ndarray
-    slopes: np.ndarray
-    bends: np.ndarray
+    start: np.ndarray
     tables: np.ndarray
 
 
@@ -60,7 +53,7 @@ def program(
 ) -> Program:
     """The program of a tape for given results."""
 
-    def needed(results: Iterable[int | None], level: int) -> np.ndarray:
+    def needed(results: Iterable[int | None], level: int) -> list[tuple[int, ...]]:
         wanted = {r for r in results if r is not None}
         kept = []
         for code in reversed(tape.code):
@@ -68,31 +61,23 @@ def program(
                 wanted |= set(code[1:4])
                 if tape.level[code[4]] == level:
                     kept.append(code)
-        return np.array(kept[::-1], dtype=np.int64).reshape(-1, 5)
+        return kept[::-1]
 
     everything = [*values, *slopes, *bends]
-    width = max((len(t) for t in tape.tables), default=0)
-    tables = np.zeros((len(tape.tables), width))
+    parts = [needed(everything, 0), needed(everything, 1)]
+    parts += [needed(results, 2) for results in (values, slopes, bends)]
+    ends = np.cumsum([0, *map(len, parts)])
+    results = [-1 if r is None else r for r in (*slopes, *bends, *values)]
+    start = np.zeros(tape.count)
+    start[list(tape.constants.values())] = list(tape.constants)
+    tables = np.zeros((len(tape.tables), max((len(t) for t in tape.tables), default=0)))
     for row, entries in zip(tables, tape.tables, strict=True):
         row[: len(entries)] = entries
-
-    def numbered(results: Iterable[int | None]) -> np.ndarray:
-        return np.array([-1 if r is None else r for r in results], dtype=np.int64)
-
     return Program(
-        tape.count,
-        needed(everything, 0),
-        needed(everything, 1),
-        needed(values, 2),
-        needed(slopes, 2),
-        needed(bends, 2),
-        np.array(list(tape.constants), dtype=np.float64),
-        numbered(tape.constants.values()),
-        numbered(tape.parameters.values()),
-        numbered(values),
-        np.array(terms, dtype=np.int64),
-        numbered(slopes),
-        numbered(bends),
+        np.array(sum(parts, []), dtype=np.int64).reshape(-1, 5),
+        np.array([*ends, *results, *terms], dtype=np.int64),
+        np.array(list(tape.parameters.values()), dtype=np.int64),
+        start,
         tables,
     )
 
@@ -100,11 +85,13 @@ def program(
 @njit(**FAST)
 def prepare(p, parameters, registers):
     """Fill the registers [count, n] that are the same for all nodes."""
-    for k in range(len(p.numbers)):
-        registers[p.registers[k], :] = p.numbers[k]
+    for k in range(len(p.start)):
+        for i in range(registers.shape[1]):
+            registers[k, i] = p.start[k]
     for k in range(len(p.parameters)):
-        registers[p.parameters[k], :] = parameters[k]
-    execute(p.fixed, registers, registers.shape[1], p.tables)
+        for i in range(registers.shape[1]):
+            registers[p.parameters[k], i] = parameters[k]
+    execute(p, FIXED, registers, registers.shape[1])
 
 
 @njit(**FAST)
@@ -130,9 +117,10 @@ def tabulated(table, x, order):
 
 
 @njit(**FAST)
-def execute(code, registers, n, tables):
-    """Run instructions on the first n columns of the registers [count, columns]."""
-    for k in range(len(code)):
+def execute(p, part, registers, n):
+    """Run a part of a program on the first n columns of the registers [count, columns]."""
+    code = p.code
+    for k in range(p.layout[part], p.layout[part + 1]):
         op, u, v = code[k, 0], registers[code[k, 1]], registers[code[k, 2]]
         out = registers[code[k, 4]]
         if op == MUL:
@@ -150,53 +138,45 @@ def execute(code, registers, n, tables):
         elif op == INVERSE:
             for i in range(n):
                 out[i] = 1.0 / u[i]
-        elif op == DIV:
-            for i in range(n):
-                out[i] = u[i] / v[i]
-        elif op == LOG:
-            for i in range(n):
-                out[i] = math.log(u[i])
-        elif op == EXP:
-            for i in range(n):
-                out[i] = math.exp(u[i])
-        elif op == POW:
-            for i in range(n):
-                out[i] = u[i] ** v[i]
-        elif op == SQRT:
-            for i in range(n):
-                out[i] = math.sqrt(u[i])
-        elif op == SIN:
-            for i in range(n):
-                out[i] = math.sin(u[i])
-        elif op == COS:
-            for i in range(n):
-                out[i] = math.cos(u[i])
-        elif op == TANH:
-            for i in range(n):
-                out[i] = math.tanh(u[i])
-        elif op == ABS:
-            for i in range(n):
-                out[i] = abs(u[i])
-        elif op == SIGN:
-            for i in range(n):
-                out[i] = 1.0 if u[i] > 0.0 else (-1.0 if u[i] < 0.0 else 0.0)
-        elif op == ERF:
-            for i in range(n):
-                out[i] = math.erf(u[i])
-        elif op == ATAN:
-            for i in range(n):
-                out[i] = math.atan(u[i])
-        elif op == EXPM1:
-            for i in range(n):
-                out[i] = math.expm1(u[i])
-        elif op == EQUAL:
-            for i in range(n):
-                out[i] = 1.0 if u[i] == v[i] else 0.0
         elif op == SELECT:
             other = registers[code[k, 3]]
             for i in range(n):
                 out[i] = v[i] if u[i] != 0.0 else other[i]
         elif op == TABLE:
-            table, order = tables[code[k, 2]], code[k, 3]
             for i in range(n):
-                out[i] = tabulated(table, u[i], order)
+                out[i] = tabulated(p.tables[code[k, 2]], u[i], code[k, 3])
+        else:
+            for i in range(n):
+                out[i] = function(op, u[i], v[i])
+
+
+@njit(**FAST)
+def function(op, x, y):
+    """A function of one or two numbers."""
+    if op == LOG:
+        return math.log(x)
+    if op == EXP:
+        return math.exp(x)
+    if op == POW:
+        return x**y
+    if op == DIV:
+        return x / y
+    if op == SQRT:
+        return math.sqrt(x)
+    if op == SIN:
+        return math.sin(x)
+    if op == COS:
+        return math.cos(x)
+    if op == TANH:
+        return math.tanh(x)
+    if op == ABS:
+        return abs(x)
+    if op == SIGN:
+        return 1.0 if x > 0.0 else (-1.0 if x < 0.0 else 0.0)
+    if op == ERF:
+        return math.erf(x)
+    if op == ATAN:
+        return math.atan(x)
+    if op == EXPM1:
+        return math.expm1(x)
+    return 1.0 if x == y else 0.0  # EQUAL
