@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import torch
 
 from wgf.assemble import DTYPES, assemble
+from wgf.engine.compiled import ENGINES, run
 from wgf.errors import ConfigError
 from wgf.flow import Flow
 from wgf.integrators.auto import Auto as AutoIntegrator
 from wgf.integrators.base import Integrator
 from wgf.integrators.saved_states import SavedStates
 from wgf.integrators.status import Status
-from wgf.integrators.time_loop import run
 from wgf.networks.base import TransportMap
 from wgf.networks.spline import Spline
 from wgf.problem.base import Base
@@ -57,6 +57,7 @@ def solve(
     reference_solution: Annotated[str, Choice("auto", "exact", "finite_volume", "none")] = "auto",
     dtype: Annotated[str, Choice(*DTYPES)] = "float64",
     device: str | torch.device = "cpu",
+    engine: Annotated[str, Choice(*ENGINES)] = "auto",
 ) -> Flow:
     """Solve a Wasserstein gradient flow from t = 0 to t_end.
 
@@ -76,6 +77,8 @@ def solve(
         reference_solution: what errors are measured against: auto (exact if known, else computed) or another choice.
         dtype: float64 or float32.
         device: cpu, cuda, cuda:<number> or auto.
+        engine: torch, compiled (machine code, for `Rodas4` on splines and on ReLU networks that train weights), or
+            auto, which compiles large problems only.
 
     Raises:
         ConfigError: an argument is not allowed, or the arguments do not fit together.
@@ -99,6 +102,7 @@ def solve(
         integrator or AutoIntegrator(),
         str(device),
         dtype,
+        engine,
     )
     saved = SavedStates(projection.map)
     theta = projection.map.start(projection.start)

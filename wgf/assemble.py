@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from wgf.engine.compiled import choose
 from wgf.errors import ConfigError
 from wgf.integrators.base import Integrator
 from wgf.networks.base import TransportMap
@@ -51,6 +52,7 @@ def assemble(
     integrator: Integrator,
     device: str,
     dtype: str,
+    engine: str = "auto",
 ) -> tuple[Projection, Integrator]:
     """Assemble a projected flow and the integrator that takes its steps, and check that the flow can start.
 
@@ -61,6 +63,7 @@ def assemble(
         integrator: the method, or `Auto`, which chooses a method for the map.
         device: cpu, cuda, cuda:<number> or auto.
         dtype: float64 or float32.
+        engine: auto, torch or compiled; see `wgf.engine.compiled.choose`.
 
     Raises:
         ConfigError: the parts do not fit together.
@@ -72,7 +75,7 @@ def assemble(
     projection = Projection(problem, map, quadrature, solver)
     method = integrator.on(projection)
     check_start(projection)
-    return projection, method
+    return projection, choose(engine, projection, method)
 
 
 def check_start(projection: Projection) -> None:

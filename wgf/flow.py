@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wgf.engine.compiled import run
 from wgf.errors import ConfigError, WgfError
 from wgf.integrators.base import Integrator
 from wgf.integrators.saved_states import Moment, SavedStates
 from wgf.integrators.status import Status
-from wgf.integrators.time_loop import Clock, LoopCallback, run
+from wgf.integrators.time_loop import Clock, LoopCallback
 from wgf.networks.base import TransportMap
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from wgf.engine.kernel import Energy, Mesh, Method, factorise
+from wgf.engine.arrays import Energy, Mesh, Method
+from wgf.engine.kernel import NOT_FINITE, REPORT, advance
+from wgf.engine.linear import factorise
 from wgf.engine.program import program
 from wgf.engine.table import lookup, tabulate
-from wgf.engine.tape import Tape, Traced, Untraceable, record
+from wgf.engine.tape import Tape, Untraceable
+from wgf.engine.traced import Traced, record, variable
 from wgf.integrators.implicit import Rodas4
+from wgf.integrators.time_loop import Clock
 from wgf.problem.energy import Term
 from wgf.problem.potential import Potential
 from wgf.projection.chart import Chart
+from wgf.projection.field import Projection
+
+log = logging.getLogger("wgf")
 
 INPUTS = ("x", "dx", "log_p", "rank", "w")
 NO_TERM = -1
+WIDEST = 1e4  # widest range of a table (length)
 
 
 @dataclass(frozen=True)
@@ -51,17 +61,19 @@ def energy_of(terms: Sequence[Term], table: Table) -> Energy:
             sum_of = sum_of + density
             values.append(density.jet[0, 0])
             owners.append(k)
-        if parts.kernel is not None and parts.force is not None or parts.quadratic:
+        if parts.kernel is not None or parts.quadratic:
             if place != NO_TERM:
                 raise Untraceable("a second interaction")
             place, quadratic = k, float(parts.quadratic)
         if parts.kernel is not None and parts.force is not None:
-            kernel, force, r = parts.kernel, parts.force, pairs.input("r")
+            kernel, force, r = parts.kernel, parts.force, variable(pairs, "r")
             values_of = record(lambda: kernel(r), pairs), record(lambda: force(r), pairs)  # noqa: B023
             jet = values_of[1].jet
             pair = program(pairs, [values_of[0].jet[0, 0]], [k], [jet[0, 0], None], [jet.get((1, 0)), None, None])
     local = program(tape, values, owners, _entries(sum_of, (1, 0), (0, 1)), _entries(sum_of, (2, 0), (1, 1), (0, 2)))
-    return Energy(local, pair or program(pairs, [], [], [None, None], [None] * 3), pair is not None, place, quadratic, len(terms))
+    return Energy(
+        local, pair or program(pairs, [], [], [None, None], [None] * 3), pair is not None, place, quadratic, len(terms)
+    )
 
 
 def _entries(traced: Traced, *orders: tuple[int, int]) -> list[int | None]:
@@ -71,10 +83,11 @@ def _entries(traced: Traced, *orders: tuple[int, int]) -> list[int | None]:
 def _density(tape: Tape, term: Term, table: Table) -> Traced:
     """Jet of the density of a term: traced, or read from a table for a potential."""
     parts = term.parts()
-    assert parts is not None and parts.density is not None
+    assert parts is not None
+    assert parts.density is not None
     density = parts.density
     try:
-        return record(lambda: density(*(tape.input(name) for name in INPUTS)), tape)  # type: ignore[misc]
+        return record(lambda: density(*(variable(tape, name) for name in INPUTS)), tape)
     except Untraceable:
         if not isinstance(term, Potential):
             raise
@@ -93,7 +106,7 @@ def mesh_of(chart: Chart, order: int) -> Mesh:
     mean = np.zeros(chart.size + k)
     mean[: chart.size] = chart.load(nodes.w, torch.zeros_like(nodes.w)).numpy()
     return Mesh(
-        (0,) * k,
+        k,
         np.stack([first[::order], np.arange(cells)], axis=1),
         np.stack([values, slopes]).reshape(2, cells, order, k),
         np.stack([nodes.w.numpy(), nodes.log_p.numpy(), nodes.rank.numpy()]),
@@ -108,3 +121,89 @@ def method_of(integrator: Rodas4, attractive: bool) -> Method:
     i = integrator
     return Method(tableau, i.gamma, i.rtol, i.atol, i.dt_min, int(i.max_steps), attractive)
 
+
+class Leg(NamedTuple):
+    """What one call of the kernel did.
+
+    Attributes:
+        code: how it ended; fault, trial: why its last failed attempt failed, and the length of that attempt (time).
+        c: coordinates [M]. terms: values of the energy terms [k].
+        energy, slope: energy and smallest slope.
+        times: t, dt, next_dt, error and dissipated. steps, rejected, evaluations, target: as in `Clock`.
+    """
+
+    code: int
+    fault: int
+    trial: float
+    c: torch.Tensor
+    terms: torch.Tensor
+    energy: float
+    slope: float
+    times: tuple[float, ...]
+    steps: int
+    rejected: int
+    evaluations: int
+    target: int
+
+
+class Plan:
+    """A flow as the kernel sees it.
+
+    Args:
+        projection: problem and network with a chart.
+        integrator: the method.
+
+    Raises:
+        Untraceable: see `energy_of`.
+
+    Attributes:
+        work: nodes that an attempt visits.
+    """
+
+    def __init__(self, projection: Projection, integrator: Rodas4) -> None:
+        assert projection.landscape is not None
+        assert projection.quadrature.order is not None
+        self.chart, self.terms = projection.landscape.chart, projection.problem.terms
+        self.attractive = projection.problem.collapses
+        self.mesh = mesh_of(self.chart, projection.quadrature.order)
+        self.method = method_of(integrator, self.attractive)
+        x = self.chart.at_nodes(self.chart.coordinates(projection.map.start(projection.start))).x
+        low, high = float(x.min()), float(x.max())
+        self._range = Table(1.5 * low - 0.5 * high, 1.5 * high - 0.5 * low)
+        self.energy = energy_of(self.terms, self._range)
+        n = self.mesh.nodes.shape[1]
+        self.work = 6 * (n * n if self.energy.interacts else n)
+
+    def look(self, c: torch.Tensor) -> tuple[float, float, torch.Tensor]:
+        """Energy, smallest slope and energy terms [k] at the coordinates c [M]."""
+        leg = self.advance(c, [1.0], Clock(next_dt=1.0), 0, False)
+        return leg.energy, leg.slope, leg.terms
+
+    def advance(self, c: torch.Tensor, goals: list[float], clock: Clock, most: int, single: bool) -> Leg:
+        """Steps from c [M] to the last goal, or to an end; see `wgf.engine.kernel.advance`."""
+        size = len(c)
+        while True:
+            padded = np.zeros((1, len(self.mesh.mean)))
+            padded[0, :size] = c.numpy()
+            times = np.array([[clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated]])
+            counts = np.array([[clock.steps, clock.rejected, clock.evaluations, clock.target]])
+            report = np.zeros((1, REPORT + len(self.terms)))
+            saved = np.zeros((0, 0, 0))
+            none = np.zeros((1, 0))
+            advance(
+                padded, np.array(goals), saved, self.mesh, self.energy, self.method, none, times, counts, report, most,
+                single,
+            )  # fmt: skip
+            left = len(self.energy.local.tables) and report[0, 3] == NOT_FINITE
+            if not left or self._range.high - self._range.low > WIDEST:
+                break
+            self._widen()
+        code, energy, slope, fault, trial = report[0, :REPORT].tolist()
+        c, terms = torch.from_numpy(padded[0, :size].copy()), torch.from_numpy(report[0, REPORT:].copy())
+        return Leg(int(code), int(fault), trial, c, terms, energy, slope, tuple(times[0].tolist()), *counts[0].tolist())
+
+    def _widen(self) -> None:
+        low, high = self._range.low, self._range.high
+        self._range = Table(1.5 * low - 0.5 * high, 1.5 * high - 0.5 * low)
+        log.info("particles leave the table of the potential: it now reaches from %g to %g", low, high)
+        self.energy = energy_of(self.terms, self._range)

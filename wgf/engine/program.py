@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from wgf.engine.tape import CODES, Tape
 
-FAST = {"fastmath": {"contract", "reassoc", "nsz", "arcp"}, "error_model": "numpy", "cache": True, "nogil": True}
 BLOCK = 1024  # nodes that a program treats at once; its registers then fit into the cache
 PANEL = 10  # coefficients of a panel of a table
 
@@ -28,9 +29,24 @@ FIXED, NODAL, VALUE, FIRST, SECOND = range(5)  # parts of a program
 SLOPES, BENDS, VALUES = 6, 8, 11  # places in `layout`
 
 
+STAMP = tuple((f.name, f.stat().st_mtime, f.stat().st_size) for f in sorted(Path(__file__).parent.glob("*.py")))
+
+
+def compiled(function: Callable) -> Any:
+    """Decorator: compile a function for its arguments when it is first called, and keep the code on the disk.
+
+    numba keeps code until the file of the function changes; here a change of any file of the engine counts.
+    """
+    fast = {"contract", "reassoc", "nsz", "arcp"}  # NaN and infinity stay what they are
+    dispatcher: Any = njit(fastmath=fast, error_model="numpy", cache=True, nogil=True)(function)
+    if hasattr(dispatcher._cache, "_cache_file"):
+        dispatcher._cache._cache_file._source_stamp = STAMP
+    return dispatcher
+
+
 class Program(NamedTuple):
-    """A tape in five parts: what depends on constants only, on the node but not on the map, and the instructions for the
-    energies, their first and their second derivatives.
+    """A tape in five parts: what depends on constants only, what depends on the node but not on the map, the energies,
+    their first and their second derivatives.
 
     Attributes:
         code: instructions [., 5]: operation, three operands, result.
@@ -53,7 +69,7 @@ def program(
 ) -> Program:
     """The program of a tape for given results."""
 
-    def needed(results: Iterable[int | None], level: int) -> list[tuple[int, ...]]:
+    def needed(results: Iterable[int | None], level: int) -> list[tuple[int, int, int, int, int]]:
         wanted = {r for r in results if r is not None}
         kept = []
         for code in reversed(tape.code):
@@ -74,7 +90,7 @@ def program(
     for row, entries in zip(tables, tape.tables, strict=True):
         row[: len(entries)] = entries
     return Program(
-        np.array(sum(parts, []), dtype=np.int64).reshape(-1, 5),
+        np.array(list(chain.from_iterable(parts)), dtype=np.int64).reshape(-1, 5),
         np.array([*ends, *results, *terms], dtype=np.int64),
         np.array(list(tape.parameters.values()), dtype=np.int64),
         start,
@@ -82,7 +98,7 @@ def program(
     )
 
 
-@njit(**FAST)
+@compiled
 def prepare(p, parameters, registers):
     """Fill the registers [count, n] that are the same for all nodes."""
     for k in range(len(p.start)):
@@ -94,7 +110,7 @@ def prepare(p, parameters, registers):
     execute(p, FIXED, registers, registers.shape[1])
 
 
-@njit(**FAST)
+@compiled
 def tabulated(table, x, order):
     """Derivative of order 0, 1 or 2 of a tabulated function; NaN outside the table."""
     s = (x - table[0]) * table[1]
@@ -116,7 +132,7 @@ def tabulated(table, x, order):
     return 4.0 * table[1] * table[1] * v
 
 
-@njit(**FAST)
+@compiled
 def execute(p, part, registers, n):
     """Run a part of a program on the first n columns of the registers [count, columns]."""
     code = p.code
@@ -150,7 +166,7 @@ def execute(p, part, registers, n):
                 out[i] = function(op, u[i], v[i])
 
 
-@njit(**FAST)
+@compiled
 def function(op, x, y):
     """A function of one or two numbers."""
     if op == LOG:

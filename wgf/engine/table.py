@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from wgf.engine.tape import Tape, Traced, Untraceable
+from wgf.engine.tape import Tape, Untraceable
+from wgf.engine.traced import Traced
 from wgf.problem.potential import Potential
 
 DEGREE = 9

@@ -50,6 +50,11 @@ class State:
     theta: Tensor
     evaluation: Evaluation
 
+    @property
+    def terms(self) -> Tensor:
+        """Values of the energy terms [k] (energy)."""
+        return self.evaluation.terms
+
 
 @dataclass(frozen=True)
 class Step:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -44,6 +45,10 @@ class Interaction(Term):
             raise NotImplementedError(f"the interaction {self} is not a kernel summed over pairs")
         quadratic = self.elementary.quadratic
         return self.kink, (lambda r: quadratic * r) if quadratic else None
+
+    def parts(self) -> Parts | None:
+        e = self.elementary
+        return e and Parts(lambda x, dx, log_p, rank, w: e.kink * rank * x, quadratic=e.quadratic)
 
     def collapses(self, internal: Term | None) -> bool:
         """Whether W can gather mass in a point within finite time: an attractive kink does so without diffusion."""
@@ -80,9 +85,6 @@ class Newtonian(Interaction):
         self.strength, self.kink = strength, 0.5 * strength
         self.elementary = Elementary(kink=self.kink)
 
-    def parts(self) -> Parts:
-        return Parts(lambda x, dx, log_p, rank, w: self.kink * rank * x)
-
     def value(self, at: MapAtNodes) -> Tensor:
         return 0.5 * self.strength * torch.dot(at.w * at.nodes.rank, at.x)
 
@@ -103,9 +105,6 @@ class Quadratic(Interaction):
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
         self.strength, self.elementary = strength, Elementary(quadratic=strength)
-
-    def parts(self) -> Parts:
-        return Parts(quadratic=self.strength)
 
     def value(self, at: MapAtNodes) -> Tensor:
         return 0.5 * self.strength * torch.dot(at.w, (at.x - torch.dot(at.w, at.x)) ** 2)
@@ -171,10 +170,9 @@ class Pairwise(Interaction):
         def block(x: Tensor, w: Tensor, rows: slice) -> Tensor:
             return torch.dot(w[rows], self.kernel(x[rows, None] - x) @ w)
 
-        def remade(x: Tensor, w: Tensor, rows: slice) -> Tensor:  # for the derivative: pairs are not kept
-            return checkpoint(block, x, w, rows, use_reentrant=False, preserve_rng_state=False)
-
-        sum_of = remade if torch.is_grad_enabled() else block
+        # with derivatives, pairs are not kept but made again
+        remade = partial(checkpoint, block, use_reentrant=False, preserve_rng_state=False)
+        sum_of: Callable = remade if torch.is_grad_enabled() else block
         pairs = [sum_of(at.x, at.w, rows) for rows in self._blocks(at)]
         return 0.5 * torch.stack(pairs).sum() + self.kink * torch.dot(at.w * at.nodes.rank, at.x)
 
@@ -202,8 +200,7 @@ class Log(Pairwise):
         return diffusion is not None and diffusion.exponent == 1 and self.strength > 2 * diffusion.coefficient
 
     def parts(self) -> Parts:
-        pair = 0.5 * self.strength
-        return Parts(lambda x, dx, log_p, rank, w: pair * w * torch.log(dx), self.kernel, self.force)
+        return Parts(lambda x, dx, log_p, rank, w: 0.5 * self.strength * w * torch.log(dx), self.kernel, self.force)
 
     def kernel(self, r: Tensor) -> Tensor:
         return self.strength * torch.log(r.abs().masked_fill(r == 0, 1.0))

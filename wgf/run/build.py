@@ -12,9 +12,10 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
 from wgf.assemble import assemble
+from wgf.engine.compiled import run
 from wgf.errors import ConfigError
 from wgf.integrators.base import Integrator
-from wgf.integrators.time_loop import Clock, End, LoopCallback, run
+from wgf.integrators.time_loop import Clock, End, LoopCallback
 from wgf.networks.base import TransportMap
 from wgf.problem.equations import Problem
 from wgf.projection.field import Projection
@@ -101,6 +102,7 @@ def build(cfg: DictConfig) -> Experiment:
         integrator,
         cfg.device,
         cfg.dtype,
+        cfg.engine,
     )
     return Experiment(projection, method, int(cfg.saves), parts["logger"], cfg.figures, cfg.reference_solution)
 

@@ -107,7 +107,7 @@ class Recorder(LoopCallback):
                 "step": clock.steps,
                 "clock": dataclasses.asdict(clock),
                 "theta": state.theta,
-                "terms": state.evaluation.terms,
+                "terms": state.terms,
                 "saved_t": list(self.saved.times),
                 "saved_theta": list(self.saved.theta),
                 "saved_breakpoints": list(self.saved.breakpoints),

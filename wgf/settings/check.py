@@ -67,6 +67,7 @@ ROOT: dict[str, Any] = {
     "seed": rule_of(Seed),
     "dtype": Choice("float64", "float32"),
     "device": Device(),
+    "engine": Choice("auto", "torch", "compiled"),
     "threads": Range(int, low=1, high=1024, none=True),
     "saves": rule_of(Count),
     "figures": Flag(),
