@@ -11,6 +11,8 @@ __version__ = "0.2.0"
 _HOME = {
     "Incomplete": "wgf.api",
     "solve": "wgf.api",
+    "Ensemble": "wgf.ensembles.flows",
+    "ensemble": "wgf.ensembles.compute",
     "Curvature": "wgf.problem.energy",
     "Local": "wgf.problem.energy",
     "MapAtNodes": "wgf.problem.energy",

@@ -106,7 +106,7 @@ def solve(
     )
     saved = SavedStates(projection.map)
     theta = projection.map.start(projection.start)
-    end = run(projection, method, theta, _stops(saves, t_end), saved)
+    end = run(projection, method, theta, stops_of(saves, t_end), saved)
     if not saved.times or end.clock.t > saved.times[-1]:  # the run stopped between two saved times
         saved.stop(end.clock, end.state)
     flow = Flow(projection, method, saved, end.status, end.clock, end.detail, reference_solution)
@@ -149,7 +149,7 @@ def _law(law: Base | None, network: TransportMap | None) -> Base:
     return network.base
 
 
-def _stops(saves: int | Sequence[float], t_end: float) -> list[float]:
+def stops_of(saves: int | Sequence[float], t_end: float) -> list[float]:
     """Saved times after t = 0; the last is t_end.
 
     Raises:

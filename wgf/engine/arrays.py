@@ -63,7 +63,6 @@ class Method(NamedTuple):
     atol: float
     dt_min: float
     max_steps: int
-    attractive: bool
 
 
 class Work(NamedTuple):

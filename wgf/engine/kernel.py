@@ -40,7 +40,7 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
         saved: coordinates at the goals met [b, s, M + K]; empty to keep none.
         parameters: parameters of the energy [b, p].
         times: t, dt, next_dt, error and dissipated of the clocks [b, 5], updated.
-        counts: steps, rejected, evaluations and target of the clocks [b, 4], updated.
+        counts: steps, rejected, evaluations and target of the clocks, updated, and whether the law can collapse [b, 5].
         report: how a flow ended, energy, smallest slope, why the last attempt failed, its length, and the energies
             [b, REPORT + terms].
         most: largest number of attempts of a flow in this call.
@@ -99,7 +99,7 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
                     if len(saved) > 0:
                         copy(c[flow], saved[flow, stop])
                     counts[flow, 3] += 1
-                if method.attractive and slope < COLLAPSE:
+                if counts[flow, 4] != 0 and slope < COLLAPSE:
                     end = BLOW_UP
                 elif counts[flow, 3] == len(goals):
                     end = COMPLETED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,41 +39,55 @@ class Table:
     high: float
 
 
-def energy_of(terms: Sequence[Term], table: Table) -> Energy:
+def energy_of(
+    terms: Sequence[Term],
+    table: Table,
+    names: Sequence[str] = (),
+    bind: Callable[[Term, Tape], Term] = lambda term, tape: term,
+) -> Energy:
     """The energy of some terms.
 
     Args:
         terms: terms of the energy.
         table: where a potential is tabulated if no tape can hold it.
+        names: parameters of the energy.
+        bind: copy of a term whose numbers are parameters of a tape.
 
     Raises:
         Untraceable: a term has neither a form that a tape can hold nor a table.
     """
     tape, pairs = Tape(INPUTS), Tape(("r", "none"))
-    total, values, owners = tape.constant(0.0), [], []
-    sum_of, pair, place, quadratic = Traced(tape, {(0, 0): total}), None, NO_TERM, 0.0
+    values: list[int] = []
+    owners: list[int] = []
+    sum_of, pair, place = Traced(tape, {(0, 0): tape.constant(0.0)}), None, NO_TERM
+    quadratic: float | Traced = 0.0
     for k, term in enumerate(terms):
-        parts = term.parts()
+        parts = bind(term, tape).parts()
         if parts is None:
             raise Untraceable(f"the energy {term}")
         if parts.density is not None:
-            density = _density(tape, term, table)
+            density = _density(tape, bind(term, tape), table)
             sum_of = sum_of + density
             values.append(density.jet[0, 0])
             owners.append(k)
-        if parts.kernel is not None or parts.quadratic:
+        parts = bind(term, pairs).parts()
+        assert parts is not None
+        if parts.kernel is not None or isinstance(parts.quadratic, Traced) or parts.quadratic:
             if place != NO_TERM:
                 raise Untraceable("a second interaction")
-            place, quadratic = k, float(parts.quadratic)
+            place, quadratic = k, parts.quadratic
         if parts.kernel is not None and parts.force is not None:
             kernel, force, r = parts.kernel, parts.force, variable(pairs, "r")
             values_of = record(lambda: kernel(r), pairs), record(lambda: force(r), pairs)  # noqa: B023
             jet = values_of[1].jet
-            pair = program(pairs, [values_of[0].jet[0, 0]], [k], [jet[0, 0], None], [jet.get((1, 0)), None, None])
-    local = program(tape, values, owners, _entries(sum_of, (1, 0), (0, 1)), _entries(sum_of, (2, 0), (1, 1), (0, 2)))
-    return Energy(
-        local, pair or program(pairs, [], [], [None, None], [None] * 3), pair is not None, place, quadratic, len(terms)
-    )
+            bends = [jet.get((1, 0)), None, None]
+            pair = program(pairs, [values_of[0].jet[0, 0]], [k], [jet[0, 0], None], bends, names)
+    slopes, curvature = _entries(sum_of, (1, 0), (0, 1)), _entries(sum_of, (2, 0), (1, 1), (0, 2))
+    local = program(tape, values, owners, slopes, curvature, names)
+    if isinstance(quadratic, Traced):
+        raise Untraceable("the strength of a quadratic interaction as a parameter")
+    none = program(pairs, [], [], [None, None], [None] * 3, names)
+    return Energy(local, pair or none, pair is not None, place, float(quadratic), len(terms))
 
 
 def _entries(traced: Traced, *orders: tuple[int, int]) -> list[int | None]:
@@ -115,11 +129,11 @@ def mesh_of(chart: Chart, order: int) -> Mesh:
     )
 
 
-def method_of(integrator: Rodas4, attractive: bool) -> Method:
+def method_of(integrator: Rodas4) -> Method:
     """Tableau and tolerances of an integrator."""
     tableau = np.array([[[*row, *[0.0] * (6 - len(row))] for row in rows] for rows in (integrator.a, integrator.c)])
     i = integrator
-    return Method(tableau, i.gamma, i.rtol, i.atol, i.dt_min, int(i.max_steps), attractive)
+    return Method(tableau, i.gamma, i.rtol, i.atol, i.dt_min, int(i.max_steps))
 
 
 class Leg(NamedTuple):
@@ -158,6 +172,7 @@ class Plan:
 
     Attributes:
         work: nodes that an attempt visits.
+        range: where potentials are tabulated.
     """
 
     def __init__(self, projection: Projection, integrator: Rodas4) -> None:
@@ -166,11 +181,11 @@ class Plan:
         self.chart, self.terms = projection.landscape.chart, projection.problem.terms
         self.attractive = projection.problem.collapses
         self.mesh = mesh_of(self.chart, projection.quadrature.order)
-        self.method = method_of(integrator, self.attractive)
+        self.method = method_of(integrator)
         x = self.chart.at_nodes(self.chart.coordinates(projection.map.start(projection.start))).x
         low, high = float(x.min()), float(x.max())
-        self._range = Table(1.5 * low - 0.5 * high, 1.5 * high - 0.5 * low)
-        self.energy = energy_of(self.terms, self._range)
+        self.range = Table(1.5 * low - 0.5 * high, 1.5 * high - 0.5 * low)
+        self.energy = energy_of(self.terms, self.range)
         n = self.mesh.nodes.shape[1]
         self.work = 6 * (n * n if self.energy.interacts else n)
 
@@ -186,7 +201,7 @@ class Plan:
             padded = np.zeros((1, len(self.mesh.mean)))
             padded[0, :size] = c.numpy()
             times = np.array([[clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated]])
-            counts = np.array([[clock.steps, clock.rejected, clock.evaluations, clock.target]])
+            counts = np.array([[clock.steps, clock.rejected, clock.evaluations, clock.target, self.attractive]])
             report = np.zeros((1, REPORT + len(self.terms)))
             saved = np.zeros((0, 0, 0))
             none = np.zeros((1, 0))
@@ -195,15 +210,17 @@ class Plan:
                 single,
             )  # fmt: skip
             left = len(self.energy.local.tables) and report[0, 3] == NOT_FINITE
-            if not left or self._range.high - self._range.low > WIDEST:
+            if not left or self.range.high - self.range.low > WIDEST:
                 break
             self._widen()
         code, energy, slope, fault, trial = report[0, :REPORT].tolist()
         c, terms = torch.from_numpy(padded[0, :size].copy()), torch.from_numpy(report[0, REPORT:].copy())
-        return Leg(int(code), int(fault), trial, c, terms, energy, slope, tuple(times[0].tolist()), *counts[0].tolist())
+        return Leg(
+            int(code), int(fault), trial, c, terms, energy, slope, tuple(times[0].tolist()), *counts[0, :4].tolist()
+        )
 
     def _widen(self) -> None:
-        low, high = self._range.low, self._range.high
-        self._range = Table(1.5 * low - 0.5 * high, 1.5 * high - 0.5 * low)
+        low, high = self.range.low, self.range.high
+        self.range = Table(1.5 * low - 0.5 * high, 1.5 * high - 0.5 * low)
         log.info("particles leave the table of the potential: it now reaches from %g to %g", low, high)
-        self.energy = energy_of(self.terms, self._range)
+        self.energy = energy_of(self.terms, self.range)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,7 +52,7 @@ class Program(NamedTuple):
         code: instructions [., 5]: operation, three operands, result.
         layout: ends of the parts [6], registers of the derivatives in f and f' [2], of the second derivatives xx, xd,
             dd [3], and of the energies, followed by the terms to which they belong; -1 for zero by definition.
-        parameters: registers of the parameters.
+        parameters: registers of the parameters; -1 for a parameter that the program does not use.
         start: initial value of every register.
         tables: tabulated functions [t, 3 + panels PANEL], see `wgf.engine.table`.
     """
@@ -65,9 +65,14 @@ class Program(NamedTuple):
 
 
 def program(
-    tape: Tape, values: list[int], terms: list[int], slopes: list[int | None], bends: list[int | None]
+    tape: Tape,
+    values: list[int],
+    terms: list[int],
+    slopes: list[int | None],
+    bends: list[int | None],
+    names: Sequence[str] = (),
 ) -> Program:
-    """The program of a tape for given results."""
+    """The program of a tape for given results; `names` are those of all parameters, in their order."""
 
     def needed(results: Iterable[int | None], level: int) -> list[tuple[int, int, int, int, int]]:
         wanted = {r for r in results if r is not None}
@@ -92,7 +97,7 @@ def program(
     return Program(
         np.array(list(chain.from_iterable(parts)), dtype=np.int64).reshape(-1, 5),
         np.array([*ends, *results, *terms], dtype=np.int64),
-        np.array(list(tape.parameters.values()), dtype=np.int64),
+        np.array([tape.parameters.get(name, -1) for name in names], dtype=np.int64),
         start,
         tables,
     )
@@ -105,8 +110,9 @@ def prepare(p, parameters, registers):
         for i in range(registers.shape[1]):
             registers[k, i] = p.start[k]
     for k in range(len(p.parameters)):
-        for i in range(registers.shape[1]):
-            registers[p.parameters[k], i] = parameters[k]
+        if p.parameters[k] >= 0:
+            for i in range(registers.shape[1]):
+                registers[p.parameters[k], i] = parameters[k]
     execute(p, FIXED, registers, registers.shape[1])
 
 

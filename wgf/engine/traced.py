@@ -80,7 +80,7 @@ class Traced:
     def __pow__(self, other: Any) -> Traced:
         t, exponent = self.tape, self._of(other)
         if len(exponent.jet) > 1:
-            raise Untraceable("a power whose exponent depends on the map")
+            return (self._unary("log") * exponent)._unary("exp")
         q, y = exponent.jet[0, 0], self.jet[0, 0]
         k = t.values.get(q)
         if k is not None and k < 0 and k == int(k):
@@ -137,8 +137,8 @@ class Traced:
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(function, "__name__", str(function)).strip("_").removesuffix("_")
-        first = next(a for a in args if isinstance(a, Traced))
-        if name not in METHODS:
+        first = next((a for a in args if isinstance(a, Traced)), None)
+        if name not in METHODS or first is None:
             raise Untraceable(f"torch.{name}")
         return METHODS[name](first._of(args[0]), *args[1:], **(kwargs or {}))
 

@@ -28,7 +28,7 @@ class Interaction(Term):
 
     Attributes:
         kink: kappa, half the jump of W' at 0.
-        elementary: the coefficients of W where it is a sum of |x|, x^2/2 and log|x|; else None.
+        elementary: coefficients of W if it is a sum of |x|, x^2/2 and log|x|; else None.
     """
 
     name = "interaction"
@@ -170,8 +170,7 @@ class Pairwise(Interaction):
         def block(x: Tensor, w: Tensor, rows: slice) -> Tensor:
             return torch.dot(w[rows], self.kernel(x[rows, None] - x) @ w)
 
-        # with derivatives, pairs are not kept but made again
-        remade = partial(checkpoint, block, use_reentrant=False, preserve_rng_state=False)
+        remade = partial(checkpoint, block, use_reentrant=False, preserve_rng_state=False)  # does not keep the pairs
         sum_of: Callable = remade if torch.is_grad_enabled() else block
         pairs = [sum_of(at.x, at.w, rows) for rows in self._blocks(at)]
         return 0.5 * torch.stack(pairs).sum() + self.kink * torch.dot(at.w * at.nodes.rank, at.x)
@@ -258,10 +257,8 @@ class PowerLaw(Pairwise):
         return self.strength * ((a - 1) * d ** (a - 2) - ((b - 1) * d ** (b - 2) if b > 1 else 0.0))
 
     def __str__(self) -> str:
-        return (
-            f"{self.strength:g} (|x|^{self.attraction:g}/{self.attraction:g} - "
-            f"|x|^{self.repulsion:g}/{self.repulsion:g})"
-        )
+        a, b = self.attraction, self.repulsion
+        return f"{self.strength:g} (|x|^{a:g}/{a:g} - |x|^{b:g}/{b:g})"
 
 
 class Morse(Pairwise):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -172,11 +173,16 @@ class Sextic(Potential):
 
 
 class Expressed(Potential):
-    """V written in the config, such as "x**4/4 - x**2/2"."""
+    """V written in the config, such as "x**4/4 - x**2/2".
+
+    Args:
+        expr: the formula.
+        values: numbers for names in the formula, such as {"a": 2.0} for "a*x**2".
+    """
 
     @checked
-    def __init__(self, expr: Text) -> None:
-        self.expression = Expression(expr)
+    def __init__(self, expr: Text, *, values: Mapping[str, float] | None = None) -> None:
+        self.expression = Expression(expr, values)
 
     def parabola(self) -> Parabola | None:
         coefficients = self.expression.polynomial()

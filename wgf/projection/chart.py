@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from wgf.errors import ConfigError
-from wgf.networks.spline_space import SplineSpace, basis
+from wgf.networks.spline_space import SplineSpace
+from wgf.networks.spline_space import basis as splines
 from wgf.problem.domain import Line
 from wgf.problem.energy import MapAtNodes
 from wgf.problem.quadrature import Nodes
@@ -67,12 +68,12 @@ class Chart:
         self._tails = [end for end, mass in zip((0, -1), beyond, strict=True) if mass]
         self._ends = torch.tensor([range(self.size)[end] for end in self._tails], device=points.device).long()
         self._inner = torch.tensor([range(self.size)[1 + 3 * end] for end in self._tails], device=points.device).long()
-        self.basis_at_nodes = self._tailored(nodes.z)
+        self.basis_at_nodes = self.basis(nodes.z)
         first, values, slopes = self.basis_at_nodes
         columns = first[:, None] + torch.arange(degree + 1, device=first.device)
         evaluate = _rows(torch.cat([columns, columns]), torch.cat([values, slopes]), self.size)
         self._evaluate, self._load = _on(values, evaluate), _on(values, evaluate.T.tocsr())
-        other = self.basis_at_nodes if metric_nodes is nodes else self._tailored(metric_nodes.z)
+        other = self.basis_at_nodes if metric_nodes is nodes else self.basis(metric_nodes.z)
         mass = torch.mv(self._assembly(other[0], [(other[1], other[1])]), metric_nodes.w)
         self.mass = Banded(mass.reshape(degree + 1, self.size))
         self._mass_factor = Cholesky(self.mass.band)
@@ -82,13 +83,13 @@ class Chart:
                 "use network.knots=quantile"
             )
 
-    def _tailored(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def basis(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Basis at z in which an end with a tail has (B_1 + B_0, B_0) instead of (B_1, B_0): a constant and a slope.
 
         In the tail B_0 and B_1 grow in opposite directions; if the cells are short, they are almost parallel.
         """
         points, degree = self.space.points, self.space.degree
-        first, values, slopes = basis(points, degree, z)
+        first, values, slopes = splines(points, degree, z)
         for end in self._tails:
             cell = first == (0 if end == 0 else len(points) - 2)
             outer, inner = (0, 1) if end == 0 else (degree, degree - 1)
@@ -159,6 +160,10 @@ class Chart:
     def displacement(self, theta: Tensor) -> Tensor:
         """Change of c [M] for a displacement of the parameters [p]."""
         return self._from_splines(self.space.change(theta))
+
+    def constant(self) -> Tensor:
+        """Coordinates [M] of the map that is 1 everywhere."""
+        return self._from_splines(torch.ones_like(self.mass.band[0]))
 
     def length(self, c: Tensor) -> Tensor:
         """W2 length sqrt(c^T mass c) of a displacement c of the coordinates [M] (length)."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from itertools import zip_longest
 from typing import Any
@@ -36,13 +36,14 @@ class Expression:
 
     Args:
         text: the formula; the power is `**`, not `^`.
+        values: numbers that names other than x stand for.
 
     Raises:
         ConfigError: with the first part of the text that is not allowed.
     """
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, values: Mapping[str, Any] | None = None) -> None:
+        self.text, self.values = text, dict(values or {})
         if len(text) > MAX_LENGTH:
             raise ConfigError(f"expr is {len(text)} characters long: at most {MAX_LENGTH} are allowed")
         try:
@@ -67,7 +68,7 @@ class Expression:
                 raise self._refuse("a number beyond 1e300")
             children = []
         elif isinstance(node, ast.Name):
-            if node.id != "x" and node.id not in CONSTANTS:
+            if node.id != "x" and node.id not in CONSTANTS and node.id not in self.values:
                 raise self._refuse(f"the name {node.id!r}")
             children = []
         elif isinstance(node, ast.BinOp) and type(node.op) in BINARY:
@@ -139,7 +140,7 @@ class Expression:
         if isinstance(node, ast.Constant):
             return torch.full_like(x, float(node.value))  # type: ignore[arg-type]
         if isinstance(node, ast.Name):
-            return x if node.id == "x" else torch.full_like(x, CONSTANTS[node.id])
+            return x if node.id == "x" else torch.full_like(x, (CONSTANTS | self.values)[node.id])
         if isinstance(node, ast.UnaryOp):
             return UNARY[type(node.op)](self._value(node.operand, x))
         if isinstance(node, ast.BinOp):
