@@ -21,7 +21,7 @@ NETWORK = wgf.Spline(16, 4, base=wgf.Gaussian())
 def flows():
     return wgf.ensemble(
         wgf.FokkerPlanck(), PARAMETERS, potential="a*x**4/4 - b*x", t_end=0.2, saves=2, network=NETWORK, threads=2,
-        integrator=wgf.Rodas4(1e-7, 1e-9),
+        integrator=wgf.Rodas4(1e-7, 1e-9), nodes=8,
     )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_one_file_keeps_everything(flows, tmp_path):
 def test_settings_of_the_equation_are_parameters(pde, name, values):
     small = wgf.Spline(8, base=wgf.Gaussian())
     tight = wgf.Rodas4(1e-7, 1e-9)
-    flows = wgf.ensemble(pde, {name: values}, t_end=0.1, network=small, integrator=tight)
+    flows = wgf.ensemble(pde, {name: values}, t_end=0.1, network=small, integrator=tight, nodes=8)
     for k, value in enumerate(values):
         single = wgf.solve(type(pde)(**{name: value}), t_end=0.1, network=small, integrator=tight)
         np.testing.assert_allclose(flows.map([-1.0, 2.0])[k], single.map(0.1, [-1.0, 2.0]), atol=1e-9)

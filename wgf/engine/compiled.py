@@ -74,7 +74,7 @@ class Compiled(Rodas4):
         """As `time_loop.run`."""
         from wgf.engine.plan import Plan
 
-        plan, begins = Plan(projection, self), clock is None
+        plan, begins = Plan.of(projection, self), clock is None
         clock = clock or Clock(evaluations=1, next_dt=self.first_dt(stops[-1]))
         chart = plan.chart
         c = chart.coordinates(theta)
@@ -184,7 +184,7 @@ def _failure(projection: Projection, method: Integrator) -> str | None:
     try:
         from wgf.engine.plan import Plan
 
-        plan = Plan(projection, method)  # type: ignore[arg-type]
+        plan = Plan.of(projection, method)  # type: ignore[arg-type]
         theta = projection.map.start(projection.start)
         energy = plan.look(plan.chart.coordinates(theta))[0]
     except Untraceable as error:

@@ -20,6 +20,7 @@ from wgf.engine.traced import Traced, record, variable
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.time_loop import Clock
 from wgf.problem.energy import Term
+from wgf.problem.equations import Problem
 from wgf.problem.potential import Potential
 from wgf.projection.chart import Chart
 from wgf.projection.field import Projection
@@ -164,7 +165,10 @@ class Plan:
     """A flow as the kernel sees it.
 
     Args:
-        projection: problem and network with a chart.
+        problem: the energies.
+        chart: coordinates, with nodes in cells of `order` nodes.
+        order: nodes per cell.
+        start: coordinates at t = 0 [M] (length).
         integrator: the method.
 
     Raises:
@@ -175,19 +179,25 @@ class Plan:
         range: where potentials are tabulated.
     """
 
-    def __init__(self, projection: Projection, integrator: Rodas4) -> None:
-        assert projection.landscape is not None
-        assert projection.quadrature.order is not None
-        self.chart, self.terms = projection.landscape.chart, projection.problem.terms
-        self.attractive = projection.problem.collapses
-        self.mesh = mesh_of(self.chart, projection.quadrature.order)
+    def __init__(self, problem: Problem, chart: Chart, order: int, start: torch.Tensor, integrator: Rodas4) -> None:
+        self.chart, self.terms, self.attractive = chart, problem.terms, problem.collapses
+        self.mesh = mesh_of(chart, order)
         self.method = method_of(integrator)
-        x = self.chart.at_nodes(self.chart.coordinates(projection.map.start(projection.start))).x
+        x = chart.at_nodes(start).x
         low, high = float(x.min()), float(x.max())
         self.range = Table(1.5 * low - 0.5 * high, 1.5 * high - 0.5 * low)
         self.energy = energy_of(self.terms, self.range)
         n = self.mesh.nodes.shape[1]
         self.work = 6 * (n * n if self.energy.interacts else n)
+
+    @classmethod
+    def of(cls, projection: Projection, integrator: Rodas4) -> Plan:
+        """Plan of a projected flow on a chart."""
+        assert projection.landscape is not None
+        assert projection.quadrature.order is not None
+        chart = projection.landscape.chart
+        start = chart.coordinates(projection.map.start(projection.start))
+        return cls(projection.problem, chart, projection.quadrature.order, start, integrator)
 
     def look(self, c: torch.Tensor) -> tuple[float, float, torch.Tensor]:
         """Energy, smallest slope and energy terms [k] at the coordinates c [M]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from wgf.errors import ConfigError
 from wgf.integrators.auto import Auto
 from wgf.integrators.base import Integrator
 from wgf.integrators.status import Status
+from wgf.integrators.time_loop import COLLAPSE
 from wgf.networks.base import TransportMap
 from wgf.networks.spline import Spline
 from wgf.problem.base import Base
@@ -29,7 +31,8 @@ from wgf.problem.interaction import Zero as NoInteraction
 from wgf.problem.laws import Gaussian
 from wgf.problem.potential import Expressed, Potential
 from wgf.problem.potential import Zero as NoPotential
-from wgf.problem.quadrature import Gauss, Quadrature
+from wgf.problem.quadrature import Gauss, LeanGauss
+from wgf.projection.chart import Chart
 from wgf.projection.solvers import Auto as AutoSolver
 from wgf.settings.ranges import Choice, fault, rule_of
 
@@ -48,7 +51,7 @@ def ensemble(
     network: TransportMap | None = None,
     law: Base | None = None,
     integrator: Integrator | None = None,
-    quadrature: Quadrature | None = None,
+    nodes: int | None = None,
     saves: int | Sequence[float] = 1,
     threads: int | None = None,
 ) -> Ensemble:
@@ -58,17 +61,19 @@ def ensemble(
         flows.quantile(0.9)
 
     Args:
-        pde, t_end, potential, interaction, network, law, integrator, quadrature: as in `wgf.solve`.
+        pde, t_end, potential, interaction, network, law, integrator: as in `wgf.solve`.
         parameters: arrays [n] or numbers by name: settings of the equation ("diffusion", "exponent", "chi"), of the
             potential and of the interaction, names in the formula of the potential, and "shift" and "scale" of the
             initial law, x = shift + scale z with z distributed as `law`.
+        nodes: quadrature nodes per cell between the breakpoints; by default about half as many as the degree of the
+            map, enough for six digits. Increase it for more.
         saves: number of equal intervals at whose ends to save the maps, or the saved times (time).
         threads: threads that compute; all cores by default.
 
     Raises:
         ConfigError: an argument is not allowed, or compiled code cannot hold the energies.
     """
-    from wgf.engine.kernel import REPORT, advance
+    from wgf.engine.kernel import FOLDED, REPORT, STUCK, advance
     from wgf.engine.plan import Plan, energy_of
     from wgf.engine.tape import Tape, Untraceable
     from wgf.engine.traced import Traced
@@ -107,7 +112,7 @@ def ensemble(
     projection, method = assemble(
         problem,
         lambda base: Spline(base=base) if network is None else copy.deepcopy(network, {id(base): base}),
-        quadrature or Gauss(),
+        Gauss(),
         AutoSolver(),
         integrator or Auto(),
         "cpu",
@@ -117,18 +122,22 @@ def ensemble(
     if why := obstacle(projection, method):
         raise ConfigError(f"an ensemble of this kind is impossible: {why}; use wgf.solve for each flow")
     try:
-        plan = Plan(projection, method)  # type: ignore[arg-type]
+        map = projection.map
+        rule = LeanGauss(nodes or (map.least_order + 2) // 2)
+        at = rule.nodes(base, map.knots(map.theta.detach()))
+        chart = Chart(map.space(), at, at, problem.domain)  # type: ignore[arg-type]
+        line = chart.coordinates(map.start(projection.start))
+        plan = Plan(problem, chart, rule.order, line, method)  # type: ignore[arg-type]
         energy = energy_of(problem.terms, plan.range, names, bind)
     except Untraceable as error:
         raise ConfigError(f"this ensemble is impossible: compiled code cannot hold {error}") from None
     if unknown := [name for name in names if name not in used]:
         raise ConfigError(f"parameters: {', '.join(unknown)} belong to no energy of {problem.equation}")
     stops = stops_of(saves, float(t_end))
-    size, chart = plan.chart.size, plan.chart
+    size = chart.size
     c = np.zeros((n, len(plan.mesh.mean)))
-    line = chart.coordinates(projection.map.start(projection.start)).numpy()
     one = chart.constant().numpy()
-    c[:, :size] = values.get(SCALE, np.ones(n))[:, None] * line + values.get(SHIFT, np.zeros(n))[:, None] * one
+    c[:, :size] = values.get(SCALE, np.ones(n))[:, None] * line.numpy() + values.get(SHIFT, np.zeros(n))[:, None] * one
     saved = np.full((n, len(stops) + 1, c.shape[1]), np.nan)
     saved[:, 0] = c
     later = np.full((n, len(stops), c.shape[1]), np.nan)
@@ -140,9 +149,20 @@ def ensemble(
     goals = np.array(stops)
 
     def part(start: int) -> None:
-        at = slice(start, start + CHUNK)
+        rows = slice(start, start + CHUNK)
         advance(
-            *(c[at], goals, later[at], plan.mesh, energy, plan.method, given[at], times[at], counts[at], report[at]),
+            *(
+                c[rows],
+                goals,
+                later[rows],
+                plan.mesh,
+                energy,
+                plan.method,
+                given[rows],
+                times[rows],
+                counts[rows],
+                report[rows],
+            ),
             2**40,
             False,
         )
@@ -152,8 +172,9 @@ def ensemble(
         list(pool.map(part, starts))
     saved[:, 1:] = later
     status = np.array([CODES[int(code)].name for code in report[:, 0]])
-    status[report[:, 3] * (report[:, 0] == 4) == 1] = Status.folded.name
-    nodes = chart.nodes
+    stuck = report[:, 0] == STUCK
+    status[stuck & (report[:, 3] == FOLDED)] = Status.folded.name
+    status[stuck & (counts[:, 4] != 0) & (report[:, 2] < math.sqrt(COLLAPSE))] = Status.blow_up.name
     return Ensemble(
         dict(values),
         np.array([0.0, *stops]),
@@ -164,8 +185,8 @@ def ensemble(
         times[:, 0],
         base,
         chart.basis,
-        nodes.z,
-        nodes.w.numpy(),
+        at.z,
+        at.w.numpy(),
     )
 
 

@@ -112,6 +112,23 @@ class Gauss(Quadrature):
         return Nodes(z, w, base, cell.repeat_interleave(self.order))
 
 
+class LeanGauss(Gauss):
+    """Gauss rule with few nodes, for many flows: the panels of the base serve only beyond the knots; no cell is empty.
+
+    The integrals are less accurate than those of `Gauss`, by about h^(2 order) for knots at distance h.
+    """
+
+    def nodes(self, base: Base, knots: Tensor) -> Nodes:
+        s, half = _legendre(self.order, knots.dtype, knots.device)
+        panels, inner = _panels(base, knots.dtype, knots.device), knots.clamp(base.lower, base.upper).sort().values
+        margin = 0.5 * (inner[-1] - inner[0]) / len(inner)
+        outer = panels[(panels < inner[0] - margin) | (panels > inner[-1] + margin)]
+        mesh = torch.cat([outer, inner]).unique()
+        left, width = mesh[:-1], mesh.diff()
+        z = (left[:, None] + width[:, None] * s).reshape(-1)
+        return Nodes(z, (width[:, None] * half).reshape(-1) * base.density(z), base)
+
+
 class MonteCarlo(Quadrature):
     """Random particles of the base, as in the paper: the same particles at every step, errors of order n^(-1/2).
 
