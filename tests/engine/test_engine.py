@@ -225,6 +225,27 @@ def test_callbacks_receive_every_step_and_stop():
     )
 
 
+class Stopped(LoopCallback):
+    def __init__(self, after):
+        self.after = after
+
+    def step(self, clock, state, energy):
+        if clock.steps == self.after:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_loop_resumes_with_the_same_bits():
+    flow = wgf.solve(wgf.FokkerPlanck(), potential="x**4/4", t_end=0.2, saves=2, engine="compiled")
+    theta, stops, loop = flow.saved.theta[0], [0.1, 0.2], flow.integrator
+    whole = loop.run(flow.projection, theta, stops, Stopped(-1), None)
+    part = loop.run(flow.projection, theta, stops, Stopped(3), None)
+    assert (part.status, part.clock.steps) == (wgf.Status.interrupted, 3)
+    rest = loop.run(flow.projection, part.state.theta, stops, Stopped(-1), part.clock)
+    assert rest.status is wgf.Status.completed
+    assert rest.state.theta.equal(whole.state.theta)
+    assert rest.clock == whole.clock
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
