@@ -44,10 +44,9 @@ from omegaconf import DictConfig, OmegaConf
 from wgf.errors import ConfigError
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import LoopCallback
+from wgf.reference_solutions.wasserstein import Carried, distance
 from wgf.run import runner
 from wgf.run.build import Experiment, build
-from wgf.run.error_estimate import distance
-from wgf.run.metrics import Metrics
 from wgf.saved_maps import SavedMaps
 from wgf.settings.check import CONFIGS, check
 
@@ -276,7 +275,7 @@ def nodes_error(cfg: DictConfig, experiment: Experiment) -> float:
         other.quadrature.order = cfg.quadrature.order + 3
     again = build(other)
     theta, other_theta = (one.run(one.theta, LoopCallback()).state.theta for one in (experiment, again))
-    return distance(Metrics(again.problem, again.map, None), other_theta, experiment.map, theta)
+    return distance(Carried.by(again.map, other_theta), Carried.by(experiment.map, theta)).w2
 
 
 def worker(seed: int, pipe: Any) -> None:

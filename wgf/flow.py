@@ -24,7 +24,7 @@ from wgf.problem.equations import Problem
 from wgf.projection.field import Projection
 from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions.exact import Exact
-from wgf.reference_solutions.wasserstein import Carried, wasserstein
+from wgf.reference_solutions.wasserstein import Carried, Distance, distance
 from wgf.saved_maps import SavedMaps
 
 if TYPE_CHECKING:
@@ -226,33 +226,27 @@ class Flow:
         Raises:
             ConfigError: `other` is None, or one of the two is unknown at t.
         """
-        return self._distance(other, t, 1)
+        return self.distance(other, t).w1
 
     def w2(self, other: Flow | Base | Exact | None, t: float | None = None) -> float:
         """Wasserstein distance W2 (length); see `w1`."""
-        return self._distance(other, t, 2)
+        return self.distance(other, t).w2
 
-    def _distance(self, other: Flow | Base | Exact | None, t: float | None, q: int) -> float:
+    def distance(self, other: Flow | Base | Exact | None, t: float | None = None) -> Distance:
+        """W1 and W2 with their quadrature errors; see `w1`."""
         t = float(self.t[-1]) if t is None else t
-        none = torch.empty(0, dtype=torch.float64)
         if isinstance(other, Flow):
-            theirs = other._carried(t)
+            theirs = Carried.by(*other.state(t))
         elif isinstance(other, Base):
-            theirs = Carried(other, lambda z: z, none)
+            theirs = Carried(other, lambda z: z, torch.empty(0, dtype=torch.float64))
         elif other is not None:
-            known = other
-            theirs = Carried(self.base, lambda z: known(t, z), none)
+            theirs = Carried.of(self.base, other, t)
         else:
             raise ConfigError("other=None: expected a flow, a law or a map; this problem has no reference solution")
-        distance = wasserstein(self._carried(t), theirs, q)
-        if math.isnan(distance):
+        found = distance(Carried.by(*self.state(t)), theirs)
+        if math.isnan(found.w1):
             raise ConfigError(f"t={t:g} is not allowed: the reference solution is known at {self.t.tolist()} only")
-        return distance
-
-    def _carried(self, t: float) -> Carried:
-        state = map, theta = self.state(t)
-        kinks = map.knots(theta).detach().double().cpu()
-        return Carried(self.base, lambda z: self._evaluate(state, z)[0], kinks)
+        return found
 
     # arrays and figures
 
@@ -273,8 +267,15 @@ class Flow:
             dT=torch.stack([dx for _, dx in maps]).numpy(),
             rho0=base.density(z).numpy(),
             exact_T=None if known is None else torch.stack([known(float(t), z) for t in self.t]).numpy(),
+            errors=None if known is None else self._errors(known),
             knots=knots if knots.size else None,
         )
+
+    def _errors(self, known: Exact) -> np.ndarray:
+        """W1 and W2 to a solution at the saved times [s, 2] (length); NaN where it is not known."""
+        pairs = [(Carried.by(*self.saved[k]), Carried.of(self.base, known, t)) for k, t in enumerate(self.t.tolist())]
+        found = [distance(*pair) for pair in pairs]
+        return np.array([(each.w1, each.w2) for each in found])
 
     def save(self, path: str | Path) -> None:
         """Write `saved_maps` to an .npz file."""

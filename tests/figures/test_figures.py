@@ -332,15 +332,15 @@ def test_animation_moves():
 
 def only_start() -> SavedMaps:
     s = solution()
-    return replace(s, t=s.t[:1], T=s.T[:1], dT=s.dT[:1], exact_T=s.exact_T[:1], knots=s.knots[:1])
+    return replace(s, t=s.t[:1], T=s.T[:1], dT=s.dT[:1], exact_T=s.exact_T[:1], errors=s.errors[:1], knots=s.knots[:1])
 
 
 def with_gap() -> SavedMaps:
     """A density that ends inside the grid, the exact map unknown after a while."""
     s = solution()
-    exact = s.exact_T.copy()
-    exact[10:] = np.nan
-    return replace(s, rho0=np.where(np.abs(s.z) < 1, 0.5, 0.0), exact_T=exact)
+    exact, errors = s.exact_T.copy(), s.errors.copy()
+    exact[10:] = errors[10:] = np.nan
+    return replace(s, rho0=np.where(np.abs(s.z) < 1, 0.5, 0.0), exact_T=exact, errors=errors)
 
 
 @pytest.mark.parametrize("make", [only_start, with_gap], ids=["failed in the first step", "no exact map in the end"])

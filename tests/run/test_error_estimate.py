@@ -11,10 +11,8 @@ from short_runs import AFFINE, unverified, verified
 
 from wgf.errors import ConfigError
 from wgf.integrators.explicit import RK4, Dopri5, Euler
-from wgf.run import error_estimate as verify
 from wgf.run.build import Experiment
-from wgf.run.error_estimate import distance, refined, richer
-from wgf.run.metrics import Metrics
+from wgf.run.error_estimate import refined, richer
 from wgf.run.runner import build
 
 
@@ -116,12 +114,3 @@ def test_richer_networks():
     assert float(finer.map.points[-1]) == 5.0
     assert isinstance(finer.integrator, RK4)
     assert finer.integrator.dt == 0.0025
-
-
-def test_distance_of_maps():
-    """Two identities, one moved by 0.3: W2 = 0.3."""
-    experiment = build(composed("network.width=8"))
-    theta = experiment.map.theta.detach()
-    metrics = Metrics(experiment.problem, experiment.map, None)
-    assert distance(metrics, theta, experiment.map, theta + 0.3) == pytest.approx(0.3, rel=1e-12)
-    assert verify.Estimate(1.0, None).space is None

@@ -31,12 +31,12 @@ def errors(solution: SavedMaps, heading: str, floor: float = 0.0) -> Figure | No
     Args:
         floor: the W1 error of the reference itself; 0 where it is exact.
     """
-    if solution.errors is None or solution.exact_T is None or not np.isfinite(solution.errors[0][1:]).any():
+    if solution.errors is None or solution.exact_T is None or not np.isfinite(solution.errors[1:]).any():
         return None
     figure = canvas((WIDTH, WIDTH / 1.25))
     above, below = figure.subplots(2, 1, height_ratios=[1, 1])
     logarithmic(above)
-    for k, (name, error) in enumerate(zip(("$W_1$", "$W_2$"), solution.errors, strict=True)):
+    for k, (name, error) in enumerate(zip(("$W_1$", "$W_2$"), solution.errors.T, strict=True)):
         seen = np.isfinite(error) & (error > 0) & (solution.t > solution.t[0])  # the start is exact
         above.plot(solution.t[seen], error[seen], color=PALETTE[k], marker=MARKERS[k], ms=4, lw=1.6, label=name)
     if floor > 0:

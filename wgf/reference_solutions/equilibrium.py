@@ -31,7 +31,7 @@ TOTAL_ERROR = 1e-4  # relative error of the whole mass that is accepted
 ROUNDS, CELLS, BISECTIONS = 80, 40_000, 45  # of halving, cells at most, and to find a place in a cell
 SEEN, UNSEEN = 1e-38, 1e-5  # tail that the cells do not resolve, and the share of the second moment that may lie there
 LOST = 1e-15  # share of the mass that may lie at distances where the scan ends
-GAUSS, RANKS = np.polynomial.legendre.leggauss(8), np.polynomial.legendre.leggauss(3)
+GAUSS = np.polynomial.legendre.leggauss(8)
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -90,22 +90,6 @@ class Equilibrium:
         points = z.detach().cpu().double()
         low, high = self.law.cdf(points).numpy(), self.law.survival(points).numpy()
         return torch.from_numpy(np.where(low < 0.5, self.left(low), self.right(high))).to(z)
-
-    def matched(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Nodes for W2: points z of the initial law [n], their images T(z) [n] (length), and masses [n].
-
-        The cells are equal ranks of both laws, so that neither a jump of T across a barrier nor a heavy tail is inside.
-        """
-        rows = []
-        for quantiles in (self.left, self.right):
-            ends = quantiles.behind
-            ends = np.unique(np.append(ends[(ends > 0) & (ends < 0.5)], 0.5))
-            half = 0.5 * np.diff(ends)[:, None]
-            ranks = (ends[:-1, None] + half * (1 + RANKS[0])).ravel()
-            rows.append((ranks, quantiles(ranks), (half * RANKS[1]).ravel()))
-        (low, left, one), (high, right, other) = rows
-        z = self.law.at_rank(*(torch.from_numpy(np.concatenate(u)) for u in ((low, 1 - high), (1 - low, high))))
-        return z, torch.from_numpy(np.append(left, right)), torch.from_numpy(np.append(one, other))
 
 
 def equilibrium(problem: Problem) -> Equilibrium | None:

@@ -15,9 +15,8 @@ from wgf.errors import in_one_line
 from wgf.integrators.base import Integrator
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import LoopCallback
-from wgf.networks.base import TransportMap
+from wgf.reference_solutions.wasserstein import Carried, distance
 from wgf.run.build import Experiment, build
-from wgf.run.metrics import Metrics
 
 log = logging.getLogger("wgf")
 
@@ -111,14 +110,6 @@ def richer(cfg: DictConfig, experiment: Experiment) -> Experiment:
     return found
 
 
-def distance(metrics: Metrics, theta: torch.Tensor, other: TransportMap, parameters: torch.Tensor) -> float:
-    """W2 distance between the map of `metrics` at theta and another map (length)."""
-    z, w = metrics.nodes.z, metrics.nodes.w
-    with torch.no_grad():
-        gap = metrics.evaluate(theta, z)[0] - other.evaluate(parameters.double(), z)[0]
-    return torch.dot(w, gap * gap).sqrt().item()
-
-
 def _distance(experiment: Experiment, theta: torch.Tensor, make: Callable[[], Experiment]) -> float:
     """Distance between the final maps of a run and of a finer run (length).
 
@@ -132,5 +123,4 @@ def _distance(experiment: Experiment, theta: torch.Tensor, make: Callable[[], Ex
         raise Unknown(in_one_line(error)) from error
     if end.status is not Status.completed:
         raise Unknown(f"the finer run ended as {end.status} at t = {end.clock.t:g}")
-    metrics = Metrics(finer.problem, finer.map, None)
-    return distance(metrics, end.state.theta, experiment.map, theta)
+    return distance(Carried.by(experiment.map, theta), Carried.by(finer.map, end.state.theta)).w2

@@ -111,7 +111,7 @@ class TensorBoard(Callback):
 
         steps = [self._steps.get(t) for t in maps.t.tolist()]
         if maps.errors is not None and not self._compared:  # the reference solution was computed after the rows
-            for step, t, *both in zip(steps, maps.t.tolist(), *maps.errors, strict=True):
+            for step, t, *both in zip(steps, maps.t.tolist(), *maps.errors.T, strict=True):
                 for column, value in zip(("w1_error", "w2_error"), both, strict=True):
                     if step is not None:
                         self._scalar(tag(column), value, step, t)
