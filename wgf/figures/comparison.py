@@ -11,8 +11,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from wgf.figures.convergence import Curve, convergence
-from wgf.figures.density import ceiling, closed, finite, window
-from wgf.figures.style import COLORS, DENSITY, EXACT, POSITION, canvas, key, styled, title
+from wgf.figures.density import ceiling, computed, reference, window
+from wgf.figures.style import COLORS, DENSITY, EXACT, POSITION, bar, canvas, key, styled, title
 from wgf.saved_maps import SavedMaps
 from wgf.settings.flat import number
 
@@ -75,28 +75,24 @@ def finals(runs: Mapping[str, SavedMaps], heading: str = "") -> Figure:
     """The density at the last time of every run, in the order given."""
     figure = canvas()
     axes = figure.subplots()
-    names, solutions = list(runs), list(runs.values())
     scale = Normalize(0, max(1, len(runs) - 1))
     tops, ends = [], []
     for k, (name, solution) in enumerate(runs.items()):
-        last = [len(solution.t) - 1]
-        tops.append(ceiling(solution, last))
-        ends.append(window(solution, last))
-        x, rho = closed(solution.T[-1], finite(solution.rho[-1]))
-        axes.plot(x, rho, color=COLORS(float(scale(k))), lw=1.6, label=name.replace("$", r"\$"))
-    best = solutions[-1]
-    if best.exact_T is not None and best.exact_rho is not None and np.isfinite(best.exact_T[-1]).all():
-        axes.plot(*closed(best.exact_T[-1], finite(best.exact_rho[-1])), label="reference of the last", **EXACT)
+        last = len(solution.t) - 1
+        tops.append(ceiling(solution, [last]))
+        ends.append(window(solution, [last]))
+        axes.plot(*computed(solution, last), color=COLORS(float(scale(k))), lw=1.6, label=name.replace("$", r"\$"))
+    known = solution.exact_T is not None
+    if solution.exact_T is not None and np.isfinite(solution.exact_T[-1]).all():
+        axes.plot(*reference(solution, last), label="reference of the last", **EXACT)
+    axes.set(xlim=(min(low for low, _ in ends), max(high for _, high in ends)), xlabel=POSITION, ylabel=DENSITY)
     axes.set_ylim(0.0, 1.08 * min(max(tops), 8 * float(np.median(tops))))
-    axes.set_xlim(min(low for low, _ in ends), max(high for _, high in ends))
-    axes.set_xlabel(POSITION)
-    axes.set_ylabel(DENSITY)
     if len(runs) <= NAMED:
         axes.legend(fontsize=8)
     else:
-        bar = figure.colorbar(ScalarMappable(scale, COLORS), ax=axes, pad=0.015, aspect=35)
-        bar.set_ticks([0, len(runs) - 1], labels=[names[0].replace(", ", "\n"), names[-1].replace(", ", "\n")])
-        bar.outline.set_visible(False)
-        axes.legend(handles=[key("reference of the last", **EXACT)] if best.exact_T is not None else [])
+        names = list(runs)
+        ticks = {float(k): names[k].replace(", ", "\n") for k in (0, len(names) - 1)}
+        bar(figure, ScalarMappable(scale, COLORS), axes, ticks, "")
+        axes.legend(handles=[key("reference of the last", **EXACT)] if known else [])
     title(axes, heading)
     return figure
