@@ -37,6 +37,7 @@ from wgf.sweep import launch
 TESTS = Path(__file__).parents[1] / "helpers"
 SHORT = ["debug=smoke", "integrator.dt=5e-3", "hydra.sweep.dir=s"]
 HERE = ["hydra/launcher=basic", *SHORT]  # the jobs in this process
+FAULTS = "integrator._target_=faulty_integrators.Killed,wgf.integrators.explicit.Euler"
 
 
 PLAIN = ["network.width=4", "saves=1", "logger=none", "figures=false", "hydra/launcher=basic", "hydra.sweep.dir=s"]
@@ -252,14 +253,16 @@ def test_an_expected_end_is_no_failure(wgf):
 
 def launched(tmp_path: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], list[dict[str, str]]]:
     """A sweep in a process of its own, one of whose jobs dies; gives its answer and its table."""
-    faults = "integrator._target_=faulty_integrators.Killed,wgf.integrators.explicit.Euler"
     place = os.pathsep.join([str(TESTS), *sys.path])
-    return command(tmp_path, "-m", faults, *SHORT, *words, PYTHONPATH=place), results(tmp_path / "s")
+    return command(tmp_path, "-m", FAULTS, *SHORT, *words, PYTHONPATH=place), results(tmp_path / "s")
 
 
 @pytest.mark.parametrize("engine", [[], ["hydra/launcher=slurm_local"]], ids=["joblib", "slurm"])
-def test_a_killed_process_costs_no_other_job(tmp_path: Path, engine: list[str]):
-    """The pool of the default engine breaks when one of its processes is killed; submitit gives up at that job."""
+def test_a_killed_process_costs_no_other_job(wgf, tmp_path: Path, engine: list[str]):
+    """The pool of the default engine breaks when one of its processes is killed; submitit gives up at that job.
+
+    Another engine, here this process, repairs the sweep.
+    """
     if engine:
         pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     answer, (killed, other) = launched(tmp_path, *engine)
@@ -268,9 +271,10 @@ def test_a_killed_process_costs_no_other_job(tmp_path: Path, engine: list[str]):
     assert (killed["status"], other["status"]) == ("killed", "completed")
     assert "its process left no result" in killed["message"]
     (tmp_path / "mended").write_text("")
-    answer, (mended, untouched) = launched(tmp_path, *engine)
-    assert answer.returncode == 0, answer.stderr
-    assert "1 of 2 jobs are complete and not run again" in answer.stdout
+    status, out, err = wgf("-m", FAULTS, *HERE)
+    assert status == 0, err
+    assert "1 of 2 jobs are complete and not run again" in out
+    mended, untouched = results(tmp_path / "s")
     assert untouched == other
     assert (mended["status"], mended["w1_error"]) == ("completed", other["w1_error"])
     if not engine:

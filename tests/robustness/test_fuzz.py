@@ -95,7 +95,7 @@ def steps(cfg: DictConfig) -> None:
 
 
 @given(configs())
-@settings(max_examples=1000, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, suppress_health_check=list(HealthCheck))
 def test_any_settings_run_or_are_refused(cfg: DictConfig):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("wgf.run.memory.machine", lambda: 2e8)  # what a test may take
@@ -225,7 +225,7 @@ PIECES = st.sampled_from([*"=+~@/.,:[]{}()'\"$*-_ \\", *WORDS])
 
 
 @given(st.lists(st.lists(PIECES, min_size=1, max_size=6).map("".join), min_size=1, max_size=3))
-@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, suppress_health_check=list(HealthCheck))
 def test_any_words_run_or_are_refused(tmp_path_factory: pytest.TempPathFactory, words: list[str]):
     words = [word for word in words if not word.startswith("-")]  # flags that show something
     code, lines = said(tmp_path_factory.mktemp("words"), ["logger=none", "figures=false", *words])
