@@ -18,7 +18,7 @@ from unittest.mock import Mock
 
 import pytest
 import yaml
-from command_line import called
+from command_line import COMMAND, called
 from command_line import wgf as command
 from run_folders import result, results
 from tables import rows
@@ -37,6 +37,9 @@ from wgf.sweep import launch
 TESTS = Path(__file__).parents[1] / "helpers"
 SHORT = ["debug=smoke", "integrator.dt=5e-3", "hydra.sweep.dir=s"]
 HERE = ["hydra/launcher=basic", *SHORT]  # the jobs in this process
+PATIENCE = (
+    "from submitit.core.core import Job; Job._results_timeout_s = 1; from wgf.cli import main; main()"  # 15 s else
+)
 FAULTS = "integrator._target_=faulty_integrators.Killed,wgf.integrators.explicit.Euler"
 
 
@@ -251,10 +254,12 @@ def test_an_expected_end_is_no_failure(wgf):
     assert "1 of 2 jobs are complete and not run again" in out
 
 
-def launched(tmp_path: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], list[dict[str, str]]]:
+def launched(
+    tmp_path: Path, *words: str, start: tuple[str, ...] = COMMAND
+) -> tuple[subprocess.CompletedProcess[str], list[dict[str, str]]]:
     """A sweep in a process of its own, one of whose jobs dies; gives its answer and its table."""
     place = os.pathsep.join([str(TESTS), *sys.path])
-    return command(tmp_path, "-m", FAULTS, *SHORT, *words, PYTHONPATH=place), results(tmp_path / "s")
+    return command(tmp_path, "-m", FAULTS, *SHORT, *words, start=start, PYTHONPATH=place), results(tmp_path / "s")
 
 
 @pytest.mark.parametrize("engine", [[], ["hydra/launcher=slurm_local"]], ids=["joblib", "slurm"])
@@ -265,7 +270,7 @@ def test_a_killed_process_costs_no_other_job(wgf, tmp_path: Path, engine: list[s
     """
     if engine:
         pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    answer, (killed, other) = launched(tmp_path, *engine)
+    answer, (killed, other) = launched(tmp_path, *engine, start=("-c", PATIENCE) if engine else COMMAND)
     assert answer.returncode == 1
     assert "wgf: 1 of 2 jobs did not complete" in answer.stderr.splitlines()
     assert (killed["status"], other["status"]) == ("killed", "completed")
