@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from wgf.settings.check import CONFIGS, GROUPS, ROOT
+from wgf.settings.choices import summary
 from wgf.settings.constructors import settings
 from wgf.settings.ranges import Choice
 
@@ -37,16 +38,9 @@ ABOUT = {
 }
 
 
-def comments(text: str) -> tuple[str, dict[str, str]]:
-    """Comments of a YAML file: the text before its first key, and the text behind each top-level key."""
-    lines = [line for line in text.splitlines() if not line.startswith("# @package")]
-    head: list[str] = []
-    for line in lines:
-        if not line.startswith("#"):
-            break
-        head.append(line.lstrip("# "))
-    behind = {m[1]: m[2] for line in lines if (m := re.match(r"(\w+):[^#]*\s#\s+(.*)", line))}
-    return " ".join(head), behind
+def comments(text: str) -> dict[str, str]:
+    """The comment behind each top-level key of a YAML file."""
+    return {m[1]: m[2] for line in text.splitlines() if (m := re.match(r"(\w+):[^#]*\s#\s+(.*)", line))}
 
 
 def plain(text: str) -> str:
@@ -64,7 +58,7 @@ def written(value: Any) -> str:
 
 def keys(text: str, given: dict[str, Any], rules: dict[str, Any], prefix: str = "") -> Iterator[str]:
     """Table of the settings of one file: key, default, allowed values, meaning."""
-    _, notes = comments(text)
+    notes = comments(text)
     if given:
         yield from ("", "| key | default | allowed | |", "|---|---|---|---|")
     for key, value in given.items():
@@ -81,9 +75,8 @@ def choice(group: str, path: Path, chosen: str) -> Iterator[str]:
     node: Any = OmegaConf.to_container(OmegaConf.load(path))
     target = node.pop("_target_")
     node.pop("defaults", None)  # other groups that the choice sets
-    head, _ = comments(text)
     name = f"**{group}={path.stem}**" if path.stem == chosen else f"{group}={path.stem}"
-    yield from ("", f"### {name}", "", f"{plain(head) + ': ' if head else ''}`{target}`")
+    yield from ("", f"### {name}", "", f"{plain(summary(path)).rstrip('.')}: `{target}`")
     known = settings(target) or {}
     yield from keys(text, node, {key: setting.rule for key, setting in known.items()}, f"{group}.")
 
@@ -91,11 +84,6 @@ def choice(group: str, path: Path, chosen: str) -> Iterator[str]:
 def files(group: str) -> list[Path]:
     """The YAML files of a group."""
     return sorted((CONFIGS / group).glob("*.yaml"))
-
-
-def summary(path: Path) -> str:
-    """The first comment of a file."""
-    return plain(comments(path.read_text(encoding="utf-8"))[0])
 
 
 def page() -> str:
@@ -118,12 +106,12 @@ def page() -> str:
         if group == "experiment/paper":
             lines += [PAPER.strip(), ""]
         name = group.replace("/", "=") + ("/" if "/" in group else "=")
-        lines += [f"- `{name}{path.stem}`: {summary(path)}" for path in files(group)]
+        lines += [f"- `{name}{path.stem}`: {plain(summary(path))}" for path in files(group)]
     presets = [path for group in ("hydra/launcher", "hydra/sweeper") for path in files(group)]
     lines += ["", "## How a sweep runs", ""]
     for path in presets:
         place = path.parent.relative_to(CONFIGS).as_posix()
-        lines.append(f"- `{place}={path.stem}`: {summary(path)}")
+        lines.append(f"- `{place}={path.stem}`: {plain(summary(path))}")
     return "\n".join(lines) + "\n"
 
 

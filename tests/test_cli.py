@@ -1,10 +1,13 @@
 """The command from end to end: what it leaves behind, how it ends, what it says to bad input."""
 
+import errno
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -291,6 +294,28 @@ def test_help_and_the_config_can_be_shown(tmp_path: Path):
     assert 'eval "$(wgf -sc install=bash)"' in said.stdout
     assert OmegaConf.create(config.stdout).network.width == 32
     assert not list(tmp_path.iterdir())
+
+
+def test_list_and_version(tmp_path: Path):
+    status, out, _ = called(tmp_path, "list", "integrator")
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()] == [f"integrator={name}" for name in choices("integrator")]
+    assert all(len(line.split()) > 3 for line in out.splitlines())
+    assert "  network: mlp, spline, two_sided_relu" in called(tmp_path, "list")[1].splitlines()
+    status, _, err = called(tmp_path, "list", "networks")
+    assert (status, err.partition("?")[0]) == (2, "wgf: list networks is not allowed: did you mean network")
+    assert called(tmp_path, "--version")[1] == f"wgf {version('wgf')}\n"
+
+
+@pytest.mark.parametrize("words", [["t_end=0.01", "hydra.run.dir=a"], ["-m", "seed=0,1", "hydra/launcher=basic"]])
+def test_a_full_disk_is_no_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("wgf.files.os.fsync", full)
+    status, _, err = called(tmp_path, *words, *QUICK)
+    assert status == 1
+    assert re.search(r"^wgf: .*(config.yaml|results.csv) is not saved: No space left on device; free space", err, re.M)
 
 
 def test_completion(tmp_path: Path):

@@ -379,6 +379,17 @@ def test_a_search_survives_failing_trials(wgf, tmp_path: Path):
     assert best["best_value"] == pytest.approx(min(costs.values()), rel=1e-14)
 
 
+@pytest.mark.filterwarnings("ignore")  # Optuna's own
+def test_a_search_without_a_good_trial_fails(wgf, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    words = ["hydra/sweeper=search", "hydra.sweeper.n_trials=2", "integrator.dt=interval(0.4,0.5)", "integrator=euler"]
+    status, out, err = wgf("-m", *words, "network.degree=1", "t_end=2", "objective=steps", *PLAIN)
+    assert status == 1
+    assert err.splitlines()[-1] == "wgf: none of the 2 trials of this search completed: results.csv says why"
+    assert "2 jobs: 2 folded" in out
+    assert "Best value" not in out + err + caplog.text
+
+
 def test_a_search_survives_killed_trials(tmp_path: Path):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     answer, found = launched(tmp_path, "hydra/sweeper=search", "hydra.sweeper.n_trials=4", "objective=w1_error")

@@ -32,6 +32,8 @@ NAMED = 8  # curves that a legend tells apart
 def convergences(axes: Sequence[str], rows: Sequence[Mapping[str, Any]], heading: str = "") -> dict[str, Figure]:
     """A figure for every setting that was refined, "convergence-<setting>", and "cost": error against wall time.
 
+    A curve joins runs that differ in one setting only; unrelated runs have none.
+
     Args:
         axes: settings that vary.
         rows: for each run its `status`, the value of every axis, `w1_error`, `w1_clear` and `wall_s`. A run that did
@@ -44,14 +46,17 @@ def convergences(axes: Sequence[str], rows: Sequence[Mapping[str, Any]], heading
     floor = max((row.get("reference_error") or 0.0 for row in measured), default=0.0)
     figures = {}
     for axis in axes:
-        series = curves(axis, axes, measured)
-        if axis in REFINED and len({x for places, _ in series.values() for x in places}) > 1:
+        series = {label: c for label, c in curves(axis, axes, measured).items() if len(set(c[0])) > 1}
+        if axis in REFINED and series:
             name = axis.rpartition(".")[2]
             fit = name != "degree"  # the error falls exponentially in the degree
             figures[f"convergence-{name}"] = convergence(series, REFINED[axis], ERROR, fit, heading, floor)
     if len(measured) > 1:
         along = next((axis for axis in axes if axis in REFINED), "")
         costs = curves("wall_s", [axis for axis in axes if axis != along], measured)
+        if len({row.get("equation") for row in measured}) > 1:  # errors of several problems
+            costs = {label: c for label, c in costs.items() if len(c[0]) > 1}
+    if len(measured) > 1 and costs:
         figures["cost"] = convergence(costs, "wall time (s)", ERROR, False, heading, floor, join=False)
     return figures
 

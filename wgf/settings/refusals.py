@@ -17,6 +17,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
 from wgf.errors import ConfigError, WgfError
+from wgf.files import not_saved
 from wgf.settings.check import CONFIGS, GROUPS, check, did_you_mean
 from wgf.settings.foreign_configs import initialized
 from wgf.settings.ranges import LONGEST
@@ -52,7 +53,7 @@ def parsed(words: list[str]) -> argparse.Namespace:
 
 @contextmanager
 def refusing(computes: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Print errors of the input as lines on the terminal and end with status 2.
+    """Print errors of the input as lines on the terminal and end with status 2; with status 1 if the disk is full.
 
     Args:
         computes: whether a run has begun; from then on only errors that are certainly of the input are caught.
@@ -64,6 +65,9 @@ def refusing(computes: Callable[[], bool] = lambda: False) -> Iterator[None]:
     except WgfError:
         raise
     except Exception as error:
+        if (line := not_saved(error)) is not None:
+            print(f"wgf: {_one_line(line)}", file=sys.stderr)
+            sys.exit(1)
         if isinstance(error, OSError) and error.filename is not None:
             refuse(f"{error.filename}: {error.strerror}; choose a folder that can be written with hydra.run.dir=...")
         if computes() and not isinstance(error, (HydraException, OmegaConfBaseException)):

@@ -93,7 +93,7 @@ class Sweep(Signals):
     Args:
         root: the folder of the sweep.
         total: how many jobs there will be.
-        strict: whether every job must complete, as those of a grid.
+        strict: whether every job must complete, as those of a grid; of a search at least one must.
     """
 
     def __init__(self, root: Path, total: int, strict: bool) -> None:
@@ -111,7 +111,7 @@ class Sweep(Signals):
         """Write the table.
 
         Raises:
-            WgfError: a job of a strict sweep did not complete.
+            WgfError: a job of a strict sweep did not complete, or no job of another sweep.
         """
         try:
             self._watch.stop()
@@ -122,7 +122,8 @@ class Sweep(Signals):
             report(table)
         finally:
             super().__exit__()
-        if error is None and self._strict and (failed := table.failed()):
+        failed = table.failed()
+        if error is None and failed and (self._strict or len(failed) == len(table.rows)):
             raise WgfError(f"{len(failed)} of {len(table.rows)} jobs did not complete")
 
     def leave_alone(self, folders: Iterable[Path]) -> None:

@@ -63,6 +63,17 @@ def test_scalars_against_step_and_time(events: EventAccumulator):
     assert passed == pytest.approx([k / 10 for k in steps], abs=1e-5)  # what TensorBoard calls relative
 
 
+def test_without_figures_nothing_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("wgf.figures.style.canvas", None)
+    board, run = TensorBoard(), record(tmp_path)
+    run.figures = False
+    board.start(run)
+    board.row(row(0))
+    board.finish(run, Outcome(Status.completed, Result(steps=0), solution()))
+    board.close()
+    assert read_events(tmp_path).Tags()["images"] == []
+
+
 def test_errors_of_a_late_reference(events: EventAccumulator):
     for name in ("error/w1", "error/w2"):
         assert [event.step for event in events.Scalars(name)] == [0, 5, 10]

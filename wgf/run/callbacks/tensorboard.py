@@ -105,10 +105,6 @@ class TensorBoard(Callback):
         maps, last = outcome.maps, outcome.result.steps or 0
         if maps is None:
             return
-        from wgf.figures.animation import animation  # matplotlib
-        from wgf.figures.errors import errors
-        from wgf.figures.style import encoded
-
         steps = [self._steps.get(t) for t in maps.t.tolist()]
         if maps.errors is not None and not self._compared:  # the reference solution was computed after the rows
             for step, t, *both in zip(steps, maps.t.tolist(), *maps.errors, strict=True):
@@ -118,6 +114,12 @@ class TensorBoard(Callback):
         for step, t, positions in zip(steps, maps.t.tolist(), maps.particles(PARTICLES), strict=True):
             if step is not None:
                 self._writer.add_histogram("particles", positions, step, bins=60, walltime=self._began + t)
+        if not run.figures:
+            return
+        from wgf.figures.animation import animation  # matplotlib
+        from wgf.figures.errors import errors
+        from wgf.figures.style import encoded
+
         for name, picture in outcome.pictures(run).items():
             _image(self._writer, f"figures/{name}", picture, last)
         figure = errors(maps, run.title, outcome.result.reference_error or 0.0)
