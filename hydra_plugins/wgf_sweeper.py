@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from wgf.errors import ConfigError, WgfError
 from wgf.settings.foreign_configs import check_node
 from wgf.sweep import job_folder as job
-from wgf.sweep.session import launched
+from wgf.sweep.session import current
 
 log = logging.getLogger("wgf")
 
@@ -127,7 +127,7 @@ class GridSweeper(BasicSweeper):
         root.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, root / "multirun.yaml")
         missing = [one for one in jobs if one.folder is None or not job.finished(one.folder)]
-        if sweep := launched():
+        if sweep := current().sweep:
             sweep.leave_alone(one.folder for one in jobs if one.folder is not None and one not in missing)
         if len(missing) < len(jobs):
             log.info("%d of %d jobs are complete and not run again", len(jobs) - len(missing), len(jobs))

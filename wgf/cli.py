@@ -31,7 +31,7 @@ from wgf.settings.foreign_configs import check_hydra
 from wgf.settings.refusals import check_choices, check_folder, parsed, refuse, refusing
 from wgf.settings.resume import continued, quoted
 from wgf.sweep import launch
-from wgf.sweep.session import Session, begin_computing, current
+from wgf.sweep.session import Session, current
 
 
 def _hash(root: DictConfig) -> str:
@@ -100,7 +100,7 @@ def _run(cfg: DictConfig) -> float:
     """What Hydra calls: a run, which ends the process with its exit status, or a job of a sweep."""
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
-    begin_computing()
+    current().computes = True
     if job.mode is not RunMode.RUN:
         return launch.run_job(cfg, folder, Path(job.sweep.dir))
     try:
@@ -154,7 +154,7 @@ def main() -> None:
             sys.exit(1)
         except KeyboardInterrupt:  # outside the time loop, which ends a run with a status
             print("wgf: interrupted", file=sys.stderr)
-            sys.exit(128 + (session.signal or SIGINT))
+            sys.exit(128 + ((session.sweep and session.sweep.received) or SIGINT))
         except BrokenPipeError:  # the reader of the output, head or a pager, has ended
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)

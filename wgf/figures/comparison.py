@@ -14,7 +14,7 @@ from wgf.figures.convergence import Curve, convergence
 from wgf.figures.density import ceiling, computed, reference, window
 from wgf.figures.style import COLORS, DENSITY, EXACT, POSITION, bar, canvas, key, styled, title
 from wgf.saved_maps import SavedMaps
-from wgf.settings.flat import number
+from wgf.settings.flat import label, number, short
 
 REFINED = {  # settings whose refinement makes the error small, and their names on an axis
     "network.width": "width $m$ (breakpoints or neurons)",
@@ -46,16 +46,16 @@ def convergences(axes: Sequence[str], rows: Sequence[Mapping[str, Any]], heading
     floor = max((row.get("reference_error") or 0.0 for row in measured), default=0.0)
     figures = {}
     for axis in axes:
-        series = {label: c for label, c in curves(axis, axes, measured).items() if len(set(c[0])) > 1}
+        series = {name: c for name, c in curves(axis, axes, measured).items() if len(set(c[0])) > 1}
         if axis in REFINED and series:
-            name = axis.rpartition(".")[2]
+            name = short(axis)
             fit = name != "degree"  # the error falls exponentially in the degree
             figures[f"convergence-{name}"] = convergence(series, REFINED[axis], ERROR, fit, heading, floor)
     if len(measured) > 1:
         along = next((axis for axis in axes if axis in REFINED), "")
         costs = curves("wall_s", [axis for axis in axes if axis != along], measured)
         if len({row.get("equation") for row in measured}) > 1:  # errors of several problems
-            costs = {label: c for label, c in costs.items() if len(c[0]) > 1}
+            costs = {name: c for name, c in costs.items() if len(c[0]) > 1}
     if len(measured) > 1 and costs:
         figures["cost"] = convergence(costs, "wall time (s)", ERROR, False, heading, floor, join=False)
     return figures
@@ -66,10 +66,8 @@ def curves(x: str, axes: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> di
     found: dict[str, tuple[list[float], list[float]]] = {}
     for row in rows:
         place = number(row.get(x))
-        others = [axis for axis in axes if axis != x and row.get(axis) is not None]
-        label = ", ".join(f"{axis.rpartition('.')[2]}={row[axis]}" for axis in others)
         if place is not None:
-            places, errors = found.setdefault(label, ([], []))
+            places, errors = found.setdefault(label(row, (axis for axis in axes if axis != x)), ([], []))
             places.append(place)
             errors.append(row["w1_error"])
     return found  # type: ignore[return-value]

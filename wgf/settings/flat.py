@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 Leaf = bool | int | float | str
@@ -34,6 +34,16 @@ def leaves(config: dict[str, Any]) -> dict[str, Leaf]:
         else:
             found[key] = "null" if value is None else str(value)
     return found
+
+
+def short(key: str) -> str:
+    """The last part of a key: width for network.width."""
+    return key.rpartition(".")[2]
+
+
+def label(row: Mapping[str, Any], keys: Iterable[str]) -> str:
+    """The values of some keys on one line, without None: width=8, degree=3."""
+    return ", ".join(f"{short(key)}={row[key]}" for key in keys if row.get(key) is not None)
 
 
 def number(value: Any) -> float | None:
