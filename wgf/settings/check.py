@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from wgf.errors import ConfigError
 from wgf.result import compared
 from wgf.settings.constructors import REQUIRED, Missing, ancestry, settings
+from wgf.settings.flat import walk
 from wgf.settings.ranges import LONGEST, Choice, Count, Flag, Positive, Range, Seed, rule_of
 
 PACKAGED = Path(__file__).parents[1] / "configs"  # in a wheel; in a checkout, configs/ lies beside wgf/
@@ -124,7 +125,7 @@ def _node(group: str, node: Any) -> Iterator[str]:
     if BASES[group] not in ancestors:
         yield f"{group}._target_={target!r} is not allowed: expected a subclass of {BASES[group]}"
         return
-    if any(_has_target(value) for value in node.values()):
+    if any(key.endswith("._target_") for key, _ in walk(node)):  # Hydra would instantiate an object there
         yield f"{group} has a _target_ inside one of its settings, which is not allowed: expected plain values"
         return
     if known is None:
@@ -138,13 +139,6 @@ def _node(group: str, node: Any) -> Iterator[str]:
         elif key in given and setting.rule is not None and not setting.rule.admits(value):
             hint = "" if setting.default is REQUIRED else f" (default {name}={_written(setting.default)})"
             yield f"{name}={_written(value)} is not allowed: expected {setting.rule}{hint}"
-
-
-def _has_target(value: Any) -> bool:
-    """Whether Hydra would instantiate an object inside a value."""
-    if isinstance(value, dict):
-        return "_target_" in value or any(map(_has_target, value.values()))
-    return isinstance(value, list) and any(map(_has_target, value))
 
 
 def did_you_mean(word: str, options: Iterable[str], prefix: str = "") -> str:

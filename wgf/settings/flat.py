@@ -22,6 +22,13 @@ def entries(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{key}", value
 
 
+def walk(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value inside nested dicts and lists, the dicts and lists among them, with its full key."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        yield f"{prefix}{key}", value
+        yield from walk(value, f"{prefix}{key}.")
+
+
 def leaves(config: dict[str, Any]) -> dict[str, Leaf]:
     """`network: Spline`, `network.width: 8`, ...: the name of a class for its target, text for null and for lists."""
     found: dict[str, Leaf] = {}
