@@ -1,4 +1,5 @@
-"""Write docs/configuration.md from the configs, their comments, and the ranges in the constructors' annotations.
+"""Write docs/configuration.md from the configs, their comments, and the ranges in the constructors' annotations, and
+the table of result.json in docs/runs.md from the fields of `Result`.
 
 python scripts/config_reference.py
 """
@@ -8,17 +9,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from wgf.result import Result
 from wgf.settings.check import CONFIGS, GROUPS, ROOT
 from wgf.settings.choices import summary
 from wgf.settings.constructors import settings
 from wgf.settings.ranges import Choice
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
+RUNS = PAGE.with_name("runs.md")
+BEGIN, END = "<!-- by scripts/config_reference.py -->\n", "<!-- end -->\n"
 HEAD = """# Every setting
 
 Written by `python scripts/config_reference.py` from the configs and the classes they name; do not edit.
@@ -115,5 +120,16 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def runs() -> str:
+    """The content of docs/runs.md with the table of all numbers of result.json."""
+    before, _, rest = RUNS.read_text(encoding="utf-8").partition(BEGIN)
+    lines = ["", "| name | meaning | unit |", "|---|---|---|"]
+    for entry in fields(Result):
+        name = "energy_<term>" if entry.name == "energy_terms" else entry.name
+        lines.append(f"| `{name}` | {plain(entry.metadata['meaning'])} | {entry.metadata['unit']} |")
+    return before + BEGIN + "\n".join(lines) + "\n" + END + rest.partition(END)[2]
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    RUNS.write_text(runs(), encoding="utf-8")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from scipy.integrate import solve_ivp
 
 import wgf
 from wgf.integrators.status import Status
+from wgf.result import Result
 from wgf.run import runner
 from wgf.settings.check import CONFIGS, GROUPS, check
 from wgf.settings.check import ROOT as ROOT_KEYS
@@ -143,10 +145,16 @@ def test_its_finite_volumes_agree(examples):
 # the reference of settings
 
 
-def test_the_reference_of_settings_is_up_to_date():
+def reference() -> ModuleType:
+    """scripts/config_reference.py."""
     spec = spec_from_file_location("config_reference", ROOT / "scripts" / "config_reference.py")
     script = module_from_spec(spec)
     spec.loader.exec_module(script)
+    return script
+
+
+def test_the_reference_of_settings_is_up_to_date():
+    script = reference()
     text = script.PAGE.read_text(encoding="utf-8")
     assert text == script.page(), "run python scripts/config_reference.py"
     assert [line for line in text.splitlines() if line.startswith("| `pde.chi`")] == [
@@ -160,6 +168,14 @@ def test_the_reference_of_settings_is_up_to_date():
                 f"| `{group}.{key}` |" in text for key in OmegaConf.load(file) if key not in ("_target_", "defaults")
             )
     assert all(f"| `{key}` |" in text for key in ROOT_KEYS)
+
+
+def test_every_number_of_a_result_is_explained():
+    script = reference()
+    text = script.RUNS.read_text(encoding="utf-8")
+    assert text == script.runs(), "run python scripts/config_reference.py"
+    assert "| `w2_best` | smallest W2 error that a map of this network can have | length |" in text.splitlines()
+    assert all(f"| `{name}` |" in text for name in Result(unsaved="x").as_dict())
 
 
 # all pages
