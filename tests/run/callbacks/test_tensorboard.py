@@ -170,9 +170,7 @@ def test_a_run_without_a_solution_still_leaves_its_result(tmp_path: Path):
     assert found.Tags()["images"] == []
 
 
-def test_nothing_is_written_without_a_start(tmp_path: Path):
-    board = TensorBoard()
-    board.row(row(1))
-    board.finish(record(tmp_path), Outcome(Status.completed, Result(), solution()))
-    board.close()
+def test_closing_without_a_start_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    TensorBoard().close()
     assert not list(tmp_path.iterdir())
