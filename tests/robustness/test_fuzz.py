@@ -3,7 +3,6 @@
 import contextlib
 import io
 import math
-import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,8 +12,8 @@ import pytest
 from composed_configs import changed, choices
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from loaded_scripts import script
 from omegaconf import DictConfig, OmegaConf
-from written_files import write
 
 from wgf import cli
 from wgf.errors import ConfigError
@@ -25,10 +24,7 @@ from wgf.run.build import build
 from wgf.settings.check import CONFIGS, GROUPS, ROOT, check
 from wgf.settings.constructors import settings as settings_of
 
-MENDS = re.compile(
-    r"expected|did you mean|options: |say |use |give |choose |change |lower |raise |increase |decrease |allowed|"
-    r"at most|write it|see wgf|must be|drop"
-)
+fuzz = script("fuzz")
 
 
 def clear(lines: Iterable[str]) -> None:
@@ -37,7 +33,7 @@ def clear(lines: Iterable[str]) -> None:
         assert line == line.strip() != ""
         assert line.isprintable(), ascii(line)
         assert len(line) < 1000, line
-        assert MENDS.search(line), line
+        assert fuzz.MENDS.search(line), line
         assert not any(word in line for word in ("Traceback", "object at 0x", "site-packages", "File ")), line
 
 
@@ -161,31 +157,10 @@ def said(folder: Path, words: list[str]) -> tuple[int | None, list[str]]:
     return code, lines
 
 
-SPLINE = "_target_: wgf.networks.spline.Spline\n"
-NETWORKS = {
-    "broken": "a: [1,\n  b: : c",
-    "list": "- 1\n- 2\n",
-    "empty": "",
-    "twice": SPLINE + "width: 3\nwidth: 4\n",
-    "code": "_target_: !!python/object/apply:os.mkdir ['hacked']\n",
-    "lost": "defaults:\n  - nothing\n" + SPLINE,
-    "nested": SPLINE + "width: {_target_: os.mkdir, path: hacked}\n",
-    "abstract": "_target_: wgf.networks.base.TransportMap\n",
-    "other": "_target_: wgf.problem.laws.Gaussian\n",
-}
-EXPERIMENTS = {
-    "plain": "t_end: 3\n",
-    "lost": "# @package _global_\ndefaults:\n  - override /pde: nothing\n",
-    "callback": "# @package hydra.callbacks\na: {_target_: os.mkdir, path: hacked}\n",
-}
-
-
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """A folder with files that are no good."""
-    write(tmp_path, {"file": "", "done/result.json": "{}"})
-    for group, files in {"network": NETWORKS, "experiment": EXPERIMENTS}.items():
-        write(tmp_path / "mine" / group, {f"{name}.yaml": text for name, text in files.items()})
+    fuzz.write_bad_files(tmp_path)
     (tmp_path / "mine" / "network" / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     return tmp_path
 
@@ -196,8 +171,8 @@ BAD: list[list[str]] = [  # scripts/fuzz.py has a thousand
     *([word] for word in ("+network=mlp", "network@a=mlp", "~network", "~network.widht", "hydra.foo=1")),
     *([f"network._target_={name}"] for name in ("os.system", "wgf.Gauss", "a.b.c", "x" * 3000, "a." * 1500 + "c")),
     *([f"hydra.run.dir={name}"] for name in ("", "file/x", "done", "/proc/x", "a" * 300)),
-    *(["-cd", "mine", f"network={name}"] for name in (*NETWORKS, "binary")),
-    *(["-cd", "mine", f"experiment={name}"] for name in EXPERIMENTS),
+    *(["-cd", "mine", f"network={name}"] for name in (*fuzz.NETWORKS, "binary")),
+    *(["-cd", "mine", f"experiment={name}"] for name in fuzz.EXPERIMENTS),
     *(["--config-dir", name] for name in ("nope", "file")),
     *([flag] for flag in ("--nope", "--config-dir", "--resolve", "--shell-completion")),
     *([flag, "nope"] for flag in ("--cfg", "--config-name", "--config-path", "--experimental-rerun")),
