@@ -28,7 +28,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 from hydra_plugins.wgf_sweeper import name
 from wgf.result import compared
 from wgf.run.callbacks.checkpoint import latest
-from wgf.settings.check import Product
+from wgf.settings.check import ROOT
 from wgf.settings.flat import leaves
 from wgf.sweep import collate as sweep
 from wgf.sweep import job_folder as job
@@ -431,7 +431,7 @@ def test_objectives_that_are_offered_are_figures(wgf, tmp_path: Path):
     (folder,) = sweep.jobs(tmp_path / "s")
     assert folder.name == "0"
     assert math.isfinite(job.objective(result(folder), "*".join(compared())))
-    assert not Product().admits("w1_error*colour")
+    assert not ROOT["objective"].admits("w1_error*colour")
 
 
 # folder names

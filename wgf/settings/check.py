@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,49 +34,39 @@ BASES = {
 GROUPS = tuple(BASES)
 
 
-class Device:
-    """Rule for a device of torch. The start of the run checks whether the device is available."""
+@dataclass(frozen=True)
+class Rule:
+    """Rule for values that no range describes: a text for people, and the test."""
+
+    text: str
+    admits: Callable[[Any], bool]
 
     def __str__(self) -> str:
-        return "cpu, cuda, cuda:<number> or auto"
-
-    def admits(self, value: Any) -> bool:
-        return isinstance(value, str) and re.fullmatch(r"cpu|auto|cuda(:\d+)?", value) is not None
+        return self.text
 
 
-class Product:
-    """Rule for a product of numbers of a result, written with `*`."""
-
-    def __str__(self) -> str:
-        return f"a product such as w1_error*evaluations, of {', '.join(compared())}"
-
-    def admits(self, value: Any) -> bool:
-        return isinstance(value, str) and all(word.strip() in compared() for word in value.split("*"))
-
-
-class RunFolder:
-    """Rule for the folder of a run. Resuming checks whether the folder holds a run."""
-
-    def __str__(self) -> str:
-        return "the folder of a run, or null"
-
-    def admits(self, value: Any) -> bool:
-        return value is None or (isinstance(value, str) and value != "")
+def _is_product(value: Any) -> bool:
+    return isinstance(value, str) and all(word.strip() in compared() for word in value.split("*"))
 
 
 ROOT: dict[str, Any] = {
     "t_end": rule_of(Positive),
     "seed": rule_of(Seed),
     "dtype": Choice("float64", "float32"),
-    "device": Device(),
+    "device": Rule(  # the start of the run checks whether it is available
+        "cpu, cuda, cuda:<number> or auto",
+        lambda value: isinstance(value, str) and re.fullmatch(r"cpu|auto|cuda(:\d+)?", value) is not None,
+    ),
     "threads": Range(int, low=1, high=1024, none=True),
     "saves": rule_of(Count),
     "figures": Flag(),
     "reference_solution": Choice("auto", "exact", "finite_volume", "none"),
-    "objective": Product(),
+    "objective": Rule(f"a product such as w1_error*evaluations, of {', '.join(compared())}", _is_product),
     "verify": Flag(),
     "expect": Choice("completed", "blow_up"),
-    "resume": RunFolder(),
+    "resume": Rule(  # resuming checks whether the folder holds a run
+        "the folder of a run, or null", lambda value: value is None or (isinstance(value, str) and value != "")
+    ),
 }
 
 

@@ -53,27 +53,21 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Study:
-    """The runs of a sweep.
+class Study(sweep.Table):
+    """The runs of a sweep; their rows hold job, the axes, NUMBERS, and what `_judge` and `_orders` add.
 
     Attributes:
-        root: their folder.
-        command: the command that repeats it; empty where it is unknown.
-        axes: the overrides that vary from run to run.
-        rows: one for each run: job, the axes, NUMBERS, and what `_judge` and `_orders` add.
+        command: the command that repeats the sweep; empty where it is unknown.
     """
 
-    root: Path
     command: str
-    axes: list[str]
-    rows: list[Row]
 
     @property
     def refined(self) -> list[str]:
         """The axes along which errors should fall, those of REFINED with at least two values."""
         return [axis for axis in REFINED if axis in self.axes]
 
-    def label(self, row: Row, along: str = "") -> str:
+    def curve(self, row: Row, along: str) -> str:
         """The values of a row that vary, without the axis along which it belongs to a curve."""
         return label(row, (axis for axis in self.axes if axis != along))
 
@@ -93,11 +87,11 @@ def read(root: Path) -> Study:
         | {"t_reached": row.get("t_reached", row.get("t_end"))}
         for row in found.rows
     ]
-    study = Study(root, _command(root), axes, rows)
+    study = Study(root, axes, rows, _command(root))
     if study.refined:
         along = study.refined[-1]
-        curves = list(dict.fromkeys(study.label(row, along) for row in rows))
-        rows.sort(key=lambda row: (curves.index(study.label(row, along)), number(row[along]) or 0.0))
+        curves = list(dict.fromkeys(study.curve(row, along) for row in rows))
+        rows.sort(key=lambda row: (curves.index(study.curve(row, along)), number(row[along]) or 0.0))
     for row in rows:
         _judge(row, root / str(row["job"]))
     for axis in study.refined:
@@ -130,7 +124,7 @@ def _orders(study: Study, axis: str) -> None:
     for row in study.rows:
         row |= {f"{distance}_order_{short(axis)}": None for distance in ("w1", "w2")}
         if row["status"] == "completed" and number(row[axis]):
-            groups.setdefault(study.label(row, axis), []).append(row)
+            groups.setdefault(study.curve(row, axis), []).append(row)
     for group in groups.values():
         group.sort(key=lambda row: number(row[axis]) or 0.0, reverse=REFINED[axis] > 0)
         for before, after in pairwise(group):
