@@ -117,8 +117,8 @@ def _run(cfg: DictConfig) -> float:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what Hydra wrote before a run that did not begin, and the folders that become empty. Nobody else writes
-    there: the folder is claimed."""
+    """Remove what Hydra wrote before a run that did not begin, and the folders that become empty. No other process
+    writes there: the folder is claimed."""
     logging.shutdown()
     shutil.rmtree(folder / ".hydra", ignore_errors=True)
     (folder / "run.log").unlink(missing_ok=True)

@@ -18,7 +18,7 @@ try:
 except ImportError:  # this system has no such locks
     fcntl = None  # type: ignore[assignment]
 
-PART = ".*.part"  # what a process leaves that was killed while it wrote a file
+PART = ".*.part"  # files left by a process that was killed while it wrote
 
 
 @contextmanager

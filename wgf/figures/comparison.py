@@ -1,4 +1,4 @@
-"""Many runs side by side: convergence in whatever was refined, error against cost, and where each one ended."""
+"""Comparison of many runs: errors against refined settings, errors against cost, densities at the end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REFINED = {  # settings whose refinement makes the error small, and their names 
     "quadrature.particles": "particles",
 }
 ERROR = "$W_1$ error (length)"
-NAMED = 8  # curves that a legend tells apart
+NAMED = 8  # most curves with a legend
 
 
 def convergences(axes: Sequence[str], rows: Sequence[Mapping[str, Any]], heading: str = "") -> dict[str, Figure]:
@@ -36,10 +36,10 @@ def convergences(axes: Sequence[str], rows: Sequence[Mapping[str, Any]], heading
 
     Args:
         axes: settings that vary.
-        rows: for each run its `status`, the value of every axis, `w1_error`, `w1_clear` and `wall_s`. A run that did
-            not complete is left out, its error is that of another time; so is an error that may be the reference's,
-            and what is None or absent.
-        heading: above every figure.
+        rows: for each run its `status`, the value of every axis, `w1_error`, `w1_clear` and `wall_s`. Figures leave out
+            runs that did not complete, because their errors are those of another time, runs without an error, and
+            errors that are not clearly above that of the reference.
+        heading: text above every figure.
     """
     done = [row for row in rows if row["status"] == "completed" and row.get("w1_clear") is not False]
     measured = [row for row in done if (row.get("w1_error") or 0) > 0]

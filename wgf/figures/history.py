@@ -66,5 +66,5 @@ def steps(rows: Columns, heading: str) -> Figure:
 
 
 def _dots(k: int, t: np.ndarray) -> dict[str, object]:
-    """Markers, few enough to be told apart."""
+    """Markers at about twelve of the points."""
     return {"marker": MARKERS[k], "ms": 4, "markevery": max(1, len(t) // 12)}

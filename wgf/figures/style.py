@@ -47,7 +47,7 @@ STYLE: dict[str, Any] = {
 POSITION, START, TIME = "position $x$ (length)", "start $z$ (length)", "time $t$"
 DENSITY = r"density $\rho(t, x)$ (mass/length)"
 EXACT: dict[str, Any] = {"color": "black", "lw": 1.0, "ls": (0, (4, 3))}
-# Okabe and Ito's palette, told apart by every eye, from dark to light; the markers tell the same apart in grey
+# Okabe and Ito's palette for colour-blind readers, from dark to light; markers distinguish the curves in grey
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
 # plasma without its yellow end, which is too faint on white

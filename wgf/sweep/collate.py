@@ -150,7 +150,7 @@ def collate(root: Path) -> Table:
 
 
 def _draw(found: Table) -> None:
-    """Draw errors against what was refined, or the densities at the end where nothing was refined."""
+    """Draw errors against the refined settings, or the densities at the end if nothing was refined."""
     from wgf.figures.comparison import convergences, finals  # matplotlib
 
     drawn = convergences(found.axes, found.rows)
