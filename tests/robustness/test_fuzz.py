@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from composed_configs import changed, choices
+from composed_configs import changed, choices, node
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loaded_scripts import script
@@ -21,7 +21,7 @@ from wgf.integrators.status import Status
 from wgf.integrators.time_loop import LoopCallback, evolve
 from wgf.run import runner
 from wgf.run.build import build
-from wgf.settings.check import CONFIGS, GROUPS, ROOT, check
+from wgf.settings.check import GROUPS, ROOT, check
 from wgf.settings.constructors import settings as settings_of
 
 fuzz = script("fuzz")
@@ -63,7 +63,7 @@ def configs(draw) -> DictConfig:
     for group in GROUPS:
         choice = draw(st.sampled_from(choices(group))) if draw(st.booleans()) else None
         if (choice := "none" if group == "logger" else choice) is not None:
-            cfg[group] = OmegaConf.load(CONFIGS / group / f"{choice}.yaml")
+            cfg[group] = node(group, choice)
     if cfg.potential.get("expr") == "???":
         cfg.potential.expr = draw(st.sampled_from(["x**2", "-x**4", "1/x", "exp(x)", "9**9**9", "abs(x)", "log(x)"]))
     small = {"network.width": 5, "integrator.width": 5, "quadrature.particles": 50, "integrator.dt": 1e-3}
@@ -100,11 +100,11 @@ def test_any_settings_run_or_are_refused(cfg: DictConfig):
 
 @given(st.sampled_from([(g, c) for g in GROUPS for c in choices(g)]), st.data())
 @settings(max_examples=1000)
-def test_every_setting_has_its_range(node: tuple[str, str], data: st.DataObject):
+def test_every_setting_has_its_range(choice_of: tuple[str, str], data: st.DataObject):
     """A drawn value is admitted and built with, or refused by name."""
-    group, choice = node
+    group, choice = choice_of
     cfg = changed("t_end=0.01", "network.width=5")
-    cfg[group] = OmegaConf.load(CONFIGS / group / f"{choice}.yaml")
+    cfg[group] = node(group, choice)
     OmegaConf.set_struct(cfg, False)
     known = settings_of(cfg[group]._target_)
     if not known:
@@ -123,7 +123,7 @@ def test_every_setting_has_its_range(node: tuple[str, str], data: st.DataObject)
 
 
 @given(SOME)
-@settings(max_examples=1000)
+@settings(max_examples=400)
 def test_every_setting_of_the_root_has_its_range(value: Any):
     """One value for all keys at once: each key answers for itself."""
     if isinstance(value, str) and "${" in value:
@@ -200,7 +200,7 @@ PIECES = st.sampled_from([*"=+~@/.,:[]{}()'\"$*-_ \\", *WORDS])
 
 
 @given(st.lists(st.lists(PIECES, min_size=1, max_size=6).map("".join), min_size=1, max_size=3))
-@settings(max_examples=50, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, suppress_health_check=list(HealthCheck))
 def test_any_words_run_or_are_refused(tmp_path_factory: pytest.TempPathFactory, words: list[str]):
     words = [word for word in words if not word.startswith("-")]  # flags that show something
     code, lines = said(tmp_path_factory.mktemp("words"), ["logger=none", "figures=false", *words])
