@@ -166,7 +166,7 @@ def orders(results: Study, cell: Callable[[Row], str], along: str, columns: Iter
     """Table with a row for each curve and a column for each value along the refined axis."""
     curves: dict[str, list[Row]] = {}
     for row in results.rows:
-        curves.setdefault(results.label(row, along), []).append(row)
+        curves.setdefault(results.curve(row, along), []).append(row)
     columns = list(columns)
     body = []
     for label, rows in curves.items():

@@ -152,7 +152,7 @@ AFFINE = {
     "transport": ("pde=linear_transport", "potential=quadratic", "law=uniform", "t_end=1"),
 }
 METHODS = {
-    "rk4": ("integrator=rk4", "integrator.dt=5e-4"),
+    "rk4": ("integrator=rk4", "integrator.dt=2e-3"),
     "dopri5": ("integrator=dopri5", "integrator.rtol=1e-10", "integrator.atol=1e-12"),
 }
 

@@ -12,7 +12,7 @@ import pytest
 import run_folders
 import torch
 from acting_callback import At
-from command_line import stopped, wgf
+from command_line import called, stopped, wgf
 from composed_configs import composed
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
@@ -254,9 +254,9 @@ def test_the_command_stopped_by_sigterm_goes_on(tmp_path: Path):
     interrupted = left(tmp_path / "a run")
     assert interrupted["result"]["message"].endswith("(SIGTERM)")
     assert 0 < interrupted["result"]["t_end"] < 0.2
-    refused = wgf(tmp_path, "resume=a run", "t_end=3", "network.train=all", "hydra.run.dir=b")
-    assert refused.returncode == 2
-    assert "t_end=... with resume is impossible" in refused.stderr
+    status, _, err = called(tmp_path, "resume=a run", "t_end=3", "network.train=all", "hydra.run.dir=b")
+    assert status == 2
+    assert "t_end=... with resume is impossible" in err
     assert left(tmp_path / "a run") == interrupted
     assert len(list(tmp_path.iterdir())) == 1
     answer = wgf(tmp_path, "resume=a run")
@@ -276,9 +276,9 @@ def test_the_command_stopped_by_sigterm_goes_on(tmp_path: Path):
     assert [event.step for event in events.Scalars("energy/total")] == steps
     overrides = OmegaConf.load(tmp_path / "a run" / ".hydra" / "overrides.yaml")
     assert "t_end=0.2" in list(overrides)  # how it was begun
-    again = wgf(tmp_path, f"resume={tmp_path / 'a run'}")
-    assert again.returncode == 2
-    assert again.stderr.endswith("has ended, completed at t = 0.2: it cannot continue\n")
+    status, _, err = called(tmp_path, f"resume={tmp_path / 'a run'}")
+    assert status == 2
+    assert err.endswith("has ended, completed at t = 0.2: it cannot continue\n")
 
 
 def test_the_command_killed_goes_on(tmp_path: Path):
@@ -286,11 +286,11 @@ def test_the_command_killed_goes_on(tmp_path: Path):
     status, _, err = stopped(signal.SIGKILL, tmp_path, "a run", 20, *words)
     assert status == -signal.SIGKILL, err
     assert not (tmp_path / "a run" / "result.json").exists()
-    over = wgf(tmp_path, *words)
-    assert over.returncode == 2
-    assert "holds a run that was stopped: continue it with resume=a run" in over.stderr
-    answer = wgf(tmp_path, "resume=a run")
-    assert answer.returncode == 0, answer.stderr
+    status, _, err = called(tmp_path, *words)
+    assert status == 2
+    assert "holds a run that was stopped: continue it with resume=a run" in err
+    status, _, err = called(tmp_path, "resume=a run")
+    assert status == 0, err
     cfg = OmegaConf.load(tmp_path / "a run" / "config.yaml")
     run(build(cfg), cfg, tmp_path / "whole")
     assert left(tmp_path / "a run") == left(tmp_path / "whole")

@@ -289,6 +289,8 @@ def test_convergence_in_what_was_refined():
     unclear = other | {"w1_error": 1e-2, "w1_clear": False}
     assert len(convergences(axes, [*ROWS, unclear])["convergence-width"].axes[0].lines[1].get_xdata()) == 3
     assert convergences(["seed"], ROWS[:1]) == {}
+    unrelated = [ROWS[0] | {"pde": "a", "equation": "a"}, ROWS[1] | {"pde": "b", "equation": "b"}]
+    assert convergences(["network.width", "pde"], unrelated) == {}
     assert list(convergences(["seed"], ROWS)) == ["cost"]
 
 

@@ -294,7 +294,7 @@ def test_supercritical_keller_segel_blows_up(integrator, width, degree):
 LN_W1 = {"quartic": {4: -4.2, 8: -5.4, 16: -6.6, 32: -7.6}, "sextic": {4: -3.6, 8: -4.9, 16: -6.4, 32: -7.5}}
 
 
-@pytest.mark.parametrize("width", [2, 3, 4, 8, 16, 24, 32])
+@pytest.mark.parametrize("width", [2, 4, 8, 16, 32])
 @pytest.mark.parametrize("case", LN_W1)
 def test_gauss_newton_trains_all_parameters(case, width):
     flowing, t = {"quartic": (QUARTIC, 0.2), "sextic": (SEXTIC, 1e-3)}[case]

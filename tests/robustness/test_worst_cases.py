@@ -1,23 +1,15 @@
 """Problems of scripts/stress.py whose errors come closest to what their estimates allow, and its rules."""
 
-import importlib.util
 import random
-from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-STRESS = Path(__file__).parents[2] / "scripts" / "stress.py"
+from loaded_scripts import script
 
 
 @pytest.fixture(scope="module")
 def stress() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("stress", STRESS)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("stress")
 
 
 WORST = [  # settings, and the ratio of the error to the largest error allowed

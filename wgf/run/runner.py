@@ -101,7 +101,17 @@ def _run(
     with closing(Callbacks([*first, History(), Checkpoint(), experiment.logger, *figures])) as callbacks:
         checkpointed = {"config": text, "circumstances": circumstances(theta.device)}
         recorder = Recorder(metrics, callbacks, signals, checkpointed, past)
-        about = Run(folder, problem.equation, problem.t_end, columns, text, origin, recorder.rows, recorder.last_row)
+        about = Run(
+            folder,
+            problem.equation,
+            problem.t_end,
+            columns,
+            text,
+            origin,
+            recorder.rows,
+            recorder.last_row,
+            experiment.figures,
+        )
         with signals.held():
             callbacks.start(about)
             end = _advance(experiment, recorder, past)

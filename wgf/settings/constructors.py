@@ -58,7 +58,7 @@ def settings(target: str) -> dict[str, Setting] | None:
         Missing: there is no such module or class.
     """
     for name in ancestry(target):
-        _, tree, node = _class(name)
+        _, tree, node = definition(name)
         for part in node.body:
             if isinstance(part, ast.FunctionDef) and part.name == "__init__":
                 return _arguments(part.args, _scope(tree))
@@ -72,7 +72,7 @@ def ancestry(target: str) -> tuple[str, ...]:
     Raises:
         Missing: there is no such module or class.
     """
-    target, tree, node = _class(target)
+    target, tree, node = definition(target)
     module, _, _ = target.rpartition(".")
     homes = _imported(tree, module) | {n.name: f"{module}.{n.name}" for n in tree.body if isinstance(n, ast.ClassDef)}
     found = [target]
@@ -85,7 +85,7 @@ def ancestry(target: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _class(target: str) -> tuple[str, ast.Module, ast.ClassDef]:
+def definition(target: str) -> tuple[str, ast.Module, ast.ClassDef]:
     """The full name of a class, its module and its definition, also where the named module imports the class."""
     module, _, name = target.rpartition(".")
     tree = _tree(module)
@@ -95,7 +95,7 @@ def _class(target: str) -> tuple[str, ast.Module, ast.ClassDef]:
     home = _imported(tree, module).get(name, target)
     if home == target:
         raise Missing(f"module {module!r} has no class {name!r}")
-    return _class(home)
+    return definition(home)
 
 
 @cache
