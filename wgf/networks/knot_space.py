@@ -85,10 +85,11 @@ class KnotSpace:
         return Broken(b, b, b.new_ones(len(b) + 1)).coordinates
 
     def coordinates(self, theta: Tensor) -> Tensor:
-        """Coordinates y [N] of the map with parameters theta [4m]."""
+        """Coordinates y [N] of the map with parameters theta [4m]; NaN if a pair has come apart."""
         w, wt, b, bt = theta.reshape(4, self.width)
         m, a = self.width, self._active
         knots = self.knots.index_copy(0, self.left, bt).index_copy(0, self.right, b)
+        knots = knots.where((knots[self.left] == bt).all(), torch.nan)
         jumps = torch.zeros_like(knots).index_add(0, self.right, w).index_add(0, self.left, wt)
         slopes = (pad(jumps.cumsum(0), (1, 0)) - wt.sum()) / m
         first = self.offset + torch.dot(wt, bt - knots[0]) / m  # right-facing neurons vanish at the first knot
