@@ -13,7 +13,7 @@ cells at the start. All matrices are banded with 3 diagonals on either side of t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cache, cached_property, reduce
 
 import torch
 from torch import Tensor
@@ -25,6 +25,13 @@ from wgf.problem.energy import Local, MapAtNodes
 from wgf.problem.equations import Problem
 from wgf.problem.quadrature import Nodes, Quadrature
 from wgf.projection.linalg.banded import Banded, Cholesky
+
+
+@cache
+def _lower(device: torch.device) -> Tensor:
+    """Places [d, j] of the entries (j + d, j) of a flattened 4 x 4 block; 16 for those outside the block."""
+    d, j = torch.arange(4, device=device)[:, None], torch.arange(4, device=device)
+    return torch.where(j + d < 4, 4 * (j + d) + j, 16)
 
 
 @dataclass(frozen=True)
@@ -68,13 +75,12 @@ class Frame:
     def band(self, zeroth: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """Band [4, N] of the matrix of the quadratic form sum of w (J v)^2 with the moments sum w xi^k [K + 1] of w."""
         a, b = self.constant, self.linear
-        size = 2 * len(a) + 2
-        band = a.new_zeros(4, size)
         left = zeroth[:, None] * a + first[:, None] * b
         right = first[:, None] * a + second[:, None] * b
-        for j in range(4):
-            for i in range(j, 4):
-                band[i - j, j : j + 2 * len(a) : 2] += left[:, i] * a[:, j] + right[:, i] * b[:, j]
+        blocks = left[:, :, None] * a[:, None, :] + right[:, :, None] * b[:, None, :]  # 4 x 4 for every cell
+        diagonals = pad(blocks.reshape(-1, 16), (0, 1)).T[_lower(a.device)]  # [4, 4, K + 1], 0 outside the block
+        inner = diagonals.mT.reshape(4, len(a), 4)
+        band = pad(inner[:, :, :2].reshape(4, -1), (0, 2)) + pad(inner[:, :, 2:].reshape(4, -1), (2, 0))
         return band[:, 1:-1].contiguous()
 
 
