@@ -23,7 +23,7 @@ from wgf.projection.field import Projection
 from wgf.projection.solvers import Auto, Solver
 
 RTOL = 1e-5  # of the coarse run
-WIDEST = 128  # width of the coarse network; more neurons would not show more of T''
+WIDEST = 32  # width of the coarse network; 128 neurons place the knots equally well
 FLOOR = 0.1  # smallest |T''| in the density of knots, relative to its root mean square
 SMOOTHING = 2.0  # cells over which T''^2 is averaged
 GRID = 4001
