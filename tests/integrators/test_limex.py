@@ -25,15 +25,15 @@ from wgf.projection.knots import KnotFlow
 from wgf.projection.solvers import Auto
 
 LAW = Gaussian()
-# the equation, its potential and law, end time, and ln W1 for m = 4, 8, 16 by the default settings
+# the equation, its potential and law, end time, and ln W1 for m = 4 and 16 by the default settings
 CASES = {
-    "fokker_planck_quartic": (FokkerPlanck(), Quartic(1.0), LAW, 0.2, (-4.90, -6.61, -8.08)),
-    "fokker_planck_sextic": (FokkerPlanck(), Sextic(4.0), LAW, 1e-3, (-5.76, -7.31, -8.76)),
-    "porous_medium": (PorousMedium(), NoPotential(), LAW, 1.0, (-4.85, -6.49, -7.92)),
-    "keller_segel_0.5": (KellerSegel(0.5), NoPotential(), LAW, 0.3, (-5.87, -7.53, -9.01)),
-    "keller_segel_1.5": (KellerSegel(1.5), NoPotential(), LAW, 0.3, (-4.14, -5.58, -6.99)),
-    "transport_quartic": (LinearTransport(), Quartic(1.0), LAW, 0.2, (-4.81, -6.53, -8.00)),
-    "transport_sextic": (LinearTransport(), Sextic(4.0), LAW, 1e-3, (-5.74, -7.29, -8.74)),
+    "fokker_planck_quartic": (FokkerPlanck(), Quartic(1.0), LAW, 0.2, (-4.90, -8.08)),
+    "fokker_planck_sextic": (FokkerPlanck(), Sextic(4.0), LAW, 1e-3, (-5.76, -8.76)),
+    "porous_medium": (PorousMedium(), NoPotential(), LAW, 1.0, (-4.85, -7.92)),
+    "keller_segel_0.5": (KellerSegel(0.5), NoPotential(), LAW, 0.3, (-5.87, -9.01)),
+    "keller_segel_1.5": (KellerSegel(1.5), NoPotential(), LAW, 0.3, (-4.14, -6.99)),
+    "transport_quartic": (LinearTransport(), Quartic(1.0), LAW, 0.2, (-4.81, -8.00)),
+    "transport_sextic": (LinearTransport(), Sextic(4.0), LAW, 1e-3, (-5.74, -8.74)),
 }
 
 
@@ -50,7 +50,7 @@ def network(start="uniform", width=6, law=LAW):
 def test_default_settings_reach_the_errors_of_the_table(name):
     pde, potential, law, t, wanted = CASES[name]
     known = None
-    for width, ln_w1 in zip((4, 8, 16), wanted, strict=True):
+    for width, ln_w1 in zip((4, 16), wanted, strict=True):
         found = solve(pde, t_end=t, potential=potential, network=TwoSidedReLU(width, train="all", base=law), saves=1)
         assert found.status is Status.completed
         known = known or found.reference_solution
@@ -74,10 +74,10 @@ def test_barenblatt_is_exact_up_to_the_time_steps(width, start):
 def test_steps_have_order_four(name):
     field = field_of(problem_of(name), network())
     space = field.knots.space
-    t = 0.1 * field.problem.t_end
-    ends = [space.coordinates(march(field, Limex(), t, n).theta) for n in (8, 16, 32, 128)]
+    t = 0.05 * field.problem.t_end
+    ends = [space.coordinates(march(field, Limex(), t, n).theta) for n in (4, 8, 16, 48)]
     errors = [float((y - ends[-1]).norm()) for y in ends[:-1]]
-    assert np.log2(errors[0] / errors[1]) > 3.6
+    assert np.log2(errors[0] / errors[1]) > 3.5
     assert np.log2(errors[1] / errors[2]) > 3.6
     assert errors[-1] < 1e-6
 
@@ -120,7 +120,7 @@ def test_energy_falls_and_cells_stay_open():
     map = network(width=12)
     field = field_of(problem_of("fokker_planck_quartic"), map)
     log = Energies()
-    end = flow(field.problem, map, Limex(), 2.0, log)
+    end = flow(field.problem, map, Limex(rtol=1e-4), 2.0, log)
     assert end.status is Status.completed
     assert (np.diff(log.energies) <= 1e-12).all()
     assert min(log.slopes) > 0

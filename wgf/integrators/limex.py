@@ -16,10 +16,12 @@ from torch import Tensor
 from wgf.errors import ConfigError
 from wgf.integrators.base import Field, State, Step
 from wgf.integrators.controller import Adaptive
+from wgf.networks.knot_space import Broken
 from wgf.projection.field import Projection
 from wgf.projection.knots import KnotFlow, KnotPoint
 
 SHRINKS = 0.5  # a step that leaves less of the width of a cell is too long
+FOLDS = "the step folds the map or lets two knots meet"
 TOO_LONG = 1.5  # relative error given to such a step
 
 
@@ -47,17 +49,19 @@ class Limex(Adaptive):
             first = self._substeps(knots, here, dt, n)
             evaluations += n - 1
             if first is None:
-                return Step(state, failure="a substep folds the map or lets two knots meet", evaluations=evaluations)
+                return Step(state, failure=FOLDS, evaluations=evaluations)
             row = [first]
             for k, below in enumerate(table, start=1):
                 row.append(row[-1] + (row[-1] - below) / (n / (n - k) - 1))
             table = row
         moved, defect = table[-1][:-1], (table[-1] - table[-2])[:-1]
-        theta = knots.space.lift(here.y + moved)
+        y = here.y + moved
+        if not knots.is_increasing(y):
+            return Step(state, failure=FOLDS, evaluations=evaluations)
+        theta = knots.space.lift(y)
         new = State(theta, field(theta))
         error = self.of_length(here.length(defect), new.evaluation.scale)
-        there = new.evaluation.knots
-        shrinks = (there.map.h < SHRINKS * here.map.h).any()
+        shrinks = (Broken.of(y).h < SHRINKS * here.map.h).any()
         error = torch.where(shrinks, error.clamp(min=TOO_LONG), error)
         return Step(new, error, dissipated=table[-1][-1], evaluations=evaluations + 1)
 
