@@ -43,8 +43,8 @@ class Interaction(Term):
         """
         if self.elementary is None:
             raise NotImplementedError(f"the interaction {self} is not a kernel summed over pairs")
-        quadratic = self.elementary.quadratic
-        return self.kink, (lambda r: quadratic * r) if quadratic else None
+        factor = self.elementary.quadratic
+        return self.kink, (lambda r: factor * r) if factor else None
 
     def collapses(self, internal: Term | None) -> bool:
         """Whether W can gather mass in a point within finite time: an attractive kink does so without diffusion."""
@@ -168,12 +168,15 @@ class Pairwise(Interaction):
 
         remade = partial(checkpoint, block, use_reentrant=False, preserve_rng_state=False)  # keeps no pairs
         sum_of = remade if torch.is_grad_enabled() else block
-        pairs = [sum_of(at.x, at.nodes.z, at.w, rows) for rows in self._blocks(at)]
-        return 0.5 * torch.stack(pairs).sum() + self.kink * torch.dot(at.w * at.nodes.rank, at.x)
+        pairs = torch.stack([sum_of(at.x, at.nodes.z, at.w, rows) for rows in self._blocks(at)]).sum()
+        return 0.5 * pairs + self.kink * torch.dot(at.w * at.nodes.rank, at.x)
 
     def covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:
-        x, w = at.x, at.w
-        force = torch.cat([self.force(x[rows, None] - x) @ w for rows in self._blocks(at)])
+        x, w, force = at.x, at.w, torch.zeros_like(at.x)
+        for rows in self._blocks(at):  # the force is odd: every pair of nodes counts once
+            pulls = self.force(x[rows, None] - x[rows.start :])
+            force[rows] += pulls @ w[rows.start :]
+            force[rows.stop :] -= w[rows] @ pulls[:, rows.stop - rows.start :]
         return w * (force + self.kink * at.nodes.rank), torch.zeros_like(x)
 
 
@@ -255,10 +258,8 @@ class PowerLaw(Pairwise):
         return self.strength * ((a - 1) * d ** (a - 2) - ((b - 1) * d ** (b - 2) if b > 1 else 0.0))
 
     def __str__(self) -> str:
-        return (
-            f"{self.strength:g} (|x|^{self.attraction:g}/{self.attraction:g} - "
-            f"|x|^{self.repulsion:g}/{self.repulsion:g})"
-        )
+        a, b = self.attraction, self.repulsion
+        return f"{self.strength:g} (|x|^{a:g}/{a:g} - |x|^{b:g}/{b:g})"
 
 
 class Morse(Pairwise):
@@ -291,10 +292,9 @@ class Morse(Pairwise):
         return torch.sign(r) * (slopes[0] + slopes[1])
 
     def stiffness(self, r: Tensor) -> Tensor:
-        d = r.abs()
-        bends = [c / s**2 * torch.exp(-d / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
+        bends = [c / s**2 * torch.exp(-r.abs() / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
         return bends[0] + bends[1]
 
     def __str__(self) -> str:
-        (r, a), (lr, la) = self.amplitudes, self.lengths
+        r, a, lr, la = *self.amplitudes, *self.lengths
         return f"{r:g} exp(-|x|/{lr:g}) - {-a:g} exp(-|x|/{la:g})"
