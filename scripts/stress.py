@@ -153,7 +153,8 @@ def overrides(draw: random.Random) -> dict[str, Any]:
         cfg |= {"quadrature": "monte_carlo", "quadrature.particles": draw.choice([300, 800])}
     else:
         cfg["quadrature.order"] = draw.randint(cfg.get("network.degree", 1) + 1, 9)
-    adaptive = draw.choice(["rodas4", "rodas4", "dopri5", "gauss_newton", "fixed", "fixed"])
+    implicit = "auto" if cfg.get("network.train") == "all" else "gauss_newton"
+    adaptive = draw.choice(["rodas4", "rodas4", "dopri5", implicit, "fixed", "fixed"])
     if adaptive == "fixed":
         cfg["integrator"] = draw.choice(["euler", "heun", "rk4", "jko", "sdirk2", "sdirk3"])
         cfg["integrator.dt"] = float(f"{cfg['t_end'] / draw.choice([4, 10, 20]):.3g}")

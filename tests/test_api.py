@@ -340,7 +340,7 @@ def test_finite_volumes_of_an_energy_of_ones_own(caplog: pytest.LogCaptureFixtur
     ("network", "method"),
     [
         (wgf.Spline(8, base=wgf.Gaussian()), wgf.Rodas4),
-        (wgf.TwoSidedReLU(8, train="all", base=wgf.Gaussian()), wgf.GaussNewton),
+        (wgf.TwoSidedReLU(8, train="all", base=wgf.Gaussian()), wgf.Limex),
     ],
     ids=["spline", "relu"],
 )

@@ -31,6 +31,8 @@ _HOME = {
     "Heun": "wgf.integrators.explicit",
     "RK4": "wgf.integrators.explicit",
     "GaussNewton": "wgf.integrators.gauss_newton",
+    "Limex": "wgf.integrators.limex",
+    "MovingKnots": "wgf.projection.solvers",
     "DiagonallyImplicit": "wgf.integrators.implicit",
     "Rodas4": "wgf.integrators.implicit",
     "SDIRK2": "wgf.integrators.implicit",

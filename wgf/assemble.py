@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from wgf.errors import ConfigError
+from wgf.integrators.adapted import adapted
 from wgf.integrators.base import Integrator
 from wgf.networks.base import TransportMap
+from wgf.networks.relu import TwoSidedReLU
 from wgf.problem import well_posed
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
@@ -69,6 +71,8 @@ def assemble(
     integrator.check(problem.t_end)
     well_posed.check_problem(problem, precision)
     map = network(problem.law).to(device=device_of(device), dtype=precision)
+    if isinstance(map, TwoSidedReLU) and map.adapts:
+        map = adapted(problem, map, quadrature, solver)
     projection = Projection(problem, map, quadrature, solver)
     method = integrator.on(projection)
     check_start(projection)

@@ -78,7 +78,7 @@ METHODS = {
     "quadrature=monte_carlo quadrature.particles=500",
     "heun mlp": "integrator=heun integrator.dt=1e-4 network=mlp network.width=2 t_end=1e-3",
     "rk4 float32": "integrator=rk4 integrator.dt=1e-3 t_end=0.02 dtype=float32",
-    "dopri5 all": "integrator=dopri5 integrator.rtol=1e-9 network=two_sided_relu network.train=all t_end=3e-4",
+    "dopri5 all": "integrator=dopri5 integrator.rtol=1e-9 network=two_sided_relu network.train=all t_end=3e-3",
     "dopri5 exact": "integrator=dopri5 integrator.rtol=1e-10 pde=linear_transport t_end=0.1 reference_solution=exact",
     "jko": "integrator=jko integrator.dt=1e-2 t_end=0.1",
     "jko mlp": "integrator=jko integrator.dt=1e-3 network=mlp network.width=2 t_end=9e-3",
@@ -86,7 +86,8 @@ METHODS = {
     "sdirk3": "integrator=sdirk3 integrator.dt=2e-2 pde=porous_medium network.degree=5 t_end=0.4",
     "rodas4": "integrator=rodas4 t_end=0.2",
     "rodas4 attraction": "integrator=rodas4 pde=keller_segel potential=none pde.chi=1.5 t_end=0.3 integrator.rtol=1e-7",
-    "gauss_newton": "integrator=gauss_newton network=two_sided_relu network.train=all network.width=3 t_end=0.01",
+    "gauss_newton": "integrator=gauss_newton network=two_sided_relu network.train=biases network.width=3 t_end=0.01",
+    "limex": "network=two_sided_relu network.train=all network.width=3",
     "a fold": "integrator=euler integrator.dt=1e-3 network=two_sided_relu pde=linear_transport t_end=0.1",
     "a blow-up": "integrator=rodas4 pde=keller_segel potential=none pde.chi=4 t_end=1 integrator.rtol=1e-4",
 }

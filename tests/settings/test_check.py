@@ -26,6 +26,7 @@ PARTNERS = {
     **{f"interaction/{kernel}": ["pde=aggregation_diffusion"] for kernel in choices("interaction")},
     **{f"solver/{solver}": ["integrator=dopri5"] for solver in choices("solver")},
     "network/mlp": ["integrator=gauss_newton"],
+    **{node: ["network=two_sided_relu", "network.train=all"] for node in ("integrator/limex", "solver/moving_knots")},
 }
 # where the main job wants something else than a constructor's own default
 MAIN_JOB = {"potential/quartic": {"center": 1.0}, "potential/sextic": {"center": 4.0}}

@@ -38,7 +38,7 @@ def needs_chart(integrator: Integrator, field: Projection) -> None:
         raise ConfigError(
             f"integrator={type(integrator).__name__.lower()} needs a map that is linear in its parameters, and "
             "solver=auto or banded: use network=spline, or network=two_sided_relu with network.train=weights, or "
-            "integrator=gauss_newton, or an explicit method such as integrator=dopri5"
+            "integrator=auto, or an explicit method such as integrator=dopri5"
         )
 
 

@@ -22,7 +22,8 @@ class Clock:
     Attributes:
         t: time. dt: last accepted step (time).
         steps, rejected, evaluations: counts so far.
-        dissipated: integral of the dissipation, by the trapezoid rule over the accepted steps (energy).
+        dissipated: integral of the dissipation over the accepted steps, by the integrator or the trapezoid rule
+            (energy).
         next_dt: the step to try next (time).
         error: error of the last accepted step, relative to the tolerances.
         target: number of stops already met.
@@ -67,6 +68,7 @@ class Judged:
     """Numbers of a proposed step that decide whether the loop accepts it, on the host."""
 
     energy: float
+    dissipated: float  # over the step; NaN if the integrator does not say
     size: float  # sum |terms| of the energy, the scale of its rounding
     slope: float
     dissipation: float
@@ -79,6 +81,7 @@ def judge(step: Step) -> Judged:
     """Fetch the numbers that decide about a step, in one transfer from the device."""
     e = step.state.evaluation
     error = step.error if step.error is not None else e.min_slope.new_zeros(())
+    dissipated = step.dissipated if step.dissipated is not None else e.min_slope.new_full((), torch.nan)
     # NaN or infinity in any entry shows in these sums
     values = [
         e.terms.sum(),
@@ -88,10 +91,11 @@ def judge(step: Step) -> Judged:
         step.state.theta.sum(),
         e.velocity.sum(),
         error,
+        dissipated,
     ]
-    energy, size, slope, dissipation, theta, velocity, err = torch.stack(values).tolist()
+    energy, size, slope, dissipation, theta, velocity, err, lost = torch.stack(values).tolist()
     finite = all(map(math.isfinite, (energy, slope, theta)))
-    return Judged(energy, size, slope, dissipation, finite, math.isfinite(velocity) and math.isfinite(err), err)
+    return Judged(energy, lost, size, slope, dissipation, finite, math.isfinite(velocity) and math.isfinite(err), err)
 
 
 def verdict(now: Judged, then: Judged, tolerance: float) -> Status | None:
@@ -178,7 +182,8 @@ def evolve(
                 grown = integrator.next_dt(trial, then.error, clock.error)
                 dt = max(dt, grown) if trial < dt else grown  # a step shortened to meet a stop must not reduce dt
             # no calls from here to the new state, so that no signal can separate a time from its state
-            clock.dissipated += 0.5 * trial * (now.dissipation + then.dissipation)
+            by_trapezoid = 0.5 * trial * (now.dissipation + then.dissipation)
+            clock.dissipated += by_trapezoid if math.isnan(then.dissipated) else then.dissipated
             clock.steps += 1
             clock.dt, clock.next_dt, clock.error = trial, dt, then.error
             if lands:

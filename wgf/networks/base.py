@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from wgf.errors import ConfigError
+from wgf.networks.knot_space import KnotSpace
 from wgf.networks.spline_space import SplineSpace
 from wgf.problem.base import Base, Start
 
@@ -23,13 +24,13 @@ class Size:
         parameters: p.
         knots: K.
         degree: degree of the polynomials between knots; 0 for a smooth map.
-        linear: whether the map is linear in its parameters.
+        banded: whether coordinates exist in which the matrices are banded: a chart or moving knots.
     """
 
     parameters: float
     knots: float
     degree: float
-    linear: bool
+    banded: bool
 
 
 class TransportMap(nn.Module):
@@ -87,6 +88,10 @@ class TransportMap(nn.Module):
 
     def space(self) -> SplineSpace | None:
         """Spline space of a map that is linear in its parameters; None for other maps."""
+        return None
+
+    def knot_space(self) -> KnotSpace | None:
+        """Coordinates of a continuous piecewise linear map with free knots; None for other maps."""
         return None
 
     def steps(self, theta: Tensor) -> tuple[Tensor, Tensor] | None:
