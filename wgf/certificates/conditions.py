@@ -38,7 +38,7 @@ def conditions(problem: Problem) -> Conditions:
     if internal is not None and spreads is None:
         return Conditions(unknown=f"the bound is not proved for the internal energy {internal}")
     if v.convexity is None:
-        return Conditions(unknown=f"no lower bound of V'' is known for V = {v}; if there is one, state it as `convexity`")
+        return Conditions(unknown=f"no lower bound of V'' is known for V = {v}: state one as `convexity`")
     if attraction and (exponent > 1 or diffusion == 0):
         return Conditions(unknown=f"with W = {kernel} the bound needs linear diffusion")
     if problem.collapses:

@@ -21,7 +21,7 @@ class Record(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """A curve of maps at Gauss times: times and weights [r - 1, nt] (time), coefficients and velocities [r - 1, nt, M]."""
+    """A curve of maps at Gauss times: s and weights [r - 1, nt] (time), coefficients and velocities [r - 1, nt, M]."""
 
     s: Tensor
     weights: Tensor
@@ -40,7 +40,9 @@ def continuation(record: Record, derivatives: int, order: int) -> Curve:
     x, w, shape, slope = (torch.from_numpy(part).to(record.c) for part in _shapes(derivatives, order))
     dt = record.t.diff()[:, None]
     parts = [record.c, record.v, record.a][: derivatives + 1]
-    data = torch.stack([dt**j * part[end] for end in (slice(None, -1), slice(1, None)) for j, part in enumerate(parts)], 1)
+    data = torch.stack(
+        [dt**j * part[end] for end in (slice(None, -1), slice(1, None)) for j, part in enumerate(parts)], 1
+    )
     c, v = torch.einsum("xb,rbm->rxm", shape, data), torch.einsum("xb,rbm->rxm", slope, data) / dt[:, None]
     return Curve(record.t[:-1, None] + dt * x, dt * w, c, v)
 

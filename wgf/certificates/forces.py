@@ -1,4 +1,4 @@
-"""Forces of interactions on maps at the nodes of a mesh, with singular kernels integrated exactly at the singularity."""
+"""Forces of interactions on maps at the nodes of a mesh; singular kernels are integrated as principal values."""
 
 from __future__ import annotations
 

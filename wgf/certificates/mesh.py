@@ -52,7 +52,9 @@ class Mesh:
         self.w = self.dz * self.p
         self.middle = int(torch.searchsorted(self.cells, base.mean).clamp(1, len(self.widths))) - 1
         ends = torch.tensor([base.lower, base.upper], dtype=points.dtype, device=points.device)
-        self.open = tuple(math.isfinite(end) and float(base.density(ends[k])) > 0 for k, end in enumerate(ends.tolist()))
+        self.open = tuple(
+            math.isfinite(end) and float(base.density(ends[k])) > 0 for k, end in enumerate(ends.tolist())
+        )
         self.first, self._values, self._slopes = basis(points, space.degree, self.z)
         self._bends: Tensor | None = None
         if space.degree > 1:

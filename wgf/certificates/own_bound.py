@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from wgf.certificates.conditions import conditions
-from wgf.certificates.curve import Record, continuation
+from wgf.certificates.curve import Curve, Record, continuation
 from wgf.certificates.long_time import decay
 from wgf.certificates.mesh import Mesh
 from wgf.certificates.residual import Evaluator, Residuals
@@ -17,13 +17,13 @@ from wgf.integrators.base import State
 from wgf.integrators.time_loop import Clock, LoopCallback
 from wgf.projection.field import Projection
 
-ORDERS = (6, 2)  # Gauss nodes per cell and per step
-DOUBLED = (12, 4)
-SAMPLE = 8  # the quadrature is doubled on one step of so many
+ORDERS = (6, 3)  # Gauss nodes per cell and per step
+DOUBLED = (12, 6)
+SAMPLE, FIRST = 12, 2  # the quadrature is doubled on one step of so many, from this step on
 CHUNK = 64  # steps evaluated at once, and most rows of nodes
 SPACING = 1e-3, 1e-2  # recorded states: relative to the end time, and to the time
-BALANCE = [10.0**k for k in range(-8, 5)]  # trade-offs between the two residuals, relative to the law's width
-UNRESOLVED = 0.1  # relative change by the doubled quadrature above which there is no bound
+BALANCE = [10.0**k for k in range(-8, 5, 2)]  # trade-offs between the two residuals, relative to the law's width
+UNRESOLVED = 1.0  # relative rise with the doubled quadrature above which there is no bound; a smaller one is added
 
 
 class Bound(NamedTuple):
@@ -31,7 +31,7 @@ class Bound(NamedTuple):
 
     Attributes:
         value: the bound (length); None if there is none.
-        quadrature: its relative change on some steps when the quadrature orders double; None if unknown.
+        quadrature: its relative change when the quadrature orders double, estimated from some steps; None if unknown.
         unknown: why there is no bound, or None.
     """
 
@@ -41,7 +41,7 @@ class Bound(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Residuals of r steps at Gauss times: times s and weights [r, nt], Q and R0 [r, nt, c], strong residual [r, nt, d].
+    """Residuals of r steps at Gauss times: s and weights [r, nt], Q and R0 [r, nt, c], strong residual [r, nt, d].
 
     The columns c are all choices of a continuation in time and a flux; the columns d all continuations.
     """
@@ -124,14 +124,14 @@ class OwnBound(LoopCallback):
         value, balance = min(
             (self._total(flux, force, flux, force, weight * self._scale, start), weight) for weight in BALANCE
         )
-        change = self._change(t, balance * self._scale)
+        change = self._change(steps, t, balance * self._scale, value)
         if self._decay is not None:
             value = min(value, self._decay.bound(t, self._start, steps.s, steps.weights, steps.strong))
         if not math.isfinite(value):
             return Bound(None, None, f"lambda = {self.convexity:.4g}: the bound grows beyond all numbers")
         if change is not None and not change <= UNRESOLVED:
-            return Bound(None, change, f"the quadrature does not resolve the residual: doubled, it changes by {change:.0%}")
-        return Bound(value, change)
+            return Bound(None, change, "the quadrature does not resolve the residual")
+        return Bound(value * (1 + max(change or 0.0, 0.0)), None if change is None else abs(change))
 
     def saved(self) -> dict[str, Any]:
         """Content for a checkpoint."""
@@ -170,15 +170,16 @@ class OwnBound(LoopCallback):
         q, r = of_flux.gather(1, column).sum(), of_force.gather(1, column).sum()
         return math.sqrt(start**2 + float(q)) + float(r)
 
-    def _change(self, t: float, weight: float) -> float | None:
-        """Relative change of the bound on the sampled steps when the quadrature orders double."""
+    def _change(self, steps: Steps, t: float, weight: float, total: float) -> float | None:
+        """Change of the bound when the quadrature orders double, from sampled steps, relative to the bound."""
         doubled = _joined(self._doubled, t)
         if not len(doubled.s):
             return None
-        sampled = _joined([Steps(*(part[::SAMPLE] for part in _joined(self._steps, t)))], t)
+        sampled = Steps(*(part[FIRST::SAMPLE] for part in steps))
         one, two = self._decayed(sampled, t), self._decayed(doubled, t)
         before, after = self._total(*one, *one, weight, 0.0), self._total(*one, *two, weight, 0.0)
-        return abs(after - before) / before if before > 0 else (0.0 if after == 0 else math.inf)
+        share = len(steps.s) / len(sampled.s)
+        return share * (after - before) / total if after != before else 0.0
 
     def _why(self, steps: Steps) -> str:
         if self._evaluate.known.chi:
@@ -202,11 +203,10 @@ class OwnBound(LoopCallback):
         if times[0] == 0:
             mesh = self._evaluate.mesh
             self._start = float(mesh.norm(mesh.values(c[:1]) - self.projection.start(mesh.z)))
-        self._steps.append(_evaluated(self._evaluate, record, ORDERS[1]))
-        sample = range(-self._count % SAMPLE, len(times) - 1, SAMPLE)
-        self._doubled += [
-            _evaluated(self._evaluate_doubled, Record(*(part[k : k + 2] for part in record)), DOUBLED[1]) for k in sample
-        ]
+        self._steps.append(_evaluated(self._evaluate, record, ORDERS[1], slice(None)))
+        sample = slice((FIRST - self._count) % SAMPLE, None, SAMPLE)
+        if sample.start < len(times) - 1:
+            self._doubled.append(_evaluated(self._evaluate_doubled, record, DOUBLED[1], sample))
         self._count += len(times) - 1
         self._pending = self._pending[-1:]
 
@@ -218,22 +218,17 @@ class OwnBound(LoopCallback):
         return chart.space.change(chart.lift(-chart.project(load)))
 
 
-def _evaluated(evaluate: Evaluator, record: Record, order: int) -> Steps:
-    """Residuals of the steps of a record, by cubics and quintics in time; by straight lines where both fold."""
-    curves = [continuation(record, derivatives, order) for derivatives in (1, 2)]
+def _evaluated(evaluate: Evaluator, record: Record, order: int, which: slice) -> Steps:
+    """Residuals of some steps of a record, by cubics and quintics in time; by straight lines where both fold."""
+    line, *curves = (Curve(*(part[which] for part in continuation(record, k, order))) for k in (0, 1, 2))
     parts = [_residuals(evaluate, curve.c, curve.v) for curve in curves]
     bad = ~torch.stack([_usable(part) for part in parts]).any(0)
+    straight = Residuals(*(torch.full_like(part, torch.inf) for part in parts[0]))
     if bool(bad.any()):
-        line = continuation(record, 0, order)
-        part = _residuals(evaluate, line.c[bad], line.v[bad])
-        flux, force, strong = (torch.full_like(entry, torch.inf) for entry in parts[0])
-        flux[bad], force[bad], strong[bad] = part
-    else:
-        flux, force, strong = (torch.full_like(entry, torch.inf) for entry in parts[0])
-    parts.append(Residuals(flux, force, strong))
-    flux, force = (torch.cat(entry, -1) for entry in list(zip(*parts, strict=True))[:2])
-    strong = torch.stack([part.strong for part in parts], -1)
-    return Steps(curves[0].s, curves[0].weights, flux, force, strong)
+        for part, found in zip(straight, _residuals(evaluate, line.c[bad], line.v[bad]), strict=True):
+            part[bad] = found
+    flux, force, strong = zip(*parts, straight, strict=True)
+    return Steps(line.s, line.weights, torch.cat(flux, -1), torch.cat(force, -1), torch.stack(strong, -1))
 
 
 def _residuals(evaluate: Evaluator, c: Tensor, v: Tensor) -> Residuals:
