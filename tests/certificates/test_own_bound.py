@@ -107,7 +107,7 @@ def test_a_mixture_relaxes(network, ratio, width):
     assert bound.quadrature < 0.1
 
 
-@pytest.mark.parametrize("integrator", [Euler(dt=5e-4), SDIRK2(dt=0.02)])
+@pytest.mark.parametrize("integrator", [Euler(dt=2e-4), SDIRK2(dt=0.02)])
 def test_other_methods(integrator):
     problem = posed(FokkerPlanck(), laws.Mixture(), Quadratic())
     projection, theta, recorder, bound = bounded(problem, Spline(width=16, base=problem.law), integrator)

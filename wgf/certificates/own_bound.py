@@ -23,6 +23,7 @@ SAMPLE, FIRST = 12, 2  # the quadrature is doubled on one step of so many, from 
 CHUNK = 64  # steps evaluated at once, and most rows of nodes
 SPACING = 1e-3, 1e-2  # recorded states: relative to the end time, and to the time
 BALANCE = [10.0**k for k in range(-8, 5, 2)]  # trade-offs between the two residuals, relative to the law's width
+LARGEST = 300.0  # largest -lambda t; its exponential is squared
 UNRESOLVED = 1.0  # relative rise with the doubled quadrature above which there is no bound; a smaller one is added
 
 
@@ -112,7 +113,9 @@ class OwnBound(LoopCallback):
             self._flush()
         if self.unknown is not None or self.convexity is None:
             return Bound(None, None, self.unknown)
-        start = math.exp(min(-self.convexity * t, 700.0)) * self._start
+        if -self.convexity * t > LARGEST:
+            return Bound(None, None, f"lambda = {self.convexity:.4g}: the bound grows beyond all numbers")
+        start = math.exp(-self.convexity * t) * self._start
         if not self._steps:
             return Bound(start, 0.0) if t == 0 else Bound(None, None, "no step was recorded")
         steps = _joined(self._steps, t)
@@ -127,8 +130,6 @@ class OwnBound(LoopCallback):
         change = self._change(steps, t, balance * self._scale, value)
         if self._decay is not None:
             value = min(value, self._decay.bound(t, self._start, steps.s, steps.weights, steps.strong))
-        if not math.isfinite(value):
-            return Bound(None, None, f"lambda = {self.convexity:.4g}: the bound grows beyond all numbers")
         if change is not None and not change <= UNRESOLVED:
             return Bound(None, change, "the quadrature does not resolve the residual")
         return Bound(value * (1 + max(change or 0.0, 0.0)), None if change is None else abs(change))

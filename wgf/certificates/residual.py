@@ -108,7 +108,7 @@ class Evaluator:
         return self.mesh.integral(left * psi(1.0, b.clamp(min=0))), positive
 
     def _smooth(self, c: Tensor) -> tuple[Tensor, Tensor]:
-        """Continuous slopes of piecewise linear maps and their derivatives [r, n]: linear between the middles of cells."""
+        """Continuous slopes of piecewise linear maps [r, n], and their derivatives: linear between middles of cells."""
         middles, z = self._middles, self.mesh.z
         levels = c.diff(dim=1) / self.mesh.points.diff()
         if len(middles) == 1:
