@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wgf.certificates.certificate import Certificate
+from wgf.certificates.rich import certified
 from wgf.errors import ConfigError, WgfError
 from wgf.integrators.base import Integrator
 from wgf.integrators.saved_states import Moment, SavedStates
@@ -253,6 +255,24 @@ class Flow:
         state = map, theta = self.state(t)
         kinks = map.knots(theta).detach().double().cpu()
         return Carried(self.base, lambda z: self._evaluate(state, z)[0], kinks)
+
+    def certificate(self, t: float | None = None, rich: bool = True) -> Certificate:
+        """Computable upper bound of the W2 error at a saved time, the last by default; no reference solution is needed.
+
+        The flow runs again to bound its own error, and a richer run bounds it by the triangle inequality.
+
+        Args:
+            t: a saved time.
+            rich: whether to compute the richer run, about three times the cost of the flow.
+
+        Raises:
+            ConfigError: t is no saved time.
+        """
+        t = float(self.t[-1]) if t is None else t
+        if t not in self.t:
+            raise ConfigError(f"t={t!r} is not allowed: expected a saved time, one of {self.t.tolist()}")
+        stops = [s for s in self.t.tolist() if 0 < s <= t]
+        return certified(self.projection, self.integrator, self.state(t), stops, rich)
 
     # arrays and figures
 

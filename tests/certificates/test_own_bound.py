@@ -11,7 +11,7 @@ from reference_problems import AFFINE
 from wgf.certificates.curve import Record, continuation
 from wgf.certificates.mesh import Mesh
 from wgf.certificates.residual import psi
-from wgf.integrators.explicit import Euler
+from wgf.integrators.explicit import Dopri5
 from wgf.integrators.implicit import SDIRK2
 from wgf.networks.mlp import MLP
 from wgf.networks.relu import TwoSidedReLU
@@ -107,7 +107,7 @@ def test_a_mixture_relaxes(network, ratio, width):
     assert bound.quadrature < 0.1
 
 
-@pytest.mark.parametrize("integrator", [Euler(dt=2e-4), SDIRK2(dt=0.02)])
+@pytest.mark.parametrize("integrator", [Dopri5(), SDIRK2(dt=0.02)])
 def test_other_methods(integrator):
     problem = posed(FokkerPlanck(), laws.Mixture(), Quadratic())
     projection, theta, recorder, bound = bounded(problem, Spline(width=16, base=problem.law), integrator)

@@ -135,16 +135,14 @@ class OwnBound(LoopCallback):
         return Bound(value * (1 + max(change or 0.0, 0.0)), None if change is None else abs(change))
 
     def saved(self) -> dict[str, Any]:
-        """Content for a checkpoint."""
-        if self.unknown is None:
-            self._flush()
+        """Content for a checkpoint, with the steps not yet evaluated: a resumed run evaluates the same blocks."""
         return {
             "steps": [list(part) for part in self._steps],
             "doubled": [list(part) for part in self._doubled],
             "count": self._count,
             "start": self._start,
             "unknown": self.unknown,
-            "last": list(self._pending[-1]) if self._pending else [],
+            "pending": [list(part) for part in self._pending],
         }
 
     def _restore(self, past: dict[str, Any]) -> None:
@@ -153,9 +151,7 @@ class OwnBound(LoopCallback):
             [Steps(*(part.to(device) for part in parts)) for parts in past[name]] for name in ("steps", "doubled")
         )
         self._count, self._start, self.unknown = past["count"], past["start"], past["unknown"]
-        if past["last"]:
-            t, theta, velocity = past["last"]
-            self._pending = [(t, theta.to(device), velocity.to(device))]
+        self._pending = [(t, theta.to(device), velocity.to(device)) for t, theta, velocity in past["pending"]]
 
     def _decayed(self, steps: Steps, t: float) -> tuple[Tensor, Tensor]:
         """Integrals over each step of 2 Q e^(-2 lambda (t - s)) and of R0 e^(-lambda (t - s)), [r, c] each."""

@@ -26,7 +26,7 @@ from wgf.saved_maps import SavedMaps
 
 @styled
 def errors(solution: SavedMaps, heading: str, floor: float = 0.0) -> Figure | None:
-    """W1 and W2 at the saved times, and |T - T*| p at about six of them; None without a reference.
+    """W1 and W2 at the saved times with the bound of W2, and |T - T*| p at about six of them; None without a reference.
 
     Args:
         floor: the W1 error of the reference itself; 0 where it is exact.
@@ -39,6 +39,11 @@ def errors(solution: SavedMaps, heading: str, floor: float = 0.0) -> Figure | No
     for k, (name, error) in enumerate(zip(("$W_1$", "$W_2$"), solution.errors, strict=True)):
         seen = np.isfinite(error) & (error > 0) & (solution.t > solution.t[0])  # the start is exact
         above.plot(solution.t[seen], error[seen], color=PALETTE[k], marker=MARKERS[k], ms=4, lw=1.6, label=name)
+    if solution.w2_bound is not None:
+        bound = np.where(solution.w2_bound > 0, solution.w2_bound, np.nan)
+        top = 1.6 * np.nanmax(bound)
+        above.plot(solution.t, bound, color=PALETTE[1], lw=1.2, ls="--", label="$W_2$ is below (certificate)")
+        above.fill_between(solution.t, bound, top, color=PALETTE[1], alpha=0.12, lw=0)
     if floor > 0:
         above.axhline(floor, color="0.45", lw=1.2, ls=":", label="$W_1$ error of the reference")
     above.set_xlabel(TIME)

@@ -72,6 +72,7 @@ ROOT: dict[str, Any] = {
     "figures": Flag(),
     "reference_solution": Choice("auto", "exact", "finite_volume", "none"),
     "objective": Product(),
+    "certificate": Choice("own", "rich", "none"),
     "verify": Flag(),
     "expect": Choice("completed", "blow_up"),
     "resume": RunFolder(),
