@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from wgf.certificates.certificate import Certificate
-from wgf.certificates.rich import certified
+from wgf.certificates.rich import carried, certified
 from wgf.errors import ConfigError, WgfError
 from wgf.integrators.base import Integrator
 from wgf.integrators.saved_states import Moment, SavedStates
@@ -238,7 +238,7 @@ class Flow:
         t = float(self.t[-1]) if t is None else t
         none = torch.empty(0, dtype=torch.float64)
         if isinstance(other, Flow):
-            theirs = other._carried(t)
+            theirs = carried(*other.state(t))
         elif isinstance(other, Base):
             theirs = Carried(other, lambda z: z, none)
         elif other is not None:
@@ -246,33 +246,14 @@ class Flow:
             theirs = Carried(self.base, lambda z: known(t, z), none)
         else:
             raise ConfigError("other=None: expected a flow, a law or a map; this problem has no reference solution")
-        distance = wasserstein(self._carried(t), theirs, q)
+        distance = wasserstein(carried(*self.state(t)), theirs, q)
         if math.isnan(distance):
             raise ConfigError(f"t={t:g} is not allowed: the reference solution is known at {self.t.tolist()} only")
         return distance
 
-    def _carried(self, t: float) -> Carried:
-        state = map, theta = self.state(t)
-        kinks = map.knots(theta).detach().double().cpu()
-        return Carried(self.base, lambda z: self._evaluate(state, z)[0], kinks)
-
     def certificate(self, t: float | None = None, rich: bool = True) -> Certificate:
-        """Computable upper bound of the W2 error at a saved time, the last by default; no reference solution is needed.
-
-        The flow runs again to bound its own error, and a richer run bounds it by the triangle inequality.
-
-        Args:
-            t: a saved time.
-            rich: whether to compute the richer run, about three times the cost of the flow.
-
-        Raises:
-            ConfigError: t is no saved time.
-        """
-        t = float(self.t[-1]) if t is None else t
-        if t not in self.t:
-            raise ConfigError(f"t={t!r} is not allowed: expected a saved time, one of {self.t.tolist()}")
-        stops = [s for s in self.t.tolist() if 0 < s <= t]
-        return certified(self.projection, self.integrator, self.state(t), stops, rich)
+        """Computable upper bound of the W2 error at a saved time, by default the last; see `certified`."""
+        return certified(self.projection, self.integrator, self.saved, float(self.t[-1]) if t is None else t, rich)
 
     # arrays and figures
 

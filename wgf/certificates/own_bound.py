@@ -23,6 +23,7 @@ SAMPLE, FIRST = 12, 2  # the quadrature is doubled on one step of so many, from 
 CHUNK = 64  # steps evaluated at once, and most rows of nodes
 SPACING = 1e-3, 1e-2  # recorded states: relative to the end time, and to the time
 BALANCE = [10.0**k for k in range(-8, 5, 2)]  # trade-offs between the two residuals, relative to the law's width
+ROUNDING = 1e-12  # of a bound, relative to the law's width
 LARGEST = 300.0  # largest -lambda t; its exponential is squared
 UNRESOLVED = 1.0  # relative rise with the doubled quadrature above which there is no bound; a smaller one is added
 
@@ -176,7 +177,7 @@ class OwnBound(LoopCallback):
         one, two = self._decayed(sampled, t), self._decayed(doubled, t)
         before, after = self._total(*one, *one, weight, 0.0), self._total(*one, *two, weight, 0.0)
         share = len(steps.s) / len(sampled.s)
-        return share * (after - before) / total if after != before else 0.0
+        return share * (after - before) / max(total, ROUNDING * self._scale)
 
     def _why(self, steps: Steps) -> str:
         if self._evaluate.known.chi:
