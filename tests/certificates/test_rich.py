@@ -30,16 +30,8 @@ T_END = 0.04
 
 
 def ornstein_uhlenbeck(network, saves=1) -> wgf.Flow:
-    law = network.base
-    return wgf.solve(
-        FokkerPlanck(),
-        t_end=0.2,
-        law=law,
-        potential=Quadratic(),
-        network=network,
-        saves=saves,
-        reference_solution="none",
-    )
+    equation = {"potential": Quadratic(), "network": network, "reference_solution": "none"}
+    return wgf.solve(FokkerPlanck(), t_end=T_END, law=network.base, saves=saves, **equation)
 
 
 def relaxed(t: float, z: torch.Tensor) -> torch.Tensor:
@@ -52,7 +44,7 @@ NETWORKS = {
     "cubic": lambda law: Spline(width=24, base=law),
     "the paper's": lambda law: TwoSidedReLU(width=16, base=law),
     "biases": lambda law: TwoSidedReLU(width=8, train="biases", base=law),
-    "mlp": lambda law: MLP(width=4, base=law, generator=torch.Generator().manual_seed(0)),
+    "mlp": lambda law: MLP(width=2, base=law, generator=torch.Generator().manual_seed(0)),
 }
 
 
@@ -122,13 +114,13 @@ def test_attraction_as_a_negative_diffusion():
     """kappa_h of the identity of N(0, 1), by integration in z = y + r; its p-weighted integral is 1."""
     mesh = Mesh(laws.Gaussian(), SplineSpace(torch.linspace(-4, 4, 65, dtype=torch.float64), 3), 8)
     found = Force(Log(1.0), mesh).pressure(mesh.z[None], torch.ones_like(mesh.z)[None])[0]
-    r = (torch.arange(4000, dtype=torch.float64) + 0.5) * 12 / 4000
+    r = (torch.arange(2000, dtype=torch.float64) + 0.5) * 12 / 2000
     where = mesh.z.abs() < 3
     # int_{y < z < y + r} p(y) p(y + r) dy = exp(-r^2/4)/(2 sqrt pi) times a difference of normal cdfs
     bell = torch.exp(-(r**2) / 4) / (2 * math.sqrt(math.pi))
     z = mesh.z[where, None]
     share = torch.special.ndtr(math.sqrt(2) * (z + r / 2)) - torch.special.ndtr(math.sqrt(2) * (z - r / 2))
-    exact = 2 * (bell * share / r).sum(1) * (12 / 4000) / mesh.p[where]
+    exact = 2 * (bell * share / r).sum(1) * (12 / 2000) / mesh.p[where]
     torch.testing.assert_close(found[where], exact, rtol=2e-2, atol=0)
     assert float(mesh.integral(found[None])) == pytest.approx(1.0, abs=0.02)
 

@@ -104,6 +104,9 @@ class OwnBound(LoopCallback):
     def record(self, t: float, state: State) -> None:
         """Record the state at a time; states at known times are ignored."""
         if self.unknown is None and not (self._pending and t <= self._pending[-1][0]):
+            if not self._pending:
+                mesh, c = self._evaluate.mesh, self._chart.space.coefficients(state.theta).double()
+                self._start = float(mesh.norm(mesh.values(c[None]) - self.projection.start(mesh.z)))
             self._pending.append((t, state.theta, state.evaluation.velocity))
             if len(self._pending) > CHUNK:
                 self._flush()
@@ -198,9 +201,6 @@ class OwnBound(LoopCallback):
         ]
         c, v, a = (torch.stack(part).double() for part in zip(*rows, strict=True))
         record = Record(torch.tensor(times, dtype=c.dtype, device=c.device), c, v, a)
-        if times[0] == 0:
-            mesh = self._evaluate.mesh
-            self._start = float(mesh.norm(mesh.values(c[:1]) - self.projection.start(mesh.z)))
         self._steps.append(_evaluated(self._evaluate, record, ORDERS[1], slice(None)))
         sample = slice((FIRST - self._count) % SAMPLE, None, SAMPLE)
         if sample.start < len(times) - 1:
