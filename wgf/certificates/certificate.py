@@ -18,7 +18,7 @@ class Certificate:
         rich: bound of the rich run (length).
         convexity: lambda (1/time).
         quadrature: relative change of the least bound when its quadrature orders double.
-        unknown: why there is no bound.
+        unknown: why there is no bound, or none of the richer run.
     """
 
     bound: float | None = None
@@ -40,10 +40,16 @@ class Certificate:
             convexity: lambda (1/time).
             rich: bound of the rich run, with its `distance` (length).
         """
-        best, value = own, None
+        best, value, unknown = own, None, own.unknown
         if rich is not None and distance is not None:
             value = rich.value
-            sum_of_both = rich if value is None else rich._replace(value=distance + value)
+            sum_of_both = rich
+            if value is not None:
+                whole = distance + value
+                share = value / whole if whole > 0 else 0.0
+                change = None if rich.quadrature is None else share * rich.quadrature
+                sum_of_both = rich._replace(value=whole, quadrature=change)
             if own.value is None or (sum_of_both.value is not None and sum_of_both.value < own.value):
                 best = sum_of_both
-        return cls(best.value, own.value, distance, value, convexity, best.quadrature, best.unknown)
+            unknown = best.unknown or (rich.unknown and f"of the richer run: {rich.unknown}")
+        return cls(best.value, own.value, distance, value, convexity, best.quadrature, unknown)

@@ -25,7 +25,7 @@ SPACING = 1e-3, 1e-2  # recorded states: relative to the end time, and to the ti
 BALANCE = [10.0**k for k in range(-8, 5, 2)]  # trade-offs between the two residuals, relative to the law's width
 ROUNDING = 1e-12  # of a bound, relative to the law's width
 LARGEST = 300.0  # largest -lambda t; its exponential is squared
-UNRESOLVED = 1.0  # relative rise with the doubled quadrature above which there is no bound; a smaller one is added
+UNRESOLVED = 10.0  # relative rise with the doubled quadrature above which there is no bound; a smaller one is added
 
 
 class Bound(NamedTuple):
@@ -128,9 +128,7 @@ class OwnBound(LoopCallback):
         flux, force = self._decayed(steps, t)
         if not (flux.isfinite() & force.isfinite()).any(1).all():
             return Bound(None, None, self._why(steps))
-        value, balance = min(
-            (self._total(flux, force, flux, force, weight * self._scale, start), weight) for weight in BALANCE
-        )
+        value, balance = min((self._total(flux, force, weight * self._scale, start), weight) for weight in BALANCE)
         change = self._change(steps, t, balance * self._scale, value)
         if self._decay is not None:
             value = min(value, self._decay.bound(t, self._start, steps.s, steps.weights, steps.strong))
@@ -164,11 +162,11 @@ class OwnBound(LoopCallback):
         return 2 * (weights * growth**2 * steps.flux).sum(1), (weights * growth * steps.force).sum(1)
 
     @staticmethod
-    def _total(flux: Tensor, force: Tensor, of_flux: Tensor, of_force: Tensor, weight: float, start: float) -> float:
+    def _total(flux: Tensor, force: Tensor, weight: float, start: float) -> float:
         """Bound from the columns that minimise flux + weight force in every step."""
         cost = torch.nan_to_num(flux + weight * force, nan=torch.inf)
         column = cost.argmin(1, keepdim=True)
-        q, r = of_flux.gather(1, column).sum(), of_force.gather(1, column).sum()
+        q, r = flux.gather(1, column).sum(), force.gather(1, column).sum()
         return math.sqrt(start**2 + float(q)) + float(r)
 
     def _change(self, steps: Steps, t: float, weight: float, total: float) -> float | None:
@@ -178,7 +176,7 @@ class OwnBound(LoopCallback):
             return None
         sampled = Steps(*(part[FIRST::SAMPLE] for part in steps))
         one, two = self._decayed(sampled, t), self._decayed(doubled, t)
-        before, after = self._total(*one, *one, weight, 0.0), self._total(*one, *two, weight, 0.0)
+        before, after = self._total(*one, weight, 0.0), self._total(*two, weight, 0.0)
         share = len(steps.s) / len(sampled.s)
         return share * (after - before) / max(total, ROUNDING * self._scale)
 
