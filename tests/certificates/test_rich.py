@@ -100,20 +100,22 @@ def test_singular_and_smooth_forces():
     x, dx, bend = (2 * mesh.z + 1)[None], torch.full_like(mesh.z, 2.0)[None], torch.zeros_like(mesh.z)[None]
     inner = mesh.z.abs() < 4
     z = mesh.z[inner].numpy()
-    found = Force(Log(3.0), mesh)(x, dx, bend)[0, inner].numpy()
+    force = Force(Log(3.0), mesh)
+    found = force(x, dx, bend, force.sums(x))[0, inner].numpy()
     np.testing.assert_allclose(found, 1.5 * math.sqrt(2) * dawsn(z / math.sqrt(2)), atol=1e-7)
-    np.testing.assert_allclose(Force(Spring(0.5), mesh)(x, dx, bend)[0, inner], z, atol=1e-7)
+    np.testing.assert_allclose(Force(Spring(0.5), mesh)(x, dx, bend, None)[0, inner], z, atol=1e-7)
     rank = (base.cdf(mesh.z) - base.survival(mesh.z))[inner]
-    np.testing.assert_allclose(Force(Newtonian(2.0), mesh)(x, dx, bend)[0, inner], rank)
+    np.testing.assert_allclose(Force(Newtonian(2.0), mesh)(x, dx, bend, None)[0, inner], rank)
     kernel = Morse()
     pairs = (kernel.force(x[0][inner, None] - x[0]) * mesh.w).sum(1) + kernel.kink * rank
-    np.testing.assert_allclose(Force(kernel, mesh)(x, dx, bend)[0, inner], pairs)
+    np.testing.assert_allclose(Force(kernel, mesh)(x, dx, bend, None)[0, inner], pairs)
 
 
 def test_attraction_as_a_negative_diffusion():
     """kappa_h of the identity of N(0, 1), by integration in z = y + r; its p-weighted integral is 1."""
     mesh = Mesh(laws.Gaussian(), SplineSpace(torch.linspace(-4, 4, 65, dtype=torch.float64), 3), 8)
-    found = Force(Log(1.0), mesh).pressure(mesh.z[None], torch.ones_like(mesh.z)[None])[0]
+    force = Force(Log(1.0), mesh)
+    found = force.pressure(torch.ones_like(mesh.z)[None], force.sums(mesh.z[None]))[0]
     r = (torch.arange(2000, dtype=torch.float64) + 0.5) * 12 / 2000
     where = mesh.z.abs() < 3
     # int_{y < z < y + r} p(y) p(y + r) dy = exp(-r^2/4)/(2 sqrt pi) times a difference of normal cdfs

@@ -23,6 +23,7 @@ SAMPLE, FIRST = 12, 2  # the quadrature is doubled on one step of so many, from 
 CHUNK = 64  # steps evaluated at once, and most rows of nodes
 SPACING = 1e-3, 1e-2  # recorded states: relative to the end time, and to the time
 BALANCE = [10.0**k for k in range(-8, 5, 2)]  # trade-offs between the two residuals, relative to the law's width
+MOST = 4000  # nodes whose pairs are summed
 ROUNDING = 1e-12  # of a bound, relative to the law's width
 LARGEST = 300.0  # largest -lambda t; its exponential is squared
 UNRESOLVED = 10.0  # relative rise with the doubled quadrature above which there is no bound; a smaller one is added
@@ -86,6 +87,12 @@ class OwnBound(LoopCallback):
         if self.convexity is None or landscape is None:
             return
         self._chart, self._landscape = landscape.chart, landscape
+        kernel = problem.interaction.elementary
+        if kernel is None or kernel.logarithm:
+            points = ORDERS[0] * len(landscape.chart.space.points)
+            if points > MOST:
+                self.unknown = f"{points} nodes are too many for sums over pairs of them: decrease network.width"
+                return
         meshes = [Mesh(projection.map.base, landscape.chart.space, orders[0]) for orders in (ORDERS, DOUBLED)]
         self._evaluate, self._evaluate_doubled = (Evaluator(problem, known, mesh) for mesh in meshes)
         self._scale = projection.map.base.std

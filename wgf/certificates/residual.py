@@ -70,12 +70,13 @@ class Evaluator:
         x, dx, bend, velocity = mesh.values(c), mesh.slopes(c), mesh.bends(c), mesh.values(v)
         folded = (dx <= 0).any(1)
         dx = dx.masked_fill(dx <= 0, 1.0)
-        pull = velocity + self.problem.potential.derivative(x.reshape(-1)).reshape(x.shape) + self.force(x, dx, bend)
+        slide, sums = self.problem.potential.derivative(x.reshape(-1)).reshape(x.shape), self.force.sums(x)
+        pull = velocity + slide + self.force(x, dx, bend, sums)
         if known.diffusion == 0:
             strong = mesh.norm(pull)
             force = torch.where(folded, torch.inf, strong)[:, None].expand(-1, len(THRESHOLDS))
             return Residuals(torch.zeros_like(force), force, strong)
-        attraction = known.chi * self.force.pressure(x, dx) if known.chi else None
+        attraction = known.chi * self.force.pressure(dx, sums) if known.chi and sums is not None else None
         slope, slope_bend = (dx, bend) if mesh.space.degree > 1 else self._smooth(c)
         mean = mesh.integral(pull)[:, None]
         g = known.exponent
