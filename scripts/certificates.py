@@ -45,7 +45,7 @@ WIDTHS = 8, 32, 128
 
 def flow(pde: PDE, law: Base, t_end: float, potential: Potential | None, network: TransportMap, rtol: float) -> Flow:
     """Solve a problem to its end."""
-    method = Rodas4(rtol=rtol, atol=1e-2 * rtol)
+    method = Rodas4(rtol=rtol, atol=1e-2 * rtol, max_steps=2000)
     known = {"potential": potential, "integrator": method, "reference_solution": "none", "saves": 1}
     return solve(pde, t_end=t_end, law=law, network=network, **known)  # type: ignore[arg-type]
 
