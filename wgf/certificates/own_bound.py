@@ -82,6 +82,7 @@ class OwnBound(LoopCallback):
         self._pending: list[tuple[float, Tensor, Tensor]] = []
         self._steps: list[Steps] = []
         self._doubled: list[Steps] = []
+        self._bounds: dict[float, Bound] = {}
         self._count = 0
         self._start = 0.0  # distance of T(0) from the initial law
         if self.convexity is None or landscape is None:
@@ -120,6 +121,11 @@ class OwnBound(LoopCallback):
 
     def at(self, t: float) -> Bound:
         """Bound at a recorded time."""
+        if t not in self._bounds:
+            self._bounds[t] = self._bound(t)
+        return self._bounds[t]
+
+    def _bound(self, t: float) -> Bound:
         if self.unknown is None:
             self._flush()
         if self.unknown is not None or self.convexity is None:
