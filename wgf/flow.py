@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wgf.certificates.certificate import Certificate
+from wgf.certificates.rich import certified
 from wgf.errors import ConfigError, WgfError
 from wgf.integrators.base import Integrator
 from wgf.integrators.saved_states import Moment, SavedStates
@@ -247,6 +249,10 @@ class Flow:
         if math.isnan(found.w1):
             raise ConfigError(f"t={t:g} is not allowed: the reference solution is known at {self.t.tolist()} only")
         return found
+
+    def certificate(self, t: float | None = None, rich: bool = True) -> Certificate:
+        """Computable upper bound of the W2 error at a saved time, by default the last; see `certified`."""
+        return certified(self.projection, self.integrator, self.saved, float(self.t[-1]) if t is None else t, rich)
 
     # arrays and figures
 

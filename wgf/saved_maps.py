@@ -13,7 +13,7 @@ import numpy as np
 from wgf.files import replacing
 
 STORED = ("t", "z", "T", "dT", "rho0")
-OPTIONAL = ("exact_T", "errors", "knots")
+OPTIONAL = ("exact_T", "errors", "knots", "w2_bound")
 TIMED = ("t", "T", "dT", *OPTIONAL)  # with a row for each saved time
 DAMAGED = (ValueError, KeyError, EOFError, OSError, BadZipFile)  # reading a damaged file raises one of these
 
@@ -31,6 +31,7 @@ class SavedMaps:
         exact_T: positions of the reference solution [s, n], or None (length).
         errors: W1 and W2 distances to the reference solution [s, 2], or None (length).
         knots: points where the slope of the map may jump, at the saved times [s, k]; None for a smooth map (length).
+        w2_bound: upper bound of the W2 error at the saved times [s], NaN where there is none, or None (length).
     """
 
     t: np.ndarray
@@ -41,6 +42,7 @@ class SavedMaps:
     exact_T: np.ndarray | None = None
     errors: np.ndarray | None = None
     knots: np.ndarray | None = None
+    w2_bound: np.ndarray | None = None
 
     @property
     def rho(self) -> np.ndarray:

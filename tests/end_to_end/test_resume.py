@@ -221,7 +221,7 @@ def test_only_what_decides_on_no_digit_may_change(tmp_path: Path):
     assert (cfg.figures, cfg.integrator.max_steps, cfg.verify, cfg.expect) == (False, 9, True, "blow_up")
     lines = refusal(continued, tmp_path, [*words, "t_end=2", "network=mlp", "+seed=3"])
     assert [line.partition("=")[0] for line in lines] == ["t_end", "network", "seed"]
-    assert "only integrator.max_steps, figures, verify, expect may change" in lines[0]
+    assert "only integrator.max_steps, figures, certificate, verify, expect may change" in lines[0]
 
 
 def test_a_result_that_cannot_be_read_is_none(tmp_path: Path):

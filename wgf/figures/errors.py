@@ -25,7 +25,7 @@ def gap_limits(values: np.ndarray) -> tuple[float, float]:
 
 @styled
 def errors(solution: SavedMaps, heading: str, floor: float = 0.0) -> Figure | None:
-    """W1 and W2 at the saved times, and |T - T*| p at about six of them; None without a reference.
+    """W1 and W2 at the saved times with the bound of W2, and |T - T*| p at about six of them; None without a reference.
 
     Args:
         solution: the maps.
@@ -41,6 +41,10 @@ def errors(solution: SavedMaps, heading: str, floor: float = 0.0) -> Figure | No
         seen = np.isfinite(error) & (error > 0) & (solution.t > solution.t[0])  # the start is exact
         look = {"color": style.PALETTE[k], "marker": style.MARKERS[k], "ms": 4, "lw": 1.6}
         above.plot(solution.t[seen], error[seen], label=name, **look)
+    if solution.w2_bound is not None:
+        bound, color = np.where(solution.w2_bound > 0, solution.w2_bound, np.nan), style.PALETTE[1]
+        above.plot(solution.t, bound, color=color, lw=1.2, ls="--", label="$W_2$ is below (certificate)")
+        above.fill_between(solution.t, bound, 1.6 * np.nanmax(bound), color=color, alpha=0.12, lw=0)
     if floor > 0:
         above.axhline(floor, color="0.45", lw=1.2, ls=":", label="$W_1$ error of the reference")
     above.set(xlabel=style.TIME, ylabel="error (length)")

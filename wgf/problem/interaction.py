@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from wgf.errors import ConfigError
+from wgf.problem.convexity import least_bend_of_powers, least_bend_of_waves
 from wgf.problem.energy import Curvature, Elementary, MapAtNodes, Term
 from wgf.settings.ranges import AtLeastOne, Finite, Positive, checked
 
@@ -29,10 +30,13 @@ class Interaction(Term):
     Attributes:
         kink: kappa, half the jump of W' at 0.
         elementary: the coefficients of W where it is a sum of |x|, x^2/2 and log|x|; else None.
+        convexity: lower bound of W'' away from 0 (1/time); None if unknown. A kink at 0 does not count: particles keep
+            their order.
     """
 
     name = "interaction"
     kink = 0.0
+    convexity: float | None = None
     elementary: Elementary | None = None
 
     def split(self) -> tuple[float, Callable[[Tensor], Tensor] | None]:
@@ -54,7 +58,7 @@ class Interaction(Term):
 class Zero(Interaction):
     """W = 0."""
 
-    vanishes, elementary = True, Elementary()
+    vanishes, elementary, convexity = True, Elementary(), 0.0
 
     @checked
     def __init__(self) -> None:
@@ -78,7 +82,7 @@ class Newtonian(Interaction):
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
-        self.strength, self.kink = strength, 0.5 * strength
+        self.strength, self.kink, self.convexity = strength, 0.5 * strength, 0.0
         self.elementary = Elementary(kink=self.kink)
 
     def value(self, at: MapAtNodes) -> Tensor:
@@ -100,7 +104,7 @@ class Quadratic(Interaction):
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
-        self.strength, self.elementary = strength, Elementary(quadratic=strength)
+        self.strength, self.elementary, self.convexity = strength, Elementary(quadratic=strength), strength
 
     def value(self, at: MapAtNodes) -> Tensor:
         return 0.5 * self.strength * torch.dot(at.w, (at.x - torch.dot(at.w, at.x)) ** 2)
@@ -190,6 +194,7 @@ class Log(Pairwise):
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
         self.strength, self.elementary = strength, Elementary(logarithm=strength)
+        self.convexity = None if strength > 0 else 0.0
 
     def collapses(self, internal: Term | None) -> bool:
         """Linear diffusion D holds a strength of up to 2 D: the second moment changes at the rate 2 D - strength."""
@@ -244,6 +249,7 @@ class PowerLaw(Pairwise):
         self.kink = -strength if repulsion == 1 else 0.0
         if (attraction, repulsion) == (2, 1):
             self.elementary = Elementary(kink=-strength, quadratic=strength)
+        self.convexity = least_bend_of_powers(strength, attraction, repulsion)
 
     def kernel(self, r: Tensor) -> Tensor:
         r, a, b = r.abs(), self.attraction, self.repulsion
@@ -280,6 +286,7 @@ class Morse(Pairwise):
     ) -> None:
         self.amplitudes, self.lengths = (repulsion, -attraction), (repulsion_length, attraction_length)
         self.kink = -sum(c / s for c, s in zip(self.amplitudes, self.lengths, strict=True))
+        self.convexity = least_bend_of_waves(self.amplitudes, self.lengths)
 
     def kernel(self, r: Tensor) -> Tensor:
         r = r.abs()

@@ -37,6 +37,7 @@ class Experiment:
         logger: the callback chosen in the group `logger`.
         figures: whether the run draws figures at the end.
         reference: the setting `reference_solution`, which selects what errors are measured against.
+        certificate: how the run bounds its error: "own", "rich" or "none".
     """
 
     projection: Projection
@@ -45,6 +46,7 @@ class Experiment:
     logger: Callback
     figures: bool
     reference: str = "none"
+    certificate: str = "own"
 
     @property
     def problem(self) -> Problem:
@@ -102,7 +104,10 @@ def build(cfg: DictConfig) -> Experiment:
         cfg.device,
         cfg.dtype,
     )
-    return Experiment(projection, method, int(cfg.saves), parts["logger"], cfg.figures, cfg.reference_solution)
+    certificate = "rich" if cfg.verify else cfg.certificate
+    return Experiment(
+        projection, method, int(cfg.saves), parts["logger"], cfg.figures, cfg.reference_solution, certificate
+    )
 
 
 def _parts(cfg: DictConfig, seed: int) -> dict[str, Any]:

@@ -62,6 +62,7 @@ ROOT: dict[str, Any] = {
     "figures": Flag(),
     "reference_solution": Choice("auto", "exact", "finite_volume", "none"),
     "objective": Rule(f"a product such as w1_error*evaluations, of {', '.join(compared())}", _is_product),
+    "certificate": Choice("own", "rich", "none"),
     "verify": Flag(),
     "expect": Choice("completed", "blow_up"),
     "resume": Rule(  # resuming checks whether the folder holds a run

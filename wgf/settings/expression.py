@@ -37,6 +37,9 @@ class Expression:
     Args:
         text: the formula; the power is `**`, not `^`.
 
+    Attributes:
+        tree: the syntax tree of the text.
+
     Raises:
         ConfigError: with the first part of the text that is not allowed.
     """
@@ -49,7 +52,7 @@ class Expression:
             tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise ConfigError(f"expr={text!r} is not a formula: write it like 'x**4/4 - x**2/2'") from None
-        self._tree = tree
+        self.tree = tree
         self._check(tree, 0)
 
     def _refuse(self, what: str) -> ConfigError:
@@ -86,7 +89,7 @@ class Expression:
 
     def __call__(self, x: Any) -> Any:
         """Evaluate at a tensor x [...], differentiably; returns [...]."""
-        return self._value(self._tree, x) + 0.0 * x
+        return self._value(self.tree, x) + 0.0 * x
 
     def polynomial(self) -> list[float] | None:
         """The coefficients c_0, c_1, ... where the text is a polynomial in x, the last one not 0; else None.
@@ -94,7 +97,7 @@ class Expression:
         The decision is exact: numbers are added and multiplied as fractions.
         """
         try:
-            return [float(c) for c in self._coefficients(self._tree)]
+            return [float(c) for c in self._coefficients(self.tree)]
         except (ArithmeticError, ValueError):
             return None
 
@@ -117,7 +120,7 @@ class Expression:
             raise ValueError("a function of x")
         left = self._coefficients(node.left)
         if isinstance(node.op, ast.Pow):
-            power = _number(node.right)
+            power = literal(node.right)
             if power is None or power not in range(MAX_DEGREE + 1):
                 raise ValueError("not a small whole power")
             product = [Fraction(1)]
@@ -143,7 +146,7 @@ class Expression:
         if isinstance(node, ast.UnaryOp):
             return UNARY[type(node.op)](self._value(node.operand, x))
         if isinstance(node, ast.BinOp):
-            if isinstance(node.op, ast.Pow) and (power := _number(node.right)) is not None:
+            if isinstance(node.op, ast.Pow) and (power := literal(node.right)) is not None:
                 return self._value(node.left, x) ** power  # a float exponent keeps derivatives finite at x = 0
             return BINARY[type(node.op)](self._value(node.left, x), self._value(node.right, x))
         function = torch.special.erf if node.func.id == "erf" else getattr(torch, node.func.id)
@@ -179,8 +182,8 @@ def _is_moderate(value: float) -> bool:
         return False
 
 
-def _number(node: ast.AST) -> float | None:
+def literal(node: ast.AST) -> float | None:
     """Value of a literal exponent such as 4 or -0.5, else None."""
-    if isinstance(node, ast.UnaryOp) and type(node.op) in UNARY and (inner := _number(node.operand)) is not None:
+    if isinstance(node, ast.UnaryOp) and type(node.op) in UNARY and (inner := literal(node.operand)) is not None:
         return UNARY[type(node.op)](inner)
     return float(node.value) if isinstance(node, ast.Constant) else None  # type: ignore[arg-type]

@@ -35,6 +35,7 @@ TAGS = {
     "min_slope": "map/min_slope",
     "w1_error": "error/w1",
     "w2_error": "error/w2",
+    "w2_bound_own": "error/w2_bound",
 }
 LOST = "balance/energy_lost"
 LAYOUT = {  # tab CUSTOM SCALARS: chapter -> chart -> tags
