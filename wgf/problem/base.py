@@ -45,7 +45,13 @@ class Law(ABC):
 
 
 class Base(Law):
-    """A law with a density p: the reference measure of a map, used in all integrals of the map and its energies."""
+    """A law with a density p: the reference measure of a map, used in all integrals of the map and its energies.
+
+    Attributes:
+        smooth: whether the density has no jumps and no kinks inside the support.
+    """
+
+    smooth = True
 
     @abstractmethod
     def log_density(self, z: Tensor) -> Tensor:
