@@ -12,7 +12,7 @@ from wgf.integrators.base import Field, Integrator, State, Step
 from wgf.integrators.status import Status
 from wgf.projection.field import Projection
 
-COLLAPSE = 1e-3  # smallest slope below which an attractive problem counts as concentrated in a point
+COLLAPSE = 1e-3  # smallest slope, relative to the start, below which an attraction has concentrated mass in a point
 
 
 @dataclass
@@ -117,6 +117,7 @@ def evolve(
     clock: Clock | None = None,
     noise: float = 0.0,
     attractive: bool = False,
+    first_slope: float = 1.0,
 ) -> End:
     """Integrate theta' = velocity(theta) from t = 0, or from the time of a clock, to the last of `stops`.
 
@@ -133,6 +134,7 @@ def evolve(
         clock: clock of a run to resume from theta; None for a new run.
         noise: relative rise of the energy that sampling can cause.
         attractive: whether an interaction can concentrate the law into a point within finite time.
+        first_slope: smallest slope of the map at t = 0.
     """
     state = State(theta, velocity(theta))
     now = judge(Step(state))
@@ -145,7 +147,7 @@ def evolve(
         if begins:
             callback.stop(clock, state)
         while True:
-            if attractive and now.slope < COLLAPSE:
+            if attractive and now.slope < COLLAPSE * first_slope:
                 return End(Status.blow_up, clock, state)
             if clock.target == len(stops):
                 return End(Status.completed, clock, state)
@@ -168,7 +170,7 @@ def evolve(
                     return End(fault or Status.step_too_small, clock, state, why)
                 clock.next_dt = 0.25 * trial if fault else integrator.next_dt(trial, then.error, 1.0)
                 if clock.next_dt < integrator.dt_min:
-                    collapsed = attractive and now.slope < math.sqrt(COLLAPSE)
+                    collapsed = attractive and now.slope < math.sqrt(COLLAPSE) * first_slope
                     cause = proposed.failure or (fault.value if fault else "its error exceeds the tolerances")
                     reason = Status.folded if fault is Status.folded else Status.step_too_small
                     why = f"dt = {trial:.3g}" if reason is fault else f"the last step tried: {cause}"
@@ -206,5 +208,14 @@ def run(
     clock: Clock | None = None,
 ) -> End:
     """Call `evolve` with the settings that the problem and its quadrature require."""
-    collapses, noise = projection.problem.collapses, projection.noise
-    return evolve(projection, integrator, theta, stops, callback, clock=clock, noise=noise, attractive=collapses)
+    return evolve(
+        projection,
+        integrator,
+        theta,
+        stops,
+        callback,
+        clock=clock,
+        noise=projection.noise,
+        attractive=projection.problem.collapses,
+        first_slope=projection.first_slope,
+    )

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+NEGLIGIBLE = 1e-17  # mass that no double precision sum sees
+LOG_SMALLEST, BISECTIONS = 690.0, 60  # of the masses that a bisection finds
 
 
 class Law(ABC):
@@ -37,6 +41,35 @@ class Law(ABC):
     def at_rank(self, left: Tensor, right: Tensor) -> Tensor:
         """Points z [n] with the masses `left` and `right` [n] on either side, computed from the smaller mass."""
         return torch.where(left < 0.5, self.quantile(left), self.upper_quantile(right))
+
+    def cdf(self, z: Tensor) -> Tensor:
+        """Mass of (-inf, z], accurate in the lower tail; here by bisection of the logarithm of the mass."""
+        return self._rank(lambda u: self.quantile(u) <= z, z)
+
+    def survival(self, z: Tensor) -> Tensor:
+        """Mass of (z, inf), accurate in the upper tail; here by bisection of the logarithm of the mass."""
+        return self._rank(lambda u: self.upper_quantile(u) > z, z)
+
+    def _rank(self, is_left: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+        """Largest mass u at which `is_left` holds; the condition holds for all smaller ones."""
+        low, high = torch.full_like(z, -LOG_SMALLEST), torch.zeros_like(z)
+        for _ in range(BISECTIONS):
+            middle = 0.5 * (low + high)
+            below = is_left(middle.exp())
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return (0.5 * (low + high)).exp()
+
+    @property
+    def is_compact(self) -> bool:
+        """Whether the support is an interval of finite length."""
+        return math.isfinite(self.lower) and math.isfinite(self.upper)
+
+    def reach(self) -> tuple[float, float]:
+        """Ends of an interval that holds all mass but NEGLIGIBLE at either end (length)."""
+        tiny = torch.tensor(NEGLIGIBLE, dtype=torch.float64)
+        low = self.lower if math.isfinite(self.lower) else float(self.quantile(tiny))
+        high = self.upper if math.isfinite(self.upper) else float(self.upper_quantile(tiny))
+        return low, high
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw n independent samples [n] by inversion; the same generator state gives the same samples."""
@@ -72,6 +105,10 @@ class Base(Law):
     def density(self, z: Tensor) -> Tensor:
         """Density p(z) (mass / length). z: [...] (length)."""
         return self.log_density(z).exp()
+
+    def reach(self) -> tuple[float, float]:
+        panels = self.panels()
+        return panels[0], panels[-1]
 
     def mass(self, a: Tensor, b: Tensor) -> Tensor:
         """Mass P(a, b), computed from the smaller tail to avoid cancellation."""

@@ -19,6 +19,7 @@ from wgf.integrators.time_loop import Clock
 from wgf.networks.base import TransportMap
 from wgf.problem.equations import Problem
 from wgf.problem.quadrature import Gauss
+from wgf.projection.start import target
 from wgf.reference_solutions.equilibrium import equilibrium
 from wgf.reference_solutions.exact import Exact
 from wgf.reference_solutions.moment_laws import blow_up_bound, second_moment
@@ -62,6 +63,14 @@ class Metrics:
         mean, second, mass, *errors = torch.stack(sums).tolist()
         w1, w2 = errors or (None, None)
         return {"mean": mean, "second_moment": second, "mass": mass, "w1_error": w1, "w2_error": w2}
+
+    def initial_w2(self, theta: Tensor) -> float:
+        """W2 distance between the map at t = 0 with parameters theta [p] and the initial law (length)."""
+        if self.problem.start.is_identity:
+            return 0.0
+        nodes, goal = target(self.problem.start, self.map.breakpoints())
+        z, w = nodes.z.to(theta.device), nodes.w.to(theta.device)
+        return float(torch.dot(w, (self.evaluate(theta, z)[0] - goal.to(theta.device)) ** 2).sqrt())
 
     def to_equilibrium(self, theta: Tensor) -> float | None:
         """W2 distance to the Gibbs law of a Fokker-Planck equation (length); None if there is none."""
@@ -128,6 +137,7 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
         reference_error=getattr(known, "error", None),
         reference_w2_error=getattr(known, "w2_error", None),
         w2_to_equilibrium=_optional("w2_to_equilibrium", lambda: metrics.to_equilibrium(state.theta)),
+        initial_w2=metrics.initial_w2(flow.projection.initial),
         second_moment_law=second_moment(problem, clock.t),
         blow_up_bound=blow_up_bound(problem),
         min_slope=e.min_slope.item(),
