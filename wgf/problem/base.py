@@ -86,6 +86,11 @@ class Base(Law):
 
     smooth = True
 
+    @property
+    def is_regular(self) -> bool:
+        """Whether the density is smooth and positive on the whole line."""
+        return self.smooth and math.isinf(self.lower) and math.isinf(self.upper)
+
     @abstractmethod
     def log_density(self, z: Tensor) -> Tensor:
         """log p(z), -inf outside the support. z: [...] (length)."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from wgf.errors import ConfigError
@@ -21,8 +19,8 @@ def choose(wanted: Base | str, law: Law, internal: Term | None) -> Base:
 
     `auto` takes the law itself unless diffusion demands another base. Linear diffusion smooths a law at once: where the
     law has an edge, a kink, a jump or a gap, its map from itself gets singular there, and a Gaussian law of equal mean
-    and variance serves better. Porous medium diffusion does the same to a law with jumps on an interval, where the
-    symmetric beta law of Barenblatt's exponent serves better. Measured in docs/methods.md.
+    and variance serves better. In a porous medium gaps stay. So do the edges of a law on an interval: there the
+    symmetric beta law of Barenblatt's exponent serves better. docs/methods.md has measurements.
 
     Args:
         wanted: a base, or one of `BASES`: `gaussian` has mean and variance of the law, `barenblatt` the ends of its
@@ -39,31 +37,25 @@ def choose(wanted: Base | str, law: Law, internal: Term | None) -> Base:
         raise ConfigError(f"base={wanted!r} is not allowed: expected {', '.join(BASES)}, or a law with a density")
     diffusion = None if internal is None else internal.power_diffusion()
     exponent = None if diffusion is None else diffusion.exponent
+    known = law if isinstance(law, Base) else None
     if wanted == "barenblatt":
         if exponent is None or exponent == 1 or not law.is_compact:
             raise ConfigError("base=barenblatt needs a porous medium and a law on an interval: use base=auto")
         return _barenblatt(law, exponent)
-    known = law if isinstance(law, Base) else None
-    if wanted == "law":
-        if known is None:
-            raise ConfigError(f"base=law is impossible: {type(law).__name__} has no density; use base=gaussian")
-        return known
+    if wanted == "law" and known is None:
+        raise ConfigError(f"base=law is impossible: {type(law).__name__} has no density; use base=gaussian")
     if wanted == "gaussian" or known is None:
         return Gaussian(law.mean, law.std)
-    if exponent == 1 and not is_regular(known):
-        return Gaussian(law.mean, law.std)
-    if exponent is not None and exponent > 1 and known.is_compact and not known.smooth:
-        return _barenblatt(known, exponent)
-    return known
+    if wanted == "law" or exponent is None or (known.is_regular and (exponent > 1 or gap(known) >= GAP)):
+        return known
+    return _barenblatt(law, exponent) if exponent > 1 and law.is_compact else Gaussian(law.mean, law.std)
 
 
-def _barenblatt(law: Law, exponent: float) -> SymmetricBeta:
+def _barenblatt(law: Law, exponent: float) -> Base:
+    """The law of Barenblatt's shape on the support of a law; the law itself if it has this shape."""
+    if isinstance(law, SymmetricBeta) and law.a == exponent / (exponent - 1):
+        return law
     return SymmetricBeta(0.5 * (law.lower + law.upper), 0.5 * (law.upper - law.lower), exponent / (exponent - 1))
-
-
-def is_regular(law: Base) -> bool:
-    """Whether a density is smooth and positive on the whole line, without a gap."""
-    return law.smooth and not math.isfinite(law.lower) and not math.isfinite(law.upper) and gap(law) >= GAP
 
 
 def gap(law: Base) -> float:

@@ -151,7 +151,10 @@ def placed(map: TransportMap, start: Start, domain: Line) -> TransportMap:
             trial = _least_squares(SplineSpace(points, space.degree), nodes, goal, domain)
             best = min(best, trial, key=lambda found: found.distance)
             least = max(0.25 * tolerance**2 / len(points), 0.02 * float(trial.squares.max()))
-            points = graded(torch.cat([points, 0.5 * (points[1:] + points[:-1])[trial.squares > least]]).sort().values)
+            finer = graded(torch.cat([points, 0.5 * (points[1:] + points[:-1])[trial.squares > least]]).sort().values)
+            if int(torch.histogram(nodes.z, finer).hist.min()) == 0:  # no mass left to resolve
+                break
+            points = finer
     points = best.chart.space.points
     if len(points) != len(space.points):
         log.info("the start needs %d breakpoints instead of %d", len(points), len(space.points))
