@@ -23,6 +23,8 @@ NODES = [f"{group}/{choice}" for group in GROUPS for choice in choices(group)]
 # what a choice needs beside it
 PARTNERS = {
     "potential/expression": ["potential.expr='x**2'"],
+    "law/samples": ["law.path=data.csv"],
+    "law/expression": ["law.expr='exp(-x**4)'"],
     **{f"interaction/{kernel}": ["pde=aggregation_diffusion"] for kernel in choices("interaction")},
     **{f"solver/{solver}": ["integrator=dopri5"] for solver in choices("solver")},
     "network/mlp": ["integrator=gauss_newton"],

@@ -59,6 +59,10 @@ class Law(ABC):
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
         return (0.5 * (low + high)).exp()
 
+    def mass(self, a: Tensor, b: Tensor) -> Tensor:
+        """Mass P(a, b), computed from the smaller tail to avoid cancellation."""
+        return torch.where(a + b < 2 * self.mean, self.cdf(b) - self.cdf(a), self.survival(a) - self.survival(b))
+
     @property
     def is_compact(self) -> bool:
         """Whether the support is an interval of finite length."""
@@ -114,10 +118,6 @@ class Base(Law):
     def reach(self) -> tuple[float, float]:
         panels = self.panels()
         return panels[0], panels[-1]
-
-    def mass(self, a: Tensor, b: Tensor) -> Tensor:
-        """Mass P(a, b), computed from the smaller tail to avoid cancellation."""
-        return torch.where(a + b < 2 * self.mean, self.cdf(b) - self.cdf(a), self.survival(a) - self.survival(b))
 
 
 @dataclass(frozen=True)

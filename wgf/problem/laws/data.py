@@ -74,9 +74,9 @@ class SampleFile(Samples):
     def __init__(
         self, path: Text, column: Column = 1, weights: Column = None, smoothing: NonNegativeOrNone = None
     ) -> None:
-        columns = read(path, [column or 1] if weights is None else [column or 1, weights])
+        values, *shares = read(path, [column or 1] if weights is None else [column or 1, weights])
         try:
-            super().__init__(*columns, smoothing=smoothing)
+            super().__init__(values, shares[0] if shares else None, smoothing)
         except ConfigError as error:
             raise ConfigError(*(f"path={path}: {line}" for line in error.lines)) from None
 
@@ -92,16 +92,7 @@ class Histogram(PiecewiseLinear):
 
     @checked
     def __init__(self, edges: FloatsOrNone = None, counts: FloatsOrNone = None, path: TextOrNone = None) -> None:
-        if path is not None:
-            begin, end, height = read(path, (1, 2, 3))
-            _refuse_disorder(f"path={path}: the left edges", begin)
-            if (overlap := np.flatnonzero(end[:-1] > begin[1:])).size:
-                raise ConfigError(f"path={path}: bin {overlap[0] + 1} overlaps the next: expected bins in order")
-            joined = np.unique(np.concatenate([begin, end]))
-            found = np.zeros(len(joined) - 1)
-            found[np.searchsorted(joined, begin)] = height
-            edges, counts = joined, found
-        x, n = _array("edges", edges), _array("counts", counts)
+        x, n = (_array("edges", edges), _array("counts", counts)) if path is None else _bins(path)
         if len(x) != len(n) + 1:
             raise ConfigError(
                 f"edges and counts have {len(x)} and {len(n)} entries: expected one edge more than counts"
@@ -123,10 +114,8 @@ class Table(PiecewiseLinear):
 
     @checked
     def __init__(self, x: FloatsOrNone = None, density: FloatsOrNone = None, path: TextOrNone = None) -> None:
-        where = ""
-        if path is not None:
-            (x, density), where = read(path, (1, 2)), f"path={path}: "
-        points, p = _array("x", x), _array("density", density)
+        where = "" if path is None else f"path={path}: "
+        points, p = (_array("x", x), _array("density", density)) if path is None else read(path, (1, 2))
         if len(points) != len(p) or len(p) < 2:
             raise ConfigError(
                 f"{where}x and density have {len(points)} and {len(p)} entries: expected two or more of each"
@@ -134,6 +123,25 @@ class Table(PiecewiseLinear):
         _refuse_disorder(f"{where}x", points)
         _refuse_signs(f"{where}density", p)
         super().__init__(points, p[:-1], p[1:])
+
+
+def _bins(path: str) -> tuple[np.ndarray, np.ndarray]:
+    """Edges [n + 1] and counts [n] of the bins in a file; a gap between two bins is an empty bin.
+
+    Raises:
+        ConfigError: bins overlap or are not in order.
+    """
+    begin, end, height = read(path, (1, 2, 3))
+    ends = np.stack([begin, end], axis=1).ravel()
+    if (falls := np.flatnonzero(np.diff(ends) < 0)).size:
+        row = int(falls[0]) // 2 + 1
+        raise ConfigError(
+            f"path={path}: bin {row} overlaps bin {row + 1} or is reversed: expected bins from left to right"
+        )
+    edges = np.unique(ends)
+    counts = np.zeros(len(edges) - 1)
+    counts[np.searchsorted(edges, begin)] = height
+    return edges, counts
 
 
 def _kernel_density(x: np.ndarray, w: np.ndarray, h: float) -> tuple[np.ndarray, np.ndarray]:
