@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from wgf.settings.check import CONFIGS, GROUPS, ROOT
-from wgf.settings.constructors import settings
+from wgf.settings.constructors import OPEN, settings
 from wgf.settings.ranges import Choice
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
@@ -85,7 +85,7 @@ def choice(group: str, path: Path, chosen: str) -> Iterator[str]:
     name = f"**{group}={path.stem}**" if path.stem == chosen else f"{group}={path.stem}"
     yield from ("", f"### {name}", "", f"{plain(head) + ': ' if head else ''}`{target}`")
     known = settings(target) or {}
-    yield from keys(text, node, {key: setting.rule for key, setting in known.items()}, f"{group}.")
+    yield from keys(text, node, {key: setting.rule for key, setting in known.items() if key != OPEN}, f"{group}.")
 
 
 def files(group: str) -> list[Path]:

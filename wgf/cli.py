@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from wgf.errors import ConfigError, WgfError
 from wgf.files import claimed
 from wgf.settings.check import CONFIGS, check, raise_faults
+from wgf.settings.constants import declared
 from wgf.settings.foreign_configs import check_hydra
 from wgf.settings.refusals import check_choices, check_folder, parsed, refuse, refusing
 from wgf.settings.resume import continued, quoted
@@ -132,7 +133,7 @@ def _clear(folder: Path) -> None:
 def main() -> None:
     """Entry point. Exit status: 0 completed (or blown up where `expect` says so), 1 ended early or not all of it saved,
     2 bad input, 128 + n after signal n: 130 Ctrl-C, 143 SIGTERM."""
-    sys.argv[1:] = [quoted(word) for word in sys.argv[1:]]
+    sys.argv[1:] = declared([quoted(word) for word in sys.argv[1:]])
     logging.raiseExceptions = False  # a full disk must not fill the terminal, too
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
     session = Session()

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from wgf.errors import ConfigError
 from wgf.result import compared
-from wgf.settings.constructors import REQUIRED, Missing, ancestry, settings
+from wgf.settings.constructors import OPEN, REQUIRED, Missing, Setting, ancestry, settings
 from wgf.settings.ranges import LONGEST, Choice, Count, Flag, Positive, Range, Seed, rule_of
 
 PACKAGED = Path(__file__).parents[1] / "configs"  # in a wheel; in a checkout, configs/ lies beside wgf/
@@ -131,6 +131,10 @@ def _node(group: str, node: Any) -> Iterator[str]:
     if known is None:
         return
     given = {key: value for key, value in node.items() if key != "_target_"}
+    known = dict(known)
+    others = known.pop(OPEN, None)
+    if others is not None:
+        known |= {key: Setting(others.rule, REQUIRED) for key in given if key not in known}
     yield from (_unknown(key, known, f"{group}.") for key in given if key not in known)
     for key, setting in known.items():
         name, value = f"{group}.{key}", given.get(key, setting.default)

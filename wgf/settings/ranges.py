@@ -170,6 +170,15 @@ def fault(name: str, value: Any, rule: Any) -> str:
     return f"{name}={text if len(text) <= LONGEST else text[:LONGEST] + '...'} is not allowed: expected {rule}"
 
 
+def _converted(value: Any, rule: Any) -> Any:
+    """The value as plain numbers."""
+    if isinstance(rule, Range) and value is not None:
+        return rule.kind(value)
+    if isinstance(rule, ListOf) and value is not None:
+        return [rule.rule.kind(entry) for entry in value]
+    return value
+
+
 def checked(function: F) -> F:
     """Decorator: check the arguments of a constructor against the rules in its annotations, and convert numbers.
 
@@ -182,19 +191,20 @@ def checked(function: F) -> F:
     def wrapper(*args, **kwargs):
         hints = get_type_hints(function, include_extras=True)
         bound = signature.bind(*args, **kwargs)
-        rules = {name: rule for name in bound.arguments if (rule := rule_of(hints.get(name))) is not None}
-        bad = [
-            fault(name, bound.arguments[name], rule)
-            for name, rule in rules.items()
-            if not rule.admits(bound.arguments[name])
-        ]
+        bad: list[str] = []
+        for parameter in bound.signature.parameters.values():
+            rule = rule_of(hints.get(parameter.name))
+            if rule is None or parameter.name not in bound.arguments:
+                continue
+            open_ended = parameter.kind is inspect.Parameter.VAR_KEYWORD
+            values = bound.arguments[parameter.name] if open_ended else bound.arguments
+            for name in list(values) if open_ended else [parameter.name]:
+                if rule.admits(values[name]):
+                    values[name] = _converted(values[name], rule)
+                else:
+                    bad.append(fault(name, values[name], rule))
         if bad:
             raise ConfigError(*bad)
-        for name, rule in rules.items():
-            if isinstance(rule, Range) and bound.arguments[name] is not None:
-                bound.arguments[name] = rule.kind(bound.arguments[name])
-            elif isinstance(rule, ListOf) and bound.arguments[name] is not None:
-                bound.arguments[name] = [rule.rule.kind(entry) for entry in bound.arguments[name]]
         return function(*bound.args, **bound.kwargs)
 
     return wrapper  # type: ignore[return-value]

@@ -114,15 +114,25 @@ class Table(PiecewiseLinear):
 
     @checked
     def __init__(self, x: FloatsOrNone = None, density: FloatsOrNone = None, path: TextOrNone = None) -> None:
-        where = "" if path is None else f"path={path}: "
-        points, p = (_array("x", x), _array("density", density)) if path is None else read(path, (1, 2))
-        if len(points) != len(p) or len(p) < 2:
-            raise ConfigError(
-                f"{where}x and density have {len(points)} and {len(p)} entries: expected two or more of each"
-            )
-        _refuse_disorder(f"{where}x", points)
-        _refuse_signs(f"{where}density", p)
+        points, p = columns_of(path, x=x, density=density)
+        if len(points) < 2:
+            raise ConfigError(f"x has {len(points)} entries: expected two or more")
+        _refuse_signs("density" if path is None else f"path={path}: the densities", p)
         super().__init__(points, p[:-1], p[1:])
+
+
+def columns_of(path: str | None, **given: Any) -> list[np.ndarray]:
+    """Two arrays [n], the first increasing, from the first columns of a file or from lists by name.
+
+    Raises:
+        ConfigError: they are missing or differ in length, the first does not increase, or the file is not readable.
+    """
+    first, second = given
+    x, y = [_array(name, values) for name, values in given.items()] if path is None else read(path, (1, 2))
+    if len(x) != len(y):
+        raise ConfigError(f"{first} and {second} have {len(x)} and {len(y)} entries: expected as many of each")
+    _refuse_disorder(first if path is None else f"path={path}: the first column", x)
+    return [x, y]
 
 
 def _bins(path: str) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from wgf.errors import ConfigError
 from wgf.problem.base import Base
 from wgf.problem.laws.mesh import integrals, resolved
 from wgf.settings.expression import Expression
-from wgf.settings.ranges import FiniteOrNone, Text, checked
+from wgf.settings.ranges import Finite, FiniteOrNone, Text, checked
 
 FAR, DECADES, NEAR, SAMPLES = 1e6, 13, 20.0, 4000  # of the search for mass: distances from 0 and from the ends (length)
 LOST, LOST_MOMENT = 1e-13, 1e-6  # shares of mass and second moment that may lie in the outer half of that search
@@ -144,8 +144,9 @@ class Formula(Density):
     Args:
         expr: the formula.
         low, high: ends of the support (length); null means that there is none.
+        constants: values of names in the formula.
     """
 
     @checked
-    def __init__(self, expr: Text, low: FiniteOrNone = None, high: FiniteOrNone = None) -> None:
-        super().__init__(Expression(expr), low, high, f"expr={expr!r}")
+    def __init__(self, expr: Text, low: FiniteOrNone = None, high: FiniteOrNone = None, **constants: Finite) -> None:
+        super().__init__(Expression(expr, constants), low, high, f"expr={expr!r}")
