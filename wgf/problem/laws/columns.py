@@ -39,7 +39,7 @@ def read(path: str, columns: Sequence[int | str]) -> list[np.ndarray]:
         raise ConfigError(f"path={path} holds no numbers: expected one row of numbers per line")
     places = [_place(path, column, names, len(rows[0][1])) for column in columns]
     values = [[_value(path, k, cells, place) for place in places] for k, cells in rows]
-    return list(np.array(values, dtype=float).T)
+    return list(np.array(values, dtype=float).T.copy())
 
 
 def _cells(line: str) -> list[str]:
