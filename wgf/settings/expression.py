@@ -66,9 +66,7 @@ class Expression:
         taken = {variable, "where", *FUNCTIONS, *PAIRS, *CONSTANTS}
         for name, value in given.items():
             if name in taken or name not in names:
-                raise ConfigError(
-                    f"{name}={value!r} is not a constant of expr={self.text!r}: give names that it has"
-                )
+                raise ConfigError(f"{name}={value!r} is not a constant of expr={self.text!r}: give names that it has")
         self._given = given
 
     def __str__(self) -> str:
