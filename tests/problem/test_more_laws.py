@@ -239,6 +239,24 @@ def test_known_families_of_scipy_become_laws_with_a_density(frozen):
     assert float(law.cdf(tensor(0.4))) == pytest.approx(frozen.cdf(0.4), rel=1e-13)
 
 
+@pytest.mark.parametrize(
+    ("expr", "smooth"),
+    [
+        ("exp(-x^2/2)", True),
+        ("exp(-x^4) + exp(-(x - 3)^2)/2", True),
+        ("(1 + x^2/6)^(-3.5)", True),
+        ("exp(-abs(x))", False),
+        ("exp(-abs(x - 0.123))", False),
+        ("where(x > 0.3, exp(-x^2), 0)", False),
+        ("max(1 - x^2, 0)", False),
+    ],
+)
+def test_jumps_and_kinks_of_a_formula_are_seen(expr, smooth):
+    law = Formula(expr)
+    assert law.is_regular == smooth
+    assert law.is_compact == ("max" in expr)
+
+
 def test_mass_of_a_formula_is_its_integral():
     law = Formula("1 + cos(3*x)", low=-1.0, high=2.0)
     part = integrate.quad(lambda x: 1 + math.cos(3 * x), -1, 0.5)[0]

@@ -19,6 +19,8 @@ LOST, LOST_MOMENT = 1e-13, 1e-6  # shares of mass and second moment that may lie
 NEGLIGIBLE = 1e-22  # mass outside the panels
 FEW = 24  # cells of equal mass from which the panels are bisected
 BISECTIONS = 60
+TINY = 1e-6  # width of a cell at a singular point, in standard deviations
+CLOSE, ROUGH = 1e-4, 1e-2  # places next to an edge (cells); change of density or slope at a kink, relative to the peak
 
 
 class Density(Base):
@@ -44,8 +46,8 @@ class Density(Base):
         if not self.lower < self.upper:
             raise ConfigError(f"low={low!r} is not allowed: expected a number below high={high!r}")
         self._function = function
-        first = self._first_cells()
-        middles = 0.5 * (first[1:] + first[:-1])
+        cells = self._first_cells()
+        middles = 0.5 * (cells[1:] + cells[:-1])
         value = function(middles)
         bad = ~(value.isfinite() & (value >= 0))
         if bad.any():
@@ -54,7 +56,7 @@ class Density(Base):
                 f"{name} is {float(value[k]):g} at x={float(middles[k]):.4g}: expected a density, finite and not "
                 "negative; restrict it by low and high"
             )
-        edges = resolved(function, first)
+        edges = resolved(function, cells)
         parts = integrals(function, edges[:-1], edges[1:])
         total, square = parts[0].sum(), parts[2].sum()
         if not (0 < float(total) < math.inf and math.isfinite(float(square))):
@@ -73,6 +75,12 @@ class Density(Base):
         self.std = math.sqrt(
             float(integrals(lambda y: function(y + self.mean), edges[:-1], edges[1:])[2].sum() / total)
         )
+        first, last = self._edges[:1], self._edges[-1:]
+        if float(function(first - CLOSE * self.std)) == 0:  # the function itself ends the support
+            self.lower = float(first)
+        if float(function(last + CLOSE * self.std)) == 0:
+            self.upper = float(last)
+        self.smooth = _is_smooth(function, self._edges, self.std)
 
     def _first_cells(self) -> Tensor:
         steps = torch.logspace(-DECADES + math.log10(FAR), math.log10(FAR), 10 * DECADES + 1, dtype=torch.float64)
@@ -126,6 +134,18 @@ class Density(Base):
 
     def panels(self) -> list[float]:
         return self._edges.tolist()
+
+
+def _is_smooth(function: Callable[[Tensor], Tensor], edges: Tensor, std: float) -> bool:
+    """Whether a density has no jump and no kink: at the edges [n] of cells that resolve it, or where they are tiny."""
+    width = edges.diff()
+    if float(width.min()) < TINY * std:
+        return False
+    edge, step = edges[1:-1], CLOSE * torch.minimum(width[1:], width[:-1])
+    right, left = ([function(edge + side * k * step) for k in (1, 2)] for side in (1, -1))
+    bend = (right[1] - right[0] + left[1] - left[0]) / CLOSE  # change of slope times the width of the cell
+    jump = right[0] - left[0]
+    return bool((torch.maximum(bend.abs(), jump.abs()) < ROUGH * function(edges[1:-1]).max()).all())
 
 
 def _kept(edges: Tensor, mass: Tensor, low: float, high: float) -> Tensor:
