@@ -19,7 +19,7 @@ from wgf.integrators.saved_states import Moment, SavedStates
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import Clock, LoopCallback, run
 from wgf.networks.base import TransportMap
-from wgf.problem.base import Base
+from wgf.problem.base import Base, Law, Start
 from wgf.problem.equations import Problem
 from wgf.projection.field import Projection
 from wgf.reference_solutions import choose as comparison
@@ -216,7 +216,7 @@ class Flow:
             return known
         return comparison.computed(self.problem, self.t[1:].tolist(), self.reference)
 
-    def w1(self, other: Flow | Base | Exact | None, t: float | None = None) -> float:
+    def w1(self, other: Flow | Law | Exact | None, t: float | None = None) -> float:
         """Wasserstein distance W1 (length) at t, the last time by default. The initial laws may differ.
 
         Args:
@@ -228,17 +228,19 @@ class Flow:
         """
         return self._distance(other, t, 1)
 
-    def w2(self, other: Flow | Base | Exact | None, t: float | None = None) -> float:
+    def w2(self, other: Flow | Law | Exact | None, t: float | None = None) -> float:
         """Wasserstein distance W2 (length); see `w1`."""
         return self._distance(other, t, 2)
 
-    def _distance(self, other: Flow | Base | Exact | None, t: float | None, q: int) -> float:
+    def _distance(self, other: Flow | Law | Exact | None, t: float | None, q: int) -> float:
         t = float(self.t[-1]) if t is None else t
         none = torch.empty(0, dtype=torch.float64)
         if isinstance(other, Flow):
             theirs = other._carried(t)
         elif isinstance(other, Base):
             theirs = Carried(other, lambda z: z, none)
+        elif isinstance(other, Law):
+            theirs = Carried(self.base, Start(other, self.base), none)
         elif other is not None:
             known = other
             theirs = Carried(self.base, lambda z: known(t, z), none)

@@ -185,6 +185,17 @@ def test_samples_become_their_convolution_with_the_heat_kernel():
     np.testing.assert_allclose(flow.density(0.3, places), density, atol=2e-3 * density.max())
 
 
+def test_a_network_of_another_base_starts_from_the_law():
+    network = Spline(24, 5, base=Gaussian(1.0, 0.8))
+    frozen = law_of(stats.gumbel_r(0.5, 0.6))  # quantiles only
+    flow = solved(frozen, 0.1, network=network, potential="x**2/2")
+    assert flow.base is network.base
+    assert flow.w2(frozen, 0.0) < 0.01
+    assert flow.status is wgf.Status.completed
+    mean = float(flow.projection.at_nodes(flow.parameters(0.1)).x @ flow.projection.at_nodes(flow.parameters(0.1)).w)
+    assert mean == pytest.approx(frozen.mean * math.exp(-0.1), rel=1e-5)
+
+
 def test_exact_solutions_act_on_the_law_behind_the_base():
     flow = wgf.solve(
         wgf.LinearTransport(), law=Uniform(0.0, 1.0), base="gaussian", potential="x**2/2", t_end=0.3, saves=1
