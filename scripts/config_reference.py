@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from wgf.result import Result
 from wgf.settings.check import CONFIGS, GROUPS, ROOT
 from wgf.settings.choices import summary
-from wgf.settings.constructors import settings
+from wgf.settings.constructors import OPEN, settings
 from wgf.settings.ranges import Choice
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
@@ -83,7 +83,7 @@ def choice(group: str, path: Path, chosen: str) -> Iterator[str]:
     name = f"**{group}={path.stem}**" if path.stem == chosen else f"{group}={path.stem}"
     yield from ("", f"### {name}", "", f"{plain(summary(path)).rstrip('.')}: `{target}`")
     known = settings(target) or {}
-    yield from keys(text, node, {key: setting.rule for key, setting in known.items()}, f"{group}.")
+    yield from keys(text, node, {key: setting.rule for key, setting in known.items() if key != OPEN}, f"{group}.")
 
 
 def files(group: str) -> list[Path]:

@@ -379,7 +379,7 @@ def test_single_precision():
         ({"pde": wgf.FokkerPlanck}, "is not allowed: expected an object of wgf.PDE"),
         ({"interaction": wgf.interactions.Log()}, "only pde=aggregation_diffusion takes an interaction"),
         (
-            {"law": wgf.Laplace(), "network": wgf.Spline(base=wgf.Gaussian())},
+            {"law": wgf.Laplace(), "network": wgf.TwoSidedReLU(base=wgf.Gaussian())},
             "law and network.base are not the same: pass",
         ),
     ],

@@ -19,6 +19,7 @@ from wgf.problem.equations import Problem
 from wgf.problem.quadrature import Quadrature
 from wgf.projection.field import Projection
 from wgf.projection.solvers import Solver
+from wgf.projection.start import placed
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -70,7 +71,7 @@ def assemble(
     precision = DTYPES[dtype]
     integrator.check(problem.t_end)
     well_posed.check_problem(problem, precision)
-    map = network(problem.law).to(device=device_of(device), dtype=precision)
+    map = placed(network(problem.base), problem.start, problem.domain).to(device=device_of(device), dtype=precision)
     if isinstance(map, TwoSidedReLU) and map.adapts:
         map = adapted(problem, map, quadrature, solver)
     projection = Projection(problem, map, quadrature, solver)
@@ -85,7 +86,7 @@ def check_start(projection: Projection) -> None:
     Raises:
         ConfigError: energy or velocity is not finite at t = 0, or the map is not increasing.
     """
-    e = projection(projection.map.start(projection.start))
+    e = projection(projection.initial)
     terms = {f"energy_{t.name}": x for t, x in zip(projection.problem.terms, e.terms.tolist(), strict=True)}
     numbers: dict[str, Tensor | float] = terms | {
         "the velocity": e.velocity.abs().sum(),

@@ -27,6 +27,7 @@ from wgf.errors import ConfigError, WgfError
 from wgf.files import claimed
 from wgf.settings.check import CONFIGS, check, raise_faults
 from wgf.settings.choices import listing
+from wgf.settings.constants import declared
 from wgf.settings.foreign_configs import check_hydra
 from wgf.settings.refusals import check_choices, check_folder, parsed, refuse, refusing
 from wgf.settings.resume import continued, quoted
@@ -139,6 +140,7 @@ def main() -> None:
         with refusing():
             print(f"wgf {version('wgf')}" if "--version" in sys.argv else listing(sys.argv[2:]))
         return
+    sys.argv[1:] = declared(sys.argv[1:])
     logging.raiseExceptions = False  # a full disk must not fill the terminal, too
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
     session = Session()

@@ -21,7 +21,7 @@ from wgf.integrators.saved_states import Moment, SavedStates
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import Clock, LoopCallback, run
 from wgf.networks.base import TransportMap
-from wgf.problem.base import Base
+from wgf.problem.base import Base, Law, Start
 from wgf.problem.equations import Problem
 from wgf.projection.field import Projection
 from wgf.reference_solutions import choose as comparison
@@ -218,7 +218,7 @@ class Flow:
             return known
         return comparison.computed(self.problem, self.t[1:].tolist(), self.reference)
 
-    def w1(self, other: Flow | Base | Exact | None, t: float | None = None) -> float:
+    def w1(self, other: Flow | Law | Exact | None, t: float | None = None) -> float:
         """Wasserstein distance W1 (length) at t, the last time by default. The initial laws may differ.
 
         Args:
@@ -230,17 +230,19 @@ class Flow:
         """
         return self.distance(other, t).w1
 
-    def w2(self, other: Flow | Base | Exact | None, t: float | None = None) -> float:
+    def w2(self, other: Flow | Law | Exact | None, t: float | None = None) -> float:
         """Wasserstein distance W2 (length); see `w1`."""
         return self.distance(other, t).w2
 
-    def distance(self, other: Flow | Base | Exact | None, t: float | None = None) -> Distance:
+    def distance(self, other: Flow | Law | Exact | None, t: float | None = None) -> Distance:
         """W1 and W2 with their quadrature errors; see `w1`."""
         t = float(self.t[-1]) if t is None else t
         if isinstance(other, Flow):
             theirs = Carried.by(*other.state(t))
         elif isinstance(other, Base):
             theirs = Carried(other, lambda z: z, torch.empty(0, dtype=torch.float64))
+        elif isinstance(other, Law):
+            theirs = Carried(self.base, Start(other, self.base), torch.empty(0, dtype=torch.float64))
         elif other is not None:
             theirs = Carried.of(self.base, other, t)
         else:

@@ -57,6 +57,7 @@ class Result:
     reference_error: float | None = number("estimated W1 error of the reference solution", "length")
     reference_w2_error: float | None = number("estimated W2 error of the reference solution", "length")
     w2_to_equilibrium: float | None = number("W2 distance to the Gibbs law", "length")
+    initial_w2: float | None = number("W2 distance between the initial law and the map at t = 0", "length")
     mass: float = number("int p dz by the quadrature of the errors", "mass")
     mean: float = number("int x rho", "length")
     second_moment: float = number("int x^2 rho", "length^2")

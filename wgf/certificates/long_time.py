@@ -62,8 +62,8 @@ def _growth(d: float, dv: np.ndarray, ddv: np.ndarray, x: Tensor, t_end: float) 
 
 def _grid(problem: Problem, d: float) -> tuple[float, float] | None:
     """Ends between which almost all mass stays; None if the potential does not confine or does not bend up outside."""
-    panels = problem.law.panels()
-    low, high = panels[0], panels[-1]
+    least = torch.tensor([1e-17], dtype=torch.float64)
+    low, high = float(problem.law.quantile(least)), float(problem.law.upper_quantile(least))
     for _ in range(8):
         x = torch.linspace(low, high, POINTS, dtype=torch.float64)
         value, bend = problem.potential.value_at(x), problem.potential.second_derivative(x)

@@ -15,11 +15,11 @@ from torch import Tensor
 from wgf.certificates.certificate import Certificate
 from wgf.certificates.own_bound import Bound, OwnBound
 from wgf.errors import ConfigError, in_one_line
-from wgf.integrators.base import Integrator
+from wgf.integrators.base import Integrator, State
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.saved_states import SavedStates
 from wgf.integrators.status import Status
-from wgf.integrators.time_loop import run
+from wgf.integrators.time_loop import Clock, LoopCallback, run
 from wgf.networks.base import TransportMap
 from wgf.networks.spline import Spline
 from wgf.problem.base import Base
@@ -88,7 +88,7 @@ def rich_run(projection: Projection, integrator: Integrator, stops: list[float])
     try:
         finer, method = richer(projection, integrator)
         both = _Both(SavedStates(finer.map), OwnBound(finer))
-        end = run(finer, method, finer.map.start(finer.start), stops, both)
+        end = run(finer, method, finer.initial, stops, both)
     except Exception as error:  # a failed certificate must not lose the result of the run
         raise Unknown(f"the richer run failed: {in_one_line(error)}") from error
     if end.status is not Status.completed:
@@ -117,7 +117,7 @@ def certified(projection: Projection, integrator: Integrator, saved: SavedStates
     recorder, states = OwnBound(projection), SavedStates(projection.map)
     if recorder.unknown is None and stops:
         both = _Both(states, recorder)
-        end = run(projection, integrator, projection.map.start(projection.start), stops, both)
+        end = run(projection, integrator, projection.initial, stops, both)
         if end.status is not Status.completed:
             recorder.unknown = f"the run ended as {end.status} at t = {end.clock.t:g} when repeated"
     own = recorder.at(t)

@@ -34,7 +34,7 @@ def adapted(problem: Problem, map: TwoSidedReLU, quadrature: Quadrature, solver:
     theta = map.theta
     coarse = TwoSidedReLU(min(map.width, WIDEST), map.bound, "all", "uniform", base=map.base).to(theta.device)
     field = Projection(problem, coarse, quadrature, Auto() if solver.regularisation(map) is None else solver)
-    end = run(field, Limex(rtol=RTOL), coarse.start(field.start), [problem.t_end], LoopCallback())
+    end = run(field, Limex(rtol=RTOL), field.initial, [problem.t_end], LoopCallback())
     if end.status is not Status.completed or (final := end.state.evaluation.knots) is None:
         return map
     return map.with_start_knots(equidistributed(map.base, final.map, len(map.start_knots)).to(theta))

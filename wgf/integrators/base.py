@@ -116,6 +116,10 @@ class Integrator(ABC):
                 f"integrator.max_steps={most:g}; increase integrator.dt or integrator.max_steps, or decrease t_end"
             )
 
+    def fallback(self) -> Integrator | None:
+        """Method that takes a step after this one has folded the map several times in a row; None for none."""
+        return None
+
     @abstractmethod
     def step(self, field: Field, dt: float, state: State) -> Step:
         """Propose the state at t + dt. Pure: `state` and the integrator do not change."""

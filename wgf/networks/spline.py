@@ -62,6 +62,7 @@ class Spline(TransportMap):
     """
 
     points: Tensor
+    any_start = True
 
     @checked
     def __init__(

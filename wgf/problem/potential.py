@@ -184,11 +184,11 @@ class Sextic(Potential):
 
 
 class Expressed(Potential):
-    """V written in the config, such as "x**4/4 - x**2/2"."""
+    """V written in the config, such as "x**4/4 - a*x**2/2" with a constant a=1."""
 
     @checked
-    def __init__(self, expr: Text) -> None:
-        self.expression = Expression(expr)
+    def __init__(self, expr: Text, **constants: Finite) -> None:
+        self.expression = Expression(expr, constants)
 
     @cached_property
     def convexity(self) -> float | None:  # type: ignore[override]
@@ -205,4 +205,4 @@ class Expressed(Potential):
         return self.expression(x)
 
     def __str__(self) -> str:
-        return self.expression.text
+        return str(self.expression)

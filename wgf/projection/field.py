@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from wgf.projection.chart import Chart
 from wgf.projection.chart_energy import Landscape
 from wgf.projection.knots import KnotFlow, KnotPoint
 from wgf.projection.solvers import Solver
+from wgf.projection.start import initial
 from wgf.projection.tangent import Tangent
 
 
@@ -115,6 +117,18 @@ class Projection:
         knot_space, factors = map.knot_space(), solver.regularisation(map)
         if knot_space is not None and factors is not None:
             self.knots = KnotFlow(problem, knot_space, map.base, quadrature, self._metric_rule, *factors)
+
+    @cached_property
+    def initial(self) -> Tensor:
+        """Parameters at t = 0 [p], see `wgf.projection.start`."""
+        return initial(self.map, self.start, self.problem.domain)
+
+    @cached_property
+    def first_slope(self) -> float:
+        """Smallest slope of the map at t = 0."""
+        if self.start.is_identity:
+            return 1.0
+        return float(self.map.min_slope(self.initial, self.at_nodes(self.initial).dx))
 
     def on(self, map: TransportMap) -> Projection:
         """Projection with the same problem, quadrature and solver on another map."""

@@ -66,7 +66,7 @@ class Experiment:
     @property
     def theta(self) -> torch.Tensor:
         """Parameters at t = 0 [p]."""
-        return self.map.start(self.projection.start)
+        return self.projection.initial
 
     @property
     def stops(self) -> list[float]:
@@ -86,11 +86,12 @@ def build(cfg: DictConfig) -> Experiment:
     """
     seed = int(cfg.seed)
     parts = _parts(cfg, seed)
-    problem: Problem = parts["pde"].problem(parts["law"], parts["potential"], parts["interaction"], float(cfg.t_end))
+    network: type[TransportMap] = get_class(cfg.network._target_)
+    terms = parts["law"], parts["potential"], parts["interaction"]
+    problem: Problem = parts["pde"].problem(*terms, float(cfg.t_end), network.base_for(cfg.base))
     closed_form(problem, cfg.reference_solution)  # refuse an impossible setting before the run
     quadrature, solver, integrator = parts["quadrature"], parts["solver"], parts["integrator"]
     defaults = {name: setting.default for name, setting in (settings(cfg.network._target_) or {}).items()}
-    network: type[TransportMap] = get_class(cfg.network._target_)
     size = network.size(defaults | dict(cfg.network))
     if size is not None and cfg.device == "cpu":
         memory.check(size, problem, quadrature, solver, integrator, cfg.saves)

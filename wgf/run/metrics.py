@@ -63,6 +63,13 @@ class Metrics:
         """Distances between the map at theta and a known one at t."""
         return distance(Carried.by(self.map, theta), Carried.of(self.map.base, known, t))
 
+    def initial_w2(self, theta: Tensor) -> float:
+        """W2 distance between the map at t = 0 with parameters theta [p] and the initial law (length)."""
+        if self.problem.start.is_identity:
+            return 0.0
+        law = Carried(self.map.base, self.problem.start, torch.empty(0, dtype=torch.float64))
+        return distance(Carried.by(self.map, theta), law).w2
+
     def to_equilibrium(self, theta: Tensor) -> float | None:
         """W2 distance to the Gibbs law of a Fokker-Planck equation (length); None if there is none."""
         end = equilibrium(self.problem)
@@ -125,6 +132,7 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
         reference_error=getattr(known, "error", None),
         reference_w2_error=getattr(known, "w2_error", None),
         w2_to_equilibrium=_optional("w2_to_equilibrium", lambda: metrics.to_equilibrium(state.theta)),
+        initial_w2=metrics.initial_w2(flow.projection.initial),
         second_moment_law=second_moment(problem, clock.t),
         blow_up_bound=blow_up_bound(problem),
         min_slope=e.min_slope.item(),

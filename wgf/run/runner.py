@@ -89,7 +89,7 @@ def _run(
     experiment: Experiment, cfg: DictConfig, folder: Path, resuming: bool, signals: Signals, first: list[Callback]
 ) -> Result:
     problem, theta = experiment.problem, experiment.theta
-    text = OmegaConf.to_yaml(cfg, resolve=True)
+    text = OmegaConf.to_yaml(_located(cfg), resolve=True)
     origin = provenance(theta.device, int(cfg.seed))
     past = _past(folder, text, theta.device) if resuming else None
     if past is not None:
@@ -152,6 +152,15 @@ def _run(
     if end.status in LASTING:
         log.warning("to continue the run, use resume=%s", shlex.quote(str(folder)))
     return result
+
+
+def _located(cfg: DictConfig) -> DictConfig:
+    """The config with absolute paths of data files, so that the run can be loaded and resumed from any folder."""
+    cfg = cfg.copy()
+    for node in cfg.values():
+        if isinstance(node, DictConfig) and isinstance(node.get("path"), str):
+            node.path = str(Path(node.path).expanduser().absolute())
+    return cfg
 
 
 def _advance(experiment: Experiment, recorder: Recorder, past: dict[str, Any] | None) -> End:

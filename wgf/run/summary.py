@@ -70,6 +70,7 @@ def lines(result: Result) -> list[tuple[str, str]]:
         ("doubts", r.doubts or ""),
         ("unsaved", r.unsaved or ""),
         ("best W2", _error(r.w2_best, " within reach of this network", None)),
+        ("start", _number(r.initial_w2 or None, "W2 distance {:.1e} to the initial law")),
         ("equilibrium", _number(r.w2_to_equilibrium, "W2 distance {:.4e}")),
         ("mass", _number(r.mass, "{:.15g}")),
         ("mean", _number(r.mean, "{:.8g}")),

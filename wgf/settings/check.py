@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from wgf.errors import ConfigError
 from wgf.result import compared
-from wgf.settings.constructors import REQUIRED, Missing, ancestry, settings
+from wgf.settings.constructors import OPEN, REQUIRED, Missing, Setting, ancestry, settings
 from wgf.settings.flat import walk
 from wgf.settings.ranges import LONGEST, Choice, Count, Flag, Positive, Range, Seed, rule_of
 
@@ -24,7 +24,7 @@ BASES = {
     "pde": "wgf.problem.equations.PDE",
     "potential": "wgf.problem.potential.Potential",
     "interaction": "wgf.problem.interaction.Interaction",
-    "law": "wgf.problem.base.Base",
+    "law": "wgf.problem.base.Law",
     "network": "wgf.networks.base.TransportMap",
     "quadrature": "wgf.problem.quadrature.Quadrature",
     "solver": "wgf.projection.solvers.Solver",
@@ -59,6 +59,7 @@ ROOT: dict[str, Any] = {
     ),
     "threads": Range(int, low=1, high=1024, none=True),
     "saves": rule_of(Count),
+    "base": Choice("auto", "law", "gaussian", "barenblatt"),
     "figures": Flag(),
     "reference_solution": Choice("auto", "exact", "finite_volume", "none"),
     "objective": Rule(f"a product such as w1_error*evaluations, of {', '.join(compared())}", _is_product),
@@ -123,6 +124,10 @@ def _node(group: str, node: Any) -> Iterator[str]:
     if known is None:
         return
     given = {key: value for key, value in node.items() if key != "_target_"}
+    known = dict(known)
+    others = known.pop(OPEN, None)
+    if others is not None:
+        known |= {key: Setting(others.rule, REQUIRED) for key in given if key not in known}
     yield from (_unknown(key, known, f"{group}.") for key in given if key not in known)
     for key, setting in known.items():
         name, value = f"{group}.{key}", given.get(key, setting.default)

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from wgf.settings import ranges
 
 REQUIRED = object()
+OPEN = "**"  # key of the setting that stands for all others of a constructor with **constants
 ARITHMETIC = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -189,11 +190,14 @@ def _value(node: ast.expr, scope: dict[str, Any]) -> Any:
 
 
 def _arguments(arguments: ast.arguments, scope: dict[str, Any]) -> dict[str, Setting] | None:
-    if arguments.vararg or arguments.kwarg:
+    if arguments.vararg or (arguments.kwarg and not arguments.kwarg.annotation):
         return None
     given = [*arguments.posonlyargs, *arguments.args][1:]  # without self
     defaults = [REQUIRED] * (len(given) - len(arguments.defaults)) + [_value(d, scope) for d in arguments.defaults]
-    return {
+    found = {
         argument.arg: Setting(argument.annotation and ranges.rule_of(_value(argument.annotation, scope)), default)
         for argument, default in zip(given, defaults, strict=True)
     }
+    if arguments.kwarg and arguments.kwarg.annotation:
+        found[OPEN] = Setting(ranges.rule_of(_value(arguments.kwarg.annotation, scope)), None)
+    return found
