@@ -340,7 +340,7 @@ def test_finite_volumes_of_an_energy_of_ones_own(caplog: pytest.LogCaptureFixtur
     ("network", "method"),
     [
         (wgf.Spline(8, base=wgf.Gaussian()), wgf.Rodas4),
-        (wgf.TwoSidedReLU(8, train="all", base=wgf.Gaussian()), wgf.GaussNewton),
+        (wgf.TwoSidedReLU(8, train="all", base=wgf.Gaussian()), wgf.Limex),
     ],
     ids=["spline", "relu"],
 )
@@ -379,7 +379,7 @@ def test_single_precision():
         ({"pde": wgf.FokkerPlanck}, "is not allowed: expected an object of wgf.PDE"),
         ({"interaction": wgf.interactions.Log()}, "only pde=aggregation_diffusion takes an interaction"),
         (
-            {"law": wgf.Laplace(), "network": wgf.Spline(base=wgf.Gaussian())},
+            {"law": wgf.Laplace(), "network": wgf.TwoSidedReLU(base=wgf.Gaussian())},
             "law and network.base are not the same: pass",
         ),
     ],

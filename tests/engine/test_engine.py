@@ -13,7 +13,7 @@ from wgf.engine.table import tabulate
 from wgf.engine.tape import Tape, Untraceable
 from wgf.engine.traced import record, variable
 from wgf.integrators.time_loop import LoopCallback
-from wgf.problem import interaction, internal, potential
+from wgf.problem import interaction, internal, kernels, potential
 from wgf.problem.laws import Mixture, Uniform
 
 
@@ -120,10 +120,10 @@ KERNELS = [
     interaction.Newtonian(-1.0),
     interaction.Quadratic(1.3),
     interaction.Quadratic(-0.4),
-    interaction.Morse(),
-    interaction.PowerLaw(),
-    interaction.PowerLaw(2, 1),
-    interaction.PowerLaw(3.5, 1.5),
+    kernels.Morse(),
+    kernels.PowerLaw(),
+    kernels.PowerLaw(2, 1),
+    kernels.PowerLaw(3.5, 1.5),
 ]
 LADDER |= {
     str(w): (wgf.AggregationDiffusion(0.5), {"potential": "x**2/2", "interaction": w, "network": small(6)})

@@ -328,6 +328,14 @@ def test_blow_up_when_the_slope_vanishes(integrator: Integrator):
     assert torch.equal(log.steps[-1][1], end.state.theta)
 
 
+def test_a_blow_up_is_a_slope_that_is_small_against_the_first_one():
+    velocity = Decay(1.0, slope=lambda theta: 1e-3 * theta.min())  # a steep law: the map starts with small slopes
+    end = flow(velocity, RK4(dt=0.1), [20.0], attractive=True, first_slope=1e-3)[0]
+    assert end.status is Status.blow_up
+    assert 1e-7 < float(end.state.evaluation.min_slope) < 1e-6
+    assert flow(velocity, RK4(dt=0.1), [1.0], attractive=True)[0].clock.steps < 3
+
+
 @pytest.mark.parametrize("attractive", [True, False])
 def test_blow_up_in_finite_time_when_no_step_is_short_enough(attractive: bool):
     """theta = (1 - t)^(1/2) ends at t = 1."""

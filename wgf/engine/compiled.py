@@ -102,8 +102,12 @@ class Compiled(Rodas4):
                     callback.step(clock, state, leg.energy)
                 if lands:
                     callback.stop(clock, state)
-                if (end := self._end(leg, clock, state, len(stops), plan.attractive)) is not None:
-                    return end
+                if (end := self._end(leg, clock, state, len(stops), plan.attractive)) is None:
+                    continue
+                if end.status is Status.folded and time_loop.fallback_of(projection, self) is not None:
+                    clock.next_dt = self.first_dt(stops[-1])
+                    return time_loop.run(projection, self, state.theta, stops, callback, clock)
+                return end
         except KeyboardInterrupt:
             return End(Status.interrupted, clock, state)
 
@@ -164,6 +168,8 @@ def obstacle(projection: Projection, method: Integrator) -> str | None:
         return "it needs quadrature=gauss"
     if theta.dtype != torch.float64 or theta.device.type != "cpu":
         return "it needs dtype=float64 and device=cpu"
+    if not projection.start.is_identity:
+        return "it has base=law only"
     if type(projection.problem.domain) is not Line:
         return "it knows the whole line only"
     return None
@@ -185,7 +191,7 @@ def _failure(projection: Projection, method: Integrator) -> str | None:
         from wgf.engine.plan import Plan
 
         plan = Plan.of(projection, method)  # type: ignore[arg-type]
-        theta = projection.map.start(projection.start)
+        theta = projection.initial
         energy = plan.look(plan.chart.coordinates(theta))[0]
     except Untraceable as error:
         return f"compiled code cannot hold {error}"

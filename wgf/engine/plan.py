@@ -177,6 +177,7 @@ class Plan:
     Attributes:
         work: nodes that an attempt visits.
         range: where potentials are tabulated.
+        offsets: constants of the energy terms [k] that the kernel does not know (energy).
     """
 
     def __init__(self, problem: Problem, chart: Chart, order: int, start: torch.Tensor, integrator: Rodas4) -> None:
@@ -187,6 +188,7 @@ class Plan:
         low, high = float(x.min()), float(x.max())
         self.range = Table(1.5 * low - 0.5 * high, 1.5 * high - 0.5 * low)
         self.energy = energy_of(self.terms, self.range)
+        self.offsets = torch.tensor([term.offset(chart.nodes) for term in self.terms], dtype=torch.float64)
         n = self.mesh.nodes.shape[1]
         self.work = 6 * (n * n if self.energy.interacts else n)
 
@@ -196,7 +198,7 @@ class Plan:
         assert projection.landscape is not None
         assert projection.quadrature.order is not None
         chart = projection.landscape.chart
-        start = chart.coordinates(projection.map.start(projection.start))
+        start = chart.coordinates(projection.initial)
         return cls(projection.problem, chart, projection.quadrature.order, start, integrator)
 
     def look(self, c: torch.Tensor) -> tuple[float, float, torch.Tensor]:
@@ -224,7 +226,8 @@ class Plan:
                 break
             self._widen()
         code, energy, slope, fault, trial = report[0, :REPORT].tolist()
-        c, terms = torch.from_numpy(padded[0, :size].copy()), torch.from_numpy(report[0, REPORT:].copy())
+        c, terms = torch.from_numpy(padded[0, :size].copy()), torch.from_numpy(report[0, REPORT:]) + self.offsets
+        energy += float(self.offsets.sum())
         return Leg(
             int(code), int(fault), trial, c, terms, energy, slope, tuple(times[0].tolist()), *counts[0, :4].tolist()
         )

@@ -84,7 +84,7 @@ def ensemble(
     row: dict[str, Any] = {name: float(column[0]) for name, column in values.items()}
     _check_rules(pde, values)
     if isinstance(potential, str):
-        potential = Expressed(potential, values={k: row[k] for k in re.findall(r"[A-Za-z_]\w*", potential) if k in row})
+        potential = Expressed(potential, **{k: row[k] for k in re.findall(r"[A-Za-z_]\w*", potential) if k in row})
     base = law or (network.base if network is not None else Gaussian())
     problem = pde.problem(base, potential or NoPotential(), interaction or NoInteraction(), float(t_end))
     used: set[str] = set()
@@ -95,10 +95,10 @@ def ensemble(
         for name in names:
             number = Traced(tape, {(0, 0): tape.parameter(name)})
             expression = vars(bound).get("expression")
-            if expression is not None and name in expression.values:
+            if expression is not None and name in expression.constants:
                 used.add(name)
                 bound.expression = copy.copy(expression)  # type: ignore[attr-defined]
-                bound.expression.values = expression.values | {name: number}  # type: ignore[attr-defined]
+                bound.expression.constants = expression.constants | {name: number}  # type: ignore[attr-defined]
             elif name == "chi" and isinstance(term, Interaction) and hasattr(pde, "chi"):
                 used.add(name)
                 bound.__dict__["strength"] = 2 * number
@@ -126,7 +126,7 @@ def ensemble(
         rule = LeanGauss(nodes or (map.least_order + 2) // 2)
         at = rule.nodes(base, map.knots(map.theta.detach()))
         chart = Chart(map.space(), at, at, problem.domain)  # type: ignore[arg-type]
-        line = chart.coordinates(map.start(projection.start))
+        line = chart.coordinates(projection.initial)
         plan = Plan(problem, chart, rule.order, line, method)  # type: ignore[arg-type]
         energy = energy_of(problem.terms, plan.range, names, bind)
     except Untraceable as error:

@@ -13,19 +13,11 @@ from torch import Tensor
 
 from wgf.errors import ConfigError
 from wgf.integrators.base import Field, Integrator, State, Step
+from wgf.integrators.cautious import Cautious, chart_state, displaced
 from wgf.integrators.controller import Adaptive
 from wgf.integrators.proximal import proximal
-from wgf.projection.chart_energy import Landscape
-from wgf.projection.field import Point, Projection
+from wgf.projection.field import Projection
 from wgf.settings.ranges import Count, Positive, checked
-
-
-def chart_state(field: Field, state: State) -> tuple[Landscape, Point]:
-    """Chart energy and chart coordinates of a state; call `needs_chart` first."""
-    point, landscape = state.evaluation.point, field.landscape
-    if landscape is None or point is None:
-        raise TypeError("this state is not in a chart")
-    return landscape, point
 
 
 def needs_chart(integrator: Integrator, field: Projection) -> None:
@@ -38,14 +30,8 @@ def needs_chart(integrator: Integrator, field: Projection) -> None:
         raise ConfigError(
             f"integrator={type(integrator).__name__.lower()} needs a map that is linear in its parameters, and "
             "solver=auto or banded: use network=spline, or network=two_sided_relu with network.train=weights, or "
-            "integrator=gauss_newton, or an explicit method such as integrator=dopri5"
+            "integrator=auto, or an explicit method such as integrator=dopri5"
         )
-
-
-def displaced(field: Field, landscape: Landscape, state: State, displacement: Tensor) -> State:
-    """State after a displacement of the coordinates [M]."""
-    theta = state.theta + landscape.chart.lift(displacement)
-    return State(theta, field(theta))
 
 
 class DiagonallyImplicit(Integrator):
@@ -141,6 +127,9 @@ class Rodas4(Adaptive):
     def on(self, field: Projection) -> Rodas4:
         needs_chart(self, field)
         return self
+
+    def fallback(self) -> Cautious:
+        return Cautious(self.rtol, self.atol, self.dt, self.dt_min, self.max_steps)
 
     def step(self, field: Field, dt: float, state: State) -> Step:
         landscape, point = chart_state(field, state)

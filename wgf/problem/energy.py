@@ -113,6 +113,10 @@ class Term(ABC):
         """The term in parts that compiled code can evaluate; None if it has no such form."""
         return None
 
+    def offset(self, nodes: Nodes) -> float:
+        """Energy that `parts` leaves out; it does not depend on the map."""
+        return 0.0
+
     @abstractmethod
     def value(self, at: MapAtNodes) -> Tensor:
         """The energy, a scalar tensor differentiable in the map's values and slopes."""

@@ -51,7 +51,7 @@ def _panels(base: Base, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _legendre(order: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+def legendre(order: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Gauss-Legendre nodes and weights on (0, 1), [order] each."""
     nodes, weights = np.polynomial.legendre.leggauss(order)
     s, w = (torch.tensor(values, dtype=dtype, device=device) for values in (0.5 * (nodes + 1), 0.5 * weights))
@@ -103,7 +103,7 @@ class Gauss(Quadrature):
 
     def nodes(self, base: Base, knots: Tensor) -> Nodes:
         """Nodes and weights for a mesh. knots: [K] in any order, possibly empty (length)."""
-        panels, s, half = _panels(base, knots.dtype, knots.device), *_legendre(self.order, knots.dtype, knots.device)
+        panels, s, half = _panels(base, knots.dtype, knots.device), *legendre(self.order, knots.dtype, knots.device)
         mesh, order = torch.cat([panels, knots.clamp(base.lower, base.upper)]).sort(stable=True)
         cell = (order >= len(panels)).cumsum(0)[:-1]
         left, width = mesh[:-1], mesh[1:] - mesh[:-1]
@@ -119,7 +119,7 @@ class LeanGauss(Gauss):
     """
 
     def nodes(self, base: Base, knots: Tensor) -> Nodes:
-        s, half = _legendre(self.order, knots.dtype, knots.device)
+        s, half = legendre(self.order, knots.dtype, knots.device)
         panels, inner = _panels(base, knots.dtype, knots.device), knots.clamp(base.lower, base.upper).sort().values
         margin = 0.5 * (inner[-1] - inner[0]) / len(inner)
         outer = panels[(panels < inner[0] - margin) | (panels > inner[-1] + margin)]

@@ -57,6 +57,7 @@ class Chart:
     Attributes:
         size: M = m + k - 1 coordinates.
         mass: int B_i B_j p, banded.
+        tails: 0 and -1, the ends at which the map has tails.
         basis_at_nodes: index of the first basis function [n], values and slopes [n, k + 1] at the nodes.
     """
 
@@ -65,9 +66,9 @@ class Chart:
         points, degree = space.points, space.degree
         left, right = domain.tails(nodes.base, points)
         beyond = (left, right and self.size > 2)
-        self._tails = [end for end, mass in zip((0, -1), beyond, strict=True) if mass]
-        self._ends = torch.tensor([range(self.size)[end] for end in self._tails], device=points.device).long()
-        self._inner = torch.tensor([range(self.size)[1 + 3 * end] for end in self._tails], device=points.device).long()
+        self.tails = [end for end, mass in zip((0, -1), beyond, strict=True) if mass]
+        self._ends = torch.tensor([range(self.size)[end] for end in self.tails], device=points.device).long()
+        self._inner = torch.tensor([range(self.size)[1 + 3 * end] for end in self.tails], device=points.device).long()
         self.basis_at_nodes = self.basis(nodes.z)
         first, values, slopes = self.basis_at_nodes
         columns = first[:, None] + torch.arange(degree + 1, device=first.device)
@@ -90,7 +91,7 @@ class Chart:
         """
         points, degree = self.space.points, self.space.degree
         first, values, slopes = splines(points, degree, z)
-        for end in self._tails:
+        for end in self.tails:
             cell = first == (0 if end == 0 else len(points) - 2)
             outer, inner = (0, 1) if end == 0 else (degree, degree - 1)
             for part in (values, slopes):
@@ -145,7 +146,7 @@ class Chart:
         """Coordinates mass^-1 load [M] of the L2(p) projection."""
         return self._mass_factor.solve(load)
 
-    def _from_splines(self, coefficients: Tensor) -> Tensor:
+    def from_splines(self, coefficients: Tensor) -> Tensor:
         """Coordinates c [M] from the coefficients of B-splines [M]."""
         return coefficients.index_add(0, self._ends, coefficients[self._inner], alpha=-1)
 
@@ -155,15 +156,15 @@ class Chart:
 
     def coordinates(self, theta: Tensor) -> Tensor:
         """Coordinates c [M] of the parameters theta [p]."""
-        return self._from_splines(self.space.coefficients(theta))
+        return self.from_splines(self.space.coefficients(theta))
 
     def displacement(self, theta: Tensor) -> Tensor:
         """Change of c [M] for a displacement of the parameters [p]."""
-        return self._from_splines(self.space.change(theta))
+        return self.from_splines(self.space.change(theta))
 
     def constant(self) -> Tensor:
         """Coordinates [M] of the map that is 1 everywhere."""
-        return self._from_splines(torch.ones_like(self.mass.band[0]))
+        return self.from_splines(torch.ones_like(self.mass.band[0]))
 
     def length(self, c: Tensor) -> Tensor:
         """W2 length sqrt(c^T mass c) of a displacement c of the coordinates [M] (length)."""
