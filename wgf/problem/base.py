@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 NEGLIGIBLE = 1e-17  # mass that no double precision sum sees
-NEAREST, PAIRS = 30, 4096  # cells that shrink towards a singularity, and distances in one block of a double integral
+NEAREST, PAIRS = 50, 4096  # cells that shrink towards a singularity; distances in a block of a double integral
 LOG_SMALLEST, BISECTIONS = 690.0, 60  # of the masses that a bisection finds
 
 
@@ -101,7 +101,7 @@ class Base(Law):
         """
         panels = torch.tensor(self.panels(), dtype=torch.float64)
         differences = (panels - panels[:, None]).reshape(-1)
-        near = float(panels.diff().min()) * 0.25 ** torch.arange(NEAREST, dtype=torch.float64)
+        near = float(panels.diff().min()) * 0.5 ** torch.arange(NEAREST, dtype=torch.float64)
         r, weight = _gauss(torch.cat([differences[differences >= 0], near]).unique())
 
         def overlap(r: Tensor) -> Tensor:
