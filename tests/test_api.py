@@ -372,7 +372,7 @@ def test_single_precision():
         ({"potential": "log(x)"}, "potential=log(x) is not finite at x=-"),
         ({"potential": "-x**4", "t_end": 9}, "falls so fast that what is at x="),
         ({"law": wgf.Gaussian(1e9, 1e-3)}, "law is too narrow, too wide or too far from 0"),
-        ({"potential": "x^2"}, "expr='x^2'"),
+        ({"potential": "x~2"}, "expr='x~2'"),
         ({"potential": 3}, "potential=3 is not allowed: expected an object of wgf.Potential or a text"),
         ({"integrator": "rk4"}, "integrator='rk4' is not allowed: expected an object of wgf.Integrator"),
         ({"pde": None}, "pde=None is not allowed: expected an object of wgf.PDE"),

@@ -39,7 +39,7 @@ _HOME = {
     "Rodas4": "wgf.integrators.implicit",
     "SDIRK2": "wgf.integrators.implicit",
     "SDIRK3": "wgf.integrators.implicit",
-    "JKO": "wgf.integrators.jko",
+    "JKO": "wgf.integrators.implicit",
     "TransportMap": "wgf.networks.base",
     "MLP": "wgf.networks.mlp",
     "TwoSidedReLU": "wgf.networks.relu",

@@ -10,8 +10,7 @@ import wgf
 from wgf.integrators import time_loop
 from wgf.integrators.base import State, Step
 from wgf.integrators.cautious import Cautious
-from wgf.integrators.implicit import Rodas4
-from wgf.integrators.jko import JKO
+from wgf.integrators.implicit import JKO, Rodas4
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import LoopCallback, fallback_of, run
 from wgf.networks.spline import Spline

@@ -12,8 +12,7 @@ from whole_flows import Energies, field_of, fine_grid, flow, march, reference_ma
 from wgf.errors import ConfigError
 from wgf.integrators.explicit import Dopri5
 from wgf.integrators.gauss_newton import GaussNewton
-from wgf.integrators.implicit import SDIRK2, SDIRK3, Rodas4
-from wgf.integrators.jko import JKO
+from wgf.integrators.implicit import JKO, SDIRK2, SDIRK3, Rodas4
 from wgf.integrators.status import Status
 from wgf.networks.relu import TwoSidedReLU
 from wgf.networks.spline import Spline

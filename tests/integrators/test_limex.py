@@ -10,7 +10,7 @@ from wgf.assemble import assemble
 from wgf.errors import ConfigError
 from wgf.integrators.auto import Auto as AutoIntegrator
 from wgf.integrators.gauss_newton import GaussNewton
-from wgf.integrators.jko import JKO
+from wgf.integrators.implicit import JKO
 from wgf.integrators.limex import Limex
 from wgf.integrators.status import Status
 from wgf.networks.relu import TwoSidedReLU

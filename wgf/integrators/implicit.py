@@ -15,6 +15,7 @@ from wgf.errors import ConfigError
 from wgf.integrators.base import Field, Integrator, State, Step
 from wgf.integrators.cautious import Cautious, chart_state, displaced
 from wgf.integrators.controller import Adaptive
+from wgf.integrators.gauss_newton import descend
 from wgf.integrators.proximal import proximal
 from wgf.projection.field import Projection
 from wgf.settings.ranges import Count, Positive, checked
@@ -74,6 +75,26 @@ class DiagonallyImplicit(Integrator):
             c = found.c
             velocities.append((c - anchor) / tau)
         return Step(displaced(field, landscape, state, c - point.c), evaluations=count + 1)
+
+
+class JKO(DiagonallyImplicit):
+    """The scheme of Jordan, Kinderlehrer and Otto (SIAM J. Math. Anal. 29 (1998), 1-17); order 1.
+
+    It is backward Euler as a minimisation: theta+ = argmin |f(theta, .) - f(theta_k, .)|^2_p / (2 dt) + F(f(theta, .)).
+    The energy falls and the map stays increasing for every dt. With a chart, a step is one proximal map, solved to
+    rounding. Without a chart, a step is a chain of damped Gauss-Newton steps on the same objective.
+    """
+
+    order, gamma = 1, 1.0
+
+    def on(self, field: Projection) -> JKO:
+        """This integrator; it accepts every map. Without a chart `descend` takes the steps."""
+        return self
+
+    def step(self, field: Field, dt: float, state: State) -> Step:
+        if state.evaluation.point is None:
+            return descend(field, state, dt)
+        return super().step(field, dt, state)
 
 
 class SDIRK2(DiagonallyImplicit):

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import ast
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from scipy.special import erf
 
-from wgf.settings.expression import CONSTANTS, Expression, literal
+from wgf.settings.expression import PAIRS, Expression, literal
 from wgf.settings.intervals import FAR, Interval, absolute, constant, cosine, exponential, logarithm, outward, sine
 
 ACCURACY, FLOOR = 1e-4, 1e-9  # of the bound, relative and absolute
 BOXES, BATCH = 20_000, 2048  # most boxes, and most boxes halved at once
+JUMPS = {"sign", "where", *PAIRS}  # functions with jumps and kinks that no jet describes
 NARROW = 1e-6  # a box so narrow without a bound holds a singular point
 
 Jet = tuple[Interval, Interval, Interval]  # f, f', f''
@@ -89,7 +91,7 @@ def _function(name: str, u: Jet) -> Jet:
     return _chain(u, cosh, sinh, cosh) if name == "cosh" else _chain(u, sinh, cosh, sinh)
 
 
-def _jet(node: ast.AST, x: Jet) -> Jet:
+def _jet(node: ast.AST, x: Jet, names: Mapping[str, float]) -> Jet:
     """Jet of a part of a formula."""
     match node:
         case ast.Constant(value=value):
@@ -97,19 +99,19 @@ def _jet(node: ast.AST, x: Jet) -> Jet:
             return constant(float(value), x[0]), zero, zero  # type: ignore[arg-type]
         case ast.Name(id=name):
             zero = constant(0.0, x[0])
-            return x if name == "x" else (constant(CONSTANTS[name], x[0]), zero, zero)
+            return x if name == "x" else (constant(names[name], x[0]), zero, zero)
         case ast.UnaryOp(op=op, operand=operand):
-            inner = _jet(operand, x)
+            inner = _jet(operand, x, names)
             return _negated(inner) if isinstance(op, ast.USub) else inner
         case ast.Call(func=ast.Name(id=name), args=[argument]):
-            return _function(name, _jet(argument, x))
+            return _function(name, _jet(argument, x, names))
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
             power = literal(right)
             if power is not None:
-                return _power(_jet(left, x), power)
-            return _function("exp", _multiplied(_jet(right, x), _function("log", _jet(left, x))))
+                return _power(_jet(left, x, names), power)
+            return _function("exp", _multiplied(_jet(right, x, names), _function("log", _jet(left, x, names))))
         case ast.BinOp(left=left, op=op, right=right):
-            u, v = _jet(left, x), _jet(right, x)
+            u, v = _jet(left, x, names), _jet(right, x, names)
             if isinstance(op, ast.Mult):
                 return _multiplied(u, v)
             if isinstance(op, ast.Div):
@@ -121,18 +123,22 @@ def _jet(node: ast.AST, x: Jet) -> Jet:
 def _bends(expression: Expression, low: np.ndarray, high: np.ndarray) -> Interval:
     """f'' in boxes from low to high [boxes]."""
     x = Interval(low, high)
-    return _jet(expression.tree, (x, constant(1.0, x), constant(0.0, x)))[2]
+    return _jet(expression.tree, (x, constant(1.0, x), constant(0.0, x)), expression.constants)[2]
 
 
 def _far(expression: Expression, side: float) -> float:
     """Lower bound of f'' at x = side |x| for |x| >= FAR."""
     sign = np.array([side])
     x = Interval(sign, sign, 1.0)
-    return float(_jet(expression.tree, (x, Interval(sign, sign), constant(0.0, x)))[2].values().low[0])
+    jet = _jet(expression.tree, (x, Interval(sign, sign), constant(0.0, x)), expression.constants)
+    return float(jet[2].values().low[0])
 
 
 def least_bend(expression: Expression) -> float | None:
     """Lower bound of f'' on the whole line, close to its infimum; None where interval arithmetic finds none."""
+    calls = {node.func.id for node in ast.walk(expression.tree) if isinstance(node, ast.Call)}  # type: ignore[attr-defined]
+    if calls & JUMPS:
+        return None
     with np.errstate(all="ignore"):
         tails = min(_far(expression, side) for side in (-1.0, 1.0))
         if tails == -math.inf:
