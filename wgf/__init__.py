@@ -85,7 +85,7 @@ _HOME = {
     "Truncated": "wgf.projection.solvers",
     "Status": "wgf.integrators.status",
 }
-_MODULES = {"interactions": "wgf.problem.interaction", "potentials": "wgf.problem.potential"}  # equal names in them
+_MODULES = {"interactions": "wgf.problem.kernels", "potentials": "wgf.problem.potential"}  # equal names in them
 __all__ = [*_HOME, *_MODULES]
 
 

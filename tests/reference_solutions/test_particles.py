@@ -23,7 +23,7 @@ from wgf.reference_solutions.particles import Track
 LAWS = [Gaussian(0.3, 1.2), Mixture(), Uniform(-1.0, 2.0), Laplace(0.4, 0.8), Semicircle(), Barenblatt(1.5)]
 
 
-class Bump(kernels.Pairwise):
+class Bump(interaction.Pairwise):
     """A kernel of one's own: W = -exp(-r^2)."""
 
     def kernel(self, r: torch.Tensor) -> torch.Tensor:
@@ -72,7 +72,7 @@ def test_closed_forms(name: str):
     ],
     ids=lambda kernel: type(kernel).__name__,
 )
-def test_finite_volumes_agree(kernel: kernels.Interaction):
+def test_finite_volumes_agree(kernel: interaction.Interaction):
     p = problem(AggregationDiffusion(0.0), Gaussian(), Expressed("x**2/2 + cos(2*x)/4"), kernel)
     volumes, found = finite_volume.solve(p, [0.15]), particles.solve(p, [0.15])
     assert found.error < 2e-8

@@ -8,12 +8,14 @@ from torch import Tensor
 from wgf.errors import ConfigError
 from wgf.problem.convexity import least_bend_of_powers, least_bend_of_waves
 from wgf.problem.energy import Elementary
-from wgf.problem.interaction import Pairwise
+from wgf.problem.interaction import Interaction, Log, Newtonian, Pairwise, Quadratic, Zero
 from wgf.settings.expression import Expression
 from wgf.settings.ranges import AtLeastOne, Finite, Positive, Text, checked
 
 NEAR, NEARER = 1e-5, 1e-10  # distances at which the slope of a kernel shows its kink (length)
 SAME, GROWS = 1e-3, 1.001
+
+__all__ = ["Expressed", "Interaction", "Log", "Morse", "Newtonian", "Pairwise", "PowerLaw", "Quadratic", "Zero"]
 
 
 class PowerLaw(Pairwise):

@@ -43,16 +43,19 @@ class Watch(threading.Thread):
         self._look()
 
     def _look(self) -> None:
+        ended: list[tuple[Path, dict[str, Any]]] = []
         for folder in jobs(self.root):
             path, time = self._before.get(folder, (folder, -1))
             if folder in self.done or _time(path) == time:
                 continue
-            found = job.outcome(folder)
-            if found["status"] not in ("running", "waiting", "killed"):
+            if path.name == OVERRIDES:  # it had finished before, and is not run again
                 self.done.add(folder)
-                if path.name != OVERRIDES:  # else it had finished before, and is not run again
-                    place = folder.relative_to(self.root)
-                    print(f"{len(self.done)}/{self._total}  {_line(found)}  {place}", flush=True)
+            elif (found := job.outcome(folder))["status"] not in ("running", "waiting", "killed"):
+                ended.append((folder, found))
+        for folder, found in ended:
+            self.done.add(folder)
+            place = folder.relative_to(self.root)
+            print(f"{len(self.done)}/{self._total}  {_line(found)}  {place}", flush=True)
 
 
 def _line(found: dict[str, Any]) -> str:
