@@ -11,7 +11,7 @@ import numpy as np
 
 from wgf.engine.program import BLOCK, NODAL, Program, compiled, execute, prepare
 
-GRADIENT, NEW, PULL, SLOPE, IMAGE, SPEED, WOODBURY, STAGES = range(8)  # rows of the vectors
+GRADIENT, NEW, PULL, SLOPE, IMAGE, SPEED, WOODBURY, START, STAGES = range(9)  # rows of the vectors
 
 
 class Mesh(NamedTuple):
@@ -55,9 +55,10 @@ class Energy(NamedTuple):
 
 
 class Method(NamedTuple):
-    """Tableau [2, 6, 6] and tolerances of the Rosenbrock method."""
+    """Tableau [2, 6, 6], weights of the dissipation [6] and tolerances of the Rosenbrock method."""
 
     tableau: np.ndarray
+    weights: np.ndarray
     gamma: float
     rtol: float
     atol: float
@@ -66,7 +67,7 @@ class Method(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Arrays of one flow: registers of both programs, band, dense matrix, vectors [13, M + K], nodes [4, n], terms.
+    """Arrays of one flow: registers of both programs, band, dense matrix, vectors [14, M + K], nodes [4, n], terms.
 
     The nodes hold f, f', force and bend of an interaction.
     """
@@ -109,7 +110,7 @@ def workspace(mesh, energy):
         np.zeros((len(energy.pair.start), n if energy.interacts else 1)),
         np.zeros((size, mesh.taps)),
         np.zeros((d, d)),
-        np.zeros((13, size)),
+        np.zeros((14, size)),
         np.zeros((4, n if energy.interacts or energy.quadratic != 0.0 else 0)),
         np.zeros(energy.size),
     )

@@ -8,7 +8,21 @@ from __future__ import annotations
 
 import math
 
-from wgf.engine.arrays import GRADIENT, IMAGE, NEW, PULL, SLOPE, SPEED, STAGES, begin, clear, copy, total, workspace
+from wgf.engine.arrays import (
+    GRADIENT,
+    IMAGE,
+    NEW,
+    PULL,
+    SLOPE,
+    SPEED,
+    STAGES,
+    START,
+    begin,
+    clear,
+    copy,
+    total,
+    workspace,
+)
 from wgf.engine.landscape import gradient, hessian, judge
 from wgf.engine.linear import multiply, solve, velocity
 from wgf.engine.program import compiled
@@ -54,13 +68,13 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
         begin(mesh, energy, parameters[flow], work)
         copy(c[flow], new)
         end, attempts, opening = -1, 0, True
-        now = scale = slope = lost = trial = length = 0.0
+        now = scale = slope = lost = trial = length = 0.0  # lost: energy dissipated in a step
         lands = False
         while end == -1:
             # the field at the new coordinates; in the first turn these are the old ones
             then, then_scale, square, then_slope = judge(new, mesh, energy, work)
             gradient(new, mesh, energy, work, v[SLOPE])
-            then_lost = velocity(mesh, v[SLOPE], v[SPEED])
+            velocity(mesh, v[SLOPE], v[SPEED])
             if not opening:
                 fault = SOUND
                 error = length / max(method.atol + method.rtol * math.sqrt(square), TINY)
@@ -79,7 +93,7 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
                 if accepted:
                     dt = times[flow, 2]
                     grown = trial * factor_of_step(error, times[flow, 3])
-                    times[flow, 4] += 0.5 * trial * (lost + then_lost)
+                    times[flow, 4] += lost
                     counts[flow, 0] += 1
                     times[flow, 0] = goals[counts[flow, 3]] if lands else times[flow, 0] + trial
                     times[flow, 2] = max(dt, grown) if trial < dt else grown
@@ -89,7 +103,7 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
                     times[flow, 2] = 0.25 * trial if fault != SOUND else trial * factor_of_step(error, 1.0)
                     report[flow, 3], report[flow, 4] = (fault if fault != SOUND else INACCURATE), trial
             if opening or accepted:
-                now, scale, slope, lost = then, then_scale, then_slope, then_lost
+                now, scale, slope = then, then_scale, then_slope
                 copy(new, c[flow])
                 copy(v[SLOPE], v[GRADIENT])
                 report[flow, 1], report[flow, 2] = now, slope
@@ -124,6 +138,7 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
                 length = -1.0
                 continue
             counts[flow, 2] += 6
+            lost = 0.0
             for s in range(6):
                 copy(c[flow], new)
                 clear(v[PULL])
@@ -141,6 +156,12 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
                     v[STAGES + s, i] = v[IMAGE, i] - v[SLOPE, i]
                 clear(v[STAGES + s][size - k :])
                 solve(mesh, energy, work, v[STAGES + s])
+                # the same method for E' = D(c), see `Rodas4.step`
+                rate = velocity(mesh, v[SLOPE], v[START if s == 0 else SPEED])
+                for i in range(size - k):
+                    drift = v[PULL, i] - v[STAGES + s, i] / (method.gamma * trial)
+                    rate += 2 * (v[GRADIENT, i] * drift - v[START, i] * v[SLOPE, i])
+                lost += trial * method.weights[s] * rate
             multiply(mesh, v[STAGES + 5], v[IMAGE])
             length = 0.0
             for i in range(size):

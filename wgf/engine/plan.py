@@ -134,7 +134,7 @@ def method_of(integrator: Rodas4) -> Method:
     """Tableau and tolerances of an integrator."""
     tableau = np.array([[[*row, *[0.0] * (6 - len(row))] for row in rows] for rows in (integrator.a, integrator.c)])
     i = integrator
-    return Method(tableau, i.gamma, i.rtol, i.atol, i.dt_min, int(i.max_steps))
+    return Method(tableau, np.array(i.quadrature()), i.gamma, i.rtol, i.atol, i.dt_min, int(i.max_steps))
 
 
 class Leg(NamedTuple):

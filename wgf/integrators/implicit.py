@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -74,7 +75,13 @@ class DiagonallyImplicit(Integrator):
                 return Step(state, failure=found.failure, evaluations=count)
             c = found.c
             velocities.append((c - anchor) / tau)
-        return Step(displaced(field, landscape, state, c - point.c), evaluations=count + 1)
+        new = displaced(field, landscape, state, c - point.c)
+        if self.order == 1:  # a trapezoid is better
+            return Step(new, evaluations=count + 1)
+        rates = [torch.dot(k, landscape.chart.mass.matvec(k)) for k in velocities]  # D = |k|^2 in the metric
+        weights = (*self.lower[-1], self.gamma)
+        lost = dt * sum((b * rate for b, rate in zip(weights, rates, strict=True)), torch.zeros_like(rates[0]))
+        return Step(new, dissipated=lost, evaluations=count + 1)
 
 
 class JKO(DiagonallyImplicit):
@@ -158,16 +165,29 @@ class Rodas4(Adaptive):
         factor = landscape.hessian(point.at).plus_mass(1 / (self.gamma * dt))
         if not factor.positive:
             return Step(state, failure="the step is too long for the concave part of the energy", evaluations=0)
-        stages = point.c.new_empty(6, len(point.c))
+        stages, pulls = point.c.new_empty(6, len(point.c)), torch.zeros(6, len(point.c)).to(point.c)
+        gradients = [point.gradient]
         stages[0] = factor.solve(-point.gradient)
         tables = self._tables(point.c.dtype, point.c.device)
         for i in range(1, 6):
-            where, pull = tables[i] @ stages[:i]
-            gradient = landscape.gradient(chart.at_nodes(point.c + where))
-            stages[i] = factor.solve(chart.mass.matvec(pull / dt) - gradient)
+            where, pulls[i] = tables[i] @ stages[:i]
+            gradients.append(landscape.gradient(chart.at_nodes(point.c + where)))
+            stages[i] = factor.solve(chart.mass.matvec(pulls[i] / dt) - gradients[i])
         new = displaced(field, landscape, state, where + stages[5])
         error = self.of_length(chart.length(stages[5]), new.evaluation.scale)
-        return Step(new, error, evaluations=6)
+        # the same method for E' = D(c); H u_i is known from the equation of u_i
+        g, v = torch.stack(gradients), torch.stack([chart.project(gradient) for gradient in gradients])
+        rates = (g * v).sum(1) - 2 * (g @ v[0]) + 2 / dt * ((pulls - stages / self.gamma) @ g[0])
+        weights = torch.tensor(self.quadrature(), dtype=g.dtype, device=g.device)
+        return Step(new, error, dissipated=dt * torch.dot(weights, rates), evaluations=6)
+
+    @classmethod
+    @cache
+    def quadrature(cls) -> tuple[float, ...]:
+        """Weights b_i with which the method integrates E' = D(c): E + dt sum_i b_i (D(c_i) + D'(c) u_i)."""
+        lower = np.array([[*row, *[0.0] * (6 - len(row))] for row in cls.c])
+        last = np.array([*cls.a[5], 1.0])
+        return tuple(cls.gamma * np.linalg.solve((np.eye(6) - cls.gamma * lower).T, last))
 
     @classmethod
     @cache
