@@ -29,12 +29,14 @@ def evaluate(c, mesh, low, high, x, d):
 
 @compiled
 def judge(c, mesh, energy, work):
-    """Sum of the energies, sum of their sizes, int f^2 p and the smallest slope; the energies go to work.terms."""
+    """Sum of the energies, sum of their sizes, the variance and the smallest slope; the energies go to work.terms."""
     r, p, q = work.registers, energy.local, mesh.tables.shape[2]
     per, cells = r.shape[1] // q, len(mesh.cells)
     terms, least, square, bad = work.terms, math.inf, 0.0, False
+    center = 0.0
+    for i in range(len(c)):
+        center += mesh.mean[i] * c[i]
     clear(terms)
-    mean = 0.0
     for low in range(0, cells, per):
         high = min(cells, low + per)
         n, s = (high - low) * q, low * q
@@ -52,15 +54,14 @@ def judge(c, mesh, energy, work):
             d = r[1, i]
             bad |= d != d
             least = min(least, d)
-            square += mesh.nodes[0, s + i] * r[0, i] * r[0, i]
-            mean += mesh.nodes[0, s + i] * r[0, i]
+            square += mesh.nodes[0, s + i] * (r[0, i] - center) ** 2
         if len(work.nodes[0]):
             for i in range(n):
                 work.nodes[0, s + i] = r[0, i]
     if energy.quadratic != 0.0:
         total = 0.0
         for i in range(mesh.nodes.shape[1]):
-            total += mesh.nodes[0, i] * (work.nodes[0, i] - mean) ** 2
+            total += mesh.nodes[0, i] * (work.nodes[0, i] - center) ** 2
         terms[energy.term] += 0.5 * energy.quadratic * total
     if energy.interacts:
         terms[energy.term] += pair_energy(mesh.nodes[0], work.nodes[0], energy.pair, work.pairs)

@@ -21,7 +21,7 @@ REFINED = {  # settings whose refinement makes the error small, and their names 
     "network.degree": "degree $k$",
     "integrator.dt": "step size $dt$ (time)",
     "integrator.rtol": "relative tolerance",
-    "integrator.atol": "absolute tolerance (length)",
+    "integrator.atol": "absolute tolerance",
     "quadrature.order": "quadrature nodes in a cell",
     "quadrature.particles": "particles",
 }

@@ -44,4 +44,6 @@ class Cautious(Adaptive):
         if failure := one.failure or half.failure or two.failure:
             return Step(state, failure=failure, evaluations=count)
         new = displaced(field, landscape, state, two.c - point.c)
-        return Step(new, self.of_length(landscape.chart.length(two.c - one.c), new.evaluation.scale), evaluations=count)
+        return Step(
+            new, self.of_length(landscape.chart.length(two.c - one.c), new.evaluation, field), evaluations=count
+        )

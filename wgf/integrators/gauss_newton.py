@@ -152,4 +152,4 @@ class GaussNewton(Adaptive):
         theta = state.theta + 2 * two - whole
         new = State(theta, field(theta))
         error = torch.dot(two - whole, here.metric @ (two - whole)).sqrt()
-        return Step(new, self.of_length(error, new.evaluation.scale), evaluations=3)
+        return Step(new, self.of_length(error, new.evaluation, field), evaluations=3)

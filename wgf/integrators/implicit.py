@@ -174,7 +174,7 @@ class Rodas4(Adaptive):
             gradients.append(landscape.gradient(chart.at_nodes(point.c + where)))
             stages[i] = factor.solve(chart.mass.matvec(pulls[i] / dt) - gradients[i])
         new = displaced(field, landscape, state, where + stages[5])
-        error = self.of_length(chart.length(stages[5]), new.evaluation.scale)
+        error = self.of_length(chart.length(stages[5]), new.evaluation, field)
         # the same method for E' = D(c); H u_i is known from the equation of u_i
         g, v = torch.stack(gradients), torch.stack([chart.project(gradient) for gradient in gradients])
         rates = (g * v).sum(1) - 2 * (g @ v[0]) + 2 / dt * ((pulls - stages / self.gamma) @ g[0])

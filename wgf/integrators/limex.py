@@ -60,7 +60,7 @@ class Limex(Adaptive):
             return Step(state, failure=FOLDS, evaluations=evaluations)
         theta = knots.space.lift(y)
         new = State(theta, field(theta))
-        error = self.of_length(here.length(defect), new.evaluation.scale)
+        error = self.of_length(here.length(defect), new.evaluation, field)
         shrinks = (Broken.of(y).h < SHRINKS * here.map.h).any()
         error = torch.where(shrinks, error.clamp(min=TOO_LONG), error)
         return Step(new, error, dissipated=table[-1][-1], evaluations=evaluations + 1)

@@ -33,6 +33,11 @@ class MapAtNodes:
         return self.nodes.w
 
     @property
+    def std(self) -> Tensor:
+        """Standard deviation of f, scalar (length)."""
+        return torch.dot(self.w, (self.x - torch.dot(self.w, self.x)) ** 2).sqrt()
+
+    @property
     def rms(self) -> Tensor:
         """sqrt(int f^2 p), scalar (length)."""
         return torch.dot(self.w, self.x**2).sqrt()

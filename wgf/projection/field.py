@@ -51,7 +51,7 @@ class Evaluation:
         terms: value of every energy term [k] (energy).
         min_slope: smallest f', scalar; <= 0 means that the map is folded.
         dissipation: -grad F . theta', the rate at which the energy falls, scalar (energy/time).
-        scale: size of the solution, the unit of relative errors (length).
+        scale: standard deviation of the solution, the unit of relative errors (length).
         length: computes the W2 length sqrt(d^T G d) of a small displacement d [p] of the parameters (length).
         report: computes the numbers of the linear solve on demand; see `Velocity`.
         point: the map in the coordinates of its chart; None without a chart.
@@ -197,8 +197,8 @@ class Projection:
         tangent = self.tangent(theta)
         velocity = self.solver.solve(tangent, gradient)
         dissipation = -torch.dot(gradient, velocity.value)
-        rms = self.problem.domain.scale(at)
-        return Evaluation(velocity.value, terms, min_slope, dissipation, rms, tangent.length, velocity.report)
+        scale = self.problem.domain.scale(at)
+        return Evaluation(velocity.value, terms, min_slope, dissipation, scale, tangent.length, velocity.report)
 
     def _on_chart(self, landscape: Landscape, theta: Tensor) -> Evaluation:
         chart = landscape.chart

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shlex
 from collections.abc import Callable
@@ -187,7 +188,7 @@ def _measure(
     if end.status is not Status.completed:
         return result, None
     result, bounds = certify.certified(flow, result, bound, experiment.certificate == "rich", signals)
-    rounding = 1e3 * torch.finfo(end.state.theta.dtype).eps * float(end.state.evaluation.scale)  # length
+    rounding = 1e3 * torch.finfo(end.state.theta.dtype).eps * math.sqrt(max(result.second_moment, 0.0))  # length
     return replace(result, doubts=self_check.doubts(result, flow.saved_maps, rounding)), bounds
 
 
