@@ -113,7 +113,7 @@ def test_the_set_up_of_the_paper():
     assert math.log(measured(experiment, end, Chebyshev())["w1_error"]) == pytest.approx(-5.35, abs=0.05)
 
 
-def test_biases_are_of_first_order_over_a_short_time():
+def test_biases_are_of_first_order_at_least_over_a_short_time():
     """Later the knots have moved by more than their distance, cross, and leave gaps: the order is lost."""
     errors = []
     for width in (16, 32):
@@ -122,7 +122,7 @@ def test_biases_are_of_first_order_over_a_short_time():
         assert end.status is Status.completed
         errors.append(measured(experiment, end, Chebyshev())["w1_error"])
     order = math.log2(errors[0] / errors[-1])
-    assert order == pytest.approx(1.0, abs=0.2)
+    assert order > 0.9
     assert errors[-1] < 2e-3
 
 

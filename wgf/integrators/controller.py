@@ -38,8 +38,12 @@ class Adaptive(Integrator):
     ) -> None:
         self.rtol, self.atol, self.dt, self.dt_min, self.max_steps = rtol, atol, dt, dt_min, max_steps
 
+    def relative(self, defect: Tensor, new: Evaluation, field: Field) -> Tensor:
+        """Error of the parameters [p] after a step divided by its tolerance, scalar."""
+        return self.of_length(new.length(defect), new, field)
+
     def of_length(self, length: Tensor, new: Evaluation, field: Field) -> Tensor:
-        """W2 length of the error of a step, divided by its tolerance, scalar. new: the field after the step."""
+        """W2 length of an error divided by its tolerance, scalar."""
         tolerated = self.atol * field.problem.law.std + self.rtol * new.scale
         return length / tolerated.clamp(min=torch.finfo(new.scale.dtype).tiny)
 

@@ -96,5 +96,5 @@ class Dopri5(Adaptive, RungeKutta):
         for d, stage in zip(self.defect, stages, strict=True):
             if d:
                 defect = defect.add(stage.velocity, alpha=dt * d)
-        error, lost = self.of_length(stages[-1].length(defect), stages[-1], field), self.dissipated(dt, stages)
+        error, lost = self.relative(defect, stages[-1], field), self.dissipated(dt, stages)
         return Step(State(theta, stages[-1]), error, dissipated=lost, evaluations=len(self.tableau))
