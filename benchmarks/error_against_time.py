@@ -29,13 +29,14 @@ from finite_volume import FINITE_VOLUMES
 from paper_algorithm import PAPER_ALGORITHM
 from problems import PROBLEMS, Problem
 from reference_maps import quadrature, reference_map, wasserstein_1
-from wgf_flows import PAPER, SPLINE
+from wgf_flows import COMPILED, PAPER, SPLINE
 from with_fipy import FIPY
 from with_py_pde import PY_PDE
 
 # a colour of Okabe and Ito, distinguishable by the colour-blind, and a marker for each code
 STYLES = {
     SPLINE: ("#D55E00", "o"),
+    COMPILED: ("#882255", "v"),
     PAPER: ("#E69F00", "s"),
     PAPER_ALGORITHM: ("#000000", "X"),
     FINITE_VOLUMES: ("#0072B2", "D"),

@@ -13,8 +13,7 @@ import torch
 
 from wgf.integrators.base import Integrator, State
 from wgf.integrators.explicit import Euler
-from wgf.integrators.implicit import Rodas4
-from wgf.integrators.jko import JKO
+from wgf.integrators.implicit import JKO, Rodas4
 from wgf.networks.base import TransportMap
 from wgf.networks.relu import TwoSidedReLU
 from wgf.networks.spline import Spline

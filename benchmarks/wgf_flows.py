@@ -8,11 +8,12 @@ import torch
 from competitor import Competitor
 from problems import KELLER_SEGEL, POROUS, QUARTIC, SEXTIC, Map, Problem
 
+from wgf.engine.compiled import Compiled, run
 from wgf.integrators.base import Integrator
 from wgf.integrators.explicit import Euler
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.status import Status
-from wgf.integrators.time_loop import LoopCallback, run
+from wgf.integrators.time_loop import LoopCallback
 from wgf.networks.base import TransportMap
 from wgf.networks.relu import TwoSidedReLU
 from wgf.networks.spline import Spline
@@ -74,6 +75,12 @@ def spline(problem: Problem, settings: Settings) -> Map:
     return flow(problem, network, network.least_order, Rodas4(settings.rtol, 0.0, problem.t_end / 20))
 
 
+def compiled(problem: Problem, settings: Settings) -> Map:
+    """As `spline`, with the compiled steps."""
+    network = Spline(settings.width, settings.degree, settings.bound, base=Gaussian())
+    return flow(problem, network, network.least_order, Compiled(Rodas4(settings.rtol, 0.0, problem.t_end / 20)))
+
+
 # at larger widths the paper's step is unstable (quartic) or the pairs are too many (Keller-Segel)
 WIDTHS = {QUARTIC: (4, 8, 16, 32, 64), KELLER_SEGEL: (4, 8, 16, 32)}
 WIDTHS |= dict.fromkeys((SEXTIC, POROUS), (4, 8, 16, 32, 64, 128))
@@ -113,4 +120,5 @@ LADDER = {
         Settings(40, 1e-7, 4.5),
     ],
 }
+COMPILED = Competitor("wgf, spline and rodas4, compiled", compiled, LADDER)
 SPLINE = Competitor("wgf, spline and rodas4", spline, LADDER)

@@ -5,6 +5,7 @@ A grid names its folders and runs only jobs that have not completed; in a search
 
 import hashlib
 import logging
+import math
 import re
 import time
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from wgf.errors import ConfigError, WgfError
 from wgf.settings.foreign_configs import check_node
 from wgf.sweep import job_folder as job
-from wgf.sweep.session import launched
+from wgf.sweep.session import current
 
 log = logging.getLogger("wgf")
 
@@ -126,7 +127,7 @@ class GridSweeper(BasicSweeper):
         root.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, root / "multirun.yaml")
         missing = [one for one in jobs if one.folder is None or not job.finished(one.folder)]
-        if sweep := launched():
+        if sweep := current().sweep:
             sweep.leave_alone(one.folder for one in jobs if one.folder is not None and one not in missing)
         if len(missing) < len(jobs):
             log.info("%d of %d jobs are complete and not run again", len(jobs) - len(missing), len(jobs))
@@ -173,7 +174,8 @@ class SearchSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self._optuna.setup(hydra_context=hydra_context, task_function=task_function, config=config)
         kind = Trials if numbered(config) else Engine
-        self._optuna.sweeper.launcher = kind(self._optuna.sweeper.launcher, hydra_context, config)
+        engine = kind(self._optuna.sweeper.launcher, hydra_context, config)
+        self._optuna.sweeper.launcher = Judge(engine, int(config.hydra.sweeper.n_trials))
 
     def sweep(self, arguments: list[str]) -> None:
         self._optuna.sweep(arguments)
@@ -192,6 +194,25 @@ class Trials(Engine):
 
     def _formula(self, words: list[str]) -> str:
         return self._context.config_loader.load_sweep_config(self._config, words).objective
+
+
+class Judge:
+    """Launcher that ends a search without a single good trial, before Optuna calls one of them the best.
+
+    Args:
+        engine: launches the trials.
+        total: how many trials there will be.
+    """
+
+    def __init__(self, engine: Engine, total: int) -> None:
+        self._engine, self._total, self._values = engine, total, list[float]()
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        answers = self._engine.launch(job_overrides, initial_job_idx)
+        self._values += [answer.return_value for answer in answers]
+        if len(self._values) >= self._total and not any(map(math.isfinite, self._values)):
+            raise WgfError(f"none of the {self._total} trials of this search completed: results.csv says why")
+        return answers
 
 
 def name(words: list[str], axes: list[str]) -> str:

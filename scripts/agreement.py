@@ -28,7 +28,8 @@ from wgf.problem.equations import (
     PorousMedium,
     Problem,
 )
-from wgf.problem.interaction import Interaction, Log, Morse, Newtonian, Pairwise, PowerLaw, Quadratic, Zero
+from wgf.problem.interaction import Interaction, Log, Newtonian, Pairwise, Quadratic, Zero
+from wgf.problem.kernels import Morse, PowerLaw
 from wgf.problem.laws import Gaussian
 from wgf.problem.potential import Expressed
 from wgf.problem.quadrature import Gauss

@@ -1,4 +1,5 @@
-"""Write docs/configuration.md from the configs, their comments, and the ranges in the constructors' annotations.
+"""Write docs/configuration.md from the configs, their comments, and the ranges in the constructors' annotations, and
+the table of result.json in docs/runs.md from the fields of `Result`.
 
 python scripts/config_reference.py
 """
@@ -8,16 +9,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from wgf.result import Result
 from wgf.settings.check import CONFIGS, GROUPS, ROOT
-from wgf.settings.constructors import settings
+from wgf.settings.choices import summary
+from wgf.settings.constructors import OPEN, settings
 from wgf.settings.ranges import Choice
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
+RUNS = PAGE.with_name("runs.md")
+BEGIN, END = "<!-- by scripts/config_reference.py -->\n", "<!-- end -->\n"
 HEAD = """# Every setting
 
 Written by `python scripts/config_reference.py` from the configs and the classes they name; do not edit.
@@ -37,16 +43,9 @@ ABOUT = {
 }
 
 
-def comments(text: str) -> tuple[str, dict[str, str]]:
-    """Comments of a YAML file: the text before its first key, and the text behind each top-level key."""
-    lines = [line for line in text.splitlines() if not line.startswith("# @package")]
-    head: list[str] = []
-    for line in lines:
-        if not line.startswith("#"):
-            break
-        head.append(line.lstrip("# "))
-    behind = {m[1]: m[2] for line in lines if (m := re.match(r"(\w+):[^#]*\s#\s+(.*)", line))}
-    return " ".join(head), behind
+def comments(text: str) -> dict[str, str]:
+    """The comment behind each top-level key of a YAML file."""
+    return {m[1]: m[2] for line in text.splitlines() if (m := re.match(r"(\w+):[^#]*\s#\s+(.*)", line))}
 
 
 def plain(text: str) -> str:
@@ -64,7 +63,7 @@ def written(value: Any) -> str:
 
 def keys(text: str, given: dict[str, Any], rules: dict[str, Any], prefix: str = "") -> Iterator[str]:
     """Table of the settings of one file: key, default, allowed values, meaning."""
-    _, notes = comments(text)
+    notes = comments(text)
     if given:
         yield from ("", "| key | default | allowed | |", "|---|---|---|---|")
     for key, value in given.items():
@@ -81,21 +80,15 @@ def choice(group: str, path: Path, chosen: str) -> Iterator[str]:
     node: Any = OmegaConf.to_container(OmegaConf.load(path))
     target = node.pop("_target_")
     node.pop("defaults", None)  # other groups that the choice sets
-    head, _ = comments(text)
     name = f"**{group}={path.stem}**" if path.stem == chosen else f"{group}={path.stem}"
-    yield from ("", f"### {name}", "", f"{plain(head) + ': ' if head else ''}`{target}`")
+    yield from ("", f"### {name}", "", f"{plain(summary(path)).rstrip('.')}: `{target}`")
     known = settings(target) or {}
-    yield from keys(text, node, {key: setting.rule for key, setting in known.items()}, f"{group}.")
+    yield from keys(text, node, {key: setting.rule for key, setting in known.items() if key != OPEN}, f"{group}.")
 
 
 def files(group: str) -> list[Path]:
     """The YAML files of a group."""
     return sorted((CONFIGS / group).glob("*.yaml"))
-
-
-def summary(path: Path) -> str:
-    """The first comment of a file."""
-    return plain(comments(path.read_text(encoding="utf-8"))[0])
 
 
 def page() -> str:
@@ -118,14 +111,25 @@ def page() -> str:
         if group == "experiment/paper":
             lines += [PAPER.strip(), ""]
         name = group.replace("/", "=") + ("/" if "/" in group else "=")
-        lines += [f"- `{name}{path.stem}`: {summary(path)}" for path in files(group)]
+        lines += [f"- `{name}{path.stem}`: {plain(summary(path))}" for path in files(group)]
     presets = [path for group in ("hydra/launcher", "hydra/sweeper") for path in files(group)]
     lines += ["", "## How a sweep runs", ""]
     for path in presets:
         place = path.parent.relative_to(CONFIGS).as_posix()
-        lines.append(f"- `{place}={path.stem}`: {summary(path)}")
+        lines.append(f"- `{place}={path.stem}`: {plain(summary(path))}")
     return "\n".join(lines) + "\n"
+
+
+def runs() -> str:
+    """The content of docs/runs.md with the table of all numbers of result.json."""
+    before, _, rest = RUNS.read_text(encoding="utf-8").partition(BEGIN)
+    lines = ["", "| name | meaning | unit |", "|---|---|---|"]
+    for entry in fields(Result):
+        name = "energy_<term>" if entry.name == "energy_terms" else entry.name
+        lines.append(f"| `{name}` | {plain(entry.metadata['meaning'])} | {entry.metadata['unit']} |")
+    return before + BEGIN + "\n".join(lines) + "\n" + END + rest.partition(END)[2]
 
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    RUNS.write_text(runs(), encoding="utf-8")

@@ -94,34 +94,10 @@ def typos(draw: random.Random) -> Iterator[list[str]]:
 
 
 def grammar(draw: random.Random) -> Iterator[list[str]]:
-    words = (
-        "t_end",
-        "=3",
-        "",
-        " ",
-        "+",
-        "++",
-        "~",
-        "~~",
-        "t_end==3",
-        "t_end=[0.1",
-        "t_end=${",
-        "ünicode=3",
-        "t_end=(",
-        "~nope",
-    )
-    yield from ([word] for word in words)
+    words = ["t_end", "=3", "+", "++", "~", "~~", "t_end==3", "t_end=[0.1", "t_end=${", "ünicode=3", "t_end=(", "~nope"]
+    yield from ([word] for word in (*words, "", " "))
     for value in (
-        "0.1s",
-        "0.1,0.2",
-        "'0.1'",
-        "０.５",
-        "${oc.env:NOPE_NOPE}",
-        "${nope:1}",
-        "${t_end}",
-        "é",
-        "😀",
-        "{",
+        *["0.1s", "0.1,0.2", "'0.1'", "０.５", "${oc.env:NOPE_NOPE}", "${nope:1}", "${t_end}", "é", "😀", "{"],
         "a b",
     ):
         keys = ("t_end", "seed", "network.width", "law.std", "pde.diffusion")
@@ -133,9 +109,9 @@ def grammar(draw: random.Random) -> Iterator[list[str]]:
 
 def flags(draw: random.Random) -> Iterator[list[str]]:
     yield from (
-        [flag] for flag in ("--nope", "-x", "--config-dir", "--cfg", "--resolve", "--config-name", "-sc", "--package")
+        [flag] for flag in ["--nope", "-x", "--config-dir", "--cfg", "--resolve", "--config-name", "-sc", "--package"]
     )
-    for flag in (
+    for flag in [
         "--cfg",
         "--info",
         "--config-name",
@@ -144,7 +120,7 @@ def flags(draw: random.Random) -> Iterator[list[str]]:
         "--experimental-rerun",
         "-cd",
         "-cn",
-    ):
+    ]:
         yield from ([flag, name] for name in ("nope", "file", "/nope/nope"))
     yield from (
         ["-m", word] for word in ("t_end=-1", "t_end=1,-1", "foo=1,2", "pde=nope,fokker_planck", "seed=range(-3,-1)")
@@ -163,7 +139,7 @@ def folders(draw: random.Random) -> Iterator[list[str]]:
 def code(draw: random.Random) -> Iterator[list[str]]:
     """Overrides that would run code from elsewhere."""
     for group in GROUPS:
-        for name in (
+        for name in [
             "os.system",
             "builtins.eval",
             "subprocess.Popen",
@@ -171,7 +147,7 @@ def code(draw: random.Random) -> Iterator[list[str]]:
             "a.b.C",
             "''",
             "wgf.cli.main",
-        ):
+        ]:
             yield [f"{group}._target_={name}"]
     for name in ("os.system", "os.mkdir", "builtins.exec", "nope.x"):
         yield [f"+hydra.callbacks.a._target_={name}"]
@@ -225,7 +201,7 @@ def expressions(draw: random.Random) -> Iterator[list[str]]:
     for atom in atoms:
         for frame in ("{}", "x**2 + {}", "exp({})", "-({})/2"):
             yield ["potential=expression", 'potential.expr="{}"'.format(frame.format(atom).replace("'", "\\'"))]
-    for text in (
+    for text in [
         "1/x",
         "log(x)",
         "-x**4",
@@ -235,7 +211,7 @@ def expressions(draw: random.Random) -> Iterator[list[str]]:
         "-exp(x)",
         "tan(x)",
         "log(abs(x-0.3))",
-    ):
+    ]:
         yield ["potential=expression", f'potential.expr="{text}"']
 
 

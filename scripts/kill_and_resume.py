@@ -39,7 +39,7 @@ CASES = [
     "integrator=rk4 integrator.dt=2e-4 network.width=16 t_end=0.08 dtype=float32",
     "integrator=dopri5 integrator.rtol=1e-12 integrator.atol=1e-14 network=two_sided_relu pde=linear_transport "
     "t_end=0.2",
-    "integrator=dopri5 network=two_sided_relu network.train=all network.width=4 t_end=0.0003",
+    "integrator=dopri5 network=two_sided_relu network.train=all network.width=4 t_end=0.003",
     "integrator=dopri5 network.width=6 solver=minres t_end=0.002",
     "integrator=jko integrator.dt=5e-4 t_end=0.2",
     "integrator=jko integrator.dt=1e-3 network=two_sided_relu network.train=all network.width=6 t_end=0.1",
@@ -48,7 +48,7 @@ CASES = [
     "integrator=rodas4 integrator.rtol=1e-11 integrator.atol=1e-13 t_end=0.2",
     "integrator=rodas4 integrator.rtol=1e-9 pde=keller_segel potential=none pde.chi=1.5 network.width=16 t_end=0.3",
     "integrator=rodas4 pde=keller_segel potential=none pde.chi=4 network.width=8 t_end=1 integrator.rtol=1e-9",
-    "integrator=gauss_newton network=two_sided_relu network.train=all network.width=6 t_end=0.02",
+    "integrator=limex network=two_sided_relu network.train=all network.width=6 t_end=0.2",
     "integrator=gauss_newton network=two_sided_relu network.train=biases network.width=6 t_end=0.02",
     "integrator=gauss_newton network=mlp network.width=6 t_end=0.05",
     "integrator=euler integrator.dt=1e-4 network=two_sided_relu network.width=4 pde=linear_transport t_end=0.1",

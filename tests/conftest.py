@@ -1,9 +1,11 @@
 """One thread for every worker, property tests without a clock, nothing kept between runs, Ctrl-C heard."""
 
+import logging
 import os
 import signal
 
 import hypothesis
+import pytest
 import torch
 
 torch.set_num_threads(1)
@@ -12,3 +14,12 @@ hypothesis.settings.load_profile("wgf")
 os.environ["WGF_NO_CACHE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts us in the background has it ignored
+
+
+@pytest.fixture(autouse=True)
+def no_log_file_left_open():
+    """A command that ran in this process leaves its log file open, in a folder that pytest removes."""
+    yield
+    for handler in [handler for handler in logging.getLogger().handlers if isinstance(handler, logging.FileHandler)]:
+        logging.getLogger().removeHandler(handler)
+        handler.close()

@@ -340,7 +340,7 @@ def test_finite_volumes_of_an_energy_of_ones_own(caplog: pytest.LogCaptureFixtur
     ("network", "method"),
     [
         (wgf.Spline(8, base=wgf.Gaussian()), wgf.Rodas4),
-        (wgf.TwoSidedReLU(8, train="all", base=wgf.Gaussian()), wgf.GaussNewton),
+        (wgf.TwoSidedReLU(8, train="all", base=wgf.Gaussian()), wgf.Limex),
     ],
     ids=["spline", "relu"],
 )
@@ -372,14 +372,14 @@ def test_single_precision():
         ({"potential": "log(x)"}, "potential=log(x) is not finite at x=-"),
         ({"potential": "-x**4", "t_end": 9}, "falls so fast that what is at x="),
         ({"law": wgf.Gaussian(1e9, 1e-3)}, "law is too narrow, too wide or too far from 0"),
-        ({"potential": "x^2"}, "expr='x^2'"),
+        ({"potential": "x~2"}, "expr='x~2'"),
         ({"potential": 3}, "potential=3 is not allowed: expected an object of wgf.Potential or a text"),
         ({"integrator": "rk4"}, "integrator='rk4' is not allowed: expected an object of wgf.Integrator"),
         ({"pde": None}, "pde=None is not allowed: expected an object of wgf.PDE"),
         ({"pde": wgf.FokkerPlanck}, "is not allowed: expected an object of wgf.PDE"),
         ({"interaction": wgf.interactions.Log()}, "only pde=aggregation_diffusion takes an interaction"),
         (
-            {"law": wgf.Laplace(), "network": wgf.Spline(base=wgf.Gaussian())},
+            {"law": wgf.Laplace(), "network": wgf.TwoSidedReLU(base=wgf.Gaussian())},
             "law and network.base are not the same: pass",
         ),
     ],

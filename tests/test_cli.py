@@ -1,16 +1,19 @@
 """The command from end to end: what it leaves behind, how it ends, what it says to bad input."""
 
+import errno
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from command_line import COMMAND, stopped, wgf
+from command_line import COMMAND, called, stopped, wgf
 from composed_configs import choices, composed
 from omegaconf import OmegaConf
 from run_folders import history, result
@@ -178,14 +181,14 @@ def test_script_and_default_folder(tmp_path: Path):
 
 def test_folded_run(tmp_path: Path):
     """A step far beyond what an explicit method can take."""
-    answer = wgf(tmp_path, *QUICK, "integrator=euler", "integrator.dt=0.5", "t_end=2", "hydra.run.dir=out")
-    assert answer.returncode == 1
+    status, out, err = called(tmp_path, *QUICK, "integrator=euler", "integrator.dt=0.5", "t_end=2", "hydra.run.dir=out")
+    assert status == 1
     found = result(tmp_path / "out")
     assert found | {"status": "folded", "t_end": 0.0, "t_wanted": 2.0, "steps": 0, "w1_error": None} == found
     assert found["message"].startswith(Status.folded.value)
     assert found["min_slope"] == pytest.approx(1.0)
-    assert "folded" in answer.stdout
-    assert "Traceback" not in answer.stderr
+    assert "folded" in out
+    assert "Traceback" not in err
     assert SavedMaps.load(tmp_path / "out" / "solution.npz").t.tolist() == [0.0]
 
 
@@ -206,8 +209,8 @@ def test_interrupted_run(tmp_path: Path):
 
 
 def test_sweep(tmp_path: Path):
-    answer = wgf(tmp_path, "-m", "network.width=4,8", *QUICK[1:], "t_end=0.01")
-    assert answer.returncode == 0, answer.stderr
+    status, _, err = called(tmp_path, "-m", "network.width=4,8", *QUICK[1:], "t_end=0.01", "hydra/launcher=basic")
+    assert status == 0, err
     (sweep,) = tmp_path.glob("multirun/*/*")
     for width in (4, 8):
         folder = sweep / f"width-{width}"
@@ -221,17 +224,21 @@ def test_sweep(tmp_path: Path):
 def refused(folder: Path, *words: str, at_once: bool = True) -> list[str]:
     """The lines said to bad input, which must leave nothing behind and, at once, come without torch."""
     before = sorted(folder.rglob("*"))
-    show = "print(*{name.partition('.')[0] for name in sys.modules})"
-    answer = wgf(folder, *words, start=("-c", f"import sys\nfrom wgf.cli import main\ntry: main()\nfinally: {show}\n"))
-    assert answer.returncode == 2, answer.stdout
-    assert "Traceback" not in answer.stderr
+    if at_once:
+        show = "print(*{name.partition('.')[0] for name in sys.modules})"
+        answer = wgf(
+            folder, *words, start=("-c", f"import sys\nfrom wgf.cli import main\ntry: main()\nfinally: {show}\n")
+        )
+        status, loaded, err = answer.returncode, answer.stdout.split(), answer.stderr
+        assert "hydra" in loaded
+        assert "torch" not in loaded
+    else:
+        status, _, err = called(folder, *words)
+    assert status == 2, err
+    assert "Traceback" not in err
     assert sorted(folder.rglob("*")) == before
-    loaded = answer.stdout.split()
-    assert "hydra" in loaded
-    assert not (at_once and "torch" in loaded)
-    lines = answer.stderr.splitlines()
-    assert all(line.startswith("wgf: ") for line in lines)
-    return [line.removeprefix("wgf: ") for line in lines]
+    assert all(line.startswith("wgf: ") for line in err.splitlines())
+    return [line.removeprefix("wgf: ") for line in err.splitlines()]
 
 
 BAD: dict[str, list[str]] = {
@@ -271,10 +278,10 @@ def test_a_main_config_of_ones_own_can_be_swept(tmp_path: Path):
     write(tmp_path, {"mine/mine.yaml": f"{defaults}network:\n  width: 4\n"})
     words = ["--config-dir", "mine", "--config-name", "mine", "-m", "hydra/launcher=basic", "hydra.sweep.dir=s"]
     short = [*QUICK[1:], "reference_solution=none", "t_end=1e-3"]
-    answer = wgf(tmp_path, *words, *short, "network.train=weights,biases")
-    assert answer.returncode == 0, answer.stderr
+    status, _, err = called(tmp_path, *words, *short, "network.train=weights,biases")
+    assert status == 0, err
     assert sorted(path.name for path in (tmp_path / "s").glob("train-*")) == ["train-biases", "train-weights"]
-    (line,) = refused(tmp_path, *words[:-1], "network.train=weights,nothing")
+    (line,) = refused(tmp_path, *words[:-1], "network.train=weights,nothing", at_once=False)
     assert line.startswith("network.train=nothing is not allowed")
 
 
@@ -287,6 +294,28 @@ def test_help_and_the_config_can_be_shown(tmp_path: Path):
     assert 'eval "$(wgf -sc install=bash)"' in said.stdout
     assert OmegaConf.create(config.stdout).network.width == 32
     assert not list(tmp_path.iterdir())
+
+
+def test_list_and_version(tmp_path: Path):
+    status, out, _ = called(tmp_path, "list", "integrator")
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()] == [f"integrator={name}" for name in choices("integrator")]
+    assert all(len(line.split()) > 3 for line in out.splitlines())
+    assert "  network: mlp, spline, two_sided_relu" in called(tmp_path, "list")[1].splitlines()
+    status, _, err = called(tmp_path, "list", "networks")
+    assert (status, err.partition("?")[0]) == (2, "wgf: list networks is not allowed: did you mean network")
+    assert called(tmp_path, "--version")[1] == f"wgf {version('wgf')}\n"
+
+
+@pytest.mark.parametrize("words", [["t_end=0.01", "hydra.run.dir=a"], ["-m", "seed=0,1", "hydra/launcher=basic"]])
+def test_a_full_disk_is_no_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("wgf.files.os.fsync", full)
+    status, _, err = called(tmp_path, *words, *QUICK)
+    assert status == 1
+    assert re.search(r"^wgf: .*(config.yaml|results.csv) is not saved: No space left on device; free space", err, re.M)
 
 
 def test_completion(tmp_path: Path):

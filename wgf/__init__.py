@@ -11,6 +11,8 @@ __version__ = "0.2.0"
 _HOME = {
     "Incomplete": "wgf.api",
     "solve": "wgf.api",
+    "Ensemble": "wgf.ensembles.flows",
+    "ensemble": "wgf.ensembles.compute",
     "Curvature": "wgf.problem.energy",
     "Local": "wgf.problem.energy",
     "MapAtNodes": "wgf.problem.energy",
@@ -31,11 +33,13 @@ _HOME = {
     "Heun": "wgf.integrators.explicit",
     "RK4": "wgf.integrators.explicit",
     "GaussNewton": "wgf.integrators.gauss_newton",
+    "Limex": "wgf.integrators.limex",
+    "MovingKnots": "wgf.projection.solvers",
     "DiagonallyImplicit": "wgf.integrators.implicit",
     "Rodas4": "wgf.integrators.implicit",
     "SDIRK2": "wgf.integrators.implicit",
     "SDIRK3": "wgf.integrators.implicit",
-    "JKO": "wgf.integrators.jko",
+    "JKO": "wgf.integrators.implicit",
     "TransportMap": "wgf.networks.base",
     "MLP": "wgf.networks.mlp",
     "TwoSidedReLU": "wgf.networks.relu",
@@ -53,12 +57,23 @@ _HOME = {
     "Quadrature": "wgf.problem.quadrature",
     "Base": "wgf.problem.base",
     "Barenblatt": "wgf.problem.laws",
+    "Beta": "wgf.problem.laws",
+    "Density": "wgf.problem.laws",
+    "Exponential": "wgf.problem.laws",
+    "Formula": "wgf.problem.laws",
+    "Gamma": "wgf.problem.laws",
     "Gaussian": "wgf.problem.laws",
+    "Histogram": "wgf.problem.laws",
     "Laplace": "wgf.problem.laws",
-    "Law": "wgf.problem.base",
+    "LogNormal": "wgf.problem.laws",
     "Mixture": "wgf.problem.laws",
+    "Samples": "wgf.problem.laws",
     "Semicircle": "wgf.problem.laws",
+    "Student": "wgf.problem.laws",
+    "Table": "wgf.problem.laws",
+    "TruncatedNormal": "wgf.problem.laws",
     "Uniform": "wgf.problem.laws",
+    "Law": "wgf.problem.base",
     "SavedMaps": "wgf.saved_maps",
     "load": "wgf.run.load",
     "Auto": "wgf.projection.solvers",
@@ -70,7 +85,7 @@ _HOME = {
     "Truncated": "wgf.projection.solvers",
     "Status": "wgf.integrators.status",
 }
-_MODULES = {"interactions": "wgf.problem.interaction", "potentials": "wgf.problem.potential"}  # equal names in them
+_MODULES = {"interactions": "wgf.problem.kernels", "potentials": "wgf.problem.potential"}  # equal names in them
 __all__ = [*_HOME, *_MODULES]
 
 

@@ -10,20 +10,21 @@ from typing import Annotated, Any
 import torch
 
 from wgf.assemble import DTYPES, assemble
+from wgf.engine.compiled import ENGINES, run
 from wgf.errors import ConfigError
 from wgf.flow import Flow
 from wgf.integrators.auto import Auto as AutoIntegrator
 from wgf.integrators.base import Integrator
 from wgf.integrators.saved_states import SavedStates
 from wgf.integrators.status import Status
-from wgf.integrators.time_loop import run
 from wgf.networks.base import TransportMap
 from wgf.networks.spline import Spline
-from wgf.problem.base import Base
+from wgf.problem.base import Base, Law
 from wgf.problem.equations import PDE
 from wgf.problem.interaction import Interaction
 from wgf.problem.interaction import Zero as NoInteraction
 from wgf.problem.laws import Gaussian
+from wgf.problem.laws.convert import law_of
 from wgf.problem.potential import Expressed, Potential
 from wgf.problem.potential import Zero as NoPotential
 from wgf.problem.quadrature import Gauss, Quadrature
@@ -46,7 +47,8 @@ def solve(
     pde: PDE,
     *,
     t_end: Positive,
-    law: Base | None = None,
+    law: Any = None,
+    base: Base | str = "auto",
     potential: Potential | str | None = None,
     interaction: Interaction | None = None,
     network: TransportMap | None = None,
@@ -57,6 +59,7 @@ def solve(
     reference_solution: Annotated[str, Choice("auto", "exact", "finite_volume", "none")] = "auto",
     dtype: Annotated[str, Choice(*DTYPES)] = "float64",
     device: str | torch.device = "cpu",
+    engine: Annotated[str, Choice(*ENGINES)] = "auto",
 ) -> Flow:
     """Solve a Wasserstein gradient flow from t = 0 to t_end.
 
@@ -66,7 +69,10 @@ def solve(
     Args:
         pde: the family of equations.
         t_end: end time (time).
-        law: the initial law; by default the base of the network, or N(0, 1) without a network.
+        law: the initial law; by default the base of the network, or N(0, 1) without a network. Also samples, a
+            density of tensors x, or a frozen distribution of scipy.stats, see `wgf.problem.laws.convert.law_of`.
+        base: reference measure of the map: "auto", "law", "gaussian", "barenblatt" or a law with a density, see
+            `wgf.problem.bases.choose`; with a network always the base of the network.
         potential: V, an object or a formula such as "x**4/4 - x**2/2"; 0 by default.
         interaction: W, for `AggregationDiffusion`; 0 by default.
         network: the initial map; `solve` copies it and never changes it. A cubic spline of 32 breakpoints by default.
@@ -76,6 +82,8 @@ def solve(
         reference_solution: what errors are measured against: auto (exact if known, else computed) or another choice.
         dtype: float64 or float32.
         device: cpu, cuda, cuda:<number> or auto.
+        engine: torch, compiled (machine code, for `Rodas4` on splines and on ReLU networks that train weights), or
+            auto, which compiles large problems only.
 
     Raises:
         ConfigError: an argument is not allowed, or the arguments do not fit together.
@@ -87,9 +95,10 @@ def solve(
     for name, kinds in KINDS.items():
         if not isinstance(given[name], kinds) and (given[name] is not None or name == "pde"):
             raise ConfigError(f"{name}={given[name]!r} is not allowed: expected {_named(kinds)}")
-    law = _law(law, network)
+    law = _law(None if law is None else law_of(law), network)
     potential = Expressed(potential) if isinstance(potential, str) else potential
-    problem = pde.problem(law, potential or NoPotential(), interaction or NoInteraction(), t_end)
+    base = base if network is None else network.base
+    problem = pde.problem(law, potential or NoPotential(), interaction or NoInteraction(), t_end, base)
     comparison.closed_form(problem, reference_solution)  # refuse an impossible setting before the run
     projection, method = assemble(
         problem,
@@ -99,10 +108,11 @@ def solve(
         integrator or AutoIntegrator(),
         str(device),
         dtype,
+        engine,
     )
     saved = SavedStates(projection.map)
-    theta = projection.map.start(projection.start)
-    end = run(projection, method, theta, _stops(saves, t_end), saved)
+    theta = projection.initial
+    end = run(projection, method, theta, stops_of(saves, t_end), saved)
     if not saved.times or end.clock.t > saved.times[-1]:  # the run stopped between two saved times
         saved.stop(end.clock, end.state)
     flow = Flow(projection, method, saved, end.status, end.clock, end.detail, reference_solution)
@@ -113,7 +123,6 @@ def solve(
 
 KINDS: dict[str, Any] = {
     "pde": PDE,
-    "law": Base,
     "potential": (Potential, str),
     "interaction": Interaction,
     "network": TransportMap,
@@ -128,11 +137,11 @@ def _named(kinds: Any) -> str:
     return " or ".join("a text" if kind is str else f"an object of wgf.{kind.__name__}" for kind in kinds)
 
 
-def _law(law: Base | None, network: TransportMap | None) -> Base:
-    """Initial law, also the base of the network.
+def _law(law: Law | None, network: TransportMap | None) -> Law:
+    """Initial law. It is the base of the network itself if the two are equal, so that the map starts as the identity.
 
     Raises:
-        ConfigError: the network has another base.
+        ConfigError: the network has another base and can only start as the identity.
     """
     if law is None or network is None or law is network.base:
         return law or (network.base if network is not None else Gaussian())
@@ -140,12 +149,12 @@ def _law(law: Base | None, network: TransportMap | None) -> Base:
         same = describe(law) == describe(network.base)
     except TypeError:  # a class from elsewhere
         same = False
-    if not same:
+    if not same and not network.any_start:
         raise ConfigError("law and network.base are not the same: pass the law to the network only")
-    return network.base
+    return network.base if same else law
 
 
-def _stops(saves: int | Sequence[float], t_end: float) -> list[float]:
+def stops_of(saves: int | Sequence[float], t_end: float) -> list[float]:
     """Saved times after t = 0; the last is t_end.
 
     Raises:

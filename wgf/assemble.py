@@ -8,15 +8,19 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from wgf.engine.compiled import choose
 from wgf.errors import ConfigError
+from wgf.integrators.adapted import adapted
 from wgf.integrators.base import Integrator
 from wgf.networks.base import TransportMap
+from wgf.networks.relu import TwoSidedReLU
 from wgf.problem import well_posed
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
 from wgf.problem.quadrature import Quadrature
 from wgf.projection.field import Projection
 from wgf.projection.solvers import Solver
+from wgf.projection.start import placed
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -51,6 +55,7 @@ def assemble(
     integrator: Integrator,
     device: str,
     dtype: str,
+    engine: str = "auto",
 ) -> tuple[Projection, Integrator]:
     """Assemble a projected flow and the integrator that takes its steps, and check that the flow can start.
 
@@ -61,6 +66,7 @@ def assemble(
         integrator: the method, or `Auto`, which chooses a method for the map.
         device: cpu, cuda, cuda:<number> or auto.
         dtype: float64 or float32.
+        engine: auto, torch or compiled; see `wgf.engine.compiled.choose`.
 
     Raises:
         ConfigError: the parts do not fit together.
@@ -68,11 +74,13 @@ def assemble(
     precision = DTYPES[dtype]
     integrator.check(problem.t_end)
     well_posed.check_problem(problem, precision)
-    map = network(problem.law).to(device=device_of(device), dtype=precision)
+    map = placed(network(problem.base), problem.start, problem.domain).to(device=device_of(device), dtype=precision)
+    if isinstance(map, TwoSidedReLU) and map.adapts:
+        map = adapted(problem, map, quadrature, solver)
     projection = Projection(problem, map, quadrature, solver)
     method = integrator.on(projection)
     check_start(projection)
-    return projection, method
+    return projection, choose(engine, projection, method)
 
 
 def check_start(projection: Projection) -> None:
@@ -81,7 +89,7 @@ def check_start(projection: Projection) -> None:
     Raises:
         ConfigError: energy or velocity is not finite at t = 0, or the map is not increasing.
     """
-    e = projection(projection.map.start(projection.start))
+    e = projection(projection.initial)
     terms = {f"energy_{t.name}": x for t, x in zip(projection.problem.terms, e.terms.tolist(), strict=True)}
     numbers: dict[str, Tensor | float] = terms | {
         "the velocity": e.velocity.abs().sum(),

@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from signal import SIGINT
 from typing import Any
@@ -25,11 +26,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from wgf.errors import ConfigError, WgfError
 from wgf.files import claimed
 from wgf.settings.check import CONFIGS, check, raise_faults
+from wgf.settings.choices import listing
+from wgf.settings.constants import declared
 from wgf.settings.foreign_configs import check_hydra
 from wgf.settings.refusals import check_choices, check_folder, parsed, refuse, refusing
 from wgf.settings.resume import continued, quoted
 from wgf.sweep import launch
-from wgf.sweep.session import Session, begin_computing, current
+from wgf.sweep.session import Session, current
 
 
 def _hash(root: DictConfig) -> str:
@@ -98,7 +101,7 @@ def _run(cfg: DictConfig) -> float:
     """What Hydra calls: a run, which ends the process with its exit status, or a job of a sweep."""
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
-    begin_computing()
+    current().computes = True
     if job.mode is not RunMode.RUN:
         return launch.run_job(cfg, folder, Path(job.sweep.dir))
     try:
@@ -115,8 +118,8 @@ def _run(cfg: DictConfig) -> float:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what Hydra wrote before a run that did not begin, and the folders that become empty. Nobody else writes
-    there: the folder is claimed."""
+    """Remove what Hydra wrote before a run that did not begin, and the folders that become empty. No other process
+    writes there: the folder is claimed."""
     logging.shutdown()
     shutil.rmtree(folder / ".hydra", ignore_errors=True)
     (folder / "run.log").unlink(missing_ok=True)
@@ -133,6 +136,11 @@ def main() -> None:
     """Entry point. Exit status: 0 completed (or blown up where `expect` says so), 1 ended early or not all of it saved,
     2 bad input, 128 + n after signal n: 130 Ctrl-C, 143 SIGTERM."""
     sys.argv[1:] = [quoted(word) for word in sys.argv[1:]]
+    if "--version" in sys.argv or sys.argv[1:2] == ["list"]:
+        with refusing():
+            print(f"wgf {version('wgf')}" if "--version" in sys.argv else listing(sys.argv[2:]))
+        return
+    sys.argv[1:] = declared(sys.argv[1:])
     logging.raiseExceptions = False  # a full disk must not fill the terminal, too
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
     session = Session()
@@ -148,7 +156,7 @@ def main() -> None:
             sys.exit(1)
         except KeyboardInterrupt:  # outside the time loop, which ends a run with a status
             print("wgf: interrupted", file=sys.stderr)
-            sys.exit(128 + (session.signal or SIGINT))
+            sys.exit(128 + ((session.sweep and session.sweep.received) or SIGINT))
         except BrokenPipeError:  # the reader of the output, head or a pager, has ended
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ try:
 except ImportError:  # this system has no such locks
     fcntl = None  # type: ignore[assignment]
 
-PART = ".*.part"  # what a process leaves that was killed while it wrote a file
+PART = ".*.part"  # files left by a process that was killed while it wrote
 
 
 @contextmanager
@@ -66,6 +67,13 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
     table.writeheader()
     table.writerows(rows)
     return write(path, text.getvalue().encode())
+
+
+def not_saved(error: Exception) -> str | None:
+    """A line about the file that a full disk kept from being written; None for any other error."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    return f"{error.filename or 'a file'} is not saved: {error.strerror}; free space, or choose a folder elsewhere"
 
 
 @contextmanager

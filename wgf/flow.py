@@ -13,18 +13,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wgf.certificates.certificate import Certificate
+from wgf.certificates.rich import certified
+from wgf.engine.compiled import run
 from wgf.errors import ConfigError, WgfError
 from wgf.integrators.base import Integrator
 from wgf.integrators.saved_states import Moment, SavedStates
 from wgf.integrators.status import Status
-from wgf.integrators.time_loop import Clock, LoopCallback, run
+from wgf.integrators.time_loop import Clock, LoopCallback
 from wgf.networks.base import TransportMap
-from wgf.problem.base import Base
+from wgf.problem.base import Base, Law
 from wgf.problem.equations import Problem
 from wgf.projection.field import Projection
 from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions.exact import Exact
-from wgf.reference_solutions.wasserstein import Carried, wasserstein
+from wgf.reference_solutions.wasserstein import Carried, Distance, distance
 from wgf.saved_maps import SavedMaps
 
 if TYPE_CHECKING:
@@ -67,7 +70,7 @@ class Flow:
 
     @property
     def base(self) -> Base:
-        """Reference measure of the map; the map carries it to the solution."""
+        """Reference measure of the map."""
         return self.projection.map.base
 
     @cached_property
@@ -92,11 +95,7 @@ class Flow:
     # the map
 
     def parameters(self, t: float) -> Tensor:
-        """Parameters theta(t) [p].
-
-        Raises:
-            ConfigError, WgfError: see `state`.
-        """
+        """Parameters theta(t) [p]; raises the errors of `state`."""
         return self.state(t)[1]
 
     def state(self, t: float) -> tuple[TransportMap, Tensor]:
@@ -216,7 +215,7 @@ class Flow:
             return known
         return comparison.computed(self.problem, self.t[1:].tolist(), self.reference)
 
-    def w1(self, other: Flow | Base | Exact | None, t: float | None = None) -> float:
+    def w1(self, other: Flow | Law | Exact | None, t: float | None = None) -> float:
         """Wasserstein distance W1 (length) at t, the last time by default. The initial laws may differ.
 
         Args:
@@ -224,43 +223,40 @@ class Flow:
             t: time.
 
         Raises:
-            ConfigError: `other` is None, or one of the two is unknown at t.
+            ConfigError: one of the two is unknown at t.
         """
-        return self._distance(other, t, 1)
+        return self.distance(other, t).w1
 
-    def w2(self, other: Flow | Base | Exact | None, t: float | None = None) -> float:
+    def w2(self, other: Flow | Law | Exact | None, t: float | None = None) -> float:
         """Wasserstein distance W2 (length); see `w1`."""
-        return self._distance(other, t, 2)
+        return self.distance(other, t).w2
 
-    def _distance(self, other: Flow | Base | Exact | None, t: float | None, q: int) -> float:
+    def distance(self, other: Flow | Law | Exact | None, t: float | None = None) -> Distance:
+        """W1 and W2 with their quadrature errors; see `w1`."""
         t = float(self.t[-1]) if t is None else t
-        none = torch.empty(0, dtype=torch.float64)
         if isinstance(other, Flow):
-            theirs = other._carried(t)
-        elif isinstance(other, Base):
-            theirs = Carried(other, lambda z: z, none)
+            theirs = Carried.by(*other.state(t))
+        elif isinstance(other, Law):
+            theirs = Carried.law(other, other if isinstance(other, Base) else self.base)
         elif other is not None:
-            known = other
-            theirs = Carried(self.base, lambda z: known(t, z), none)
+            theirs = Carried.of(self.base, other, t)
         else:
             raise ConfigError("other=None: expected a flow, a law or a map; this problem has no reference solution")
-        distance = wasserstein(self._carried(t), theirs, q)
-        if math.isnan(distance):
+        found = distance(Carried.by(*self.state(t)), theirs)
+        if math.isnan(found.w1):
             raise ConfigError(f"t={t:g} is not allowed: the reference solution is known at {self.t.tolist()} only")
-        return distance
+        return found
 
-    def _carried(self, t: float) -> Carried:
-        state = map, theta = self.state(t)
-        kinks = map.knots(theta).detach().double().cpu()
-        return Carried(self.base, lambda z: self._evaluate(state, z)[0], kinks)
+    def certificate(self, t: float | None = None, rich: bool = True) -> Certificate:
+        """Computable upper bound of the W2 error at a saved time, by default the last; see `certified`."""
+        return certified(self.projection, self.integrator, self.saved, float(self.t[-1]) if t is None else t, rich)
 
     # arrays and figures
 
     @cached_property
     def saved_maps(self) -> SavedMaps:
         """Maps at the saved times on a fine grid, with the reference solution; the content of solution.npz."""
-        base = self.base
-        panels = base.panels()
+        panels = self.base.panels()
         z = torch.linspace(panels[0], panels[-1], GRID, dtype=torch.float64)
         states = [self.saved[k] for k in range(len(self.t))]
         maps = [self._evaluate(state, z) for state in states]
@@ -271,10 +267,17 @@ class Flow:
             z=z.numpy(),
             T=torch.stack([x for x, _ in maps]).numpy(),
             dT=torch.stack([dx for _, dx in maps]).numpy(),
-            rho0=base.density(z).numpy(),
+            rho0=self.base.density(z).numpy(),
             exact_T=None if known is None else torch.stack([known(float(t), z) for t in self.t]).numpy(),
+            errors=None if known is None else self._errors(known),
             knots=knots if knots.size else None,
         )
+
+    def _errors(self, known: Exact) -> np.ndarray:
+        """W1 and W2 to a solution at the saved times [s, 2] (length); NaN where it is not known."""
+        times = enumerate(self.t.tolist())
+        found = [distance(Carried.by(*self.saved[k]), Carried.of(self.base, known, t)) for k, t in times]
+        return np.array([(each.w1, each.w2) for each in found])
 
     def save(self, path: str | Path) -> None:
         """Write `saved_maps` to an .npz file."""

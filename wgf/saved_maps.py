@@ -13,7 +13,7 @@ import numpy as np
 from wgf.files import replacing
 
 STORED = ("t", "z", "T", "dT", "rho0")
-OPTIONAL = ("exact_T", "knots")
+OPTIONAL = ("exact_T", "errors", "knots", "w2_bound")
 TIMED = ("t", "T", "dT", *OPTIONAL)  # with a row for each saved time
 DAMAGED = (ValueError, KeyError, EOFError, OSError, BadZipFile)  # reading a damaged file raises one of these
 
@@ -29,7 +29,9 @@ class SavedMaps:
         dT: slopes d/dz T(t, z) [s, n] (no unit).
         rho0: density of the base at z [n] (mass / length).
         exact_T: positions of the reference solution [s, n], or None (length).
+        errors: W1 and W2 distances to the reference solution [s, 2], or None (length).
         knots: points where the slope of the map may jump, at the saved times [s, k]; None for a smooth map (length).
+        w2_bound: upper bound of the W2 error at the saved times [s], NaN where there is none, or None (length).
     """
 
     t: np.ndarray
@@ -38,7 +40,9 @@ class SavedMaps:
     dT: np.ndarray
     rho0: np.ndarray
     exact_T: np.ndarray | None = None
+    errors: np.ndarray | None = None
     knots: np.ndarray | None = None
+    w2_bound: np.ndarray | None = None
 
     @property
     def rho(self) -> np.ndarray:
@@ -56,18 +60,6 @@ class SavedMaps:
         cells = np.diff(self.z) * 0.5 * (self.rho0[1:] + self.rho0[:-1])
         mass = np.concatenate([[0.0], np.cumsum(cells)])
         return mass / mass[-1]
-
-    @cached_property
-    def errors(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """W1 and W2 distances to the reference solution at the saved times, [s] each (length); None without one.
-
-        W1 = int |T - T*| p dz and W2^2 = int |T - T*|^2 p dz, since both maps increase; by the trapezoid rule on z.
-        """
-        if self.exact_T is None:
-            return None
-        gap = np.abs(self.T - self.exact_T)
-        w1 = np.trapezoid(gap * self.rho0, self.z, axis=1)
-        return w1, np.sqrt(np.trapezoid(gap**2 * self.rho0, self.z, axis=1))
 
     @property
     def end(self) -> SavedMaps:

@@ -12,4 +12,4 @@ class Extrapolated(Adaptive):
         half = state.theta + dt / 2 * state.evaluation.velocity
         two = half + dt / 2 * field(half).velocity
         new = State(2 * two - whole, field(2 * two - whole))
-        return Step(new, self.relative(two - whole, new.evaluation), evaluations=2)
+        return Step(new, self.relative(two - whole, new.evaluation, field), evaluations=2)

@@ -19,7 +19,7 @@ try:
     from paper_algorithm import PAPER_ALGORITHM
     from problems import KELLER_SEGEL, PROBLEMS, QUARTIC
     from reference_maps import quadrature, reference_map, wasserstein_1
-    from wgf_flows import PAPER, SPLINE
+    from wgf_flows import COMPILED, PAPER, SPLINE
     from with_fipy import FIPY
     from with_py_pde import PY_PDE
 finally:
@@ -28,6 +28,7 @@ finally:
 # rung of the ladder and the largest W1 allowed there: quartic, sextic, porous medium, Keller-Segel
 BOUNDS = {
     SPLINE: (3, (1.2e-6, 1e-6, 1.2e-6, 1e-6)),
+    COMPILED: (3, (1.2e-6, 1e-6, 1.2e-6, 1e-6)),
     PAPER: (1, (3e-2, 1.2e-2, 2e-2, 8e-3)),
     FINITE_VOLUMES: (3, (2e-6, 3e-5, 1.2e-6, 1e-6)),
     COLLOCATION: (4, (5e-7, 4e-5)),

@@ -3,18 +3,19 @@
 import re
 import subprocess
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
 import pytest
 from chebyshev import differentiation
 from composed_configs import composed
+from loaded_scripts import script
 from omegaconf import OmegaConf
 from scipy.integrate import solve_ivp
 
 import wgf
 from wgf.integrators.status import Status
+from wgf.result import Result
 from wgf.run import runner
 from wgf.settings.check import CONFIGS, GROUPS, check
 from wgf.settings.check import ROOT as ROOT_KEYS
@@ -144,11 +145,9 @@ def test_its_finite_volumes_agree(examples):
 
 
 def test_the_reference_of_settings_is_up_to_date():
-    spec = spec_from_file_location("config_reference", ROOT / "scripts" / "config_reference.py")
-    script = module_from_spec(spec)
-    spec.loader.exec_module(script)
-    text = script.PAGE.read_text(encoding="utf-8")
-    assert text == script.page(), "run python scripts/config_reference.py"
+    reference = script("config_reference")
+    text = reference.PAGE.read_text(encoding="utf-8")
+    assert text == reference.page(), "run python scripts/config_reference.py"
     assert [line for line in text.splitlines() if line.startswith("| `pde.chi`")] == [
         "| `pde.chi` | `0.5` | a finite number >= 0 | |"
     ]
@@ -160,6 +159,14 @@ def test_the_reference_of_settings_is_up_to_date():
                 f"| `{group}.{key}` |" in text for key in OmegaConf.load(file) if key not in ("_target_", "defaults")
             )
     assert all(f"| `{key}` |" in text for key in ROOT_KEYS)
+
+
+def test_every_number_of_a_result_is_explained():
+    reference = script("config_reference")
+    text = reference.RUNS.read_text(encoding="utf-8")
+    assert text == reference.runs(), "run python scripts/config_reference.py"
+    assert "| `w2_best` | smallest W2 error that a map of this network can have | length |" in text.splitlines()
+    assert all(f"| `{name}` |" in text for name in Result(unsaved="x").as_dict())
 
 
 # all pages

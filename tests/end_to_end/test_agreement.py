@@ -1,20 +1,14 @@
 """Finite volumes and wgf agree within their estimated errors, for random smooth potentials in every family."""
 
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-
 import pytest
+from loaded_scripts import script
 
-spec = spec_from_file_location("agreement", Path(__file__).parents[2] / "scripts" / "agreement.py")
-agreement = module_from_spec(spec)
-sys.modules["agreement"] = agreement  # its dataclasses look up their module
-spec.loader.exec_module(agreement)
+agreement = script("agreement")
 
-# problems of each family with pairwise interaction, which are slow; the script runs all 20
+# problems of each family; the script runs all 20
 COUPLED = {"keller_segel, chi < D": 3, "keller_segel, chi > D": 3}
-COUPLED |= {name: 5 for name in agreement.FAMILIES if name.startswith("aggregation_diffusion")}
-CASES = [(name, number) for name in agreement.FAMILIES for number in range(COUPLED.get(name, 20))]
+COUPLED |= {name: 4 for name in agreement.FAMILIES if name.startswith("aggregation_diffusion")}
+CASES = [(name, number) for name in agreement.FAMILIES for number in range(COUPLED.get(name, 10))]
 
 
 @pytest.mark.parametrize(("name", "number"), CASES)

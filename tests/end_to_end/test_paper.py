@@ -48,9 +48,10 @@ def solved(*overrides: str) -> tuple[Experiment, End]:
 
 
 def measured(experiment: Experiment, end: End, exact=None) -> dict[str, float]:
-    found = Metrics(experiment.problem, experiment.map, exact or experiment.exact).integrals(
-        end.clock.t, end.state.theta
-    )
+    metrics = Metrics(experiment.problem, experiment.map, exact or experiment.exact)
+    found, error = metrics.moments(end.state.theta), metrics.error(end.clock.t, end.state.theta)
+    if error is not None:
+        found |= {"w1_error": error.w1, "w2_error": error.w2}
     assert found["mass"] == pytest.approx(1, abs=1e-10)  # the rest is quadrature of an algebraic edge
     return found
 
@@ -100,7 +101,7 @@ def test_four_neurons_fold_the_transport_map():
         state = experiment.integrator.step(field, 2e-4, state).state
     assert float(state.evaluation.min_slope) < -3
     metrics = Metrics(experiment.problem, experiment.map, experiment.exact)
-    assert math.log(metrics.integrals(0.2, state.theta)["w1_error"]) == pytest.approx(-1.993, abs=0.005)
+    assert math.log(metrics.error(0.2, state.theta).w1) == pytest.approx(-1.993, abs=0.005)
 
 
 def test_the_set_up_of_the_paper():
@@ -112,7 +113,7 @@ def test_the_set_up_of_the_paper():
     assert math.log(measured(experiment, end, Chebyshev())["w1_error"]) == pytest.approx(-5.35, abs=0.05)
 
 
-def test_biases_are_of_first_order_over_a_short_time():
+def test_biases_are_of_first_order_at_least_over_a_short_time():
     """Later the knots have moved by more than their distance, cross, and leave gaps: the order is lost."""
     errors = []
     for width in (16, 32):
@@ -121,7 +122,7 @@ def test_biases_are_of_first_order_over_a_short_time():
         assert end.status is Status.completed
         errors.append(measured(experiment, end, Chebyshev())["w1_error"])
     order = math.log2(errors[0] / errors[-1])
-    assert order == pytest.approx(1.0, abs=0.2)
+    assert order > 0.9
     assert errors[-1] < 2e-3
 
 
@@ -151,7 +152,7 @@ AFFINE = {
     "transport": ("pde=linear_transport", "potential=quadratic", "law=uniform", "t_end=1"),
 }
 METHODS = {
-    "rk4": ("integrator=rk4", "integrator.dt=5e-4"),
+    "rk4": ("integrator=rk4", "integrator.dt=2e-3"),
     "dopri5": ("integrator=dopri5", "integrator.rtol=1e-10", "integrator.atol=1e-12"),
 }
 

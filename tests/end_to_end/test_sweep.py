@@ -18,7 +18,7 @@ from unittest.mock import Mock
 
 import pytest
 import yaml
-from command_line import called
+from command_line import COMMAND, called
 from command_line import wgf as command
 from run_folders import result, results
 from tables import rows
@@ -28,7 +28,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 from hydra_plugins.wgf_sweeper import name
 from wgf.result import compared
 from wgf.run.callbacks.checkpoint import latest
-from wgf.settings.check import Product
+from wgf.settings.check import ROOT
 from wgf.settings.flat import leaves
 from wgf.sweep import collate as sweep
 from wgf.sweep import job_folder as job
@@ -37,6 +37,10 @@ from wgf.sweep import launch
 TESTS = Path(__file__).parents[1] / "helpers"
 SHORT = ["debug=smoke", "integrator.dt=5e-3", "hydra.sweep.dir=s"]
 HERE = ["hydra/launcher=basic", *SHORT]  # the jobs in this process
+PATIENCE = (
+    "from submitit.core.core import Job; Job._results_timeout_s = 1; from wgf.cli import main; main()"  # 15 s else
+)
+FAULTS = "integrator._target_=faulty_integrators.Killed,wgf.integrators.explicit.Euler"
 
 
 PLAIN = ["network.width=4", "saves=1", "logger=none", "figures=false", "hydra/launcher=basic", "hydra.sweep.dir=s"]
@@ -250,27 +254,32 @@ def test_an_expected_end_is_no_failure(wgf):
     assert "1 of 2 jobs are complete and not run again" in out
 
 
-def launched(tmp_path: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], list[dict[str, str]]]:
+def launched(
+    tmp_path: Path, *words: str, start: tuple[str, ...] = COMMAND
+) -> tuple[subprocess.CompletedProcess[str], list[dict[str, str]]]:
     """A sweep in a process of its own, one of whose jobs dies; gives its answer and its table."""
-    faults = "integrator._target_=faulty_integrators.Killed,wgf.integrators.explicit.Euler"
     place = os.pathsep.join([str(TESTS), *sys.path])
-    return command(tmp_path, "-m", faults, *SHORT, *words, PYTHONPATH=place), results(tmp_path / "s")
+    return command(tmp_path, "-m", FAULTS, *SHORT, *words, start=start, PYTHONPATH=place), results(tmp_path / "s")
 
 
 @pytest.mark.parametrize("engine", [[], ["hydra/launcher=slurm_local"]], ids=["joblib", "slurm"])
-def test_a_killed_process_costs_no_other_job(tmp_path: Path, engine: list[str]):
-    """The pool of the default engine breaks when one of its processes is killed; submitit gives up at that job."""
+def test_a_killed_process_costs_no_other_job(wgf, tmp_path: Path, engine: list[str]):
+    """The pool of the default engine breaks when one of its processes is killed; submitit gives up at that job.
+
+    Another engine, here this process, repairs the sweep.
+    """
     if engine:
         pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    answer, (killed, other) = launched(tmp_path, *engine)
+    answer, (killed, other) = launched(tmp_path, *engine, start=("-c", PATIENCE) if engine else COMMAND)
     assert answer.returncode == 1
     assert "wgf: 1 of 2 jobs did not complete" in answer.stderr.splitlines()
     assert (killed["status"], other["status"]) == ("killed", "completed")
     assert "its process left no result" in killed["message"]
     (tmp_path / "mended").write_text("")
-    answer, (mended, untouched) = launched(tmp_path, *engine)
-    assert answer.returncode == 0, answer.stderr
-    assert "1 of 2 jobs are complete and not run again" in answer.stdout
+    status, out, err = wgf("-m", FAULTS, *HERE)
+    assert status == 0, err
+    assert "1 of 2 jobs are complete and not run again" in out
+    mended, untouched = results(tmp_path / "s")
     assert untouched == other
     assert (mended["status"], mended["w1_error"]) == ("completed", other["w1_error"])
     if not engine:
@@ -370,15 +379,26 @@ def test_a_search_survives_failing_trials(wgf, tmp_path: Path):
     assert best["best_value"] == pytest.approx(min(costs.values()), rel=1e-14)
 
 
+@pytest.mark.filterwarnings("ignore")  # Optuna's own
+def test_a_search_without_a_good_trial_fails(wgf, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    words = ["hydra/sweeper=search", "hydra.sweeper.n_trials=2", "integrator.dt=interval(0.4,0.5)", "integrator=euler"]
+    status, out, err = wgf("-m", *words, "network.degree=1", "t_end=2", "objective=steps", *PLAIN)
+    assert status == 1
+    assert err.splitlines()[-1] == "wgf: none of the 2 trials of this search completed: results.csv says why"
+    assert "2 jobs: 2 folded" in out
+    assert "Best value" not in out + err + caplog.text
+
+
 def test_a_search_survives_killed_trials(tmp_path: Path):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    answer, found = launched(tmp_path, "hydra/sweeper=search", "hydra.sweeper.n_trials=4", "objective=w1_error")
+    answer, found = launched(tmp_path, "hydra/sweeper=search", "hydra.sweeper.n_trials=3", "objective=w1_error")
     assert answer.returncode == 0, answer.stderr
     assert {(row["integrator._target_"], row["status"]) for row in found} == {
         ("faulty_integrators.Killed", "killed"),
         ("wgf.integrators.explicit.Euler", "completed"),
     }
-    assert len(found) == 4
+    assert len(found) == 3
     best = yaml.safe_load((tmp_path / "s" / "optimization_results.yaml").read_text())
     assert best["best_params"] == {"integrator._target_": "wgf.integrators.explicit.Euler"}
     assert best["best_value"] == min(float(row["w1_error"]) for row in found if row["status"] == "completed")
@@ -411,7 +431,7 @@ def test_objectives_that_are_offered_are_figures(wgf, tmp_path: Path):
     (folder,) = sweep.jobs(tmp_path / "s")
     assert folder.name == "0"
     assert math.isfinite(job.objective(result(folder), "*".join(compared())))
-    assert not Product().admits("w1_error*colour")
+    assert not ROOT["objective"].admits("w1_error*colour")
 
 
 # folder names

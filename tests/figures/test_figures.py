@@ -289,6 +289,8 @@ def test_convergence_in_what_was_refined():
     unclear = other | {"w1_error": 1e-2, "w1_clear": False}
     assert len(convergences(axes, [*ROWS, unclear])["convergence-width"].axes[0].lines[1].get_xdata()) == 3
     assert convergences(["seed"], ROWS[:1]) == {}
+    unrelated = [ROWS[0] | {"pde": "a", "equation": "a"}, ROWS[1] | {"pde": "b", "equation": "b"}]
+    assert convergences(["network.width", "pde"], unrelated) == {}
     assert list(convergences(["seed"], ROWS)) == ["cost"]
 
 
@@ -332,15 +334,15 @@ def test_animation_moves():
 
 def only_start() -> SavedMaps:
     s = solution()
-    return replace(s, t=s.t[:1], T=s.T[:1], dT=s.dT[:1], exact_T=s.exact_T[:1], knots=s.knots[:1])
+    return replace(s, t=s.t[:1], T=s.T[:1], dT=s.dT[:1], exact_T=s.exact_T[:1], errors=s.errors[:1], knots=s.knots[:1])
 
 
 def with_gap() -> SavedMaps:
     """A density that ends inside the grid, the exact map unknown after a while."""
     s = solution()
-    exact = s.exact_T.copy()
-    exact[10:] = np.nan
-    return replace(s, rho0=np.where(np.abs(s.z) < 1, 0.5, 0.0), exact_T=exact)
+    exact, errors = s.exact_T.copy(), s.errors.copy()
+    exact[10:] = errors[10:] = np.nan
+    return replace(s, rho0=np.where(np.abs(s.z) < 1, 0.5, 0.0), exact_T=exact, errors=errors)
 
 
 @pytest.mark.parametrize("make", [only_start, with_gap], ids=["failed in the first step", "no exact map in the end"])

@@ -11,10 +11,23 @@ from omegaconf import DictConfig, OmegaConf
 from wgf.cli import CONFIGS
 
 
+@cache
 def choices(group: str) -> list[str]:
     """What `group=` can be followed by."""
     home = CONFIGS / group
     return sorted(path.relative_to(home).with_suffix("").as_posix() for path in home.rglob("*.yaml"))
+
+
+@cache
+def _node(group: str, choice: str) -> DictConfig:
+    cfg = OmegaConf.load(CONFIGS / group / f"{choice}.yaml")
+    assert isinstance(cfg, DictConfig)
+    return cfg
+
+
+def node(group: str, choice: str) -> DictConfig:
+    """The file of a choice."""
+    return _node(group, choice).copy()
 
 
 def composed(*overrides: str, config_dir: Path | None = None) -> DictConfig:

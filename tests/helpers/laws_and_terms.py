@@ -8,7 +8,7 @@ from torch import Tensor
 
 from wgf.networks.mlp import MLP
 from wgf.networks.relu import TwoSidedReLU
-from wgf.problem import interaction as kernels
+from wgf.problem import interaction, kernels
 from wgf.problem import potential as potentials
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
@@ -105,9 +105,9 @@ TERMS: dict[str, Potential | Entropy | PowerLaw | Interaction] = {
     "power_law_1.5": PowerLaw(1.5, 0.5),
     "power_law_2": PowerLaw(2.0, 0.8),
     "power_law_3": PowerLaw(3.0, 0.5),
-    "newtonian": kernels.Newtonian(-0.8),
-    "moments": kernels.Quadratic(0.7),
-    "log": kernels.Log(1.2),
+    "newtonian": interaction.Newtonian(-0.8),
+    "moments": interaction.Quadratic(0.7),
+    "log": interaction.Log(1.2),
     "attraction_4_2": kernels.PowerLaw(4.0, 2.0, 0.5),
     "attraction_2_1": kernels.PowerLaw(2.0, 1.0, 0.5),
     "attraction_2.5_1.5": kernels.PowerLaw(2.5, 1.5, 0.5),
@@ -117,7 +117,7 @@ TERMS: dict[str, Potential | Entropy | PowerLaw | Interaction] = {
 
 def problem(law: Base, *terms) -> Problem:
     """The flow of a sum of at most one potential, one internal energy and one interaction."""
-    parts = {"potential": potentials.Zero(), "internal": None, "interaction": kernels.Zero()}
+    parts = {"potential": potentials.Zero(), "internal": None, "interaction": interaction.Zero()}
     for term in terms:
         kind = "potential" if isinstance(term, Potential) else "internal"
         parts["interaction" if isinstance(term, Interaction) else kind] = term

@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ def field_of(velocity):
         zero = theta.new_zeros(())
         return Evaluation(velocity(theta), zero[None], zero + 1, zero, theta.norm(), torch.linalg.vector_norm, dict)
 
+    field.problem = SimpleNamespace(law=SimpleNamespace(std=1.0))
     return field
 
 
@@ -107,6 +109,7 @@ def test_a_step_is_pure_and_counts_its_evaluations(name):
         calls.append(theta)
         return field_of(swing)(theta)
 
+    counted.problem = field_of(swing).problem
     integrator, theta = METHODS[name][0](), tensor([1.0, 0.3, 0.1])
     state = State(theta, field_of(swing)(theta))
     before = theta.clone(), state.evaluation.velocity.clone()
@@ -160,8 +163,8 @@ def test_the_error_of_the_projected_flow_is_a_distance_of_laws():
     theta = away(map, 0.05)
     state, integrator = State(theta, field(theta)), Dopri5(rtol=1e-30, atol=1.0)
     step = integrator.step(field, 0.2, state)
-    velocities = integrator.stages(field, 0.2, state)[1]
-    defect = sum(0.2 * d * k for d, k in zip(integrator.defect, velocities, strict=True))
+    stages = integrator.stages(field, 0.2, state)[1]
+    defect = sum(0.2 * d * stage.velocity for d, stage in zip(integrator.defect, stages, strict=True))
     nodes = Gauss().nodes(law, map.knots(step.state.theta))
     moved = map.jacobian(step.state.theta, nodes.z) @ defect
     assert float(step.error) == pytest.approx(float(torch.dot(nodes.w, moved**2).sqrt()), rel=1e-7)

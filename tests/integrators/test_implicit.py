@@ -12,12 +12,11 @@ from whole_flows import Energies, field_of, fine_grid, flow, march, reference_ma
 from wgf.errors import ConfigError
 from wgf.integrators.explicit import Dopri5
 from wgf.integrators.gauss_newton import GaussNewton
-from wgf.integrators.implicit import SDIRK2, SDIRK3, Rodas4
-from wgf.integrators.jko import JKO
+from wgf.integrators.implicit import JKO, SDIRK2, SDIRK3, Rodas4
 from wgf.integrators.status import Status
 from wgf.networks.relu import TwoSidedReLU
 from wgf.networks.spline import Spline
-from wgf.problem import interaction as kernels
+from wgf.problem import interaction
 from wgf.problem.equations import KellerSegel
 from wgf.problem.internal import Entropy, PowerLaw
 from wgf.problem.laws import Gaussian
@@ -261,7 +260,7 @@ def test_porous_medium_from_a_gaussian(exponent, bounds, porous_medium_maps):
 
 
 def keller_segel(chi, t_end):
-    return KellerSegel(chi, 1.0).problem(LAW, Zero(), kernels.Zero(), t_end)
+    return KellerSegel(chi, 1.0).problem(LAW, Zero(), interaction.Zero(), t_end)
 
 
 @pytest.mark.parametrize("chi", [0.5, 1.5])
@@ -287,21 +286,3 @@ def test_supercritical_keller_segel_blows_up(integrator, width, degree):
     assert (np.diff(log.energies) <= 1e-12).all()
     assert np.isfinite(log.energies).all()
     assert float(end.state.evaluation.min_slope) < 0.04
-
-
-# weights and biases together
-
-LN_W1 = {"quartic": {4: -4.2, 8: -5.4, 16: -6.6, 32: -7.6}, "sextic": {4: -3.6, 8: -4.9, 16: -6.4, 32: -7.5}}
-
-
-@pytest.mark.parametrize("width", [2, 3, 4, 8, 16, 24, 32])
-@pytest.mark.parametrize("case", LN_W1)
-def test_gauss_newton_trains_all_parameters(case, width):
-    flowing, t = {"quartic": (QUARTIC, 0.2), "sextic": (SEXTIC, 1e-3)}[case]
-    map = TwoSidedReLU(width, 4.0, "all", base=LAW)
-    log = Energies()
-    end = flow(flowing, map, GaussNewton(), t, log)
-    assert end.status is Status.completed
-    assert min(log.slopes) > 0
-    assert (np.diff(log.energies) <= 1e-12).all()
-    assert np.log(w1(map, end.state.theta, reference_map(case))) <= LN_W1[case].get(width, -2.0)

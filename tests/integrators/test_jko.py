@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from whole_flows import Energies, field_of, flow, start_of
 
 from wgf.integrators.gauss_newton import descend
-from wgf.integrators.jko import JKO
+from wgf.integrators.implicit import JKO
 from wgf.integrators.proximal import proximal
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import evolve

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -41,6 +42,9 @@ def climbing(theta: Tensor, rate: float = 1.0) -> Evaluation:
     return evaluation(torch.ones_like(theta), rate * theta.sum())
 
 
+UNIT = SimpleNamespace(law=SimpleNamespace(std=1.0))  # a problem whose lengths are in standard deviations
+
+
 @dataclass
 class Decay:
     """theta' = -rate theta, the gradient flow of F = rate |theta|^2/2.
@@ -53,6 +57,7 @@ class Decay:
     rate: float = 1.0
     slope: Callable[[Tensor], Tensor] = lambda theta: theta.new_ones(())
     calls: int = 0
+    problem = UNIT
 
     def __call__(self, theta: Tensor) -> Evaluation:
         self.calls += 1
@@ -85,6 +90,8 @@ def flow(
     observer: Log | None = None,
     **options,
 ) -> tuple[End, Log]:
+    if not hasattr(velocity, "problem"):
+        velocity.problem = UNIT
     observer, start = observer or Log(), vector(1.0) if theta is None else theta
     try:
         return evolve(velocity, integrator, start, stops, observer, **options), observer
@@ -326,6 +333,14 @@ def test_blow_up_when_the_slope_vanishes(integrator: Integrator):
     assert 0 < end.clock.t < 20.0
     assert 0 < float(end.state.evaluation.min_slope) < 1e-3
     assert torch.equal(log.steps[-1][1], end.state.theta)
+
+
+def test_a_blow_up_is_a_slope_that_is_small_against_the_first_one():
+    velocity = Decay(1.0, slope=lambda theta: 1e-3 * theta.min())  # a steep law: the map starts with small slopes
+    end = flow(velocity, RK4(dt=0.1), [20.0], attractive=True, first_slope=1e-3)[0]
+    assert end.status is Status.blow_up
+    assert 1e-7 < float(end.state.evaluation.min_slope) < 1e-6
+    assert flow(velocity, RK4(dt=0.1), [1.0], attractive=True)[0].clock.steps < 3
 
 
 @pytest.mark.parametrize("attractive", [True, False])

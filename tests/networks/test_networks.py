@@ -43,7 +43,7 @@ def test_knots_start_equispaced_about_the_mean(law):
     knots = initial_knots(law, 5, 4.0)
     expected = tensor([-4, -2, 0, 2, 4]) * law.std + law.mean
     assert torch.allclose(knots, expected, atol=1e-14)
-    map = TwoSidedReLU(5, 4.0, "all", base=law)
+    map = TwoSidedReLU(5, 4.0, "all", "paired", base=law)
     assert torch.equal(map.knots(map.theta), torch.cat([knots, knots]))
 
 

@@ -11,7 +11,7 @@ from laws_and_terms import LAWS, TERMS, away, differences, network, problem, ran
 from scipy import integrate, stats
 
 from wgf.errors import ConfigError
-from wgf.problem import interaction as kernels
+from wgf.problem import interaction, kernels
 from wgf.problem import potential as potentials
 from wgf.problem.energy import MapAtNodes, Term
 from wgf.problem.interaction import Interaction
@@ -125,15 +125,15 @@ def test_quadratic_and_newtonian_equal_the_double_sum_over_their_own_nodes():
     r = at_nodes(Gaussian(), bent, order=12)
     distance = (r.x[:, None] - r.x).abs()
     quadratic, newtonian = (0.25 * float(r.w @ (distance**k) @ r.w) for k in (2, 1))
-    assert float(kernels.Quadratic(1.0).value(r)) == pytest.approx(quadratic, rel=1e-12)
-    assert float(kernels.Newtonian(1.0).value(r)) == pytest.approx(newtonian, rel=2e-3)  # the sum meets the kink
+    assert float(interaction.Quadratic(1.0).value(r)) == pytest.approx(quadratic, rel=1e-12)
+    assert float(interaction.Newtonian(1.0).value(r)) == pytest.approx(newtonian, rel=2e-3)  # the sum meets the kink
 
 
 def test_blocks_change_nothing(monkeypatch):
     r = at_nodes(Gaussian(), bent)
     terms = [TERMS[name] for name in ("log", "morse", "attraction_4_2")]
     whole = [(term.value(r), *term.covector(r)) for term in terms]
-    monkeypatch.setattr(kernels, "BLOCK", 7 * len(r.x))
+    monkeypatch.setattr(interaction, "BLOCK", 7 * len(r.x))
     for term, (value, force, stress) in zip(terms, whole, strict=True):
         again = term.covector(r)
         assert float(term.value(r)) == pytest.approx(float(value), rel=1e-13)
@@ -144,8 +144,8 @@ def test_blocks_change_nothing(monkeypatch):
 @given(st.floats(0.05, 20), st.floats(-3, 3))
 def test_the_logarithm_scales_like_the_second_moment_law(scale, shift):
     chi = 0.6
-    one = kernels.Log(2 * chi).value(at_nodes(Gaussian(), bent))
-    other = kernels.Log(2 * chi).value(at_nodes(Gaussian(), lambda z: shift + scale * bent(z)))
+    one = interaction.Log(2 * chi).value(at_nodes(Gaussian(), bent))
+    other = interaction.Log(2 * chi).value(at_nodes(Gaussian(), lambda z: shift + scale * bent(z)))
     assert float(other - one) == pytest.approx(chi * math.log(scale), abs=1e-11)
 
 
@@ -198,7 +198,7 @@ def test_logarithm_and_entropy_pull_along_the_map_by_their_strength(name, slope,
         return slope * z + sum((c * torch.tanh(k * z + d) for c, k, d in waves), torch.zeros_like(z))
 
     r = at_nodes(law, f)
-    force, stress = kernels.Log(2 * chi).covector(r)
+    force, stress = interaction.Log(2 * chi).covector(r)
     assert float(r.w.sum()) == pytest.approx(1, abs=1e-12)
     assert float(force @ r.x + stress @ r.dx) == pytest.approx(chi, abs=1e-11)
     force, stress = Entropy(0.7).covector(r)
@@ -256,7 +256,7 @@ def test_particles_and_quadrature_agree_on_the_gradient_up_to_the_noise():
     law = Gaussian()
     map = network(law, "all", 3)
     theta = away(map, 0.1, seed=1)
-    flow = problem(law, potentials.Quartic(), Entropy(0.7), kernels.Quadratic(0.5))
+    flow = problem(law, potentials.Quartic(), Entropy(0.7), interaction.Quadratic(0.5))
     exact = Projection(flow, map, Gauss(), Auto()).gradient(theta)[0]
     sampled = Projection(flow, map, MonteCarlo(200_000), Auto()).gradient(theta)[0]
     assert float((sampled - exact).norm()) < 0.02 * float(exact.norm())
@@ -291,7 +291,7 @@ def test_an_attraction_longer_ranged_than_the_repulsion_is_needed():
         (potentials.Quadratic(2.0, 1.5), "2 (x - 1.5)^2/2"),
         (potentials.Quartic(), "x^4/4 - x^2/2"),
         (potentials.Expressed("x**2"), "x**2"),
-        (kernels.Log(1.5), "1.5 log|x|"),
+        (interaction.Log(1.5), "1.5 log|x|"),
         (kernels.PowerLaw(4.0, 2.0), "1 (|x|^4/4 - |x|^2/2)"),
         (kernels.Morse(1.0, 0.5, 2.0, 0.3), "0.5 exp(-|x|/0.3) - 1 exp(-|x|/2)"),
     ],
@@ -302,7 +302,7 @@ def test_terms_write_their_formula(term, text):
 
 def test_zero_terms_are_zero():
     r = at_nodes(Gaussian(), bent)
-    for term in (potentials.Zero(), kernels.Zero()):
+    for term in (potentials.Zero(), interaction.Zero()):
         assert float(term.value(r)) == 0
         assert all(torch.all(part == 0) for part in term.covector(r))
 

@@ -16,8 +16,9 @@ from wgf.problem.equations import (
     PorousMedium,
     Problem,
 )
-from wgf.problem.interaction import Log, Morse, Newtonian, PowerLaw, Zero
+from wgf.problem.interaction import Log, Newtonian, Zero
 from wgf.problem.interaction import Quadratic as Attraction
+from wgf.problem.kernels import Morse, PowerLaw
 from wgf.problem.laws import Gaussian
 from wgf.problem.potential import Quadratic
 

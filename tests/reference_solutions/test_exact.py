@@ -22,7 +22,8 @@ from wgf.problem.equations import (
     PorousMedium,
     Problem,
 )
-from wgf.problem.interaction import Log, Morse, Newtonian, PowerLaw, Quadratic, Zero
+from wgf.problem.interaction import Log, Newtonian, Quadratic, Zero
+from wgf.problem.kernels import Morse, PowerLaw
 from wgf.problem.laws import Barenblatt, Gaussian, Laplace, Mixture, Semicircle, Uniform
 from wgf.problem.potential import Expressed, Quartic, Sextic
 from wgf.problem.potential import Quadratic as Well

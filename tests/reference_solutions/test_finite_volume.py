@@ -16,7 +16,7 @@ from scipy.interpolate import CubicHermiteSpline
 from scipy.optimize import brentq
 
 from wgf.errors import ConfigError
-from wgf.problem import interaction as kernels
+from wgf.problem import interaction, kernels
 from wgf.problem.base import Base
 from wgf.problem.equations import (
     AggregationDiffusion,
@@ -260,7 +260,7 @@ def test_order(kind: type[Central] | type[Monotone], order: float, cells: tuple[
         problem(FokkerPlanck(), Uniform(), Quartic()),
         problem(PorousMedium(), Uniform(), Quartic()),
         problem(LinearTransport(), Mixture(), Quartic()),
-        problem(AggregationDiffusion(0.0), Uniform(), None, kernels.Newtonian(-1.0)),
+        problem(AggregationDiffusion(0.0), Uniform(), None, interaction.Newtonian(-1.0)),
         problem(KellerSegel(1.5), Gaussian()),
     ],
     ids=["edges", "porous medium", "transport", "repulsion", "keller-segel"],
@@ -285,10 +285,10 @@ def test_mass_and_positivity(p: Problem):
 def test_bands_of_the_jacobian(kind: type[Central] | type[Monotone], name: str):
     kernel = {
         "none": None,
-        "log": kernels.Log(1.3),
-        "newtonian": kernels.Newtonian(0.7),
+        "log": interaction.Log(1.3),
+        "newtonian": interaction.Newtonian(0.7),
         "morse": kernels.Morse(1.0, 0.8, 2.0, 0.5),
-        "moments": kernels.Quadratic(0.6),
+        "moments": interaction.Quadratic(0.6),
     }[name]
     p = problem(AggregationDiffusion(0.5), Gaussian(), Quartic(0.3), kernel)
     grid = Grid(-4.0, 4.0, 0.2, 2.0, 24)

@@ -8,7 +8,7 @@ import torch
 from reference_problems import AFFINE, problem
 from scipy.special import dawsn
 
-from wgf.problem import interaction as kernels
+from wgf.problem import interaction, kernels
 from wgf.problem.base import Base
 from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, LinearTransport, Problem
 from wgf.problem.laws import Barenblatt, Gaussian, Laplace, Mixture, Semicircle, Uniform
@@ -23,7 +23,7 @@ from wgf.reference_solutions.particles import Track
 LAWS = [Gaussian(0.3, 1.2), Mixture(), Uniform(-1.0, 2.0), Laplace(0.4, 0.8), Semicircle(), Barenblatt(1.5)]
 
 
-class Bump(kernels.Pairwise):
+class Bump(interaction.Pairwise):
     """A kernel of one's own: W = -exp(-r^2)."""
 
     def kernel(self, r: torch.Tensor) -> torch.Tensor:
@@ -42,7 +42,7 @@ CLOSED = {name: AFFINE[name] for name in ("attraction", "repulsion in a well")} 
     f"transport of {type(law).__name__}": problem(LinearTransport(), law, Quartic(0.5)) for law in LAWS
 }
 CLOSED |= {
-    f"sheets of {type(law).__name__}": problem(AggregationDiffusion(0.0), law, Well(0.4), kernels.Newtonian(0.5))
+    f"sheets of {type(law).__name__}": problem(AggregationDiffusion(0.0), law, Well(0.4), interaction.Newtonian(0.5))
     for law in LAWS
 }
 
@@ -63,16 +63,16 @@ def test_closed_forms(name: str):
     "kernel",
     [
         kernels.Morse(),
-        kernels.Newtonian(),
+        interaction.Newtonian(),
         kernels.PowerLaw(3.0, 2.0),
         kernels.PowerLaw(2.0, 1.0),
-        kernels.Log(-0.5),
-        kernels.Quadratic(),
+        interaction.Log(-0.5),
+        interaction.Quadratic(),
         Bump(),
     ],
     ids=lambda kernel: type(kernel).__name__,
 )
-def test_finite_volumes_agree(kernel: kernels.Interaction):
+def test_finite_volumes_agree(kernel: interaction.Interaction):
     p = problem(AggregationDiffusion(0.0), Gaussian(), Expressed("x**2/2 + cos(2*x)/4"), kernel)
     volumes, found = finite_volume.solve(p, [0.15]), particles.solve(p, [0.15])
     assert found.error < 2e-8
@@ -83,14 +83,14 @@ def test_principal_values():
     """The first velocities of a Gaussian under W = s log|x|: its Hilbert transform is Dawson's function."""
     law, strength, h = Gaussian(0.3, 0.8), 1.3, 1e-6
     track = particles._track(law, 192)
-    p = problem(AggregationDiffusion(0.0), law, None, kernels.Log(strength))
+    p = problem(AggregationDiffusion(0.0), law, None, interaction.Log(strength))
     z, moved = track.z(track.s)[0], particles._positions(p, track, np.array([h]))[0]
     expected = -strength * math.sqrt(2) / law.std * dawsn((z - law.mean) / law.std / math.sqrt(2))
     assert (moved - z) / h == pytest.approx(expected, abs=1e-5)
 
 
 def test_particles_that_meet_are_no_solution():
-    p = problem(AggregationDiffusion(0.0), Gaussian(), Quartic(), kernels.Newtonian(4.0))
+    p = problem(AggregationDiffusion(0.0), Gaussian(), Quartic(), interaction.Newtonian(4.0))
     with pytest.raises(Unresolved):
         particles.solve(p, [3.0])
 

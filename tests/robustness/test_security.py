@@ -132,6 +132,9 @@ hydra.job_logging.handlers.console.class=os.mkdir
 +hydra.hydra_logging.handlers.a.stream=ext://evil.stream
 +hydra.callbacks.gate.a='${evil}'
 +hydra.launcher.a._target_=os.mkdir
+hydra.launcher='${evil}'
+hydra.sweeper='${evil}'
+hydra.job_logging='${evil}'
 +hydra.sweeper.params.a=[{_target_:hydra_plugins.wgf_sweeper.logging.os.mkdir}]
 """
 

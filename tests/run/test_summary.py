@@ -57,6 +57,24 @@ def test_table(tmp_path: Path):
     assert "\x1b" not in text  # no colour in a pipe
 
 
+def test_bound_of_the_error():
+    def line(**parts: Any) -> str:
+        return (
+            " ".join(cell.split())
+            if (cell := dict(summary.lines(Result.from_dict(RESULT | parts))).get("bound"))
+            else ""
+        )
+
+    known = {"w2_bound": 3.81e-5, "w2_bound_lambda": -1.0000000000000067, "w2_bound_quadrature": 3.2e-4}
+    words = (
+        "W2 error <= 3.8e-05 (computable bound; lambda = -1; quadrature changes it by 0.03 %; rounding not enclosed)"
+    )
+    assert line(**known) == words
+    assert line(**known, w2_bound_distance=3e-5) == words + "; W2 distance 3.0e-05 to a richer run"
+    assert line(w2_bound_unknown="W folds") == "no bound of the W2 error: W folds"
+    assert line() == ""
+
+
 def test_table_of_a_run_that_ended_early(tmp_path: Path):
     result = RESULT | {"status": "folded", "message": "the map folded", "t_end": 0.05, "energy": None}
     text = printed(result, tmp_path)

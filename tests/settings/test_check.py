@@ -23,9 +23,14 @@ NODES = [f"{group}/{choice}" for group in GROUPS for choice in choices(group)]
 # what a choice needs beside it
 PARTNERS = {
     "potential/expression": ["potential.expr='x**2'"],
+    "potential/table": ["potential.path=data.csv"],
+    "law/samples": ["law.path=data.csv"],
+    "law/expression": ["law.expr='exp(-x**4)'"],
     **{f"interaction/{kernel}": ["pde=aggregation_diffusion"] for kernel in choices("interaction")},
+    "interaction/expression": ["pde=aggregation_diffusion", "interaction.expr='abs(r)**3/3'"],
     **{f"solver/{solver}": ["integrator=dopri5"] for solver in choices("solver")},
     "network/mlp": ["integrator=gauss_newton"],
+    **{node: ["network=two_sided_relu", "network.train=all"] for node in ("integrator/limex", "solver/moving_knots")},
 }
 # where the main job wants something else than a constructor's own default
 MAIN_JOB = {"potential/quartic": {"center": 1.0}, "potential/sextic": {"center": 4.0}}
@@ -68,12 +73,13 @@ def test_files_and_what_is_read_from_the_source_agree_with_the_constructor(node:
     name = given.pop("_target_")
     constructor = get_class(name).__init__
     hints = get_type_hints(constructor, include_extras=True)
-    parameters = [p for p in [*inspect.signature(constructor).parameters.values()][1:] if p.kind is not p.KEYWORD_ONLY]
+    named = [*inspect.signature(constructor).parameters.values()][1:]
+    parameters = [p for p in named if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
     wanted = {p.name: "???" if p.default is p.empty else p.default for p in parameters}
     wanted = {key: list(value) if isinstance(value, tuple) else value for key, value in wanted.items()}
     assert given == wanted | MAIN_JOB.get(node, {})
     known = settings(name)
-    assert list(known) == [p.name for p in parameters]
+    assert [key for key in known if key != "**"] == [p.name for p in parameters]
     for p in parameters:
         assert known[p.name].default == (REQUIRED if p.default is p.empty else p.default)
         assert known[p.name].rule is not None

@@ -14,7 +14,9 @@ from wgf.errors import ConfigError
 from wgf.problem.potential import Expressed
 from wgf.settings.expression import CONSTANTS, FUNCTIONS, Expression
 
-PYTHON = {name: abs if name == "abs" else getattr(math, name) for name in FUNCTIONS} | CONSTANTS
+OWN = {"abs": abs, "sign": lambda x: (x > 0) - (x < 0)}
+PYTHON = {name: OWN[name] if name in OWN else getattr(math, name) for name in FUNCTIONS} | CONSTANTS
+PYTHON |= {"max": max, "min": min, "where": lambda holds, a, b: a if holds else b}
 numbers = st.floats(0.1, 9).map(lambda v: f"{v:.3g}") | st.integers(0, 9).map(str)
 leaves = st.one_of(st.just("x"), st.sampled_from(list(CONSTANTS)), numbers)
 
@@ -25,6 +27,10 @@ def grow(inner):
         st.tuples(inner, st.sampled_from("234")).map(lambda t: f"({t[0]})**{t[1]}"),
         st.tuples(st.sampled_from("+-"), inner).map(lambda t: f"({t[0]}{t[1]})"),
         st.tuples(st.sampled_from(FUNCTIONS), inner).map(lambda t: f"{t[0]}({t[1]})"),
+        st.tuples(st.sampled_from(["max", "min"]), inner, inner).map(lambda t: f"{t[0]}({t[1]}, {t[2]})"),
+        st.tuples(inner, st.sampled_from(["<", ">="]), inner, inner).map(
+            lambda t: f"where({t[0]}{t[1]}1,{t[2]},{t[3]})"
+        ),
     )
 
 
@@ -93,7 +99,7 @@ def test_shape_and_precision_are_those_of_x():
 
 FORBIDDEN = r"""x.real | x.__class__ | ().__class__.__bases__ | __import__('os') | import os | open('f') | y + 1 | X
 exp | exp() | exp(x, x) | exp(x=x) | exp(x, out=x) | exp(*[x]) | exp(x)(x) | x(2) | pi(x) | max(x) | x < 1 | x == x
-x if x else 1 | x and 1 | not x | ~x | x // 2 | x % 2 | x @ x | x ^ 2 | x & 1 | x << 2 | [x] | (x, x) | {x} | {} | x[0]
+x if x else 1 | x and 1 | not x | ~x | x // 2 | x % 2 | x @ x | x & 1 | x << 2 | [x] | (x, x) | {x} | {} | x[0]
 [x for x in x] | lambda: x | (y := x) | f'{x}' | 'x' | b'x' | True | None | ... | 2j | 1e400 | x; x | x = 1 | x + | (x
 await x | yield"""
 ODD = ["x\n+ 1", "", "  ", "x\x00", "\ud800"]
@@ -148,3 +154,52 @@ def test_no_other_name_passes(name):
     for text in (f"x + {name}", *([] if name in FUNCTIONS else [f"{name}(x)"])):
         with pytest.raises(ConfigError):
             Expression(text)
+
+
+def test_the_caret_is_the_power():
+    assert float(Expression("-x^2 + 2^3^2")(tensor([3.0]))) == 503.0
+    assert Expression("x^4/4 - x^2/2").polynomial() == [0, 0, -0.5, 0, 0.25]
+
+
+def test_constants_have_names():
+    formula = Expression("a*x**2 + b", {"a": 1.5, "b": -2.0})
+    assert float(formula(tensor([2.0]))) == 4.0
+    assert formula.polynomial() == [-2.0, 0, 1.5]
+    assert str(formula) == "a*x**2 + b with a = 1.5, b = -2"
+    assert Expressed("k*x^2/2", k=3.0).parabola().stiffness == 3.0
+
+
+@pytest.mark.parametrize(
+    ("text", "constants", "what"),
+    [
+        ("a*x", {}, "the name 'a' is not allowed"),
+        ("a*x", {"a": 1.0, "b": 2.0}, "b=2.0 is not a constant"),
+        ("x", {"x": 1.0}, "x=1.0 is not a constant"),
+        ("e*x", {"e": 1.0}, "e=1.0 is not a constant"),
+        ("where(x, 1, 2)", {}, "a condition other than"),
+        ("where(0 < x < 1, 1, 2)", {}, "a condition other than"),
+        ("where(x == 1, 1, 2)", {}, "a condition other than"),
+        ("x < 1", {}, "'x < 1' is not allowed"),
+        ("max(x)", {}, "the call of 'max'"),
+    ],
+)
+def test_bad_constants_and_conditions_are_refused(text, constants, what):
+    with pytest.raises(ConfigError, match=what):
+        Expression(text, constants)
+
+
+def test_a_branch_that_does_not_hold_has_no_derivative():
+    v = Expressed("where(x > 0, sqrt(x) + x^2, 3*x)")
+    x = tensor([-1.0, 4.0, -0.0])
+    assert v.value_at(x).tolist() == [-3.0, 18.0, 0.0]
+    assert v.derivative(x).tolist() == [3.0, 8.25, 3.0]
+    assert v.second_derivative(x).tolist() == pytest.approx([0.0, 2 - 0.25 / 8, 0.0])
+
+
+@pytest.mark.parametrize("expr", ["max(x, 0)^2", "min(x^2, 1 + x)", "sign(x)*x^3", "where(x < 0.5, x^2, x - 0.25)"])
+def test_piecewise_potentials_have_the_derivatives_of_differences(expr):
+    v, x, h = Expressed(expr), tensor([-1.3, -0.2, 0.3, 0.8, 1.9]), 1e-6
+    slope = (v.value_at(x + h) - v.value_at(x - h)) / (2 * h)
+    bend = (v.derivative(x + h) - v.derivative(x - h)) / (2 * h)
+    assert torch.allclose(v.derivative(x), slope, atol=1e-8)
+    assert torch.allclose(v.second_derivative(x), bend, atol=1e-8)

@@ -1,4 +1,4 @@
-"""The density as it moves: an animated GIF with a frame for every saved time."""
+"""Animation of the density: a GIF with a frame for every saved time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from wgf.figures.density import ceiling, closed, cut_off, finite, window
+from wgf.figures.density import ceiling, computed, cut_off, reference, window
 from wgf.figures.style import COLORS, DENSITY, EXACT, POSITION, canvas, key, styled, title
 from wgf.saved_maps import SavedMaps
 
@@ -29,26 +29,23 @@ def animation(solution: SavedMaps, heading: str) -> bytes:
     agg = FigureCanvasAgg(figure)
     axes = figure.subplots()
     color, top = COLORS(1.0), 1.08 * ceiling(solution, picked)
-    axes.set_xlim(*window(solution, picked))
-    axes.set_ylim(0.0, top)
-    axes.set_xlabel(POSITION)
-    axes.set_ylabel(DENSITY)
-    axes.plot(*closed(solution.T[0], finite(solution.rho[0])), color="0.7", lw=1.2)
+    axes.set(xlim=window(solution, picked), ylim=(0.0, top), xlabel=POSITION, ylabel=DENSITY)
+    axes.plot(*computed(solution, 0), color="0.7", lw=1.2)
     names = [key("start", color="0.7", lw=1.2), key("computed", color=color, lw=1.8)]
     (curve,) = axes.plot([], [], color=color, lw=1.8, animated=True)
     (other,) = axes.plot([], [], animated=True, **EXACT)
     note = axes.text(0.01, 0.985, "", transform=axes.transAxes, va="top", color="0.1", animated=True)
-    exact = solution.exact_rho
-    axes.legend(handles=names if exact is None else [*names, key("reference", **EXACT)], loc="upper right")
+    known = solution.exact_T is not None
+    axes.legend(handles=[*names, key("reference", **EXACT)] if known else names, loc="upper right")
     title(axes, heading)
     agg.draw()
     background = agg.copy_from_bbox(figure.bbox)
     frames = []
     for s in picked:
         agg.restore_region(background)
-        curve.set_data(*closed(solution.T[s], finite(solution.rho[s])))
-        if exact is not None and solution.exact_T is not None:
-            other.set_data(*closed(solution.exact_T[s], finite(exact[s])))
+        curve.set_data(*computed(solution, s))
+        if known:
+            other.set_data(*reference(solution, s))
         note.set_text("\n".join([f"t = {solution.t[s]:.4g}", *cut_off(solution, [s], top)]))
         for artist in (curve, other, note):
             axes.draw_artist(artist)

@@ -1,4 +1,4 @@
-"""Many runs side by side: convergence in whatever was refined, error against cost, and where each one ended."""
+"""Comparison of many runs: errors against refined settings, errors against cost, densities at the end."""
 
 from __future__ import annotations
 
@@ -11,47 +11,52 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from wgf.figures.convergence import Curve, convergence
-from wgf.figures.density import ceiling, closed, finite, window
-from wgf.figures.style import COLORS, DENSITY, EXACT, POSITION, canvas, key, styled, title
+from wgf.figures.density import ceiling, computed, reference, window
+from wgf.figures.style import COLORS, DENSITY, EXACT, POSITION, bar, canvas, key, styled, title
 from wgf.saved_maps import SavedMaps
-from wgf.settings.flat import number
+from wgf.settings.flat import label, number, short
 
 REFINED = {  # settings whose refinement makes the error small, and their names on an axis
     "network.width": "width $m$ (breakpoints or neurons)",
     "network.degree": "degree $k$",
     "integrator.dt": "step size $dt$ (time)",
     "integrator.rtol": "relative tolerance",
-    "integrator.atol": "absolute tolerance (length)",
+    "integrator.atol": "absolute tolerance",
     "quadrature.order": "quadrature nodes in a cell",
     "quadrature.particles": "particles",
 }
 ERROR = "$W_1$ error (length)"
-NAMED = 8  # curves that a legend tells apart
+NAMED = 8  # most curves with a legend
 
 
 def convergences(axes: Sequence[str], rows: Sequence[Mapping[str, Any]], heading: str = "") -> dict[str, Figure]:
     """A figure for every setting that was refined, "convergence-<setting>", and "cost": error against wall time.
 
+    A curve joins runs that differ in one setting only; unrelated runs have none.
+
     Args:
         axes: settings that vary.
-        rows: for each run its `status`, the value of every axis, `w1_error`, `w1_clear` and `wall_s`. A run that did
-            not complete is left out, its error is that of another time; so is an error that may be the reference's,
-            and what is None or absent.
-        heading: above every figure.
+        rows: for each run its `status`, the value of every axis, `w1_error`, `w1_clear` and `wall_s`. Figures leave out
+            runs that did not complete, because their errors are those of another time, runs without an error, and
+            errors that are not clearly above that of the reference.
+        heading: text above every figure.
     """
     done = [row for row in rows if row["status"] == "completed" and row.get("w1_clear") is not False]
     measured = [row for row in done if (row.get("w1_error") or 0) > 0]
     floor = max((row.get("reference_error") or 0.0 for row in measured), default=0.0)
     figures = {}
     for axis in axes:
-        series = curves(axis, axes, measured)
-        if axis in REFINED and len({x for places, _ in series.values() for x in places}) > 1:
-            name = axis.rpartition(".")[2]
+        series = {name: c for name, c in curves(axis, axes, measured).items() if len(set(c[0])) > 1}
+        if axis in REFINED and series:
+            name = short(axis)
             fit = name != "degree"  # the error falls exponentially in the degree
             figures[f"convergence-{name}"] = convergence(series, REFINED[axis], ERROR, fit, heading, floor)
     if len(measured) > 1:
         along = next((axis for axis in axes if axis in REFINED), "")
         costs = curves("wall_s", [axis for axis in axes if axis != along], measured)
+        if len({row.get("equation") for row in measured}) > 1:  # errors of several problems
+            costs = {name: c for name, c in costs.items() if len(c[0]) > 1}
+    if len(measured) > 1 and costs:
         figures["cost"] = convergence(costs, "wall time (s)", ERROR, False, heading, floor, join=False)
     return figures
 
@@ -61,10 +66,8 @@ def curves(x: str, axes: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> di
     found: dict[str, tuple[list[float], list[float]]] = {}
     for row in rows:
         place = number(row.get(x))
-        others = [axis for axis in axes if axis != x and row.get(axis) is not None]
-        label = ", ".join(f"{axis.rpartition('.')[2]}={row[axis]}" for axis in others)
         if place is not None:
-            places, errors = found.setdefault(label, ([], []))
+            places, errors = found.setdefault(label(row, (axis for axis in axes if axis != x)), ([], []))
             places.append(place)
             errors.append(row["w1_error"])
     return found  # type: ignore[return-value]
@@ -75,28 +78,24 @@ def finals(runs: Mapping[str, SavedMaps], heading: str = "") -> Figure:
     """The density at the last time of every run, in the order given."""
     figure = canvas()
     axes = figure.subplots()
-    names, solutions = list(runs), list(runs.values())
     scale = Normalize(0, max(1, len(runs) - 1))
     tops, ends = [], []
     for k, (name, solution) in enumerate(runs.items()):
-        last = [len(solution.t) - 1]
-        tops.append(ceiling(solution, last))
-        ends.append(window(solution, last))
-        x, rho = closed(solution.T[-1], finite(solution.rho[-1]))
-        axes.plot(x, rho, color=COLORS(float(scale(k))), lw=1.6, label=name.replace("$", r"\$"))
-    best = solutions[-1]
-    if best.exact_T is not None and best.exact_rho is not None and np.isfinite(best.exact_T[-1]).all():
-        axes.plot(*closed(best.exact_T[-1], finite(best.exact_rho[-1])), label="reference of the last", **EXACT)
+        last = len(solution.t) - 1
+        tops.append(ceiling(solution, [last]))
+        ends.append(window(solution, [last]))
+        axes.plot(*computed(solution, last), color=COLORS(float(scale(k))), lw=1.6, label=name.replace("$", r"\$"))
+    known = solution.exact_T is not None
+    if solution.exact_T is not None and np.isfinite(solution.exact_T[-1]).all():
+        axes.plot(*reference(solution, last), label="reference of the last", **EXACT)
+    axes.set(xlim=(min(low for low, _ in ends), max(high for _, high in ends)), xlabel=POSITION, ylabel=DENSITY)
     axes.set_ylim(0.0, 1.08 * min(max(tops), 8 * float(np.median(tops))))
-    axes.set_xlim(min(low for low, _ in ends), max(high for _, high in ends))
-    axes.set_xlabel(POSITION)
-    axes.set_ylabel(DENSITY)
     if len(runs) <= NAMED:
         axes.legend(fontsize=8)
     else:
-        bar = figure.colorbar(ScalarMappable(scale, COLORS), ax=axes, pad=0.015, aspect=35)
-        bar.set_ticks([0, len(runs) - 1], labels=[names[0].replace(", ", "\n"), names[-1].replace(", ", "\n")])
-        bar.outline.set_visible(False)
-        axes.legend(handles=[key("reference of the last", **EXACT)] if best.exact_T is not None else [])
+        names = list(runs)
+        ticks = {float(k): names[k].replace(", ", "\n") for k in (0, len(names) - 1)}
+        bar(figure, ScalarMappable(scale, COLORS), axes, ticks, "")
+        axes.legend(handles=[key("reference of the last", **EXACT)] if known else [])
     title(axes, heading)
     return figure

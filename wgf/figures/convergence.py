@@ -1,4 +1,4 @@
-"""Errors against a number that is refined: log-log, with the slopes that fit."""
+"""Errors against a refined setting, on logarithmic axes, with fitted slopes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from wgf.figures.style import MARKERS, PALETTE, Plain, canvas, logarithmic, styled, title
 
-APART = 1.3  # ratio of neighbours on the axis whose numbers do not touch
-CROWD = 8  # names that fit beside the curves
+APART = 1.3  # smallest ratio of neighbours on the axis whose numbers do not overlap
+CROWD = 8  # most names that fit beside the curves
 Curve = tuple[Sequence[float | None] | np.ndarray, Sequence[float | None] | np.ndarray]
 
 
@@ -23,7 +23,7 @@ def slope(x: np.ndarray, y: np.ndarray) -> float | None:
 
 
 def positive(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
-    """The points a logarithm has, by increasing x; None and NaN are left out like what is not positive."""
+    """The points of a curve whose x and y are finite and positive, by increasing x."""
     x, y = (np.array(values, dtype=float) for values in curve)
     good = np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0)
     order = np.argsort(x[good], kind="stable")
@@ -44,12 +44,12 @@ def convergence(
 
     Args:
         series: label -> (x, y). Points that are None, not finite or not positive are left out.
-        xlabel: what is refined, with its unit.
+        xlabel: name and unit of the refined setting.
         ylabel: the error, with its unit.
         fit: draw the least-squares line of each curve with at least two points and write its slope in the legend.
-        heading: above it all.
+        heading: text above the figure.
         floor: the error of the reference itself, drawn as a line; 0 where it is exact.
-        join: a line through the points of a curve that has no fit.
+        join: whether a line joins the points of a curve without a fit.
     """
     figure = canvas()
     axes = figure.subplots()

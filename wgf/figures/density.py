@@ -1,4 +1,4 @@
-"""The density as it changes: curves on one axis, one above the other, and as colours over space and time."""
+"""The density over time: curves on one axis, curves one above the other, and colours over space and time."""
 
 from __future__ import annotations
 
@@ -8,25 +8,11 @@ import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from wgf.figures.style import (
-    DENSITY,
-    EXACT,
-    POSITION,
-    TIME,
-    WIDTH,
-    canvas,
-    colors,
-    inside,
-    legend,
-    limits,
-    note,
-    shown,
-    styled,
-    time_bar,
-    title,
-)
+from wgf.figures import style
+from wgf.figures.style import DENSITY, EXACT, POSITION, TIME, styled
 from wgf.saved_maps import SavedMaps
 
+Curve = tuple[np.ndarray, np.ndarray]
 VISIBLE = 1e-4  # mass left out on either side of a density
 SPIKE = 8.0  # how many times higher than the lowest curve the highest may stand
 RIDGES = 11  # curves one above the other
@@ -37,54 +23,41 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 @styled
 def density(solution: SavedMaps, heading: str) -> Figure:
     """The densities at about six of the saved times, with the reference where it is known."""
-    picked, color = shown(solution), colors(solution)
-    figure = canvas()
-    axes = figure.subplots()
-    x, rho, last = solution.T, finite(solution.rho), picked[-1]
-    axes.fill_between(x[last], rho[last], color=color(last), alpha=0.12, lw=0)
+    figure, picked, color = style.canvas(), style.shown(solution), style.colors(solution)
+    axes, last = figure.subplots(), picked[-1]
+    axes.fill_between(solution.T[last], finite(solution.rho[last]), color=color(last), alpha=0.12, lw=0)
     for s in picked:
-        axes.plot(*closed(x[s], rho[s]), color=color(s), lw=1.8, zorder=3)
-    if solution.exact_T is not None and solution.exact_rho is not None:
-        exact = finite(solution.exact_rho)
-        for s in picked[1:]:
-            axes.plot(*closed(solution.exact_T[s], exact[s]), zorder=4, **EXACT)
-    axes.set_xlim(*window(solution, picked))
-    axes.set_xlabel(POSITION)
-    axes.set_ylabel(DENSITY)
-    top = ceiling(solution, picked)
-    axes.set_ylim(0.0, 1.08 * top)
-    note(axes, *cut_off(solution, picked, 1.08 * top))
-    legend(axes, solution, color(last))
-    title(axes, heading)
-    time_bar(figure, figure.axes, solution, picked)
+        axes.plot(*computed(solution, s), color=color(s), lw=1.8, zorder=3)
+    for s in picked[1:] if solution.exact_T is not None else []:
+        axes.plot(*reference(solution, s), zorder=4, **EXACT)
+    top = 1.08 * ceiling(solution, picked)
+    axes.set(xlim=window(solution, picked), ylim=(0.0, top), xlabel=POSITION, ylabel=DENSITY)
+    style.note(axes, *cut_off(solution, picked, top))
+    style.explain(figure, heading, solution, picked)
     return figure
 
 
 @styled
 def ridgeline(solution: SavedMaps, heading: str) -> Figure:
     """The densities at about eleven of the saved times one above the other, the first one lowest."""
-    picked, color = shown(solution, RIDGES), colors(solution)
-    figure = canvas((WIDTH, WIDTH))
-    axes = figure.subplots()
-    top = ceiling(solution, picked)
+    picked, color = style.shown(solution, RIDGES), style.colors(solution)
+    figure = style.canvas((style.WIDTH, style.WIDTH))
+    axes, top = figure.subplots(), ceiling(solution, picked)
     gap = 0.55 * top  # neighbours may overlap, so that each is high enough to be read
     for k, s in reversed(list(enumerate(picked))):
-        x, rho = closed(solution.T[s], np.minimum(finite(solution.rho[s]), 2 * top))
+        x, rho = computed(solution, s, 2 * top)
         axes.fill_between(x[::4], k * gap, k * gap + rho[::4], color=color(s), alpha=0.35, lw=0, zorder=-k)
         axes.plot(x, k * gap + rho, color=color(s), lw=1.5, zorder=-k)
-        if solution.exact_T is not None and solution.exact_rho is not None and s:
-            x, rho = closed(solution.exact_T[s], finite(solution.exact_rho[s]))
-            axes.plot(x, k * gap + np.minimum(rho, 2 * top), zorder=-k, **EXACT)
+        if solution.exact_T is not None and s:
+            x, rho = reference(solution, s, 2 * top)
+            axes.plot(x, k * gap + rho, zorder=-k, **EXACT)
     axes.set_yticks([k * gap for k in range(len(picked))], labels=[f"{solution.t[s]:.3g}" for s in picked])
-    axes.set_ylabel(TIME)
-    axes.set_ylim(-0.05 * gap, (len(picked) - 1) * gap + 1.15 * top)
-    axes.set_xlim(*window(solution, picked))
-    axes.set_xlabel(POSITION)
+    axes.set(xlim=window(solution, picked), ylim=(-0.05 * gap, (len(picked) - 1) * gap + 1.15 * top))
+    axes.set(xlabel=POSITION, ylabel=TIME)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    note(axes, f"from line to line: a density of {gap:.3g}")
-    legend(axes, solution, color(picked[-1]))
-    title(axes, heading)
+    style.note(axes, f"from line to line: a density of {gap:.3g}")
+    style.explain(figure, heading, solution, picked, times=False)
     return figure
 
 
@@ -92,14 +65,14 @@ def ridgeline(solution: SavedMaps, heading: str) -> Figure:
 def spacetime(solution: SavedMaps, heading: str) -> Figure:
     """Colours over space and time, and the paths of some quantiles.
 
-    The colours sit on the images of the grid of the reference space, so edges of a support stay sharp. Between saved
-    times every particle moves straight on, which is the shortest way of one density to the next.
+    The colours lie on the images of the grid of the base, so edges of a support stay sharp. Between saved times every
+    particle moves straight on, which is the shortest way from one density to the next.
     """
-    figure = canvas()
+    figure = style.canvas()
     axes = figure.subplots()
+    style.title(axes, heading)
     if len(solution.t) < 2:
-        note(axes, "only the start is known")
-        title(axes, heading)
+        style.note(axes, "only the start is known")
         return figure
     every = list(range(len(solution.t)))
     scale = PowerNorm(0.6, 0.0, ceiling(solution, every), clip=True)
@@ -113,23 +86,16 @@ def spacetime(solution: SavedMaps, heading: str) -> Figure:
         path = [np.interp(q, solution.cdf, row) for row in solution.T]
         axes.plot(path, solution.t, color="white", lw=1.4 if q == 0.5 else 0.8, alpha=0.9, zorder=2)
     axes.grid(False)
-    axes.set_xlim(*window(solution, every))
-    axes.set_ylim(solution.t[0], solution.t[-1])
     shares = ", ".join(f"{100 * q:.0f}" for q in QUANTILES)
-    axes.set_xlabel(f"{POSITION}; white lines: {shares} % of the mass to their left")
-    axes.set_ylabel(TIME)
-    above = "max" if rho.max() > scale.vmax else "neither"
-    bar = figure.colorbar(picture, ax=axes, pad=0.015, aspect=35, extend=above)
-    marks = [float(mark) for mark in scale.inverse(np.linspace(0.0, 1.0, 6))]
-    bar.set_ticks(marks, labels=[f"{mark:.2g}" for mark in marks])
-    bar.set_label(DENSITY)
-    bar.outline.set_visible(False)
-    title(axes, heading)
+    axes.set(xlabel=f"{POSITION}; white lines: {shares} % of the mass to their left", ylabel=TIME)
+    axes.set(xlim=window(solution, every), ylim=(solution.t[0], solution.t[-1]))
+    marks = {float(mark): f"{mark:.2g}" for mark in scale.inverse(np.linspace(0.0, 1.0, 6))}
+    style.bar(figure, picture, axes, marks, DENSITY, extend="max" if rho.max() > scale.vmax else "neither")
     return figure
 
 
 def _between(t: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Values at the saved times [s, ...] and, linear between them, at some more."""
+    """Values at the saved times [s, ...], and at more times between them by linear interpolation."""
     fine = max(1, round(ROWS / (len(t) - 1)))
     share = (np.arange(fine) / fine).reshape(-1, *[1] * (rows.ndim - 1))
     steps = [a + share * (b - a) for a, b in pairwise(rows)]
@@ -137,35 +103,45 @@ def _between(t: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def finite(rho: np.ndarray) -> np.ndarray:
-    """What is not finite as a gap."""
+    """NaN, which is drawn as a gap, for every value that is not finite."""
     return np.where(np.isfinite(rho), rho, np.nan)
 
 
-def closed(x: np.ndarray, rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The curve with its ends let down to 0: a law may end where it is not 0."""
+def computed(solution: SavedMaps, s: int, most: float = np.inf) -> Curve:
+    """Curve (x, rho) of the density at a saved time, cut at a height."""
+    return _closed(solution.T[s], np.minimum(finite(solution.rho[s]), most))
+
+
+def reference(solution: SavedMaps, s: int, most: float = np.inf) -> Curve:
+    """Curve (x, rho) of the reference solution at a saved time, cut at a height."""
+    return _closed(solution.exact_T[s], np.minimum(finite(solution.exact_rho[s]), most))  # type: ignore[index]
+
+
+def _closed(x: np.ndarray, rho: np.ndarray) -> Curve:
+    """A curve with its ends let down to 0: a law may end where it is not 0."""
     return np.concatenate([x[:1], x, x[-1:]]), np.concatenate([[0.0], rho, [0.0]])
 
 
 def window(solution: SavedMaps, picked: list[int]) -> tuple[float, float]:
     """The positions that the densities at some saved times cover."""
-    return limits(solution.T[np.ix_(np.array(picked), inside(solution, VISIBLE))])
+    return style.limits(solution.T[np.ix_(np.array(picked), style.inside(solution, VISIBLE))])
 
 
 def ceiling(solution: SavedMaps, picked: list[int]) -> float:
-    """A height that shows every curve and lets none flatten the others."""
+    """Height of an axis on which every curve shows and none flattens the others."""
     peaks = [peak(solution, solution.rho[s]) for s in picked]
     return min(max(peaks), SPIKE * min(peaks))
 
 
 def peak(solution: SavedMaps, rho: np.ndarray) -> float:
-    """The height that all but a hundredth of the mass stays below: a needle over a narrow cell does not count."""
+    """Height that 99 % of the mass stays below: a needle over a narrow cell does not count."""
     order = np.argsort(rho)
     mass = np.cumsum((np.gradient(solution.z) * solution.rho0)[order])
     return float(rho[order][np.searchsorted(mass, 0.99 * mass[-1])])
 
 
 def cut_off(solution: SavedMaps, picked: list[int], top: float) -> list[str]:
-    """A line on the highest of some densities where it does not fit below `top`."""
+    """A line about the highest of some densities if it does not fit below `top`."""
     peaks = {s: float(np.nanmax(finite(solution.rho[s]))) for s in picked}
     highest = max(peaks, key=lambda s: peaks[s])
     if peaks[highest] <= top:

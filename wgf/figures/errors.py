@@ -1,61 +1,59 @@
-"""The error: its W1 and W2 size over time, and where in space it sits."""
+"""The error: its W1 and W2 size over time, and where in space it lies."""
 
 from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from wgf.figures.style import (
-    MARKERS,
-    PALETTE,
-    START,
-    SUPPORT,
-    TIME,
-    WIDTH,
-    canvas,
-    colors,
-    inside,
-    logarithmic,
-    shown,
-    styled,
-    time_bar,
-    title,
-)
+from wgf.figures import style
+from wgf.figures.style import styled
 from wgf.saved_maps import SavedMaps
+
+GAP = r"$|T - T^*|\, p$"
+
+
+def gap(solution: SavedMaps, grid: np.ndarray) -> np.ndarray:
+    """|T - T*| p at the saved times on a part of the grid [s, n]; its integral over z is the W1 error."""
+    return np.abs(solution.T[:, grid] - solution.exact_T[:, grid]) * solution.rho0[grid]  # type: ignore[index]
+
+
+def gap_limits(values: np.ndarray) -> tuple[float, float]:
+    """Ends of a logarithmic axis: the five decades below the largest finite value."""
+    top = max([1e-18, *values[np.isfinite(values)]])
+    return 1e-5 * top, 3 * top
 
 
 @styled
 def errors(solution: SavedMaps, heading: str, floor: float = 0.0) -> Figure | None:
-    """W1 and W2 at the saved times, and |T - T*| p at about six of them; None without a reference.
+    """W1 and W2 at the saved times with the bound of W2, and |T - T*| p at about six of them; None without a reference.
 
     Args:
+        solution: the maps.
+        heading: text above the figure.
         floor: the W1 error of the reference itself; 0 where it is exact.
     """
-    if solution.errors is None or solution.exact_T is None or not np.isfinite(solution.errors[0][1:]).any():
+    if solution.errors is None or solution.exact_T is None or not np.isfinite(solution.errors[1:]).any():
         return None
-    figure = canvas((WIDTH, WIDTH / 1.25))
-    above, below = figure.subplots(2, 1, height_ratios=[1, 1])
-    logarithmic(above)
-    for k, (name, error) in enumerate(zip(("$W_1$", "$W_2$"), solution.errors, strict=True)):
+    figure = style.canvas((style.WIDTH, style.WIDTH / 1.25))
+    above, below = figure.subplots(2, 1)
+    style.logarithmic(above)
+    for k, (name, error) in enumerate(zip(("$W_1$", "$W_2$"), solution.errors.T, strict=True)):
         seen = np.isfinite(error) & (error > 0) & (solution.t > solution.t[0])  # the start is exact
-        above.plot(solution.t[seen], error[seen], color=PALETTE[k], marker=MARKERS[k], ms=4, lw=1.6, label=name)
+        look = {"color": style.PALETTE[k], "marker": style.MARKERS[k], "ms": 4, "lw": 1.6}
+        above.plot(solution.t[seen], error[seen], label=name, **look)
+    if solution.w2_bound is not None:
+        bound, color = np.where(solution.w2_bound > 0, solution.w2_bound, np.nan), style.PALETTE[1]
+        above.plot(solution.t, bound, color=color, lw=1.2, ls="--", label="$W_2$ is below (certificate)")
+        above.fill_between(solution.t, bound, 1.6 * np.nanmax(bound), color=color, alpha=0.12, lw=0)
     if floor > 0:
         above.axhline(floor, color="0.45", lw=1.2, ls=":", label="$W_1$ error of the reference")
-    above.set_xlabel(TIME)
-    above.set_ylabel("error (length)")
+    above.set(xlabel=style.TIME, ylabel="error (length)")
     above.legend()
-    title(above, heading)
-    picked, color, grid = shown(solution)[1:], colors(solution), inside(solution, SUPPORT)
-    z, top = solution.z[grid], 0.0
+    style.title(above, heading)
+    picked, grid = style.shown(solution)[1:], style.inside(solution, style.SUPPORT)
+    z, rows = solution.z[grid], gap(solution, grid)
     for s in picked:
-        error = np.abs(solution.T[s, grid] - solution.exact_T[s, grid]) * solution.rho0[grid]
-        if np.isfinite(error).any():
-            top = max(top, float(np.nanmax(error)))
-            below.plot(z, np.maximum(error, 1e-300), color=color(s), lw=1.3)
-    below.set_yscale("log")
-    below.set_ylim(1e-5 * max(top, 1e-18), 3 * max(top, 1e-18))
-    below.set_xlim(z[0], z[-1])
-    below.set_xlabel(START)
-    below.set_ylabel(r"$|T - T^*|\, p$")
-    time_bar(figure, below, solution, picked)
+        below.plot(z, np.maximum(rows[s], 1e-300), color=style.colors(solution)(s), lw=1.3)
+    below.set(yscale="log", ylim=gap_limits(rows[picked]), xlim=(z[0], z[-1]), xlabel=style.START, ylabel=GAP)
+    style.time_bar(figure, below, solution, picked)
     return figure

@@ -1,4 +1,4 @@
-"""What the rows of history.csv say: energy and dissipation, and how the steps went."""
+"""The history of a run over time: energy and dissipation, steps and moments."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from wgf.figures.style import MARKERS, PALETTE, TIME, WIDTH, canvas, limits, logarithmic, styled, title, wrapped
+from wgf.figures import style
+from wgf.figures.style import MARKERS, PALETTE, styled
 
-Columns = Mapping[str, np.ndarray]  # column -> its values, NaN where a row has none
+Columns = Mapping[str, np.ndarray]  # column of history.csv -> its values, NaN where a row has none
 
 
 @styled
 def energy(rows: Columns, heading: str) -> Figure:
-    """The energy with its terms, the dissipation, and how far both are from their balance."""
-    figure = canvas((WIDTH, WIDTH / 1.25))
+    """The energy with its terms, the dissipation, and the error of their balance."""
+    figure = style.canvas((style.WIDTH, style.WIDTH / 1.25))
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=[2, 1, 1])
     t, total = rows["t"], rows["energy"]
     terms = [name for name in rows if name.startswith("energy_")]
@@ -24,49 +25,46 @@ def energy(rows: Columns, heading: str) -> Figure:
         top.plot(t, rows[name], color=PALETTE[k], lw=1.4, label=name.removeprefix("energy_"), **_dots(k, t))
     top.set_ylabel("energy")
     top.legend()
-    logarithmic(middle)
+    style.logarithmic(middle, bottom)
     middle.plot(t, rows["dissipation"], color=PALETTE[0], lw=1.6)
     middle.set_ylabel("dissipation\n$-dF/dt$")
     if "dissipated" in rows:
         gap = np.abs(total[0] - total - rows["dissipated"])
-        logarithmic(bottom)
         bottom.plot(t, np.where(gap > 0, gap, np.nan), color=PALETTE[1], lw=1.6)
         bottom.set_ylabel("balance gap\n(energy)")
         bottom.set_title(r"$|F(0) - F(t) - \int_0^t \mathrm{dissipation}|$", loc="right", fontsize=9.5, pad=3)
-    bottom.set_xlabel(TIME)
-    bottom.set_xlim(*limits(t, 0.02))
-    title(top, heading)
+    bottom.set(xlabel=style.TIME, xlim=style.limits(t, 0.02))
+    style.title(top, heading)
     return figure
 
 
 @styled
 def steps(rows: Columns, heading: str) -> Figure:
     """Step size, rejections, moments and the smallest slope, each over time."""
-    figure = canvas()
+    figure, t = style.canvas(), rows["t"]
     (dt, rejected), (moments, slope) = figure.subplots(2, 2, sharex=True)
-    t = rows["t"]
-    logarithmic(dt)
+    style.logarithmic(dt, slope)
     dt.plot(t[1:], rows["dt"][1:], color=PALETTE[0], lw=1.4, **_dots(0, t))
     dt.set_ylabel("step size (time)")
-    rejected.plot(t, rows["step"], color=PALETTE[0], lw=1.6, label="accepted")
-    rejected.plot(t, rows["rejected"], color=PALETTE[1], lw=1.6, ls="--", label="rejected")
-    rejected.set_ylabel("steps so far")
-    rejected.legend()
     deviation = np.sqrt(np.maximum(rows["second_moment"] - rows["mean"] ** 2, 0.0))
-    moments.plot(t, rows["mean"], color=PALETTE[0], lw=1.6, label="mean")
-    moments.plot(t, deviation, color=PALETTE[1], lw=1.6, ls="--", label="standard deviation")
-    moments.set_ylabel("length")
-    moments.legend()
-    logarithmic(slope)
+    pairs = (
+        (rejected, "steps so far", {"accepted": rows["step"], "rejected": rows["rejected"]}),
+        (moments, "length", {"mean": rows["mean"], "standard deviation": deviation}),
+    )
+    for axes, ylabel, curves in pairs:
+        for color, ls, (label, values) in zip(PALETTE, ("-", "--"), curves.items(), strict=False):
+            axes.plot(t, values, color=color, lw=1.6, ls=ls, label=label)
+        axes.set_ylabel(ylabel)
+        axes.legend()
     slope.plot(t, rows["min_slope"], color=PALETTE[2], lw=1.6)
     slope.set_ylabel("smallest slope $T'$")
     for axes in (moments, slope):
-        axes.set_xlabel(TIME)
-        axes.set_xlim(*limits(t, 0.02))
-    figure.suptitle(wrapped(heading), x=0.01, ha="left", fontsize=10.5, color="0.1", parse_math=False)
+        axes.set(xlabel=style.TIME, xlim=style.limits(t, 0.02))
+    text = style.wrapped(heading)
+    figure.suptitle(text, x=0.01, ha="left", fontsize=10.5, color="0.1", parse_math=False)
     return figure
 
 
 def _dots(k: int, t: np.ndarray) -> dict[str, object]:
-    """Markers, few enough to be told apart."""
+    """Markers at about twelve of the points."""
     return {"marker": MARKERS[k], "ms": 4, "markevery": max(1, len(t) // 12)}

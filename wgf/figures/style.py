@@ -1,4 +1,4 @@
-"""How every figure looks, and how it becomes a file."""
+"""The look of all figures, and their files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import io
 import logging
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
@@ -47,7 +47,7 @@ STYLE: dict[str, Any] = {
 POSITION, START, TIME = "position $x$ (length)", "start $z$ (length)", "time $t$"
 DENSITY = r"density $\rho(t, x)$ (mass/length)"
 EXACT: dict[str, Any] = {"color": "black", "lw": 1.0, "ls": (0, (4, 3))}
-# Okabe and Ito's palette, told apart by every eye, from dark to light; the markers tell the same apart in grey
+# Okabe and Ito's palette for colour-blind readers, from dark to light; markers distinguish the curves in grey
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
 # plasma without its yellow end, which is too faint on white
@@ -58,7 +58,7 @@ Answer = TypeVar("Answer")
 
 
 def styled(draw: Callable[Args, Answer]) -> Callable[Args, Answer]:
-    """Draw in this style and leave matplotlib's settings alone."""
+    """Decorator: draw in this style and leave matplotlib's settings alone."""
 
     @functools.wraps(draw)
     def drawn(*args: Args.args, **kwargs: Args.kwargs) -> Answer:
@@ -95,25 +95,26 @@ def wrapped(text: str, width: int = 70) -> str:
 
 
 def title(axes: Axes, text: str, width: int = 70) -> None:
-    """On the left, where reading begins; the equation is plain text, whatever its symbols."""
+    """Title on the left; the equation is plain text, whatever its symbols."""
     axes.set_title(wrapped(text, width), loc="left", fontsize=10.5, pad=10, color="0.1", parse_math=False)
 
 
 class Plain(LogFormatterSciNotation):
-    """0.2 instead of 2 x 10^-1."""
+    """Formatter of ticks that writes 0.2 instead of 2 x 10^-1."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         text = super().__call__(x, pos)
         return f"{x:g}" if text and 1e-2 <= x < 1e4 else text
 
 
-def logarithmic(axes: Axes) -> None:
-    """A logarithmic y axis; values that are not positive are gaps."""
-    axes.set_yscale("log", nonpositive="mask")
-    axes.yaxis.set_major_formatter(Plain())
-    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
-    axes.yaxis.set_minor_formatter(Plain(labelOnlyBase=False, minor_thresholds=(1.3, 1.3)))
-    axes.tick_params(axis="y", which="minor", labelsize=8)
+def logarithmic(*several: Axes) -> None:
+    """Logarithmic y axes; values that are not positive are gaps."""
+    for axes in several:
+        axes.set_yscale("log", nonpositive="mask")
+        axes.yaxis.set_major_formatter(Plain())
+        axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
+        axes.yaxis.set_minor_formatter(Plain(labelOnlyBase=False, minor_thresholds=(1.3, 1.3)))
+        axes.tick_params(axis="y", which="minor", labelsize=8)
 
 
 def note(axes: Axes, *lines: str, color: str = "0.3") -> None:
@@ -121,23 +122,36 @@ def note(axes: Axes, *lines: str, color: str = "0.3") -> None:
     axes.text(0.01, 0.985, "\n".join(lines), transform=axes.transAxes, va="top", color=color, fontsize=9)
 
 
+def bar(
+    figure: Figure, mappable: ScalarMappable, axes: Any, ticks: Mapping[float, str], label: str, **more: Any
+) -> None:
+    """A colour bar to the right of some axes; ticks: value -> text."""
+    drawn = figure.colorbar(mappable, ax=axes, pad=0.015, aspect=35, **more)
+    drawn.set_ticks(list(ticks), labels=list(ticks.values()))
+    drawn.set_label(label)
+    drawn.outline.set_visible(False)
+
+
 def time_bar(figure: Figure, axes: Any, solution: SavedMaps, shown: list[int]) -> None:
     """The times of the colours, on the right."""
-    if len(shown) < 2:
-        return
-    times = solution.t[shown]
-    bar = figure.colorbar(ScalarMappable(Normalize(times[0], times[-1]), COLORS), ax=axes, pad=0.015, aspect=35)
-    bar.set_ticks(times.tolist(), labels=[f"{t:.3g}" for t in times])
-    bar.set_label(TIME)
-    bar.outline.set_visible(False)
+    if len(shown) > 1:
+        times = solution.t[shown].tolist()
+        mappable = ScalarMappable(Normalize(times[0], times[-1]), COLORS)
+        bar(figure, mappable, axes, {t: f"{t:.3g}" for t in times}, TIME)
 
 
-def legend(axes: Axes, solution: SavedMaps, color: tuple[float, ...], *more: Line2D) -> None:
-    """Computed, reference where there is one, and what else there is to name."""
-    lines = [key("computed", color=color, lw=1.8, ls="-"), *more]
+def explain(
+    figure: Figure, heading: str, solution: SavedMaps, shown: list[int], *more: Line2D, times: bool = True
+) -> None:
+    """Title, legend of the curves (computed, reference, more), and the bar of the times."""
+    first = figure.axes[0]
+    names = [key("computed", color=colors(solution)(shown[-1]), lw=1.8, ls="-"), *more]
     if solution.exact_T is not None:
-        lines.insert(1, key("reference", **EXACT))
-    axes.legend(handles=lines)
+        names.insert(1, key("reference", **EXACT))
+    first.legend(handles=names)
+    title(first, heading)
+    if times:
+        time_bar(figure, figure.axes, solution, shown)
 
 
 def key(label: str, **style: Any) -> Line2D:
@@ -158,12 +172,12 @@ def colors(solution: SavedMaps) -> Callable[[int], tuple[float, ...]]:
 
 
 def inside(solution: SavedMaps, outside: float) -> np.ndarray:
-    """Indices of the grid without that much mass at either end."""
+    """Indices of the grid without the mass `outside` at either end."""
     return np.flatnonzero((solution.cdf >= outside) & (solution.cdf <= 1 - outside))
 
 
 def limits(values: np.ndarray, margin: float = 0.04) -> tuple[float, float]:
-    """The ends of an axis that holds all values that are finite."""
+    """Ends of an axis that shows all finite values."""
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     pad = margin * (high - low) or 0.5  # a single value stands in the middle

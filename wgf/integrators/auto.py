@@ -8,12 +8,14 @@ from wgf.integrators.base import Field, Integrator, State
 from wgf.integrators.controller import Adaptive
 from wgf.integrators.gauss_newton import GaussNewton
 from wgf.integrators.implicit import Rodas4
+from wgf.integrators.limex import Limex
 from wgf.projection.field import Projection
 from wgf.settings.ranges import Count, NonNegativeOrNone, Positive, PositiveOrNone, checked
 
 
 class Auto(Integrator):
-    """Choice of integrator: `Rodas4` for a map with a chart, `GaussNewton` for all others. Both are adaptive.
+    """Choice of integrator: `Rodas4` for a map with a chart, `Limex` for moving knots, `GaussNewton` for all others.
+    All are adaptive.
 
     Args:
         rtol, atol: tolerances as in `Adaptive`; null means the default of the chosen method.
@@ -34,7 +36,7 @@ class Auto(Integrator):
         self.rtol, self.atol, self.dt, self.dt_min, self.max_steps = rtol, atol, dt, dt_min, max_steps
 
     def on(self, field: Projection) -> Adaptive:
-        method = Rodas4 if field.by_chart else GaussNewton
+        method = Rodas4 if field.by_chart else GaussNewton if field.knots is None else Limex
         given = {name: value for name in ("rtol", "atol") if (value := getattr(self, name)) is not None}
         return method(**given, dt=self.dt, dt_min=self.dt_min, max_steps=self.max_steps)
 

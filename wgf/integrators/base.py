@@ -14,6 +14,7 @@ from wgf.problem.energy import MapAtNodes
 from wgf.problem.equations import Problem
 from wgf.projection.chart_energy import Landscape
 from wgf.projection.field import Evaluation, Projection
+from wgf.projection.knots import KnotFlow
 
 MANY_STEPS = 1_000_000  # more fixed steps than this require a larger max_steps
 
@@ -24,6 +25,7 @@ class Field(Protocol):
     problem: Problem
     map: TransportMap
     landscape: Landscape | None
+    knots: KnotFlow | None
 
     def __call__(self, theta: Tensor) -> Evaluation:
         """Evaluate the field at theta [p]."""
@@ -50,6 +52,11 @@ class State:
     theta: Tensor
     evaluation: Evaluation
 
+    @property
+    def terms(self) -> Tensor:
+        """Values of the energy terms [k] (energy)."""
+        return self.evaluation.terms
+
 
 @dataclass(frozen=True)
 class Step:
@@ -58,12 +65,14 @@ class Step:
     Attributes:
         state: state after the step; the old state if the step failed.
         error: estimated error of the step relative to the tolerances, scalar; None without an estimate.
+        dissipated: integral of the dissipation over the step, scalar (energy); None for the trapezoid rule.
         failure: why the step failed, or None.
         evaluations: number of evaluations of the field or of its derivatives.
     """
 
     state: State
     error: Tensor | None = None
+    dissipated: Tensor | None = None
     failure: str | None = None
     evaluations: int = 1
 
@@ -111,6 +120,10 @@ class Integrator(ABC):
                 f"integrator.dt={dt:g} with t_end={t_end:g} is impossible: {t_end / dt:.2g} steps are more than "
                 f"integrator.max_steps={most:g}; increase integrator.dt or integrator.max_steps, or decrease t_end"
             )
+
+    def fallback(self) -> Integrator | None:
+        """Method that takes a step after this one has folded the map several times in a row; None for none."""
+        return None
 
     @abstractmethod
     def step(self, field: Field, dt: float, state: State) -> Step:

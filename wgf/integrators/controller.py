@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from wgf.integrators.base import Integrator
+from wgf.integrators.base import Field, Integrator
 from wgf.projection.field import Evaluation
 from wgf.settings.ranges import Count, NonNegative, Positive, PositiveOrNone, checked
 
@@ -15,10 +15,11 @@ SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
 class Adaptive(Integrator):
     """Integrator with an error estimate and a PI controller (Hairer and Wanner, Solving ODEs II, section IV.2).
 
-    The error of a step is the W2 length of the defect, divided by the tolerance atol + rtol sqrt(int f^2 p).
+    The error of a step is the W2 length of the defect, divided by the tolerance atol s(0) + rtol s, where s is the
+    standard deviation of the solution: a shift or another unit of length changes no step.
 
     Args:
-        rtol, atol: tolerances per step, relative (no unit) and absolute (length).
+        rtol, atol: tolerances per step, in standard deviations of the solution and of the initial law (no unit).
         dt: first step (time); null means t_end / 100.
         dt_min: smallest step (time); the run stops if it needs a smaller one.
         max_steps: largest number of attempts.
@@ -37,14 +38,14 @@ class Adaptive(Integrator):
     ) -> None:
         self.rtol, self.atol, self.dt, self.dt_min, self.max_steps = rtol, atol, dt, dt_min, max_steps
 
-    def relative(self, defect: Tensor, new: Evaluation) -> Tensor:
-        """Error of a step divided by the tolerance, scalar. defect: error of the parameters [p]."""
-        return self.of_length(new.length(defect), new.scale)
+    def relative(self, defect: Tensor, new: Evaluation, field: Field) -> Tensor:
+        """Error of the parameters [p] after a step divided by its tolerance, scalar."""
+        return self.of_length(new.length(defect), new, field)
 
-    def of_length(self, length: Tensor, rms: Tensor) -> Tensor:
-        """W2 length divided by the tolerance, scalar. rms: size of the solution (length)."""
-        tolerated = self.atol + self.rtol * rms
-        return length / tolerated.clamp(min=torch.finfo(rms.dtype).tiny)
+    def of_length(self, length: Tensor, new: Evaluation, field: Field) -> Tensor:
+        """W2 length of an error divided by its tolerance, scalar."""
+        tolerated = self.atol * field.problem.law.std + self.rtol * new.scale
+        return length / tolerated.clamp(min=torch.finfo(new.scale.dtype).tiny)
 
     def next_dt(self, dt: float, error: float, previous: float) -> float:
         error = max(error, 1e-10)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from wgf.integrators.base import Field, Integrator, State, Step
 from wgf.integrators.controller import Adaptive
+from wgf.projection.field import Evaluation
 from wgf.settings.ranges import Count, Positive, checked
 
 
@@ -18,21 +20,28 @@ class RungeKutta(Integrator):
 
     tableau: tuple[tuple[float, ...], ...]
 
-    def stages(self, field: Field, dt: float, state: State) -> tuple[State, list]:
-        """New state, and velocities k_1, ..., k_s, k(new)."""
-        evaluation, velocities = state.evaluation, [state.evaluation.velocity]
-        theta = state.theta
+    def stages(self, field: Field, dt: float, state: State) -> tuple[Tensor, list[Evaluation]]:
+        """New parameters [p], and the field at the stages 1, ..., s and at the new parameters."""
+        found, theta = [state.evaluation], state.theta
         for row in self.tableau:
             theta = state.theta
-            for a, k in zip(row, velocities, strict=True):
+            for a, stage in zip(row, found, strict=True):
                 if a:
-                    theta = theta.add(k, alpha=dt * a)
-            evaluation = field(theta)
-            velocities.append(evaluation.velocity)
-        return State(theta, evaluation), velocities
+                    theta = theta.add(stage.velocity, alpha=dt * a)
+            found.append(field(theta))
+        return theta, found
+
+    def dissipated(self, dt: float, stages: list[Evaluation]) -> Tensor | None:
+        """Energy dissipated in the step, by its weights; None for a method of order 1, where a trapezoid is better."""
+        if self.order == 1:
+            return None
+        rates = [b * stage.dissipation for b, stage in zip(self.tableau[-1], stages, strict=False) if b]
+        return dt * torch.stack(rates).sum()
 
     def step(self, field: Field, dt: float, state: State) -> Step:
-        return Step(self.stages(field, dt, state)[0], evaluations=len(self.tableau))
+        theta, stages = self.stages(field, dt, state)
+        lost = self.dissipated(dt, stages)
+        return Step(State(theta, stages[-1]), dissipated=lost, evaluations=len(self.tableau))
 
 
 class FixedStep(RungeKutta):
@@ -82,9 +91,10 @@ class Dopri5(Adaptive, RungeKutta):
     defect = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
 
     def step(self, field: Field, dt: float, state: State) -> Step:
-        new, velocities = self.stages(field, dt, state)
-        defect = torch.zeros_like(new.theta)
-        for d, k in zip(self.defect, velocities, strict=True):
+        theta, stages = self.stages(field, dt, state)
+        defect = torch.zeros_like(theta)
+        for d, stage in zip(self.defect, stages, strict=True):
             if d:
-                defect = defect.add(k, alpha=dt * d)
-        return Step(new, self.relative(defect, new.evaluation), evaluations=len(self.tableau))
+                defect = defect.add(stage.velocity, alpha=dt * d)
+        error, lost = self.relative(defect, stages[-1], field), self.dissipated(dt, stages)
+        return Step(State(theta, stages[-1]), error, dissipated=lost, evaluations=len(self.tableau))

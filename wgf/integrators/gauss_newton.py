@@ -1,4 +1,4 @@
-"""Implicit steps for any network, weights and biases together: damped Gauss-Newton steps on the JKO objective
+"""Implicit steps for networks without a chart (biases, MLP): damped Gauss-Newton steps on the JKO objective
 
     |f(theta, .) - f(theta_k, .)|^2_p / (2 dt) + lambda |theta - theta_k|^2 / (2 dt) + F(f(theta, .)),
 
@@ -14,8 +14,11 @@ import math
 import torch
 from torch import Tensor
 
+from wgf.errors import ConfigError
 from wgf.integrators.base import Field, State, Step
 from wgf.integrators.controller import Adaptive
+from wgf.projection.field import Projection
+from wgf.projection.knots import KnotFlow
 from wgf.settings.ranges import Count, NonNegative, Positive, PositiveOrNone, checked
 
 DAMPING = 1e-5  # lambda, relative to the largest diagonal entry of G
@@ -32,6 +35,7 @@ class Model:
     """
 
     def __init__(self, field: Field, theta: Tensor, damping: float) -> None:
+        self.theta = theta
         self.gradient, _, at = field.gradient(theta)
         nodes, map = at.nodes, field.map
         values = map.jacobian(theta, nodes.z, nodes.cell)
@@ -52,24 +56,50 @@ class Model:
         d = -torch.cholesky_solve(self.gradient[:, None], factor)[:, 0]
         return torch.where(failed > 0, torch.nan, d)
 
+    def moved(self, tau: float) -> Tensor:
+        """Parameters [p] after a step tau (time); NaN if there is none."""
+        return self.theta + self.displacement(tau)
+
+
+class KnotModel:
+    """Quadratic model of the objective with moving knots, where the regularisation replaces the damping.
+
+    Args:
+        knots: the flow in these coordinates.
+        theta: parameters [p].
+    """
+
+    def __init__(self, knots: KnotFlow, theta: Tensor) -> None:
+        self.knots, self.point = knots, knots.at(knots.space.coordinates(theta))
+
+    def moved(self, tau: float) -> Tensor:
+        """Parameters [p] after a step tau (time); NaN if it folds the map."""
+        y = self.point.y + self.point.displacement(tau)
+        theta = self.knots.space.lift(y)
+        return theta if self.knots.is_increasing(y) else torch.full_like(theta, torch.nan)
+
 
 def descend(field: Field, state: State, tau: float) -> Step:
     """Take one step of length tau, split into parts that neither raise the energy nor fold the map."""
     theta, left, part, count = state.theta, tau, tau, 0
     energy = state.evaluation.terms.sum().item()
-    model = Model(field, theta, DAMPING)
+
+    def model_at(theta: Tensor) -> Model | KnotModel:
+        return Model(field, theta, DAMPING) if field.knots is None else KnotModel(field.knots, theta)
+
+    model = model_at(theta)
     while left > 0:
         if count == MOST_TRIALS:
             return Step(state, failure=f"the step is not complete after {count} trials", evaluations=count)
         part = min(part, left)
-        trial = theta + model.displacement(part)
+        trial = model.moved(part)
         count += 1
         with torch.no_grad():
             at = field.at_nodes(trial)
             slope, new = torch.stack([field.map.min_slope(trial, at.dx), field.terms(at).sum()]).tolist()
         if slope > 0 and new <= energy:
             theta, energy, left = trial, new, left - part
-            model = Model(field, theta, DAMPING) if left > 0 else model
+            model = model_at(theta) if left > 0 else model
             part *= 2
         elif part > 0.5**MOST_HALVINGS * tau:
             part *= 0.5
@@ -102,6 +132,14 @@ class GaussNewton(Adaptive):
         super().__init__(rtol, atol, dt, dt_min, max_steps)
         self.damping = damping
 
+    def on(self, field: Projection) -> GaussNewton:
+        if field.knots is not None:
+            raise ConfigError(
+                "integrator=gauss_newton does not move knots with their values: use integrator=limex or auto for "
+                "network.train=all, or another solver such as solver=truncated"
+            )
+        return self
+
     def step(self, field: Field, dt: float, state: State) -> Step:
         here = Model(field, state.theta, self.damping)
         whole, half = here.displacement(dt), here.displacement(0.5 * dt)
@@ -114,4 +152,4 @@ class GaussNewton(Adaptive):
         theta = state.theta + 2 * two - whole
         new = State(theta, field(theta))
         error = torch.dot(two - whole, here.metric @ (two - whole)).sqrt()
-        return Step(new, self.of_length(error, new.evaluation.scale), evaluations=3)
+        return Step(new, self.of_length(error, new.evaluation, field), evaluations=3)

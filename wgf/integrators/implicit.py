@@ -8,24 +8,18 @@ from __future__ import annotations
 import math
 from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from wgf.errors import ConfigError
 from wgf.integrators.base import Field, Integrator, State, Step
+from wgf.integrators.cautious import Cautious, chart_state, displaced
 from wgf.integrators.controller import Adaptive
+from wgf.integrators.gauss_newton import descend
 from wgf.integrators.proximal import proximal
-from wgf.projection.chart_energy import Landscape
-from wgf.projection.field import Point, Projection
+from wgf.projection.field import Projection
 from wgf.settings.ranges import Count, Positive, checked
-
-
-def chart_state(field: Field, state: State) -> tuple[Landscape, Point]:
-    """Chart energy and chart coordinates of a state; call `needs_chart` first."""
-    point, landscape = state.evaluation.point, field.landscape
-    if landscape is None or point is None:
-        raise TypeError("this state is not in a chart")
-    return landscape, point
 
 
 def needs_chart(integrator: Integrator, field: Projection) -> None:
@@ -38,14 +32,8 @@ def needs_chart(integrator: Integrator, field: Projection) -> None:
         raise ConfigError(
             f"integrator={type(integrator).__name__.lower()} needs a map that is linear in its parameters, and "
             "solver=auto or banded: use network=spline, or network=two_sided_relu with network.train=weights, or "
-            "integrator=gauss_newton, or an explicit method such as integrator=dopri5"
+            "integrator=auto, or an explicit method such as integrator=dopri5"
         )
-
-
-def displaced(field: Field, landscape: Landscape, state: State, displacement: Tensor) -> State:
-    """State after a displacement of the coordinates [M]."""
-    theta = state.theta + landscape.chart.lift(displacement)
-    return State(theta, field(theta))
 
 
 class DiagonallyImplicit(Integrator):
@@ -87,7 +75,33 @@ class DiagonallyImplicit(Integrator):
                 return Step(state, failure=found.failure, evaluations=count)
             c = found.c
             velocities.append((c - anchor) / tau)
-        return Step(displaced(field, landscape, state, c - point.c), evaluations=count + 1)
+        new = displaced(field, landscape, state, c - point.c)
+        if self.order == 1:  # a trapezoid is better
+            return Step(new, evaluations=count + 1)
+        rates = [torch.dot(k, landscape.chart.mass.matvec(k)) for k in velocities]  # D = |k|^2 in the metric
+        weights = (*self.lower[-1], self.gamma)
+        lost = dt * sum((b * rate for b, rate in zip(weights, rates, strict=True)), torch.zeros_like(rates[0]))
+        return Step(new, dissipated=lost, evaluations=count + 1)
+
+
+class JKO(DiagonallyImplicit):
+    """The scheme of Jordan, Kinderlehrer and Otto (SIAM J. Math. Anal. 29 (1998), 1-17); order 1.
+
+    It is backward Euler as a minimisation: theta+ = argmin |f(theta, .) - f(theta_k, .)|^2_p / (2 dt) + F(f(theta, .)).
+    The energy falls and the map stays increasing for every dt. With a chart, a step is one proximal map, solved to
+    rounding. Without a chart, a step is a chain of damped Gauss-Newton steps on the same objective.
+    """
+
+    order, gamma = 1, 1.0
+
+    def on(self, field: Projection) -> JKO:
+        """This integrator; it accepts every map. Without a chart `descend` takes the steps."""
+        return self
+
+    def step(self, field: Field, dt: float, state: State) -> Step:
+        if state.evaluation.point is None:
+            return descend(field, state, dt)
+        return super().step(field, dt, state)
 
 
 class SDIRK2(DiagonallyImplicit):
@@ -142,22 +156,38 @@ class Rodas4(Adaptive):
         needs_chart(self, field)
         return self
 
+    def fallback(self) -> Cautious:
+        return Cautious(self.rtol, self.atol, self.dt, self.dt_min, self.max_steps)
+
     def step(self, field: Field, dt: float, state: State) -> Step:
         landscape, point = chart_state(field, state)
         chart = landscape.chart
         factor = landscape.hessian(point.at).plus_mass(1 / (self.gamma * dt))
         if not factor.positive:
             return Step(state, failure="the step is too long for the concave part of the energy", evaluations=0)
-        stages = point.c.new_empty(6, len(point.c))
+        stages, pulls = point.c.new_empty(6, len(point.c)), torch.zeros(6, len(point.c)).to(point.c)
+        gradients = [point.gradient]
         stages[0] = factor.solve(-point.gradient)
         tables = self._tables(point.c.dtype, point.c.device)
         for i in range(1, 6):
-            where, pull = tables[i] @ stages[:i]
-            gradient = landscape.gradient(chart.at_nodes(point.c + where))
-            stages[i] = factor.solve(chart.mass.matvec(pull / dt) - gradient)
+            where, pulls[i] = tables[i] @ stages[:i]
+            gradients.append(landscape.gradient(chart.at_nodes(point.c + where)))
+            stages[i] = factor.solve(chart.mass.matvec(pulls[i] / dt) - gradients[i])
         new = displaced(field, landscape, state, where + stages[5])
-        error = self.of_length(chart.length(stages[5]), new.evaluation.scale)
-        return Step(new, error, evaluations=6)
+        error = self.of_length(chart.length(stages[5]), new.evaluation, field)
+        # the same method for E' = D(c); H u_i is known from the equation of u_i
+        g, v = torch.stack(gradients), torch.stack([chart.project(gradient) for gradient in gradients])
+        rates = (g * v).sum(1) - 2 * (g @ v[0]) + 2 / dt * ((pulls - stages / self.gamma) @ g[0])
+        weights = torch.tensor(self.quadrature(), dtype=g.dtype, device=g.device)
+        return Step(new, error, dissipated=dt * torch.dot(weights, rates), evaluations=6)
+
+    @classmethod
+    @cache
+    def quadrature(cls) -> tuple[float, ...]:
+        """Weights b_i with which the method integrates E' = D(c): E + dt sum_i b_i (D(c_i) + D'(c) u_i)."""
+        lower = np.array([[*row, *[0.0] * (6 - len(row))] for row in cls.c])
+        last = np.array([*cls.a[5], 1.0])
+        return tuple(cls.gamma * np.linalg.solve((np.eye(6) - cls.gamma * lower).T, last))
 
     @classmethod
     @cache

@@ -35,7 +35,7 @@ class SavedStates(LoopCallback):
         self.times.append(clock.t)
         self.theta.append(state.theta)
         self.breakpoints.append(self.map.breakpoints())
-        self.terms.append(state.evaluation.terms)
+        self.terms.append(state.terms)
 
     def __getitem__(self, k: int) -> Moment:
         """Network on the breakpoints of state k, and its parameters."""

@@ -12,7 +12,8 @@ from wgf.integrators.base import Field, Integrator, State, Step
 from wgf.integrators.status import Status
 from wgf.projection.field import Projection
 
-COLLAPSE = 1e-3  # smallest slope below which an attractive problem counts as concentrated in a point
+FOLDS = 3  # folds in a row after which the fallback of the integrator takes the step
+COLLAPSE = 1e-3  # smallest slope, relative to the start, below which an attraction has concentrated mass in a point
 
 
 @dataclass
@@ -22,10 +23,12 @@ class Clock:
     Attributes:
         t: time. dt: last accepted step (time).
         steps, rejected, evaluations: counts so far.
-        dissipated: integral of the dissipation, by the trapezoid rule over the accepted steps (energy).
+        dissipated: integral of the dissipation over the accepted steps, by the integrator or the trapezoid rule
+            (energy).
         next_dt: the step to try next (time).
         error: error of the last accepted step, relative to the tolerances.
         target: number of stops already met.
+        folds: proposed steps in a row that folded the map.
         last_stop, since_stop: fixed steps compute t = last_stop + since_stop dt, free of accumulated rounding.
     """
 
@@ -38,6 +41,7 @@ class Clock:
     next_dt: float = 0.0
     error: float = 1.0
     target: int = 0
+    folds: int = 0
     last_stop: float = 0.0
     since_stop: int = 0
 
@@ -67,6 +71,7 @@ class Judged:
     """Numbers of a proposed step that decide whether the loop accepts it, on the host."""
 
     energy: float
+    dissipated: float  # over the step; NaN if the integrator does not say
     size: float  # sum |terms| of the energy, the scale of its rounding
     slope: float
     dissipation: float
@@ -79,6 +84,7 @@ def judge(step: Step) -> Judged:
     """Fetch the numbers that decide about a step, in one transfer from the device."""
     e = step.state.evaluation
     error = step.error if step.error is not None else e.min_slope.new_zeros(())
+    dissipated = step.dissipated if step.dissipated is not None else e.min_slope.new_full((), torch.nan)
     # NaN or infinity in any entry shows in these sums
     values = [
         e.terms.sum(),
@@ -88,10 +94,11 @@ def judge(step: Step) -> Judged:
         step.state.theta.sum(),
         e.velocity.sum(),
         error,
+        dissipated,
     ]
-    energy, size, slope, dissipation, theta, velocity, err = torch.stack(values).tolist()
+    energy, size, slope, dissipation, theta, velocity, err, lost = torch.stack(values).tolist()
     finite = all(map(math.isfinite, (energy, slope, theta)))
-    return Judged(energy, size, slope, dissipation, finite, math.isfinite(velocity) and math.isfinite(err), err)
+    return Judged(energy, lost, size, slope, dissipation, finite, math.isfinite(velocity) and math.isfinite(err), err)
 
 
 def verdict(now: Judged, then: Judged, tolerance: float) -> Status | None:
@@ -117,6 +124,8 @@ def evolve(
     clock: Clock | None = None,
     noise: float = 0.0,
     attractive: bool = False,
+    first_slope: float = 1.0,
+    fallback: Integrator | None = None,
 ) -> End:
     """Integrate theta' = velocity(theta) from t = 0, or from the time of a clock, to the last of `stops`.
 
@@ -133,6 +142,8 @@ def evolve(
         clock: clock of a run to resume from theta; None for a new run.
         noise: relative rise of the energy that sampling can cause.
         attractive: whether an interaction can concentrate the law into a point within finite time.
+        first_slope: smallest slope of the map at t = 0.
+        fallback: takes a step after FOLDS folds in a row; None for no other method.
     """
     state = State(theta, velocity(theta))
     now = judge(Step(state))
@@ -145,7 +156,7 @@ def evolve(
         if begins:
             callback.stop(clock, state)
         while True:
-            if attractive and now.slope < COLLAPSE:
+            if attractive and now.slope < COLLAPSE * first_slope:
                 return End(Status.blow_up, clock, state)
             if clock.target == len(stops):
                 return End(Status.completed, clock, state)
@@ -161,24 +172,31 @@ def evolve(
             then = judge(proposed)
             clock.evaluations += proposed.evaluations
             fault = Status.solver_failed if proposed.failure else verdict(now, then, tolerance)
+            method, clock.folds = integrator, clock.folds + 1 if fault is Status.folded else 0
+            if clock.folds >= FOLDS and fallback is not None:
+                method, proposed = fallback, fallback.step(velocity, trial, state)
+                then = judge(proposed)
+                clock.evaluations += proposed.evaluations
+                fault = Status.solver_failed if proposed.failure else verdict(now, then, tolerance)
             if fault is not None or then.error > 1:
                 clock.rejected += 1
                 if not integrator.adaptive:
                     why = f"dt = {trial:.3g}" + (f", {proposed.failure}" if proposed.failure else "")
                     return End(fault or Status.step_too_small, clock, state, why)
-                clock.next_dt = 0.25 * trial if fault else integrator.next_dt(trial, then.error, 1.0)
+                clock.next_dt = 0.25 * trial if fault else method.next_dt(trial, then.error, 1.0)
                 if clock.next_dt < integrator.dt_min:
-                    collapsed = attractive and now.slope < math.sqrt(COLLAPSE)
+                    collapsed = attractive and now.slope < math.sqrt(COLLAPSE) * first_slope
                     cause = proposed.failure or (fault.value if fault else "its error exceeds the tolerances")
                     reason = Status.folded if fault is Status.folded else Status.step_too_small
                     why = f"dt = {trial:.3g}" if reason is fault else f"the last step tried: {cause}"
                     return End(Status.blow_up if collapsed else reason, clock, state, why)
                 continue
             if integrator.adaptive:
-                grown = integrator.next_dt(trial, then.error, clock.error)
+                grown = method.next_dt(trial, then.error, clock.error)
                 dt = max(dt, grown) if trial < dt else grown  # a step shortened to meet a stop must not reduce dt
             # no calls from here to the new state, so that no signal can separate a time from its state
-            clock.dissipated += 0.5 * trial * (now.dissipation + then.dissipation)
+            by_trapezoid = 0.5 * trial * (now.dissipation + then.dissipation)
+            clock.dissipated += by_trapezoid if math.isnan(then.dissipated) else then.dissipated
             clock.steps += 1
             clock.dt, clock.next_dt, clock.error = trial, dt, then.error
             if lands:
@@ -197,6 +215,14 @@ def evolve(
         return End(Status.interrupted, clock, state)
 
 
+def fallback_of(projection: Projection, integrator: Integrator) -> Integrator | None:
+    """Proximal steps for an adaptive method in a chart, if a diffusion keeps their maps increasing; else None."""
+    problem = projection.problem
+    if not (projection.by_chart and integrator.adaptive and problem.internal is not None and not problem.collapses):
+        return None
+    return integrator.fallback()
+
+
 def run(
     projection: Projection,
     integrator: Integrator,
@@ -206,5 +232,15 @@ def run(
     clock: Clock | None = None,
 ) -> End:
     """Call `evolve` with the settings that the problem and its quadrature require."""
-    collapses, noise = projection.problem.collapses, projection.noise
-    return evolve(projection, integrator, theta, stops, callback, clock=clock, noise=noise, attractive=collapses)
+    return evolve(
+        projection,
+        integrator,
+        theta,
+        stops,
+        callback,
+        clock=clock,
+        noise=projection.noise,
+        attractive=projection.problem.collapses,
+        first_slope=projection.first_slope,
+        fallback=fallback_of(projection, integrator),
+    )

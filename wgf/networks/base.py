@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from wgf.errors import ConfigError
+from wgf.networks.knot_space import KnotSpace
 from wgf.networks.spline_space import SplineSpace
-from wgf.problem.base import Base, Start
+from wgf.problem.base import Base
 
 
 @dataclass(frozen=True)
@@ -23,30 +24,32 @@ class Size:
         parameters: p.
         knots: K.
         degree: degree of the polynomials between knots; 0 for a smooth map.
-        linear: whether the map is linear in its parameters.
+        banded: whether coordinates exist in which the matrices are banded: a chart or moving knots.
     """
 
     parameters: float
     knots: float
     degree: float
-    linear: bool
+    banded: bool
 
 
 class TransportMap(nn.Module):
     """A map f(theta, .) of the line with a flat vector of trainable parameters. The map is increasing at the start.
 
-    A new network must define `theta` (the start, usually the identity map) and `f`; torch.func computes the
+    A new network must define `theta` (the identity map) and `f`; torch.func computes the
     derivatives. A network with kinks also defines `knots`, because quadrature cells must end at the kinks. Override
     other methods where a closed form exists. No method changes the parameters: the flow passes its own theta.
 
     Attributes:
         theta: trainable parameters [p], flat.
         base: the reference measure p.
+        any_start: whether the map can start from another law than its base; it needs a `space`.
         moving_knots: whether `knots` depends on theta.
         least_order: smallest number of quadrature nodes per cell.
     """
 
     theta: nn.Parameter
+    any_start = False
     moving_knots = False
     least_order = 1
 
@@ -59,17 +62,10 @@ class TransportMap(nn.Module):
         """Size of a network that would be made with these constructor settings; None if unknown."""
         return None
 
-    def start(self, carried: Start) -> Tensor:
-        """Parameters [p] with which the map carries the base to the initial law.
-
-        Raises:
-            ConfigError: the network can only start as the identity, and the law is not its base.
-        """
-        if not carried.is_identity:
-            raise ConfigError(
-                f"{type(self).__name__} starts as the identity: expected the initial law to be the base of the network"
-            )
-        return self.theta.detach().clone()
+    @classmethod
+    def base_for(cls, wanted: Base | str) -> Base | str:
+        """The base to choose for a setting; a map that only starts as the identity needs the law itself."""
+        return "law" if wanted == "auto" and not cls.any_start else wanted
 
     def breakpoints(self) -> Tensor:
         """Breakpoints of the mesh that do not depend on the parameters [m] (length); empty if all knots move."""
@@ -87,6 +83,10 @@ class TransportMap(nn.Module):
 
     def space(self) -> SplineSpace | None:
         """Spline space of a map that is linear in its parameters; None for other maps."""
+        return None
+
+    def knot_space(self) -> KnotSpace | None:
+        """Coordinates of a continuous piecewise linear map with free knots; None for other maps."""
         return None
 
     def steps(self, theta: Tensor) -> tuple[Tensor, Tensor] | None:

@@ -33,7 +33,7 @@ class MLP(TransportMap):
 
     @classmethod
     def size(cls, settings: Mapping[str, Any]) -> Size:
-        return Size(3 * float(settings["width"]) + 2, 0, 0, linear=False)
+        return Size(3 * float(settings["width"]) + 2, 0, 0, banded=False)
 
     def f(self, theta: Tensor, z: Tensor) -> Tensor:
         y = (z - self.base.mean) / self.base.std

@@ -7,6 +7,7 @@ The constant c is fixed: the mean of the initial knots. It is 0 in the paper, be
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -17,11 +18,13 @@ from torch.nn.functional import pad
 
 from wgf.errors import ConfigError
 from wgf.networks.base import Size, TransportMap
+from wgf.networks.knot_space import KnotSpace
 from wgf.networks.spline_space import TAIL_MASS, SplineSpace
 from wgf.problem.base import Base
 from wgf.settings.ranges import Choice, Positive, TwoOrMore, checked
 
 Train = Annotated[str, Choice("weights", "biases", "all")]
+StartKnots = Annotated[str, Choice("auto", "paired", "uniform", "adapted")]
 
 
 def initial_knots(base: Base, width: int, bound: float) -> Tensor:
@@ -33,6 +36,18 @@ def initial_knots(base: Base, width: int, bound: float) -> Tensor:
     return torch.linspace(low, high, width, dtype=torch.float64)
 
 
+def reach(base: Base) -> tuple[float, float]:
+    """Ends of the interval in which knots may lie: TAIL_MASS lies beyond either end (length)."""
+    tail = torch.tensor([2 * TAIL_MASS], dtype=torch.float64)
+    return float(base.quantile(tail)), float(base.upper_quantile(tail))
+
+
+def single_knots(base: Base, width: int, bound: float) -> Tensor:
+    """Equispaced knots [2m - 2] (length) as in `initial_knots`, and within `reach`."""
+    knots, (low, high) = initial_knots(base, 2 * width - 2, bound), reach(base)
+    return torch.linspace(max(float(knots[0]), low), min(float(knots[-1]), high), 2 * width - 2, dtype=torch.float64)
+
+
 class TwoSidedReLU(TransportMap):
     """Two-layer ReLU network with m right-facing and m left-facing neurons, piecewise linear with 2m knots.
 
@@ -40,16 +55,33 @@ class TwoSidedReLU(TransportMap):
         width: m >= 2.
         bound: B; the knots start equispaced on mean -+ B std of the base (no unit).
         train: which parameters are trained: "weights" [w, wt], "biases" [b, bt], or "all" [w, wt, b, bt].
+        start: start knots; all choices start as the identity. "paired": the paper's m pairs b = bt. "uniform": 2m - 2
+            equispaced knots, where only the outer two are pairs. "adapted": 2m - 2 knots that a coarse run places.
+            "auto": "adapted" with train="all", else "paired", because only train="all" allows the other two.
         base: the reference measure p.
+
+    Attributes:
+        adapts: whether a coarse run shall choose the start knots.
     """
 
     initial: Tensor
     offset: Tensor
+    start_knots: Tensor
 
     @checked
-    def __init__(self, width: TwoOrMore = 16, bound: Positive = 4.0, train: Train = "weights", *, base: Base) -> None:
+    def __init__(
+        self,
+        width: TwoOrMore = 16,
+        bound: Positive = 4.0,
+        train: Train = "weights",
+        start: StartKnots = "auto",
+        *,
+        base: Base,
+    ) -> None:
         super().__init__(base)
-        self.width, self.train_part = width, train
+        if train != "all" and start not in ("auto", "paired"):
+            raise ConfigError(f"start={start} is possible only with network.train=all: use network.start=paired")
+        self.width, self.bound, self.train_part = width, bound, train
         knots, ones = initial_knots(base, width, bound), torch.ones(width, dtype=torch.float64)
         if not float(base.mass(knots[:-1], knots[1:]).sum()) > 1e-12:
             raise ConfigError(
@@ -62,11 +94,29 @@ class TwoSidedReLU(TransportMap):
         m = width
         self._trained = {"weights": slice(0, 2 * m), "biases": slice(2 * m, 4 * m), "all": slice(0, 4 * m)}[train]
         self.theta = nn.Parameter(self.initial[self._trained].clone())
+        self.adapts = train == "all" and start in ("auto", "adapted")
+        self.register_buffer("start_knots", knots)
+        if train == "all" and start != "paired":
+            self._start_at(single_knots(base, width, bound))
+
+    def _start_at(self, knots: Tensor) -> None:
+        """Start as the identity with these knots [2m - 2] (length)."""
+        self.start_knots = knots.to(self.initial)
+        space = KnotSpace(self.base, self.start_knots, self.width, self.offset)
+        self.initial = space.lift(space.identity)
+        self.theta = nn.Parameter(self.initial.clone())
+
+    def with_start_knots(self, knots: Tensor) -> TwoSidedReLU:
+        """The same network with other start knots [2m - 2] (length), for train = "all"."""
+        other = copy.deepcopy(self, {id(self.base): self.base})
+        other._start_at(knots)
+        other.adapts = False
+        return other
 
     @classmethod
     def size(cls, settings: Mapping[str, Any]) -> Size:
         width, train = float(settings["width"]), settings["train"]
-        return Size((4 if train == "all" else 2) * width, 2 * width, 1, linear=train == "weights")
+        return Size((4 if train == "all" else 2) * width, 2 * width, 1, banded=train != "biases")
 
     def parameters_of(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """All weights (w, wt) and all biases (b, bt) [2m] each; untrained ones have their initial values."""
@@ -77,6 +127,10 @@ class TwoSidedReLU(TransportMap):
 
     def space(self) -> SplineSpace | None:
         return WeightSpace(self) if self.train_part == "weights" else None
+
+    def knot_space(self) -> KnotSpace | None:
+        free = self.train_part == "all"
+        return KnotSpace(self.base, self.start_knots, self.width, self.offset) if free else None
 
     def steps(self, theta: Tensor) -> tuple[Tensor, Tensor] | None:
         return self.parameters_of(theta) if self.train_part == "biases" else None

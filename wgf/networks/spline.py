@@ -62,6 +62,7 @@ class Spline(TransportMap):
     """
 
     points: Tensor
+    any_start = True
 
     @checked
     def __init__(
@@ -87,7 +88,7 @@ class Spline(TransportMap):
     @classmethod
     def size(cls, settings: Mapping[str, Any]) -> Size:
         width, degree = float(settings["width"]), settings["degree"]
-        return Size(width + degree - 1, width, degree, linear=True)
+        return Size(width + degree - 1, width, degree, banded=True)
 
     def _greville(self) -> Tensor:
         """Coefficients of the identity: means of k neighbouring knots."""

@@ -7,10 +7,17 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
+
+NEGLIGIBLE = 1e-17  # mass that no double precision sum sees
+NEAREST, PAIRS = 50, 4096  # cells that shrink towards a singularity; distances in a block of a double integral
+LOG_SMALLEST, BISECTIONS = 690.0, 60  # of the masses that a bisection finds
 
 
 class Law(ABC):
@@ -38,6 +45,39 @@ class Law(ABC):
         """Points z [n] with the masses `left` and `right` [n] on either side, computed from the smaller mass."""
         return torch.where(left < 0.5, self.quantile(left), self.upper_quantile(right))
 
+    def cdf(self, z: Tensor) -> Tensor:
+        """Mass of (-inf, z], accurate in the lower tail; here by bisection of the logarithm of the mass."""
+        return self._rank(lambda u: self.quantile(u) <= z, z)
+
+    def survival(self, z: Tensor) -> Tensor:
+        """Mass of (z, inf), accurate in the upper tail; here by bisection of the logarithm of the mass."""
+        return self._rank(lambda u: self.upper_quantile(u) > z, z)
+
+    def _rank(self, is_left: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+        """Largest mass u at which `is_left` holds; the condition holds for all smaller ones."""
+        low, high = torch.full_like(z, -LOG_SMALLEST), torch.zeros_like(z)
+        for _ in range(BISECTIONS):
+            middle = 0.5 * (low + high)
+            below = is_left(middle.exp())
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return (0.5 * (low + high)).exp()
+
+    def mass(self, a: Tensor, b: Tensor) -> Tensor:
+        """Mass P(a, b), computed from the smaller tail to avoid cancellation."""
+        return torch.where(a + b < 2 * self.mean, self.cdf(b) - self.cdf(a), self.survival(a) - self.survival(b))
+
+    @property
+    def is_compact(self) -> bool:
+        """Whether the support is an interval of finite length."""
+        return math.isfinite(self.lower) and math.isfinite(self.upper)
+
+    def reach(self) -> tuple[float, float]:
+        """Ends of an interval that holds all mass but NEGLIGIBLE at either end (length)."""
+        tiny = torch.tensor(NEGLIGIBLE, dtype=torch.float64)
+        low = self.lower if math.isfinite(self.lower) else float(self.quantile(tiny))
+        high = self.upper if math.isfinite(self.upper) else float(self.upper_quantile(tiny))
+        return low, high
+
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw n independent samples [n] by inversion; the same generator state gives the same samples."""
         u = torch.rand(n, generator=generator, dtype=torch.float64, device=generator.device)
@@ -45,7 +85,36 @@ class Law(ABC):
 
 
 class Base(Law):
-    """A law with a density p: the reference measure of a map, used in all integrals of the map and its energies."""
+    """A law with a density p: the reference measure of a map, used in all integrals of the map and its energies.
+
+    Attributes:
+        smooth: whether the density has no jumps and no kinks inside the support.
+    """
+
+    smooth = True
+
+    @cached_property
+    def log_energy(self) -> float:
+        """1/2 int int log|x - y| p p (mass^2), as int_0^inf log r A(r) dr with A(r) = int p(y) p(y + r) dy.
+
+        A is smooth between the differences of panels. Its cells shrink towards r = 0, where the logarithm is singular.
+        """
+        panels = torch.tensor(self.panels(), dtype=torch.float64)
+        differences = (panels - panels[:, None]).reshape(-1)
+        near = float(panels.diff().min()) * 0.5 ** torch.arange(NEAREST, dtype=torch.float64)
+        r, weight = _gauss(torch.cat([differences[differences >= 0], near]).unique())
+
+        def overlap(r: Tensor) -> Tensor:
+            meshes = torch.cat([panels.expand(len(r), -1), panels - r[:, None]], 1).clamp(panels[0], panels[-1])
+            y, dy = _gauss(meshes.sort(1).values)
+            return (dy * self.density(y) * self.density(y + r[:, None])).sum(1)
+
+        return float(torch.dot(weight * r.log(), torch.cat([overlap(block) for block in r.split(PAIRS)])))
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether the density is smooth and positive on the whole line."""
+        return self.smooth and math.isinf(self.lower) and math.isinf(self.upper)
 
     @abstractmethod
     def log_density(self, z: Tensor) -> Tensor:
@@ -67,9 +136,16 @@ class Base(Law):
         """Density p(z) (mass / length). z: [...] (length)."""
         return self.log_density(z).exp()
 
-    def mass(self, a: Tensor, b: Tensor) -> Tensor:
-        """Mass P(a, b), computed from the smaller tail to avoid cancellation."""
-        return torch.where(a + b < 2 * self.mean, self.cdf(b) - self.cdf(a), self.survival(a) - self.survival(b))
+    def reach(self) -> tuple[float, float]:
+        panels = self.panels()
+        return panels[0], panels[-1]
+
+
+def _gauss(mesh: Tensor) -> tuple[Tensor, Tensor]:
+    """Nodes and weights of 8-point Gauss rules on the cells of meshes [..., m], [..., 8 (m - 1)] each."""
+    s, w = (torch.from_numpy(values) for values in np.polynomial.legendre.leggauss(8))
+    half, middle = 0.5 * mesh.diff()[..., None], 0.5 * (mesh[..., 1:] + mesh[..., :-1])[..., None]
+    return (middle + half * s).flatten(-2), (half * w).flatten(-2)
 
 
 @dataclass(frozen=True)

@@ -16,5 +16,5 @@ class Line:
         return float(base.cdf(breakpoints[:1])) > 0, float(base.survival(breakpoints[-1:])) > 0
 
     def scale(self, at: MapAtNodes) -> Tensor:
-        """Scale of relative errors: sqrt(int f^2 p), scalar (length)."""
-        return at.rms
+        """Scale of relative errors: the standard deviation, scalar (length)."""
+        return at.std

@@ -33,6 +33,11 @@ class MapAtNodes:
         return self.nodes.w
 
     @property
+    def std(self) -> Tensor:
+        """Standard deviation of f, scalar (length)."""
+        return torch.dot(self.w, (self.x - torch.dot(self.w, self.x)) ** 2).sqrt()
+
+    @property
     def rms(self) -> Tensor:
         """sqrt(int f^2 p), scalar (length)."""
         return torch.dot(self.w, self.x**2).sqrt()
@@ -74,6 +79,21 @@ class Elementary(NamedTuple):
     logarithm: float = 0.0
 
 
+class Parts(NamedTuple):
+    """A term in parts that compiled code can evaluate: the sum of what is given.
+
+    Attributes:
+        density: energy per mass e(f, f', log p, 2 P - 1, w) at a node with weight w, in operations of torch.
+        kernel, force: W(r) and its derivative for signed distances r; the kernel is summed over all pairs.
+        quadratic: coefficient s of a kernel s x^2/2.
+    """
+
+    density: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor] | None = None
+    kernel: Callable[[Tensor], Tensor] | None = None
+    force: Callable[[Tensor], Tensor] | None = None
+    quadratic: float = 0.0
+
+
 class Term(ABC):
     """A term of the energy as a function of the map.
 
@@ -93,6 +113,14 @@ class Term(ABC):
     def power_diffusion(self) -> PowerDiffusion | None:
         """The diffusion that the term adds to the equation, where it is that of a power of the density; else None."""
         return None
+
+    def parts(self) -> Parts | None:
+        """The term in parts that compiled code can evaluate; None if it has no such form."""
+        return None
+
+    def offset(self, nodes: Nodes) -> float:
+        """Energy that `parts` leaves out; it does not depend on the map."""
+        return 0.0
 
     @abstractmethod
     def value(self, at: MapAtNodes) -> Tensor:
@@ -137,6 +165,9 @@ class Local(Term):
     @abstractmethod
     def density(self, x: Tensor, dx: Tensor, log_p: Tensor) -> Tensor:
         """e [n], energy per mass."""
+
+    def parts(self) -> Parts:
+        return Parts(lambda x, dx, log_p, rank, w: self.density(x, dx, log_p))
 
     def value(self, at: MapAtNodes) -> Tensor:
         return torch.dot(at.w, self.density(at.x, at.dx, at.log_p))

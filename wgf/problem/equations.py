@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from wgf.errors import ConfigError
+from wgf.problem import bases
 from wgf.problem import interaction as kernels
-from wgf.problem.base import Base
+from wgf.problem.base import Base, Law, Start
 from wgf.problem.domain import Line
 from wgf.problem.energy import Term
 from wgf.problem.interaction import Interaction
@@ -19,21 +20,37 @@ from wgf.settings.ranges import AtLeastOne, MoreThanOne, NonNegative, Positive, 
 
 @dataclass(frozen=True)
 class Problem:
-    """A Wasserstein gradient flow from the law p up to the time t_end.
+    """A Wasserstein gradient flow from an initial law up to the time t_end.
 
     Attributes:
-        law: the initial law; today it is also the base of the map.
+        law: the initial law.
         equation: what is solved, as a person would write it.
         domain: where the solution lives.
+        other_base: reference measure p of the map, if it is not the law.
     """
 
-    law: Base
+    law: Law
     potential: Potential
     internal: Term | None
     interaction: Interaction
     t_end: float
     equation: str
     domain: Line = field(default_factory=Line)
+    other_base: Base | None = None
+
+    @property
+    def base(self) -> Base:
+        """The reference measure p of the map.
+
+        Raises:
+            ConfigError: the law has no density, and there is no other base.
+        """
+        return self.other_base or bases.choose("law", self.law, self.internal)
+
+    @property
+    def start(self) -> Start:
+        """T(0), the map that carries the base to the initial law."""
+        return Start(self.law, self.base)
 
     @cached_property
     def terms(self) -> tuple[Term, ...]:
@@ -82,11 +99,24 @@ class PDE(ABC):
         """W, where the equation brings its own."""
         return kernels.Zero()
 
-    def problem(self, law: Base, potential: Potential, interaction: Interaction, t_end: float) -> Problem:
+    def problem(
+        self,
+        law: Law,
+        potential: Potential,
+        interaction: Interaction,
+        t_end: float,
+        base: Base | str = "law",
+    ) -> Problem:
         """The equation for one law, potential, interaction and end time.
 
+        Args:
+            law: the initial law.
+            potential, interaction: V and W.
+            t_end: end time (time).
+            base: reference measure of the map: a law with a density, or a choice of `bases.choose`.
+
         Raises:
-            ConfigError: an interaction is given to an equation that has none, or nothing is left to flow.
+            ConfigError: an interaction is given to an equation that has none, or the law cannot have this base.
         """
         if not interaction.vanishes:
             if not self.interacts:
@@ -105,7 +135,10 @@ class PDE(ABC):
             terms.append(f"d/dx(rho d/dx(W * rho)), W = {kernel}")
         if internal is not None:
             terms.insert(0, _spreading(internal))
-        return Problem(law, potential, internal, kernel, t_end, "rho_t = " + (" + ".join(terms) or "0"))
+        chosen = bases.choose(base, law, internal)
+        equation = "rho_t = " + (" + ".join(terms) or "0")
+        other = None if chosen is law else chosen
+        return Problem(law, potential, internal, kernel, t_end, equation, other_base=other)
 
 
 class LinearTransport(PDE):

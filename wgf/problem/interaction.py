@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from wgf.errors import ConfigError
-from wgf.problem.energy import Curvature, Elementary, MapAtNodes, Term
-from wgf.settings.ranges import AtLeastOne, Finite, Positive, checked
+from wgf.problem.energy import Curvature, Elementary, MapAtNodes, Parts, Term
+from wgf.problem.quadrature import Nodes
+from wgf.settings.ranges import Finite, checked
 
-BLOCK = 1 << 22  # pairs held in memory at once
+BLOCK = 1 << 18  # pairs summed at once: they fit the cache
 
 
 class Interaction(Term):
@@ -27,11 +28,14 @@ class Interaction(Term):
 
     Attributes:
         kink: kappa, half the jump of W' at 0.
-        elementary: the coefficients of W where it is a sum of |x|, x^2/2 and log|x|; else None.
+        elementary: coefficients of W if it is a sum of |x|, x^2/2 and log|x|; else None.
+        convexity: lower bound of W'' away from 0 (1/time); None if unknown. A kink at 0 does not count: particles keep
+            their order.
     """
 
     name = "interaction"
     kink = 0.0
+    convexity: float | None = None
     elementary: Elementary | None = None
 
     def split(self) -> tuple[float, Callable[[Tensor], Tensor] | None]:
@@ -42,8 +46,12 @@ class Interaction(Term):
         """
         if self.elementary is None:
             raise NotImplementedError(f"the interaction {self} is not a kernel summed over pairs")
-        quadratic = self.elementary.quadratic
-        return self.kink, (lambda r: quadratic * r) if quadratic else None
+        factor = self.elementary.quadratic
+        return self.kink, (lambda r: factor * r) if factor else None
+
+    def parts(self) -> Parts | None:
+        e = self.elementary
+        return e and Parts(lambda x, dx, log_p, rank, w: e.kink * rank * x, quadratic=e.quadratic)
 
     def collapses(self, internal: Term | None) -> bool:
         """Whether W can gather mass in a point within finite time: an attractive kink does so without diffusion."""
@@ -53,7 +61,7 @@ class Interaction(Term):
 class Zero(Interaction):
     """W = 0."""
 
-    vanishes, elementary = True, Elementary()
+    vanishes, elementary, convexity = True, Elementary(), 0.0
 
     @checked
     def __init__(self) -> None:
@@ -77,7 +85,7 @@ class Newtonian(Interaction):
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
-        self.strength, self.kink = strength, 0.5 * strength
+        self.strength, self.kink, self.convexity = strength, 0.5 * strength, 0.0
         self.elementary = Elementary(kink=self.kink)
 
     def value(self, at: MapAtNodes) -> Tensor:
@@ -99,7 +107,7 @@ class Quadratic(Interaction):
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
-        self.strength, self.elementary = strength, Elementary(quadratic=strength)
+        self.strength, self.elementary, self.convexity = strength, Elementary(quadratic=strength), strength
 
     def value(self, at: MapAtNodes) -> Tensor:
         return 0.5 * self.strength * torch.dot(at.w, (at.x - torch.dot(at.w, at.x)) ** 2)
@@ -125,6 +133,9 @@ class Pairwise(Interaction):
 
     def split(self) -> tuple[float, Callable[[Tensor], Tensor]]:
         return self.kink, self.force
+
+    def parts(self) -> Parts:
+        return Parts(lambda x, dx, log_p, rank, w: self.kink * rank * x, self.kernel, self.force)
 
     @abstractmethod
     def kernel(self, r: Tensor) -> Tensor:
@@ -154,36 +165,43 @@ class Pairwise(Interaction):
         return -loads(half.T.contiguous())
 
     def _blocks(self, at: MapAtNodes) -> list[slice]:
-        n = len(at.x)
-        rows = max(1, BLOCK // max(n, 1))
-        return [slice(i, i + rows) for i in range(0, n, rows)]
+        rows = max(1, BLOCK // max(len(at.x), 1))
+        return [slice(i, i + rows) for i in range(0, len(at.x), rows)]
+
+    def _pairs(self, x: Tensor, z: Tensor, rows: slice) -> Tensor:
+        """`kernel` for some rows i and all j."""
+        return self.kernel(x[rows, None] - x)
 
     def value(self, at: MapAtNodes) -> Tensor:
-        def block(x: Tensor, w: Tensor, rows: slice) -> Tensor:
-            return torch.dot(w[rows], self.kernel(x[rows, None] - x) @ w)
+        def block(x: Tensor, z: Tensor, w: Tensor, rows: slice) -> Tensor:
+            return torch.dot(w[rows], self._pairs(x, z, rows) @ w)
 
-        def remade(x: Tensor, w: Tensor, rows: slice) -> Tensor:  # for the derivative: pairs are not kept
-            return checkpoint(block, x, w, rows, use_reentrant=False, preserve_rng_state=False)
-
+        remade = partial(checkpoint, block, use_reentrant=False, preserve_rng_state=False)  # keeps no pairs
         sum_of = remade if torch.is_grad_enabled() else block
-        pairs = [sum_of(at.x, at.w, rows) for rows in self._blocks(at)]
-        return 0.5 * torch.stack(pairs).sum() + self.kink * torch.dot(at.w * at.nodes.rank, at.x)
+        pairs = torch.stack([sum_of(at.x, at.nodes.z, at.w, rows) for rows in self._blocks(at)]).sum()
+        return 0.5 * pairs + self.kink * torch.dot(at.w * at.nodes.rank, at.x)
 
     def covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:
-        x, w = at.x, at.w
-        force = torch.cat([self.force(x[rows, None] - x) @ w for rows in self._blocks(at)])
+        x, w, force = at.x, at.w, torch.zeros_like(at.x)
+        for rows in self._blocks(at):  # the force is odd: every pair of nodes counts once
+            pulls = self.force(x[rows, None] - x[rows.start :])
+            force[rows] += pulls @ w[rows.start :]
+            force[rows.stop :] -= w[rows] @ pulls[:, rows.stop - rows.start :]
         return w * (force + self.kink * at.nodes.rank), torch.zeros_like(x)
 
 
 class Log(Pairwise):
     """W = strength log|x|, the Keller-Segel kernel (strength = 2 chi), in force form.
 
-    The pair i = j stands for log f'(z_i): then d/dt int x^2 rho obeys its law exactly in the discrete scheme.
+    The energy is summed relative to the identity, strength/2 int int log(|f(x) - f(y)| / |x - y|) p p, and that of the
+    identity is added. The quotient is bounded, so the sum hardly depends on the mesh; with log f' on the diagonal,
+    int x^2 rho obeys its law exactly.
     """
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
         self.strength, self.elementary = strength, Elementary(logarithm=strength)
+        self.convexity = None if strength > 0 else 0.0
 
     def collapses(self, internal: Term | None) -> bool:
         """Linear diffusion D holds a strength of up to 2 D: the second moment changes at the rate 2 D - strength."""
@@ -192,14 +210,28 @@ class Log(Pairwise):
         diffusion = internal.power_diffusion()
         return diffusion is not None and diffusion.exponent == 1 and self.strength > 2 * diffusion.coefficient
 
+    def parts(self) -> Parts:
+        return Parts(lambda x, dx, log_p, rank, w: 0.5 * self.strength * w * torch.log(dx), self.kernel, self.force)
+
+    def offset(self, nodes: Nodes) -> float:
+        identity = MapAtNodes(nodes, nodes.z, torch.ones_like(nodes.z))
+        z, blocks = nodes.z, self._blocks(identity)
+        pairs = sum(float(torch.dot(nodes.w[rows], self.kernel(z[rows, None] - z) @ nodes.w)) for rows in blocks)
+        return self.strength * nodes.base.log_energy - 0.5 * pairs
+
     def kernel(self, r: Tensor) -> Tensor:
         return self.strength * torch.log(r.abs().masked_fill(r == 0, 1.0))
+
+    def _pairs(self, x: Tensor, z: Tensor, rows: slice) -> Tensor:
+        gap = z[rows, None] - z
+        return self.kernel((x[rows, None] - x) / gap.masked_fill(gap == 0, 1.0))
 
     def force(self, r: Tensor) -> Tensor:
         return self.strength * (1 / r).masked_fill(r == 0, 0.0)
 
     def value(self, at: MapAtNodes) -> Tensor:
-        return super().value(at) + 0.5 * self.strength * torch.dot(at.w**2, torch.log(at.dx))
+        quotients = super().value(at) + 0.5 * self.strength * torch.dot(at.w**2, torch.log(at.dx))
+        return quotients + self.strength * at.nodes.base.log_energy
 
     def covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:
         return super().covector(at)[0], 0.5 * self.strength * at.w**2 / at.dx
@@ -212,82 +244,3 @@ class Log(Pairwise):
 
     def __str__(self) -> str:
         return f"{self.strength:g} log|x|"
-
-
-class PowerLaw(Pairwise):
-    """W = strength (|x|^a/a - |x|^b/b): attraction at a distance, repulsion nearby.
-
-    Args:
-        attraction: a > b.
-        repulsion: b >= 1.
-        strength: energy per mass^2.
-    """
-
-    @checked
-    def __init__(self, attraction: AtLeastOne = 4.0, repulsion: AtLeastOne = 2.0, strength: Positive = 1.0) -> None:
-        if not attraction > repulsion:
-            raise ConfigError(
-                f"interaction.attraction={attraction:g} is not allowed: expected a number above "
-                f"interaction.repulsion={repulsion:g}"
-            )
-        self.attraction, self.repulsion, self.strength = attraction, repulsion, strength
-        self.kink = -strength if repulsion == 1 else 0.0
-        if (attraction, repulsion) == (2, 1):
-            self.elementary = Elementary(kink=-strength, quadratic=strength)
-
-    def kernel(self, r: Tensor) -> Tensor:
-        r, a, b = r.abs(), self.attraction, self.repulsion
-        return self.strength * (r**a / a - (r**b / b if b > 1 else 0.0))
-
-    def force(self, r: Tensor) -> Tensor:
-        d, a, b = r.abs(), self.attraction, self.repulsion
-        return self.strength * torch.sign(r) * (d ** (a - 1) - (d ** (b - 1) if b > 1 else 0.0))
-
-    def stiffness(self, r: Tensor) -> Tensor:
-        d, a, b = r.abs(), self.attraction, self.repulsion
-        return self.strength * ((a - 1) * d ** (a - 2) - ((b - 1) * d ** (b - 2) if b > 1 else 0.0))
-
-    def __str__(self) -> str:
-        return (
-            f"{self.strength:g} (|x|^{self.attraction:g}/{self.attraction:g} - "
-            f"|x|^{self.repulsion:g}/{self.repulsion:g})"
-        )
-
-
-class Morse(Pairwise):
-    """W = repulsion exp(-|x|/repulsion_length) - attraction exp(-|x|/attraction_length).
-
-    Args:
-        attraction, repulsion: amplitudes (energy per mass^2).
-        attraction_length, repulsion_length: ranges (length).
-    """
-
-    @checked
-    def __init__(
-        self,
-        attraction: Positive = 1.0,
-        repulsion: Positive = 1.0,
-        attraction_length: Positive = 2.0,
-        repulsion_length: Positive = 1.0,
-    ) -> None:
-        self.amplitudes, self.lengths = (repulsion, -attraction), (repulsion_length, attraction_length)
-        self.kink = -sum(c / s for c, s in zip(self.amplitudes, self.lengths, strict=True))
-
-    def kernel(self, r: Tensor) -> Tensor:
-        r = r.abs()
-        waves = [c * torch.exp(-r / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
-        return waves[0] + waves[1] - self.kink * r
-
-    def force(self, r: Tensor) -> Tensor:
-        d = r.abs()
-        slopes = [-c / s * torch.expm1(-d / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
-        return torch.sign(r) * (slopes[0] + slopes[1])
-
-    def stiffness(self, r: Tensor) -> Tensor:
-        d = r.abs()
-        bends = [c / s**2 * torch.exp(-d / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
-        return bends[0] + bends[1]
-
-    def __str__(self) -> str:
-        (r, a), (lr, la) = self.amplitudes, self.lengths
-        return f"{r:g} exp(-|x|/{lr:g}) - {-a:g} exp(-|x|/{la:g})"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from wgf.problem.energy import Curvature, Local, MapAtNodes
+from wgf.settings.enclosure import least_bend
 from wgf.settings.expression import Expression
 from wgf.settings.ranges import Finite, Text, checked
 
@@ -29,9 +31,15 @@ class Parabola(NamedTuple):
 
 
 class Potential(Local):
-    """A potential V. A new one needs `value_at`; `derivative` comes from autograd unless it is given."""
+    """A potential V. A new one needs `value_at`; `derivative` comes from autograd unless it is given.
+
+    Attributes:
+        convexity: lower bound of V'' on the whole line (1/time), needed for an error bound; None if there is none or
+            it is unknown.
+    """
 
     name = "potential"
+    convexity: float | None = None
 
     def parabola(self) -> Parabola | None:
         """The coefficients of V, where it is a polynomial of degree 2 at most; else None."""
@@ -78,7 +86,7 @@ def _from(center: float) -> str:
 class Zero(Potential):
     """V = 0."""
 
-    vanishes = True
+    vanishes, convexity = True, 0.0
 
     @checked
     def __init__(self) -> None:
@@ -102,7 +110,7 @@ class Quadratic(Potential):
 
     @checked
     def __init__(self, stiffness: Finite = 1.0, center: Finite = 0.0) -> None:
-        self.stiffness, self.center = stiffness, center
+        self.stiffness, self.center, self.convexity = stiffness, center, stiffness
 
     def parabola(self) -> Parabola:
         return Parabola(0.0, self.stiffness, self.center)
@@ -122,6 +130,8 @@ class Quadratic(Potential):
 
 class Quartic(Potential):
     """The double well V = (x - center)^4/4 - (x - center)^2/2."""
+
+    convexity = -1.0
 
     @checked
     def __init__(self, center: Finite = 0.0) -> None:
@@ -150,6 +160,8 @@ class Quartic(Potential):
 class Sextic(Potential):
     """V = (x - center)^6 / 6."""
 
+    convexity = 0.0
+
     @checked
     def __init__(self, center: Finite = 0.0) -> None:
         self.center = center
@@ -172,11 +184,15 @@ class Sextic(Potential):
 
 
 class Expressed(Potential):
-    """V written in the config, such as "x**4/4 - x**2/2"."""
+    """V written in the config, such as "x**4/4 - a*x**2/2" with a constant a=1."""
 
     @checked
-    def __init__(self, expr: Text) -> None:
-        self.expression = Expression(expr)
+    def __init__(self, expr: Text, **constants: Finite) -> None:
+        self.expression = Expression(expr, constants)
+
+    @cached_property
+    def convexity(self) -> float | None:  # type: ignore[override]
+        return least_bend(self.expression)
 
     def parabola(self) -> Parabola | None:
         coefficients = self.expression.polynomial()
@@ -189,4 +205,4 @@ class Expressed(Potential):
         return self.expression(x)
 
     def __str__(self) -> str:
-        return self.expression.text
+        return str(self.expression)

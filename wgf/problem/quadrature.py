@@ -51,7 +51,7 @@ def _panels(base: Base, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _legendre(order: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+def legendre(order: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Gauss-Legendre nodes and weights on (0, 1), [order] each."""
     nodes, weights = np.polynomial.legendre.leggauss(order)
     s, w = (torch.tensor(values, dtype=dtype, device=device) for values in (0.5 * (nodes + 1), 0.5 * weights))
@@ -103,13 +103,30 @@ class Gauss(Quadrature):
 
     def nodes(self, base: Base, knots: Tensor) -> Nodes:
         """Nodes and weights for a mesh. knots: [K] in any order, possibly empty (length)."""
-        panels, s, half = _panels(base, knots.dtype, knots.device), *_legendre(self.order, knots.dtype, knots.device)
+        panels, s, half = _panels(base, knots.dtype, knots.device), *legendre(self.order, knots.dtype, knots.device)
         mesh, order = torch.cat([panels, knots.clamp(base.lower, base.upper)]).sort(stable=True)
         cell = (order >= len(panels)).cumsum(0)[:-1]
         left, width = mesh[:-1], mesh[1:] - mesh[:-1]
         z = (left[:, None] + width[:, None] * s).reshape(-1)
         w = (width[:, None] * half).reshape(-1) * base.density(z)
         return Nodes(z, w, base, cell.repeat_interleave(self.order))
+
+
+class LeanGauss(Gauss):
+    """Gauss rule with few nodes, for many flows: the panels of the base serve only beyond the knots; no cell is empty.
+
+    The integrals are less accurate than those of `Gauss`, by about h^(2 order) for knots at distance h.
+    """
+
+    def nodes(self, base: Base, knots: Tensor) -> Nodes:
+        s, half = legendre(self.order, knots.dtype, knots.device)
+        panels, inner = _panels(base, knots.dtype, knots.device), knots.clamp(base.lower, base.upper).sort().values
+        margin = 0.5 * (inner[-1] - inner[0]) / len(inner)
+        outer = panels[(panels < inner[0] - margin) | (panels > inner[-1] + margin)]
+        mesh = torch.cat([outer, inner]).unique()
+        left, width = mesh[:-1], mesh.diff()
+        z = (left[:, None] + width[:, None] * s).reshape(-1)
+        return Nodes(z, (width[:, None] * half).reshape(-1) * base.density(z), base)
 
 
 class MonteCarlo(Quadrature):

@@ -26,10 +26,9 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
         ConfigError: they cannot be computed with.
     """
     _check_law(problem, dtype)
-    v, panels = problem.potential, problem.law.panels()
+    v, (low, high) = problem.potential, problem.law.reach()
     if v.vanishes:
         return
-    low, high = panels[0], panels[-1]
     if (x := singular_point(v, low, high)) is not None:
         raise ConfigError(
             f"potential={v} is not finite at x={x:.4g}, which the initial law reaches: expected a finite V and V' "
@@ -50,7 +49,7 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
 
 def _check_law(problem: Problem, dtype: torch.dtype) -> None:
     law = problem.law
-    nodes = Gauss().nodes(law, torch.empty(0, dtype=dtype))
+    nodes = Gauss().nodes(problem.base, torch.empty(0, dtype=dtype))
     sharp = torch.finfo(dtype).eps * abs(law.mean) < RESOLVED[dtype] * law.std
     if not (abs(float(nodes.w.sum()) - 1) < RESOLVED[dtype] and sharp and 1e-100 < law.std < 1e100):
         raise ConfigError(

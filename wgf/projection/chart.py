@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from wgf.errors import ConfigError
-from wgf.networks.spline_space import SplineSpace, basis
+from wgf.networks.spline_space import SplineSpace
+from wgf.networks.spline_space import basis as splines
 from wgf.problem.domain import Line
 from wgf.problem.energy import MapAtNodes
 from wgf.problem.quadrature import Nodes
@@ -56,6 +57,8 @@ class Chart:
     Attributes:
         size: M = m + k - 1 coordinates.
         mass: int B_i B_j p, banded.
+        tails: 0 and -1, the ends at which the map has tails.
+        basis_at_nodes: index of the first basis function [n], values and slopes [n, k + 1] at the nodes.
     """
 
     def __init__(self, space: SplineSpace, nodes: Nodes, metric_nodes: Nodes, domain: Line) -> None:
@@ -63,15 +66,15 @@ class Chart:
         points, degree = space.points, space.degree
         left, right = domain.tails(nodes.base, points)
         beyond = (left, right and self.size > 2)
-        self._tails = [end for end, mass in zip((0, -1), beyond, strict=True) if mass]
-        self._ends = torch.tensor([range(self.size)[end] for end in self._tails], device=points.device).long()
-        self._inner = torch.tensor([range(self.size)[1 + 3 * end] for end in self._tails], device=points.device).long()
-        self._basis = self._tailored(nodes.z)
-        first, values, slopes = self._basis
+        self.tails = [end for end, mass in zip((0, -1), beyond, strict=True) if mass]
+        self._ends = torch.tensor([range(self.size)[end] for end in self.tails], device=points.device).long()
+        self._inner = torch.tensor([range(self.size)[1 + 3 * end] for end in self.tails], device=points.device).long()
+        self.basis_at_nodes = self.basis(nodes.z)
+        first, values, slopes = self.basis_at_nodes
         columns = first[:, None] + torch.arange(degree + 1, device=first.device)
         evaluate = _rows(torch.cat([columns, columns]), torch.cat([values, slopes]), self.size)
         self._evaluate, self._load = _on(values, evaluate), _on(values, evaluate.T.tocsr())
-        other = self._basis if metric_nodes is nodes else self._tailored(metric_nodes.z)
+        other = self.basis_at_nodes if metric_nodes is nodes else self.basis(metric_nodes.z)
         mass = torch.mv(self._assembly(other[0], [(other[1], other[1])]), metric_nodes.w)
         self.mass = Banded(mass.reshape(degree + 1, self.size))
         self._mass_factor = Cholesky(self.mass.band)
@@ -81,14 +84,14 @@ class Chart:
                 "use network.knots=quantile"
             )
 
-    def _tailored(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def basis(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Basis at z in which an end with a tail has (B_1 + B_0, B_0) instead of (B_1, B_0): a constant and a slope.
 
         In the tail B_0 and B_1 grow in opposite directions; if the cells are short, they are almost parallel.
         """
         points, degree = self.space.points, self.space.degree
-        first, values, slopes = basis(points, degree, z)
-        for end in self._tails:
+        first, values, slopes = splines(points, degree, z)
+        for end in self.tails:
             cell = first == (0 if end == 0 else len(points) - 2)
             outer, inner = (0, 1) if end == 0 else (degree, degree - 1)
             for part in (values, slopes):
@@ -109,12 +112,12 @@ class Chart:
 
     @cached_property
     def _assemble(self) -> Tensor:
-        first, values, slopes = self._basis
+        first, values, slopes = self.basis_at_nodes
         return self._assembly(first, [(values, values), (slopes, slopes)])
 
     @cached_property
     def _assemble_mixed(self) -> Tensor:
-        first, values, slopes = self._basis
+        first, values, slopes = self.basis_at_nodes
         return 2 * self._assembly(first, [(values, slopes)])
 
     def at_nodes(self, c: Tensor) -> MapAtNodes:
@@ -143,7 +146,7 @@ class Chart:
         """Coordinates mass^-1 load [M] of the L2(p) projection."""
         return self._mass_factor.solve(load)
 
-    def _from_splines(self, coefficients: Tensor) -> Tensor:
+    def from_splines(self, coefficients: Tensor) -> Tensor:
         """Coordinates c [M] from the coefficients of B-splines [M]."""
         return coefficients.index_add(0, self._ends, coefficients[self._inner], alpha=-1)
 
@@ -153,11 +156,15 @@ class Chart:
 
     def coordinates(self, theta: Tensor) -> Tensor:
         """Coordinates c [M] of the parameters theta [p]."""
-        return self._from_splines(self.space.coefficients(theta))
+        return self.from_splines(self.space.coefficients(theta))
 
     def displacement(self, theta: Tensor) -> Tensor:
         """Change of c [M] for a displacement of the parameters [p]."""
-        return self._from_splines(self.space.change(theta))
+        return self.from_splines(self.space.change(theta))
+
+    def constant(self) -> Tensor:
+        """Coordinates [M] of the map that is 1 everywhere."""
+        return self.from_splines(torch.ones_like(self.mass.band[0]))
 
     def length(self, c: Tensor) -> Tensor:
         """W2 length sqrt(c^T mass c) of a displacement c of the coordinates [M] (length)."""

@@ -33,6 +33,11 @@ class Hessian:
     dense: Tensor | None
     mass: Banded
 
+    def matvec(self, u: Tensor) -> Tensor:
+        """Product H u [M]."""
+        product = Banded(self.band).matvec(u)
+        return product if self.dense is None else product + self.dense @ u
+
     def plus_mass(self, factor: float) -> Cholesky | DenseCholesky:
         """Factorisation of factor * mass + H; its `positive` says whether this matrix is positive definite."""
         band = torch.add(self.band, self.mass.band, alpha=factor)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -20,7 +21,9 @@ from wgf.problem.equations import Problem
 from wgf.problem.quadrature import Quadrature
 from wgf.projection.chart import Chart
 from wgf.projection.chart_energy import Landscape
+from wgf.projection.knots import KnotFlow, KnotPoint
 from wgf.projection.solvers import Solver
+from wgf.projection.start import initial
 from wgf.projection.tangent import Tangent
 
 
@@ -48,10 +51,11 @@ class Evaluation:
         terms: value of every energy term [k] (energy).
         min_slope: smallest f', scalar; <= 0 means that the map is folded.
         dissipation: -grad F . theta', the rate at which the energy falls, scalar (energy/time).
-        scale: size of the solution, the unit of relative errors (length).
+        scale: standard deviation of the solution, the unit of relative errors (length).
         length: computes the W2 length sqrt(d^T G d) of a small displacement d [p] of the parameters (length).
         report: computes the numbers of the linear solve on demand; see `Velocity`.
         point: the map in the coordinates of its chart; None without a chart.
+        knots: the flow in the coordinates of moving knots; None without them.
     """
 
     velocity: Tensor
@@ -62,6 +66,7 @@ class Evaluation:
     length: Callable[[Tensor], Tensor]
     report: Callable[[], dict[str, float | None]]
     point: Point | None = None
+    knots: KnotPoint | None = None
 
 
 class Projection:
@@ -79,6 +84,7 @@ class Projection:
     Attributes:
         start: T(0), the map that carries the base to the initial law.
         by_chart: whether the solver works in the coordinates of a chart.
+        knots: the flow in the coordinates of moving knots, if the solver works in them.
     """
 
     def __init__(self, problem: Problem, map: TransportMap, quadrature: Quadrature, solver: Solver) -> None:
@@ -107,6 +113,22 @@ class Projection:
         if space is not None and self._nodes is not None and self._metric_nodes is not None:
             self.landscape = Landscape(problem, Chart(space, self._nodes, self._metric_nodes, problem.domain))
         self.by_chart = self.landscape is not None and solver.uses_chart(map)
+        self.knots: KnotFlow | None = None
+        knot_space, factors = map.knot_space(), solver.regularisation(map)
+        if knot_space is not None and factors is not None:
+            self.knots = KnotFlow(problem, knot_space, map.base, quadrature, self._metric_rule, *factors)
+
+    @cached_property
+    def initial(self) -> Tensor:
+        """Parameters at t = 0 [p], see `wgf.projection.start`."""
+        return initial(self.map, self.start, self.problem.domain)
+
+    @cached_property
+    def first_slope(self) -> float:
+        """Smallest slope of the map at t = 0."""
+        if self.start.is_identity:
+            return 1.0
+        return float(self.map.min_slope(self.initial, self.at_nodes(self.initial).dx))
 
     def on(self, map: TransportMap) -> Projection:
         """Projection with the same problem, quadrature and solver on another map."""
@@ -168,13 +190,15 @@ class Projection:
         """Evaluate the field at theta [p]."""
         if self.landscape is not None and self.by_chart:
             return self._on_chart(self.landscape, theta)
+        if self.knots is not None:
+            return self._on_knots(self.knots, theta)
         gradient, terms, at = self.gradient(theta)
         min_slope = self.map.min_slope(theta, at.dx)
         tangent = self.tangent(theta)
         velocity = self.solver.solve(tangent, gradient)
         dissipation = -torch.dot(gradient, velocity.value)
-        rms = self.problem.domain.scale(at)
-        return Evaluation(velocity.value, terms, min_slope, dissipation, rms, tangent.length, velocity.report)
+        scale = self.problem.domain.scale(at)
+        return Evaluation(velocity.value, terms, min_slope, dissipation, scale, tangent.length, velocity.report)
 
     def _on_chart(self, landscape: Landscape, theta: Tensor) -> Evaluation:
         chart = landscape.chart
@@ -204,4 +228,31 @@ class Projection:
             lambda displacement: chart.length(chart.displacement(displacement)),
             report,
             Point(c, at, gradient),
+        )
+
+    def _on_knots(self, knots: KnotFlow, theta: Tensor) -> Evaluation:
+        space = knots.space
+        point = knots.at(space.coordinates(theta))
+
+        def report() -> dict[str, float | None]:
+            norm = point.gradient.norm()
+            residual = (point.metric.matvec(point.velocity) + point.gradient).norm() / torch.where(norm > 0, norm, 1.0)
+            return {
+                "rank": len(point.y),
+                "condition": point.metric.condition,
+                "residual": float(residual),
+                "truncated": space.truncated,
+                "damped": None,
+                "iterations": None,
+            }
+
+        return Evaluation(
+            space.velocity(point.y, point.velocity),
+            self.terms(point.at),
+            point.map.min_slope,
+            -torch.dot(point.gradient, point.velocity),
+            self.problem.domain.scale(point.at),
+            lambda displacement: point.length(space.change(theta, displacement)),
+            report,
+            knots=point,
         )

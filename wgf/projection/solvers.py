@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from wgf.networks.base import TransportMap
 from wgf.projection.linalg import dense
 from wgf.projection.linalg.minres import minres
 from wgf.projection.tangent import StepSpace, Tangent
-from wgf.settings.ranges import Count, Fraction, NonNegative, checked
+from wgf.settings.ranges import Count, Fraction, NonNegative, Positive, checked
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,13 @@ class Velocity:
     report: Callable[[], dict[str, float | None]]
 
 
+class Regularisation(NamedTuple):
+    """Factors of the regularisation of the metric of moving knots, see `wgf.projection.knots` (no unit)."""
+
+    drag: float = 1e-2
+    viscosity: float = 1e-2
+
+
 class Solver(ABC):
     """Solver of G theta' = -grad F for a metric G that may be singular."""
 
@@ -44,8 +51,12 @@ class Solver(ABC):
         """Whether this solver works in the chart of this map: a banded basis of the same functions."""
         return False
 
-    def forms_metric(self, linear: bool) -> bool:
-        """Whether this solver forms G as a dense matrix. linear: the map is linear in its parameters."""
+    def regularisation(self, map: TransportMap) -> Regularisation | None:
+        """Regularisation of the metric if this solver works in the coordinates of moving knots; else None."""
+        return None
+
+    def forms_metric(self, banded: bool) -> bool:
+        """Whether this solver forms G as a dense matrix. banded: see `wgf.networks.base.Size`."""
         return True
 
     def check(self, map: TransportMap) -> None:
@@ -144,7 +155,7 @@ class MINRES(Solver):
     def __init__(self, rtol: Fraction = 1e-10, max_iter: Count = 1000) -> None:
         self.rtol, self.max_iter = rtol, max_iter
 
-    def forms_metric(self, linear: bool) -> bool:
+    def forms_metric(self, banded: bool) -> bool:
         return False
 
     def solve(self, tangent: Tangent, gradient: Tensor) -> Velocity:
@@ -166,7 +177,7 @@ class Banded(Solver):
     def uses_chart(self, map: TransportMap) -> bool:
         return map.space() is not None
 
-    def forms_metric(self, linear: bool) -> bool:
+    def forms_metric(self, banded: bool) -> bool:
         return False
 
     def check(self, map: TransportMap) -> None:
@@ -185,8 +196,36 @@ class Banded(Solver):
         return Velocity(value, lambda: _report(tangent, gradient, value, truncated=space.truncated))
 
 
+class MovingKnots(Solver):
+    """Solver with knots and values as unknowns and a regularised metric, O(m): for train = "all".
+
+    Args:
+        drag: lambda, factor of the squared velocities of the knots: a knot where the map does not bend stands still.
+        viscosity: mu, factor of the squared rates at which cells shrink or grow: cells cannot empty.
+    """
+
+    @checked
+    def __init__(self, drag: Positive = 1e-2, viscosity: Positive = 1e-2) -> None:
+        self.factors = Regularisation(drag, viscosity)
+
+    def regularisation(self, map: TransportMap) -> Regularisation | None:
+        return self.factors
+
+    def forms_metric(self, banded: bool) -> bool:
+        return False
+
+    def check(self, map: TransportMap) -> None:
+        if map.knot_space() is None:
+            raise ConfigError(
+                "solver=moving_knots needs network=two_sided_relu with network.train=all: use solver=auto"
+            )
+
+    def solve(self, tangent: Tangent, gradient: Tensor) -> Velocity:
+        raise TypeError("moving knots have their own metric: see wgf.projection.knots")
+
+
 class Auto(Banded):
-    """Closed form if there is one, else an eigenvalue solver with a smooth cut.
+    """Closed form if there is one, moving knots for train = "all", else an eigenvalue solver with a smooth cut.
 
     The smooth cut, e/(e^2 + (rcond e_max)^2) in place of 1/e, keeps the velocity continuous when knots meet and a
     direction disappears. With a sharp cut the velocity would jump between steps.
@@ -199,8 +238,11 @@ class Auto(Banded):
     def __init__(self, rcond: Fraction = 1e-6) -> None:
         super().__init__(rcond)
 
-    def forms_metric(self, linear: bool) -> bool:
-        return not linear
+    def regularisation(self, map: TransportMap) -> Regularisation | None:
+        return None if map.knot_space() is None else Regularisation()
+
+    def forms_metric(self, banded: bool) -> bool:
+        return not banded
 
     def check(self, map: TransportMap) -> None:
         """Every map is allowed."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -28,6 +29,7 @@ class Computed(ABC):
         times: where it is known, 0 besides [k] (time).
         errors: estimated W1 errors at the times [k] (length).
         w2_errors: estimated W2 errors at the times [k] (length): far larger where the map is worst in the tails.
+        start: the map at t = 0; the identity by default.
     """
 
     name: ClassVar[str]
@@ -35,6 +37,7 @@ class Computed(ABC):
     times: np.ndarray
     errors: np.ndarray
     w2_errors: np.ndarray
+    start: Callable[[Tensor], Tensor] = field(default=torch.clone, kw_only=True)
 
     @abstractmethod
     def map(self, k: int, z: np.ndarray) -> np.ndarray:
@@ -53,7 +56,7 @@ class Computed(ABC):
     def __call__(self, t: float, z: Tensor) -> Tensor:
         """T(t, z) [n] at z [n] (length)."""
         if t == 0:
-            return z.clone()
+            return self.start(z)
         near = np.flatnonzero(np.isclose(self.times, t, rtol=1e-9, atol=0.0))
         if not len(near):
             return torch.full_like(z, math.nan)

@@ -6,10 +6,12 @@ import hashlib
 import logging
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from wgf.files import replacing
 from wgf.problem.equations import Problem
@@ -32,11 +34,16 @@ def describe(value: Any) -> str:
     """
     if isinstance(value, bool | int | float | str | None):
         return repr(float(value) if isinstance(value, int | float) else value)
+    if isinstance(value, np.ndarray | Tensor):
+        return hashlib.sha256(np.asarray(value).tobytes()).hexdigest()
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(describe, value))}]"
     if not type(value).__module__.startswith("wgf."):
         raise TypeError(f"{type(value).__name__} is not a class of wgf")
-    settings = {"text": value.text} if isinstance(value, Expression) else vars(value)
+    made = {"text": str(value)} if isinstance(value, Expression) else vars(value)
+    settings = {
+        name: part for name, part in made.items() if not isinstance(getattr(type(value), name, None), cached_property)
+    }
     inside = ", ".join(f"{name}={describe(entry)}" for name, entry in sorted(settings.items()))
     return f"{type(value).__module__}.{type(value).__qualname__}({inside})"
 
@@ -45,7 +52,7 @@ def path_of(problem: Problem, times: Sequence[float]) -> Path | None:
     """The file of this solution; None where the cache is off or the problem has classes from outside wgf."""
     if os.environ.get(OFF):
         return None
-    parts = (VERSION, problem.law, problem.potential, problem.internal, problem.interaction, list(times))
+    parts = (VERSION, problem.law, problem.base, problem.potential, problem.internal, problem.interaction, list(times))
     try:
         key = hashlib.sha256(describe(parts).encode()).hexdigest()[:32]
         home = os.environ.get("XDG_CACHE_HOME")
@@ -81,4 +88,4 @@ def load(path: Path, problem: Problem) -> Reference | None:
     except Exception as error:  # a damaged file fails in as many ways as there are bytes
         log.debug("%s cannot be read: %s", path, error)
         return None
-    return Reference(times, errors, squares, problem.law, levels[0], levels[1], share)
+    return Reference(times, errors, squares, problem.base, levels[0], levels[1], share)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from wgf.errors import ConfigError, in_one_line
 from wgf.problem.equations import Problem
@@ -44,7 +45,7 @@ def computed(problem: Problem, times: Sequence[float], wanted: str = "auto") -> 
             particle = _particles(problem, times)
         if particle is not None and particle.error < GOOD:
             return particle
-        volumes = _finite_volumes(problem, times)
+        volumes = replace(_finite_volumes(problem, times), start=problem.start)
         return volumes if particle is None or volumes.error < particle.error else particle
     except KeyboardInterrupt:
         why = "interrupted"
@@ -57,7 +58,7 @@ def computed(problem: Problem, times: Sequence[float], wanted: str = "auto") -> 
 def _particles(problem: Problem, times: Sequence[float]) -> Particles | None:
     log.info("computing the reference solution by particles")
     try:
-        return particles.solve(problem, times)
+        return replace(particles.solve(problem, times), start=problem.start)
     except ArithmeticError as error:
         log.info("%s: wgf uses finite volumes", error)
         return None

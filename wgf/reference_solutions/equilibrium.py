@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wgf.problem.base import Base
+from wgf.problem.base import Base, Law
 from wgf.problem.equations import Problem
 
 ROUGH = 1e12  # |V/D| at its lowest beyond which rounding hides differences of 1e-3
@@ -31,7 +31,7 @@ TOTAL_ERROR = 1e-4  # relative error of the whole mass that is accepted
 ROUNDS, CELLS, BISECTIONS = 80, 40_000, 45  # of halving, cells at most, and to find a place in a cell
 SEEN, UNSEEN = 1e-38, 1e-5  # tail that the cells do not resolve, and the share of the second moment that may lie there
 LOST = 1e-15  # share of the mass that may lie at distances where the scan ends
-GAUSS, RANKS = np.polynomial.legendre.leggauss(8), np.polynomial.legendre.leggauss(3)
+GAUSS = np.polynomial.legendre.leggauss(8)
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -73,14 +73,14 @@ class Quantiles:
 
 @dataclass(frozen=True)
 class Equilibrium:
-    """The map T = quantile o cdf_p from the initial law p to the Gibbs law.
+    """The map T = quantile o cdf_p from the base p to the Gibbs law.
 
     Args:
-        law: p.
+        base: p.
         left, right: quantiles of the Gibbs law by the mass on their left and on their right.
     """
 
-    law: Base
+    base: Base
     left: Quantiles
     right: Quantiles
     name = "exact: equilibrium"
@@ -88,24 +88,8 @@ class Equilibrium:
     def __call__(self, t: float, z: Tensor) -> Tensor:
         """T(z) [n] at z [n] (length) for any t. Each point is matched by the mass on its nearer side."""
         points = z.detach().cpu().double()
-        low, high = self.law.cdf(points).numpy(), self.law.survival(points).numpy()
+        low, high = self.base.cdf(points).numpy(), self.base.survival(points).numpy()
         return torch.from_numpy(np.where(low < 0.5, self.left(low), self.right(high))).to(z)
-
-    def matched(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Nodes for W2: points z of the initial law [n], their images T(z) [n] (length), and masses [n].
-
-        The cells are equal ranks of both laws, so that neither a jump of T across a barrier nor a heavy tail is inside.
-        """
-        rows = []
-        for quantiles in (self.left, self.right):
-            ends = quantiles.behind
-            ends = np.unique(np.append(ends[(ends > 0) & (ends < 0.5)], 0.5))
-            half = 0.5 * np.diff(ends)[:, None]
-            ranks = (ends[:-1, None] + half * (1 + RANKS[0])).ravel()
-            rows.append((ranks, quantiles(ranks), (half * RANKS[1]).ravel()))
-        (low, left, one), (high, right, other) = rows
-        z = self.law.at_rank(*(torch.from_numpy(np.concatenate(u)) for u in ((low, 1 - high), (1 - low, high))))
-        return z, torch.from_numpy(np.append(left, right)), torch.from_numpy(np.append(one, other))
 
 
 def equilibrium(problem: Problem) -> Equilibrium | None:
@@ -125,10 +109,10 @@ def equilibrium(problem: Problem) -> Equilibrium | None:
 
     with np.errstate(all="ignore"):
         x = _scan(logs, law)
-        return None if x is None else _resolved(logs, law, x)
+        return None if x is None else _resolved(logs, problem, x)
 
 
-def _scan(logs: Function, law: Base) -> np.ndarray | None:
+def _scan(logs: Function, law: Law) -> np.ndarray | None:
     """Points [n] between which exp(logs) has no well that is narrow; None where logs is not bounded (length)."""
     fine = np.geomspace(1 / FINE, FINE, round(2 * np.log(FINE) / np.log(FINE_RATIO)))
     far = np.geomspace(FINE, FAR, round(np.log(FAR / FINE) / np.log(FAR_RATIO)))[1:]
@@ -188,9 +172,9 @@ def _masses(weight: Function, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return half * (weight(nodes.ravel()).reshape(nodes.shape) @ GAUSS[1])
 
 
-def _resolved(logs: Function, law: Base, x: np.ndarray) -> Equilibrium | None:
+def _resolved(logs: Function, problem: Problem, x: np.ndarray) -> Equilibrium | None:
     """Halve the cells between the points x until each resolves its mass; None where that does not succeed."""
-    y = logs(x)
+    y, law = logs(x), problem.law
     top = y.max()
     if not abs(top) < ROUGH:
         return None
@@ -242,4 +226,6 @@ def _resolved(logs: Function, law: Base, x: np.ndarray) -> Equilibrium | None:
         return None
     slopes = np.clip(np.nan_to_num(weight(np.stack([low, high])) * (high - low) / mass, nan=1.0), 0.0, 3.0)
     rightwards = Quantiles(low, high, mass / total, slopes)
-    return Equilibrium(law, rightwards, Quantiles(*(a[..., ::-1] for a in (high, low, mass / total, slopes[::-1]))))
+    return Equilibrium(
+        problem.base, rightwards, Quantiles(*(a[..., ::-1] for a in (high, low, mass / total, slopes[::-1])))
+    )

@@ -17,7 +17,7 @@ import torch
 from scipy.integrate import DOP853, DenseOutput
 from torch import Tensor
 
-from wgf.problem.base import Base
+from wgf.problem.base import Base, Start
 from wgf.problem.equations import Problem
 from wgf.problem.laws import Barenblatt, Gaussian, Semicircle
 from wgf.problem.potential import Parabola, Potential
@@ -47,6 +47,29 @@ def decay(rate: float, t: float) -> float:
 def center_of_mass(mean: float, v: Parabola, t: float) -> float:
     """M(t) with M' = -V'(M), M(0) = mean (length): no diffusion and no interaction moves it."""
     return v.center + (mean - v.center) * math.exp(-v.stiffness * t) + v.force * decay(v.stiffness, t)
+
+
+@dataclass
+class FromBase:
+    """Exact map on the base: the exact map on the initial law after T(0).
+
+    Args:
+        known: the exact map on the law.
+        start: T(0).
+    """
+
+    known: Exact
+    start: Start
+    _last: tuple[Tensor, Tensor] | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        return self.known.name
+
+    def __call__(self, t: float, z: Tensor) -> Tensor:
+        if self._last is None or self._last[0] is not z:  # the same points again: characteristics continue from them
+            self._last = z, self.start(z)
+        return self.known(t, self._last[1])
 
 
 @dataclass(frozen=True)
@@ -171,7 +194,8 @@ class Sheets:
 
 def find(problem: Problem) -> Exact | None:
     """The exact map of a problem, or None when it is not known in closed form."""
-    return _self_similar(problem) or _characteristics(problem) or _sheets(problem)
+    known = _self_similar(problem) or _characteristics(problem) or _sheets(problem)
+    return known if known is None or problem.start.is_identity else FromBase(known, problem.start)
 
 
 def _self_similar(problem: Problem) -> SelfSimilar | None:
@@ -204,6 +228,6 @@ def _characteristics(problem: Problem) -> Characteristics | None:
 
 def _sheets(problem: Problem) -> Sheets | None:
     v, w = problem.potential.parabola(), problem.interaction.elementary
-    if problem.internal is not None or v is None or w is None or w.logarithm:
+    if problem.internal is not None or v is None or w is None or w.logarithm or not isinstance(problem.law, Base):
         return None
     return Sheets(problem.law, v, v.stiffness + w.quadratic, 2 * w.kink)

@@ -149,7 +149,7 @@ def _best(problem: Problem, times: np.ndarray, grid: Grid) -> Reference:
 
 def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid) -> Reference:
     """Refine until the goal or the finest level; the two finest grids and the estimate their differences give."""
-    law = problem.law
+    law = problem.base  # maps act on the base; only ranks link it to the initial law
     z, w = yardstick(law)
     levels = LEVELS[kind(problem, _with(grid, 16)).dense]
     best: Reference | None = None

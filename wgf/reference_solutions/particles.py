@@ -97,11 +97,11 @@ def solve(problem: Problem, times: Sequence[float]) -> Particles:
     if problem.internal is not None:
         raise Unresolved("particles know no diffusion")
     at = np.array(times, dtype=float)
-    z, w = yardstick(problem.law)
+    z, w = yardstick(problem.base)
     last: np.ndarray | None = None
     best: Particles | None = None
     for level, count in enumerate(LEVELS):
-        track = _track(problem.law, count)
+        track = _track(problem.base, count)
         try:
             x = _positions(problem, track, at)
         except Unresolved:
@@ -139,10 +139,11 @@ def _positions(problem: Problem, track: Track, times: np.ndarray) -> np.ndarray:
     Raises:
         Unresolved: the integration fails, or particles meet.
     """
-    (z, slope), law = track.z(track.s), problem.law
+    (z, slope), law = track.z(track.s), problem.base
     points = torch.from_numpy(z)
     kink, force = problem.interaction.split()
     drift = kink * (law.cdf(points) - law.survival(points)).numpy()  # the order of the particles never changes
+    begin = problem.start(points).numpy()
     masses = law.density(points).numpy() * slope / track.count
     left = EVALUATIONS
 
@@ -160,7 +161,7 @@ def _positions(problem: Problem, track: Track, times: np.ndarray) -> np.ndarray:
         return v
 
     with np.errstate(all="ignore"):
-        path = solve_ivp(velocity, (0.0, times[-1]), z, "DOP853", t_eval=times, rtol=TOLERANCE, atol=TOLERANCE)
+        path = solve_ivp(velocity, (0.0, times[-1]), begin, "DOP853", t_eval=times, rtol=TOLERANCE, atol=TOLERANCE)
     if not path.success:
         raise Unresolved("the integration stopped")
     x = path.y.T

@@ -12,9 +12,10 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
 from wgf.assemble import assemble
+from wgf.engine.compiled import run
 from wgf.errors import ConfigError
 from wgf.integrators.base import Integrator
-from wgf.integrators.time_loop import Clock, End, LoopCallback, run
+from wgf.integrators.time_loop import Clock, End, LoopCallback
 from wgf.networks.base import TransportMap
 from wgf.problem.equations import Problem
 from wgf.projection.field import Projection
@@ -37,6 +38,7 @@ class Experiment:
         logger: the callback chosen in the group `logger`.
         figures: whether the run draws figures at the end.
         reference: the setting `reference_solution`, which selects what errors are measured against.
+        certificate: how the run bounds its error: "own", "rich" or "none".
     """
 
     projection: Projection
@@ -45,6 +47,7 @@ class Experiment:
     logger: Callback
     figures: bool
     reference: str = "none"
+    certificate: str = "own"
 
     @property
     def problem(self) -> Problem:
@@ -64,7 +67,7 @@ class Experiment:
     @property
     def theta(self) -> torch.Tensor:
         """Parameters at t = 0 [p]."""
-        return self.map.start(self.projection.start)
+        return self.projection.initial
 
     @property
     def stops(self) -> list[float]:
@@ -84,11 +87,12 @@ def build(cfg: DictConfig) -> Experiment:
     """
     seed = int(cfg.seed)
     parts = _parts(cfg, seed)
-    problem: Problem = parts["pde"].problem(parts["law"], parts["potential"], parts["interaction"], float(cfg.t_end))
+    network: type[TransportMap] = get_class(cfg.network._target_)
+    terms = parts["law"], parts["potential"], parts["interaction"]
+    problem: Problem = parts["pde"].problem(*terms, float(cfg.t_end), network.base_for(cfg.base))
     closed_form(problem, cfg.reference_solution)  # refuse an impossible setting before the run
     quadrature, solver, integrator = parts["quadrature"], parts["solver"], parts["integrator"]
     defaults = {name: setting.default for name, setting in (settings(cfg.network._target_) or {}).items()}
-    network: type[TransportMap] = get_class(cfg.network._target_)
     size = network.size(defaults | dict(cfg.network))
     if size is not None and cfg.device == "cpu":
         memory.check(size, problem, quadrature, solver, integrator, cfg.saves)
@@ -101,8 +105,12 @@ def build(cfg: DictConfig) -> Experiment:
         integrator,
         cfg.device,
         cfg.dtype,
+        cfg.engine,
     )
-    return Experiment(projection, method, int(cfg.saves), parts["logger"], cfg.figures, cfg.reference_solution)
+    certificate = "rich" if cfg.verify else cfg.certificate
+    return Experiment(
+        projection, method, int(cfg.saves), parts["logger"], cfg.figures, cfg.reference_solution, certificate
+    )
 
 
 def _parts(cfg: DictConfig, seed: int) -> dict[str, Any]:

@@ -48,9 +48,9 @@ def check(
 
 def step(size: Size, nodes: float, problem: Problem, solver: Solver, integrator: Integrator) -> float:
     """Size of the arrays of one step (bytes)."""
-    dense = solver.forms_metric(size.linear) or (integrator.implicit and not size.linear)
+    dense = solver.forms_metric(size.banded) or (integrator.implicit and not size.banded)
     couples = integrator.implicit and any(type(term).coupling is not Term.coupling for term in problem.terms)
-    local = 40.0 * nodes * (size.degree + 1) if size.linear else 20.0 * nodes
+    local = 40.0 * nodes * (size.degree + 1) if size.banded else 20.0 * nodes
     features = 3.0 * nodes * size.parameters if dense else 0.0
     matrices = 4.0 * size.parameters * size.parameters if dense or couples else 0.0
     return NUMBER * (local + features + matrices)

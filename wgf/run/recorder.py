@@ -7,6 +7,7 @@ import math
 from time import monotonic
 from typing import Any
 
+from wgf.certificates.own_bound import OwnBound
 from wgf.integrators.base import State
 from wgf.integrators.saved_states import SavedStates
 from wgf.integrators.status import Status
@@ -16,6 +17,7 @@ from wgf.run.callbacks.base import Callback
 from wgf.run.metrics import Metrics
 from wgf.run.signals import Signals
 
+BOUND = "w2_bound_own"  # column of the bound, which is known at saved times
 ROWS = 200  # approximate number of logged steps per run
 EVERY = 10.0  # seconds between two checkpoints
 SHARE = 50  # computing time per checkpoint time: checkpoints take at most 2 % of a run
@@ -31,6 +33,7 @@ class Recorder(LoopCallback):
         signals: the recorder checks them after every step.
         origin: entries of every checkpoint that identify the run.
         past: the checkpoint from which the run resumes, or None.
+        bound: bounds the error at the saved times, or None.
 
     Attributes:
         saved: the states at the saved times.
@@ -45,8 +48,10 @@ class Recorder(LoopCallback):
         signals: Signals,
         origin: dict[str, Any],
         past: dict[str, Any] | None = None,
+        bound: OwnBound | None = None,
     ) -> None:
         self.metrics, self.callbacks, self.signals, self.origin = metrics, callbacks, signals, origin
+        self.bound = bound
         self.saved = SavedStates(metrics.map)
         self.rows, self.last_row = 0, -1
         self.wall = 0.0
@@ -59,9 +64,11 @@ class Recorder(LoopCallback):
 
     def step(self, clock: Clock, state: State, energy: float) -> None:
         self.callbacks.step(clock.t, clock.dt, energy)
-        if clock.t >= (self._logged + 1) * self.metrics.problem.t_end / ROWS:
-            self._row(clock, state)
+        if self.bound is not None:
+            self.bound.step(clock, state, energy)
         if clock.target < len(self.saved.times):  # else `stop` follows and saves this state
+            if clock.t >= (self._logged + 1) * self.metrics.problem.t_end / ROWS:
+                self._row(clock, state)
             self._between_steps(clock, state)
 
     def stop(self, clock: Clock, state: State) -> None:
@@ -84,14 +91,18 @@ class Recorder(LoopCallback):
         """Wall time so far (seconds)."""
         return self.wall + monotonic() - self._begin
 
-    def _row(self, clock: Clock, state: State) -> None:
+    def _row(self, clock: Clock, state: State, bound: float | None = None) -> None:
         if clock.steps != self.last_row:
-            self.callbacks.row(self.metrics.row(clock, state))
+            self.callbacks.row(self.metrics.row(clock, state) | {BOUND: bound})
             self.rows, self.last_row = self.rows + 1, clock.steps
             self._logged = math.floor(clock.t / self.metrics.problem.t_end * ROWS)
 
     def _save(self, clock: Clock, state: State) -> None:
-        self._row(clock, state)
+        bound = None
+        if self.bound is not None:
+            self.bound.stop(clock, state)
+            bound = self.bound.at(clock.t).value
+        self._row(clock, state, bound)
         self.saved.stop(clock, state)
 
     def _between_steps(self, clock: Clock, state: State) -> None:
@@ -107,7 +118,7 @@ class Recorder(LoopCallback):
                 "step": clock.steps,
                 "clock": dataclasses.asdict(clock),
                 "theta": state.theta,
-                "terms": state.evaluation.terms,
+                "terms": state.terms,
                 "saved_t": list(self.saved.times),
                 "saved_theta": list(self.saved.theta),
                 "saved_breakpoints": list(self.saved.breakpoints),
@@ -116,6 +127,7 @@ class Recorder(LoopCallback):
                 "last_row": self.last_row,
                 "logged": self._logged,
                 "wall": self.seconds,
+                "bound": None if self.bound is None else self.bound.saved(),
                 **self.origin,
                 **final,
             }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shlex
 from collections.abc import Callable
@@ -13,16 +14,18 @@ from pathlib import Path
 from signal import Signals as SignalName
 from typing import Any
 
+import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from wgf.certificates.own_bound import OwnBound
 from wgf.files import PART, claimed, write
 from wgf.flow import Flow
 from wgf.integrators.base import State
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import Clock, End
 from wgf.result import Result, finite
-from wgf.run import error_estimate, self_check, summary
+from wgf.run import certify, self_check, summary
 from wgf.run.build import Experiment, build
 from wgf.run.callbacks.base import Callback, Callbacks, Outcome, Run
 from wgf.run.callbacks.checkpoint import Checkpoint, latest
@@ -31,7 +34,7 @@ from wgf.run.callbacks.history import History
 from wgf.run.callbacks.progress import Progress
 from wgf.run.metrics import Metrics, measure
 from wgf.run.provenance import circumstances, now, provenance, resumed
-from wgf.run.recorder import LASTING, Recorder
+from wgf.run.recorder import BOUND, LASTING, Recorder
 from wgf.run.signals import Signals
 from wgf.settings import resume
 
@@ -87,7 +90,7 @@ def _run(
     experiment: Experiment, cfg: DictConfig, folder: Path, resuming: bool, signals: Signals, first: list[Callback]
 ) -> Result:
     problem, theta = experiment.problem, experiment.theta
-    text = OmegaConf.to_yaml(cfg, resolve=True)
+    text = OmegaConf.to_yaml(_located(cfg), resolve=True)
     origin = provenance(theta.device, int(cfg.seed))
     past = _past(folder, text, theta.device) if resuming else None
     if past is not None:
@@ -96,12 +99,23 @@ def _run(
     _write_json(folder / "provenance.json", origin)
     log.info("%s, t_end = %g, %d parameters", problem.equation, problem.t_end, theta.numel())
     metrics = Metrics(problem, experiment.map, experiment.exact)
-    columns = list(metrics.row(Clock(), State(theta, experiment.projection(theta))))
+    columns = [*metrics.row(Clock(), State(theta, experiment.projection(theta))), BOUND]
+    bound = certify.recorder(experiment, past)
     figures = [Figures()] if experiment.figures else []
     with closing(Callbacks([*first, History(), Checkpoint(), experiment.logger, *figures])) as callbacks:
         checkpointed = {"config": text, "circumstances": circumstances(theta.device)}
-        recorder = Recorder(metrics, callbacks, signals, checkpointed, past)
-        about = Run(folder, problem.equation, problem.t_end, columns, text, origin, recorder.rows, recorder.last_row)
+        recorder = Recorder(metrics, callbacks, signals, checkpointed, past, bound)
+        about = Run(
+            folder,
+            problem.equation,
+            problem.t_end,
+            columns,
+            text,
+            origin,
+            recorder.rows,
+            recorder.last_row,
+            experiment.figures,
+        )
         with signals.held():
             callbacks.start(about)
             end = _advance(experiment, recorder, past)
@@ -118,9 +132,9 @@ def _run(
                 end.detail,
                 experiment.reference,
             )
-            result = _measure(flow, end, seconds, experiment, cfg, signals)
+            result, bounds = _measure(flow, end, seconds, experiment, bound, signals)
             faults, known = list(callbacks.dropped), len(callbacks.dropped)
-            maps = flow.saved_maps if recorder.saved.times else None
+            maps = replace(flow.saved_maps, w2_bound=bounds) if recorder.saved.times else None
             if maps is not None:
                 _attempt(faults, lambda: maps.save(folder / "solution.npz"))
             _attempt(faults, lambda: _write_json(folder / "provenance.json", origin | {"end": now()}))
@@ -141,6 +155,15 @@ def _run(
     return result
 
 
+def _located(cfg: DictConfig) -> DictConfig:
+    """The config with absolute paths of data files, so that the run can be loaded and resumed from any folder."""
+    cfg = cfg.copy()
+    for node in cfg.values():
+        if isinstance(node, DictConfig) and isinstance(node.get("path"), str):
+            node.path = str(Path(node.path).expanduser().absolute())
+    return cfg
+
+
 def _advance(experiment: Experiment, recorder: Recorder, past: dict[str, Any] | None) -> End:
     """Run the time loop, from the start or from a checkpoint."""
     start = experiment.theta
@@ -152,21 +175,21 @@ def _advance(experiment: Experiment, recorder: Recorder, past: dict[str, Any] | 
     return experiment.run(theta, recorder, clock)
 
 
-def _measure(flow: Flow, end: End, seconds: float, experiment: Experiment, cfg: DictConfig, signals: Signals) -> Result:
-    """Compute the result of a flow; for a completed one also error estimates (a signal cuts them short) and doubts."""
+def _measure(
+    flow: Flow, end: End, seconds: float, experiment: Experiment, bound: OwnBound | None, signals: Signals
+) -> tuple[Result, np.ndarray | None]:
+    """Compute the result of a flow and the bounds of its error at the saved times [s].
+
+    A completed run has error bounds (a signal cuts a richer run short) and doubts.
+    """
     with suppress(KeyboardInterrupt), signals.heard():
         _ = flow.reference_solution  # the flow keeps it
     result = measure(flow, end.state, seconds)
     if end.status is not Status.completed:
-        return result
-    unknown: tuple[str, ...] = ()
-    if cfg.verify:
-        with suppress(KeyboardInterrupt), signals.heard():
-            found = error_estimate.estimate(cfg, experiment, end.state.theta)
-            result = replace(result, time_error=found.time, space_error=found.space)
-            unknown = found.unknown
-    rounding = 1e3 * torch.finfo(end.state.theta.dtype).eps * float(end.state.evaluation.scale)  # length
-    return replace(result, doubts=self_check.doubts(result, flow.saved_maps, unknown, rounding))
+        return result, None
+    result, bounds = certify.certified(flow, result, bound, experiment.certificate == "rich", signals)
+    rounding = 1e3 * torch.finfo(end.state.theta.dtype).eps * math.sqrt(max(result.second_moment, 0.0))  # length
+    return replace(result, doubts=self_check.doubts(result, flow.saved_maps, rounding)), bounds
 
 
 def _attempt(faults: list[str], write: Callable[[], None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -13,19 +13,18 @@ from wgf.saved_maps import SavedMaps
 MASS = 1e-6  # tolerance of the mass
 BALANCE = 0.1  # tolerance of the dissipated energy, relative to the energy lost
 MOMENT = 1e-2  # tolerance of the second moment, relative to its law
-MANIFOLD = 3.0  # largest ratio of an error to its estimate
+ROUNDED = 1e-3  # tolerance of the bound, relative
 
 
-def doubts(result: Result, maps: SavedMaps | None, unknown: Sequence[str] = (), rounding: float = 0.0) -> str | None:
+def doubts(result: Result, maps: SavedMaps | None, rounding: float = 0.0) -> str | None:
     """Numbers of a run that may be wrong, and why, as one text; None if all checks pass.
 
     Args:
         result: every number of the run.
         maps: the saved maps.
-        unknown: one sentence for each error estimate that failed.
-        rounding: rounding error of a W2 error (length); estimates do not include it.
+        rounding: rounding error of a W2 error (length); bounds do not include it.
     """
-    return "; ".join([*_doubts(result, maps, rounding), *unknown]) or None
+    return "; ".join(_doubts(result, maps, rounding)) or None
 
 
 def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator[str]:
@@ -46,7 +45,7 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
     law = result.second_moment_law
     if law is not None and not abs(result.second_moment - law) <= MOMENT * max(abs(law), math.ulp(1.0)):
         yield f"second_moment: {result.second_moment - law:+.1e} off its law, which the projected flow keeps exactly"
-    time, space, error = result.time_error, result.space_error, result.w2_error
+    bound, error = result.w2_bound, result.w2_error
     known = (result.reference_w2_error or 0.0) + rounding
-    if time is not None and space is not None and error is not None and not error <= MANIFOLD * (time + space) + known:
-        yield f"time_error, space_error: w2_error is {error:.1e}, but their sum is only {time + space:.1e}"
+    if bound is not None and error is not None and not error <= bound * (1 + ROUNDED) + known:
+        yield f"w2_error, w2_bound: the error is {error:.1e}, but it cannot exceed {bound:.1e}"

@@ -66,13 +66,11 @@ def lines(result: Result) -> list[tuple[str, str]]:
         ("dissipated", _number(r.dissipated) + _number(r.dissipation_gap, ", energy balance within {:.1e}")),
         (label("w1_error"), _error(r.w1_error, against, r.reference_error)),
         (label("w2_error"), _error(r.w2_error, against, r.reference_w2_error)),
-        (
-            "estimate",
-            _join(_number(r.time_error, "W2 error in time {:.1e}"), _number(r.space_error, "in space {:.1e}")),
-        ),
+        ("bound", _bound(r)),
         ("doubts", r.doubts or ""),
         ("unsaved", r.unsaved or ""),
         ("best W2", _error(r.w2_best, " within reach of this network", None)),
+        ("start", _number(r.initial_w2 or None, "W2 distance {:.1e} to the initial law")),
         ("equilibrium", _number(r.w2_to_equilibrium, "W2 distance {:.4e}")),
         ("mass", _number(r.mass, "{:.15g}")),
         ("mean", _number(r.mean, "{:.8g}")),
@@ -90,8 +88,8 @@ def _join(*parts: str | None, between: str = ", ") -> str:
     return between.join(part for part in parts if part)
 
 
-def _number(value: float | None, form: str = "{:.6g}") -> str:
-    return "" if value is None else form.format(value)
+def _number(value: float | None, form: str = "{:.6g}", factor: float = 1) -> str:
+    return "" if value is None else form.format(factor * value)
 
 
 def _error(value: float | None, phrase: str, doubt: float | None) -> str:
@@ -102,6 +100,16 @@ def _error(value: float | None, phrase: str, doubt: float | None) -> str:
     own = f", error {doubt:.0e}" if phrase and doubt is not None else ""
     note = "" if is_clear(value, doubt) else ", not clearly above that"
     return f"{value:.4e}{log}{phrase}{own}{note}"
+
+
+def _bound(r: Result) -> str:
+    """Text of the bound of the W2 error, or why there is none."""
+    away = _number(r.w2_bound_distance, "W2 distance {:.1e} to a richer run")
+    if r.w2_bound is None:
+        return _join(away, r.w2_bound_unknown and f"no bound of the W2 error: {r.w2_bound_unknown}", between="; ")
+    change = _number(r.w2_bound_quadrature, "quadrature changes it by {:.1g} %; ", 100)
+    fine = f"computable bound; lambda = {r.w2_bound_lambda:.4g}; {change}rounding not enclosed"
+    return _join(f"W2 error <= {r.w2_bound:.1e} ({fine})", away, between="; ")
 
 
 def _relative(folder: Path) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from wgf.errors import ConfigError
 from wgf.result import compared
-from wgf.settings.constructors import REQUIRED, Missing, ancestry, settings
+from wgf.settings.constructors import OPEN, REQUIRED, Missing, Setting, ancestry, settings
+from wgf.settings.flat import walk
 from wgf.settings.ranges import LONGEST, Choice, Count, Flag, Positive, Range, Seed, rule_of
 
 PACKAGED = Path(__file__).parents[1] / "configs"  # in a wheel; in a checkout, configs/ lies beside wgf/
@@ -22,7 +24,7 @@ BASES = {
     "pde": "wgf.problem.equations.PDE",
     "potential": "wgf.problem.potential.Potential",
     "interaction": "wgf.problem.interaction.Interaction",
-    "law": "wgf.problem.base.Base",
+    "law": "wgf.problem.base.Law",
     "network": "wgf.networks.base.TransportMap",
     "quadrature": "wgf.problem.quadrature.Quadrature",
     "solver": "wgf.projection.solvers.Solver",
@@ -32,49 +34,42 @@ BASES = {
 GROUPS = tuple(BASES)
 
 
-class Device:
-    """Rule for a device of torch. The start of the run checks whether the device is available."""
+@dataclass(frozen=True)
+class Rule:
+    """Rule for values that no range describes: a text for people, and the test."""
+
+    text: str
+    admits: Callable[[Any], bool]
 
     def __str__(self) -> str:
-        return "cpu, cuda, cuda:<number> or auto"
-
-    def admits(self, value: Any) -> bool:
-        return isinstance(value, str) and re.fullmatch(r"cpu|auto|cuda(:\d+)?", value) is not None
+        return self.text
 
 
-class Product:
-    """Rule for a product of numbers of a result, written with `*`."""
-
-    def __str__(self) -> str:
-        return f"a product such as w1_error*evaluations, of {', '.join(compared())}"
-
-    def admits(self, value: Any) -> bool:
-        return isinstance(value, str) and all(word.strip() in compared() for word in value.split("*"))
-
-
-class RunFolder:
-    """Rule for the folder of a run. Resuming checks whether the folder holds a run."""
-
-    def __str__(self) -> str:
-        return "the folder of a run, or null"
-
-    def admits(self, value: Any) -> bool:
-        return value is None or (isinstance(value, str) and value != "")
+def _is_product(value: Any) -> bool:
+    return isinstance(value, str) and all(word.strip() in compared() for word in value.split("*"))
 
 
 ROOT: dict[str, Any] = {
     "t_end": rule_of(Positive),
     "seed": rule_of(Seed),
     "dtype": Choice("float64", "float32"),
-    "device": Device(),
+    "device": Rule(  # the start of the run checks whether it is available
+        "cpu, cuda, cuda:<number> or auto",
+        lambda value: isinstance(value, str) and re.fullmatch(r"cpu|auto|cuda(:\d+)?", value) is not None,
+    ),
+    "engine": Choice("auto", "torch", "compiled"),
     "threads": Range(int, low=1, high=1024, none=True),
     "saves": rule_of(Count),
+    "base": Choice("auto", "law", "gaussian", "barenblatt"),
     "figures": Flag(),
     "reference_solution": Choice("auto", "exact", "finite_volume", "none"),
-    "objective": Product(),
+    "objective": Rule(f"a product such as w1_error*evaluations, of {', '.join(compared())}", _is_product),
+    "certificate": Choice("own", "rich", "none"),
     "verify": Flag(),
     "expect": Choice("completed", "blow_up"),
-    "resume": RunFolder(),
+    "resume": Rule(  # resuming checks whether the folder holds a run
+        "the folder of a run, or null", lambda value: value is None or (isinstance(value, str) and value != "")
+    ),
 }
 
 
@@ -124,12 +119,16 @@ def _node(group: str, node: Any) -> Iterator[str]:
     if BASES[group] not in ancestors:
         yield f"{group}._target_={target!r} is not allowed: expected a subclass of {BASES[group]}"
         return
-    if any(_has_target(value) for value in node.values()):
+    if any(key.endswith("._target_") for key, _ in walk(node)):  # Hydra would instantiate an object there
         yield f"{group} has a _target_ inside one of its settings, which is not allowed: expected plain values"
         return
     if known is None:
         return
     given = {key: value for key, value in node.items() if key != "_target_"}
+    known = dict(known)
+    others = known.pop(OPEN, None)
+    if others is not None:
+        known |= {key: Setting(others.rule, REQUIRED) for key in given if key not in known}
     yield from (_unknown(key, known, f"{group}.") for key in given if key not in known)
     for key, setting in known.items():
         name, value = f"{group}.{key}", given.get(key, setting.default)
@@ -138,13 +137,6 @@ def _node(group: str, node: Any) -> Iterator[str]:
         elif key in given and setting.rule is not None and not setting.rule.admits(value):
             hint = "" if setting.default is REQUIRED else f" (default {name}={_written(setting.default)})"
             yield f"{name}={_written(value)} is not allowed: expected {setting.rule}{hint}"
-
-
-def _has_target(value: Any) -> bool:
-    """Whether Hydra would instantiate an object inside a value."""
-    if isinstance(value, dict):
-        return "_target_" in value or any(map(_has_target, value.values()))
-    return isinstance(value, list) and any(map(_has_target, value))
 
 
 def did_you_mean(word: str, options: Iterable[str], prefix: str = "") -> str:

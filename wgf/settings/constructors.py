@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from wgf.settings import ranges
 
 REQUIRED = object()
+OPEN = "**"  # key of the setting that stands for all others of a constructor with **constants
 ARITHMETIC = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -58,7 +59,7 @@ def settings(target: str) -> dict[str, Setting] | None:
         Missing: there is no such module or class.
     """
     for name in ancestry(target):
-        _, tree, node = _class(name)
+        _, tree, node = definition(name)
         for part in node.body:
             if isinstance(part, ast.FunctionDef) and part.name == "__init__":
                 return _arguments(part.args, _scope(tree))
@@ -72,7 +73,7 @@ def ancestry(target: str) -> tuple[str, ...]:
     Raises:
         Missing: there is no such module or class.
     """
-    target, tree, node = _class(target)
+    target, tree, node = definition(target)
     module, _, _ = target.rpartition(".")
     homes = _imported(tree, module) | {n.name: f"{module}.{n.name}" for n in tree.body if isinstance(n, ast.ClassDef)}
     found = [target]
@@ -85,7 +86,7 @@ def ancestry(target: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _class(target: str) -> tuple[str, ast.Module, ast.ClassDef]:
+def definition(target: str) -> tuple[str, ast.Module, ast.ClassDef]:
     """The full name of a class, its module and its definition, also where the named module imports the class."""
     module, _, name = target.rpartition(".")
     tree = _tree(module)
@@ -95,7 +96,7 @@ def _class(target: str) -> tuple[str, ast.Module, ast.ClassDef]:
     home = _imported(tree, module).get(name, target)
     if home == target:
         raise Missing(f"module {module!r} has no class {name!r}")
-    return _class(home)
+    return definition(home)
 
 
 @cache
@@ -189,11 +190,14 @@ def _value(node: ast.expr, scope: dict[str, Any]) -> Any:
 
 
 def _arguments(arguments: ast.arguments, scope: dict[str, Any]) -> dict[str, Setting] | None:
-    if arguments.vararg or arguments.kwarg:
+    if arguments.vararg or (arguments.kwarg and not arguments.kwarg.annotation):
         return None
     given = [*arguments.posonlyargs, *arguments.args][1:]  # without self
     defaults = [REQUIRED] * (len(given) - len(arguments.defaults)) + [_value(d, scope) for d in arguments.defaults]
-    return {
+    found = {
         argument.arg: Setting(argument.annotation and ranges.rule_of(_value(argument.annotation, scope)), default)
         for argument, default in zip(given, defaults, strict=True)
     }
+    if arguments.kwarg and arguments.kwarg.annotation:
+        found[OPEN] = Setting(ranges.rule_of(_value(arguments.kwarg.annotation, scope)), None)
+    return found

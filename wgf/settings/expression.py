@@ -1,8 +1,8 @@
 """Parses a formula of a config, such as "x**4/4 - x**2/2", into a function of tensors without `eval`.
 
-A formula may contain numbers, x, the operators + - * / **, and the functions and constants listed below. The parser
-refuses everything else: other names, attributes, calls and comparisons. It needs no torch, so a bad formula fails
-before torch is loaded.
+A formula may contain numbers, x, the operators + - * / ** (or ^), named constants, and the functions listed below; also
+max(a, b), min(a, b), and where(x < 1, a, b) with one comparison. The parser refuses everything else: other names,
+attributes and calls. It needs no torch, so a bad formula fails before torch is loaded.
 """
 
 from __future__ import annotations
@@ -10,14 +10,21 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from itertools import zip_longest
 from typing import Any
 
 from wgf.errors import ConfigError
 
-FUNCTIONS = ("exp", "log", "sqrt", "abs", "sin", "cos", "tan", "sinh", "cosh", "tanh", "atan", "erf")
+FUNCTIONS = ("exp", "log", "sqrt", "abs", "sin", "cos", "tan", "sinh", "cosh", "tanh", "atan", "erf", "sign")
+PAIRS = {"max": "maximum", "min": "minimum"}  # functions of two arguments, with their names in torch
+COMPARISONS: dict[type, Callable] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
 CONSTANTS = {"pi": math.pi, "e": math.e}
 BINARY: dict[type, Callable] = {
     ast.Add: operator.add,
@@ -32,28 +39,48 @@ MAX_DEGREE, MAX_BITS = 16, 4000  # of the polynomials that `polynomial` recogniz
 
 
 class Expression:
-    """Real function of x, callable on tensors.
+    """Real function of one variable, callable on tensors.
 
     Args:
-        text: the formula; the power is `**`, not `^`.
+        text: the formula; `^` means `**`.
+        constants: values of named constants.
+        variable: name of the variable.
+
+    Attributes:
+        tree: the syntax tree of the text.
 
     Raises:
-        ConfigError: with the first part of the text that is not allowed.
+        ConfigError: with the first part of the text that is not allowed, or with a constant that is not in the text.
     """
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, constants: Mapping[str, float] | None = None, variable: str = "x") -> None:
+        self.text, self.variable, given = text, variable, dict(constants or {})
+        self.constants = CONSTANTS | given
+        text = text.replace("^", "**")
         if len(text) > MAX_LENGTH:
             raise ConfigError(f"expr is {len(text)} characters long: at most {MAX_LENGTH} are allowed")
         try:
             tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise ConfigError(f"expr={text!r} is not a formula: write it like 'x**4/4 - x**2/2'") from None
-        self._tree = tree
+        self.tree = tree
         self._check(tree, 0)
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        taken = {variable, "where", *FUNCTIONS, *PAIRS, *CONSTANTS}
+        for name, value in given.items():
+            if name in taken or name not in names:
+                raise ConfigError(f"{name}={value!r} is not a constant of expr={self.text!r}: give names that it has")
+        self._given = given
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{name} = {value:g}" for name, value in self._given.items())
+        return f"{self.text} with {values}" if values else self.text
 
     def _refuse(self, what: str) -> ConfigError:
-        allowed = f"numbers, x, + - * / **, {', '.join(CONSTANTS)}, and {', '.join(FUNCTIONS)} of one argument"
+        allowed = (
+            f"numbers, {self.variable}, + - * / **, {', '.join(self.constants)}, {', '.join(FUNCTIONS)} of one "
+            f"argument, {', '.join(PAIRS)} of two, and where({self.variable} < 1, a, b)"
+        )
         return ConfigError(f"expr={self.text!r}: {what} is not allowed; allowed are {allowed}")
 
     def _check(self, node: ast.AST, depth: int) -> None:
@@ -67,7 +94,7 @@ class Expression:
                 raise self._refuse("a number beyond 1e300")
             children = []
         elif isinstance(node, ast.Name):
-            if node.id != "x" and node.id not in CONSTANTS:
+            if node.id != self.variable and node.id not in self.constants:
                 raise self._refuse(f"the name {node.id!r}")
             children = []
         elif isinstance(node, ast.BinOp) and type(node.op) in BINARY:
@@ -76,9 +103,19 @@ class Expression:
             children = [node.operand]
         elif isinstance(node, ast.Call):
             name = node.func.id if isinstance(node.func, ast.Name) else "this call"
-            if name not in FUNCTIONS or node.keywords or len(node.args) != 1:
+            wanted = 1 if name in FUNCTIONS else 2 if name in PAIRS else 3 if name == "where" else -1
+            if node.keywords or len(node.args) != wanted:
                 raise self._refuse(f"the call of {name!r}")
-            children = [node.args[0]]
+            children = list(node.args)
+            if wanted == 3:
+                condition = children.pop(0)
+                if (
+                    not isinstance(condition, ast.Compare)
+                    or [*map(type, condition.ops)][1:]
+                    or (type(condition.ops[0]) not in COMPARISONS)
+                ):
+                    raise self._refuse("a condition other than a < b, a <= b, a > b or a >= b")
+                children += [condition.left, condition.comparators[0]]
         else:
             raise self._refuse(repr(ast.get_source_segment(self.text.strip(), node)))
         for child in children:
@@ -86,7 +123,7 @@ class Expression:
 
     def __call__(self, x: Any) -> Any:
         """Evaluate at a tensor x [...], differentiably; returns [...]."""
-        return self._value(self._tree, x) + 0.0 * x
+        return self._value(self.tree, x) + 0.0 * x
 
     def polynomial(self) -> list[float] | None:
         """The coefficients c_0, c_1, ... where the text is a polynomial in x, the last one not 0; else None.
@@ -94,7 +131,7 @@ class Expression:
         The decision is exact: numbers are added and multiplied as fractions.
         """
         try:
-            return [float(c) for c in self._coefficients(self._tree)]
+            return [float(c) for c in self._coefficients(self.tree)]
         except (ArithmeticError, ValueError):
             return None
 
@@ -105,7 +142,7 @@ class Expression:
             ValueError: it is not a polynomial of moderate degree.
             OverflowError: it is a constant that is not finite.
         """
-        if not any(isinstance(part, ast.Name) and part.id == "x" for part in ast.walk(node)):
+        if not any(isinstance(part, ast.Name) and part.id == self.variable for part in ast.walk(node)):
             import torch
 
             return _trimmed([Fraction(float(self._value(node, torch.zeros((), dtype=torch.float64))))])
@@ -117,7 +154,7 @@ class Expression:
             raise ValueError("a function of x")
         left = self._coefficients(node.left)
         if isinstance(node.op, ast.Pow):
-            power = _number(node.right)
+            power = literal(node.right)
             if power is None or power not in range(MAX_DEGREE + 1):
                 raise ValueError("not a small whole power")
             product = [Fraction(1)]
@@ -139,13 +176,22 @@ class Expression:
         if isinstance(node, ast.Constant):
             return torch.full_like(x, float(node.value))  # type: ignore[arg-type]
         if isinstance(node, ast.Name):
-            return x if node.id == "x" else torch.full_like(x, CONSTANTS[node.id])
+            return x if node.id == self.variable else torch.full_like(x, self.constants[node.id])
         if isinstance(node, ast.UnaryOp):
             return UNARY[type(node.op)](self._value(node.operand, x))
         if isinstance(node, ast.BinOp):
-            if isinstance(node.op, ast.Pow) and (power := _number(node.right)) is not None:
+            if isinstance(node.op, ast.Pow) and (power := literal(node.right)) is not None:
                 return self._value(node.left, x) ** power  # a float exponent keeps derivatives finite at x = 0
             return BINARY[type(node.op)](self._value(node.left, x), self._value(node.right, x))
+        if node.func.id in PAIRS:
+            return getattr(torch, PAIRS[node.func.id])(*(self._value(part, x) for part in node.args))
+        if node.func.id == "where":
+            test, first, second = node.args
+            sides = self._value(test.left, x), self._value(test.comparators[0], x)
+            holds = COMPARISONS[type(test.ops[0])](*sides)
+            # a branch must not pass its derivative on where it does not hold: it may be NaN there
+            ours, theirs = torch.where(holds, x, x.detach()), torch.where(holds, x.detach(), x)
+            return torch.where(holds, self._value(first, ours), self._value(second, theirs))
         function = torch.special.erf if node.func.id == "erf" else getattr(torch, node.func.id)
         return function(self._value(node.args[0], x))
 
@@ -179,8 +225,8 @@ def _is_moderate(value: float) -> bool:
         return False
 
 
-def _number(node: ast.AST) -> float | None:
+def literal(node: ast.AST) -> float | None:
     """Value of a literal exponent such as 4 or -0.5, else None."""
-    if isinstance(node, ast.UnaryOp) and type(node.op) in UNARY and (inner := _number(node.operand)) is not None:
+    if isinstance(node, ast.UnaryOp) and type(node.op) in UNARY and (inner := literal(node.operand)) is not None:
         return UNARY[type(node.op)](inner)
     return float(node.value) if isinstance(node, ast.Constant) else None  # type: ignore[arg-type]

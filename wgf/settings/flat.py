@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 Leaf = bool | int | float | str
@@ -22,6 +22,13 @@ def entries(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{key}", value
 
 
+def walk(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value inside nested dicts and lists, the dicts and lists among them, with its full key."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        yield f"{prefix}{key}", value
+        yield from walk(value, f"{prefix}{key}.")
+
+
 def leaves(config: dict[str, Any]) -> dict[str, Leaf]:
     """`network: Spline`, `network.width: 8`, ...: the name of a class for its target, text for null and for lists."""
     found: dict[str, Leaf] = {}
@@ -34,6 +41,16 @@ def leaves(config: dict[str, Any]) -> dict[str, Leaf]:
         else:
             found[key] = "null" if value is None else str(value)
     return found
+
+
+def short(key: str) -> str:
+    """The last part of a key: width for network.width."""
+    return key.rpartition(".")[2]
+
+
+def label(row: Mapping[str, Any], keys: Iterable[str]) -> str:
+    """The values of some keys on one line, without None: width=8, degree=3."""
+    return ", ".join(f"{short(key)}={row[key]}" for key in keys if row.get(key) is not None)
 
 
 def number(value: Any) -> float | None:

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from wgf.errors import ConfigError
 from wgf.settings.check import CONFIGS
+from wgf.settings.flat import walk
 
 GATE = {"_target_": "wgf.cli.Gate"}
 ENGINE = r"(hydra_plugins|hydra\._internal\.core_plugins)\..*"
@@ -66,32 +67,22 @@ def check_node(hydra: DictConfig) -> None:
     """
     node: Any = OmegaConf.to_container(hydra, resolve=False)
     callbacks = {f"hydra.callbacks.{name}": value for name, value in (node["callbacks"] or {}).items() if value != GATE}
-    targets = dict(pair for kind in ("launcher", "sweeper") for pair in _targets(node[kind], f"hydra.{kind}"))
-    bad = callbacks | {f"{key}._target_": name for key, name in targets.items()}
-    faults = [f"{key}={value} is not allowed: a config may run no code, drop it" for key, value in bad.items()]
-    faults += [*_logging(node["job_logging"]), *_logging(node["hydra_logging"])]
-    if faults:
-        raise ConfigError(*faults)
-
-
-def _targets(node: Any, key: str) -> Iterator[tuple[str, str]]:
-    """Key and target of every object that is not allowed at its place."""
-    if isinstance(node, dict):
-        target = str(node.get("_target_", ""))
-        if target and not re.fullmatch(TARGETS.get(key, ""), target):
-            yield key, target
-    for name, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
-        yield from _targets(value, f"{key}.{name}")
-
-
-def _logging(node: Any, key: str = "") -> Iterator[str]:
-    """Messages about classes, factories and references of a logging config that are not allowed."""
-    if isinstance(node, dict):
-        for name, value in node.items():
-            yield from _logging(value, name)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _logging(value, key)
-    text = str(node)
-    if key == "()" or (key == "class" and not re.fullmatch(LOGGERS, text)) or re.fullmatch(ELSEWHERE, text):
-        yield f"{key}={text} in a logging config is not allowed: a config may run no code, drop it"
+    engines = dict(walk({kind: node[kind] for kind in ("launcher", "sweeper")}, "hydra."))
+    targets = {key: str(value) for key, value in engines.items() if key.endswith("._target_")}
+    allowed = {f"{key}._target_": pattern for key, pattern in TARGETS.items()}
+    bad = callbacks | {key: value for key, value in targets.items() if not re.fullmatch(allowed.get(key, ""), value)}
+    bad |= {key: value for key, value in engines.items() if key in TARGETS and isinstance(value, str)}  # another node
+    where = dict.fromkeys(bad, "")
+    for kind in ("job_logging", "hydra_logging"):
+        for key, value in walk({kind: node[kind]}):
+            last, text = key.rpartition(".")[2], str(value)
+            foreign = last == "class" and not re.fullmatch(LOGGERS, text)
+            if last == "()" or foreign or re.fullmatch(ELSEWHERE, text):
+                bad[last], where[last] = text, " in a logging config"
+    if bad:
+        raise ConfigError(
+            *(
+                f"{key}={value}{where[key]} is not allowed: a config may run no code, drop it"
+                for key, value in bad.items()
+            )
+        )

@@ -93,30 +93,53 @@ class Flag:
 
 
 class Written:
-    """Rule for a string."""
+    """Rule for a string; with `none`, `null` is allowed and means "not given"."""
+
+    def __init__(self, none: bool = False) -> None:
+        self.none = none
 
     def __str__(self) -> str:
-        return "a text"
+        return f"a text{', or null' if self.none else ''}"
 
     def admits(self, value: Any) -> bool:
-        return isinstance(value, str)
+        return isinstance(value, str) or (self.none and value is None)
+
+
+class ColumnName:
+    """Rule for a column of a file."""
+
+    def __str__(self) -> str:
+        return "a name in the first line of the file, the number of a column from 1, or null"
+
+    def admits(self, value: Any) -> bool:
+        if value is None or isinstance(value, bool):
+            return value is None
+        return isinstance(value, str) or (isinstance(value, int) and value >= 1)
 
 
 class ListOf:
-    """Rule for a non-empty list whose entries all obey one rule."""
+    """Rule for a non-empty list whose entries all obey one rule.
 
-    def __init__(self, rule: Range) -> None:
-        self.rule = rule
+    Args:
+        rule: of the entries.
+        none: whether `null` is allowed and means "not given".
+    """
+
+    def __init__(self, rule: Range, none: bool = False) -> None:
+        self.rule, self.none = rule, none
 
     def __str__(self) -> str:
-        return f"a list, each entry {self.rule}"
+        return f"a list, each entry {self.rule}{', or null' if self.none else ''}"
 
     def admits(self, value: Any) -> bool:
+        if value is None:
+            return self.none
         listy = (isinstance(value, Sequence) and not isinstance(value, str)) or getattr(value, "ndim", 0) == 1
         return listy and len(value) > 0 and all(self.rule.admits(v) for v in value)
 
 
 Finite = Annotated[float, Range()]
+FiniteOrNone = Annotated[float | None, Range(none=True)]
 Positive = Annotated[float, Range(low=0.0, open_low=True)]
 NonNegative = Annotated[float, Range(low=0.0)]
 PositiveOrNone = Annotated[float | None, Range(low=0.0, open_low=True, none=True)]
@@ -129,7 +152,10 @@ TwoOrMore = Annotated[int, Range(int, low=2)]
 Order = Annotated[int, Range(int, low=1, high=64)]
 Seed = Annotated[int, Range(int, low=0, high=2**63 - 1)]
 Floats = Annotated[Sequence[float], ListOf(Range())]
+FloatsOrNone = Annotated[Sequence[float] | None, ListOf(Range(), none=True)]
+Column = Annotated[int | str | None, ColumnName()]
 Text = Annotated[str, Written()]
+TextOrNone = Annotated[str | None, Written(none=True)]
 Positives = Annotated[Sequence[float], ListOf(Range(low=0.0, open_low=True))]
 
 
@@ -144,6 +170,15 @@ def fault(name: str, value: Any, rule: Any) -> str:
     return f"{name}={text if len(text) <= LONGEST else text[:LONGEST] + '...'} is not allowed: expected {rule}"
 
 
+def _converted(value: Any, rule: Any) -> Any:
+    """The value as plain numbers."""
+    if isinstance(rule, Range) and value is not None:
+        return rule.kind(value)
+    if isinstance(rule, ListOf) and value is not None:
+        return [rule.rule.kind(entry) for entry in value]
+    return value
+
+
 def checked(function: F) -> F:
     """Decorator: check the arguments of a constructor against the rules in its annotations, and convert numbers.
 
@@ -156,19 +191,20 @@ def checked(function: F) -> F:
     def wrapper(*args, **kwargs):
         hints = get_type_hints(function, include_extras=True)
         bound = signature.bind(*args, **kwargs)
-        rules = {name: rule for name in bound.arguments if (rule := rule_of(hints.get(name))) is not None}
-        bad = [
-            fault(name, bound.arguments[name], rule)
-            for name, rule in rules.items()
-            if not rule.admits(bound.arguments[name])
-        ]
+        bad: list[str] = []
+        for parameter in bound.signature.parameters.values():
+            rule = rule_of(hints.get(parameter.name))
+            if rule is None or parameter.name not in bound.arguments:
+                continue
+            open_ended = parameter.kind is inspect.Parameter.VAR_KEYWORD
+            values = bound.arguments[parameter.name] if open_ended else bound.arguments
+            for name in list(values) if open_ended else [parameter.name]:
+                if rule.admits(values[name]):
+                    values[name] = _converted(values[name], rule)
+                else:
+                    bad.append(fault(name, values[name], rule))
         if bad:
             raise ConfigError(*bad)
-        for name, rule in rules.items():
-            if isinstance(rule, Range) and bound.arguments[name] is not None:
-                bound.arguments[name] = rule.kind(bound.arguments[name])
-            elif isinstance(rule, ListOf):
-                bound.arguments[name] = [rule.rule.kind(entry) for entry in bound.arguments[name]]
         return function(*bound.args, **bound.kwargs)
 
     return wrapper  # type: ignore[return-value]

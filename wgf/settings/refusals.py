@@ -17,6 +17,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
 from wgf.errors import ConfigError, WgfError
+from wgf.files import not_saved
 from wgf.settings.check import CONFIGS, GROUPS, check, did_you_mean
 from wgf.settings.foreign_configs import initialized
 from wgf.settings.ranges import LONGEST
@@ -52,7 +53,7 @@ def parsed(words: list[str]) -> argparse.Namespace:
 
 @contextmanager
 def refusing(computes: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Print errors of the input as lines on the terminal and end with status 2.
+    """Print errors of the input as lines on the terminal and end with status 2; with status 1 if the disk is full.
 
     Args:
         computes: whether a run has begun; from then on only errors that are certainly of the input are caught.
@@ -64,6 +65,9 @@ def refusing(computes: Callable[[], bool] = lambda: False) -> Iterator[None]:
     except WgfError:
         raise
     except Exception as error:
+        if (line := not_saved(error)) is not None:
+            print(f"wgf: {_one_line(line)}", file=sys.stderr)
+            sys.exit(1)
         if isinstance(error, OSError) and error.filename is not None:
             refuse(f"{error.filename}: {error.strerror}; choose a folder that can be written with hydra.run.dir=...")
         if computes() and not isinstance(error, (HydraException, OmegaConfBaseException)):
@@ -122,46 +126,43 @@ def _explain(error: Exception) -> list[str]:
     is forced into the config, so that the check names each fault."""
     args = parsed(sys.argv[1:])
     lines: list[str] = []
-    words: list[str] = []
-    if any(word.startswith("resume=") for word in args.overrides):
-        return _beside_resume(args.overrides) or [_message(error)]
+    forced: list[str] = []
+    resumes = [word for word in args.overrides if word.startswith("resume=")]
     for word in args.overrides:
-        fault = _unreadable(word, args.multirun)
-        lines += [fault] if fault else []
-        words += [] if fault or word.lstrip("+~").startswith("hydra") else [_forced(_first(word))]
+        try:
+            forced += _forced(word, args.multirun and not resumes)
+        except ConfigError as fault:
+            lines += fault.lines
+    if resumes:
+        return lines or [*_beside_resume(resumes[0], args.overrides)] or [_message(error)]
     unread = len(lines)
     with initialized(args):
         while True:
             try:
-                check(compose(args.config_name or "config", words))
+                check(compose(args.config_name or "config", forced))
             except ConfigError as found:
                 # a setting may be missing because its word is unreadable
                 return [*lines, *(line for line in found.lines if not (unread and " is missing: " in line))]
             except MissingConfigException as missing:
                 group, choice = _missing_choice(missing)
-                culprit = [word for word in words if word.lstrip("+") == f"{group}={choice}"]
-                if not culprit:
-                    return [*lines, _not_found(missing)]
                 lines.append(_not_found(missing))
-                words.remove(culprit[0])
+                culprits = [word for word in forced if word.lstrip("+") == f"{group}={choice}"]
+                if not culprits:
+                    return lines
+                forced.remove(culprits[0])
+                continue
             except Exception:
-                break
-            else:
-                break
-    return lines or [_message(error)]
+                pass
+            return lines or [_message(error)]
 
 
-def _beside_resume(words: list[str]) -> list[str]:
+def _beside_resume(word: str, words: list[str]) -> tuple[str, ...]:
     """Faults of `resume` with other words that do not compose with the defaults."""
-    lines = [fault for word in words if (fault := _unreadable(word, False))]
-    if lines:
-        return lines
-    (word,) = (word for word in words if word.startswith("resume="))
     try:
         continued(Path(str(OverridesParser.create().parse_override(word).value())).expanduser(), words)
     except ConfigError as found:
-        return list(found.lines)
-    return []
+        return found.lines
+    return ()
 
 
 def _not_found(missing: MissingConfigException) -> str:
@@ -181,40 +182,36 @@ def _missing_choice(missing: MissingConfigException) -> tuple[str, str]:
     return group, choice
 
 
-def _unreadable(word: str, sweep: bool) -> str | None:
-    """The fault of a single override, or None."""
+def _forced(word: str, sweep: bool) -> list[str]:
+    """The override that sets its key even where the config has no such key, with the first value of its sweep; none
+    for the part of Hydra.
+
+    Raises:
+        ConfigError: the word is no override, or gives no choice of its group.
+    """
     if word.startswith("=") or ("=" not in word and not word.startswith("~")):
-        return f"{word!r} is not an override: expected key=value, such as t_end=0.1"
+        raise ConfigError(f"{word!r} is not an override: expected key=value, such as t_end=0.1")
     try:
         (override,) = OverridesParser.create().parse_overrides([word])
     except Exception:  # the parser, whose messages are about its grammar
-        return f"{word!r} cannot be read: expected key=value; {QUOTING}"
-    key = override.key_or_group
+        raise ConfigError(f"{word!r} cannot be read: expected key=value; {QUOTING}") from None
+    group, key = override.key_or_group, word.partition("=")[0]
     if override.is_sweep_override():
-        return None if sweep else f"{word} lists several values: use wgf -m {word} for a sweep, or quote them twice"
-    if key in CHOICES and not override.is_delete():
+        if not sweep:
+            raise ConfigError(f"{word} lists several values: use wgf -m {word} for a sweep, or quote them twice")
+        if override.is_choice_sweep() or override.is_range_sweep():
+            word = f"{key}={next(iter(override.sweep_string_iterator()))}"
+    elif group in CHOICES and not override.is_delete():
         value = override.value()
-        if not isinstance(value, (str, dict)) and not (value is None and key in CHOICES[-2:]):
-            options = (path.stem for path in (CONFIGS / key).glob("*.yaml"))
-            return f"{word} is not a choice: {did_you_mean(str(value), options)}"
-    return None
-
-
-def _first(word: str) -> str:
-    """An override with the first value of its sweep."""
-    (override,) = OverridesParser.create().parse_overrides([word])
-    if not (override.is_sweep_override() and (override.is_choice_sweep() or override.is_range_sweep())):
-        return word
-    return f"{word.partition('=')[0]}={next(iter(override.sweep_string_iterator()))}"
-
-
-def _forced(word: str) -> str:
-    """An override that sets its key even where the config has no such key."""
-    key = word.partition("=")[0]
+        if not isinstance(value, (str, dict)) and not (value is None and group in CHOICES[-2:]):
+            options = (path.stem for path in (CONFIGS / group).glob("*.yaml"))
+            raise ConfigError(f"{word} is not a choice: {did_you_mean(str(value), options)}")
     bare = key.lstrip("+")
+    if bare.lstrip("~").startswith("hydra"):
+        return []
     if bare in CHOICES or key[0] == "~" or (key == bare and ("/" in key or "@" in key)):
-        return word
-    return f"++{word.lstrip('+')}"
+        return [word]
+    return [f"++{word.lstrip('+')}"]
 
 
 def _message(error: Exception) -> str:

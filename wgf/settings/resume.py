@@ -18,7 +18,13 @@ from wgf.settings.flat import entries
 
 log = logging.getLogger("wgf")
 
-FREE = ("integrator.max_steps", "figures", "verify", "expect")  # settings that change no digit of the flow
+FREE = (
+    "integrator.max_steps",
+    "figures",
+    "certificate",
+    "verify",
+    "expect",
+)  # settings that change no digit of the flow
 
 
 def continued(folder: Path, overrides: list[str]) -> DictConfig:

@@ -6,7 +6,6 @@ Every sweep is collated when it ends; the command does the same at any later tim
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,14 +18,16 @@ import yaml
 from wgf import files
 from wgf.errors import ConfigError
 from wgf.result import clear
-from wgf.settings.flat import Leaf, leaves, number
+from wgf.settings.flat import label, leaves, number
 from wgf.sweep import job_folder as job
+from wgf.sweep.command import command
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from wgf.saved_maps import SavedMaps
 
+USAGE = "usage: wgf-collate DIR   write one table and one TensorBoard page of all runs below DIR"
 LABEL = 44  # letters of a name that fits in a legend
 Cells = dict[str, Any]
 
@@ -59,7 +60,7 @@ class Table:
 
     def label(self, row: Cells) -> str:
         """The values of a job that vary from job to job, on one line."""
-        return ", ".join(f"{axis}={row[axis]}" for axis in self.axes if row[axis] is not None) or row["job"]
+        return label(row, self.axes) or row["job"]
 
     def ends(self, solutions: Mapping[str, SavedMaps]) -> dict[str, SavedMaps]:
         """The maps of the jobs to compare, by their labels: of those that completed, or of all where none did.
@@ -133,7 +134,11 @@ def collate(root: Path) -> Table:
     if not found.rows:
         raise ConfigError(f"{root} holds no runs: expected the folder of a sweep, or outputs/")
     files.write_table(root / "results.csv", found.columns, found.rows)
-    configs = {folder: _config(folder) for row in found.rows if (folder := root / row["job"] / "config.yaml").exists()}
+    configs = {
+        folder: leaves(read_yaml(folder))
+        for row in found.rows
+        if (folder := root / row["job"] / "config.yaml").exists()
+    }
     shown = [config for path, config in configs.items() if any(path.parent.glob("events.out.tfevents.*"))]
     if shown:
         from wgf.run.callbacks.hparams import write_experiment  # tensorboard
@@ -145,7 +150,7 @@ def collate(root: Path) -> Table:
 
 
 def _draw(found: Table) -> None:
-    """Draw errors against what was refined, or the densities at the end where nothing was refined."""
+    """Draw errors against the refined settings, or the densities at the end if nothing was refined."""
     from wgf.figures.comparison import convergences, finals  # matplotlib
 
     drawn = convergences(found.axes, found.rows)
@@ -177,10 +182,6 @@ def _solutions(found: Table) -> dict[str, SavedMaps]:
     return solutions
 
 
-def _config(path: Path) -> dict[str, Leaf]:
-    return leaves(read_yaml(path))
-
-
 def summary(found: Table) -> str:
     """The number of jobs with each status: 60 jobs: 58 completed, 1 folded, 1 killed."""
     counts = Counter(str(row["status"]) for row in found.rows)
@@ -199,16 +200,8 @@ def report(found: Table) -> None:
 
 
 def main() -> None:
-    """Entry point of wgf-collate. Exit status: 0 collated, 2 bad input."""
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        print("usage: wgf-collate DIR   write one table and one TensorBoard page of all runs below DIR")
-        sys.exit(0 if sys.argv[1:] in (["-h"], ["--help"]) else 2)
-    root = Path(sys.argv[1])
-    try:
-        report(collate(root))
-    except (ConfigError, OSError) as error:
-        print(f"wgf-collate: {error}", file=sys.stderr)
-        sys.exit(2)
+    """Entry point of wgf-collate. Exit status: 0 collated, 1 full disk, 2 bad input."""
+    command("wgf-collate", USAGE, lambda folder: report(collate(Path(folder))), alone=True)
 
 
 if __name__ == "__main__":

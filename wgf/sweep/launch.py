@@ -22,15 +22,11 @@ from wgf.settings.check import check, raise_faults
 from wgf.settings.foreign_configs import check_node
 from wgf.settings.refusals import check_folder
 from wgf.sweep.job_folder import EXPECTED, Claim, check_same, finished, objective, outcome, when_free
-from wgf.sweep.session import Sweep, ignore_signals, is_stopped, launched
+from wgf.sweep.session import Sweep, current, ignore_signals, is_stopped
 
 log = logging.getLogger("wgf")
 
-EXTRAS = {
-    "hydra_submitit_launcher": "-e '.[slurm]' (in the checkout)",
-    "hydra_ray_launcher": "-e '.[ray]' (in the checkout)",
-    "hydra_optuna_sweeper": "-e '.[optuna]' (in the checkout)",
-}
+EXTRAS = {"hydra_submitit_launcher": "slurm", "hydra_ray_launcher": "ray", "hydra_optuna_sweeper": "optuna"}
 BEHIND = {"hydra_plugins.wgf_sweeper.SearchSweeper": "hydra_plugins.hydra_optuna_sweeper"}
 
 
@@ -98,7 +94,7 @@ def run_job(cfg: DictConfig, folder: Path, root: Path) -> float:
         KeyboardInterrupt: the job was interrupted, in the process that launched the sweep.
     """
     check_same(folder, cfg)
-    sweep = launched()
+    sweep = current().sweep
     if sweep is None:
         ignore_signals()
     with Signals() as signals, when_free(folder) as claim:
@@ -155,7 +151,8 @@ def _absent(hydra: DictConfig, kind: str) -> Iterator[str]:
     package = target.split(".")[1]
     if target.startswith("hydra_plugins.") and find_spec(f"hydra_plugins.{package}") is None:
         name, choice = package.replace("_", "-"), hydra.runtime.choices[f"hydra/{kind}"]
-        yield f"hydra/{kind}={choice} needs {name}: pip install {EXTRAS.get(package, name)}"
+        mend = f"-e '.[{EXTRAS[package]}]' (in the checkout)" if package in EXTRAS else name
+        yield f"hydra/{kind}={choice} needs {name}: pip install {mend}"
 
 
 def _axes(overrides: list[str]) -> Iterator[list[str]]:

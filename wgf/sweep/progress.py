@@ -9,6 +9,7 @@ from typing import Any
 from wgf.sweep import job_folder as job
 from wgf.sweep.collate import jobs
 
+OVERRIDES = "overrides.yaml"
 PERIOD = 0.5  # seconds between two looks
 
 
@@ -28,8 +29,8 @@ class Watch(threading.Thread):
         self.root, self._total = root, total
         self._over = threading.Event()
         self.done: set[Path] = set()
-        self._seen = {folder: _stamp(folder) for folder in jobs(root)}
-        self._finished = {folder: _launched(folder) for folder in self._seen if job.finished(folder)}
+        marks = {folder: _mark(folder) for folder in jobs(root)}
+        self._before = {folder: (path, _time(path)) for folder, path in marks.items()}
 
     def run(self) -> None:
         while not self._over.wait(PERIOD):
@@ -42,18 +43,19 @@ class Watch(threading.Thread):
         self._look()
 
     def _look(self) -> None:
-        for folder in [folder for folder, when in self._finished.items() if _launched(folder) != when]:
-            del self._finished[folder]  # launched again, as by a search
-            self.done.add(folder)
+        ended: list[tuple[Path, dict[str, Any]]] = []
         for folder in jobs(self.root):
-            stamp = _stamp(folder)
-            if stamp == self._seen.get(folder):
+            path, time = self._before.get(folder, (folder, -1))
+            if folder in self.done or _time(path) == time:
                 continue
-            found = job.outcome(folder)
-            if found["status"] not in ("running", "waiting", "killed"):
-                self._seen[folder] = stamp
-                self.done.add(folder)  # a job that is killed and tried again ends twice
-                print(f"{len(self.done)}/{self._total}  {_line(found)}  {folder.relative_to(self.root)}", flush=True)
+            if path.name == OVERRIDES:  # it had finished before, and is not run again
+                self.done.add(folder)
+            elif (found := job.outcome(folder))["status"] not in ("running", "waiting", "killed"):
+                ended.append((folder, found))
+        for folder, found in ended:
+            self.done.add(folder)
+            place = folder.relative_to(self.root)
+            print(f"{len(self.done)}/{self._total}  {_line(found)}  {place}", flush=True)
 
 
 def _line(found: dict[str, Any]) -> str:
@@ -64,15 +66,16 @@ def _line(found: dict[str, Any]) -> str:
     return f"completed  {'' if w1 is None else f'W1 error={w1:.2e}  '}{found['wall_s']:.1f} s"
 
 
-def _launched(folder: Path) -> int:
-    """A number that changes when a job is launched."""
-    path = folder / ".hydra" / "overrides.yaml"
-    return path.stat().st_mtime_ns if path.exists() else 0
+def _mark(folder: Path) -> Path:
+    """The file of an earlier job that changes when the job is launched again, or, not finished, when it runs again."""
+    if job.finished(folder):
+        return folder / ".hydra" / OVERRIDES
+    return next((path for name in ("result.json", job.RECORD) if (path := folder / name).exists()), folder / job.RECORD)
 
 
-def _stamp(folder: Path) -> int:
-    """A number that changes when a job ends."""
-    for name in ("result.json", job.RECORD):
-        if (folder / name).exists():
-            return (folder / name).stat().st_mtime_ns
-    return 0
+def _time(path: Path) -> int:
+    """The time of the last change of a file; 0 where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -6,7 +6,6 @@ It writes DIR/figures/*.png and *.pdf, and DIR/report.html, which needs no other
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from wgf.run.callbacks import history
 from wgf.saved_maps import DAMAGED, SavedMaps
 from wgf.sweep import collate as sweep
 from wgf.sweep import html as page
+from wgf.sweep.command import command
 
 USAGE = "usage: wgf-report DIR   write figures and DIR/report.html of a run, of a sweep or of all runs below DIR"
 RUN = ("result.json", "history.csv", "config.yaml")  # a folder with one of these files is that of a run
@@ -197,19 +197,8 @@ def report(folder: Path) -> Path:
 
 
 def main() -> None:
-    """Entry point of wgf-report. Exit status: 0 written, 2 bad input."""
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        asked = sys.argv[1:] in (["-h"], ["--help"])
-        print(USAGE, file=sys.stdout if asked else sys.stderr)
-        sys.exit(0 if asked else 2)
-    try:
-        print(f"report in   {report(Path(sys.argv[1]))}")
-    except ConfigError as error:
-        print(f"wgf-report: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        print(f"wgf-report: {error.filename}: {error.strerror}", file=sys.stderr)
-        sys.exit(2)
+    """Entry point of wgf-report. Exit status: 0 written, 1 full disk, 2 bad input."""
+    command("wgf-report", USAGE, lambda folder: print(f"report in   {report(Path(folder))}"), alone=True)
 
 
 if __name__ == "__main__":

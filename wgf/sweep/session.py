@@ -8,9 +8,9 @@ import signal
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 
 from wgf.errors import ConfigError, WgfError
 from wgf.files import write
@@ -36,25 +36,10 @@ class Session(ExitStack):
         super().__init__()
         self.computes = False
         self.sweep: Sweep | None = None
-        self._token: Token[Session | None] | None = None
 
     def __enter__(self) -> Session:
-        self._token = _current.set(self)
+        self.callback(_current.reset, _current.set(self))
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> bool:
-        try:
-            return bool(super().__exit__(kind, error, trace))
-        finally:
-            if self._token is not None:
-                _current.reset(self._token)
-
-    @property
-    def signal(self) -> int | None:
-        """The number of the signal that ended the sweep."""
-        return self.sweep.received if self.sweep else None
 
     def launch(self, sweep: Sweep) -> None:
         """Begin a sweep that ends with this call."""
@@ -65,23 +50,8 @@ _current: ContextVar[Session | None] = ContextVar("session of wgf", default=None
 
 
 def current() -> Session:
-    """The call of `wgf` in this process."""
-    session = _current.get()
-    if session is None:
-        raise RuntimeError("there is no call of wgf in this process")
-    return session
-
-
-def begin_computing() -> None:
-    """Note that errors are no longer errors of the input; without a session, as in a worker process, do nothing."""
-    if session := _current.get():
-        session.computes = True
-
-
-def launched() -> Sweep | None:
-    """The sweep that this process has launched; None in the other processes, which work on its jobs."""
-    session = _current.get()
-    return session.sweep if session else None
+    """The call of `wgf` in this process; in a worker process, which has none, one without effect."""
+    return _current.get() or Session()
 
 
 class Sweep(Signals):
@@ -93,7 +63,7 @@ class Sweep(Signals):
     Args:
         root: the folder of the sweep.
         total: how many jobs there will be.
-        strict: whether every job must complete, as those of a grid.
+        strict: whether every job must complete, as those of a grid; of a search at least one must.
     """
 
     def __init__(self, root: Path, total: int, strict: bool) -> None:
@@ -111,7 +81,7 @@ class Sweep(Signals):
         """Write the table.
 
         Raises:
-            WgfError: a job of a strict sweep did not complete.
+            WgfError: a job of a strict sweep did not complete, or no job of another sweep.
         """
         try:
             self._watch.stop()
@@ -122,7 +92,8 @@ class Sweep(Signals):
             report(table)
         finally:
             super().__exit__()
-        if error is None and self._strict and (failed := table.failed()):
+        failed = table.failed()
+        if error is None and failed and (self._strict or len(failed) == len(table.rows)):
             raise WgfError(f"{len(failed)} of {len(table.rows)} jobs did not complete")
 
     def leave_alone(self, folders: Iterable[Path]) -> None:

@@ -21,9 +21,10 @@ from wgf.errors import ConfigError
 from wgf.files import write, write_table
 from wgf.result import CLEAR, compared
 from wgf.run.signals import Signals
-from wgf.settings.flat import number
+from wgf.settings.flat import label, number, short
 from wgf.settings.refusals import parsed
 from wgf.sweep import collate as sweep
+from wgf.sweep.command import command
 
 USAGE = """\
 wgf-study: a convergence study of Wasserstein gradient flows
@@ -52,33 +53,23 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Study:
-    """The runs of a sweep.
+class Study(sweep.Table):
+    """The runs of a sweep; their rows hold job, the axes, NUMBERS, and what `_judge` and `_orders` add.
 
     Attributes:
-        root: their folder.
-        command: the command that repeats it; empty where it is unknown.
-        axes: the overrides that vary from run to run.
-        rows: one for each run: job, the axes, NUMBERS, and what `_judge` and `_orders` add.
+        command: the command that repeats the sweep; empty where it is unknown.
     """
 
-    root: Path
     command: str
-    axes: list[str]
-    rows: list[Row]
 
     @property
     def refined(self) -> list[str]:
         """The axes along which errors should fall, those of REFINED with at least two values."""
         return [axis for axis in REFINED if axis in self.axes]
 
-    def label(self, row: Row, along: str = "") -> str:
+    def curve(self, row: Row, along: str) -> str:
         """The values of a row that vary, without the axis along which it belongs to a curve."""
-        return ", ".join(f"{_short(axis)}={row[axis]}" for axis in self.axes if axis != along and row[axis] is not None)
-
-
-def _short(axis: str) -> str:
-    return axis.rpartition(".")[2]
+        return label(row, (axis for axis in self.axes if axis != along))
 
 
 def read(root: Path) -> Study:
@@ -96,11 +87,11 @@ def read(root: Path) -> Study:
         | {"t_reached": row.get("t_reached", row.get("t_end"))}
         for row in found.rows
     ]
-    study = Study(root, _command(root), axes, rows)
+    study = Study(root, axes, rows, _command(root))
     if study.refined:
         along = study.refined[-1]
-        curves = list(dict.fromkeys(study.label(row, along) for row in rows))
-        rows.sort(key=lambda row: (curves.index(study.label(row, along)), number(row[along]) or 0.0))
+        curves = list(dict.fromkeys(study.curve(row, along) for row in rows))
+        rows.sort(key=lambda row: (curves.index(study.curve(row, along)), number(row[along]) or 0.0))
     for row in rows:
         _judge(row, root / str(row["job"]))
     for axis in study.refined:
@@ -131,9 +122,9 @@ def _orders(study: Study, axis: str) -> None:
     """Add the observed orders along an axis, each between a row and the row before it."""
     groups: dict[str, list[Row]] = {}
     for row in study.rows:
-        row |= {f"{distance}_order_{_short(axis)}": None for distance in ("w1", "w2")}
+        row |= {f"{distance}_order_{short(axis)}": None for distance in ("w1", "w2")}
         if row["status"] == "completed" and number(row[axis]):
-            groups.setdefault(study.label(row, axis), []).append(row)
+            groups.setdefault(study.curve(row, axis), []).append(row)
     for group in groups.values():
         group.sort(key=lambda row: number(row[axis]) or 0.0, reverse=REFINED[axis] > 0)
         for before, after in pairwise(group):
@@ -141,7 +132,7 @@ def _orders(study: Study, axis: str) -> None:
                 errors = before[f"{distance}_error"], after[f"{distance}_error"]
                 if before[f"{distance}_clear"] and after[f"{distance}_clear"] and min(errors) > 0:
                     finer = REFINED[axis] * math.log(float(before[axis]) / float(after[axis]))
-                    after[f"{distance}_order_{_short(axis)}"] = math.log(errors[0] / errors[1]) / finer
+                    after[f"{distance}_order_{short(axis)}"] = math.log(errors[0] / errors[1]) / finer
 
 
 def save(study: Study) -> list[Path]:
@@ -168,9 +159,9 @@ def markdown(study: Study, figures: list[Path]) -> str:
 
 def table(study: Study) -> list[str]:
     """The rows of a Markdown table, the header first."""
-    orders = [_short(axis) for axis in study.refined]
+    orders = [short(axis) for axis in study.refined]
     heads = [
-        *map(_short, study.axes),
+        *map(short, study.axes),
         *("W1 error", *(f"order ({name})" for name in orders), "W2 error", *(f"order ({name})" for name in orders)),
         *("W2 / best", "energy balance", "steps", "evaluations", "wall time", "status"),
     ]
@@ -210,9 +201,9 @@ def launch(words: list[str]) -> tuple[Path, int]:
     root = Path(given.get("hydra.sweep.dir") or datetime.now().strftime("multirun/%Y-%m-%d/%H-%M-%S"))
     extra = [] if "hydra.sweep.dir" in given else [f"hydra.sweep.dir={root}"]
     extra += [] if "figures" in given else ["figures=false"]
-    command = [sys.executable, "-c", "from wgf.cli import main; main()", "-m", *words, *extra]
+    process_words = [sys.executable, "-c", "from wgf.cli import main; main()", "-m", *words, *extra]
     # in a process group of its own, so that Ctrl-C reaches it once, from here
-    with Signals() as signals, subprocess.Popen(command, stdout=subprocess.DEVNULL, process_group=0) as process:
+    with Signals() as signals, subprocess.Popen(process_words, stdout=subprocess.DEVNULL, process_group=0) as process:
         while True:
             try:
                 return root, process.wait()
@@ -220,31 +211,23 @@ def launch(words: list[str]) -> tuple[Path, int]:
                 process.send_signal(signals.received or SIGINT)
 
 
-def main() -> None:
-    """Entry point. Exit status: 0 all runs completed, 1 some did not, 2 bad input, 128 + n after signal n."""
-    words = sys.argv[1:]
-    if not words or {"-h", "--help"} & set(words):
-        print(USAGE)
-        sys.exit(0 if words else 2)
-    try:
-        root, code = _root(words)
-        if code > 128:
-            print("wgf-study: interrupted", file=sys.stderr)
-            sys.exit(code)
-        if not root.is_dir():  # the sweep has printed why
-            sys.exit(code)
-        study = read(root)
-        paths = save(study)
-    except (ConfigError, OSError) as error:
-        for line in getattr(error, "lines", (str(error),)):
-            print(f"wgf-study: {line}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
+def work(*words: str) -> int:
+    """Study a sweep, after launching it where the words are overrides; returns the exit status."""
+    root, status = _root(list(words))
+    if status > 128:
         print("wgf-study: interrupted", file=sys.stderr)
-        sys.exit(130)
+    if status > 128 or not root.is_dir():  # then the sweep has printed why
+        return status
+    study = read(root)
+    paths = save(study)
     failed = sum(row["status"] != "completed" for row in study.rows)
     print(f"{len(study.rows)} runs, {failed} of them not completed; {', '.join(map(os.path.relpath, paths))}")
-    sys.exit(1 if failed else 0)
+    return 1 if failed else 0
+
+
+def main() -> None:
+    """Entry point. Exit status: 0 all runs completed, 1 some did not, 2 bad input, 128 + n after signal n."""
+    command("wgf-study", USAGE, work)
 
 
 def _root(words: list[str]) -> tuple[Path, int]:

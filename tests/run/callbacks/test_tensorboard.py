@@ -63,6 +63,17 @@ def test_scalars_against_step_and_time(events: EventAccumulator):
     assert passed == pytest.approx([k / 10 for k in steps], abs=1e-5)  # what TensorBoard calls relative
 
 
+def test_without_figures_nothing_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("wgf.figures.style.canvas", None)
+    board, run = TensorBoard(), record(tmp_path)
+    run.figures = False
+    board.start(run)
+    board.row(row(0))
+    board.finish(run, Outcome(Status.completed, Result(steps=0), solution()))
+    board.close()
+    assert read_events(tmp_path).Tags()["images"] == []
+
+
 def test_errors_of_a_late_reference(events: EventAccumulator):
     for name in ("error/w1", "error/w2"):
         assert [event.step for event in events.Scalars(name)] == [0, 5, 10]
@@ -159,9 +170,7 @@ def test_a_run_without_a_solution_still_leaves_its_result(tmp_path: Path):
     assert found.Tags()["images"] == []
 
 
-def test_nothing_is_written_without_a_start(tmp_path: Path):
-    board = TensorBoard()
-    board.row(row(1))
-    board.finish(record(tmp_path), Outcome(Status.completed, Result(), solution()))
-    board.close()
+def test_closing_without_a_start_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    TensorBoard().close()
     assert not list(tmp_path.iterdir())

@@ -31,6 +31,7 @@ class Run:
         provenance: the content of provenance.json.
         rows: number of rows of earlier parts of this run; drop any further rows of an old file.
         last_row: step of the last of these rows; -1 for a new run.
+        figures: whether anything is drawn.
     """
 
     folder: Path
@@ -41,6 +42,7 @@ class Run:
     provenance: dict[str, Any] = field(default_factory=dict)
     rows: int = 0
     last_row: int = -1
+    figures: bool = True
 
 
 @dataclass

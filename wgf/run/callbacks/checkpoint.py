@@ -28,7 +28,7 @@ SEAL_LENGTH = 120  # bytes at the end that hold the seal
 class Checkpoint(Callback):
     """Writes checkpoints/step-00001234.pt: content for torch.load(weights_only=True), then a line with its SHA-256.
 
-    On a write failure the callback logs it and goes on; it tries the next checkpoint again.
+    On a write failure the callback logs it; it tries to write the next checkpoint.
 
     Args:
         keep: number of newest checkpoints to keep.

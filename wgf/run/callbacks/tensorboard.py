@@ -35,6 +35,7 @@ TAGS = {
     "min_slope": "map/min_slope",
     "w1_error": "error/w1",
     "w2_error": "error/w2",
+    "w2_bound_own": "error/w2_bound",
 }
 LOST = "balance/energy_lost"
 LAYOUT = {  # tab CUSTOM SCALARS: chapter -> chart -> tags
@@ -56,8 +57,7 @@ def tag(column: str) -> str:
 class TensorBoard(Callback):
     """Writes one event file to the folder of the run: `tensorboard --logdir <folder>`."""
 
-    def __init__(self) -> None:
-        self._writer: SummaryWriter | None = None
+    _writer: SummaryWriter
 
     def start(self, run: Run) -> None:
         from torch.utils.tensorboard import SummaryWriter  # takes 0.4 s: load it only when needed
@@ -80,11 +80,9 @@ class TensorBoard(Callback):
         self._writer.flush()
 
     def row(self, row: Row) -> None:
-        if self._writer is None:
-            return
         step, t = int(row["step"] or 0), float(row["t"] or 0.0)
         if not self._steps:
-            self._first(self._writer, step, row)
+            self._first(step, row)
         self._steps[t] = step
         self._compared |= row.get("w1_error") is not None
         for column, value in row.items():
@@ -94,8 +92,6 @@ class TensorBoard(Callback):
             self._scalar(LOST, self._energy - float(row["energy"] or 0.0), step, t)
 
     def finish(self, run: Run, outcome: Outcome) -> None:
-        if self._writer is None:
-            return
         from wgf.run.callbacks import hparams
 
         self._writer.add_text("result", _markdown(outcome.result))
@@ -105,19 +101,21 @@ class TensorBoard(Callback):
         maps, last = outcome.maps, outcome.result.steps or 0
         if maps is None:
             return
-        from wgf.figures.animation import animation  # matplotlib
-        from wgf.figures.errors import errors
-        from wgf.figures.style import encoded
-
         steps = [self._steps.get(t) for t in maps.t.tolist()]
         if maps.errors is not None and not self._compared:  # the reference solution was computed after the rows
-            for step, t, *both in zip(steps, maps.t.tolist(), *maps.errors, strict=True):
+            for step, t, *both in zip(steps, maps.t.tolist(), *maps.errors.T, strict=True):
                 for column, value in zip(("w1_error", "w2_error"), both, strict=True):
                     if step is not None:
                         self._scalar(tag(column), value, step, t)
         for step, t, positions in zip(steps, maps.t.tolist(), maps.particles(PARTICLES), strict=True):
             if step is not None:
                 self._writer.add_histogram("particles", positions, step, bins=60, walltime=self._began + t)
+        if not run.figures:
+            return
+        from wgf.figures.animation import animation  # matplotlib
+        from wgf.figures.errors import errors
+        from wgf.figures.style import encoded
+
         for name, picture in outcome.pictures(run).items():
             _image(self._writer, f"figures/{name}", picture, last)
         figure = errors(maps, run.title, outcome.result.reference_error or 0.0)
@@ -126,11 +124,10 @@ class TensorBoard(Callback):
         _image(self._writer, "figures/evolution", animation(maps, run.title), last)
 
     def close(self) -> None:
-        if self._writer is not None:
+        if hasattr(self, "_writer"):
             self._writer.close()
-        self._writer = None
 
-    def _first(self, writer: SummaryWriter, step: int, row: Row) -> None:
+    def _first(self, step: int, row: Row) -> None:
         """Prepare the first row. A resumed run reads its earlier rows from history.csv and drops later scalars."""
         if step == 0:
             self._energy = float(row["energy"] or 0.0) if row.get("energy") is not None else math.nan
@@ -141,12 +138,12 @@ class TensorBoard(Callback):
         self._steps = {t: int(k) for t, k in zip(earlier["t"].tolist(), earlier["step"].tolist(), strict=True)}
         self._energy = float(earlier["energy"][0])
         self._compared = bool(np.isfinite(earlier["w1_error"]).any())
-        writer._get_file_writer().add_event(
+        self._writer._get_file_writer().add_event(
             Event(session_log=SessionLog(status=SessionLog.START)), self._run.last_row + 1
         )
 
     def _scalar(self, tag: str, value: float, step: int, t: float) -> None:
-        if self._writer is not None and math.isfinite(value):
+        if math.isfinite(value):
             self._writer.add_scalar(tag, value, step, walltime=self._began + t)
 
 

@@ -1,0 +1,104 @@
+"""The compiled engine: one flow against torch and finite volumes, flows per minute of an ensemble, and one large step.
+
+    OMP_NUM_THREADS=1 python benchmarks/compiled.py
+
+prints processor times of one thread; those of a flow include its set-up. Compiling, once per machine, is not counted.
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from competitor import Competitor
+from finite_volume import FINITE_VOLUMES
+from problems import KELLER_SEGEL, POROUS, QUARTIC, SEXTIC, Problem
+from reference_maps import quadrature, reference_map, wasserstein_1
+from wgf_flows import COMPILED, SPLINE
+
+import wgf
+from wgf.engine.compiled import Compiled, run
+from wgf.integrators.time_loop import LoopCallback
+
+TARGET = 1e-6  # W1 error (length)
+REPEATS = 20
+FLOWS, WIDTH, DEGREE, BOUND = 2000, 36, 4, 4.25
+LARGE = 100_000  # breakpoints
+
+
+def least_time(run: Callable[[], object]) -> float:
+    """Least processor time of several runs (s)."""
+    run()
+    times = []
+    for _ in range(REPEATS):
+        start = time.thread_time()
+        run()
+        times.append(time.thread_time() - start)
+    return min(times)
+
+
+def to_target(code: Competitor, problem: Problem) -> float:
+    """Least time of a code to the target (s); infinite if no resolution of its ladder reaches it."""
+    best = float("inf")
+    for resolution in code.ladder[problem]:
+        solution = code.run(problem, resolution)
+        if wasserstein_1(solution(quadrature()[0]), reference_map(problem)[0]) <= TARGET:
+            best = min(best, least_time(lambda: code.run(problem, resolution)))  # noqa: B023
+    return best
+
+
+def single_flows() -> None:
+    """Print the times to the target."""
+    for problem in (QUARTIC, SEXTIC, POROUS, KELLER_SEGEL):
+        times = {code.name: 1e3 * to_target(code, problem) for code in (COMPILED, SPLINE, FINITE_VOLUMES)}
+        print(f"{problem.name}:", ", ".join(f"{name} {t:.2f} ms" for name, t in times.items()), flush=True)
+
+
+def many_flows() -> None:
+    """Print the flows per minute of a family of quartic potentials on one core."""
+    r = np.random.default_rng(0)
+    ranges = {"diffusion": (0.5, 1.5), "a": (0.5, 1.5), "b": (0.5, 1.5), "c": (-1, 1), "shift": (-0.5, 0.5)}
+    parameters = {name: r.uniform(*ends, FLOWS) for name, ends in (ranges | {"scale": (0.7, 1.3)}).items()}
+
+    def compute(rtol: float) -> wgf.Ensemble:
+        return wgf.ensemble(
+            wgf.FokkerPlanck(),
+            parameters,
+            potential="a*x**4/4 - b*x**2/2 + c*x",
+            t_end=0.2,
+            network=wgf.Spline(WIDTH, DEGREE, BOUND, base=wgf.Gaussian()),
+            integrator=wgf.Rodas4(rtol, 0.0, 0.002),
+            threads=1,
+        )
+
+    compute(1e-3)
+    start = time.process_time()
+    flows = compute(1e-3)
+    seconds = time.process_time() - start
+    finer, z = compute(1e-7), flows.z.numpy()
+    error = float(np.median(np.abs(flows.map(z) - finer.map(z)) @ flows.w))
+    print(f"ensemble: {60 * FLOWS / seconds:.0f} flows per minute, W1 error of the steps {error:.0e} (median)")
+
+
+def large_step() -> None:
+    """Print the time of one accepted step at many breakpoints."""
+    network = wgf.Spline(LARGE, 3, base=wgf.Gaussian())
+    problem = wgf.FokkerPlanck().problem(network.base, wgf.potentials.Quartic(1.0), wgf.interactions.Zero(), 1.0)
+    projection = wgf.Projection(problem, network, wgf.Gauss(4), wgf.Auto())
+    torch_steps = wgf.Rodas4(1.0, 1.0, 1e-4)
+    for name, method in (("torch", torch_steps), ("compiled", Compiled(torch_steps))):
+        seconds = []
+        for steps in (1, 1, 4):  # the first run loads and prepares
+            start = time.thread_time()
+            with torch.no_grad():
+                stops = [1e-4 * (k + 1) for k in range(steps)]
+                run(projection, method, network.theta.detach(), stops, LoopCallback())
+            seconds.append(time.thread_time() - start)
+        print(f"one step at m = {LARGE}, {name}: {1e3 * (seconds[2] - seconds[1]) / 3:.0f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    single_flows()
+    many_flows()
+    large_step()

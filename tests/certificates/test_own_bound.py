@@ -1,0 +1,194 @@
+"""The bound of a run without any other run: never below the error, where the error is known, and close to it."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from bounded_runs import bounded, error, posed
+from reference_problems import AFFINE
+
+from wgf.certificates.curve import Record, continuation
+from wgf.certificates.mesh import Mesh
+from wgf.certificates.residual import psi
+from wgf.integrators.explicit import Dopri5
+from wgf.integrators.implicit import SDIRK2
+from wgf.networks.mlp import MLP
+from wgf.networks.relu import TwoSidedReLU
+from wgf.networks.spline import Spline
+from wgf.networks.spline_space import SplineSpace
+from wgf.problem import laws
+from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, KellerSegel, LinearTransport, PorousMedium
+from wgf.problem.interaction import Log, Newtonian
+from wgf.problem.internal import Entropy
+from wgf.problem.kernels import PowerLaw
+from wgf.problem.potential import Expressed, Potential, Quadratic, Quartic
+from wgf.reference_solutions.choose import closed_form
+
+NEITHER = {"log repulsion", "log attraction in a hill"}  # slow, see below
+
+
+@pytest.mark.parametrize("g", [1.0, 1.5, 2.0, 5.0])
+def test_psi_is_a_supremum(g):
+    a = torch.tensor([0.05, 0.5, 0.9, 1.0, 1.1, 3.0, 20.0], dtype=torch.float64)
+    u = torch.linspace(1e-3, 30, 1_000_001, dtype=torch.float64)
+    scan = torch.stack([((b - u**-g) * (1 - u)).max() for b in a])
+    found = psi(g, a)
+    assert bool((found >= scan - 1e-12).all())
+    torch.testing.assert_close(found, scan, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("derivatives", [0, 1, 2])
+def test_a_continuation_reproduces_polynomials(derivatives):
+    t = torch.tensor([0.0, 0.3, 0.7], dtype=torch.float64)
+    power = 2 * derivatives + 1
+    record = Record(
+        t, *(p[:, None] for p in (t**power, power * t ** (power - 1), power * (power - 1) * t ** max(power - 2, 0)))
+    )
+    curve = continuation(record, derivatives, 3)
+    torch.testing.assert_close(curve.c[..., 0], curve.s**power)
+    torch.testing.assert_close(curve.v[..., 0], power * curve.s ** (power - 1))
+    assert float(curve.weights.sum()) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3, 5])
+def test_splines_on_the_mesh(degree):
+    """Values, slopes and second derivatives of x^2 / 2, and the flux of x under N(0, 1), which is the density."""
+    base = laws.Gaussian()
+    mesh = Mesh(base, SplineSpace(torch.linspace(-3, 3, 9, dtype=torch.float64), degree), 16)
+    network = Spline(width=9, degree=degree, bound=3.0, base=base)
+    theta = torch.linspace(-3, 4, 8 + degree, dtype=torch.float64)
+    x, dx = network.evaluate(theta, mesh.z)
+    torch.testing.assert_close(mesh.values(theta[None])[0], x)
+    torch.testing.assert_close(mesh.slopes(theta[None])[0], dx)
+    step = 1e-5
+    below, above = (network.evaluate(theta, mesh.z + s)[1] for s in (-step, step))
+    far = ((mesh.z[:, None] - mesh.points).abs() > 2 * step).all(1)
+    torch.testing.assert_close(
+        mesh.bends(theta[None])[0][far], ((above - below) / (2 * step))[far], rtol=1e-5, atol=1e-5
+    )
+    middle = mesh.z.abs() < 8
+    torch.testing.assert_close(mesh.flux(mesh.z[None])[0][middle], mesh.p[middle], rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize("name", sorted(AFFINE.keys() - NEITHER))
+def test_affine_flows(name):
+    """Only time errs."""
+    problem = AFFINE[name]
+    projection, theta, _, bound = bounded(problem)
+    known = closed_form(problem, "auto")
+    wrong = error(projection, theta, known)
+    assert wrong * (1 - 1e-6) <= bound.value <= 3 * wrong + 1e-7
+
+
+@pytest.mark.parametrize("law", [laws.Gaussian(), laws.Uniform(), laws.Laplace(0.2, 0.4)], ids=type)
+@pytest.mark.parametrize("network", [Spline, TwoSidedReLU])
+def test_transport_down_a_double_well(law, network):
+    problem = posed(LinearTransport(), law, Quartic(0.3))
+    projection, theta, _, bound = bounded(problem, network(width=16, base=law))
+    wrong = error(projection, theta, closed_form(problem, "auto"))
+    assert wrong * (1 - 1e-6) <= bound.value <= 8 * wrong
+
+
+def mixture_flow(t: float, z: torch.Tensor) -> torch.Tensor:
+    """The map of an Ornstein-Uhlenbeck flow from a mixture: each component stays Gaussian."""
+    shrunk, std = math.exp(-t), math.sqrt(0.25 * math.exp(-2 * t) + 1 - math.exp(-2 * t))
+    law = laws.Mixture()
+    return laws.Mixture([-1.5 * shrunk, 1.5 * shrunk], [std, std]).at_rank(law.cdf(z), law.survival(z))
+
+
+@pytest.mark.parametrize(("network", "ratio"), [(Spline, 12.0), (TwoSidedReLU, 6.0)])
+@pytest.mark.parametrize("width", [16, 32])
+def test_a_mixture_relaxes(network, ratio, width):
+    """Only space errs."""
+    problem = posed(FokkerPlanck(), laws.Mixture(), Quadratic())
+    projection, theta, _, bound = bounded(problem, network(width=width, base=problem.law))
+    wrong = error(projection, theta, mixture_flow)
+    assert wrong <= bound.value <= ratio * wrong
+    assert bound.quadrature < 0.1
+
+
+@pytest.mark.parametrize("integrator", [Dopri5(), SDIRK2(dt=0.02)])
+def test_other_methods(integrator):
+    problem = posed(FokkerPlanck(), laws.Mixture(), Quadratic())
+    projection, theta, recorder, bound = bounded(problem, Spline(width=16, base=problem.law), integrator)
+    wrong = error(projection, theta, mixture_flow)
+    assert wrong <= bound.value <= 20 * wrong
+    assert recorder.convexity == 1.0
+
+
+def test_a_resumed_recorder_gives_the_same_bound():
+    problem = posed(FokkerPlanck(), laws.Mixture(), Quadratic())
+    projection, _, recorder, bound = bounded(problem)
+    again = type(recorder)(projection, recorder.saved())
+    assert again.at(problem.t_end) == bound
+    assert again.at(0.5 * problem.t_end) == recorder.at(0.5 * problem.t_end)
+    assert 0 < recorder.at(0.5 * problem.t_end).value < bound.value
+
+
+class Stated(Potential):
+    """x^2 / 2 of one's own."""
+
+    def __init__(self, convexity=None):
+        self.convexity = convexity
+
+    def value_at(self, x):
+        return 0.5 * x**2
+
+
+class Own(Entropy):
+    def power_diffusion(self):
+        return None
+
+
+class OwnEquation(FokkerPlanck):
+    def internal(self):
+        return Own()
+
+
+UNKNOWN = {
+    "no lower bound of V'' is known for V = x**3": posed(FokkerPlanck(), None, Expressed("x**3"), t_end=0.01),
+    "no lower bound of V'' is known for": posed(FokkerPlanck(), None, Stated()),
+    "not proved for the internal energy": posed(OwnEquation()),
+    "needs linear diffusion": posed(AggregationDiffusion(1.0, 2.0), None, None, Log(0.1), t_end=0.01),
+    "W = 3 log|x| can gather mass": posed(KellerSegel(1.5), t_end=0.01),
+    "W = 1 |x|/2 can gather mass": posed(AggregationDiffusion(0.0), None, None, Newtonian(1.0)),
+    "no lower bound of W'' is known": posed(AggregationDiffusion(1.0), None, None, PowerLaw(3.0, 1.5), t_end=0.01),
+    "chi kappa_h reaches D": posed(KellerSegel(0.9), t_end=0.01),
+    "the bound grows beyond all numbers": posed(LinearTransport(), None, Expressed("-1000*x**2"), t_end=1e-2),
+}
+
+
+@pytest.mark.parametrize("reason", UNKNOWN)
+def test_no_bound_where_an_assumption_fails(reason):
+    problem = UNKNOWN[reason]
+    _, _, recorder, bound = bounded(problem, Spline(width=6, base=problem.law))
+    if reason.startswith("the bound grows"):
+        bound = recorder.at(10.0)
+    assert bound.value is None
+    assert reason in bound.unknown
+
+
+def test_no_bound_for_a_map_without_a_chart():
+    law = laws.Gaussian()
+    for network in (TwoSidedReLU(width=4, train="biases", base=law), MLP(base=law, generator=torch.Generator())):
+        *_, bound = bounded(posed(FokkerPlanck(), law, t_end=0.01), network)
+        assert bound.value is None
+        assert "not linear in its parameters" in bound.unknown
+
+
+def test_a_potential_of_ones_own_states_its_convexity():
+    *_, recorder, bound = bounded(posed(FokkerPlanck(), None, Stated(1.0)))
+    assert recorder.convexity == 1.0
+    assert bound.value is not None
+
+
+def test_porous_medium_of_smooth_law():
+    """Richer runs are closer: the distance of two runs is at most the sum of their bounds."""
+    problem = posed(PorousMedium(2.0), t_end=0.5)
+    coarse, theta, _, bound = bounded(problem, Spline(width=8, base=problem.law))
+    fine, best, _, small = bounded(problem, Spline(width=48, bound=7.0, base=problem.law))
+    wrong = error(coarse, theta, lambda t, z: fine.map.evaluate(best, z)[0])
+    assert small.value < 0.1 * bound.value
+    assert wrong - small.value <= bound.value <= 5 * wrong
+    assert np.isfinite(bound.quadrature)

@@ -1,0 +1,163 @@
+"""Bounds by a richer run, and bounds of the harder equations: Keller-Segel and long times in a double well."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from bounded_runs import bounded, error, posed
+from scipy.special import dawsn
+
+import wgf
+from wgf.certificates.conditions import conditions
+from wgf.certificates.forces import Force
+from wgf.certificates.long_time import decay
+from wgf.certificates.mesh import Mesh
+from wgf.certificates.rich import rich_run, richer
+from wgf.errors import ConfigError
+from wgf.integrators.implicit import Rodas4
+from wgf.networks.mlp import MLP
+from wgf.networks.relu import TwoSidedReLU
+from wgf.networks.spline import Spline
+from wgf.networks.spline_space import SplineSpace
+from wgf.problem import laws
+from wgf.problem.equations import FokkerPlanck, KellerSegel
+from wgf.problem.interaction import Log, Newtonian
+from wgf.problem.interaction import Quadratic as Spring
+from wgf.problem.kernels import Morse
+from wgf.problem.potential import Expressed, Quadratic, Quartic
+
+T_END = 0.04
+
+
+def ornstein_uhlenbeck(network, saves=1) -> wgf.Flow:
+    equation = {"potential": Quadratic(), "network": network, "reference_solution": "none"}
+    return wgf.solve(FokkerPlanck(), t_end=T_END, law=network.base, saves=saves, **equation)
+
+
+def relaxed(t: float, z: torch.Tensor) -> torch.Tensor:
+    law, shrunk = laws.Mixture(), math.exp(-t)
+    std = math.sqrt(0.25 * shrunk**2 + 1 - shrunk**2)
+    return laws.Mixture([-1.5 * shrunk, 1.5 * shrunk], [std, std]).at_rank(law.cdf(z), law.survival(z))
+
+
+NETWORKS = {
+    "cubic": lambda law: Spline(width=24, base=law),
+    "the paper's": lambda law: TwoSidedReLU(width=16, base=law),
+    "biases": lambda law: TwoSidedReLU(width=8, train="biases", base=law),
+    "mlp": lambda law: MLP(width=2, base=law, generator=torch.Generator().manual_seed(0)),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_richer_run_bounds_every_network(name):
+    flow = ornstein_uhlenbeck(NETWORKS[name](laws.Mixture()))
+    found = flow.certificate()
+    wrong = error(flow.projection, flow.parameters(T_END), relaxed)
+    assert wrong <= found.bound <= 1.2 * wrong
+    assert found.bound == found.distance + found.rich
+    assert found.convexity == 1.0
+    assert found.quadrature < 1
+    assert (found.own is None) == (name in {"biases", "mlp"})
+
+
+def test_certificates_at_saved_times():
+    flow = ornstein_uhlenbeck(Spline(width=12, base=laws.Gaussian()), saves=2)
+    assert flow.certificate(0.0, rich=False).bound == pytest.approx(0.0, abs=1e-12)
+    half, end = (flow.certificate(t, rich=False) for t in (0.02, 0.04))
+    assert half.own == half.bound > 0
+    assert end.distance is None
+    with pytest.raises(ConfigError, match=r"t=0.03 is not allowed: expected a saved time, one of \[0.0, 0.02, 0.04\]"):
+        flow.certificate(0.03)
+
+
+def test_what_is_richer():
+    """One degree more than the error needs, twice the breakpoints per length, seven standard deviations."""
+    problem = posed(FokkerPlanck())
+    flow = ornstein_uhlenbeck(Spline(width=33, bound=4.0, base=problem.law))
+    finer, method = richer(flow.projection, Rodas4(rtol=1e-4, atol=1e-6))
+    assert finer.map.degree == 5
+    assert finer.map.points.diff().max() <= 0.5 * 8 / 32
+    assert (method.rtol, method.atol) == pytest.approx((1e-7, 1e-9))
+
+
+def test_a_richer_run_that_fails_says_why(monkeypatch):
+    def broken(*_):
+        raise ConfigError("network.width=0 is not allowed")
+
+    monkeypatch.setattr("wgf.certificates.rich.richer", broken)
+    found = ornstein_uhlenbeck(Spline(width=8, base=laws.Gaussian())).certificate()
+    assert found.bound == found.own
+    assert found.unknown == "the richer run failed: ConfigError: network.width=0 is not allowed"
+
+
+# forces
+
+
+def test_singular_and_smooth_forces():
+    """Of affine maps of N(0, 1): PV int p(y)/(z - y) dy is sqrt 2 times Dawson's function of z / sqrt 2."""
+    base = laws.Gaussian()
+    mesh = Mesh(base, SplineSpace(torch.linspace(-4, 4, 33, dtype=torch.float64), 3), 8)
+    x, dx, bend = (2 * mesh.z + 1)[None], torch.full_like(mesh.z, 2.0)[None], torch.zeros_like(mesh.z)[None]
+    inner = mesh.z.abs() < 4
+    z = mesh.z[inner].numpy()
+    force = Force(Log(3.0), mesh)
+    found = force(x, dx, bend, force.sums(x))[0, inner].numpy()
+    np.testing.assert_allclose(found, 1.5 * math.sqrt(2) * dawsn(z / math.sqrt(2)), atol=1e-7)
+    np.testing.assert_allclose(Force(Spring(0.5), mesh)(x, dx, bend, None)[0, inner], z, atol=1e-7)
+    rank = (base.cdf(mesh.z) - base.survival(mesh.z))[inner]
+    np.testing.assert_allclose(Force(Newtonian(2.0), mesh)(x, dx, bend, None)[0, inner], rank)
+    kernel = Morse()
+    pairs = (kernel.force(x[0][inner, None] - x[0]) * mesh.w).sum(1) + kernel.kink * rank
+    np.testing.assert_allclose(Force(kernel, mesh)(x, dx, bend, None)[0, inner], pairs)
+
+
+def test_attraction_as_a_negative_diffusion():
+    """kappa_h of the identity of N(0, 1), by integration in z = y + r; its p-weighted integral is 1."""
+    mesh = Mesh(laws.Gaussian(), SplineSpace(torch.linspace(-4, 4, 65, dtype=torch.float64), 3), 8)
+    force = Force(Log(1.0), mesh)
+    found = force.pressure(torch.ones_like(mesh.z)[None], force.sums(mesh.z[None]))[0]
+    r = (torch.arange(2000, dtype=torch.float64) + 0.5) * 12 / 2000
+    where = mesh.z.abs() < 3
+    # int_{y < z < y + r} p(y) p(y + r) dy = exp(-r^2/4)/(2 sqrt pi) times a difference of normal cdfs
+    bell = torch.exp(-(r**2) / 4) / (2 * math.sqrt(math.pi))
+    z = mesh.z[where, None]
+    share = torch.special.ndtr(math.sqrt(2) * (z + r / 2)) - torch.special.ndtr(math.sqrt(2) * (z - r / 2))
+    exact = 2 * (bell * share / r).sum(1) * (12 / 2000) / mesh.p[where]
+    torch.testing.assert_close(found[where], exact, rtol=2e-2, atol=0)
+    assert float(mesh.integral(found[None])) == pytest.approx(1.0, abs=0.02)
+
+
+def test_keller_segel():
+    problem = posed(KellerSegel(0.5), t_end=0.2)
+    coarse, theta, _, bound = bounded(problem, Spline(width=10, base=problem.law))
+    fine, best, _, small = bounded(problem, Spline(width=24, degree=5, bound=6.0, base=problem.law))
+    wrong = error(coarse, theta, lambda t, z: fine.map.evaluate(best, z)[0])
+    assert small.value < 0.2 * bound.value
+    assert wrong - small.value <= bound.value <= 6 * wrong
+
+
+# long times
+
+
+def test_growth_in_a_double_well_and_in_a_parabola():
+    """K_2 = exp(-t) for V = x^2/2; for the double well the values of certificates.md."""
+    well = posed(FokkerPlanck(), None, Quartic(), t_end=10.0)
+    growth = decay(well, conditions(well))
+    assert np.interp([1.0, 5.0, 10.0], growth.t, growth.growth) == pytest.approx([0.88, 0.24, 0.048], rel=0.02)
+    parabola = posed(FokkerPlanck(), None, Expressed("-x**2"), t_end=10.0)
+    assert decay(parabola, conditions(parabola)) is None
+    short = posed(FokkerPlanck(), None, Quartic(), t_end=0.2)
+    assert decay(short, conditions(short)) is None
+
+
+def test_a_long_run_in_a_double_well():
+    """exp(t) would give a bound above 1e3 times the error."""
+    problem = posed(FokkerPlanck(), laws.Gaussian(0.5, 0.5), Quartic(), t_end=5.0)
+    rich = rich_run(*bounded(problem, Spline(width=32, base=problem.law), saves=1)[:1], Rodas4(), [5.0])
+    small = rich.bound(5.0).value
+    coarse, theta, _, bound = bounded(problem, Spline(width=12, bound=5.0, base=problem.law), saves=1)
+    wrong = rich.distance(5.0, coarse.map, theta)
+    assert wrong - small <= bound.value
+    assert small <= 0.1 * wrong
+    assert wrong + small <= 1.1 * wrong

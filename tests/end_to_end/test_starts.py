@@ -1,0 +1,80 @@
+"""Runs of the command from laws that are not their own base, and from data."""
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import called
+from run_folders import result
+from short_runs import BARE
+
+import wgf
+from wgf.problem.laws import Mixture
+
+README = Path(__file__).parents[2] / "README.md"
+QUICK = ["hydra.run.dir=run", *BARE]
+
+
+def test_a_mixture_with_a_gap_runs_by_default(tmp_path):
+    words = [
+        "pde=fokker_planck",
+        "potential=none",
+        "law=mixture",
+        "law.means=[-2,1]",
+        "law.stds=[0.15,0.3]",
+        "t_end=0.5",
+    ]
+    status, out, _ = called(tmp_path, *words, *QUICK, "reference_solution=none")
+    found = result(tmp_path / "run")
+    assert status == 0
+    assert 1e-4 < found["initial_w2"] < 1e-2
+    assert re.search(r"start .* W2 distance \d\.\de-03 to the initial law", out)
+    exact = Mixture([-2, 1], [math.hypot(0.15, 1), math.hypot(0.3, 1)], [0.5, 0.5])
+    flow = wgf.load(tmp_path / "run")  # the same breakpoints again
+    assert flow.w2(exact) < 1e-4
+    assert found["second_moment"] == pytest.approx(exact.std**2 + exact.mean**2, rel=1e-4)
+
+
+def test_the_tour_goes_from_a_thousand_samples_to_a_density(tmp_path):
+    (line,) = re.findall(r"    wgf (law=samples.*?)  +# 1,000 samples", README.read_text(encoding="utf-8"))
+    x = np.random.default_rng(0).normal(0.3, 0.8, 1000)
+    np.savetxt(tmp_path / "data.csv", x)
+    status, out, err = called(tmp_path, *line.split(), "hydra.run.dir=run", "logger=none")
+    assert status == 0, err
+    assert "smoothed by a Gaussian kernel" in out + (tmp_path / "run" / "run.log").read_text()
+    assert (tmp_path / "run" / "figures" / "density.png").stat().st_size > 10_000
+    assert result(tmp_path / "run")["w2_error"] < 1e-4
+    sd = math.sqrt(2 + wgf.Samples(x).bandwidth ** 2)
+    places = np.linspace(-4, 4, 17)
+    density = np.exp(-0.5 * ((places[:, None] - x) / sd) ** 2).mean(1) / (sd * math.sqrt(2 * math.pi))
+    np.testing.assert_allclose(wgf.load(tmp_path / "run").density(1.0, places), density, atol=2e-4)
+
+
+def test_constants_of_formulas_are_words(tmp_path):
+    words = ["potential=expression", "potential.expr='a*x^2/2'", "potential.a=1.5"]
+    status, _, err = called(tmp_path, *words, *QUICK, "t_end=0.1")
+    assert status == 0, err
+    assert result(tmp_path / "run")["reference_solution"] == "exact: self-similar solution"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("law=samples law.path=data.csv", "law.path=data.csv line 2: 'oops' in column 1 is not a finite number"),
+        ("law=samples law.path=none.csv", "law.path=none.csv cannot be read"),
+        ("law=histogram law.edges=[0,1,2] law.counts=[1,-1]", "law.counts must not be negative, but entry 2 is -1"),
+        ("law=samples", "law.path is missing"),
+        ("potential=expression potential.expr=x potential.a=1", "a=1.0 is not a constant of expr='x'"),
+        ("potential=expression potential.expr=a*x potential.a=b", "potential.a=b is not allowed: expected a finite"),
+        ("base=gauss", "base=gauss is not allowed: expected one of auto, law, gaussian, barenblatt"),
+    ],
+)
+def test_bad_data_get_one_line(tmp_path, words, line):
+    (tmp_path / "data.csv").write_text("1\noops\n2\n")
+    status, _, err = called(tmp_path, *words.split(), *QUICK)
+    assert status == 2
+    assert len(err.strip().splitlines()) == 1
+    assert line in err
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,107 @@
+"""Ensembles against single flows."""
+
+import numpy as np
+import pytest
+
+import wgf
+
+N = 5
+DRAW = np.random.default_rng(0)
+PARAMETERS = {
+    "diffusion": DRAW.uniform(0.5, 1.5, N),
+    "a": DRAW.uniform(0.5, 1.5, N),
+    "b": DRAW.uniform(-1.0, 1.0, N),
+    "shift": DRAW.uniform(-0.5, 0.5, N),
+    "scale": DRAW.uniform(0.7, 1.3, N),
+}
+NETWORK = wgf.Spline(16, 4, base=wgf.Gaussian())
+
+
+@pytest.fixture(scope="module")
+def flows():
+    return wgf.ensemble(
+        wgf.FokkerPlanck(), PARAMETERS, potential="a*x**4/4 - b*x", t_end=0.2, saves=2, network=NETWORK, threads=2,
+        integrator=wgf.Rodas4(1e-7, 1e-9), nodes=8,
+    )  # fmt: skip
+
+
+def test_each_flow_is_that_of_solve(flows):
+    z = np.linspace(-3, 3, 11)
+    for k in range(N):
+        p = {name: float(v[k]) for name, v in PARAMETERS.items()}
+        law = wgf.Gaussian(p["shift"], p["scale"])
+        single = wgf.solve(
+            wgf.FokkerPlanck(p["diffusion"]), potential=f"{p['a']}*x**4/4 - {p['b']}*x", t_end=0.2, saves=2,
+            network=wgf.Spline(16, 4, base=law), integrator=wgf.Rodas4(1e-7, 1e-9),
+        )  # fmt: skip
+        here = single.map(0.1, p["shift"] + p["scale"] * z)
+        np.testing.assert_allclose(flows.map(z, 0.1)[k], here, atol=1e-8)
+        assert flows.quantile(0.9)[k] == pytest.approx(single.quantile(0.2, 0.9), abs=1e-8)
+        x = np.linspace(-1.5, 1.5, 5)
+        np.testing.assert_allclose(flows.density(x)[k], single.density(0.2, x), atol=1e-6)
+        assert flows.status[k] == "completed"
+
+
+def test_moments_and_distances(flows):
+    start = flows.moment(1, 0.0)
+    np.testing.assert_allclose(start, PARAMETERS["shift"], atol=1e-12)
+    np.testing.assert_allclose(flows.std(0.0), PARAMETERS["scale"], atol=1e-12)
+    gap = np.hypot(PARAMETERS["shift"] - PARAMETERS["shift"][1], PARAMETERS["scale"] - PARAMETERS["scale"][1])
+    np.testing.assert_allclose(flows.w2(1, 0.0), gap, atol=1e-12)
+
+
+def test_one_file_keeps_everything(flows, tmp_path):
+    flows.save(tmp_path / "flows.npz")
+    again = flows.load(tmp_path / "flows.npz")
+    for name, column in flows.table().items():
+        np.testing.assert_array_equal(again.table()[name], column)
+    assert len(again) == N
+    assert repr(again) == repr(flows)
+
+
+@pytest.mark.parametrize(
+    ("pde", "name", "values"),
+    [
+        (wgf.PorousMedium(), "exponent", [1.5, 2.0, 2.7]),
+        (wgf.PorousMedium(), "diffusion", [0.5, 1.2]),
+        (wgf.KellerSegel(), "chi", [0.2, 0.5, 0.9]),
+    ],
+)
+def test_settings_of_the_equation_are_parameters(pde, name, values):
+    small = wgf.Spline(8, base=wgf.Gaussian())
+    tight = wgf.Rodas4(1e-7, 1e-9)
+    flows = wgf.ensemble(pde, {name: values}, t_end=0.1, network=small, integrator=tight, nodes=8)
+    for k, value in enumerate(values):
+        single = wgf.solve(type(pde)(**{name: value}), t_end=0.1, network=small, integrator=tight)
+        np.testing.assert_allclose(flows.map([-1.0, 2.0])[k], single.map(0.1, [-1.0, 2.0]), atol=1e-9)
+
+
+def test_failures_are_per_flow():
+    small = wgf.Spline(8, base=wgf.Gaussian())
+    flows = wgf.ensemble(wgf.KellerSegel(), {"chi": [0.5, 3.0]}, t_end=1.0, network=small)
+    assert list(flows.status) == ["completed", "blow_up"]
+    assert flows.reached[1] < 0.5
+    assert np.isnan(flows.map(0.0)[1])
+    assert np.isfinite(flows.map(0.0)[0])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "settings", "message"),
+    [
+        ({"kappa": [1.0]}, {}, "kappa belong to no energy"),
+        ({"diffusion": [1.0, -1.0]}, {}, "diffusion=-1.0 is not allowed"),
+        ({"scale": [1.0, 0.0]}, {}, "scale=0.0 is not allowed"),
+        ({"diffusion": [1.0, 2.0], "shift": [1.0, 2.0, 3.0]}, {}, "all of one length"),
+        ({"diffusion": [np.nan]}, {}, "finite numbers"),
+        ({"diffusion": [1.0]}, {"integrator": wgf.Euler()}, "rodas4 only"),
+        ({"diffusion": [1.0]}, {"potential": "q*x"}, "the name 'q'"),
+    ],
+)
+def test_bad_input_gets_one_line(parameters, settings, message):
+    with pytest.raises(wgf.ConfigError, match=message):
+        wgf.ensemble(wgf.FokkerPlanck(), parameters, t_end=0.1, **settings)
+
+
+def test_times_that_were_not_saved_are_refused(flows):
+    with pytest.raises(wgf.ConfigError, match="a saved time"):
+        flows.map(0.0, 0.15)

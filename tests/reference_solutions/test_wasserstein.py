@@ -1,0 +1,91 @@
+"""Wasserstein distances against closed forms and against scipy's adaptive quadrature over ranks."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from scipy.integrate import quad
+
+from wgf.problem.base import Base
+from wgf.problem.laws import Barenblatt, Gaussian, Laplace, Mixture, Uniform
+from wgf.reference_solutions.wasserstein import Carried, Distance, distance
+
+NO_KINKS = torch.empty(0, dtype=torch.float64)
+
+
+def between(one: Base, other: Base) -> Distance:
+    return distance(*(Carried(law, lambda z: z, NO_KINKS) for law in (one, other)))
+
+
+def moved(base: Base, gap, *kinks: float) -> Distance:
+    """From the law of z + gap(z) to the base itself."""
+    ours = Carried(base, lambda z: z + gap(z), torch.tensor(kinks, dtype=torch.float64))
+    return distance(ours, Carried(base, lambda z: z, NO_KINKS))
+
+
+def test_a_uniform_law_to_a_gaussian():
+    """W2^2 = int (2u - 1 - q(u))^2 du = 1/3 + 1 - 2/sqrt(pi), q the normal quantile, from either base."""
+    w2 = math.sqrt(4 / 3 - 2 / math.sqrt(math.pi))
+    w1 = 2 * quad(lambda u: abs(2 * u - 1 - stats.norm.ppf(u)), 0.5, 1, epsabs=1e-13, limit=400)[0]
+    for found in (between(Uniform(), Gaussian()), between(Gaussian(), Uniform())):
+        assert found.w2 == pytest.approx(w2, rel=2e-9)
+        assert found.w1 == pytest.approx(w1, rel=2e-9)
+        assert max(found.w1_error, found.w2_error) < 1e-8
+
+
+@pytest.mark.parametrize("power", [0.5, 0.2, -0.3])
+def test_a_map_that_is_singular_at_an_edge(power: float):
+    """gap = u^a with the rank u: W1 = 1/(1 + a), W2^2 = 1/(1 + 2 a)."""
+    found = moved(Uniform(0.0, 1.0), lambda z: z.clamp(min=1e-300) ** power)
+    assert found.w1 == pytest.approx(1 / (1 + power), rel=1e-7)
+    assert found.w2 == pytest.approx((1 + 2 * power) ** -0.5, rel=1e-5 if power < 0 else 1e-8)
+
+
+def test_an_edge_of_the_density():
+    """Barenblatt's law of exponent 2 against a dilation of itself: W2 = 0.1 std, W1 = 0.1 int |z| p = 0.1 3/8 R."""
+    law = Barenblatt(2.0)
+    found = moved(law, lambda z: 0.1 * z)
+    assert found.w2 == pytest.approx(0.1 * law.std, rel=1e-12)
+    assert found.w1 == pytest.approx(0.0375 * law.radius, rel=1e-10)
+
+
+def test_many_changes_of_sign():
+    """gap = sin(40 z) on the uniform law on (0, 2 pi): W1 = 2/pi, W2^2 = 1/2."""
+    found = moved(Uniform(0.0, 2 * math.pi), lambda z: torch.sin(40 * z))
+    assert found.w1 == pytest.approx(2 / math.pi, rel=2e-9)
+    assert found.w2 == pytest.approx(math.sqrt(0.5), rel=1e-10)
+
+
+def test_a_jump_that_no_cell_ends_at():
+    found = moved(Gaussian(), lambda z: (z > 0.123456).double())
+    assert found.w1 == pytest.approx(stats.norm.sf(0.123456), rel=1e-9)
+
+
+def test_a_heavy_tail():
+    """The map of a Gaussian to a law whose quantile grows like e^z: gap = e^z, W2^2 = e^2."""
+    assert moved(Gaussian(), torch.exp).w2 == pytest.approx(math.e, rel=1e-9)
+
+
+def test_equal_laws_and_unknown_ones():
+    assert moved(Mixture(), torch.zeros_like).w2 == 0.0
+    assert math.isnan(moved(Laplace(), lambda z: z * math.nan).w1)
+
+
+@settings(max_examples=20)
+@given(
+    shift=st.floats(-1e3, 1e3),
+    scale=st.sampled_from([1e-3, 0.1, 1.0, 1e3]),
+    mirrored=st.booleans(),
+    gap=st.floats(-1, 1),
+)
+def test_distances_follow_shifts_scales_and_reflections(shift: float, scale: float, mirrored: bool, gap: float):
+    sign = -1.0 if mirrored else 1.0
+    before = between(Gaussian(0.0, 1.0), Mixture((-1.0, 1.0 + gap), (0.5, 0.7), (0.4, 0.6)))
+    means = (shift - sign * scale, shift + sign * scale * (1.0 + gap))
+    after = between(Gaussian(shift, scale), Mixture(means, (0.5 * scale, 0.7 * scale), (0.4, 0.6)))
+    rounding = 1e-13 * (abs(shift) + scale)
+    assert after.w1 == pytest.approx(scale * before.w1, rel=3e-9, abs=rounding)
+    assert after.w2 == pytest.approx(scale * before.w2, rel=3e-9, abs=rounding)

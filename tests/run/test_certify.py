@@ -1,0 +1,71 @@
+"""A run of the command bounds its error: by itself, by a richer run, or not at all."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from short_runs import unverified, verified
+
+from wgf.certificates.rich import Unknown
+from wgf.run.callbacks.history import read
+from wgf.saved_maps import SavedMaps
+
+SMALL = "network.width=8 t_end=0.05 "
+
+
+def test_a_run_bounds_its_error_by_itself(tmp_path: Path):
+    """At the end and in the rows of the saved times."""
+    found = unverified(tmp_path, SMALL)
+    assert found["w2_error"] <= found["w2_bound"] == found["w2_bound_own"] <= 5 * found["w2_error"]
+    assert found["w2_bound_lambda"] == -1.0
+    assert 0 <= found["w2_bound_quadrature"] < 0.1
+    assert found["w2_bound_distance"] is found["w2_bound_certificate"] is found["w2_bound_unknown"] is None
+    rows = read(tmp_path / "history.csv")
+    known = np.isfinite(rows["w2_bound_own"])
+    assert rows["t"][known].tolist() == pytest.approx([0.0, 0.025, 0.05])
+    maps = SavedMaps.load(tmp_path / "solution.npz")
+    assert maps.w2_bound is not None
+    assert maps.w2_bound.tolist() == rows["w2_bound_own"][known].tolist()
+    assert maps.w2_bound[-1] == found["w2_bound"]
+
+
+@pytest.mark.parametrize("words", ["certificate=rich", "verify=true"])
+def test_a_richer_run(words: str, tmp_path: Path):
+    found = unverified(tmp_path, f"{SMALL}{words}")
+    assert found["w2_bound"] == found["w2_bound_distance"] + found["w2_bound_certificate"] < found["w2_bound_own"]
+    assert found["w2_error"] <= found["w2_bound"] <= 1.01 * found["w2_error"]
+    assert found["doubts"] is None
+
+
+def test_a_richer_run_in_single_precision(tmp_path: Path):
+    found = verified(tmp_path, SMALL + "dtype=float32")
+    assert found["w2_error"] <= found["w2_bound"] <= 1.01 * found["w2_error"]
+
+
+def test_no_certificate(tmp_path: Path):
+    found = unverified(tmp_path, SMALL + "certificate=none")
+    assert {name for name, value in found.items() if name.startswith("w2_bound") and value is not None} == set()
+
+
+def test_without_a_bound_the_result_says_why_and_how_far_a_richer_run_is(tmp_path: Path):
+    found = verified(tmp_path, SMALL + "potential=expression potential.expr='abs(x)**2.5-x**2*sin(x)/9'")
+    assert found["w2_bound"] is None
+    assert found["w2_bound_unknown"].startswith("no lower bound of V'' is known for V = abs(x)**2.5")
+    assert found["w2_error"] == pytest.approx(found["w2_bound_distance"], rel=0.05)
+
+
+def test_a_run_that_stops_early_has_no_bound(tmp_path: Path):
+    found = unverified(tmp_path, SMALL + "integrator.max_steps=3")
+    assert (found["status"], found["w2_bound"]) == ("max_steps", None)
+
+
+@pytest.mark.parametrize("what", [KeyboardInterrupt(), Unknown("the richer run ended as folded at t = 0")])
+def test_a_richer_run_that_fails_costs_no_result(what: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fails(*_: Any) -> None:
+        raise what
+
+    monkeypatch.setattr("wgf.run.certify.rich_run", fails)
+    found = verified(tmp_path, SMALL)
+    assert (found["status"], found["w2_bound"]) == ("completed", found["w2_bound_own"])
+    assert found["w2_bound_unknown"] == (str(what) or None)

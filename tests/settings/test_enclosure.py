@@ -1,0 +1,81 @@
+"""The lower bound of the second derivative of a formula: below a scan, close to it, and none where there is none."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from wgf.problem.potential import Expressed
+from wgf.settings.enclosure import least_bend
+from wgf.settings.expression import Expression
+from wgf.settings.intervals import FAR, Interval
+
+KNOWN = {
+    "3": 0.0,
+    "x": 0.0,
+    "x**2/2": 1.0,
+    "-x**2": -2.0,
+    "x**4/4 - x**2/2": -1.0,
+    "(x-100)**4/4 - (x-100)**2/2": -1.0,
+    "x**4 - x**3 - 2*x**2": -4.75,
+    "x**6/6": 0.0,
+    "abs(x)": 0.0,
+    "abs(x)**3": 0.0,
+    "abs(x)**1.5": 0.0,
+    "abs(x - 1) + x**2": 2.0,
+    "sqrt(1 + x**2)": 0.0,
+    "log(1 + x**2)": -0.25,
+    "1/(1 + x**2)": -2.0,
+    "cos(x)": -1.0,
+    "sin(x)": -1.0,
+    "x**2/2 + 3*cos(2*x)": -11.0,
+    "exp(-x**2)": -2.0,
+    "x**2/2 - exp(-x**2)": 1 - 4 * math.exp(-1.5),
+    "exp(x) - x": 0.0,
+    "exp(-x) + exp(2*x)": 3.0,
+    "2**x": 0.0,
+    "tanh(x)": -4 / (3 * math.sqrt(3)),
+    "cosh(x) - 3*x**2": -5.0,
+    "x*atan(x)": 0.0,
+    "erf(x)": -2 * math.sqrt(2 / (math.pi * math.e)),
+}
+
+
+@pytest.mark.parametrize("text", KNOWN)
+def test_known_infima(text):
+    found = least_bend(Expression(text))
+    assert found is not None
+    assert found <= KNOWN[text] + 1e-13 * abs(KNOWN[text])
+    assert found >= KNOWN[text] - 2e-4 * max(1.0, abs(KNOWN[text]))
+
+
+@pytest.mark.parametrize(
+    "text", ["x**3", "-x**4", "-abs(x)", "x**2 - abs(x)", "sinh(x)", "1/x", "sqrt(x)", "tan(x)", "x**4*sin(x)", "x**x"]
+)
+def test_none_where_the_formula_has_none(text):
+    assert least_bend(Expression(text)) is None
+
+
+def test_random_formulas_stay_below_a_scan():
+    rng = np.random.default_rng(0)
+    x = torch.linspace(-30, 30, 30001, dtype=torch.float64)
+    for _ in range(3):
+        a, b, c, d, e, f = rng.normal(size=6).round(3).tolist()
+        text = f"{abs(a) + 0.1}*x**4 + {b}*x**3 + {c}*x**2 + {d}*sin({e}*x + {f}) + {f}*exp(-(x - {a})**2)"
+        potential = Expressed(text)
+        least = float(potential.second_derivative(x).min())
+        assert potential.convexity is not None
+        assert least - 2e-3 * (1 + abs(least)) <= potential.convexity <= least + 1e-12 * (1 + abs(least))
+
+
+def test_arithmetic_far_away():
+    """x^2 - x + 1 at x >= FAR, and its reciprocal."""
+    one = np.ones(1)
+    x = Interval(one, one, 1.0)
+    f = x * x - x + Interval(one, one)
+    assert f.power == 2
+    assert f.low[0] == pytest.approx(1 - 1 / FAR)
+    assert f.high[0] == pytest.approx(1 + 1 / FAR**2)
+    inverse = f.reciprocal().values()
+    assert inverse.low[0] <= 0 < 1 / FAR**2 <= inverse.high[0] <= 1.1 / FAR**2

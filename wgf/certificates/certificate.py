@@ -1,0 +1,55 @@
+"""The certificate of a run: the least of its own bound and the bound by a rich run, with their parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wgf.certificates.own_bound import Bound
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Upper bound of the W2 error of a run at one time; None for a part that does not apply.
+
+    Attributes:
+        bound: the least bound (length).
+        own: bound by the run itself (length).
+        distance: W2 distance to the rich run (length).
+        rich: bound of the rich run (length).
+        convexity: lambda (1/time).
+        quadrature: relative change of the least bound when its quadrature orders double.
+        unknown: why there is no bound, or none of the richer run.
+    """
+
+    bound: float | None = None
+    own: float | None = None
+    distance: float | None = None
+    rich: float | None = None
+    convexity: float | None = None
+    quadrature: float | None = None
+    unknown: str | None = None
+
+    @classmethod
+    def of(
+        cls, own: Bound, convexity: float | None, rich: Bound | None = None, distance: float | None = None
+    ) -> Certificate:
+        """The least of two bounds.
+
+        Args:
+            own: bound by the run itself.
+            convexity: lambda (1/time).
+            rich: bound of the rich run, with its `distance` (length).
+        """
+        best, value, unknown = own, None, own.unknown
+        if rich is not None and distance is not None:
+            value = rich.value
+            sum_of_both = rich
+            if value is not None:
+                whole = distance + value
+                share = value / whole if whole > 0 else 0.0
+                change = None if rich.quadrature is None else share * rich.quadrature
+                sum_of_both = rich._replace(value=whole, quadrature=change)
+            if own.value is None or (sum_of_both.value is not None and sum_of_both.value < own.value):
+                best = sum_of_both
+            unknown = best.unknown or (rich.unknown and f"of the richer run: {rich.unknown}")
+        return cls(best.value, own.value, distance, value, convexity, best.quadrature, unknown)

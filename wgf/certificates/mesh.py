@@ -1,0 +1,128 @@
+"""Quadrature mesh of a certificate, with the values, slopes and second derivatives of splines at its nodes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wgf.networks.spline_space import SplineSpace, basis
+from wgf.problem.base import Base
+
+REACH = 1.5  # the mesh reaches so many times the range of the law's panels
+TAIL_CELLS = 24  # on either side of the breakpoints
+
+
+class Mesh:
+    """Gauss nodes on cells between the breakpoints of a spline space, the panels of the base, and in the tails.
+
+    Args:
+        base: the reference measure p.
+        space: splines of the map.
+        order: nodes per cell.
+
+    Attributes:
+        cells: ends of the cells [c + 1] (length).
+        order: nodes per cell.
+        z, dz: nodes and Lebesgue weights [n] (length).
+        w: weights p dz [n] (mass).
+        p, log_p, dlog_p: density of the base, its logarithm, and the derivative of that [n].
+        middle: the cell that holds the mean of the base.
+        open: at which ends p does not vanish, so that only an equilibrated flux vanishes there.
+    """
+
+    def __init__(self, base: Base, space: SplineSpace, order: int) -> None:
+        points = space.points.double()
+        self.base, self.space, self.points, self.order = base, space, points, order
+        self.cells = _cells(base, points)
+        x, w = np.polynomial.legendre.leggauss(order)
+        s, half = torch.from_numpy(0.5 * (x + 1)).to(points), torch.from_numpy(0.5 * w).to(points)
+        self.widths = self.cells.diff()
+        self.z = (self.cells[:-1, None] + self.widths[:, None] * s).reshape(-1)
+        self.dz = (self.widths[:, None] * half).reshape(-1)
+        self._primitives = torch.from_numpy(_primitives(x, order)).to(points)
+        with torch.enable_grad():
+            z = self.z.detach().requires_grad_()
+            log_p = base.log_density(z)
+            slope = torch.autograd.grad(log_p.sum(), z)[0] if log_p.requires_grad else torch.zeros_like(z)
+        self.log_p, self.dlog_p = log_p.detach(), slope
+        self.p = self.log_p.exp()
+        self.w = self.dz * self.p
+        self.middle = int(torch.searchsorted(self.cells, base.mean).clamp(1, len(self.widths))) - 1
+        ends = torch.tensor([base.lower, base.upper], dtype=points.dtype, device=points.device)
+        self.open = tuple(
+            math.isfinite(end) and float(base.density(ends[k])) > 0 for k, end in enumerate(ends.tolist())
+        )
+        self.first, self._values, self._slopes = basis(points, space.degree, self.z)
+        self._bends: Tensor | None = None
+        if space.degree > 1:
+            _, _, bends = basis(points, space.degree - 1, self.z, self.first)
+            tail = (self.z < points[0]) | (self.z > points[-1])
+            self._bends = bends.masked_fill(tail[:, None], 0.0)
+            k = space.degree
+            knots = torch.cat([points[:1].expand(k), points, points[-1:].expand(k)])
+            self._spacing = (knots[k + 1 : -1] - knots[1 : -k - 1]) / k
+
+    def _sum(self, rows: Tensor, shape: Tensor) -> Tensor:
+        """sum_j shape[:, j] rows[:, first + j], [r, n] for coefficients [r, M]."""
+        found = rows[:, self.first] * shape[:, 0]
+        for j in range(1, shape.shape[1]):
+            found += rows[:, self.first + j] * shape[:, j]
+        return found
+
+    def values(self, c: Tensor) -> Tensor:
+        """Splines at the nodes [r, n] from their coefficients c [r, M]."""
+        return self._sum(c, self._values)
+
+    def slopes(self, c: Tensor) -> Tensor:
+        """First derivatives [r, n]."""
+        return self._sum(c, self._slopes)
+
+    def bends(self, c: Tensor) -> Tensor:
+        """Second derivatives [r, n] between the breakpoints; 0 in the tails."""
+        if self._bends is None:
+            return torch.zeros(len(c), len(self.z), dtype=c.dtype, device=c.device)
+        return self._sum(c.diff(dim=1) / self._spacing, self._bends)
+
+    def integral(self, f: Tensor) -> Tensor:
+        """int f p dz [r] for f [r, n]."""
+        return (f * self.w).sum(-1)
+
+    def norm(self, f: Tensor) -> Tensor:
+        """Norm of f [r, n] in L2(p), [r]."""
+        return self.integral(f * f).sqrt()
+
+    def flux(self, f: Tensor) -> Tensor:
+        """-int_{-inf}^z f p of a function f [r, n] with mean 0, integrated from the nearer end; [r, n]."""
+        rows = (f * self.p).reshape(len(f), -1, self.order)
+        weights = self.dz.reshape(-1, self.order)
+        total = (rows * weights).sum(-1)
+        local = (rows @ self._primitives.T) * self.widths[:, None]
+        left = total.cumsum(1) - total
+        right = -total.flip(1).cumsum(1).flip(1)
+        begin = torch.where(torch.arange(len(self.widths), device=f.device) < self.middle, left, right)
+        return -(begin[..., None] + local).reshape(f.shape)
+
+
+def _cells(base: Base, points: Tensor) -> Tensor:
+    panels = torch.tensor(base.panels(), dtype=points.dtype, device=points.device)
+    low, high = panels[0], panels[-1]
+    tails = panels[:0]
+    if not math.isfinite(base.lower):
+        low, high = base.mean + REACH * (low - base.mean), base.mean + REACH * (high - base.mean)
+        steps = torch.linspace(0, 1, TAIL_CELLS + 1, dtype=points.dtype, device=points.device)
+        left, right = torch.minimum(points[0], high), torch.maximum(points[-1], low)
+        tails = torch.cat([low + (left - low) * steps, right + (high - right) * steps])
+    inner = points[(points >= low) & (points <= high)]
+    mesh = torch.cat([panels, tails, inner]).sort().values
+    wide = torch.nn.functional.pad(mesh.diff() > 1e-12 * (high - low), (1, 0), value=True)
+    return mesh[wide]
+
+
+def _primitives(x: np.ndarray, order: int) -> np.ndarray:
+    """Matrix [order, order] from values at Gauss nodes to integrals from the left end of a cell of width 1."""
+    legendre = np.polynomial.legendre
+    columns = [0.5 * legendre.legval(x, legendre.legint(row, lbnd=-1)) for row in np.eye(order)]
+    return np.stack(columns, 1) @ np.linalg.inv(legendre.legvander(x, order - 1))

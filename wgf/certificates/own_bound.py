@@ -1,0 +1,260 @@
+"""Upper bound of the W2 error of a run whose map is linear in its parameters, computed while it runs (Theorem 1)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from wgf.certificates.conditions import conditions
+from wgf.certificates.curve import Curve, Record, continuation
+from wgf.certificates.long_time import decay
+from wgf.certificates.mesh import Mesh
+from wgf.certificates.residual import Evaluator, Residuals
+from wgf.integrators.base import State
+from wgf.integrators.time_loop import Clock, LoopCallback
+from wgf.projection.field import Projection
+
+ORDERS = (6, 3)  # Gauss nodes per cell and per step
+DOUBLED = (12, 6)
+SAMPLE, FIRST = 12, 2  # the quadrature is doubled on one step of so many, from this step on
+CHUNK = 64  # steps evaluated at once, and most rows of nodes
+SPACING = 1e-3, 1e-2  # recorded states: relative to the end time, and to the time
+BALANCE = [10.0**k for k in range(-8, 5, 2)]  # trade-offs between the two residuals, relative to the law's width
+MOST = 4000  # nodes whose pairs are summed
+ROUNDING = 1e-12  # of a bound, relative to the law's width
+LARGEST = 300.0  # largest -lambda t; its exponential is squared
+UNRESOLVED = 10.0  # relative rise with the doubled quadrature above which there is no bound; a smaller one is added
+
+
+class Bound(NamedTuple):
+    """An upper bound of the W2 error at one time.
+
+    Attributes:
+        value: the bound (length); None if there is none.
+        quadrature: its relative change when the quadrature orders double, estimated from some steps; None if unknown.
+        unknown: why there is no bound, or None.
+    """
+
+    value: float | None
+    quadrature: float | None = None
+    unknown: str | None = None
+
+
+class Steps(NamedTuple):
+    """Residuals of r steps at Gauss times: s and weights [r, nt], Q and R0 [r, nt, c], strong residual [r, nt, d].
+
+    The columns c are all choices of a continuation in time and a flux; the columns d all continuations.
+    """
+
+    s: Tensor
+    weights: Tensor
+    flux: Tensor
+    force: Tensor
+    strong: Tensor
+
+
+class OwnBound(LoopCallback):
+    """Records a run and bounds its error at any recorded time.
+
+    It records every step, or fewer if there are very many: any curve of increasing maps that ends at the map of the run
+    gives a bound.
+
+    Args:
+        projection: problem and network.
+        past: what `saved` returned before a run was interrupted, or None.
+
+    Attributes:
+        convexity: lambda (1/time), None if there is no bound.
+        unknown: why there is no bound, or None.
+    """
+
+    def __init__(self, projection: Projection, past: dict[str, Any] | None = None) -> None:
+        self.projection, problem = projection, projection.problem
+        known = conditions(problem)
+        self.unknown = known.unknown
+        landscape = projection.landscape
+        if landscape is None and self.unknown is None:
+            self.unknown = "the network is not linear in its parameters: only a richer run can bound its error"
+        self.convexity = known.convexity if self.unknown is None else None
+        self._pending: list[tuple[float, Tensor, Tensor]] = []
+        self._steps: list[Steps] = []
+        self._doubled: list[Steps] = []
+        self._bounds: dict[float, Bound] = {}
+        self._count = 0
+        self._start = 0.0  # distance of T(0) from the initial law
+        if self.convexity is None or landscape is None:
+            return
+        self._chart, self._landscape = landscape.chart, landscape
+        kernel = problem.interaction.elementary
+        if kernel is None or kernel.logarithm:
+            points = ORDERS[0] * len(landscape.chart.space.points)
+            if points > MOST:
+                self.unknown = f"{points} nodes are too many for sums over pairs of them: decrease network.width"
+                return
+        meshes = [Mesh(projection.map.base, landscape.chart.space, orders[0]) for orders in (ORDERS, DOUBLED)]
+        self._evaluate, self._evaluate_doubled = (Evaluator(problem, known, mesh) for mesh in meshes)
+        self._scale = projection.map.base.std
+        self._decay = decay(problem, known)
+        if past is not None:
+            self._restore(past)
+
+    def step(self, clock: Clock, state: State, energy: float) -> None:
+        last, share = self._pending[-1][0] if self._pending else 0.0, self.projection.problem.t_end * SPACING[0]
+        if clock.t - last >= min(share, SPACING[1] * clock.t):
+            self.record(clock.t, state)
+
+    def stop(self, clock: Clock, state: State) -> None:
+        self.record(clock.t, state)
+
+    def record(self, t: float, state: State) -> None:
+        """Record the state at a time; states at known times are ignored."""
+        if self.unknown is None and not (self._pending and t <= self._pending[-1][0]):
+            if not self._pending:
+                mesh, c = self._evaluate.mesh, self._chart.space.coefficients(state.theta).double()
+                self._start = float(mesh.norm(mesh.values(c[None]) - self.projection.start(mesh.z)))
+            self._pending.append((t, state.theta, state.evaluation.velocity))
+            if len(self._pending) > CHUNK:
+                self._flush()
+
+    def at(self, t: float) -> Bound:
+        """Bound at a recorded time."""
+        if t not in self._bounds:
+            self._bounds[t] = self._bound(t)
+        return self._bounds[t]
+
+    def _bound(self, t: float) -> Bound:
+        if self.unknown is None:
+            self._flush()
+        if self.unknown is not None or self.convexity is None:
+            return Bound(None, None, self.unknown)
+        if -self.convexity * t > LARGEST:
+            return Bound(None, None, f"lambda = {self.convexity:.4g}: the bound grows beyond all numbers")
+        start = math.exp(-self.convexity * t) * self._start
+        if not self._steps:
+            return Bound(start, 0.0) if t == 0 else Bound(None, None, "no step was recorded")
+        steps = _joined(self._steps, t)
+        if not len(steps.s):
+            return Bound(start, 0.0)
+        flux, force = self._decayed(steps, t)
+        if not (flux.isfinite() & force.isfinite()).any(1).all():
+            return Bound(None, None, self._why(steps))
+        value, balance = min((self._total(flux, force, weight * self._scale, start), weight) for weight in BALANCE)
+        change = self._change(steps, t, balance * self._scale, value)
+        if self._decay is not None:
+            value = min(value, self._decay.bound(t, self._start, steps.s, steps.weights, steps.strong))
+        if change is not None and not change <= UNRESOLVED:
+            return Bound(None, change, "the quadrature does not resolve the residual")
+        return Bound(value * (1 + max(change or 0.0, 0.0)), None if change is None else abs(change))
+
+    def saved(self) -> dict[str, Any]:
+        """Content for a checkpoint, with the steps not yet evaluated: a resumed run evaluates the same blocks."""
+        return {
+            "steps": [list(part) for part in self._steps],
+            "doubled": [list(part) for part in self._doubled],
+            "count": self._count,
+            "start": self._start,
+            "unknown": self.unknown,
+            "pending": [list(part) for part in self._pending],
+        }
+
+    def _restore(self, past: dict[str, Any]) -> None:
+        device = self._evaluate.mesh.z.device
+        self._steps, self._doubled = (
+            [Steps(*(part.to(device) for part in parts)) for parts in past[name]] for name in ("steps", "doubled")
+        )
+        self._count, self._start, self.unknown = past["count"], past["start"], past["unknown"]
+        self._pending = [(t, theta.to(device), velocity.to(device)) for t, theta, velocity in past["pending"]]
+
+    def _decayed(self, steps: Steps, t: float) -> tuple[Tensor, Tensor]:
+        """Integrals over each step of 2 Q e^(-2 lambda (t - s)) and of R0 e^(-lambda (t - s)), [r, c] each."""
+        growth = torch.exp(-(self.convexity or 0.0) * (t - steps.s))[..., None]
+        weights = steps.weights[..., None]
+        return 2 * (weights * growth**2 * steps.flux).sum(1), (weights * growth * steps.force).sum(1)
+
+    @staticmethod
+    def _total(flux: Tensor, force: Tensor, weight: float, start: float) -> float:
+        """Bound from the columns that minimise flux + weight force in every step."""
+        cost = torch.nan_to_num(flux + weight * force, nan=torch.inf)
+        column = cost.argmin(1, keepdim=True)
+        q, r = flux.gather(1, column).sum(), force.gather(1, column).sum()
+        return math.sqrt(start**2 + float(q)) + float(r)
+
+    def _change(self, steps: Steps, t: float, weight: float, total: float) -> float | None:
+        """Change of the bound when the quadrature orders double, from sampled steps, relative to the bound."""
+        doubled = _joined(self._doubled, t)
+        if not len(doubled.s):
+            return None
+        sampled = Steps(*(part[FIRST::SAMPLE] for part in steps))
+        one, two = self._decayed(sampled, t), self._decayed(doubled, t)
+        before, after = self._total(*one, weight, 0.0), self._total(*two, weight, 0.0)
+        share = len(steps.s) / len(sampled.s)
+        return share * (after - before) / max(total, ROUNDING * self._scale)
+
+    def _why(self, steps: Steps) -> str:
+        if self._evaluate.known.chi:
+            return "chi kappa_h reaches D: beyond about chi = 0.8 D the Keller-Segel equation has no bound"
+        if any(self._evaluate.mesh.open):
+            return "p jumps at an edge, and the equilibrated flux is not close to the flux of the map up to it"
+        return "the map folds, or the residual is not finite"
+
+    def _flush(self) -> None:
+        """Evaluate the residuals of all pending steps."""
+        if len(self._pending) < 2:
+            return
+        times, thetas, velocities = zip(*self._pending, strict=True)
+        space = self._chart.space
+        rows = [
+            (space.coefficients(theta), space.change(velocity), self._acceleration(theta, velocity))
+            for theta, velocity in zip(thetas, velocities, strict=True)
+        ]
+        c, v, a = (torch.stack(part).double() for part in zip(*rows, strict=True))
+        record = Record(torch.tensor(times, dtype=c.dtype, device=c.device), c, v, a)
+        self._steps.append(_evaluated(self._evaluate, record, ORDERS[1], slice(None)))
+        sample = slice((FIRST - self._count) % SAMPLE, None, SAMPLE)
+        if sample.start < len(times) - 1:
+            self._doubled.append(_evaluated(self._evaluate_doubled, record, DOUBLED[1], sample))
+        self._count += len(times) - 1
+        self._pending = self._pending[-1:]
+
+    def _acceleration(self, theta: Tensor, velocity: Tensor) -> Tensor:
+        """Second time derivative -M^-1 H c' of the coefficients [M]."""
+        chart = self._chart
+        c, u = chart.coordinates(theta), chart.displacement(velocity)
+        load = self._landscape.hessian(chart.at_nodes(c)).matvec(u)
+        return chart.space.change(chart.lift(-chart.project(load)))
+
+
+def _evaluated(evaluate: Evaluator, record: Record, order: int, which: slice) -> Steps:
+    """Residuals of some steps of a record, by cubics and quintics in time; by straight lines where both fold."""
+    line, *curves = (Curve(*(part[which] for part in continuation(record, k, order))) for k in (0, 1, 2))
+    parts = [_residuals(evaluate, curve.c, curve.v) for curve in curves]
+    bad = ~torch.stack([_usable(part) for part in parts]).any(0)
+    straight = Residuals(*(torch.full_like(part, torch.inf) for part in parts[0]))
+    if bool(bad.any()):
+        for part, found in zip(straight, _residuals(evaluate, line.c[bad], line.v[bad]), strict=True):
+            part[bad] = found
+    flux, force, strong = zip(*parts, straight, strict=True)
+    return Steps(line.s, line.weights, torch.cat(flux, -1), torch.cat(force, -1), torch.stack(strong, -1))
+
+
+def _residuals(evaluate: Evaluator, c: Tensor, v: Tensor) -> Residuals:
+    """Residuals [r, nt, ...] of curves [r, nt, M]."""
+    found = [evaluate(*rows) for rows in zip(c.flatten(0, 1).split(CHUNK), v.flatten(0, 1).split(CHUNK), strict=True)]
+    return Residuals(*(torch.cat(part).unflatten(0, c.shape[:2]) for part in zip(*found, strict=True)))
+
+
+def _usable(part: Residuals) -> Tensor:
+    """Whether a step has a choice that is finite at all its times [r]."""
+    return (part.flux.isfinite() & part.force.isfinite()).all(1).any(1)
+
+
+def _joined(parts: list[Steps], t: float) -> Steps:
+    """All steps before t."""
+    if not parts:
+        return Steps(*[torch.zeros(0, 1)] * 2, *[torch.zeros(0, 1, 1)] * 3)
+    steps = Steps(*(torch.cat(part) for part in zip(*parts, strict=True)))
+    before = steps.s[:, -1] <= t
+    return Steps(*(part[before] for part in steps))

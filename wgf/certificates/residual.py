@@ -1,0 +1,156 @@
+"""The two residuals of Theorems 1 and 2 of docs/certificates.md, for maps at one time each."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from wgf.certificates.conditions import Conditions
+from wgf.certificates.forces import Force
+from wgf.certificates.mesh import Mesh
+from wgf.problem.equations import Problem
+
+THRESHOLDS = (0.1, 0.7, 3.0)  # largest |log a| in the core
+CORE = 5  # fewest cells of a core
+NEWTON = 60  # most Newton steps
+
+
+def psi(g: float, a: Tensor) -> Tensor:
+    """psi_g(a) = sup_{u > 0} (a - u^-g)(1 - u) for a > 0.
+
+    The maximiser solves u^-(g+1) (g - (g-1) u) = a. The left side falls and is convex where it is positive: Newton's
+    method from the left of the solution is monotone. From the right it would stop short and underestimate the supremum.
+    """
+    if g == 1:
+        return (a.sqrt() - 1) ** 2
+    u = torch.where(a >= 1, a.clamp(min=1e-300) ** (-1 / g), 1.0)
+    for _ in range(NEWTON):
+        f, df = u ** (-g - 1) * (g - (g - 1) * u) - a, -g * u ** (-g - 2) * (g + 1 - (g - 1) * u)
+        step = f / df
+        u = u - step
+        if float((step.abs() / u).nan_to_num().max()) < 1e-13:
+            break
+    return ((a - u**-g) * (1 - u)).clamp(min=0)
+
+
+class Residuals(NamedTuple):
+    """Residuals of r maps, with one column for every choice of the flux Phi.
+
+    Attributes:
+        flux: Q [r, c] (length^2/time); infinite where the choice is not allowed.
+        force: R0 [r, c] (length/time).
+        strong: norm of the residual with the flux of the map itself [r] (length/time).
+    """
+
+    flux: Tensor
+    force: Tensor
+    strong: Tensor
+
+
+class Evaluator:
+    """Computes the residuals of the maps of one spline space.
+
+    Args:
+        problem: the equation.
+        known: its conditions.
+        mesh: the nodes.
+    """
+
+    def __init__(self, problem: Problem, known: Conditions, mesh: Mesh) -> None:
+        self.problem, self.known, self.mesh = problem, known, mesh
+        self.force = Force(problem.interaction, mesh)
+        if mesh.space.degree == 1:  # slopes are taken at the middles of the cells
+            self._middles = 0.5 * (mesh.points[1:] + mesh.points[:-1])
+
+    def __call__(self, c: Tensor, v: Tensor) -> Residuals:
+        """Residuals of maps with coefficients c and velocities v [r, M]."""
+        mesh, known = self.mesh, self.known
+        x, dx, bend, velocity = mesh.values(c), mesh.slopes(c), mesh.bends(c), mesh.values(v)
+        folded = (dx <= 0).any(1)
+        dx = dx.masked_fill(dx <= 0, 1.0)
+        slide, sums = self.problem.potential.derivative(x.reshape(-1)).reshape(x.shape), self.force.sums(x)
+        pull = velocity + slide + self.force(x, dx, bend, sums)
+        if known.diffusion == 0:
+            strong = mesh.norm(pull)
+            force = torch.where(folded, torch.inf, strong)[:, None].expand(-1, len(THRESHOLDS))
+            return Residuals(torch.zeros_like(force), force, strong)
+        attraction = known.chi * self.force.pressure(dx, sums) if known.chi and sums is not None else None
+        slope, slope_bend = (dx, bend) if mesh.space.degree > 1 else self._smooth(c)
+        mean = mesh.integral(pull)[:, None]
+        g = known.exponent
+        pressure = known.diffusion * torch.exp((g - 1) * mesh.log_p)  # kappa p^g / p
+        own = pressure * slope**-g  # the flux of the map / p
+        ratio = mesh.flux(pull - mean) / (own * mesh.p)
+        strong = g * own * (mesh.dlog_p - slope_bend / slope) + pull
+        columns = []
+        for threshold in THRESHOLDS:
+            share, rise, allowed = self._core(ratio, threshold)
+            excess = torch.where(share > 0, ratio, 1.0) - 1
+            rest = torch.where(share < 1, (1 - share) * strong, 0.0) + share * mean + rise * own * excess
+            a = (1 + share * excess) * (dx / slope) ** g
+            if attraction is None:
+                flux = mesh.integral(pressure * dx ** (1 - g) * psi(g, a))
+            else:
+                flux, positive = self._attracted(a, attraction)
+                allowed = allowed & positive
+            flux = torch.where(allowed & ~folded & flux.isfinite(), flux, torch.inf)
+            columns.append((flux, mesh.norm(rest)))
+        flux, force = (torch.stack(part, 1) for part in zip(*columns, strict=True))
+        return Residuals(flux, force, torch.where(folded | bool(any(mesh.open)), torch.inf, mesh.norm(strong)))
+
+    def _attracted(self, a: Tensor, attraction: Tensor) -> tuple[Tensor, Tensor]:
+        """Q of Theorem 2 [r], and whether chi kappa_h < D everywhere [r]."""
+        diffusion = self.known.diffusion
+        left = diffusion - attraction
+        b = 1 + diffusion * (a - 1) / left
+        positive = (left > 0).all(1) & (b > 0).all(1)
+        return self.mesh.integral(left * psi(1.0, b.clamp(min=0))), positive
+
+    def _smooth(self, c: Tensor) -> tuple[Tensor, Tensor]:
+        """Continuous slopes of piecewise linear maps [r, n], and their derivatives: linear between middles of cells."""
+        middles, z = self._middles, self.mesh.z
+        levels = c.diff(dim=1) / self.mesh.points.diff()
+        if len(middles) == 1:
+            return levels.expand(-1, len(z)), torch.zeros_like(levels).expand(-1, len(z))
+        cell = torch.searchsorted(middles[1:-1].contiguous(), z)
+        widths = middles.diff()
+        along = (z - middles[cell]) / widths[cell]
+        steps = levels.diff(dim=1)[:, cell]
+        inside = (along > 0) & (along < 1)
+        return levels[:, cell] + steps * along.clamp(0, 1), torch.where(inside, steps / widths[cell], 0.0)
+
+    def _core(self, ratio: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Share of the equilibrated flux at the nodes and its derivative [r, n], and whether the choice is allowed [r].
+
+        The core is the run of cells around the middle where the equilibrated flux is close to the map's own. The share
+        is 1 there, falls to 0 over its two outer cells, and stays 1 up to ends that the core reaches. Where p does not
+        vanish at an end, the core must reach it.
+        """
+        mesh, z = self.mesh, self.mesh.z
+        distance = ratio.log().abs().nan_to_num(nan=torch.inf, posinf=torch.inf)
+        close = (distance.reshape(len(ratio), -1, mesh.order) <= threshold).all(2).long()
+        last, middle = close.shape[1] - 1, mesh.middle
+        high = middle + close[:, middle:].cumprod(1).sum(1) - 1
+        low = middle - close[:, : middle + 1].flip(1).cumprod(1).sum(1) + 1
+        small = high - low + 1 < CORE
+        whole = (low == 0) & ~small, (high == last) & ~small
+        cells = mesh.cells
+
+        def ramp(outer: Tensor, inner: Tensor, full: Tensor) -> tuple[Tensor, Tensor]:
+            width = (inner - outer)[:, None]
+            along = (z - outer[:, None]) / width
+            slope = torch.where((along > 0) & (along < 1), 1 / width, 0.0)
+            full = full[:, None]
+            return torch.where(full, 1.0, along.clamp(0, 1)), torch.where(full, 0.0, slope)
+
+        left, dleft = ramp(cells[low.clamp(max=last)], cells[(low + 2).clamp(max=last + 1)], whole[0])
+        right, dright = ramp(cells[(high + 1).clamp(min=1)], cells[(high - 1).clamp(min=0)], whole[1])
+        share = torch.where(small[:, None], 0.0, left * right)
+        rise = torch.where(small[:, None], 0.0, dleft * right + left * dright)
+        allowed = torch.ones_like(small)
+        for is_open, reached in zip(mesh.open, whole, strict=True):
+            if is_open:
+                allowed = allowed & reached
+        return share, rise, allowed

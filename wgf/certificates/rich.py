@@ -1,0 +1,162 @@
+"""Bound of the W2 error of any run by the triangle inequality: W2(run, exact) <= W2(run, rich) + bound(rich).
+
+The rich run solves the same problem with a spline of higher degree and twice the breakpoints per length, on a wider
+range, with smaller tolerances, and carries its own bound. The inequality holds for every network and every method.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from wgf.certificates.certificate import Certificate
+from wgf.certificates.own_bound import Bound, OwnBound
+from wgf.errors import ConfigError, in_one_line
+from wgf.integrators.base import Integrator, State
+from wgf.integrators.implicit import Rodas4
+from wgf.integrators.saved_states import SavedStates
+from wgf.integrators.status import Status
+from wgf.integrators.time_loop import Clock, LoopCallback, run
+from wgf.networks.base import TransportMap
+from wgf.networks.spline import Spline
+from wgf.problem.base import Base
+from wgf.problem.quadrature import Gauss
+from wgf.projection.field import Projection
+from wgf.projection.solvers import Auto
+from wgf.reference_solutions.wasserstein import Carried, distance
+
+log = logging.getLogger("wgf")
+
+RAISED, HIGHEST = 2, 5  # the degree of the rich spline is higher by so much, and at most this
+BOUND = 7.0  # standard deviations up to which its breakpoints reach on either side, at least
+BREAKPOINTS = 64  # at least
+RTOL, TIGHTER = 1e-7, 10.0  # largest tolerance of its steps, and ratio of the tolerances
+
+
+class Unknown(Exception):
+    """There is no rich run; the message says why."""
+
+
+@dataclass(frozen=True)
+class RichRun:
+    """A rich run with its bounds.
+
+    Attributes:
+        states: its states at the saved times.
+        recorder: computes its bounds.
+    """
+
+    states: SavedStates
+    recorder: OwnBound
+
+    def bound(self, t: float) -> Bound:
+        """Bound of its error at a saved time."""
+        return self.recorder.at(t)
+
+    def distance(self, t: float, map: TransportMap, theta: Tensor) -> float:
+        """W2 distance at a saved time to a map with parameters theta [p] (length)."""
+        rich = self.states[self.states.times.index(t)]
+        return distance(Carried.by(*rich), Carried.by(map, theta)).w2
+
+
+class _Both(LoopCallback):
+    def __init__(self, states: SavedStates, recorder: OwnBound) -> None:
+        self.states, self.recorder = states, recorder
+
+    def step(self, clock: Clock, state: State, energy: float) -> None:
+        self.recorder.step(clock, state, energy)
+
+    def stop(self, clock: Clock, state: State) -> None:
+        self.recorder.stop(clock, state)
+        self.states.stop(clock, state)
+
+
+def rich_run(projection: Projection, integrator: Integrator, stops: list[float]) -> RichRun:
+    """Run the rich run of a run.
+
+    Args:
+        projection: problem and network of the run.
+        integrator: its method.
+        stops: saved times after t = 0 (time).
+
+    Raises:
+        Unknown: it fails or does not reach the last of `stops`.
+    """
+    try:
+        finer, method = richer(projection, integrator)
+        both = _Both(SavedStates(finer.map), OwnBound(finer))
+        end = run(finer, method, finer.initial, stops, both)
+    except Exception as error:  # a failed certificate must not lose the result of the run
+        raise Unknown(f"the richer run failed: {in_one_line(error)}") from error
+    if end.status is not Status.completed:
+        raise Unknown(f"the richer run ended as {end.status} at t = {end.clock.t:g}")
+    return RichRun(both.states, both.recorder)
+
+
+def certified(projection: Projection, integrator: Integrator, saved: SavedStates, t: float, rich: bool) -> Certificate:
+    """Computable upper bound of the W2 error of a finished flow; it needs no reference solution.
+
+    The flow runs again to bound its own error, and a rich run bounds it by the triangle inequality.
+
+    Args:
+        projection: problem and network.
+        integrator: the method.
+        saved: the states of the flow.
+        t: a saved time (time).
+        rich: whether to compute the rich run, about three times the cost of the flow.
+
+    Raises:
+        ConfigError: t is no saved time.
+    """
+    if t not in saved.times:
+        raise ConfigError(f"t={t!r} is not allowed: expected a saved time, one of {saved.times}")
+    state, stops = saved[saved.times.index(t)], [time for time in saved.times if 0 < time <= t]
+    recorder, states = OwnBound(projection), SavedStates(projection.map)
+    if recorder.unknown is None and stops:
+        both = _Both(states, recorder)
+        end = run(projection, integrator, projection.initial, stops, both)
+        if end.status is not Status.completed:
+            recorder.unknown = f"the run ended as {end.status} at t = {end.clock.t:g} when repeated"
+    own = recorder.at(t)
+    if own.value is not None and stops:  # the repeated run may differ on another machine
+        own = own._replace(value=own.value + RichRun(states, recorder).distance(t, *state))
+    if not (rich and stops):
+        return Certificate.of(own, recorder.convexity)
+    try:
+        finer = rich_run(projection, integrator, stops)
+    except Unknown as why:
+        found = Certificate.of(own, recorder.convexity)
+        return replace(found, unknown="; ".join(filter(None, (found.unknown, str(why)))))
+    return Certificate.of(own, finer.recorder.convexity, finer.bound(t), finer.distance(t, *state))
+
+
+def richer(projection: Projection, integrator: Integrator) -> tuple[Projection, Integrator]:
+    """Rich spline and method for a problem.
+
+    Raises:
+        ConfigError: the problem cannot be solved in this way.
+    """
+    map, problem = projection.map, projection.problem
+    space = map.space()
+    degree = HIGHEST if space is None else space.degree
+    points = map.breakpoints() if space is None else space.points
+    width, bound = BREAKPOINTS, BOUND
+    if len(points) > 1:
+        reach = float((points[-1] - points[0]) / (2 * map.base.std))
+        bound = max(BOUND, reach + 1)
+        width = max(width, math.ceil(2 * (len(points) - 1) * _range(map.base, bound) / _range(map.base, reach)) + 1)
+    rtol, atol = (getattr(integrator, name, None) for name in ("rtol", "atol"))
+    method = Rodas4(rtol=min(RTOL, (rtol or 1.0) / TIGHTER), atol=min(1e-2 * RTOL, (atol or 1.0) / TIGHTER))
+
+    finer = Spline(width=width, degree=min(degree + RAISED, HIGHEST), bound=bound, base=map.base)
+    field = Projection(problem, finer.to(map.theta.device), Gauss(), Auto())
+    return field, method.on(field)
+
+
+def _range(base: Base, bound: float) -> float:
+    """Length of the range of breakpoints within a bounded or unbounded support, in standard deviations."""
+    low, high = max(base.lower, base.mean - bound * base.std), min(base.upper, base.mean + bound * base.std)
+    return (high - low) / base.std

@@ -1,0 +1,1 @@
+"""Compiled engine: the Rosenbrock steps of charts in machine code, for single flows and for ensembles."""

@@ -1,0 +1,135 @@
+"""What the kernel works on: a chart, an energy and a method as arrays, and the arrays of one flow.
+
+A vector of coordinates has K = k + 1 zeros at its end, and a band holds A[j + r, j] in row j, column r.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from wgf.engine.program import BLOCK, NODAL, Program, compiled, execute, prepare
+
+GRADIENT, NEW, PULL, SLOPE, IMAGE, SPEED, WOODBURY, START, STAGES = range(9)  # rows of the vectors
+
+
+class Mesh(NamedTuple):
+    """A chart at its quadrature nodes, Q nodes in each cell.
+
+    Attributes:
+        taps: K zeros; their number is known to the compiler.
+        cells: first basis function of each cell, and its row in the tables [c, 2].
+        tables: basis functions and their slopes [2, kinds, Q, K].
+        nodes: weights, log densities and 2 P - 1 at the nodes [3, c Q].
+        bands: mass matrix and its factorisation [2, M + K, K].
+        mean: integrals of the basis functions [M + K].
+    """
+
+    taps: int
+    cells: np.ndarray
+    tables: np.ndarray
+    nodes: np.ndarray
+    bands: np.ndarray
+    mean: np.ndarray
+
+
+class Energy(NamedTuple):
+    """The energy of a problem.
+
+    Attributes:
+        local: program of the pointwise energies; inputs f, f', log p, 2 P - 1 and w.
+        pair: program of the kernel W(r) and of its force; input r.
+        interacts: whether there are pairs.
+        term: index of the interaction among the terms.
+        quadratic: coefficient s of a kernel s x^2/2.
+        size: number of terms.
+    """
+
+    local: Program
+    pair: Program
+    interacts: bool
+    term: int
+    quadratic: float
+    size: int
+
+
+class Method(NamedTuple):
+    """Tableau [2, 6, 6], weights of the dissipation [6] and tolerances of the Rosenbrock method."""
+
+    tableau: np.ndarray
+    weights: np.ndarray
+    gamma: float
+    rtol: float
+    atol: float
+    dt_min: float
+    max_steps: int
+
+
+class Work(NamedTuple):
+    """Arrays of one flow: registers of both programs, band, dense matrix, vectors [14, M + K], nodes [4, n], terms.
+
+    The nodes hold f, f', force and bend of an interaction.
+    """
+
+    registers: np.ndarray
+    pairs: np.ndarray
+    band: np.ndarray
+    dense: np.ndarray
+    vectors: np.ndarray
+    nodes: np.ndarray
+    terms: np.ndarray
+
+
+@compiled
+def clear(x):
+    for i in range(len(x)):
+        x[i] = 0.0
+
+
+@compiled
+def copy(x, y):
+    for i in range(len(x)):
+        y[i] = x[i]
+
+
+@compiled
+def total(x):
+    s = 0.0
+    for i in range(len(x)):
+        s += x[i]
+    return s
+
+
+@compiled
+def workspace(mesh, energy):
+    size, n = len(mesh.mean), mesh.nodes.shape[1]
+    d = size - mesh.taps if energy.interacts or energy.quadratic < 0.0 else 0
+    return Work(
+        np.zeros((len(energy.local.start), max(min(n, BLOCK), mesh.tables.shape[2]))),
+        np.zeros((len(energy.pair.start), n if energy.interacts else 1)),
+        np.zeros((size, mesh.taps)),
+        np.zeros((d, d)),
+        np.zeros((14, size)),
+        np.zeros((4, n if energy.interacts or energy.quadratic != 0.0 else 0)),
+        np.zeros(energy.size),
+    )
+
+
+@compiled
+def begin(mesh, energy, parameters, work):
+    """Fill the registers that do not depend on the map."""
+    prepare(energy.local, parameters, work.registers)
+    prepare(energy.pair, parameters, work.pairs)
+    if mesh.nodes.shape[1] <= work.registers.shape[1]:
+        nodal(mesh, energy, 0, mesh.nodes.shape[1], work)
+
+
+@compiled
+def nodal(mesh, energy, start, n, work):
+    r = work.registers
+    for i in range(n):
+        r[2, i] = mesh.nodes[1, start + i]
+        r[3, i] = mesh.nodes[2, start + i]
+        r[4, i] = mesh.nodes[0, start + i]
+    execute(energy.local, NODAL, r, n)

@@ -1,0 +1,205 @@
+"""The compiled time loop behind the interface of an integrator, and the choice between it and torch."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from wgf.errors import ConfigError
+from wgf.integrators import time_loop
+from wgf.integrators.base import Integrator, State
+from wgf.integrators.implicit import Rodas4
+from wgf.integrators.status import Status
+from wgf.integrators.time_loop import COLLAPSE, Clock, End, LoopCallback
+from wgf.problem.domain import Line
+from wgf.projection.field import Evaluation, Projection
+
+if TYPE_CHECKING:
+    from wgf.engine.plan import Leg
+
+log = logging.getLogger("wgf")
+
+ENGINES = ("auto", "torch", "compiled")
+LARGE = 500_000  # nodes, and pairs of nodes / PAIRS_PER_NODE, from which compiled steps repay loading them
+PAIRS_PER_NODE = 8
+NODES_PER_CALL = 20_000_000  # nodes, over all attempts of one call: Ctrl-C waits for about a second
+AGREEMENT = 1e-8  # relative difference between the energies of both engines at the start
+COMPLETED, PAUSED, BLOW_UP, MAX_STEPS = range(4)  # ends of the kernel
+CAUSES = {  # what the kernel says of a failed attempt
+    1: Status.folded.value,
+    2: Status.not_finite.value,
+    3: Status.solver_failed.value,
+    4: Status.energy_rise.value,
+    5: "the step is too long for the concave part of the energy",
+    6: "its error exceeds the tolerances",
+}
+
+
+class Reached(State):
+    """A state of the compiled loop; torch evaluates the field there on demand.
+
+    Args:
+        theta: parameters [p].
+        terms: values of the energy terms [k] (energy).
+        field: evaluates the field at theta.
+    """
+
+    def __init__(self, theta: Tensor, terms: Tensor, field: Callable[[Tensor], Evaluation]) -> None:
+        self.__dict__.update(theta=theta, _terms=terms, _field=field)
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        return self.__dict__["_field"](self.theta)
+
+    @property
+    def terms(self) -> Tensor:
+        return self.__dict__["_terms"]
+
+
+class Compiled(Rodas4):
+    """`Rodas4` whose time loop runs in machine code. Steps, decisions and statuses are those of `time_loop.evolve`."""
+
+    def __init__(self, method: Rodas4) -> None:
+        self.__dict__.update(method.__dict__)
+
+    def run(
+        self, projection: Projection, theta: Tensor, stops: list[float], callback: LoopCallback, clock: Clock | None
+    ) -> End:
+        """As `time_loop.run`."""
+        from wgf.engine.plan import Plan
+
+        plan, begins = Plan.of(projection, self), clock is None
+        clock = clock or Clock(evaluations=1, next_dt=self.first_dt(stops[-1]))
+        chart = plan.chart
+        c = chart.coordinates(theta)
+        energy, slope, terms = plan.look(c)
+        state: State = Reached(theta, terms, projection)
+        if not (slope > 0 and math.isfinite(energy) and math.isfinite(float(theta.sum()))):
+            return End(Status.folded if slope <= 0 else Status.not_finite, clock, state, "at the start")
+        observed = type(callback).step is not LoopCallback.step
+        most = max(1, NODES_PER_CALL // plan.work)
+        try:  # Ctrl-C comes at any time, also while the callback works
+            if begins:
+                callback.stop(clock, state)
+            while True:
+                leg = plan.advance(c, stops[: clock.target + 1], clock, most, observed)
+                lands, moved = leg.target > clock.target, leg.steps > clock.steps
+                theta = state.theta + chart.lift(leg.c - c) if moved else state.theta
+                reached = Reached(theta, leg.terms, projection) if moved else state
+                c, stop = chart.coordinates(theta), stops[leg.target - 1] if lands else clock.last_stop
+                # no calls from here to the new state, so that no signal can separate a time from its state
+                clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated = leg.times
+                clock.steps, clock.rejected, clock.evaluations = leg.steps, leg.rejected, leg.evaluations
+                clock.target, clock.last_stop = leg.target, stop
+                state = reached
+                if moved:
+                    callback.step(clock, state, leg.energy)
+                if lands:
+                    callback.stop(clock, state)
+                if (end := self._end(leg, clock, state, len(stops), plan.attractive)) is None:
+                    continue
+                if end.status is Status.folded and time_loop.fallback_of(projection, self) is not None:
+                    clock.next_dt = self.first_dt(stops[-1])
+                    return time_loop.run(projection, self, state.theta, stops, callback, clock)
+                return end
+        except KeyboardInterrupt:
+            return End(Status.interrupted, clock, state)
+
+    def _end(self, leg: Leg, clock: Clock, state: State, stops: int, attractive: bool) -> End | None:
+        """How the loop ended, or None if it goes on."""
+        if leg.code == COMPLETED:
+            return End(Status.completed, clock, state) if clock.target == stops else None
+        if leg.code == BLOW_UP:
+            return End(Status.blow_up, clock, state)
+        if leg.code == MAX_STEPS:
+            return End(Status.max_steps, clock, state)
+        if leg.code == PAUSED:
+            return None
+        cause = CAUSES[leg.fault]
+        reason = Status.folded if cause == Status.folded.value else Status.step_too_small
+        why = f"dt = {leg.trial:.3g}" if reason is Status.folded else f"the last step tried: {cause}"
+        collapsed = attractive and leg.slope < math.sqrt(COLLAPSE)
+        return End(Status.blow_up if collapsed else reason, clock, state, why)
+
+
+def run(
+    projection: Projection,
+    integrator: Integrator,
+    theta: Tensor,
+    stops: list[float],
+    callback: LoopCallback,
+    clock: Clock | None = None,
+) -> End:
+    """Run the time loop of an integrator, in machine code or in torch; see `time_loop.evolve`."""
+    if isinstance(integrator, Compiled):
+        return integrator.run(projection, theta, stops, callback, clock)
+    return time_loop.run(projection, integrator, theta, stops, callback, clock)
+
+
+def choose(engine: str, projection: Projection, method: Integrator) -> Integrator:
+    """The method on an engine: `auto` compiles large problems only, for which loading the code pays.
+
+    Raises:
+        ConfigError: engine=compiled cannot serve this flow.
+    """
+    if engine == "torch" or (engine == "auto" and (obstacle(projection, method) or not _is_large(projection))):
+        return method
+    why = obstacle(projection, method) or _failure(projection, method)
+    if why is None:
+        return Compiled(method)  # type: ignore[arg-type]
+    if engine == "compiled":
+        raise ConfigError(f"engine=compiled is impossible: {why}; use engine=auto or engine=torch")
+    log.info("engine=torch: %s", why)
+    return method
+
+
+def obstacle(projection: Projection, method: Integrator) -> str | None:
+    """Why the compiled loop does not know a flow of this kind, or None."""
+    theta = projection.map.theta
+    if not isinstance(method, Rodas4) or type(method).step is not Rodas4.step:
+        return f"it has integrator=rodas4 only, not {type(method).__name__.lower()}"
+    if projection.quadrature.order is None:
+        return "it needs quadrature=gauss"
+    if theta.dtype != torch.float64 or theta.device.type != "cpu":
+        return "it needs dtype=float64 and device=cpu"
+    if not projection.start.is_identity:
+        return "it has base=law only"
+    if type(projection.problem.domain) is not Line:
+        return "it knows the whole line only"
+    return None
+
+
+def _is_large(projection: Projection) -> bool:
+    landscape = projection.landscape
+    n = 0 if landscape is None else len(landscape.chart.nodes.z)
+    parts = [term.parts() for term in projection.problem.terms]
+    pairs = n * n if any(part is not None and part.kernel is not None for part in parts) else 0
+    return n + pairs / PAIRS_PER_NODE >= LARGE
+
+
+def _failure(projection: Projection, method: Integrator) -> str | None:
+    """Why compiled code cannot compute this flow here, or None. Loads the code, and compiles it the first time."""
+    from wgf.engine.tape import Untraceable
+
+    try:
+        from wgf.engine.plan import Plan
+
+        plan = Plan.of(projection, method)  # type: ignore[arg-type]
+        theta = projection.initial
+        energy = plan.look(plan.chart.coordinates(theta))[0]
+    except Untraceable as error:
+        return f"compiled code cannot hold {error}"
+    except ImportError as error:
+        return f"numba cannot be loaded ({error})"
+    except RuntimeError as error:  # numba finds no folder for its cache
+        return f"numba failed ({' '.join(str(error).split())})"
+    terms = projection(theta).terms
+    if not abs(energy - float(terms.sum())) <= AGREEMENT * (1 + float(terms.abs().sum())):
+        return "an energy overrides `value` without `parts`"
+    return None

@@ -1,0 +1,204 @@
+"""Programs: tapes as arrays, and the machine that runs them on the nodes of a quadrature."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from wgf.engine.tape import CODES, Tape
+
+BLOCK = 1024  # nodes that a program treats at once; its registers then fit into the cache
+PANEL = 10  # coefficients of a panel of a table
+
+ADD, SUB, MUL, DIV, NEG, INVERSE, LOG, EXP = (
+    CODES[n] for n in ("add", "sub", "mul", "div", "neg", "inverse", "log", "exp")
+)
+SIN, COS, TANH, SQRT, POW, ABS, SIGN, ERF = (
+    CODES[n] for n in ("sin", "cos", "tanh", "sqrt", "pow", "abs", "sign", "erf")
+)
+ATAN, EXPM1, EQUAL, SELECT, TABLE = (CODES[n] for n in ("atan", "expm1", "equal", "select", "table"))
+
+
+FIXED, NODAL, VALUE, FIRST, SECOND = range(5)  # parts of a program
+SLOPES, BENDS, VALUES = 6, 8, 11  # places in `layout`
+
+
+STAMP = tuple((f.name, f.stat().st_mtime, f.stat().st_size) for f in sorted(Path(__file__).parent.glob("*.py")))
+
+
+def compiled(function: Callable) -> Any:
+    """Decorator: compile a function for its arguments when it is first called, and keep the code on the disk.
+
+    numba keeps code until the file of the function changes; here a change of any file of the engine counts.
+    """
+    fast = {"contract", "reassoc", "nsz", "arcp"}  # NaN and infinity stay what they are
+    dispatcher: Any = njit(fastmath=fast, error_model="numpy", cache=True, nogil=True)(function)
+    if hasattr(dispatcher._cache, "_cache_file"):
+        dispatcher._cache._cache_file._source_stamp = STAMP
+    return dispatcher
+
+
+class Program(NamedTuple):
+    """A tape in five parts: what depends on constants only, what depends on the node but not on the map, the energies,
+    their first and their second derivatives.
+
+    Attributes:
+        code: instructions [., 5]: operation, three operands, result.
+        layout: ends of the parts [6], registers of the derivatives in f and f' [2], of the second derivatives xx, xd,
+            dd [3], and of the energies, followed by the terms to which they belong; -1 for zero by definition.
+        parameters: registers of the parameters; -1 for a parameter that the program does not use.
+        start: initial value of every register.
+        tables: tabulated functions [t, 3 + panels PANEL], see `wgf.engine.table`.
+    """
+
+    code: np.ndarray
+    layout: np.ndarray
+    parameters: np.ndarray
+    start: np.ndarray
+    tables: np.ndarray
+
+
+def program(
+    tape: Tape,
+    values: list[int],
+    terms: list[int],
+    slopes: list[int | None],
+    bends: list[int | None],
+    names: Sequence[str] = (),
+) -> Program:
+    """The program of a tape for given results; `names` are those of all parameters, in their order."""
+
+    def needed(results: Iterable[int | None], level: int) -> list[tuple[int, int, int, int, int]]:
+        wanted = {r for r in results if r is not None}
+        kept = []
+        for code in reversed(tape.code):
+            if code[4] in wanted:
+                wanted |= set(code[1:4])
+                if tape.level[code[4]] == level:
+                    kept.append(code)
+        return kept[::-1]
+
+    everything = [*values, *slopes, *bends]
+    parts = [needed(everything, 0), needed(everything, 1)]
+    parts += [needed(results, 2) for results in (values, slopes, bends)]
+    ends = np.cumsum([0, *map(len, parts)])
+    results = [-1 if r is None else r for r in (*slopes, *bends, *values)]
+    start = np.zeros(tape.count)
+    start[list(tape.constants.values())] = list(tape.constants)
+    tables = np.zeros((len(tape.tables), max((len(t) for t in tape.tables), default=0)))
+    for row, entries in zip(tables, tape.tables, strict=True):
+        row[: len(entries)] = entries
+    return Program(
+        np.array(list(chain.from_iterable(parts)), dtype=np.int64).reshape(-1, 5),
+        np.array([*ends, *results, *terms], dtype=np.int64),
+        np.array([tape.parameters.get(name, -1) for name in names], dtype=np.int64),
+        start,
+        tables,
+    )
+
+
+@compiled
+def prepare(p, parameters, registers):
+    """Fill the registers [count, n] that are the same for all nodes."""
+    for k in range(len(p.start)):
+        for i in range(registers.shape[1]):
+            registers[k, i] = p.start[k]
+    for k in range(len(p.parameters)):
+        if p.parameters[k] >= 0:
+            for i in range(registers.shape[1]):
+                registers[p.parameters[k], i] = parameters[k]
+    execute(p, FIXED, registers, registers.shape[1])
+
+
+@compiled
+def tabulated(table, x, order):
+    """Derivative of order 0, 1 or 2 of a tabulated function; NaN outside the table."""
+    s = (x - table[0]) * table[1]
+    count = int(table[2])
+    if not (s >= 0.0 and s <= count):
+        return math.nan
+    i = min(int(s), count - 1)
+    t, o, v = 2.0 * (s - i) - 1.0, 3 + PANEL * i, 0.0
+    if order == 0:
+        for a in range(PANEL - 1, -1, -1):
+            v = v * t + table[o + a]
+        return v
+    if order == 1:
+        for a in range(PANEL - 1, 0, -1):
+            v = v * t + a * table[o + a]
+        return 2.0 * table[1] * v
+    for a in range(PANEL - 1, 1, -1):
+        v = v * t + a * (a - 1) * table[o + a]
+    return 4.0 * table[1] * table[1] * v
+
+
+@compiled
+def execute(p, part, registers, n):
+    """Run a part of a program on the first n columns of the registers [count, columns]."""
+    code = p.code
+    for k in range(p.layout[part], p.layout[part + 1]):
+        op, u, v = code[k, 0], registers[code[k, 1]], registers[code[k, 2]]
+        out = registers[code[k, 4]]
+        if op == MUL:
+            for i in range(n):
+                out[i] = u[i] * v[i]
+        elif op == ADD:
+            for i in range(n):
+                out[i] = u[i] + v[i]
+        elif op == SUB:
+            for i in range(n):
+                out[i] = u[i] - v[i]
+        elif op == NEG:
+            for i in range(n):
+                out[i] = -u[i]
+        elif op == INVERSE:
+            for i in range(n):
+                out[i] = 1.0 / u[i]
+        elif op == SELECT:
+            other = registers[code[k, 3]]
+            for i in range(n):
+                out[i] = v[i] if u[i] != 0.0 else other[i]
+        elif op == TABLE:
+            for i in range(n):
+                out[i] = tabulated(p.tables[code[k, 2]], u[i], code[k, 3])
+        else:
+            for i in range(n):
+                out[i] = function(op, u[i], v[i])
+
+
+@compiled
+def function(op, x, y):
+    """A function of one or two numbers."""
+    if op == LOG:
+        return math.log(x)
+    if op == EXP:
+        return math.exp(x)
+    if op == POW:
+        return x**y
+    if op == DIV:
+        return x / y
+    if op == SQRT:
+        return math.sqrt(x)
+    if op == SIN:
+        return math.sin(x)
+    if op == COS:
+        return math.cos(x)
+    if op == TANH:
+        return math.tanh(x)
+    if op == ABS:
+        return abs(x)
+    if op == SIGN:
+        return 1.0 if x > 0.0 else (-1.0 if x < 0.0 else 0.0)
+    if op == ERF:
+        return math.erf(x)
+    if op == ATAN:
+        return math.atan(x)
+    if op == EXPM1:
+        return math.expm1(x)
+    return 1.0 if x == y else 0.0  # EQUAL

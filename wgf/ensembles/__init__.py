@@ -1,0 +1,1 @@
+"""Ensembles: many flows that differ in parameters, computed together."""

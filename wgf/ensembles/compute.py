@@ -1,0 +1,236 @@
+"""`wgf.ensemble`: many flows that differ in parameters only, computed together in machine code."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, get_type_hints
+
+import numpy as np
+
+from wgf.api import stops_of
+from wgf.assemble import assemble
+from wgf.engine.compiled import obstacle
+from wgf.ensembles.flows import Ensemble
+from wgf.errors import ConfigError
+from wgf.integrators.auto import Auto
+from wgf.integrators.base import Integrator
+from wgf.integrators.status import Status
+from wgf.integrators.time_loop import COLLAPSE
+from wgf.networks.base import TransportMap
+from wgf.networks.spline import Spline
+from wgf.problem.base import Base
+from wgf.problem.energy import Term
+from wgf.problem.equations import PDE, Problem
+from wgf.problem.interaction import Interaction
+from wgf.problem.interaction import Zero as NoInteraction
+from wgf.problem.laws import Gaussian
+from wgf.problem.potential import Expressed, Potential
+from wgf.problem.potential import Zero as NoPotential
+from wgf.problem.quadrature import Gauss, LeanGauss
+from wgf.projection.chart import Chart
+from wgf.projection.solvers import Auto as AutoSolver
+from wgf.settings.ranges import Choice, fault, rule_of
+
+SHIFT, SCALE = "shift", "scale"  # of the initial law: x = shift + scale z, z distributed as the base
+CHUNK = 64  # flows that one thread computes without looking at signals
+CODES = {0: Status.completed, 2: Status.blow_up, 3: Status.max_steps, 4: Status.step_too_small}
+
+
+def ensemble(
+    pde: PDE,
+    parameters: Mapping[str, Any],
+    *,
+    t_end: float,
+    potential: Potential | str | None = None,
+    interaction: Interaction | None = None,
+    network: TransportMap | None = None,
+    law: Base | None = None,
+    integrator: Integrator | None = None,
+    nodes: int | None = None,
+    saves: int | Sequence[float] = 1,
+    threads: int | None = None,
+) -> Ensemble:
+    """Compute many flows that differ in parameters.
+
+        flows = wgf.ensemble(wgf.FokkerPlanck(), {"diffusion": D, "a": a}, potential="a*x**4/4", t_end=0.2)
+        flows.quantile(0.9)
+
+    Args:
+        pde, t_end, potential, interaction, network, law, integrator: as in `wgf.solve`.
+        parameters: arrays [n] or numbers by name: settings of the equation ("diffusion", "exponent", "chi"), of the
+            potential and of the interaction, names in the formula of the potential, and "shift" and "scale" of the
+            initial law, x = shift + scale z with z distributed as `law`.
+        nodes: quadrature nodes per cell between the breakpoints; by default about half as many as the degree of the
+            map, enough for six digits. Increase it for more.
+        saves: number of equal intervals at whose ends to save the maps, or the saved times (time).
+        threads: threads that compute; all cores by default.
+
+    Raises:
+        ConfigError: an argument is not allowed, or compiled code cannot hold the energies.
+    """
+    from wgf.engine.kernel import FOLDED, REPORT, STUCK, advance
+    from wgf.engine.plan import Plan, energy_of
+    from wgf.engine.tape import Tape, Untraceable
+    from wgf.engine.traced import Traced
+
+    values = _columns(parameters)
+    n = len(next(iter(values.values())))
+    names = [name for name in values if name not in (SHIFT, SCALE)]
+    row: dict[str, Any] = {name: float(column[0]) for name, column in values.items()}
+    _check_rules(pde, values)
+    if isinstance(potential, str):
+        potential = Expressed(potential, **{k: row[k] for k in re.findall(r"[A-Za-z_]\w*", potential) if k in row})
+    base = law or (network.base if network is not None else Gaussian())
+    problem = pde.problem(base, potential or NoPotential(), interaction or NoInteraction(), float(t_end))
+    used: set[str] = set()
+
+    def bind(term: Term, tape: Tape) -> Term:
+        """Copy of a term with the parameters of the ensemble as its numbers."""
+        bound = copy.copy(term)
+        for name in names:
+            number = Traced(tape, {(0, 0): tape.parameter(name)})
+            expression = vars(bound).get("expression")
+            if expression is not None and name in expression.constants:
+                used.add(name)
+                bound.expression = copy.copy(expression)  # type: ignore[attr-defined]
+                bound.expression.constants = expression.constants | {name: number}  # type: ignore[attr-defined]
+            elif name == "chi" and isinstance(term, Interaction) and hasattr(pde, "chi"):
+                used.add(name)
+                bound.__dict__["strength"] = 2 * number
+            elif name in vars(term):
+                used.add(name)
+                bound.__dict__[name] = number
+                if name == "strength" and vars(term).get("kink"):
+                    raise Untraceable("the strength of a kernel with a kink as a parameter")
+        return bound
+
+    projection, method = assemble(
+        problem,
+        lambda base: Spline(base=base) if network is None else copy.deepcopy(network, {id(base): base}),
+        Gauss(),
+        AutoSolver(),
+        integrator or Auto(),
+        "cpu",
+        "float64",
+        "torch",
+    )
+    if why := obstacle(projection, method):
+        raise ConfigError(f"an ensemble of this kind is impossible: {why}; use wgf.solve for each flow")
+    try:
+        map = projection.map
+        rule = LeanGauss(nodes or (map.least_order + 2) // 2)
+        at = rule.nodes(base, map.knots(map.theta.detach()))
+        chart = Chart(map.space(), at, at, problem.domain)  # type: ignore[arg-type]
+        line = chart.coordinates(projection.initial)
+        plan = Plan(problem, chart, rule.order, line, method)  # type: ignore[arg-type]
+        energy = energy_of(problem.terms, plan.range, names, bind)
+    except Untraceable as error:
+        raise ConfigError(f"this ensemble is impossible: compiled code cannot hold {error}") from None
+    if unknown := [name for name in names if name not in used]:
+        raise ConfigError(f"parameters: {', '.join(unknown)} belong to no energy of {problem.equation}")
+    stops = stops_of(saves, float(t_end))
+    size = chart.size
+    c = np.zeros((n, len(plan.mesh.mean)))
+    one = chart.constant().numpy()
+    c[:, :size] = values.get(SCALE, np.ones(n))[:, None] * line.numpy() + values.get(SHIFT, np.zeros(n))[:, None] * one
+    saved = np.full((n, len(stops) + 1, c.shape[1]), np.nan)
+    saved[:, 0] = c
+    later = np.full((n, len(stops), c.shape[1]), np.nan)
+    times = np.tile([0.0, 0.0, method.first_dt(float(t_end)), 1.0, 0.0], (n, 1))
+    counts = np.zeros((n, 5), dtype=np.int64)
+    counts[:, 2], counts[:, 4] = 1, _collapses(problem, pde, values)
+    report = np.zeros((n, REPORT + len(problem.terms)))
+    given = np.stack([values[name] for name in names], axis=1) if names else np.zeros((n, 0))
+    goals = np.array(stops)
+
+    def part(start: int) -> None:
+        rows = slice(start, start + CHUNK)
+        advance(
+            *(
+                c[rows],
+                goals,
+                later[rows],
+                plan.mesh,
+                energy,
+                plan.method,
+                given[rows],
+                times[rows],
+                counts[rows],
+                report[rows],
+            ),
+            2**40,
+            False,
+        )
+
+    starts = range(0, n, CHUNK)
+    with ThreadPoolExecutor(min(threads or os.cpu_count() or 1, len(starts))) as pool:
+        list(pool.map(part, starts))
+    saved[:, 1:] = later
+    status = np.array([CODES[int(code)].name for code in report[:, 0]])
+    stuck = report[:, 0] == STUCK
+    status[stuck & (report[:, 3] == FOLDED)] = Status.folded.name
+    status[stuck & (counts[:, 4] != 0) & (report[:, 2] < math.sqrt(COLLAPSE))] = Status.blow_up.name
+    return Ensemble(
+        dict(values),
+        np.array([0.0, *stops]),
+        saved[:, :, :size],
+        status,
+        counts[:, 0],
+        counts[:, 1],
+        times[:, 0],
+        base,
+        chart.basis,
+        at.z,
+        at.w.numpy(),
+    )
+
+
+def _columns(parameters: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Parameters as arrays [n].
+
+    Raises:
+        ConfigError: no parameter is given, or they do not have one length or are not finite.
+    """
+    columns = {name: np.atleast_1d(np.asarray(v, dtype=np.float64)) for name, v in parameters.items()}
+    lengths = {len(v) for v in columns.values() if v.ndim == 1} - {1}
+    if not columns or len(lengths) > 1 or not all(v.ndim == 1 and np.isfinite(v).all() for v in columns.values()):
+        raise ConfigError("parameters are not allowed: expected arrays of finite numbers, all of one length")
+    n = lengths.pop() if lengths else 1
+    return {name: np.ascontiguousarray(np.broadcast_to(v, (n,))) for name, v in columns.items()}
+
+
+def _collapses(problem: Problem, pde: PDE, values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Whether the law of each flow can collapse [n]."""
+    n = len(next(iter(values.values())))
+    if problem.interaction.vanishes:
+        return np.zeros(n, dtype=bool)
+    kernel, internal, found = copy.copy(problem.interaction), copy.copy(problem.internal), []
+    for k in range(n):
+        for name, column in values.items():
+            for term in (kernel, internal):
+                if name in vars(term or object):
+                    setattr(term, name, float(column[k]))
+            if name == "chi":
+                kernel.__dict__["strength"] = 2 * float(column[k])
+        found.append(kernel.collapses(internal))
+    return np.array(found)
+
+
+def _check_rules(pde: PDE, values: Mapping[str, np.ndarray]) -> None:
+    """Check parameters of the equation against the rules of its constructor.
+
+    Raises:
+        ConfigError: with one line for each parameter that breaks its rule.
+    """
+    hints = get_type_hints(type(pde).__init__, include_extras=True)
+    rules = {name: rule for name in values if (rule := rule_of(hints.get(name))) is not None}
+    bad = [(k, v, r) for k, r in rules.items() for v in (values[k].min(), values[k].max()) if not r.admits(v)]
+    if (smallest := values.get(SCALE)) is not None and smallest.min() <= 0:
+        bad.append((SCALE, smallest.min(), Choice("numbers > 0")))
+    if bad:
+        raise ConfigError(*(fault(k, float(v), r) for k, v, r in bad))

@@ -1,0 +1,74 @@
+"""Start knots for moving knots, placed where a coarse run of the same flow bends the map.
+
+The identity is the same map on any knots, so the start knots are free. For a piecewise linear interpolation of T the
+best density of knots is proportional to (p T''^2)^(1/3). A coarse run from equispaced knots gives T'' at the end time.
+The knots therefore look ahead to the end time; a run to another end time starts from other knots.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv1d, pad
+
+from wgf.integrators.limex import Limex
+from wgf.integrators.status import Status
+from wgf.integrators.time_loop import LoopCallback, run
+from wgf.networks.knot_space import Broken
+from wgf.networks.relu import TwoSidedReLU, reach
+from wgf.problem.base import Base
+from wgf.problem.equations import Problem
+from wgf.problem.quadrature import Quadrature
+from wgf.projection.field import Projection
+from wgf.projection.solvers import Auto, Solver
+
+RTOL = 1e-5  # of the coarse run
+WIDEST = 32  # width of the coarse network; 128 neurons place the knots equally well
+FLOOR = 0.1  # smallest |T''| in the density of knots, relative to its root mean square
+SMOOTHING = 2.0  # cells over which T''^2 is averaged
+GRID = 4001
+
+
+def adapted(problem: Problem, map: TwoSidedReLU, quadrature: Quadrature, solver: Solver) -> TwoSidedReLU:
+    """The network with start knots from a coarse run; unchanged, with equispaced knots, if this run stops early."""
+    theta = map.theta
+    coarse = TwoSidedReLU(min(map.width, WIDEST), map.bound, "all", "uniform", base=map.base).to(theta.device)
+    field = Projection(problem, coarse, quadrature, Auto() if solver.regularisation(map) is None else solver)
+    end = run(field, Limex(rtol=RTOL), field.initial, [problem.t_end], LoopCallback())
+    if end.status is not Status.completed or (final := end.state.evaluation.knots) is None:
+        return map
+    return map.with_start_knots(equidistributed(map.base, final.map, len(map.start_knots)).to(theta))
+
+
+def bending(map: Broken) -> Tensor:
+    """T'' at the knots [K] (1/length): jump of the slope by the mean width of both cells."""
+    widths = torch.cat([map.h[:1], map.h, map.h[-1:]])
+    return map.slopes.diff() / (0.5 * (widths[1:] + widths[:-1]))
+
+
+def equidistributed(base: Base, map: Broken, count: int) -> Tensor:
+    """Knots [count] (length) with equal integrals of (p sqrt(T''^2 + FLOOR^2 mean T''^2))^(1/3) between them."""
+    low, high = reach(base)
+    z = torch.linspace(low, high, GRID + 2, dtype=map.b.dtype, device=map.b.device)[1:-1]
+    p = base.density(z)
+    square = smoothed(interpolated(z, map.b, bending(map)) ** 2, SMOOTHING * map.h.mean() / (z[1] - z[0]))
+    floor = FLOOR**2 * torch.dot(square, p) / p.sum() + torch.finfo(z.dtype).eps
+    density = (p * torch.sqrt(square + floor)) ** (1 / 3)
+    share = pad((0.5 * (density[1:] + density[:-1])).cumsum(0), (1, 0))
+    levels = torch.arange(1, count + 1, dtype=z.dtype, device=z.device) / (count + 1)
+    return interpolated(levels, share / share[-1], z)
+
+
+def interpolated(x: Tensor, points: Tensor, values: Tensor) -> Tensor:
+    """Linear interpolation at x [n] of values at increasing points [k]; constant beyond them."""
+    cell = torch.searchsorted(points[1:-1].contiguous(), x, right=True)
+    share = ((x - points[cell]) / (points[cell + 1] - points[cell])).clamp(0.0, 1.0)
+    return torch.lerp(values[cell], values[cell + 1], share)
+
+
+def smoothed(values: Tensor, width: Tensor) -> Tensor:
+    """Average of values [n] over `width` grid points with the weights of a Hann window."""
+    half = max(1, round(float(width) / 2))
+    window = torch.hann_window(2 * half + 3, periodic=False, dtype=values.dtype, device=values.device)[1:-1]
+    extended = torch.cat([values[:1].expand(half), values, values[-1:].expand(half)])
+    return conv1d(extended[None, None], (window / window.sum())[None, None])[0, 0]

@@ -1,0 +1,79 @@
+"""Extrapolated linearly implicit Euler steps for moving knots: order 4, stable for every step.
+
+A substep from y_j solves (G + R + tau H) d = -tau dF(y_j) with H >= 0 (see `wgf.projection.knots`). The results of
+1, 2, 3 and 4 substeps have an expansion in the length of a substep for any H, and extrapolation removes its first three
+terms.
+
+Source: P. Deuflhard, Recent progress in extrapolation methods for ODEs, SIAM Rev. 27 (1985), 505-535; Hairer and
+Wanner, Solving ODEs II, section IV.9.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from wgf.errors import ConfigError
+from wgf.integrators.base import Field, State, Step
+from wgf.integrators.controller import Adaptive
+from wgf.networks.knot_space import Broken
+from wgf.projection.field import Projection
+from wgf.projection.knots import KnotFlow, KnotPoint
+
+SHRINKS = 0.5  # a step that leaves less of the width of a cell is too long
+FOLDS = "the step folds the map or lets two knots meet"
+TOO_LONG = 1.5  # relative error given to such a step
+
+
+class Limex(Adaptive):
+    """Linearly implicit Euler method, extrapolated to order 4; settings of `Adaptive`."""
+
+    implicit = True
+    order = 4
+
+    def on(self, field: Projection) -> Limex:
+        if field.knots is None:
+            raise ConfigError(
+                "integrator=limex needs moving knots: use network=two_sided_relu with network.train=all, and "
+                "solver=auto or moving_knots; or use integrator=auto"
+            )
+        return self
+
+    def step(self, field: Field, dt: float, state: State) -> Step:
+        knots, here = field.knots, state.evaluation.knots
+        if knots is None or here is None:
+            raise TypeError("this state has no moving knots")
+        table: list[Tensor] = []  # rows of the table of Aitken and Neville; the last entry is the energy dissipated
+        evaluations = 0
+        for n in range(1, self.order + 1):
+            first = self._substeps(knots, here, dt, n)
+            evaluations += n - 1
+            if first is None:
+                return Step(state, failure=FOLDS, evaluations=evaluations)
+            row = [first]
+            for k, below in enumerate(table, start=1):
+                row.append(row[-1] + (row[-1] - below) / (n / (n - k) - 1))
+            table = row
+        moved, defect = table[-1][:-1], (table[-1] - table[-2])[:-1]
+        y = here.y + moved
+        if not knots.is_increasing(y):
+            return Step(state, failure=FOLDS, evaluations=evaluations)
+        theta = knots.space.lift(y)
+        new = State(theta, field(theta))
+        error = self.of_length(here.length(defect), new.evaluation, field)
+        shrinks = (Broken.of(y).h < SHRINKS * here.map.h).any()
+        error = torch.where(shrinks, error.clamp(min=TOO_LONG), error)
+        return Step(new, error, dissipated=table[-1][-1], evaluations=evaluations + 1)
+
+    @staticmethod
+    def _substeps(knots: KnotFlow, here: KnotPoint, dt: float, n: int) -> Tensor | None:
+        """Displacement after n substeps of length dt / n, and the energy dissipated [N + 1]; None if the map folds."""
+        point, moved, lost = here, torch.zeros_like(here.y), here.y.new_zeros(1)
+        for j in range(n):
+            if j > 0:
+                point = knots.at(here.y + moved)
+            d = point.displacement(dt / n)
+            moved, lost = moved + d, lost - torch.dot(point.gradient, d)
+            if not knots.is_increasing(here.y + moved):
+                return None
+        return torch.cat([moved, lost])

@@ -1,0 +1,145 @@
+"""Interaction kernels summed over all pairs: power laws, Morse, and formulas."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from wgf.errors import ConfigError
+from wgf.problem.convexity import least_bend_of_powers, least_bend_of_waves
+from wgf.problem.energy import Elementary
+from wgf.problem.interaction import Interaction, Log, Newtonian, Pairwise, Quadratic, Zero
+from wgf.settings.expression import Expression
+from wgf.settings.ranges import AtLeastOne, Finite, Positive, Text, checked
+
+NEAR, NEARER = 1e-5, 1e-10  # distances at which the slope of a kernel shows its kink (length)
+SAME, GROWS = 1e-3, 1.001
+
+__all__ = ["Expressed", "Interaction", "Log", "Morse", "Newtonian", "Pairwise", "PowerLaw", "Quadratic", "Zero"]
+
+
+class PowerLaw(Pairwise):
+    """W = strength (|x|^a/a - |x|^b/b): attraction at a distance, repulsion nearby.
+
+    Args:
+        attraction: a > b.
+        repulsion: b >= 1.
+        strength: energy per mass^2.
+    """
+
+    @checked
+    def __init__(self, attraction: AtLeastOne = 4.0, repulsion: AtLeastOne = 2.0, strength: Positive = 1.0) -> None:
+        if not attraction > repulsion:
+            raise ConfigError(
+                f"interaction.attraction={attraction:g} is not allowed: expected a number above "
+                f"interaction.repulsion={repulsion:g}"
+            )
+        self.attraction, self.repulsion, self.strength = attraction, repulsion, strength
+        self.kink = -strength if repulsion == 1 else 0.0
+        if (attraction, repulsion) == (2, 1):
+            self.elementary = Elementary(kink=-strength, quadratic=strength)
+        self.convexity = least_bend_of_powers(strength, attraction, repulsion)
+
+    def kernel(self, r: Tensor) -> Tensor:
+        r, a, b = r.abs(), self.attraction, self.repulsion
+        return self.strength * (r**a / a - (r**b / b if b > 1 else 0.0))
+
+    def force(self, r: Tensor) -> Tensor:
+        d, a, b = r.abs(), self.attraction, self.repulsion
+        return self.strength * torch.sign(r) * (d ** (a - 1) - (d ** (b - 1) if b > 1 else 0.0))
+
+    def stiffness(self, r: Tensor) -> Tensor:
+        d, a, b = r.abs(), self.attraction, self.repulsion
+        return self.strength * ((a - 1) * d ** (a - 2) - ((b - 1) * d ** (b - 2) if b > 1 else 0.0))
+
+    def __str__(self) -> str:
+        a, b = self.attraction, self.repulsion
+        return f"{self.strength:g} (|x|^{a:g}/{a:g} - |x|^{b:g}/{b:g})"
+
+
+class Morse(Pairwise):
+    """W = repulsion exp(-|x|/repulsion_length) - attraction exp(-|x|/attraction_length).
+
+    Args:
+        attraction, repulsion: amplitudes (energy per mass^2).
+        attraction_length, repulsion_length: ranges (length).
+    """
+
+    @checked
+    def __init__(
+        self,
+        attraction: Positive = 1.0,
+        repulsion: Positive = 1.0,
+        attraction_length: Positive = 2.0,
+        repulsion_length: Positive = 1.0,
+    ) -> None:
+        self.amplitudes, self.lengths = (repulsion, -attraction), (repulsion_length, attraction_length)
+        self.kink = -sum(c / s for c, s in zip(self.amplitudes, self.lengths, strict=True))
+        self.convexity = least_bend_of_waves(self.amplitudes, self.lengths)
+
+    def kernel(self, r: Tensor) -> Tensor:
+        r = r.abs()
+        waves = [c * torch.exp(-r / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
+        return waves[0] + waves[1] - self.kink * r
+
+    def force(self, r: Tensor) -> Tensor:
+        d = r.abs()
+        slopes = [-c / s * torch.expm1(-d / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
+        return torch.sign(r) * (slopes[0] + slopes[1])
+
+    def stiffness(self, r: Tensor) -> Tensor:
+        bends = [c / s**2 * torch.exp(-r.abs() / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
+        return bends[0] + bends[1]
+
+    def __str__(self) -> str:
+        r, a, lr, la = *self.amplitudes, *self.lengths
+        return f"{r:g} exp(-|x|/{lr:g}) - {-a:g} exp(-|x|/{la:g})"
+
+
+class Expressed(Pairwise):
+    """Even kernel W(r) as a formula, such as "abs(r)**3/3" or "-exp(-(r/a)**2)" with a constant a=1; O(n^2).
+
+    Args:
+        expr: W in the signed distance r; wgf finds a kink |r| by itself.
+        constants: values of names in the formula.
+
+    Raises:
+        ConfigError: W is not even, or it or its slope is not finite at 0: `interaction=log` has such a kernel.
+    """
+
+    @checked
+    def __init__(self, expr: Text, **constants: Finite) -> None:
+        self.expression = Expression(expr, constants, variable="r")
+        r = torch.tensor([0.0, NEARER, NEAR, 0.1, 0.37, 1.0, 2.3, 7.1], dtype=torch.float64)
+        value, mirrored, slope = self.expression(r), self.expression(-r), self._slope(r[1:]).detach()
+        if bool((value - mirrored).abs().max() > 1e-9 * value.nan_to_num().abs().max()):
+            raise ConfigError(f"expr={expr!r} is not even: expected W(-r) = W(r), such as abs(r)**3/3")
+        nearer, near = slope[:2].tolist()
+        scale = float(slope.nan_to_num().abs().max())
+        if not bool(value[:3].isfinite().all()) or not abs(nearer) <= GROWS * abs(near) + 1e-6 * scale:
+            raise ConfigError(
+                f"expr={expr!r} is singular at r=0: expected a kernel with a finite slope there, or interaction=log"
+            )
+        self.kink = nearer if abs(nearer - near) <= SAME * abs(nearer) and abs(nearer) > 1e-6 * scale else 0.0
+        powers = self.expression.polynomial()
+        if powers is not None and len(powers) <= 3 and not any(powers[1:2]):
+            self.elementary = Elementary(quadratic=2 * powers[2] if len(powers) == 3 else 0.0)
+
+    def _slope(self, d: Tensor) -> Tensor:
+        """W'(d) at d > 0."""
+        with torch.enable_grad():
+            d = d if d.requires_grad else d.detach().requires_grad_()
+            return torch.autograd.grad(self.expression(d).sum(), d, create_graph=True)[0]
+
+    def kernel(self, r: Tensor) -> Tensor:
+        return self.expression(r) - self.kink * r.abs()
+
+    def force(self, r: Tensor) -> Tensor:
+        d = r.abs()
+        apart = d > 0
+        slope = self._slope(torch.where(apart, d, 1.0))
+        force = torch.sign(r) * (slope - self.kink)
+        return force if r.requires_grad else force.detach()
+
+    def __str__(self) -> str:
+        return str(self.expression)

@@ -1,0 +1,51 @@
+"""Meshes on which Gauss rules resolve a density."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ORDER = 8  # nodes in a cell, as many as the default quadrature has
+SHARE = 1e-14  # change of a cell's integrals when it is halved, relative to the sum over all cells
+ROUNDS, CELLS = 60, 20_000
+_NODES, _WEIGHTS = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(ORDER))
+
+
+def integrals(density: Callable[[Tensor], Tensor], begin: Tensor, end: Tensor) -> Tensor:
+    """Integrals of 1, z and z^2 against a density over cells from `begin` to `end` [...]; [3, ...]."""
+    half = 0.5 * (end - begin)[..., None]
+    z = begin[..., None] + half * (1 + _NODES.to(begin))
+    p = half * _WEIGHTS.to(begin) * density(z)
+    return torch.stack([p.sum(-1), (p * z).sum(-1), (p * z * z).sum(-1)])
+
+
+def resolved(density: Callable[[Tensor], Tensor], edges: Sequence[float] | Tensor) -> Tensor:
+    """Edges [n] of cells on which Gauss rules resolve mass and second moment of a density (length).
+
+    The function halves cells until one more halving would not change their integrals.
+
+    Args:
+        density: p(z), not negative, with a finite second moment.
+        edges: of the first cells, increasing (length).
+    """
+    mesh = torch.as_tensor(edges, dtype=torch.float64)
+    done = mesh.new_empty(0)
+    begin, end = mesh[:-1], mesh[1:]
+    whole = integrals(density, begin, end)
+    total = torch.zeros(3, dtype=torch.float64)
+    for _ in range(ROUNDS):
+        middle = 0.5 * (begin + end)
+        left, right = integrals(density, begin, middle), integrals(density, middle, end)
+        halved = left + right
+        scale = (total + halved.abs().sum(1))[:, None]
+        bad = ((whole - halved).abs() > SHARE * scale).any(0) & (begin < middle) & (middle < end)
+        total = total + halved[:, ~bad].abs().sum(1)
+        done = torch.cat([done, begin[~bad], end[~bad]])
+        begin, end = (torch.cat(pair) for pair in ((begin[bad], middle[bad]), (middle[bad], end[bad])))
+        whole = torch.cat([left[:, bad], right[:, bad]], dim=1)
+        if not len(begin) or len(done) + len(begin) > CELLS:
+            break
+    return torch.unique(torch.cat([done, begin, end]))

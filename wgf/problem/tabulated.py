@@ -1,0 +1,49 @@
+"""A potential given at points."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.interpolate import CubicSpline
+from torch import Tensor
+
+from wgf.errors import ConfigError
+from wgf.problem.laws.data import columns_of
+from wgf.problem.potential import Potential
+from wgf.settings.ranges import FloatsOrNone, TextOrNone, checked
+
+
+class Tabulated(Potential):
+    """V through points by the natural cubic spline, linear beyond the outer points.
+
+    Args:
+        x: points [n], increasing, at least three (length).
+        values: V at the points [n] (energy per mass).
+        path: of a text file with x and V a line; instead of `x` and `values`.
+
+    Raises:
+        ConfigError: the points do not increase or are too few, or the file is not readable.
+    """
+
+    @checked
+    def __init__(self, x: FloatsOrNone = None, values: FloatsOrNone = None, path: TextOrNone = None) -> None:
+        points, v = columns_of(path, x=x, values=values)
+        if len(points) < 3:
+            raise ConfigError(f"x has {len(points)} entries: expected three or more")
+        spline = CubicSpline(points, v, bc_type="natural")
+        ends, slopes = points[[0, -1]], spline(points[[0, -1]], 1)
+        # a cell of its own for each end, in which V is linear
+        outer = np.array([[0.0, 0.0], [0.0, 0.0], slopes, v[[0, -1]]])
+        self._starts = np.concatenate([ends[:1], points[:-1], ends[1:]])
+        self._powers = np.concatenate([outer[:, :1], spline.c, outer[:, 1:]], axis=1)
+        self._inner = points
+
+    def value_at(self, x: Tensor) -> Tensor:
+        points, starts, powers = (torch.from_numpy(a).to(x) for a in (self._inner, self._starts, self._powers))
+        cell = torch.searchsorted(points, x.detach().contiguous(), right=True)
+        y = x - starts[cell]
+        a, b, c, d = powers[:, cell]
+        return ((a * y + b) * y + c) * y + d
+
+    def __str__(self) -> str:
+        return f"V through {len(self._inner)} points"

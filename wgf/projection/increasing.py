@@ -1,0 +1,93 @@
+"""The increasing spline next to a given one in L2(p): a quadratic program with a banded matrix."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from wgf.problem.base import Start
+from wgf.projection.chart import Chart
+from wgf.projection.linalg.banded import Cholesky
+
+RISE = 0.2  # smallest rise of the coefficients, relative to that of T(0) between the Greville points
+FLAT, HIDDEN = 1e-7, 1e-15  # least slope of T(0) relative to the ratio of the widths; masses that hide its ends
+BARRIER_END, NEWTON = 1e-10, 12  # last strength of the barrier, relative to the first; Newton steps per strength
+SHORTEST = 1e-8  # share of a Newton step
+
+
+class Differences:
+    """Differences of the coefficients of B-splines [M - 1] in the coordinates of a chart; the map increases if all are
+    positive. Each row of the matrix has two entries, one at an end with a tail."""
+
+    def __init__(self, chart: Chart) -> None:
+        ones = torch.ones(chart.size - 1, dtype=torch.float64)
+        self.first, self.second = -ones, ones.clone()
+        if 0 in chart.tails:
+            self.second[0] = 0.0
+        if -1 in chart.tails:
+            self.first[-1] = 0.0
+
+    def __call__(self, c: Tensor) -> Tensor:
+        return self.first * c[:-1] + self.second * c[1:]
+
+    def adjoint(self, r: Tensor) -> Tensor:
+        """Product of the transposed matrix with r [M - 1]."""
+        return pad(self.first * r, (0, 1)) + pad(self.second * r, (1, 0))
+
+    def band(self, r: Tensor, rows: int) -> Tensor:
+        """Band [rows, M] of D^T diag(r) D for r [M - 1]."""
+        band = r.new_zeros(rows, len(r) + 1)
+        band[0] = pad(self.first**2 * r, (0, 1)) + pad(self.second**2 * r, (1, 0))
+        band[1, :-1] = self.first * self.second * r
+        return band
+
+
+def increasing(chart: Chart, wanted: Tensor, start: Start) -> Tensor:
+    """Coordinates [M] next to `wanted` in L2(p) among those of maps whose coefficients rise by at least RISE times the
+    rise of T(0) between their Greville points.
+
+    An interior point method: the barrier -mu sum log(rise - least rise) has a banded Hessian.
+    """
+    difference, mass = Differences(chart), chart.mass
+    greville = _greville(chart)
+    hidden = torch.tensor(HIDDEN, dtype=torch.float64)
+    values = start(greville.clamp(start.base.quantile(hidden), start.base.upper_quantile(hidden)))
+    values = values + FLAT * start.law.std / start.base.std * (greville - greville[0])  # no interval without a rise
+    least = RISE * values.diff()
+    c = chart.from_splines(values)
+    gap = c - wanted
+    mu = float(torch.dot(gap, mass.matvec(gap))) / len(c)
+    last = BARRIER_END * mu
+
+    def objective(c: Tensor) -> float:
+        slack, gap = difference(c) - least, c - wanted
+        if float(slack.min()) <= 0:
+            return math.inf
+        return float(0.5 * torch.dot(gap, mass.matvec(gap)) - mu * torch.log(slack).sum())
+
+    while mu > last:
+        for _ in range(NEWTON):
+            slack = difference(c) - least
+            gradient = mass.matvec(c - wanted) - mu * difference.adjoint(1 / slack)
+            step = -Cholesky(mass.band + difference.band(mu / slack**2, len(mass.band))).solve(gradient)
+            decrement = -float(torch.dot(gradient, step))
+            change = difference(step)
+            reach = float(torch.where(change < 0, -slack / change, math.inf).min())
+            length, here = min(1.0, 0.95 * reach), objective(c)
+            while length > SHORTEST and objective(c + length * step) > here - 1e-4 * length * decrement:
+                length *= 0.5
+            c = c + length * step
+            if decrement < 0.1 * mu:
+                break
+        mu *= 0.1
+    return c
+
+
+def _greville(chart: Chart) -> Tensor:
+    """Means of k neighbouring knots [M] (length): the coefficients of the identity."""
+    points, k = chart.space.points, chart.space.degree
+    knots = torch.cat([points[:1].expand(k), points, points[-1:].expand(k)])
+    return knots[1:-1].unfold(0, k, 1).mean(1)

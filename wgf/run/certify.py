@@ -1,0 +1,81 @@
+"""Bounds of the error of a run, by the run itself and by a richer run."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from wgf.certificates.certificate import Certificate
+from wgf.certificates.own_bound import Bound, OwnBound
+from wgf.certificates.rich import RichRun, Unknown, rich_run
+from wgf.flow import Flow
+from wgf.result import Result
+from wgf.run.build import Experiment
+from wgf.run.signals import Signals
+
+log = logging.getLogger("wgf")
+
+
+def recorder(experiment: Experiment, past: dict[str, Any] | None) -> OwnBound | None:
+    """What bounds the error of a run while it runs; None for `certificate=none`.
+
+    Args:
+        experiment: the experiment.
+        past: the checkpoint from which the run resumes, or None.
+    """
+    if experiment.certificate == "none":
+        return None
+    bound = OwnBound(experiment.projection, past and past["bound"])
+    if past is not None and past["bound"] is None:
+        bound.unknown = bound.unknown or "the run began with certificate=none"
+    return bound
+
+
+def certified(
+    flow: Flow, result: Result, own: OwnBound | None, rich: bool, signals: Signals
+) -> tuple[Result, np.ndarray | None]:
+    """Result of a completed flow with its bound, and the bounds at the saved times [s] (length).
+
+    Args:
+        flow: the flow.
+        result: its result.
+        own: bounds the run by itself; None for no bound at all.
+        rich: whether to compute a richer run, which a signal cuts short.
+        signals: the signals.
+    """
+    if own is None:
+        return result, None
+    times, richer, unknown = flow.t.tolist(), None, None
+    if rich:
+        log.info("w2_bound: running a richer run")
+        with suppress(KeyboardInterrupt), signals.heard():
+            try:
+                richer = rich_run(flow.projection, flow.integrator, times[1:])
+            except Unknown as why:
+                unknown = str(why)
+                log.warning("w2_bound: %s", unknown)
+    found = [certificate(flow, own.at(t), own.convexity, richer, t) for t in times]
+    last = found[-1]
+    bounds = np.array([np.nan if entry.bound is None else entry.bound for entry in found])
+    result = replace(
+        result,
+        w2_bound=last.bound,
+        w2_bound_own=last.own,
+        w2_bound_distance=last.distance,
+        w2_bound_certificate=last.rich,
+        w2_bound_lambda=last.convexity,
+        w2_bound_quadrature=last.quadrature,
+        w2_bound_unknown="; ".join(reason for reason in (last.unknown, unknown) if reason) or None,
+    )
+    return result, None if np.isnan(bounds).all() else bounds
+
+
+def certificate(flow: Flow, own: Bound, convexity: float | None, rich: RichRun | None, t: float) -> Certificate:
+    """Certificate of a flow at a saved time."""
+    if rich is None:
+        return Certificate.of(own, convexity)
+    return Certificate.of(own, rich.recorder.convexity, rich.bound(t), rich.distance(t, *flow.state(t)))

@@ -1,0 +1,168 @@
+"""Lower bound of the second derivative of a formula on the whole line.
+
+A formula is evaluated on boxes as a jet: intervals that contain f, f' and f''. Boxes are halved where that may raise
+the bound (branch and bound). Kinks of |u| count as the measure they are: convex ones as +inf, concave ones as -inf.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.special import erf
+
+from wgf.settings.expression import PAIRS, Expression, literal
+from wgf.settings.intervals import FAR, Interval, absolute, constant, cosine, exponential, logarithm, outward, sine
+
+ACCURACY, FLOOR = 1e-4, 1e-9  # of the bound, relative and absolute
+BOXES, BATCH = 20_000, 2048  # most boxes, and most boxes halved at once
+JUMPS = {"sign", "where", *PAIRS}  # functions with jumps and kinks that no jet describes
+NARROW = 1e-6  # a box so narrow without a bound holds a singular point
+
+Jet = tuple[Interval, Interval, Interval]  # f, f', f''
+
+
+def _chain(u: Jet, f: Interval, df: Interval, ddf: Interval) -> Jet:
+    """Jet of f(u)."""
+    return f, df * u[1], ddf * u[1].to_power(2) + df * u[2]
+
+
+def _power(u: Jet, c: float) -> Jet:
+    one = constant(c, u[0])
+    if c == 0:
+        return constant(1.0, u[0]), one, one
+    df = one if c == 1 else one * u[0].to_power(c - 1)
+    rest = constant(c * (c - 1), u[0])
+    return _chain(u, u[0].to_power(c), df, rest if rest.is_zero or c == 2 else rest * u[0].to_power(c - 2))
+
+
+def _multiplied(u: Jet, v: Jet) -> Jet:
+    cross = u[1] * v[1]
+    return u[0] * v[0], u[1] * v[0] + u[0] * v[1], u[2] * v[0] + cross + cross + u[0] * v[2]
+
+
+def _added(u: Jet, v: Jet) -> Jet:
+    return u[0] + v[0], u[1] + v[1], u[2] + v[2]
+
+
+def _negated(u: Jet) -> Jet:
+    return -u[0], -u[1], -u[2]
+
+
+def _absolute(u: Jet) -> Jet:
+    sign = Interval(np.where(u[0].low > 0, 1.0, -1.0), np.where(u[0].high < 0, -1.0, 1.0))
+    kink = np.where((u[0].low <= 0) & (u[0].high >= 0), math.inf, 0.0)
+    return absolute(u[0]), sign * u[1], sign * u[2] + Interval(np.zeros_like(kink), kink)
+
+
+def _function(name: str, u: Jet) -> Jet:
+    f, one = u[0], constant(1.0, u[0])
+    if name == "abs":
+        return _absolute(u)
+    if name == "sqrt":
+        return _power(u, 0.5)
+    if name == "exp":
+        return _chain(u, *[exponential(f)] * 3)
+    if name == "log":
+        inverse = f.reciprocal()
+        return _chain(u, logarithm(f), inverse, -inverse.to_power(2))
+    if name in ("sin", "cos"):
+        s, c = sine(f), cosine(f)
+        return _chain(u, s, c, -s) if name == "sin" else _chain(u, c, -s, -c)
+    if name == "tan":
+        t = sine(f) * cosine(f).reciprocal()
+        square = one + t.to_power(2)
+        return _chain(u, t, square, (t + t) * square)
+    if name == "atan":
+        square = (one + f.to_power(2)).reciprocal()
+        return _chain(u, f.mapped(np.arctan), square, -(f + f) * square.to_power(2))
+    if name == "erf":
+        bell = constant(2 / math.sqrt(math.pi), f) * exponential(-f.to_power(2))
+        return _chain(u, f.mapped(erf), bell, -(f + f) * bell)
+    half, up, down = constant(0.5, f), exponential(f), exponential(-f)
+    cosh, sinh = half * (up + down), half * (up - down)
+    if f.power == 0:  # tighter
+        cosh, sinh = outward(np.cosh(absolute(f).low), np.cosh(absolute(f).high)), f.mapped(np.sinh)
+    if name == "tanh":
+        bell, t = cosh.reciprocal().to_power(2), f.mapped(np.tanh)
+        return _chain(u, t, bell, -(t + t) * bell)
+    return _chain(u, cosh, sinh, cosh) if name == "cosh" else _chain(u, sinh, cosh, sinh)
+
+
+def _jet(node: ast.AST, x: Jet, names: Mapping[str, float]) -> Jet:
+    """Jet of a part of a formula."""
+    match node:
+        case ast.Constant(value=value):
+            zero = constant(0.0, x[0])
+            return constant(float(value), x[0]), zero, zero  # type: ignore[arg-type]
+        case ast.Name(id=name):
+            zero = constant(0.0, x[0])
+            return x if name == "x" else (constant(names[name], x[0]), zero, zero)
+        case ast.UnaryOp(op=op, operand=operand):
+            inner = _jet(operand, x, names)
+            return _negated(inner) if isinstance(op, ast.USub) else inner
+        case ast.Call(func=ast.Name(id=name), args=[argument]):
+            return _function(name, _jet(argument, x, names))
+        case ast.BinOp(left=left, op=ast.Pow(), right=right):
+            power = literal(right)
+            if power is not None:
+                return _power(_jet(left, x, names), power)
+            return _function("exp", _multiplied(_jet(right, x, names), _function("log", _jet(left, x, names))))
+        case ast.BinOp(left=left, op=op, right=right):
+            u, v = _jet(left, x, names), _jet(right, x, names)
+            if isinstance(op, ast.Mult):
+                return _multiplied(u, v)
+            if isinstance(op, ast.Div):
+                return _multiplied(u, _power(v, -1.0))
+            return _added(u, v if isinstance(op, ast.Add) else _negated(v))
+    raise TypeError(f"{node!r} is no part of a formula")
+
+
+def _bends(expression: Expression, low: np.ndarray, high: np.ndarray) -> Interval:
+    """f'' in boxes from low to high [boxes]."""
+    x = Interval(low, high)
+    return _jet(expression.tree, (x, constant(1.0, x), constant(0.0, x)), expression.constants)[2]
+
+
+def _far(expression: Expression, side: float) -> float:
+    """Lower bound of f'' at x = side |x| for |x| >= FAR."""
+    sign = np.array([side])
+    x = Interval(sign, sign, 1.0)
+    jet = _jet(expression.tree, (x, Interval(sign, sign), constant(0.0, x)), expression.constants)
+    return float(jet[2].values().low[0])
+
+
+def least_bend(expression: Expression) -> float | None:
+    """Lower bound of f'' on the whole line, close to its infimum; None where interval arithmetic finds none."""
+    calls = {node.func.id for node in ast.walk(expression.tree) if isinstance(node, ast.Call)}  # type: ignore[attr-defined]
+    if calls & JUMPS:
+        return None
+    with np.errstate(all="ignore"):
+        tails = min(_far(expression, side) for side in (-1.0, 1.0))
+        if tails == -math.inf:
+            return None
+        steps = np.geomspace(1e-3, FAR, 64)
+        ends = np.concatenate([-steps[::-1], steps])
+        boxes = np.stack([ends[:-1], ends[1:]])
+        bounds = _bends(expression, *boxes).low
+        least = math.inf  # an upper bound of the infimum
+        while boxes.shape[1] < BOXES:
+            middle = boxes.mean(0)
+            least = min(least, float(_bends(expression, middle, middle).high.min()))
+            gap = ACCURACY * abs(least) + FLOOR if least < math.inf else math.inf
+            if (bounds == -math.inf)[boxes[1] - boxes[0] < NARROW].any():
+                return None
+            loose = bounds < min(least - gap, tails)
+            worst = np.flatnonzero(loose)[bounds[loose].argsort()[:BATCH]]
+            if not len(worst):
+                break
+            cut = np.stack([boxes[0, worst], middle[worst]]), np.stack([middle[worst], boxes[1, worst]])
+            keep = np.ones(boxes.shape[1], dtype=bool)
+            keep[worst] = False
+            halves = np.concatenate(cut, 1)
+            boxes = np.concatenate([boxes[:, keep], halves], 1)
+            bounds = np.concatenate([bounds[keep], _bends(expression, *halves).low])
+    found = min(float(bounds.min()), tails)
+    return found if math.isfinite(found) else None
