@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -59,6 +59,7 @@ class Volumes:
     mass: np.ndarray
     dips: np.ndarray
     smooth: bool
+    curves: dict[int, PPoly] = field(default_factory=dict, compare=False, repr=False)
 
     def map(self, k: int, law: Base, z: np.ndarray, last: float = LAST) -> np.ndarray:
         """T = quantile o cdf_p at time number k and z [n] (length), linear where less mass than `last` is left."""
@@ -70,12 +71,20 @@ class Volumes:
         slopes = np.where(z < a, (two - one) / (b - a), (four - three) / (d - c))
         return np.array(x) + slopes * (z - inside)
 
+    def _curve(self, k: int) -> PPoly:
+        """Mass left of s at time number k, interpolated; kept, because maps are evaluated many times."""
+        if k not in self.curves:
+            s, mass = self.grid.s, self.mass[k]
+            self.curves[k] = (
+                PPoly.from_spline(make_interp_spline(s, mass, k=5)) if self.smooth else PchipInterpolator(s, mass)
+            )
+        return self.curves[k]
+
     def _inverse(self, k: int, law: Base, z: np.ndarray) -> np.ndarray:
         """The x [n] with as much mass to the left as z [n] has."""
         s, points = self.grid.s, torch.from_numpy(z)
         low, high = law.cdf(points).numpy(), law.survival(points).numpy()
-        mass = self.mass[k]
-        curve = PPoly.from_spline(make_interp_spline(s, mass, k=5)) if self.smooth else PchipInterpolator(s, mass)
+        mass, curve = self.mass[k], self._curve(k)
         target = np.where(low < 0.5, low, 1 - high)
         cell = np.clip(np.searchsorted(mass, target, side="right") - 1, 0, len(s) - 2)
         piece = np.clip(np.searchsorted(curve.x, cell + 0.5, side="right") - 1, 0, curve.c.shape[1] - 1)
