@@ -20,7 +20,6 @@ import torch
 
 from wgf.api import solve
 from wgf.certificates.certificate import Certificate
-from wgf.certificates.rich import carried
 from wgf.flow import Flow
 from wgf.integrators.implicit import Rodas4
 from wgf.networks.base import TransportMap
@@ -30,7 +29,6 @@ from wgf.problem.base import Base
 from wgf.problem.equations import PDE, FokkerPlanck, KellerSegel, PorousMedium
 from wgf.problem.laws import Gaussian, Mixture
 from wgf.problem.potential import Expressed, Potential, Quartic, Sextic
-from wgf.reference_solutions.wasserstein import wasserstein
 
 PAGE = Path(__file__).parents[1] / "docs" / "certificates.md"
 BEGIN, END = "<!-- tables: python scripts/certificates.py -->\n", "<!-- end of the tables -->\n"
@@ -52,7 +50,7 @@ def flow(pde: PDE, law: Base, t_end: float, potential: Potential | None, network
 
 def compared(run: Flow, truth: Flow, allowance: float) -> tuple[float, Certificate, float, bool]:
     """Error of a run, its certificate, the time of that relative to the run, and whether the bounds hold."""
-    error = wasserstein(carried(*run.state(run.t[-1])), carried(*truth.state(truth.t[-1])), 2)
+    error = run.w2(truth)
     begin = time.perf_counter()
     found = run.certificate()
     seconds = time.perf_counter() - begin

@@ -25,7 +25,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from wgf.figures.convergence import convergence, slope
-from wgf.figures.density import ceiling, closed, window
+from wgf.figures.density import ceiling, computed, reference, window
 from wgf.figures.style import EXACT, MARKERS, PALETTE, canvas, colors, encoded, key, shown, styled
 from wgf.saved_maps import SavedMaps
 from wgf.sweep import study
@@ -240,9 +240,9 @@ def panels(root: Path, studies: dict[str, Study], draw: Callable[..., None], xla
 def draw_density(axes: Any, solution: SavedMaps) -> None:
     picked, color = shown(solution, 4), colors(solution)
     for s in picked:
-        axes.plot(*closed(solution.T[s], solution.rho[s]), color=color(s), lw=1.5)
+        axes.plot(*computed(solution, s), color=color(s), lw=1.5)
     if solution.exact_T is not None:
-        axes.plot(*closed(solution.exact_T[-1], solution.exact_rho[-1]), zorder=4, **EXACT)
+        axes.plot(*reference(solution, -1), zorder=4, **EXACT)
     axes.set_xlim(*window(solution, picked))
     axes.set_ylim(0.0, 1.08 * ceiling(solution, picked))
 
