@@ -113,6 +113,7 @@ def solve(
     saved = SavedStates(projection.map)
     theta = projection.initial
     end = run(projection, method, theta, stops_of(saves, t_end), saved)
+    saved.remesh(end.map or projection.map)
     if not saved.times or end.clock.t > saved.times[-1]:  # the run stopped between two saved times
         saved.stop(end.clock, end.state)
     flow = Flow(projection, method, saved, end.status, end.clock, end.detail, reference_solution)

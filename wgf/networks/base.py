@@ -33,6 +33,21 @@ class Size:
     banded: bool
 
 
+@dataclass(frozen=True)
+class Adaptation:
+    """How breakpoints follow the solution.
+
+    Attributes:
+        tol: wanted W2 error, in standard deviations of the initial law; None to move a fixed number of breakpoints.
+        most: largest number of breakpoints.
+        confirms: whether runs with smaller tolerances must confirm the solution.
+    """
+
+    tol: float | None
+    most: int
+    confirms: bool = False
+
+
 class TransportMap(nn.Module):
     """A map f(theta, .) of the line with a flat vector of trainable parameters. The map is increasing at the start.
 
@@ -44,12 +59,14 @@ class TransportMap(nn.Module):
         theta: trainable parameters [p], flat.
         base: the reference measure p.
         any_start: whether the map can start from another law than its base; it needs a `space`.
+        adaptation: how its breakpoints follow the solution; None for breakpoints that do not.
         moving_knots: whether `knots` depends on theta.
         least_order: smallest number of quadrature nodes per cell.
     """
 
     theta: nn.Parameter
     any_start = False
+    adaptation: Adaptation | None = None
     moving_knots = False
     least_order = 1
 

@@ -74,9 +74,20 @@ class Experiment:
         """Saved times after t = 0 (time); the last is the end time."""
         return [self.problem.t_end * (k + 1) / self.saves for k in range(self.saves)]
 
-    def run(self, theta: torch.Tensor, callback: LoopCallback, clock: Clock | None = None) -> End:
-        """Run the time loop from t = 0, or from the time of a clock."""
-        return run(self.projection, self.integrator, theta, self.stops, callback, clock)
+    def at(self, breakpoints: torch.Tensor) -> Projection:
+        """The projection on other breakpoints [m] (length)."""
+        map = self.map.on_breakpoints(breakpoints)
+        return self.projection if map is self.map else self.projection.on(map)
+
+    def run(
+        self,
+        theta: torch.Tensor,
+        callback: LoopCallback,
+        clock: Clock | None = None,
+        projection: Projection | None = None,
+    ) -> End:
+        """Run the time loop from t = 0, or from the time of a clock, maybe with a projection on other breakpoints."""
+        return run(projection or self.projection, self.integrator, theta, self.stops, callback, clock)
 
 
 def build(cfg: DictConfig) -> Experiment:

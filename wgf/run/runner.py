@@ -170,9 +170,10 @@ def _advance(experiment: Experiment, recorder: Recorder, past: dict[str, Any] | 
     if past is None:
         return experiment.run(start, recorder)
     theta, clock = past["theta"].to(start.device), Clock(**past["clock"])
+    projection = experiment.at(past["breakpoints"].to(start.device))
     if "status" in past:  # the loop had ended, but not all files were written
-        return End(Status[past["status"]], clock, State(theta, experiment.projection(theta)), past["detail"])
-    return experiment.run(theta, recorder, clock)
+        return End(Status[past["status"]], clock, State(theta, projection(theta)), past["detail"])
+    return experiment.run(theta, recorder, clock, projection)
 
 
 def _measure(

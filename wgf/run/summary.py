@@ -72,6 +72,14 @@ def lines(result: Result) -> list[tuple[str, str]]:
         ("best W2", _error(r.w2_best, " within reach of this network", None)),
         ("start", _number(r.initial_w2 or None, "W2 distance {:.1e} to the initial law")),
         ("equilibrium", _number(r.w2_to_equilibrium, "W2 distance {:.4e}")),
+        (
+            "breakpoints",
+            _join(
+                _number(r.breakpoints),
+                _number(r.transfers, "{:,} changes"),
+                _number(r.mesh_error, "W2 {:.1e} unresolved"),
+            ),
+        ),
         ("mass", _number(r.mass, "{:.15g}")),
         ("mean", _number(r.mean, "{:.8g}")),
         ("second moment", _number(r.second_moment, "{:.8g}") + off_law),
