@@ -25,6 +25,7 @@ from wgf.networks.base import TransportMap
 from wgf.problem.base import Base, Law
 from wgf.problem.equations import Problem
 from wgf.projection.field import Projection
+from wgf.pushforward import Pushforward
 from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions.exact import Exact
 from wgf.reference_solutions.wasserstein import Carried, Distance, distance
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GRID = 2001  # points of the base in `saved_maps`
-BISECTIONS, EXTENSIONS = 60, 60
 Numbers = float | Sequence[float] | np.ndarray | Tensor
 
 
@@ -122,58 +122,33 @@ class Flow:
 
     def map(self, t: float, z: Numbers) -> Any:
         """T(t, z), the position at time t of the particle that starts at z (length)."""
-        return self._at(t, z, lambda state, z: self._evaluate(state, z)[0])
+        return self._at(t, z, Pushforward.place)
 
     def slope(self, t: float, z: Numbers) -> Any:
         """Slope d/dz T(t, z) of the map (no unit)."""
-        return self._at(t, z, lambda state, z: self._evaluate(state, z)[1])
+        return self._at(t, z, Pushforward.slope)
 
     def inverse(self, t: float, x: Numbers) -> Any:
         """T(t, .)^-1(x), the start of the particle that is at x at time t (length); -+inf outside all particles."""
-        return self._at(t, x, self._inverse)
+        return self._at(t, x, Pushforward.inverse)
 
-    def _at(self, t: float, values: Numbers, function: Callable[[Moment, Tensor], Tensor]) -> Any:
-        """Call function(state(t), values) for values of any type and shape."""
+    def _law(self, state: Moment) -> Pushforward:
+        return Pushforward(*state, self.problem.domain)
+
+    def _at(self, t: float, values: Numbers, function: Callable[[Pushforward, Tensor], Tensor]) -> Any:
+        """Call function(law at t, values) for values of any type and shape."""
         points = torch.as_tensor(values, dtype=torch.float64).detach().cpu()
-        return function(self.state(t), points.reshape(-1)).reshape(points.shape).numpy()[()]
-
-    def _evaluate(self, state: Moment, z: Tensor) -> tuple[Tensor, Tensor]:
-        """T and T' [n] at z [n], on the CPU in float64; T = z and T' = 1 if z is infinite."""
-        finite, (map, theta) = z.isfinite(), state
-        with torch.no_grad():
-            x, dx = map.evaluate(theta.double(), z.where(finite, self.base.mean).to(theta.device))
-        return x.cpu().where(finite, z), dx.cpu().where(finite, 1.0)
-
-    def _inverse(self, state: Moment, x: Tensor) -> Tensor:
-        base = self.base
-        ends = base.panels()
-        low, high = torch.full_like(x, ends[0]), torch.full_like(x, ends[-1])
-        for _ in range(EXTENSIONS):
-            left, right = self._evaluate(state, low)[0] > x, self._evaluate(state, high)[0] < x
-            if math.isfinite(base.lower) or not bool((left | right).any()):
-                break
-            low, high = torch.where(left, 2 * low - high, low), torch.where(right, 2 * high - low, high)
-        for _ in range(BISECTIONS):
-            middle = 0.5 * (low + high)
-            below = self._evaluate(state, middle)[0] < x
-            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        z = torch.where(left, -math.inf, torch.where(right, math.inf, 0.5 * (low + high)))
-        return torch.where(x.isnan(), x, z)
+        return function(self._law(self.state(t)), points.reshape(-1)).reshape(points.shape).numpy()[()]
 
     # the law
 
     def density(self, t: float, x: Numbers) -> Any:
         """Density rho(t, x) = p(z) / T'(t, z) at z = T^-1(t, x) (mass/length)."""
-
-        def density(state: Moment, x: Tensor) -> Tensor:
-            z = self._inverse(state, x)
-            return self.base.density(z) / self._evaluate(state, z)[1]
-
-        return self._at(t, x, density)
+        return self._at(t, x, Pushforward.density)
 
     def cdf(self, t: float, x: Numbers) -> Any:
         """Mass to the left of x."""
-        return self._at(t, x, lambda state, x: self.base.cdf(self._inverse(state, x)))
+        return self._at(t, x, Pushforward.cdf)
 
     def quantile(self, t: float, u: Numbers) -> Any:
         """Position with mass u to its left (length).
@@ -183,7 +158,7 @@ class Flow:
         """
         if not bool(((levels := torch.as_tensor(u)) >= 0).all() & (levels <= 1).all()):
             raise ConfigError(f"u={u!r} is not allowed: expected masses from 0 to 1")
-        return self._at(t, u, lambda state, u: self._evaluate(state, self.base.at_rank(u, 1 - u))[0])
+        return self._at(t, u, Pushforward.quantile)
 
     def sample(self, t: float, n: int, seed: int = 0) -> np.ndarray:
         """Positions of n independent particles [n] (length). The same seed gives the same particles at every time."""
@@ -259,7 +234,7 @@ class Flow:
         panels = self.base.panels()
         z = torch.linspace(panels[0], panels[-1], GRID, dtype=torch.float64)
         states = [self.saved[k] for k in range(len(self.t))]
-        maps = [self._evaluate(state, z) for state in states]
+        maps = [self._law(state).evaluate(z) for state in states]
         known = self.reference_solution
         knots = torch.stack([map.knots(theta).double() for map, theta in states]).cpu().numpy()
         return SavedMaps(
@@ -271,6 +246,7 @@ class Flow:
             exact_T=None if known is None else torch.stack([known(float(t), z) for t in self.t]).numpy(),
             errors=None if known is None else self._errors(known),
             knots=knots if knots.size else None,
+            walls=self.problem.domain.ends,
         )
 
     def _errors(self, known: Exact) -> np.ndarray:
