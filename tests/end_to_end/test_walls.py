@@ -1,7 +1,9 @@
 """Flows between walls against cosine series, eigenfunctions, images, and each other."""
 
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from wgf.saved_maps import SavedMaps
 RANKS = (np.arange(2000) + 0.5) / 2000
 TIGHT = wgf.Rodas4(rtol=1e-8, atol=1e-9)
 UNIT = wgf.Interval(0.0, 1.0)
+METHODS = Path(__file__).parents[2] / "docs" / "methods.md"
 
 
 def fine(base: wgf.Base, width: int = 32, bound: float = 4.0) -> wgf.Spline:
@@ -214,6 +217,15 @@ def test_what_walls_cannot_hold_gets_one_line(tmp_path, words, line):
     assert line in err
 
 
+@pytest.mark.parametrize(
+    "line", re.findall(r"^    wgf (domain=.*)$", METHODS.read_text(encoding="utf-8"), re.MULTILINE)
+)
+def test_the_commands_of_the_page_run(tmp_path, line):
+    status, _, err = called(tmp_path, *line.split(), *BARE, "hydra.run.dir=run", "network.width=12", "certificate=none")
+    assert status == 0, err
+    assert result(tmp_path / "run")["w2_error"] < 1e-2
+
+
 def test_domains_of_other_classes_are_refused():
     (line,) = refusal(wgf.solve, wgf.FokkerPlanck(), t_end=1.0, domain="interval")
     assert line == "domain='interval' is not allowed: expected an object of wgf.Domain"
@@ -225,4 +237,4 @@ def test_a_wall_changes_nothing_far_away():
     law = wgf.Mixture([3.5, 4.5], [0.5, 0.5], [0.5, 0.5])
     line = wgf.solve(wgf.FokkerPlanck(0.1), law=law, **given)
     half = wgf.solve(wgf.FokkerPlanck(0.1), law=law, domain=wgf.HalfLine(), **given)
-    assert half.w2(line) < 1e-3
+    assert half.w2(line) < 5e-3 * law.std  # about as far as the start may be off

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from wgf.errors import ConfigError
@@ -59,9 +61,11 @@ def choose(wanted: Base | str, law: Law, internal: Term | None, domain: Domain) 
 
 
 def _within(domain: Domain, wanted: Base | str, law: Law) -> Base:
-    """The base of a linear diffusion between walls: the law itself if it is smooth and positive up to the walls; else on
-    an interval the uniform law, on a half-line the Gaussian law of equal mean and standard deviation, cut at the wall
-    and wide enough to have mass there.
+    """The base of a linear diffusion between walls.
+
+    It is the law itself if this is smooth and positive up to the walls. Else it is the uniform law of an interval; on a
+    half-line it is the Gaussian law of equal mean and standard deviation, cut at the wall and wide enough to have mass
+    there.
 
     Raises:
         ConfigError: the support of the wanted base is not the domain.
