@@ -31,7 +31,7 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
         return
     if (x := singular_point(v, low, high)) is not None:
         raise ConfigError(
-            f"potential={v} is not finite at x={x:.4g}, which the solution reaches: expected a finite V and V' "
+            f"potential={v} is not finite at x={x:.4g}, which the initial law reaches: expected a finite V and V' "
             f"from {low:.4g} to {high:.4g}; choose another potential or law"
         )
     spread = 8.6 * math.sqrt(2 * (problem.linear_diffusion or 0.0) * problem.t_end)
