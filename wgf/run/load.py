@@ -15,6 +15,7 @@ from wgf.integrators.time_loop import Clock
 from wgf.run.build import build
 from wgf.run.callbacks.checkpoint import latest
 from wgf.run.recorder import saved_states
+from wgf.settings.arguments import path_of
 from wgf.settings.check import check
 from wgf.settings.resume import read_config
 
@@ -28,7 +29,7 @@ def load(folder: str | Path) -> Flow:
     Raises:
         ConfigError: this is not the folder of a run, or it has no checkpoint.
     """
-    folder = Path(folder)
+    folder = path_of(folder)
     cfg = _config(folder)
     experiment = build(cfg)
     checkpoint = latest(folder)
