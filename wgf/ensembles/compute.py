@@ -141,14 +141,16 @@ def ensemble(
     if unknown := [name for name in names if name not in used]:
         raise ConfigError(f"parameters: {', '.join(unknown)} belong to no energy of {problem.equation}")
     stops = stops_of(saves, float(t_end))
+    scale = values.get(SCALE, np.ones(n))
     size = chart.size
     c = np.zeros((n, len(plan.mesh.mean)))
     one = chart.constant().numpy()
-    c[:, :size] = values.get(SCALE, np.ones(n))[:, None] * line.numpy() + values.get(SHIFT, np.zeros(n))[:, None] * one
+    c[:, :size] = scale[:, None] * line.numpy() + values.get(SHIFT, np.zeros(n))[:, None] * one
     saved = np.full((n, len(stops) + 1, c.shape[1]), np.nan)
     saved[:, 0] = c
     later = np.full((n, len(stops), c.shape[1]), np.nan)
-    times = np.tile([0.0, 0.0, method.first_dt(float(t_end)), 1.0, 0.0], (n, 1))
+    times = np.tile([0.0, 0.0, method.first_dt(float(t_end)), 1.0, 0.0, base.std], (n, 1))
+    times[:, 5] *= scale
     counts = np.zeros((n, 5), dtype=np.int64)
     counts[:, 2], counts[:, 4] = 1, _collapses(problem, pde, values)
     report = np.zeros((n, REPORT + len(problem.terms)))
