@@ -62,8 +62,7 @@ assert better.w1(better.reference_solution) < 1e-7
 # %%
 assert (np.diff(flow.energy) < 0).all()
 print("energy:", flow.energy[[0, 10, 20]], "of which entropy:", flow.terms["entropy"][[0, 10, 20]])
-figure = flow.plot()
-figure  # a notebook shows it; figure.savefig("density.png") keeps it
+flow.plot()  # a notebook shows the figure; flow.plot().savefig("density.png") keeps it
 
 # %% [markdown]
 # A run that cannot reach its end time warns you. Keller-Segel particles that attract each other strongly meet in finite

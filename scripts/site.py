@@ -1,4 +1,4 @@
-"""The documentation site: `python scripts/site.py` builds outputs/site/html from docs/, with search and a page of the API.
+"""The documentation site: `python scripts/site.py` builds outputs/site/html from docs/, with search and the API.
 
 It needs the extra `docs`. A broken link ends the build. The pages of docs/ read as well without the site.
 """
