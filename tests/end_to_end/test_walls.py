@@ -221,7 +221,8 @@ def test_what_walls_cannot_hold_gets_one_line(tmp_path, words, line):
     "line", re.findall(r"^    wgf (domain=.*)$", METHODS.read_text(encoding="utf-8"), re.MULTILINE)
 )
 def test_the_commands_of_the_page_run(tmp_path, line):
-    status, _, err = called(tmp_path, *line.split(), *BARE, "hydra.run.dir=run", "network.width=12", "certificate=none", "t_end=0.01")
+    quick = "hydra.run.dir=run", "network.width=12", "certificate=none", "t_end=0.01"
+    status, _, err = called(tmp_path, *line.split(), *BARE, *quick)
     assert status == 0, err
     assert result(tmp_path / "run")["w2_error"] < 1e-2
 

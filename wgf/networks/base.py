@@ -15,6 +15,7 @@ from wgf.networks.knot_space import KnotSpace
 from wgf.networks.spline_space import SplineSpace
 from wgf.problem.base import Base
 from wgf.problem.domain import Domain
+from wgf.settings.ranges import fault
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class TransportMap(nn.Module):
 
     def __init__(self, base: Base) -> None:
         super().__init__()
+        if not isinstance(base, Base):
+            raise ConfigError(fault("base", base, "a law with a density, an object of wgf.Base"))
         self.base = base
 
     @classmethod

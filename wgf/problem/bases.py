@@ -11,6 +11,7 @@ from wgf.problem.base import Base, Law
 from wgf.problem.domain import Domain
 from wgf.problem.energy import Term
 from wgf.problem.laws import Gaussian, SymmetricBeta, TruncatedNormal, Uniform
+from wgf.settings.ranges import fault
 
 BASES = ("auto", "law", "gaussian", "barenblatt")
 GAP = 1e-4  # density in a gap relative to the largest density, below which a map cannot move mass across
@@ -44,8 +45,8 @@ def choose(wanted: Base | str, law: Law, internal: Term | None, domain: Domain) 
         return _within(domain, wanted, law)
     if isinstance(wanted, Base):
         return wanted
-    if wanted not in BASES:
-        raise ConfigError(f"base={wanted!r} is not allowed: expected {', '.join(BASES)}, or a law with a density")
+    if not isinstance(wanted, str) or wanted not in BASES:
+        raise ConfigError(fault("base", wanted, f"{', '.join(BASES)}, or a law with a density"))
     known = law if isinstance(law, Base) else None
     if wanted == "barenblatt":
         if exponent is None or exponent == 1 or not law.is_compact:
