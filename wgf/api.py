@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -32,7 +32,7 @@ from wgf.projection.solvers import Auto as AutoSolver
 from wgf.projection.solvers import Solver
 from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions.cache import describe
-from wgf.settings.ranges import Choice, Count, Positive, Positives, checked, rule_of
+from wgf.settings.ranges import Choice, Count, Positive, Positives, checked, fault, rule_of
 
 EQUAL: Any = rule_of(Count)
 TIMES: Any = rule_of(Positives)
@@ -43,6 +43,7 @@ class Incomplete(RuntimeWarning):
 
 
 @checked
+@torch.inference_mode(False)
 def solve(
     pde: PDE,
     *,
@@ -91,10 +92,7 @@ def solve(
     Warns:
         Incomplete: the run stopped before t_end; `status` and `message` say why.
     """
-    given = locals()
-    for name, kinds in KINDS.items():
-        if not isinstance(given[name], kinds) and (given[name] is not None or name == "pde"):
-            raise ConfigError(f"{name}={given[name]!r} is not allowed: expected {_named(kinds)}")
+    check_kinds(locals())
     law = _law(None if law is None else law_of(law), network)
     potential = Expressed(potential) if isinstance(potential, str) else potential
     base = base if network is None else network.base
@@ -117,7 +115,7 @@ def solve(
         saved.stop(end.clock, end.state)
     flow = Flow(projection, method, saved, end.status, end.clock, end.detail, reference_solution)
     if end.status is not Status.completed:
-        warnings.warn(f"the flow stopped at t={end.clock.t:g} of {t_end:g}, {flow.message}", Incomplete, stacklevel=3)
+        warnings.warn(f"the flow stopped at t={end.clock.t:g} of {t_end:g}, {flow.message}", Incomplete, stacklevel=4)
     return flow
 
 
@@ -130,6 +128,21 @@ KINDS: dict[str, Any] = {
     "quadrature": Quadrature,
     "solver": Solver,
 }
+
+
+def check_kinds(given: Mapping[str, Any]) -> None:
+    """Check that arguments are objects of the right classes.
+
+    Raises:
+        ConfigError: with one line for each that is not.
+    """
+    wrong = [
+        fault(name, given[name], _named(kinds))
+        for name, kinds in KINDS.items()
+        if name in given and not isinstance(given[name], kinds) and (given[name] is not None or name == "pde")
+    ]
+    if wrong:
+        raise ConfigError(*wrong)
 
 
 def _named(kinds: Any) -> str:
@@ -164,5 +177,5 @@ def stops_of(saves: int | Sequence[float], t_end: float) -> list[float]:
         return [t_end * (k + 1) / int(saves) for k in range(int(saves))]  # type: ignore[arg-type]
     times = [float(t) for t in saves] if TIMES.admits(saves) else []  # type: ignore[union-attr]
     if not times or not all(0 < t <= t_end for t in times) or times != sorted(set(times)):
-        raise ConfigError(f"saves={saves!r} is not allowed: expected {EQUAL}, or increasing times in (0, {t_end:g}]")
+        raise ConfigError(fault("saves", saves, f"{EQUAL}, or increasing times in (0, {t_end:g}]"))
     return times if times[-1] == t_end else [*times, t_end]

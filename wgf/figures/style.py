@@ -84,6 +84,10 @@ def canvas(size: tuple[float, float] = SIZE, dpi: float = DPI) -> Figure:
 def encoded(figure: Figure, kind: str) -> bytes:
     """The content of a file: kind "png", "pdf" or "svg"; equal figures give equal bytes."""
     logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of the dates in matplotlib's own fonts
+    layout = figure.get_layout_engine()
+    if layout is not None:  # savefig would draw the whole figure once more for the layout
+        layout.execute(figure)
+        figure.set_layout_engine("none")
     file, date = io.BytesIO(), {"pdf": "CreationDate", "svg": "Date"}.get(kind)
     figure.savefig(file, format=kind, dpi=DPI, metadata={date: None} if date else None)
     return file.getvalue()

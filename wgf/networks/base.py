@@ -14,6 +14,7 @@ from wgf.errors import ConfigError
 from wgf.networks.knot_space import KnotSpace
 from wgf.networks.spline_space import SplineSpace
 from wgf.problem.base import Base
+from wgf.settings.ranges import fault
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class TransportMap(nn.Module):
 
     def __init__(self, base: Base) -> None:
         super().__init__()
+        if not isinstance(base, Base):
+            raise ConfigError(fault("base", base, "a law with a density, an object of wgf.Base"))
         self.base = base
 
     @classmethod

@@ -8,6 +8,7 @@ from wgf.errors import ConfigError
 from wgf.problem.base import Base, Law
 from wgf.problem.energy import Term
 from wgf.problem.laws import Gaussian, SymmetricBeta
+from wgf.settings.ranges import fault
 
 BASES = ("auto", "law", "gaussian", "barenblatt")
 GAP = 1e-4  # density in a gap relative to the largest density, below which a map cannot move mass across
@@ -33,8 +34,8 @@ def choose(wanted: Base | str, law: Law, internal: Term | None) -> Base:
     """
     if isinstance(wanted, Base):
         return wanted
-    if wanted not in BASES:
-        raise ConfigError(f"base={wanted!r} is not allowed: expected {', '.join(BASES)}, or a law with a density")
+    if not isinstance(wanted, str) or wanted not in BASES:
+        raise ConfigError(fault("base", wanted, f"{', '.join(BASES)}, or a law with a density"))
     diffusion = None if internal is None else internal.power_diffusion()
     exponent = None if diffusion is None else diffusion.exponent
     known = law if isinstance(law, Base) else None

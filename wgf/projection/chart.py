@@ -84,6 +84,10 @@ class Chart:
                 "use network.knots=quantile"
             )
 
+    def __deepcopy__(self, _: dict) -> Chart:
+        """The chart itself: it never changes, and torch cannot copy its sparse matrices."""
+        return self
+
     def basis(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Basis at z in which an end with a tail has (B_1 + B_0, B_0) instead of (B_1, B_0): a constant and a slope.
 

@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
+import scipy  # its modules are loaded when they are first used
 import torch
-from scipy.integrate import ode
 
 from wgf.problem.equations import Problem
 from wgf.problem.laws import Barenblatt
@@ -51,7 +51,7 @@ def integrate(
         left -= 1
         return function(t, y) if left > 0 else np.full_like(y, np.nan)
 
-    solver = ode(counted, jacobian)
+    solver = scipy.integrate.ode(counted, jacobian)
     tolerances = {"rtol": relative, "atol": absolute, "nsteps": STEPS}
     solver.set_integrator("vode", method="bdf", with_jacobian=True, lband=reach, uband=reach, **tolerances)
     solver.set_initial_value(y, 0.0)
