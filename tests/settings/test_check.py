@@ -137,7 +137,7 @@ def test_the_line_that_answers(override: str):
 
 
 BAD = """t_end: 0 -1 abc null true inf nan [1] '0.2'; seed: -1 1.5 x null true; dtype: float16 64; saves: 0 2.5
-device: gpu cuda:x 0; figures: maybe 1; network.width: 1 0 -4 3.5 abc null true [8] 1e400; network.degree: 0 6 2.5
+device: gpu cuda:x 0; figures: maybe 1; network.width: 1 0 -4 3.5 abc true [8] 1e400; network.degree: 0 6 2.5
 network.bound: 0 -1 inf x; network.knots: random 1 [uniform]; potential.center: inf nan abc; pde.diffusion: 0 -1
 law.mean: nan abc; law.std: 0 -1; integrator.rtol: 0 -1; integrator.atol: -1; integrator.dt: 0 -1
 integrator.max_steps: 0 1.5; quadrature.order: 0 2.5; solver.rcond: 1 -0.1"""

@@ -15,7 +15,6 @@ from wgf.certificates.mesh import Mesh
 from wgf.certificates.residual import Evaluator, Residuals
 from wgf.integrators.base import State
 from wgf.integrators.time_loop import Clock, LoopCallback
-from wgf.networks.base import TransportMap
 from wgf.projection.field import Projection
 
 ORDERS = (6, 3)  # Gauss nodes per cell and per step
@@ -79,6 +78,8 @@ class OwnBound(LoopCallback):
         landscape = projection.landscape
         if landscape is None and self.unknown is None:
             self.unknown = "the network is not linear in its parameters: only a richer run can bound its error"
+        if projection.map.adaptation is not None and self.unknown is None:
+            self.unknown = "the breakpoints follow the solution: only a richer run can bound its error"
         self.convexity = known.convexity if self.unknown is None else None
         self._pending: list[tuple[float, Tensor, Tensor]] = []
         self._steps: list[Steps] = []
@@ -107,9 +108,6 @@ class OwnBound(LoopCallback):
         last, share = self._pending[-1][0] if self._pending else 0.0, self.projection.problem.t_end * SPACING[0]
         if clock.t - last >= min(share, SPACING[1] * clock.t):
             self.record(clock.t, state)
-
-    def remesh(self, map: TransportMap) -> None:
-        self.unknown = self.unknown or "the breakpoints follow the solution: only a richer run can bound its error"
 
     def stop(self, clock: Clock, state: State) -> None:
         self.record(clock.t, state)

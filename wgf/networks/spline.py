@@ -113,7 +113,7 @@ class Spline(TransportMap):
     @classmethod
     def size(cls, settings: Mapping[str, Any]) -> Size:
         adaptive = settings["width"] == "auto" or settings["knots"] == "adaptive"
-        width = settings["width"] if isinstance(settings["width"], int) else MOST if adaptive else WIDTH
+        width = float(MOST if adaptive else WIDTH) if settings["width"] in (None, "auto") else float(settings["width"])
         degree = settings["degree"]
         return Size(width + degree - 1, width, degree, banded=True)
 

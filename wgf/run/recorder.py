@@ -77,8 +77,6 @@ class Recorder(LoopCallback):
             return
         self.metrics = self.metrics.on(map)
         self.saved.remesh(map)
-        if self.bound is not None:
-            self.bound.remesh(map)
 
     def stop(self, clock: Clock, state: State) -> None:
         self._save(clock, state)

@@ -43,8 +43,12 @@ LAYOUT = {  # tab CUSTOM SCALARS: chapter -> chart -> tags
     "energy": {"energy and its terms": ["energy/"]},
     "error": {"error against the reference solution": ["error/"]},
     "balance": {"energy lost and dissipated": [LOST, TAGS["dissipated"]], "dissipation": [TAGS["dissipation"]]},
-    "steps": {"step size": [TAGS["dt"]], "rejected steps": [TAGS["rejected"]], "smallest slope": [TAGS["min_slope"]]},
-    "breakpoints": {"number of breakpoints": [TAGS["breakpoints"]]},
+    "steps": {
+        "step size": [TAGS["dt"]],
+        "rejected steps": [TAGS["rejected"]],
+        "smallest slope": [TAGS["min_slope"]],
+        "breakpoints": [TAGS["breakpoints"]],
+    },
     "moments": {"mean and second moment": ["moments/"]},
 }
 
