@@ -50,8 +50,7 @@ def test_table(tmp_path: Path):
         "min slope": "0.13",
         "parameters": "64",
         "solver": "rank 18, condition 3.04e+00, residual 1.00e-16",
-        "wall time": "1.35 s",
-        "phases": "flow 1.35 s, figures 1.2 min",
+        "wall time": "flow 1.35 s, figures 1.2 min",
     }
     assert {name: cell(text, name) for name in expected} == expected
     assert "None" not in text

@@ -43,7 +43,8 @@ def show(
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     spent = _join(*(f"{name} {_seconds(seconds)}" for name, seconds in (phases or {}).items()))
-    for name, cell in [*lines(result), *([("phases", spent)] if spent else [])]:
+    rows = dict(lines(result))
+    for name, cell in (rows | ({"wall time": spent} if spent else {})).items():
         grid.add_row(name, Text(cell, ("green" if "completed" in cell else "red") if name == "status" else ""))
     console.print(grid)
     place = _relative(folder)
@@ -58,6 +59,7 @@ def lines(result: Result) -> list[tuple[str, str]]:
     """Name and text of every line of the table, most important first, without empty lines."""
     r, terms = result, result.energy_terms or {}
     size = sum(map(abs, terms.values()))
+    parts = terms.items() if len(terms) > 1 else ()
     against = f" against {r.reference_solution}" if r.reference_solution else ""
     of_wanted = f" of {r.t_wanted:.6g}" if r.t_wanted not in (None, r.t_end) else ""
     law = r.second_moment_law
@@ -70,7 +72,7 @@ def lines(result: Result) -> list[tuple[str, str]]:
             "energy",
             _join(
                 _number(r.energy),
-                *(f"{name} {_seen(value, size):.6g}" for name, value in terms.items() if len(terms) > 1),
+                *(f"{name} {_seen(value, size):.6g}" for name, value in parts),
             ),
         ),
         ("dissipated", _number(r.dissipated) + _number(r.dissipation_gap, ", energy balance within {:.1e}")),
