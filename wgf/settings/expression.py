@@ -116,8 +116,6 @@ class Expression:
                 ):
                     raise self._refuse("a condition other than a < b, a <= b, a > b or a >= b")
                 children += [condition.left, condition.comparators[0]]
-        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitXor):
-            raise ConfigError(f"expr={self.text!r}: ^ is not allowed, write ** for a power, as in x**2")
         else:
             raise self._refuse(repr(ast.get_source_segment(self.text.strip(), node)))
         for child in children:
