@@ -10,7 +10,7 @@ from wgf.errors import ConfigError
 from wgf.problem import bases
 from wgf.problem import interaction as kernels
 from wgf.problem.base import Base, Law, Start
-from wgf.problem.domain import Line
+from wgf.problem.domain import Domain, Line
 from wgf.problem.energy import Term, factor
 from wgf.problem.interaction import Interaction
 from wgf.problem.internal import Entropy, PowerLaw
@@ -35,7 +35,7 @@ class Problem:
     interaction: Interaction
     t_end: float
     equation: str
-    domain: Line = field(default_factory=Line)
+    domain: Domain = field(default_factory=Line)
     other_base: Base | None = None
 
     @property
@@ -45,7 +45,7 @@ class Problem:
         Raises:
             ConfigError: the law has no density, and there is no other base.
         """
-        return self.other_base or bases.choose("law", self.law, self.internal)
+        return self.other_base or bases.choose("law", self.law, self.internal, self.domain)
 
     @property
     def start(self) -> Start:
@@ -72,7 +72,7 @@ class Problem:
         return self.interaction.collapses(self.internal)
 
 
-def _written(potential: Potential, internal: Term | None, kernel: Interaction) -> str:
+def _written(potential: Potential, internal: Term | None, kernel: Interaction, domain: Domain) -> str:
     """The equation as a person would write it: `rho_t = rho_xx + (rho V')_x, V = x^2/2`."""
     sums, names = [], []
     if internal is not None and (diffusion := internal.power_diffusion()) is not None:
@@ -87,7 +87,8 @@ def _written(potential: Potential, internal: Term | None, kernel: Interaction) -
     if not kernel.vanishes:
         sums.append("(rho (W * rho)_x)_x")
         names.append(f"W = {kernel}")
-    return ", ".join([f"rho_t = {' + '.join(sums) or '0'}", *names]).replace("**", "^")
+    place = "" if domain.is_line else f" on {domain}"
+    return ", ".join([f"rho_t = {' + '.join(sums) or '0'}{place}", *names]).replace("**", "^")
 
 
 class PDE(ABC):
@@ -114,6 +115,7 @@ class PDE(ABC):
         interaction: Interaction,
         t_end: float,
         base: Base | str = "law",
+        domain: Domain | None = None,
     ) -> Problem:
         """The equation for one law, potential, interaction and end time.
 
@@ -122,9 +124,11 @@ class PDE(ABC):
             potential, interaction: V and W.
             t_end: end time (time).
             base: reference measure of the map: a law with a density, or a choice of `bases.choose`.
+            domain: where the solution lives; the line by default.
 
         Raises:
-            ConfigError: an interaction is given to an equation that has none, or the law cannot have this base.
+            ConfigError: an interaction is given to an equation that has none, the law cannot have this base, or the
+                equation has no solution by maps on this domain.
         """
         if not interaction.vanishes:
             if not self.interacts:
@@ -136,10 +140,12 @@ class PDE(ABC):
         else:
             kernel = self.kernel()
         internal = self.internal()
-        chosen = bases.choose(base, law, internal)
-        equation = _written(potential, internal, kernel)
+        domain = domain or Line()
+        domain.check(law, internal)
+        chosen = bases.choose(base, law, internal, domain)
+        equation = _written(potential, internal, kernel, domain)
         other = None if chosen is law else chosen
-        return Problem(law, potential, internal, kernel, t_end, equation, other_base=other)
+        return Problem(law, potential, internal, kernel, t_end, equation, domain, other)
 
 
 class LinearTransport(PDE):

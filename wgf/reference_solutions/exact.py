@@ -196,6 +196,8 @@ class Sheets:
 
 def find(problem: Problem) -> Exact | None:
     """The exact map of a problem, or None when it is not known in closed form."""
+    if not problem.domain.is_line:
+        return None
     known = _self_similar(problem) or _characteristics(problem) or _sheets(problem)
     return known if known is None or problem.start.is_identity else FromBase(known, problem.start)
 

@@ -21,7 +21,7 @@ from wgf.reference_solutions.finite_volume_domain import (
     EARLY,
     EVALUATIONS,
     EXTENSIONS,
-    at_walls,
+    crowded,
     integrate,
     scout,
     widened,
@@ -156,17 +156,20 @@ def solve(problem: Problem, times: Sequence[float]) -> Reference:
         grid = scout(problem, np.union1d(at, at[-1] * EARLY))
         for _ in range(EXTENSIONS):
             found = _best(problem, at, grid)
-            walls = at_walls(np.diff(found.fine.mass, axis=1))
-            if not any(walls):
+            full = crowded(np.diff(found.fine.mass, axis=1), problem.domain)
+            if not any(full):
                 return found
-            grid = widened(grid, walls)
-    raise Unresolved("mass stands at the ends of the domain")
+            grid = widened(grid, full)
+    raise Unresolved("mass stands at the ends of the range")
 
 
 def _best(problem: Problem, times: np.ndarray, grid: Grid) -> Reference:
-    """The more accurate one of the two schemes' solutions; `Central` alone where it is good enough."""
+    """The more accurate one of the two schemes' solutions; `Central` alone where it is good enough.
+
+    The differences of `Central` reach beyond the ends, where F is constant: at a wall that holds for `Monotone` only.
+    """
     found: list[Reference] = []
-    for kind in (Central, Monotone):
+    for kind in (Central, Monotone) if problem.domain.is_line else (Monotone,):
         try:
             found.append(_refine(kind, problem, times, grid))
         except Unresolved:
