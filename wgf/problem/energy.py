@@ -16,7 +16,7 @@ from wgf.problem.quadrature import Nodes
 
 def factor(value: float) -> str:
     """A factor in front of a formula; 1 is not written."""
-    return {1: "", -1: "-"}.get(value, f"{value:g} ")
+    return {1.0: "", -1.0: "-"}.get(value, f"{value:g} ")
 
 
 @dataclass(frozen=True)
