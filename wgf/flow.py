@@ -17,11 +17,15 @@ from wgf.certificates.certificate import Certificate
 from wgf.certificates.rich import certified
 from wgf.engine.compiled import run
 from wgf.errors import ConfigError, WgfError
+from wgf.gradients.history import History
+from wgf.gradients.law import DifferentiableLaw
+from wgf.gradients.states import law_at
 from wgf.integrators.base import Integrator
 from wgf.integrators.saved_states import Moment, SavedStates
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import Clock, LoopCallback
 from wgf.networks.base import TransportMap
+from wgf.networks.inverse import inverse
 from wgf.problem.base import Base, Law
 from wgf.problem.equations import Problem
 from wgf.projection.field import Projection
@@ -34,7 +38,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GRID = 2001  # points of the base in `saved_maps`
-BISECTIONS, EXTENSIONS = 60, 60
 Numbers = float | Sequence[float] | np.ndarray | Tensor
 
 
@@ -53,6 +56,7 @@ class Flow:
         clock: the last time and counts of the time loop.
         detail: more about the status, may be empty.
         reference: which reference solution to use: "exact", "finite_volume", "auto" or "none".
+        history: the steps, if the problem holds tensors that require grad.
     """
 
     projection: Projection
@@ -62,6 +66,7 @@ class Flow:
     clock: Clock
     detail: str = ""
     reference: str = "auto"
+    history: History | None = None
 
     @property
     def problem(self) -> Problem:
@@ -145,20 +150,7 @@ class Flow:
         return x.cpu().where(finite, z), dx.cpu().where(finite, 1.0)
 
     def _inverse(self, state: Moment, x: Tensor) -> Tensor:
-        base = self.base
-        ends = base.panels()
-        low, high = torch.full_like(x, ends[0]), torch.full_like(x, ends[-1])
-        for _ in range(EXTENSIONS):
-            left, right = self._evaluate(state, low)[0] > x, self._evaluate(state, high)[0] < x
-            if math.isfinite(base.lower) or not bool((left | right).any()):
-                break
-            low, high = torch.where(left, 2 * low - high, low), torch.where(right, 2 * high - low, high)
-        for _ in range(BISECTIONS):
-            middle = 0.5 * (low + high)
-            below = self._evaluate(state, middle)[0] < x
-            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        z = torch.where(left, -math.inf, torch.where(right, math.inf, 0.5 * (low + high)))
-        return torch.where(x.isnan(), x, z)
+        return inverse(lambda z: self._evaluate(state, z)[0], self.base, x)
 
     # the law
 
@@ -188,6 +180,14 @@ class Flow:
     def sample(self, t: float, n: int, seed: int = 0) -> np.ndarray:
         """Positions of n independent particles [n] (length). The same seed gives the same particles at every time."""
         return self.map(t, self.base.sample(n, torch.Generator().manual_seed(seed)))
+
+    def differentiable(self, t: float | None = None) -> DifferentiableLaw:
+        """The law at a saved time, by default the last, as tensors with derivatives in the tensors of the problem.
+
+        Raises:
+            ConfigError: the problem holds no tensor that requires grad, or t is not a saved time.
+        """
+        return law_at(self.history, t)
 
     # energies and errors
 

@@ -87,9 +87,11 @@ class PDE(ABC):
 
     Attributes:
         interacts: whether it takes an interaction from outside.
+        differentiable: arguments that may be tensors that require grad.
     """
 
     interacts = False
+    differentiable: tuple[str, ...] = ()
 
     @abstractmethod
     def internal(self) -> Term | None:
@@ -159,6 +161,8 @@ class FokkerPlanck(PDE):
         diffusion: D > 0 (length^2/time).
     """
 
+    differentiable = ("diffusion",)
+
     @checked
     def __init__(self, diffusion: Positive = 1.0) -> None:
         self.diffusion = diffusion
@@ -175,6 +179,8 @@ class PorousMedium(PDE):
         diffusion: kappa > 0.
     """
 
+    differentiable = ("exponent", "diffusion")
+
     @checked
     def __init__(self, exponent: MoreThanOne = 2.0, diffusion: Positive = 1.0) -> None:
         self.exponent, self.diffusion = exponent, diffusion
@@ -190,6 +196,8 @@ class KellerSegel(PDE):
         chi: sensitivity (length^2/time).
         diffusion: D > 0.
     """
+
+    differentiable = ("chi", "diffusion")
 
     @checked
     def __init__(self, chi: NonNegative = 0.5, diffusion: Positive = 1.0) -> None:
@@ -211,6 +219,7 @@ class AggregationDiffusion(PDE):
     """
 
     interacts = True
+    differentiable = ("diffusion",)
 
     @checked
     def __init__(self, diffusion: NonNegative = 1.0, exponent: AtLeastOne = 1.0) -> None:

@@ -23,6 +23,8 @@ LOG_ROOT_TWO_PI, ROOT_HALF = 0.5 * math.log(2.0 * math.pi), math.sqrt(0.5)
 class Gaussian(Base):
     """Gaussian law N(mean, std^2)."""
 
+    differentiable = ("mean", "std")
+
     @checked
     def __init__(self, mean: Finite = 0.0, std: Positive = 1.0) -> None:
         self.mean, self.std = mean, std
@@ -59,6 +61,8 @@ class Mixture(Base):
         means, stds: means and standard deviations of the components (length), equally many.
         weights: weights of the components, positive; they are scaled to sum to one.
     """
+
+    differentiable = ("means", "stds", "weights")
 
     @checked
     def __init__(
@@ -122,6 +126,8 @@ class LogNormal(Base):
         scale: median above `low` (length).
         low: left end of the support (length).
     """
+
+    differentiable = ("sigma", "scale", "low")
 
     @checked
     def __init__(self, sigma: Positive = 0.5, scale: Positive = 1.0, low: Finite = 0.0) -> None:
