@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -23,6 +23,7 @@ from wgf.integrators.status import Status
 from wgf.networks.base import TransportMap
 from wgf.networks.spline import Spline
 from wgf.problem.base import Base, Law
+from wgf.problem.domain import Domain, Line
 from wgf.problem.equations import PDE
 from wgf.problem.interaction import Interaction
 from wgf.problem.interaction import Zero as NoInteraction
@@ -35,7 +36,7 @@ from wgf.projection.solvers import Auto as AutoSolver
 from wgf.projection.solvers import Solver
 from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions.cache import describe
-from wgf.settings.ranges import Choice, Count, Positive, Positives, checked, rule_of
+from wgf.settings.ranges import Choice, Count, Positive, Positives, checked, fault, rule_of
 
 EQUAL: Any = rule_of(Count)
 TIMES: Any = rule_of(Positives)
@@ -46,12 +47,14 @@ class Incomplete(RuntimeWarning):
 
 
 @checked
+@torch.inference_mode(False)
 def solve(
     pde: PDE,
     *,
     t_end: Positive,
     law: Any = None,
     base: Base | str = "auto",
+    domain: Domain | None = None,
     potential: Potential | nn.Module | str | None = None,
     interaction: Interaction | None = None,
     network: TransportMap | None = None,
@@ -76,6 +79,7 @@ def solve(
             density of tensors x, or a frozen distribution of scipy.stats, see `wgf.problem.laws.convert.law_of`.
         base: reference measure of the map: "auto", "law", "gaussian", "barenblatt" or a law with a density, see
             `wgf.problem.bases.choose`; with a network always the base of the network.
+        domain: `HalfLine` or `Interval` with reflecting walls; the line by default. Then give a law on the domain.
         potential: V, an object, a formula such as "x**4/4 - x**2/2", or a module of torch, see
             `wgf.potentials.Learned`; 0 by default.
         interaction: W, for `AggregationDiffusion`; 0 by default.
@@ -98,20 +102,19 @@ def solve(
     Warns:
         Incomplete: the run stopped before t_end; `status` and `message` say why.
     """
-    given = locals()
-    for name, kinds in KINDS.items():
-        if not isinstance(given[name], kinds) and (given[name] is not None or name == "pde"):
-            raise ConfigError(f"{name}={given[name]!r} is not allowed: expected {_named(kinds)}")
+    check_kinds(locals())
+    domain = domain or Line()
     if not isinstance(law, Law) and tensors_of(law):
         raise ConfigError("law: samples have no derivatives, detach them; the numbers of wgf.Gaussian and others have")
-    parts = (pde, _potential(potential), interaction or NoInteraction(), None if law is None else law_of(law))
+    given = None if law is None else law_of(law, *domain.walls)
+    parts = (pde, _potential(potential), interaction or NoInteraction(), given)
     tensors = tensors_of(parts)
     if tensors_of((base, network and network.base)):
         raise ConfigError("the base has tensors that require grad: give numbers to the base and the tensors to law=...")
     pde, potential, interaction, law = plain(parts) if tensors else parts
     law = _law(law, network)
     base = base if network is None else network.base
-    problem = pde.problem(law, potential, interaction, t_end, base)
+    problem = pde.problem(law, potential, interaction, t_end, base, domain)
     comparison.closed_form(problem, reference_solution)  # refuse an impossible setting before the run
     projection, method = assemble(
         problem,
@@ -132,12 +135,13 @@ def solve(
         saved.stop(end.clock, end.state)
     flow = Flow(projection, method, saved, end.status, end.clock, end.detail, reference_solution, history)
     if end.status is not Status.completed:
-        warnings.warn(f"the flow stopped at t={end.clock.t:g} of {t_end:g}, {flow.message}", Incomplete, stacklevel=3)
+        warnings.warn(f"the flow stopped at t={end.clock.t:g} of {t_end:g}, {flow.message}", Incomplete, stacklevel=4)
     return flow
 
 
 KINDS: dict[str, Any] = {
     "pde": PDE,
+    "domain": Domain,
     "potential": (Potential, str, nn.Module),
     "interaction": Interaction,
     "network": TransportMap,
@@ -145,6 +149,21 @@ KINDS: dict[str, Any] = {
     "quadrature": Quadrature,
     "solver": Solver,
 }
+
+
+def check_kinds(given: Mapping[str, Any]) -> None:
+    """Check that arguments are objects of the right classes.
+
+    Raises:
+        ConfigError: with one line for each that is not.
+    """
+    wrong = [
+        fault(name, given[name], _named(kinds))
+        for name, kinds in KINDS.items()
+        if name in given and not isinstance(given[name], kinds) and (given[name] is not None or name == "pde")
+    ]
+    if wrong:
+        raise ConfigError(*wrong)
 
 
 def _named(kinds: Any) -> str:
@@ -188,5 +207,5 @@ def stops_of(saves: int | Sequence[float], t_end: float) -> list[float]:
         return [t_end * (k + 1) / int(saves) for k in range(int(saves))]  # type: ignore[arg-type]
     times = [float(t) for t in saves] if TIMES.admits(saves) else []  # type: ignore[union-attr]
     if not times or not all(0 < t <= t_end for t in times) or times != sorted(set(times)):
-        raise ConfigError(f"saves={saves!r} is not allowed: expected {EQUAL}, or increasing times in (0, {t_end:g}]")
+        raise ConfigError(fault("saves", saves, f"{EQUAL}, or increasing times in (0, {t_end:g}]"))
     return times if times[-1] == t_end else [*times, t_end]

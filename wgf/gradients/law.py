@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from wgf.carried_law import CarriedLaw
 from wgf.gradients.history import History
-from wgf.networks.inverse import inverse
 from wgf.problem.base import Base, Law
 from wgf.problem.laws.convert import law_of
 
@@ -106,8 +106,8 @@ class DifferentiableLaw:
         """log rho(x) [...] at points x [...] (length), also differentiable in x; -inf outside the particles."""
         x = torch.as_tensor(x, dtype=torch.float64)
         flat = x.reshape(-1)
-        with torch.no_grad():
-            z = inverse(lambda z: self._evaluate(z)[0], self.base, flat)
+        projection = self._history.projection
+        z = CarriedLaw(projection.map, self.theta.detach(), projection.problem.domain).inverse(flat.detach())
         inside = z.isfinite()
         place, slope = self._evaluate(z.where(inside, self.base.mean))
         z = z.where(inside, self.base.mean) + (flat - place) / slope.detach()  # moves with x and with the map

@@ -80,7 +80,7 @@ def begin(parts: Parts, projection: Projection, method: Integrator) -> History:
     check(projection, method)
     pde, potential, interaction, law = parts
     own = projection.problem
-    problem = pde.problem(law or own.law, potential, interaction, own.t_end, projection.map.base)
+    problem = pde.problem(law or own.law, potential, interaction, own.t_end, projection.map.base, own.domain)
     _check_reach(problem, projection, [t for t in tensors_of(parts) if t.is_leaf])
     recorded = RecordedStates(projection.map)
     return History(projection, cast("Rodas4", method), recorded, problem, tensors_of(problem.terms))

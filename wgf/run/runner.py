@@ -32,6 +32,7 @@ from wgf.run.callbacks.checkpoint import Checkpoint, latest
 from wgf.run.callbacks.figures import Figures
 from wgf.run.callbacks.history import History
 from wgf.run.callbacks.progress import Progress
+from wgf.run.data_files import check_unchanged, digests, located
 from wgf.run.metrics import Metrics, measure
 from wgf.run.provenance import circumstances, now, provenance, resumed
 from wgf.run.recorder import BOUND, LASTING, Recorder
@@ -90,9 +91,11 @@ def _run(
     experiment: Experiment, cfg: DictConfig, folder: Path, resuming: bool, signals: Signals, first: list[Callback]
 ) -> Result:
     problem, theta = experiment.problem, experiment.theta
-    text = OmegaConf.to_yaml(_located(cfg), resolve=True)
-    origin = provenance(theta.device, int(cfg.seed))
-    past = _past(folder, text, theta.device) if resuming else None
+    cfg = located(cfg)
+    text = OmegaConf.to_yaml(cfg, resolve=True)
+    data = digests(cfg)
+    origin = provenance(theta.device, int(cfg.seed)) | ({"data": data} if data else {})
+    past = _past(folder, cfg, text, theta.device) if resuming else None
     if past is not None:
         origin = resumed(folder / "provenance.json", origin, past["step"], past["clock"]["t"])
     _write_text(folder / "config.yaml", text)
@@ -103,7 +106,7 @@ def _run(
     bound = certify.recorder(experiment, past)
     figures = [Figures()] if experiment.figures else []
     with closing(Callbacks([*first, History(), Checkpoint(), experiment.logger, *figures])) as callbacks:
-        checkpointed = {"config": text, "circumstances": circumstances(theta.device)}
+        checkpointed = {"config": text, "circumstances": circumstances(theta.device), "data": data}
         recorder = Recorder(metrics, callbacks, signals, checkpointed, past, bound)
         about = Run(
             folder,
@@ -153,15 +156,6 @@ def _run(
     if end.status in LASTING:
         log.warning("to continue the run, use resume=%s", shlex.quote(str(folder)))
     return result
-
-
-def _located(cfg: DictConfig) -> DictConfig:
-    """The config with absolute paths of data files, so that the run can be loaded and resumed from any folder."""
-    cfg = cfg.copy()
-    for node in cfg.values():
-        if isinstance(node, DictConfig) and isinstance(node.get("path"), str):
-            node.path = str(Path(node.path).expanduser().absolute())
-    return cfg
 
 
 def _advance(experiment: Experiment, recorder: Recorder, past: dict[str, Any] | None) -> End:
@@ -214,7 +208,7 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     _write_text(path, json.dumps(finite(content), indent=2, allow_nan=False) + os.linesep)
 
 
-def _past(folder: Path, text: str, device: torch.device) -> dict[str, Any] | None:
+def _past(folder: Path, cfg: DictConfig, text: str, device: torch.device) -> dict[str, Any] | None:
     """Checkpoint from which to resume, None if the run stopped before its first one; also removes unfinished files.
 
     Raises:
@@ -223,6 +217,7 @@ def _past(folder: Path, text: str, device: torch.device) -> dict[str, Any] | Non
     state = latest(folder)
     if state is not None:
         resume.compare(folder, state, text, circumstances(device))
+        check_unchanged(folder, state, cfg)
         log.info("resuming from step %d, t = %g", state["step"], state["clock"]["t"])
     for path in folder.rglob(PART):
         path.unlink(missing_ok=True)

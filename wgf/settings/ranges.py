@@ -167,7 +167,7 @@ def rule_of(annotation: Any) -> Any | None:
 
 def fault(name: str, value: Any, rule: Any) -> str:
     """Message about one bad value, one line."""
-    text = repr(value)
+    text = " ".join(repr(value).split())
     return f"{name}={text if len(text) <= LONGEST else text[:LONGEST] + '...'} is not allowed: expected {rule}"
 
 
