@@ -17,7 +17,7 @@ def tensors_of(thing: object) -> list[Tensor]:
 
 
 def _walk(thing: object, seen: set[int], number: bool) -> Iterator[tuple[Tensor, bool]]:
-    """The tensors, and whether they stand for numbers: in objects whose class names `differentiable` arguments."""
+    """The tensors, and whether they stand for numbers: in objects whose class names `derivable` arguments."""
     if id(thing) in seen or isinstance(thing, (str, bytes, type)):
         return
     seen.add(id(thing))
@@ -25,7 +25,7 @@ def _walk(thing: object, seen: set[int], number: bool) -> Iterator[tuple[Tensor,
         if thing.requires_grad:
             yield thing, number
         return
-    number = number or bool(getattr(thing, "differentiable", ()))
+    number = number or bool(getattr(thing, "derivable", ()))
     parts: list[object] = [*vars(thing).values()] if hasattr(thing, "__dict__") else []
     parts += thing.values() if isinstance(thing, Mapping) else thing if isinstance(thing, Sequence) else []
     for part in parts:

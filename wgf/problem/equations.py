@@ -87,11 +87,11 @@ class PDE(ABC):
 
     Attributes:
         interacts: whether it takes an interaction from outside.
-        differentiable: arguments that may be tensors that require grad.
+        derivable: arguments that may be tensors that require grad.
     """
 
     interacts = False
-    differentiable: tuple[str, ...] = ()
+    derivable: tuple[str, ...] = ()
 
     @abstractmethod
     def internal(self) -> Term | None:
@@ -167,7 +167,7 @@ class FokkerPlanck(PDE):
         diffusion: D > 0 (length^2/time).
     """
 
-    differentiable = ("diffusion",)
+    derivable = ("diffusion",)
 
     @checked
     def __init__(self, diffusion: Positive = 1.0) -> None:
@@ -185,7 +185,7 @@ class PorousMedium(PDE):
         diffusion: kappa > 0.
     """
 
-    differentiable = ("exponent", "diffusion")
+    derivable = ("exponent", "diffusion")
 
     @checked
     def __init__(self, exponent: MoreThanOne = 2.0, diffusion: Positive = 1.0) -> None:
@@ -203,7 +203,7 @@ class KellerSegel(PDE):
         diffusion: D > 0.
     """
 
-    differentiable = ("chi", "diffusion")
+    derivable = ("chi", "diffusion")
 
     @checked
     def __init__(self, chi: NonNegative = 0.5, diffusion: Positive = 1.0) -> None:
@@ -225,7 +225,7 @@ class AggregationDiffusion(PDE):
     """
 
     interacts = True
-    differentiable = ("diffusion",)
+    derivable = ("diffusion",)
 
     @checked
     def __init__(self, diffusion: NonNegative = 1.0, exponent: AtLeastOne = 1.0) -> None:

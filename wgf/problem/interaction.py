@@ -83,7 +83,7 @@ class Zero(Interaction):
 class Newtonian(Interaction):
     """W = strength |x|/2: attraction for strength > 0, repulsion for strength < 0; O(n)."""
 
-    differentiable = ("strength",)
+    derivable = ("strength",)
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
@@ -107,7 +107,7 @@ class Newtonian(Interaction):
 class Quadratic(Interaction):
     """W = strength x^2/2, by moments; O(n)."""
 
-    differentiable = ("strength",)
+    derivable = ("strength",)
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
@@ -202,7 +202,7 @@ class Log(Pairwise):
     int x^2 rho obeys its law exactly.
     """
 
-    differentiable = ("strength",)
+    derivable = ("strength",)
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:

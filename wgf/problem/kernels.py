@@ -27,7 +27,7 @@ class PowerLaw(Pairwise):
         strength: energy per mass^2.
     """
 
-    differentiable = ("strength",)
+    derivable = ("strength",)
 
     @checked
     def __init__(self, attraction: AtLeastOne = 4.0, repulsion: AtLeastOne = 2.0, strength: Positive = 1.0) -> None:
@@ -67,7 +67,7 @@ class Morse(Pairwise):
         attraction_length, repulsion_length: ranges (length).
     """
 
-    differentiable = ("attraction", "repulsion", "attraction_length", "repulsion_length")
+    derivable = ("attraction", "repulsion", "attraction_length", "repulsion_length")
 
     @checked
     def __init__(

@@ -109,7 +109,7 @@ class Zero(Potential):
 class Quadratic(Potential):
     """V = stiffness (x - center)^2 / 2."""
 
-    differentiable = ("stiffness", "center")
+    derivable = ("stiffness", "center")
 
     @checked
     def __init__(self, stiffness: Finite = 1.0, center: Finite = 0.0) -> None:
@@ -135,7 +135,7 @@ class Quartic(Potential):
     """The double well V = (x - center)^4/4 - (x - center)^2/2."""
 
     convexity = -1.0
-    differentiable = ("center",)
+    derivable = ("center",)
 
     @checked
     def __init__(self, center: Finite = 0.0) -> None:
@@ -165,7 +165,7 @@ class Sextic(Potential):
     """V = (x - center)^6 / 6."""
 
     convexity = 0.0
-    differentiable = ("center",)
+    derivable = ("center",)
 
     @checked
     def __init__(self, center: Finite = 0.0) -> None:
@@ -191,7 +191,7 @@ class Sextic(Potential):
 class Expressed(Potential):
     """V written in the config, such as "x**4/4 - a*x**2/2" with a constant a=1."""
 
-    differentiable = ("constants",)
+    derivable = ("constants",)
 
     @checked
     def __init__(self, expr: Text, **constants: Finite) -> None:

@@ -204,7 +204,7 @@ def _copied(value: Any) -> Any:
 def checked(function: F) -> F:
     """Decorator: check the arguments of a constructor against the rules in its annotations, and convert numbers.
 
-    A class names in `differentiable` the arguments that may be tensors that require grad.
+    A class names in `derivable` the arguments that may be tensors that require grad.
 
     Raises:
         ConfigError: with one line for every argument that breaks its rule.
@@ -224,9 +224,8 @@ def checked(function: F) -> F:
             open_ended = parameter.kind is inspect.Parameter.VAR_KEYWORD
             values = bound.arguments[parameter.name] if open_ended else bound.arguments
             for name in list(values) if open_ended else [parameter.name]:
-                differentiable = getattr(args[0], "differentiable", ()) if args else ()
-                derivable = parameter.name in differentiable and _has_derivatives(values[name])
-                if derivable and rule.admits(_numbers(values[name])):
+                derivable = parameter.name in getattr(args[0], "derivable", ()) if args else False
+                if derivable and _has_derivatives(values[name]) and rule.admits(_numbers(values[name])):
                     values[name], tensors = _copied(values[name]), True
                 elif rule.admits(values[name]):
                     values[name] = _converted(values[name], rule)

@@ -15,7 +15,7 @@ from wgf.settings.ranges import Finite, Positive, checked
 class Uniform(Base):
     """Uniform law on (low, high)."""
 
-    differentiable = ("low", "high")
+    derivable = ("low", "high")
 
     @checked
     def __init__(self, low: Finite = -1.0, high: Finite = 1.0) -> None:
@@ -49,7 +49,7 @@ class Laplace(Base):
     """Laplace law with density exp(-|z - loc| / scale) / (2 scale)."""
 
     smooth = False
-    differentiable = ("loc", "scale")
+    derivable = ("loc", "scale")
 
     @checked
     def __init__(self, loc: Finite = 0.0, scale: Positive = 1.0) -> None:

@@ -24,7 +24,7 @@ WIDEST = 300.0  # of sigma^2/2 of a log-normal law, whose moments overflow beyon
 class Gaussian(Base):
     """Gaussian law N(mean, std^2)."""
 
-    differentiable = ("mean", "std")
+    derivable = ("mean", "std")
 
     @checked
     def __init__(self, mean: Finite = 0.0, std: Positive = 1.0) -> None:
@@ -63,7 +63,7 @@ class Mixture(Base):
         weights: weights of the components, positive; they are scaled to sum to one.
     """
 
-    differentiable = ("means", "stds", "weights")
+    derivable = ("means", "stds", "weights")
 
     @checked
     def __init__(
@@ -128,7 +128,7 @@ class LogNormal(Base):
         low: left end of the support (length).
     """
 
-    differentiable = ("sigma", "scale", "low")
+    derivable = ("sigma", "scale", "low")
 
     @checked
     def __init__(self, sigma: Positive = 0.5, scale: Positive = 1.0, low: Finite = 0.0) -> None:
