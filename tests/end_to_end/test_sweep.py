@@ -214,7 +214,7 @@ def test_impossible_combinations_have_their_row(wgf, tmp_path: Path):
     found = {(row["pde"], row["interaction"]): row for row in results(tmp_path / "s")}
     refused = found["fokker_planck", "log"]
     assert refused["status"] == "refused"
-    assert "interaction=1 log|x| with pde=FokkerPlanck: only" in refused["message"]
+    assert "interaction=log|x| with pde=FokkerPlanck: only" in refused["message"]
     assert refused["steps"] == ""
 
 

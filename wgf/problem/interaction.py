@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from wgf.problem.energy import Curvature, Elementary, MapAtNodes, Parts, Term
+from wgf.problem.energy import Curvature, Elementary, MapAtNodes, Parts, Term, factor
 from wgf.problem.quadrature import Nodes
 from wgf.settings.ranges import Finite, checked
 
@@ -101,7 +101,7 @@ class Newtonian(Interaction):
         return Curvature()
 
     def __str__(self) -> str:
-        return f"{self.strength:g} |x|/2"
+        return f"{factor(self.strength)}|x|/2"
 
 
 class Quadratic(Interaction):
@@ -128,7 +128,7 @@ class Quadratic(Interaction):
         return -self.strength * mean @ mean.T
 
     def __str__(self) -> str:
-        return f"{self.strength:g} x^2/2"
+        return f"{factor(self.strength)}x^2/2"
 
 
 class Pairwise(Interaction):
@@ -249,4 +249,4 @@ class Log(Pairwise):
         return super().curvature(at)._replace(dd=-0.5 * self.strength * (at.w / at.dx) ** 2)
 
     def __str__(self) -> str:
-        return f"{self.strength:g} log|x|"
+        return f"{factor(self.strength)}log|x|"

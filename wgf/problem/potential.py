@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wgf.errors import ConfigError
-from wgf.problem.energy import Curvature, Local, MapAtNodes
+from wgf.problem.energy import Curvature, Local, MapAtNodes, factor
 from wgf.settings.enclosure import least_bend
 from wgf.settings.expression import Expression
 from wgf.settings.ranges import Finite, Text, checked
@@ -81,7 +81,7 @@ class Potential(Local):
 
 
 def _from(center: float) -> str:
-    return "x" if center == 0 else f"(x - {center:g})"
+    return "x" if center == 0 else f"(x {'-' if center > 0 else '+'} {abs(center):g})"
 
 
 class Zero(Potential):
@@ -128,7 +128,7 @@ class Quadratic(Potential):
         return torch.full_like(x, self.stiffness)
 
     def __str__(self) -> str:
-        return f"{self.stiffness:g} {_from(self.center)}^2/2"
+        return f"{factor(self.stiffness)}{_from(self.center)}^2/2"
 
 
 class Quartic(Potential):

@@ -67,7 +67,7 @@ def begin(config: DictConfig) -> Sweep:
 
 def _unbuildable(configs: list[DictConfig]) -> list[str]:
     """Faults that show when the parts of a run are put together; a device of the cluster is not this machine's."""
-    with loading():
+    with loading("torch"):
         from wgf.run.build import build  # torch
 
     lines: list[str] = []
@@ -119,7 +119,7 @@ def _compute(cfg: DictConfig, folder: Path, claim: Claim) -> None:
         check(cfg)
         set_threads(cfg.threads or 1)
         _only_errors()
-        with loading():
+        with loading("torch"):
             from wgf.run.runner import build, run
 
         result = run(build(cfg), cfg, folder, resuming, bar=False)
