@@ -20,6 +20,9 @@ from wgf.certificates.certificate import Certificate
 from wgf.certificates.rich import certified
 from wgf.engine.compiled import run
 from wgf.errors import ConfigError, WgfError
+from wgf.gradients.history import History
+from wgf.gradients.law import DifferentiableLaw
+from wgf.gradients.states import law_at
 from wgf.integrators.base import Integrator
 from wgf.integrators.saved_states import SavedStates
 from wgf.integrators.status import Status
@@ -58,6 +61,7 @@ class Flow:
         clock: the last time and counts of the time loop.
         detail: more about the status, may be empty.
         reference: which reference solution to use: "exact", "finite_volume", "auto" or "none".
+        history: the steps, if the problem holds tensors that require grad.
     """
 
     projection: Projection
@@ -67,6 +71,7 @@ class Flow:
     clock: Clock
     detail: str = ""
     reference: str = "auto"
+    history: History | None = None
 
     @property
     def problem(self) -> Problem:
@@ -172,6 +177,10 @@ class Flow:
         points = torch.from_numpy(numbers(name, values))
         law = CarriedLaw(*self.state(t), self.problem.domain)
         return function(law, points.reshape(-1)).reshape(points.shape).numpy()[()]
+
+    def differentiable(self, t: float | None = None) -> DifferentiableLaw:
+        """The law at a saved time, by default the last, as tensors with derivatives; see docs/gradients.md."""
+        return law_at(self.history, t)
 
     # energies and errors
 
