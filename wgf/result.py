@@ -63,6 +63,8 @@ class Result:
     transferred_w2: float | None = number("sum of the W2 distances that these changes moved the map", "length")
     mesh_error: float | None = number("largest estimated W2 distance to the splines on the breakpoints", "length")
     mesh_tolerance: float | None = number("tolerance of that distance", "length")
+    confirmed_w2: float | None = number("W2 distance to a run with a larger tolerance that confirms this one", "length")
+    unconfirmed: str | None = number("why no run confirms this one, with network.width=auto")
     mass: float = number("int p dz by the quadrature of the errors", "mass")
     mean: float = number("int x rho", "length")
     second_moment: float = number("int x^2 rho", "length^2")

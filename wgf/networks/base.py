@@ -42,12 +42,16 @@ class Adaptation:
     Attributes:
         tol: wanted W2 error, in standard deviations of the initial law; None to move a fixed number of breakpoints.
         most: largest number of breakpoints.
-        confirms: whether runs with smaller tolerances must confirm the solution.
+        confirms: whether runs with smaller tolerances must confirm the solution, see `wgf.confirm`.
+        gap: W2 distance of two runs that confirms it (length); None without a confirmation.
+        unconfirmed: why no run confirmed it, or None.
     """
 
     tol: float | None
     most: int
     confirms: bool = False
+    gap: float | None = None
+    unconfirmed: str | None = None
 
 
 class TransportMap(nn.Module):
@@ -110,6 +114,14 @@ class TransportMap(nn.Module):
         """
         if torch.equal(points, self.breakpoints()):
             return self
+        raise ConfigError(f"{type(self).__name__} cannot change its breakpoints: use network=spline")
+
+    def adapted(self, adaptation: Adaptation) -> TransportMap:
+        """The same network on the breakpoints with which adaptive ones begin.
+
+        Raises:
+            ConfigError: its breakpoints cannot follow the solution.
+        """
         raise ConfigError(f"{type(self).__name__} cannot change its breakpoints: use network=spline")
 
     def space(self) -> SplineSpace | None:

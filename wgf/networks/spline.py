@@ -131,6 +131,11 @@ class Spline(TransportMap):
         other.theta = nn.Parameter(other._greville())
         return other
 
+    def adapted(self, adaptation: Adaptation) -> Spline:
+        other = self.on_breakpoints(few(self.base, adaptation.tol or TAIL_MASS).to(self.points))
+        other.adaptation = adaptation
+        return other
+
     def space(self) -> SplineSpace:
         return SplineSpace(self.points, self.degree)
 

@@ -25,6 +25,7 @@ AGAIN = 3.0  # squared error of a cell, relative to its share of tol^2, above wh
 MERGED = 0.02  # predicted squared error of a merged cell, relative to that share
 FREE, FEWEST = 0.1, 10  # share of cells that must merge at once; number of cells from which cells merge
 MOVED = 0.1  # W2 distance that merging may move the map, relative to tol
+UNRESOLVED = 4.0  # estimated distance to the splines, in tolerances, above which the breakpoints are too few
 LEAST = 8  # tol^2 is shared between so many cells at least
 TRIGGER, FLOOR, PASSES = 1.1, 0.02, 2  # of equidistribution: gain in the error; smallest |T^(k+1)|; smoothing passes
 

@@ -37,6 +37,7 @@ def load(folder: str | Path) -> Flow:
     if checkpoint is None:
         raise ConfigError(f"{folder} has no checkpoint: the run stopped before it saved anything, start it again")
     check_unchanged(folder, checkpoint, cfg)
+    experiment = experiment.confirmed(checkpoint)
     clock, saved = Clock(**checkpoint["clock"]), saved_states(experiment.map, checkpoint)
     saved.remesh(experiment.map.on_breakpoints(checkpoint["breakpoints"]))
     if clock.t > saved.times[-1]:  # the run stopped between two saved times

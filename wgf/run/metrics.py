@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -144,7 +145,7 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
         reference_w2_error=getattr(known, "w2_error", None),
         w2_to_equilibrium=_optional("w2_to_equilibrium", lambda: metrics.to_equilibrium(state.theta)),
         initial_w2=Metrics(problem, flow.projection.map, known).initial_w2(flow.projection.initial),
-        **_adaptive(flow),  # type: ignore[arg-type]
+        **_adaptive(flow),
         second_moment_law=second_moment(problem, clock.t),
         blow_up_bound=blow_up_bound(problem),
         min_slope=e.min_slope.item(),
@@ -157,7 +158,7 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
     )
 
 
-def _adaptive(flow: Flow) -> dict[str, float]:
+def _adaptive(flow: Flow) -> dict[str, Any]:
     """Numbers of breakpoints that follow the solution."""
     adaptation, clock = flow.saved.map.adaptation, flow.clock
     if adaptation is None:
@@ -167,6 +168,8 @@ def _adaptive(flow: Flow) -> dict[str, float]:
         "transfers": clock.transfers,
         "transferred_w2": clock.transferred,
         "mesh_error": clock.mesh_error,
+        "confirmed_w2": adaptation.gap,
+        "unconfirmed": adaptation.unconfirmed,
         **({} if adaptation.tol is None else {"mesh_tolerance": adaptation.tol * flow.problem.law.std}),
     }
 

@@ -97,6 +97,8 @@ def _run(
     data = digests(cfg)
     origin = provenance(theta.device, int(cfg.seed)) | ({"data": data} if data else {})
     past = _past(folder, cfg, text, theta.device) if resuming else None
+    experiment = experiment.confirmed(past)
+    theta = experiment.theta
     if past is not None:
         origin = resumed(folder / "provenance.json", origin, past["step"], past["clock"]["t"])
     _write_text(folder / "config.yaml", text)
@@ -107,7 +109,8 @@ def _run(
     bound = certify.recorder(experiment, past)
     figures = [Figures()] if experiment.figures else []
     with closing(Callbacks([*first, History(), Checkpoint(), experiment.logger, *figures])) as callbacks:
-        checkpointed = {"config": text, "circumstances": circumstances(theta.device), "data": data}
+        checkpointed: dict[str, Any] = {"config": text, "circumstances": circumstances(theta.device), "data": data}
+        checkpointed |= {"confirmation": experiment.confirmation}
         recorder = Recorder(metrics, callbacks, signals, checkpointed, past, bound)
         about = Run(
             folder,

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from wgf.projection.remesh import UNRESOLVED
 from wgf.result import Result
 from wgf.saved_maps import SavedMaps
 
 MASS = 1e-6  # tolerance of the mass
 BALANCE = 0.1  # tolerance of the dissipated energy, relative to the energy lost
 MOMENT = 1e-2  # tolerance of the second moment, relative to its law
-UNRESOLVED = 4.0  # largest estimate of the distance to the splines on adaptive breakpoints, in tolerances
 ROUNDED = 1e-3  # tolerance of the bound, relative
 
 
@@ -51,6 +51,8 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
             f"w2_error: at some time the breakpoints resolved the map only to {result.mesh_error:.1e} instead of "
             f"{result.mesh_tolerance:.1e}; increase network.width or network.tol"
         )
+    if result.unconfirmed is not None:
+        yield f"w2_error: no run with a smaller tolerance confirms this one: {result.unconfirmed}"
     bound, error = result.w2_bound, result.w2_error
     known = (result.reference_w2_error or 0.0) + rounding
     if bound is not None and error is not None and not error <= bound * (1 + ROUNDED) + known:

@@ -89,7 +89,8 @@ def lines(result: Result) -> list[tuple[str, str]]:
             _join(
                 _number(r.breakpoints),
                 _number(r.transfers, "{:,} changes"),
-                _number(r.mesh_error, "W2 {:.1e} unresolved"),
+                _number(r.mesh_error, "W2 distance {:.1e} unresolved at most"),
+                _number(r.confirmed_w2, "confirmed by a run at W2 distance {:.1e}"),
             ),
         ),
         ("mass", _number(r.mass, "{:.15g}")),
