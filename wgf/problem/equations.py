@@ -96,9 +96,11 @@ class PDE(ABC):
 
     Attributes:
         interacts: whether it takes an interaction from outside.
+        derivable: arguments that may be tensors that require grad.
     """
 
     interacts = False
+    derivable: tuple[str, ...] = ()
 
     @abstractmethod
     def internal(self) -> Term | None:
@@ -166,6 +168,8 @@ class FokkerPlanck(PDE):
         diffusion: D > 0 (length^2/time).
     """
 
+    derivable = ("diffusion",)
+
     @checked
     def __init__(self, diffusion: Positive = 1.0) -> None:
         self.diffusion = diffusion
@@ -182,6 +186,8 @@ class PorousMedium(PDE):
         diffusion: kappa > 0.
     """
 
+    derivable = ("exponent", "diffusion")
+
     @checked
     def __init__(self, exponent: MoreThanOne = 2.0, diffusion: Positive = 1.0) -> None:
         self.exponent, self.diffusion = exponent, diffusion
@@ -197,6 +203,8 @@ class KellerSegel(PDE):
         chi: sensitivity (length^2/time).
         diffusion: D > 0.
     """
+
+    derivable = ("chi", "diffusion")
 
     @checked
     def __init__(self, chi: NonNegative = 0.5, diffusion: Positive = 1.0) -> None:
@@ -218,6 +226,7 @@ class AggregationDiffusion(PDE):
     """
 
     interacts = True
+    derivable = ("diffusion",)
 
     @checked
     def __init__(self, diffusion: NonNegative = 1.0, exponent: AtLeastOne = 1.0) -> None:

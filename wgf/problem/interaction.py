@@ -83,6 +83,8 @@ class Zero(Interaction):
 class Newtonian(Interaction):
     """W = strength |x|/2: attraction for strength > 0, repulsion for strength < 0; O(n)."""
 
+    derivable = ("strength",)
+
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
         self.strength, self.kink, self.convexity = strength, 0.5 * strength, 0.0
@@ -104,6 +106,8 @@ class Newtonian(Interaction):
 
 class Quadratic(Interaction):
     """W = strength x^2/2, by moments; O(n)."""
+
+    derivable = ("strength",)
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
@@ -197,6 +201,8 @@ class Log(Pairwise):
     identity is added. The quotient is bounded, so the sum hardly depends on the mesh; with log f' on the diagonal,
     int x^2 rho obeys its law exactly.
     """
+
+    derivable = ("strength",)
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:

@@ -27,6 +27,8 @@ class PowerLaw(Pairwise):
         strength: energy per mass^2.
     """
 
+    derivable = ("strength",)
+
     @checked
     def __init__(self, attraction: AtLeastOne = 4.0, repulsion: AtLeastOne = 2.0, strength: Positive = 1.0) -> None:
         if not attraction > repulsion:
@@ -64,6 +66,8 @@ class Morse(Pairwise):
         attraction, repulsion: amplitudes (energy per mass^2).
         attraction_length, repulsion_length: ranges (length).
     """
+
+    derivable = ("attraction", "repulsion", "attraction_length", "repulsion_length")
 
     @checked
     def __init__(
