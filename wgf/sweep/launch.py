@@ -62,7 +62,8 @@ def begin(config: DictConfig) -> Sweep:
             lines += error.lines
     raise_faults(list(dict.fromkeys(lines)) or _unbuildable(configs))
     trials = sweeper.get("n_trials")
-    return Sweep(Path(config.hydra.sweep.dir), trials or math.prod(map(len, axes)), strict=trials is None)
+    varied = [axis[0].partition("=")[0].lstrip("+") for axis in axes if len(axis) > 1]
+    return Sweep(Path(config.hydra.sweep.dir), trials or math.prod(map(len, axes)), trials is None, varied)
 
 
 def _unbuildable(configs: list[DictConfig]) -> list[str]:
@@ -119,7 +120,7 @@ def _compute(cfg: DictConfig, folder: Path, claim: Claim) -> None:
         check(cfg)
         set_threads(cfg.threads or 1)
         _only_errors()
-        with loading("torch"):
+        with loading():
             from wgf.run.runner import build, run
 
         result = run(build(cfg), cfg, folder, resuming, bar=False)
