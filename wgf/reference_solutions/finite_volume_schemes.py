@@ -142,6 +142,11 @@ class Scheme(ABC):
     def dense(self) -> bool:
         return self.matrix is not None
 
+    @property
+    def linear(self) -> bool:
+        """Whether a rate is A F + b with a tridiagonal A of real spectrum."""
+        return False
+
     @abstractmethod
     def rate(self, mass: np.ndarray, v: np.ndarray) -> np.ndarray:
         """dF/dt [N - 1] at F [N - 1] for the velocities v [N - 1] (length/time)."""
@@ -244,6 +249,11 @@ class Monotone(Scheme):
         one, two = jump[:-1], jump[1:]
         tilt = 0.5 * np.where(one * two > 0, np.sign(one) * np.minimum(np.abs(one), np.abs(two)), 0.0)
         return np.maximum(v, 0) * (right - tilt[1:]) + np.minimum(v, 0) * (left + tilt[:-1])
+
+    @property
+    def linear(self) -> bool:
+        diffuses = self.pressure is not None and self.pressure.linear is not None
+        return diffuses and not self.dense and not self.kink
 
     def _diffusivity(self, left: np.ndarray, right: np.ndarray) -> np.ndarray | float | None:
         """P' at the inner faces where the flux between two cells is that of a linear diffusion, else None."""
