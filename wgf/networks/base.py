@@ -85,6 +85,14 @@ class TransportMap(nn.Module):
         """Breakpoints of the mesh that do not depend on the parameters [m] (length); empty if all knots move."""
         return self.theta.new_empty(0) if self.moving_knots else self.knots(self.theta.detach())
 
+    def on_circle(self, length: float) -> TransportMap:
+        """The network as a map of a circle (length).
+
+        Raises:
+            ConfigError: it cannot be periodic.
+        """
+        raise ConfigError(f"{type(self).__name__} cannot be periodic: on a circle use network=spline")
+
     def on_breakpoints(self, points: Tensor) -> TransportMap:
         """The same network on another mesh [m] (length).
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from wgf.errors import ConfigError
 from wgf.networks.base import Size, TransportMap
+from wgf.networks.periodic import PeriodicSpline
 from wgf.networks.spline_space import TAIL_MASS, SplineSpace, basis
 from wgf.problem.base import Base
 from wgf.settings.ranges import Choice, Positive, Range, TwoOrMore, checked
@@ -103,6 +104,11 @@ class Spline(TransportMap):
         other.width, other.points = len(points), points
         other.theta = nn.Parameter(other._greville())
         return other
+
+    def on_circle(self, length: float) -> PeriodicSpline:
+        """Periodic spline on the same breakpoints, stretched to the circle; 0 and L are the same point (length)."""
+        share = (self.points - self.points[0]) / (self.points[-1] - self.points[0])
+        return PeriodicSpline(length * share, self.degree, self.base)
 
     def space(self) -> SplineSpace:
         return SplineSpace(self.points, self.degree)

@@ -15,7 +15,7 @@ from torch import Tensor
 from wgf.errors import ConfigError
 from wgf.problem.base import Base, Law
 from wgf.problem.energy import MapAtNodes, Term
-from wgf.settings.ranges import Finite, Text, checked
+from wgf.settings.ranges import Finite, Positive, Text, checked
 
 OUTSIDE = 1e-12  # mass of a law beyond a wall that rounding hides
 
@@ -37,14 +37,16 @@ class Domain:
 
     Attributes:
         walls: reflecting walls on the left and on the right, None where there is none (length).
+        period: length of a circle, None elsewhere (length).
     """
 
     walls: tuple[float | None, float | None] = (None, None)
+    period: float | None = None
 
     @property
     def is_line(self) -> bool:
         """Whether the domain is the whole line."""
-        return self.walls == (None, None)
+        return self.walls == (None, None) and self.period is None
 
     @property
     def ends(self) -> np.ndarray | None:
@@ -80,12 +82,20 @@ class Domain:
         """
         if self.is_line:
             return
+        self._outside(law)
         diffusion = None if internal is None else internal.power_diffusion()
-        if diffusion is None or diffusion.exponent != 1:
+        if self.period is None and (diffusion is None or diffusion.exponent != 1):
             raise ConfigError(
                 f"domain {self} with this equation is impossible: without linear diffusion mass can pile up in a point "
                 "at a wall, which no map with a density holds; use domain=line if no mass reaches the walls"
             )
+
+    def _outside(self, law: Law) -> None:
+        """Check that the law has no mass outside.
+
+        Raises:
+            ConfigError: it has.
+        """
         for wall, mass, side in zip(self.walls, (law.cdf, law.survival), ("left", "right"), strict=True):
             if wall is None:
                 continue
@@ -139,3 +149,34 @@ class Interval(Domain):
 
     def __str__(self) -> str:
         return f"({self.walls[0]:g}, {self.walls[1]:g})"
+
+
+class Circle(Domain):
+    """The circle of points x and x + length. Laws are given on (0, length); positions of particles count turns.
+
+    Args:
+        length: circumference (length).
+    """
+
+    @checked
+    def __init__(self, length: Positive = 2 * math.pi) -> None:
+        self.period = length
+
+    def __str__(self) -> str:
+        return f"a circle of length {self.period:g}"
+
+    def scale(self, at: MapAtNodes) -> Tensor:
+        """Scale of relative errors: the standard deviation of the uniform law, scalar (length)."""
+        return torch.full_like(at.x[0], self.period / math.sqrt(12))
+
+    def reach(self, law: Law) -> tuple[float, float]:
+        return 0.0, self.period
+
+    def _outside(self, law: Law) -> None:
+        low, high = (torch.tensor([end], dtype=torch.float64) for end in (0.0, self.period))
+        outside = float(law.cdf(low) + law.survival(high))
+        if outside > OUTSIDE:
+            raise ConfigError(
+                f"the initial law has mass {outside:.2g} outside of (0, {self.period:g}): choose a law there, such as "
+                "law=expression with law.low and law.high, or change domain.length"
+            )
