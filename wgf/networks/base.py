@@ -61,6 +61,11 @@ class TransportMap(nn.Module):
             raise ConfigError(fault("base", base, "a law with a density, an object of wgf.Base"))
         self.base = base
 
+    @property
+    def period(self) -> float | None:
+        """Length L of a circle if T(z + L) = T(z) + L for all z; None for maps of the line (length)."""
+        return None
+
     @classmethod
     def size(cls, settings: Mapping[str, Any]) -> Size | None:
         """Size of a network that would be made with these constructor settings; None if unknown."""

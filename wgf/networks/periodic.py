@@ -31,8 +31,8 @@ class PeriodicSpace(SplineSpace):
         self.size, self.bandwidth = len(points) - 1, 2 * degree
         if self.size <= self.bandwidth:
             raise ConfigError(
-                f"network.width={self.size + 1} is too small for a circle: a periodic spline of degree {degree} needs at "
-                f"least {self.bandwidth + 2} breakpoints"
+                f"network.width={self.size + 1} is too small for a circle: expected at least {self.bandwidth + 2} "
+                f"breakpoints for degree {degree}"
             )
         i = torch.arange(self.size, device=points.device)
         self._place = torch.where(2 * i < self.size, 2 * i, 2 * (self.size - 1 - i) + 1)
@@ -103,6 +103,10 @@ class PeriodicSpline(TransportMap):
         other.points = points
         other.theta = nn.Parameter(points.new_zeros(len(points) - 1))
         return other
+
+    @property
+    def period(self) -> float:
+        return float(self.points[-1])
 
     def on_circle(self, length: float) -> PeriodicSpline:
         return self

@@ -50,13 +50,17 @@ class Domain:
 
     @property
     def ends(self) -> np.ndarray | None:
-        """Walls on the left and on the right [2], NaN where there is none (length); None on the line."""
-        return None if self.is_line else np.array([math.nan if wall is None else wall for wall in self.walls])
+        """Walls on the left and on the right [2], NaN where there is none (length); None without walls."""
+        return (
+            None
+            if self.walls == (None, None)
+            else np.array([math.nan if wall is None else wall for wall in self.walls])
+        )
 
     def holds(self, x: Tensor) -> Tensor:
-        """Whether points [n] (length) lie in a domain with walls, the walls included; never on the line."""
+        """Whether points [n] (length) lie in a domain with walls, the walls included; never without walls."""
         low, high = self.walls
-        inside = torch.full_like(x, not self.is_line, dtype=torch.bool)
+        inside = torch.full_like(x, self.walls != (None, None), dtype=torch.bool)
         inside = inside if low is None else inside & (x >= low)
         return inside if high is None else inside & (x <= high)
 
@@ -160,23 +164,23 @@ class Circle(Domain):
 
     @checked
     def __init__(self, length: Positive = 2 * math.pi) -> None:
-        self.period = length
+        self.length = self.period = length
 
     def __str__(self) -> str:
-        return f"a circle of length {self.period:g}"
+        return f"a circle of length {self.length:g}"
 
     def scale(self, at: MapAtNodes) -> Tensor:
         """Scale of relative errors: the standard deviation of the uniform law, scalar (length)."""
-        return torch.full_like(at.x[0], self.period / math.sqrt(12))
+        return torch.full_like(at.x[0], self.length / math.sqrt(12))
 
     def reach(self, law: Law) -> tuple[float, float]:
-        return 0.0, self.period
+        return 0.0, self.length
 
     def _outside(self, law: Law) -> None:
-        low, high = (torch.tensor([end], dtype=torch.float64) for end in (0.0, self.period))
+        low, high = (torch.tensor([end], dtype=torch.float64) for end in (0.0, self.length))
         outside = float(law.cdf(low) + law.survival(high))
         if outside > OUTSIDE:
             raise ConfigError(
-                f"the initial law has mass {outside:.2g} outside of (0, {self.period:g}): choose a law there, such as "
+                f"the initial law has mass {outside:.2g} outside of (0, {self.length:g}): choose a law there, such as "
                 "law=expression with law.low and law.high, or change domain.length"
             )

@@ -67,7 +67,7 @@ class Chart:
 
     def __init__(self, space: SplineSpace, nodes: Nodes, metric_nodes: Nodes, domain: Domain) -> None:
         self.space, self.nodes, self.size = space, nodes, space.size
-        points, degree = space.points, space.degree
+        points = space.points
         left, right = domain.tails(nodes.base, points)
         beyond = (left, right and self.size > 2)
         self.tails = [end for end, mass in zip((0, -1), beyond, strict=True) if mass]
@@ -168,7 +168,7 @@ class Chart:
         return self._load @ padded
 
     def band(self, xx: Tensor, dd: Tensor, xd: Tensor | None = None) -> Tensor:
-        """Band [b + 1, M], b the bandwidth of the space, of the matrix sum_i xx_i B B + dd_i B' B' + xd_i (B B' + B' B) at the nodes."""
+        """Band [b + 1, M] of sum_i xx_i B B + dd_i B' B' + xd_i (B B' + B' B) at the nodes."""
         band = torch.mv(self._assemble, torch.cat([xx, dd]))
         if xd is not None:
             band = band + torch.mv(self._assemble_mixed, xd)

@@ -19,7 +19,10 @@ from wgf.reference_solutions.base import Computed, Unresolved
 from wgf.reference_solutions.finite_volume_domain import integrate
 from wgf.reference_solutions.finite_volume_schemes import Monotone, Pressure, differences
 
-LEVELS = {False: (128, 256, 512, 1024, 2048), True: (64, 128, 256, 512)}  # cells; True: an interaction couples them
+LEVELS = {
+    False: (128, 256, 512, 1024, 2048),
+    True: (64, 128, 256, 512, 1024),
+}  # cells; True: an interaction couples them
 POINTS = 400  # at which maps are compared
 GOAL = 2e-8  # W1 error relative to the length that is worth no further refinement
 RATE = 3.0, 5.0  # gains of a halving of the cells with which the limit is extrapolated
@@ -35,7 +38,8 @@ class Ring(Monotone):
         length = problem.domain.period
         assert length is not None
         self.pressure = None if problem.internal is None else Pressure(problem.internal)
-        self.width = self.gap = h = length / cells
+        h = length / cells
+        self.width = self.gap = np.full(1, h)
         self.faces = torch.arange(cells, dtype=torch.float64) * h
         v = problem.potential
         self.drift = ((v.value_at(self.faces + 0.5 * h) - v.value_at(self.faces - 0.5 * h)) / h).numpy()
@@ -86,7 +90,7 @@ class Turned:
         for row in self.mass:
             mass = np.concatenate([row[:-1] - 1, row[:-1], row[:-1] + 1])
             rising = np.append(True, np.diff(np.maximum.accumulate(mass)) > 0)
-            rows.append(scipy.interpolate.Akima1DInterpolator(mass[rising], around[rising]))
+            rows.append(scipy.interpolate.PchipInterpolator(mass[rising], around[rising]))
         return rows
 
     def map(self, k: int, z: np.ndarray) -> np.ndarray:
