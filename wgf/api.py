@@ -76,7 +76,7 @@ def solve(
             density of tensors x, or a frozen distribution of scipy.stats, see `wgf.problem.laws.convert.law_of`.
         base: reference measure of the map: "auto", "law", "gaussian", "barenblatt" or a law with a density, see
             `wgf.problem.bases.choose`; with a network always the base of the network.
-        domain: `HalfLine` or `Interval` with reflecting walls; the line by default. Then give a law on the domain.
+        domain: `HalfLine` or `Interval` with reflecting walls, or `Circle`; the line by default. Give a law on it.
         potential: V, an object or a formula such as "x**4/4 - x**2/2"; 0 by default.
         interaction: W, for `AggregationDiffusion`; 0 by default.
         network: the initial map; `solve` copies it and never changes it. A cubic spline of 32 breakpoints by default.
@@ -97,7 +97,7 @@ def solve(
     """
     check_kinds(locals())
     domain = domain or Line()
-    law = _law(None if law is None else law_of(law, *domain.walls), network)
+    law = _law(None if law is None else law_of(law, *domain.support), network)
     potential = Expressed(potential) if isinstance(potential, str) else potential
     base = base if network is None else network.base
     problem = pde.problem(law, potential or NoPotential(), interaction or NoInteraction(), t_end, base, domain)

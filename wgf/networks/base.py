@@ -78,13 +78,13 @@ class TransportMap(nn.Module):
 
     @classmethod
     def check_domain(cls, domain: Domain) -> None:
-        """Check that a map of this class can be fixed at walls.
+        """Check that a map of this class can live on a domain.
 
         Raises:
             ConfigError: it cannot.
         """
         if not (domain.is_line or cls.any_start):
-            raise ConfigError(f"{cls.__name__} cannot be fixed at walls: on {domain} use network=spline")
+            raise ConfigError(f"{cls.__name__} knows the whole line only: on {domain} use network=spline")
 
     def breakpoints(self) -> Tensor:
         """Breakpoints of the mesh that do not depend on the parameters [m] (length); empty if all knots move."""

@@ -57,6 +57,11 @@ class Domain:
             else np.array([math.nan if wall is None else wall for wall in self.walls])
         )
 
+    @property
+    def support(self) -> tuple[float | None, float | None]:
+        """Ends between which laws are given, None where there is none (length)."""
+        return self.walls if self.period is None else (0.0, self.period)
+
     def holds(self, x: Tensor) -> Tensor:
         """Whether points [n] (length) lie in a domain with walls, the walls included; never without walls."""
         low, high = self.walls

@@ -124,11 +124,10 @@ def equilibrium(problem: Problem) -> Equilibrium | None:
     Returns None where the equation is another one, where exp(-V/D) has no finite mass or no finite second moment (the
     W2 distance to it is infinite), and where double precision does not resolve it.
     """
-    v, diffusion, walls = problem.potential, problem.linear_diffusion, problem.domain.walls
+    v, diffusion, walls = problem.potential, problem.linear_diffusion, problem.domain.support
     if not diffusion or not problem.interaction.vanishes:
         return None
     if (length := problem.domain.period) is not None:
-        walls = 0.0, length  # the law is known up to a rotation, which the distance on a circle ignores
         rise = v.value_at(torch.tensor([0.3 * length, 1.3 * length], dtype=torch.float64)).diff().abs()
         if float(rise) > PERIODIC * diffusion:
             return None  # a constant force drives a current for ever

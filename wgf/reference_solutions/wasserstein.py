@@ -116,8 +116,9 @@ def distance(one: Carried, other: Carried) -> Distance:
 def _best_turns(one: Carried, other: Carried, length: float) -> tuple[float, float]:
     """Shifts s (length) that minimise int |T_1(z) - T_2(z + s)|^q dz, q = 1 and 2, between maps of a circle.
 
-    W_q on a circle is the least of these integrals over all s. They are convex in s (Delon, Salomon and Sobolevski, SIAM
-    J. Appl. Math. 70 (2010), 2239-2258).
+    W_q on a circle is the least of these integrals over all s. They are convex in s.
+
+    Source: J. Delon, J. Salomon and A. Sobolevski, SIAM J. Appl. Math. 70 (2010), 2239-2258.
     """
     z = torch.arange(TURNS, dtype=torch.float64) * (length / TURNS)
     x, y = one.place(z).numpy(), (other.place(z) - z).numpy()
