@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from wgf.carried_law import CarriedLaw, carried_law
 from wgf.certificates.certificate import Certificate
 from wgf.certificates.rich import certified
 from wgf.engine.compiled import run
 from wgf.errors import ConfigError, WgfError
+from wgf.gradients.history import History
+from wgf.gradients.law import DifferentiableLaw
+from wgf.gradients.states import law_at
 from wgf.integrators.base import Integrator
 from wgf.integrators.saved_states import SavedStates
 from wgf.integrators.status import Status
@@ -57,6 +61,7 @@ class Flow:
         clock: the last time and counts of the time loop.
         detail: more about the status, may be empty.
         reference: which reference solution to use: "exact", "finite_volume", "auto" or "none".
+        history: the steps, if the problem holds tensors that require grad.
     """
 
     projection: Projection
@@ -66,6 +71,7 @@ class Flow:
     clock: Clock
     detail: str = ""
     reference: str = "auto"
+    history: History | None = None
 
     @property
     def problem(self) -> Problem:
@@ -126,7 +132,7 @@ class Flow:
         end = run(projection, self.integrator, theta, [rest], LoopCallback())
         if end.status is not Status.completed:
             raise WgfError(f"the integration from t={self.t[k]:g} to t={t:g} failed: {end.status.value}")
-        return map, end.state.theta
+        return end.map or map, end.state.theta
 
     def map(self, t: float, z: Numbers) -> Any:
         """T(t, z), the position at time t of the particle that starts at z (length)."""
@@ -171,6 +177,10 @@ class Flow:
         points = torch.from_numpy(numbers(name, values))
         law = carried_law(*self.state(t), self.problem.domain)
         return function(law, points.reshape(-1)).reshape(points.shape).numpy()[()]
+
+    def differentiable(self, t: float | None = None) -> DifferentiableLaw:
+        """The law at a saved time, by default the last, as tensors with derivatives; see docs/gradients.md."""
+        return law_at(self.history, t)
 
     # energies and errors
 
@@ -246,12 +256,11 @@ class Flow:
     @cached_property
     def saved_maps(self) -> SavedMaps:
         """Maps at the saved times on a fine grid, with the reference solution; the content of solution.npz."""
-        panels = self.base.panels()
-        z = torch.linspace(panels[0], panels[-1], GRID, dtype=torch.float64)
+        z = torch.linspace(*self.base.reach(), GRID, dtype=torch.float64)
         states = [self.saved[k] for k in range(len(self.t))]
         maps = [carried_law(*state, self.problem.domain).evaluate(z) for state in states]
         known = self.reference_solution
-        knots = torch.stack([map.knots(theta).double() for map, theta in states]).cpu().numpy()
+        knots = pad_sequence([map.knots(theta).double().cpu() for map, theta in states], True, math.nan).numpy()
         return SavedMaps(
             t=self.t,
             z=z.numpy(),

@@ -62,12 +62,13 @@ def begin(config: DictConfig) -> Sweep:
             lines += error.lines
     raise_faults(list(dict.fromkeys(lines)) or _unbuildable(configs))
     trials = sweeper.get("n_trials")
-    return Sweep(Path(config.hydra.sweep.dir), trials or math.prod(map(len, axes)), strict=trials is None)
+    varied = [axis[0].partition("=")[0].lstrip("+") for axis in axes if len(axis) > 1]
+    return Sweep(Path(config.hydra.sweep.dir), trials or math.prod(map(len, axes)), trials is None, varied)
 
 
 def _unbuildable(configs: list[DictConfig]) -> list[str]:
     """Faults that show when the parts of a run are put together; a device of the cluster is not this machine's."""
-    with loading():
+    with loading("torch"):
         from wgf.run.build import build  # torch
 
     lines: list[str] = []
