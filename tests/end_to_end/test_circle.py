@@ -168,7 +168,7 @@ def test_a_run_on_a_circle_from_the_command_line(tmp_path):
         (["engine=compiled"], "engine=compiled is impossible: it knows the whole line only"),
         (
             ["pde=aggregation_diffusion", "interaction=quadratic"],
-            "interaction=1 x^2/2 is impossible on a circle of length 6.28319: expected a smooth periodic kernel",
+            "x^2/2 is impossible on a circle of length 6.28319: expected a smooth periodic kernel",
         ),
         (
             ["pde=aggregation_diffusion", "interaction=expression", "interaction.expr='abs(sin(r/2))'"],
