@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from wgf.assemble import DTYPES, assemble
+from wgf.confirm import confirm
 from wgf.engine.compiled import ENGINES, run
 from wgf.errors import ConfigError
 from wgf.flow import Flow
@@ -126,11 +127,15 @@ def solve(
         dtype,
         engine,
     )
+    if tensors and projection.map.adaptation is not None:
+        raise ConfigError("network: derivatives need fixed breakpoints, use knots='uniform' or knots='quantile'")
     check_hidden(problem)
     history = begin(parts, projection, method) if tensors else None
+    stops = stops_of(saves, t_end)
+    projection, method = confirm(projection, method, stops)
     saved = history.recorded if history else SavedStates(projection.map)
-    theta = projection.initial
-    end = run(projection, method, theta, stops_of(saves, t_end), saved)
+    end = run(projection, method, projection.initial, stops, saved)
+    saved.remesh(end.map or projection.map)
     if not saved.times or end.clock.t > saved.times[-1]:  # the run stopped between two saved times
         saved.stop(end.clock, end.state)
     flow = Flow(projection, method, saved, end.status, end.clock, end.detail, reference_solution, history)

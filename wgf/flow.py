@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from wgf.carried_law import CarriedLaw
 from wgf.certificates.certificate import Certificate
@@ -131,7 +132,7 @@ class Flow:
         end = run(projection, self.integrator, theta, [rest], LoopCallback())
         if end.status is not Status.completed:
             raise WgfError(f"the integration from t={self.t[k]:g} to t={t:g} failed: {end.status.value}")
-        return map, end.state.theta
+        return end.map or map, end.state.theta
 
     def map(self, t: float, z: Numbers) -> Any:
         """T(t, z), the position at time t of the particle that starts at z (length)."""
@@ -254,12 +255,11 @@ class Flow:
     @cached_property
     def saved_maps(self) -> SavedMaps:
         """Maps at the saved times on a fine grid, with the reference solution; the content of solution.npz."""
-        panels = self.base.panels()
-        z = torch.linspace(panels[0], panels[-1], GRID, dtype=torch.float64)
+        z = torch.linspace(*self.base.reach(), GRID, dtype=torch.float64)
         states = [self.saved[k] for k in range(len(self.t))]
         maps = [CarriedLaw(*state, self.problem.domain).evaluate(z) for state in states]
         known = self.reference_solution
-        knots = torch.stack([map.knots(theta).double() for map, theta in states]).cpu().numpy()
+        knots = pad_sequence([map.knots(theta).double().cpu() for map, theta in states], True, math.nan).numpy()
         return SavedMaps(
             t=self.t,
             z=z.numpy(),

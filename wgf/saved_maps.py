@@ -38,7 +38,8 @@ class SavedMaps:
         rho0: density of the base at z [n] (mass / length).
         exact_T: positions of the reference solution [s, n], or None (length).
         errors: W1 and W2 distances to the reference solution [s, 2], or None (length).
-        knots: points where the slope of the map may jump, at the saved times [s, k]; None for a smooth map (length).
+        knots: points where the slope of the map may jump, at the saved times [s, k], filled up with NaN;
+            None for a smooth map (length).
         w2_bound: upper bound of the W2 error at the saved times [s], NaN where there is none, or None (length).
         walls: reflecting walls on the left and on the right [2], NaN where there is none; None on the line (length).
     """

@@ -167,6 +167,8 @@ def obstacle(projection: Projection, method: Integrator) -> str | None:
         return "it needs quadrature=gauss"
     if theta.dtype != torch.float64 or theta.device.type != "cpu":
         return "it needs dtype=float64 and device=cpu"
+    if projection.map.adaptation is not None:
+        return "it needs network.knots=uniform or quantile"
     if not projection.start.is_identity:
         return "it has base=law only"
     if not projection.problem.domain.is_line:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
@@ -124,6 +125,15 @@ class Integrator(ABC):
     def fallback(self) -> Integrator | None:
         """Method that takes a step after this one has folded the map several times in a row; None for none."""
         return None
+
+    def tighter(self, factor: float) -> Integrator:
+        """The same method with errors about `factor` times as large."""
+        other = copy.copy(self)
+        if self.adaptive:
+            other.__dict__ |= {name: factor * getattr(self, name) for name in ("rtol", "atol")}
+        elif self.dt is not None:
+            other.dt = self.dt * factor ** (1 / self.order)
+        return other
 
     @abstractmethod
     def step(self, field: Field, dt: float, state: State) -> Step:

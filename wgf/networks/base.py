@@ -35,6 +35,25 @@ class Size:
     banded: bool
 
 
+@dataclass(frozen=True)
+class Adaptation:
+    """How breakpoints follow the solution.
+
+    Attributes:
+        tol: wanted W2 error, in standard deviations of the initial law; None to move a fixed number of breakpoints.
+        most: largest number of breakpoints.
+        confirms: whether runs with smaller tolerances must confirm the solution, see `wgf.confirm`.
+        gap: W2 distance of two runs that confirms it (length); None without a confirmation.
+        unconfirmed: why no run confirmed it, or None.
+    """
+
+    tol: float | None
+    most: int
+    confirms: bool = False
+    gap: float | None = None
+    unconfirmed: str | None = None
+
+
 class TransportMap(nn.Module):
     """A map f(theta, .) of the line with a flat vector of trainable parameters. The map is increasing at the start.
 
@@ -46,12 +65,14 @@ class TransportMap(nn.Module):
         theta: trainable parameters [p], flat.
         base: the reference measure p.
         any_start: whether the map can start from another law than its base; it needs a `space`.
+        adaptation: how its breakpoints follow the solution; None for breakpoints that do not.
         moving_knots: whether `knots` depends on theta.
         least_order: smallest number of quadrature nodes per cell.
     """
 
     theta: nn.Parameter
     any_start = False
+    adaptation: Adaptation | None = None
     moving_knots = False
     least_order = 1
 
@@ -93,6 +114,14 @@ class TransportMap(nn.Module):
         """
         if torch.equal(points, self.breakpoints()):
             return self
+        raise ConfigError(f"{type(self).__name__} cannot change its breakpoints: use network=spline")
+
+    def adapted(self, adaptation: Adaptation) -> TransportMap:
+        """The same network on the breakpoints with which adaptive ones begin.
+
+        Raises:
+            ConfigError: its breakpoints cannot follow the solution.
+        """
         raise ConfigError(f"{type(self).__name__} cannot change its breakpoints: use network=spline")
 
     def space(self) -> SplineSpace | None:

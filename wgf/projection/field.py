@@ -137,7 +137,9 @@ class Projection:
 
     def on(self, map: TransportMap) -> Projection:
         """Projection with the same problem, quadrature and solver on another map."""
-        return Projection(self.problem, map, self.quadrature, self.solver)
+        other = Projection(self.problem, map, self.quadrature, self.solver)
+        other.first_slope = self.first_slope
+        return other
 
     def at_nodes(self, theta: Tensor) -> MapAtNodes:
         """The map at the quadrature nodes, differentiable in theta. Nodes that move with the knots depend on theta."""

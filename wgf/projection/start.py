@@ -143,6 +143,7 @@ def placed(map: TransportMap, start: Start, domain: Domain) -> TransportMap:
 
     The breakpoints stay as they are if they represent T(0) to TOLERANCE. Else this function halves the cells with the
     largest errors. If that takes more than MOST times as many breakpoints, it begins with fewer equidistant ones.
+    Adaptive breakpoints represent T(0) to their own tolerance.
 
     Raises:
         ConfigError: the network can only start as the identity, and the law is not its base.
@@ -154,7 +155,11 @@ def placed(map: TransportMap, start: Start, domain: Domain) -> TransportMap:
     nodes, goal = target(start, space.points)
     points = space.points
     best = _least_squares(space, nodes, goal, domain)
-    tolerance, most = TOLERANCE * start.law.std, MOST * len(points)
+    adaptation = map.adaptation
+    if adaptation is None or adaptation.tol is None:
+        tolerance, most = TOLERANCE * start.law.std, MOST * len(points)
+    else:
+        tolerance, most = adaptation.tol * start.law.std, adaptation.most
     for share in SHARES:
         count = max(5, int(share * len(space.points)))
         points = (

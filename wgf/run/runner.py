@@ -97,6 +97,8 @@ def _run(
     data = digests(cfg)
     origin = provenance(theta.device, int(cfg.seed)) | ({"data": data} if data else {})
     past = _past(folder, cfg, text, theta.device) if resuming else None
+    experiment = experiment.confirmed(past)
+    theta = experiment.theta
     if past is not None:
         origin = resumed(folder / "provenance.json", origin, past["step"], past["clock"]["t"])
     _write_text(folder / "config.yaml", text)
@@ -107,7 +109,8 @@ def _run(
     bound = certify.recorder(experiment, past)
     figures = [Figures()] if experiment.figures else []
     with closing(Callbacks([*first, History(), Checkpoint(), experiment.logger, *figures])) as callbacks:
-        checkpointed = {"config": text, "circumstances": circumstances(theta.device), "data": data}
+        checkpointed: dict[str, Any] = {"config": text, "circumstances": circumstances(theta.device), "data": data}
+        checkpointed |= {"confirmation": experiment.confirmation}
         recorder = Recorder(metrics, callbacks, signals, checkpointed, past, bound)
         about = Run(
             folder,
@@ -167,9 +170,10 @@ def _advance(experiment: Experiment, recorder: Recorder, past: dict[str, Any] | 
     if past is None:
         return experiment.run(start, recorder)
     theta, clock = past["theta"].to(start.device), Clock(**past["clock"])
+    projection = experiment.at(past["breakpoints"].to(start.device))
     if "status" in past:  # the loop had ended, but not all files were written
-        return End(Status[past["status"]], clock, State(theta, experiment.projection(theta)), past["detail"])
-    return experiment.run(theta, recorder, clock)
+        return End(Status[past["status"]], clock, State(theta, projection(theta)), past["detail"])
+    return experiment.run(theta, recorder, clock, projection)
 
 
 def _measure(

@@ -84,6 +84,15 @@ def lines(result: Result) -> list[tuple[str, str]]:
         ("best W2", _error(r.w2_best, " within reach of this network", None)),
         ("start", _number(r.initial_w2 or None, "W2 distance {:.1e} to the initial law")),
         ("equilibrium", _number(r.w2_to_equilibrium, "W2 distance {:.4e}")),
+        (
+            "breakpoints",
+            _join(
+                _number(r.breakpoints),
+                _number(r.transfers, "{:,} changes"),
+                _number(r.mesh_error, "W2 distance {:.1e} unresolved at most"),
+                _number(r.confirmed_w2, "confirmed by a run at W2 distance {:.1e}"),
+            ),
+        ),
         ("mass", _number(r.mass, "{:.15g}")),
         ("mean", _number(_seen(r.mean, math.sqrt(r.second_moment or 0.0)), "{:.8g}")),
         ("second moment", _number(r.second_moment, "{:.8g}") + off_law),

@@ -118,6 +118,19 @@ class ColumnName:
         return isinstance(value, str) or (isinstance(value, int) and value >= 1)
 
 
+class WidthRule(Range):
+    """Rule for a width: a whole number >= 2, auto, or null, which means "not set"."""
+
+    def __init__(self) -> None:
+        super().__init__(int, low=2, none=True)
+
+    def __str__(self) -> str:
+        return "a whole number >= 2, auto, or null"
+
+    def admits(self, value: Any) -> bool:
+        return value == "auto" if isinstance(value, str) else super().admits(value)
+
+
 class ListOf:
     """Rule for a non-empty list whose entries all obey one rule.
 
@@ -149,6 +162,7 @@ Fraction = Annotated[float, Range(low=0.0, high=1.0, open_high=True)]
 MoreThanOne = Annotated[float, Range(low=1.0, open_low=True)]
 AtLeastOne = Annotated[float, Range(low=1.0)]
 Count = Annotated[int, Range(int, low=1)]
+Width = Annotated[int | str | None, WidthRule()]
 TwoOrMore = Annotated[int, Range(int, low=2)]
 Order = Annotated[int, Range(int, low=1, high=64)]
 Seed = Annotated[int, Range(int, low=0, high=2**63 - 1)]
@@ -173,7 +187,7 @@ def fault(name: str, value: Any, rule: Any) -> str:
 
 def _converted(value: Any, rule: Any) -> Any:
     """The value as plain numbers."""
-    if isinstance(rule, Range) and value is not None:
+    if isinstance(rule, Range) and not isinstance(value, str | None):
         return rule.kind(value)
     if isinstance(rule, ListOf) and value is not None:
         return [rule.rule.kind(entry) for entry in value]

@@ -65,7 +65,8 @@ def begin(config: DictConfig) -> Sweep:
     at_once = config.hydra.runtime.choices["hydra/launcher"] == "ensemble"  # the jobs are built in this process now
     raise_faults(list(dict.fromkeys(lines)) or _unbuildable(configs[:1] if at_once else configs))
     trials = sweeper.get("n_trials")
-    return Sweep(Path(config.hydra.sweep.dir), trials or math.prod(map(len, axes)), strict=trials is None)
+    varied = [axis[0].partition("=")[0].lstrip("+") for axis in axes if len(axis) > 1]
+    return Sweep(Path(config.hydra.sweep.dir), trials or math.prod(map(len, axes)), trials is None, varied)
 
 
 def _unbuildable(configs: list[DictConfig]) -> list[str]:
@@ -122,7 +123,7 @@ def _compute(cfg: DictConfig, folder: Path, claim: Claim) -> None:
         check(cfg)
         set_threads(cfg.threads or 1)
         _only_errors()
-        with loading("torch"):
+        with loading():
             from wgf.run.runner import build, run
 
         result = run(build(cfg), cfg, folder, resuming, bar=False)

@@ -33,6 +33,7 @@ TAGS = {
     "mean": "moments/mean",
     "second_moment": "moments/second",
     "min_slope": "map/min_slope",
+    "breakpoints": "map/breakpoints",
     "w1_error": "error/w1",
     "w2_error": "error/w2",
     "w2_bound_own": "error/w2_bound",
@@ -42,7 +43,12 @@ LAYOUT = {  # tab CUSTOM SCALARS: chapter -> chart -> tags
     "energy": {"energy and its terms": ["energy/"]},
     "error": {"error against the reference solution": ["error/"]},
     "balance": {"energy lost and dissipated": [LOST, TAGS["dissipated"]], "dissipation": [TAGS["dissipation"]]},
-    "steps": {"step size": [TAGS["dt"]], "rejected steps": [TAGS["rejected"]], "smallest slope": [TAGS["min_slope"]]},
+    "steps": {
+        "step size": [TAGS["dt"]],
+        "rejected steps": [TAGS["rejected"]],
+        "smallest slope": [TAGS["min_slope"]],
+        "breakpoints": [TAGS["breakpoints"]],
+    },
     "moments": {"mean and second moment": ["moments/"]},
 }
 
