@@ -231,8 +231,7 @@ class Flow:
         if isinstance(other, Flow):
             theirs = Carried.by(*other.state(t))
         elif isinstance(other, Law):
-            free = isinstance(other, Base) and self.problem.domain.period is None
-            theirs = Carried.law(other, other if free else self.base)  # type: ignore[arg-type]
+            theirs = Carried.law(other, self.problem.domain.own_base(other) or self.base)
         elif other is None:
             raise ConfigError("other=None: expected a flow, a law or a map; this problem has no reference solution")
         elif isinstance(other, type) or not callable(other):

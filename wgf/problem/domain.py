@@ -69,6 +69,10 @@ class Domain:
         inside = inside if low is None else inside & (x >= low)
         return inside if high is None else inside & (x <= high)
 
+    def own_base(self, law: Law) -> Base | None:
+        """The law if it can be the base of its own map; None if it has no density, or turns of a circle count."""
+        return law if isinstance(law, Base) and self.period is None else None
+
     def tails(self, base: Base, breakpoints: Tensor) -> tuple[bool, bool]:
         """Whether a map with these breakpoints [m] (length) needs a tail on the left and on the right."""
         left, right = (wall is None for wall in self.walls)
