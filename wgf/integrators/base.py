@@ -87,6 +87,7 @@ class Integrator(ABC):
         adaptive: whether the loop retries a rejected step with a smaller dt.
         implicit: whether a step uses second derivatives of the energy.
         dt: the step, for an adaptive method the first step (time); None lets the method choose it.
+        strict: whether the loop ends at a step that folds the map or raises the energy.
     """
 
     order: int
@@ -95,6 +96,7 @@ class Integrator(ABC):
     dt_min = 0.0
     implicit = False
     dt: float | None = None
+    strict = True
 
     def on(self, field: Projection) -> Integrator:
         """Method that takes the steps on this field: the integrator itself, or the method that `Auto` chooses."""

@@ -29,6 +29,8 @@ class Clock:
         error: error of the last accepted step, relative to the tolerances.
         target: number of stops already met.
         folds: proposed steps in a row that folded the map.
+        folded_at, raised_at: first time at which a step that folded the map, or raised the energy, was accepted because
+            the integrator is not strict; None for none (time).
         last_stop, since_stop: fixed steps compute t = last_stop + since_stop dt, free of accumulated rounding.
     """
 
@@ -44,6 +46,8 @@ class Clock:
     folds: int = 0
     last_stop: float = 0.0
     since_stop: int = 0
+    folded_at: float | None = None
+    raised_at: float | None = None
 
 
 @dataclass
@@ -114,6 +118,17 @@ def verdict(now: Judged, then: Judged, tolerance: float) -> Status | None:
     return None
 
 
+def tolerated(fault: Status | None, then: Judged, clock: Clock, t: float) -> Status | None:
+    """Reason to reject a step of an integrator that is not strict; notes at t in the clock what the run accepts."""
+    if fault not in (Status.folded, Status.energy_rise) or not (then.finite and then.solved):
+        return Status.not_finite if fault is Status.folded and not then.finite else fault
+    if then.slope <= 0 and clock.folded_at is None:
+        clock.folded_at = t
+    if fault is Status.energy_rise and clock.raised_at is None:
+        clock.raised_at = t
+    return None
+
+
 def evolve(
     velocity: Field,
     integrator: Integrator,
@@ -131,7 +146,7 @@ def evolve(
 
     The loop accepts a step if it is finite, keeps the map increasing (min slope > 0), does not raise the energy beyond
     rounding, and has an error within the tolerances. After a rejected step an adaptive integrator tries a smaller one;
-    with a fixed step the loop ends with the status that says why.
+    with a fixed step the loop ends with the status that says why, unless the integrator is not strict.
 
     Args:
         velocity: the field.
@@ -156,7 +171,7 @@ def evolve(
         if begins:
             callback.stop(clock, state)
         while True:
-            if attractive and now.slope < COLLAPSE * first_slope:
+            if attractive and integrator.strict and now.slope < COLLAPSE * first_slope:
                 return End(Status.blow_up, clock, state)
             if clock.target == len(stops):
                 return End(Status.completed, clock, state)
@@ -178,6 +193,8 @@ def evolve(
                 then = judge(proposed)
                 clock.evaluations += proposed.evaluations
                 fault = Status.solver_failed if proposed.failure else verdict(now, then, tolerance)
+            if not integrator.strict:
+                fault = tolerated(fault, then, clock, clock.t + trial)
             if fault is not None or then.error > 1:
                 clock.rejected += 1
                 if not integrator.adaptive:

@@ -45,12 +45,14 @@ class TransportMap(nn.Module):
         base: the reference measure p.
         any_start: whether the map can start from another law than its base; it needs a `space`.
         moving_knots: whether `knots` depends on theta.
+        parts: parts of theta that are updated in turn; empty if all are updated at once.
         least_order: smallest number of quadrature nodes per cell.
     """
 
     theta: nn.Parameter
     any_start = False
     moving_knots = False
+    parts: tuple[slice, ...] = ()
     least_order = 1
 
     def __init__(self, base: Base) -> None:
