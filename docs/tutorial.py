@@ -62,7 +62,7 @@ assert better.w1(better.reference_solution) < 1e-7
 # %%
 assert (np.diff(flow.energy) < 0).all()
 print("energy:", flow.energy[[0, 10, 20]], "of which entropy:", flow.terms["entropy"][[0, 10, 20]])
-figure = flow.plot()  # a notebook shows it if the cell ends with it; figure.savefig("density.png") keeps it
+flow.plot()  # a notebook shows the figure; flow.plot().savefig("density.png") keeps it
 
 # %% [markdown]
 # A run that cannot reach its end time warns you. Keller-Segel particles that attract each other strongly meet in finite
@@ -125,6 +125,7 @@ error = np.abs(crowd.density(0.5, x) - fermi_dirac(x, mu)).max()
 print("largest error of the density:", error, "peak:", crowd.density(0.5, 0.0))
 assert error < 1e-5
 assert crowd.density(0.5, x).max() < 1
+crowd.plot("ridgeline")
 
 # %% [markdown]
 # Without exclusion the same bowl gathers the particles far more tightly. W2 measures the distance of the two flows at

@@ -46,7 +46,7 @@ def test_density_is_that_of_the_widened_gaussian():
     s = solution()
     for k, t in enumerate(s.t):
         ahead = Gaussian(0.5 * (1 + t) + t, 1 + t)
-        assert s.rho[k] == pytest.approx(ahead.density(torch.from_numpy(s.T[k])).numpy(), abs=1e-15)
+        assert s.rho[k] == pytest.approx(ahead.density(torch.tensor(s.T[k])).numpy(), abs=1e-15)
         assert np.trapezoid(s.rho[k], s.T[k]) == pytest.approx(1.0, abs=1e-12)
     assert s.exact_rho == pytest.approx(s.rho, rel=1e-9)
     assert solution(exact=False).exact_rho is None
@@ -55,7 +55,7 @@ def test_density_is_that_of_the_widened_gaussian():
 def test_cdf():
     s = solution()
     assert (s.cdf[0], s.cdf[-1]) == (0.0, 1.0)
-    assert s.cdf == pytest.approx(LAW.cdf(torch.from_numpy(s.z)).numpy(), abs=1e-5)
+    assert s.cdf == pytest.approx(LAW.cdf(torch.tensor(s.z)).numpy(), abs=1e-5)
 
 
 def test_particles_have_equal_mass():

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
+from torch import nn
 
 from wgf.assemble import DTYPES, assemble
+from wgf.confirm import confirm
 from wgf.engine.compiled import ENGINES, run
 from wgf.errors import ConfigError
 from wgf.flow import Flow
+from wgf.gradients.states import begin, check_hidden
+from wgf.gradients.tensors import plain, tensors_of
 from wgf.integrators.auto import Auto as AutoIntegrator
 from wgf.integrators.base import Integrator
 from wgf.integrators.saved_states import SavedStates
@@ -20,19 +24,20 @@ from wgf.integrators.status import Status
 from wgf.networks.base import TransportMap
 from wgf.networks.spline import Spline
 from wgf.problem.base import Base, Law
+from wgf.problem.domain import Domain, Line
 from wgf.problem.equations import PDE
 from wgf.problem.interaction import Interaction
 from wgf.problem.interaction import Zero as NoInteraction
 from wgf.problem.laws import Gaussian
 from wgf.problem.laws.convert import law_of
-from wgf.problem.potential import Expressed, Potential
+from wgf.problem.potential import Expressed, Learned, Potential
 from wgf.problem.potential import Zero as NoPotential
 from wgf.problem.quadrature import Gauss, Quadrature
 from wgf.projection.solvers import Auto as AutoSolver
 from wgf.projection.solvers import Solver
 from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions.cache import describe
-from wgf.settings.ranges import Choice, Count, Positive, Positives, checked, rule_of
+from wgf.settings.ranges import Choice, Count, Positive, Positives, checked, fault, rule_of
 
 EQUAL: Any = rule_of(Count)
 TIMES: Any = rule_of(Positives)
@@ -43,13 +48,15 @@ class Incomplete(RuntimeWarning):
 
 
 @checked
+@torch.inference_mode(False)
 def solve(
     pde: PDE,
     *,
     t_end: Positive,
     law: Any = None,
     base: Base | str = "auto",
-    potential: Potential | str | None = None,
+    domain: Domain | None = None,
+    potential: Potential | nn.Module | str | None = None,
     interaction: Interaction | None = None,
     network: TransportMap | None = None,
     integrator: Integrator | None = None,
@@ -73,7 +80,9 @@ def solve(
             density of tensors x, or a frozen distribution of scipy.stats, see `wgf.problem.laws.convert.law_of`.
         base: reference measure of the map: "auto", "law", "gaussian", "barenblatt" or a law with a density, see
             `wgf.problem.bases.choose`; with a network always the base of the network.
-        potential: V, an object or a formula such as "x**4/4 - x**2/2"; 0 by default.
+        domain: `HalfLine` or `Interval` with reflecting walls; the line by default. Then give a law on the domain.
+        potential: V, an object, a formula such as "x**4/4 - x**2/2", or a module of torch, see
+            `wgf.potentials.Learned`; 0 by default.
         interaction: W, for `AggregationDiffusion`; 0 by default.
         network: the initial map; `solve` copies it and never changes it. A cubic spline of 32 breakpoints by default.
         integrator: by default the method that suits the network, see `wgf.integrators.auto`.
@@ -85,20 +94,28 @@ def solve(
         engine: torch, compiled (machine code, for `Rodas4` on splines and on ReLU networks that train weights), or
             auto, which compiles large problems only.
 
+    Numbers of the equation, of the energies and of the law may be tensors that require grad, and so may attributes of
+    energies of your own; then `flow.differentiable()` is the law as tensors with derivatives, see docs/gradients.md.
+
     Raises:
         ConfigError: an argument is not allowed, or the arguments do not fit together.
 
     Warns:
         Incomplete: the run stopped before t_end; `status` and `message` say why.
     """
-    given = locals()
-    for name, kinds in KINDS.items():
-        if not isinstance(given[name], kinds) and (given[name] is not None or name == "pde"):
-            raise ConfigError(f"{name}={given[name]!r} is not allowed: expected {_named(kinds)}")
-    law = _law(None if law is None else law_of(law), network)
-    potential = Expressed(potential) if isinstance(potential, str) else potential
+    check_kinds(locals())
+    domain = domain or Line()
+    if not isinstance(law, Law) and tensors_of(law):
+        raise ConfigError("law: samples have no derivatives, detach them; the numbers of wgf.Gaussian and others have")
+    given = None if law is None else law_of(law, *domain.walls)
+    parts = (pde, _potential(potential), interaction or NoInteraction(), given)
+    tensors = tensors_of(parts)
+    if tensors_of((base, network and network.base)):
+        raise ConfigError("the base has tensors that require grad: give numbers to the base and the tensors to law=...")
+    pde, potential, interaction, law = plain(parts) if tensors else parts
+    law = _law(law, network)
     base = base if network is None else network.base
-    problem = pde.problem(law, potential or NoPotential(), interaction or NoInteraction(), t_end, base)
+    problem = pde.problem(law, potential, interaction, t_end, base, domain)
     comparison.closed_form(problem, reference_solution)  # refuse an impossible setting before the run
     projection, method = assemble(
         problem,
@@ -110,20 +127,27 @@ def solve(
         dtype,
         engine,
     )
-    saved = SavedStates(projection.map)
-    theta = projection.initial
-    end = run(projection, method, theta, stops_of(saves, t_end), saved)
+    if tensors and projection.map.adaptation is not None:
+        raise ConfigError("network: derivatives need fixed breakpoints, use knots='uniform' or knots='quantile'")
+    check_hidden(problem)
+    history = begin(parts, projection, method) if tensors else None
+    stops = stops_of(saves, t_end)
+    projection, method = confirm(projection, method, stops)
+    saved = history.recorded if history else SavedStates(projection.map)
+    end = run(projection, method, projection.initial, stops, saved)
+    saved.remesh(end.map or projection.map)
     if not saved.times or end.clock.t > saved.times[-1]:  # the run stopped between two saved times
         saved.stop(end.clock, end.state)
-    flow = Flow(projection, method, saved, end.status, end.clock, end.detail, reference_solution)
+    flow = Flow(projection, method, saved, end.status, end.clock, end.detail, reference_solution, history)
     if end.status is not Status.completed:
-        warnings.warn(f"the flow stopped at t={end.clock.t:g} of {t_end:g}, {flow.message}", Incomplete, stacklevel=3)
+        warnings.warn(f"the flow stopped at t={end.clock.t:g} of {t_end:g}, {flow.message}", Incomplete, stacklevel=4)
     return flow
 
 
 KINDS: dict[str, Any] = {
     "pde": PDE,
-    "potential": (Potential, str),
+    "domain": Domain,
+    "potential": (Potential, str, nn.Module),
     "interaction": Interaction,
     "network": TransportMap,
     "integrator": Integrator,
@@ -132,9 +156,33 @@ KINDS: dict[str, Any] = {
 }
 
 
+def check_kinds(given: Mapping[str, Any]) -> None:
+    """Check that arguments are objects of the right classes.
+
+    Raises:
+        ConfigError: with one line for each that is not.
+    """
+    wrong = [
+        fault(name, given[name], _named(kinds))
+        for name, kinds in KINDS.items()
+        if name in given and not isinstance(given[name], kinds) and (given[name] is not None or name == "pde")
+    ]
+    if wrong:
+        raise ConfigError(*wrong)
+
+
 def _named(kinds: Any) -> str:
     kinds = kinds if isinstance(kinds, tuple) else (kinds,)
-    return " or ".join("a text" if kind is str else f"an object of wgf.{kind.__name__}" for kind in kinds)
+    names = {str: "a text", nn.Module: "a module of torch"}
+    return " or ".join(names.get(kind) or f"an object of wgf.{kind.__name__}" for kind in kinds)
+
+
+def _potential(potential: Potential | nn.Module | str | None) -> Potential:
+    if isinstance(potential, Potential):
+        return potential
+    if isinstance(potential, nn.Module):
+        return Learned(potential)
+    return NoPotential() if potential is None else Expressed(potential)
 
 
 def _law(law: Law | None, network: TransportMap | None) -> Law:
@@ -164,5 +212,5 @@ def stops_of(saves: int | Sequence[float], t_end: float) -> list[float]:
         return [t_end * (k + 1) / int(saves) for k in range(int(saves))]  # type: ignore[arg-type]
     times = [float(t) for t in saves] if TIMES.admits(saves) else []  # type: ignore[union-attr]
     if not times or not all(0 < t <= t_end for t in times) or times != sorted(set(times)):
-        raise ConfigError(f"saves={saves!r} is not allowed: expected {EQUAL}, or increasing times in (0, {t_end:g}]")
+        raise ConfigError(fault("saves", saves, f"{EQUAL}, or increasing times in (0, {t_end:g}]"))
     return times if times[-1] == t_end else [*times, t_end]

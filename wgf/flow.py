@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
+from wgf.carried_law import CarriedLaw
 from wgf.certificates.certificate import Certificate
 from wgf.certificates.rich import certified
 from wgf.engine.compiled import run
 from wgf.errors import ConfigError, WgfError
+from wgf.gradients.history import History
+from wgf.gradients.law import DifferentiableLaw
+from wgf.gradients.states import law_at
 from wgf.integrators.base import Integrator
-from wgf.integrators.saved_states import Moment, SavedStates
+from wgf.integrators.saved_states import SavedStates
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import Clock, LoopCallback
 from wgf.networks.base import TransportMap
@@ -28,13 +34,15 @@ from wgf.projection.field import Projection
 from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions.exact import Exact
 from wgf.reference_solutions.wasserstein import Carried, Distance, distance
-from wgf.saved_maps import SavedMaps
+from wgf.saved_maps import SavedMaps, read_only
+from wgf.settings.arguments import number, numbers
+from wgf.settings.ranges import Choice, Flag, Range, Seed, checked, fault
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GRID = 2001  # points of the base in `saved_maps`
-BISECTIONS, EXTENSIONS = 60, 60
+Size = Annotated[int, Range(int, low=0)]
 Numbers = float | Sequence[float] | np.ndarray | Tensor
 
 
@@ -53,6 +61,7 @@ class Flow:
         clock: the last time and counts of the time loop.
         detail: more about the status, may be empty.
         reference: which reference solution to use: "exact", "finite_volume", "auto" or "none".
+        history: the steps, if the problem holds tensors that require grad.
     """
 
     projection: Projection
@@ -62,6 +71,7 @@ class Flow:
     clock: Clock
     detail: str = ""
     reference: str = "auto"
+    history: History | None = None
 
     @property
     def problem(self) -> Problem:
@@ -76,7 +86,7 @@ class Flow:
     @cached_property
     def t(self) -> np.ndarray:
         """Saved times [s] (time); 0 is the first, the time reached the last."""
-        return np.array(self.saved.times)
+        return read_only(np.array(self.saved.times))
 
     @property
     def reason(self) -> str:
@@ -88,6 +98,10 @@ class Flow:
         """The status with its reason."""
         return f"{self.status}: {self.reason}"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Fields only: a copy computes the cached values anew, of which some cannot be copied."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
     def __repr__(self) -> str:
         place = f"t = {self.t[-1]:g} of {self.problem.t_end:g} in {self.clock.steps} steps"
         return f"<Flow {self.problem.equation}; {place}; {self.message}>"
@@ -96,7 +110,7 @@ class Flow:
 
     def parameters(self, t: float) -> Tensor:
         """Parameters theta(t) [p]; raises the errors of `state`."""
-        return self.state(t)[1]
+        return self.state(t)[1].clone()
 
     def state(self, t: float) -> tuple[TransportMap, Tensor]:
         """Network with its breakpoints at t, and parameters theta(t) [p].
@@ -105,7 +119,7 @@ class Flow:
             ConfigError: t < 0, or the run did not reach t.
             WgfError: an integration between two saved times failed.
         """
-        reached = float(self.t[-1])
+        reached, t = float(self.t[-1]), number("t", t)
         if not 0 <= t <= reached * (1 + 1e-12):
             why = "" if self.status is Status.completed else f", where the run stopped: {self.message}"
             raise ConfigError(f"t={t!r} is not allowed: expected a time from 0 to {reached:g}{why}")
@@ -118,62 +132,29 @@ class Flow:
         end = run(projection, self.integrator, theta, [rest], LoopCallback())
         if end.status is not Status.completed:
             raise WgfError(f"the integration from t={self.t[k]:g} to t={t:g} failed: {end.status.value}")
-        return map, end.state.theta
+        return end.map or map, end.state.theta
 
     def map(self, t: float, z: Numbers) -> Any:
         """T(t, z), the position at time t of the particle that starts at z (length)."""
-        return self._at(t, z, lambda state, z: self._evaluate(state, z)[0])
+        return self._at(t, "z", z, lambda law, z: law.evaluate(z)[0])
 
     def slope(self, t: float, z: Numbers) -> Any:
         """Slope d/dz T(t, z) of the map (no unit)."""
-        return self._at(t, z, lambda state, z: self._evaluate(state, z)[1])
+        return self._at(t, "z", z, lambda law, z: law.evaluate(z)[1])
 
     def inverse(self, t: float, x: Numbers) -> Any:
         """T(t, .)^-1(x), the start of the particle that is at x at time t (length); -+inf outside all particles."""
-        return self._at(t, x, self._inverse)
-
-    def _at(self, t: float, values: Numbers, function: Callable[[Moment, Tensor], Tensor]) -> Any:
-        """Call function(state(t), values) for values of any type and shape."""
-        points = torch.as_tensor(values, dtype=torch.float64).detach().cpu()
-        return function(self.state(t), points.reshape(-1)).reshape(points.shape).numpy()[()]
-
-    def _evaluate(self, state: Moment, z: Tensor) -> tuple[Tensor, Tensor]:
-        """T and T' [n] at z [n], on the CPU in float64; T = z and T' = 1 if z is infinite."""
-        finite, (map, theta) = z.isfinite(), state
-        with torch.no_grad():
-            x, dx = map.evaluate(theta.double(), z.where(finite, self.base.mean).to(theta.device))
-        return x.cpu().where(finite, z), dx.cpu().where(finite, 1.0)
-
-    def _inverse(self, state: Moment, x: Tensor) -> Tensor:
-        base = self.base
-        ends = base.panels()
-        low, high = torch.full_like(x, ends[0]), torch.full_like(x, ends[-1])
-        for _ in range(EXTENSIONS):
-            left, right = self._evaluate(state, low)[0] > x, self._evaluate(state, high)[0] < x
-            if math.isfinite(base.lower) or not bool((left | right).any()):
-                break
-            low, high = torch.where(left, 2 * low - high, low), torch.where(right, 2 * high - low, high)
-        for _ in range(BISECTIONS):
-            middle = 0.5 * (low + high)
-            below = self._evaluate(state, middle)[0] < x
-            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        z = torch.where(left, -math.inf, torch.where(right, math.inf, 0.5 * (low + high)))
-        return torch.where(x.isnan(), x, z)
+        return self._at(t, "x", x, CarriedLaw.inverse)
 
     # the law
 
     def density(self, t: float, x: Numbers) -> Any:
         """Density rho(t, x) = p(z) / T'(t, z) at z = T^-1(t, x) (mass/length)."""
-
-        def density(state: Moment, x: Tensor) -> Tensor:
-            z = self._inverse(state, x)
-            return self.base.density(z) / self._evaluate(state, z)[1]
-
-        return self._at(t, x, density)
+        return self._at(t, "x", x, CarriedLaw.density)
 
     def cdf(self, t: float, x: Numbers) -> Any:
         """Mass to the left of x."""
-        return self._at(t, x, lambda state, x: self.base.cdf(self._inverse(state, x)))
+        return self._at(t, "x", x, CarriedLaw.cdf)
 
     def quantile(self, t: float, u: Numbers) -> Any:
         """Position with mass u to its left (length).
@@ -181,13 +162,25 @@ class Flow:
         Raises:
             ConfigError: u < 0 or u > 1.
         """
-        if not bool(((levels := torch.as_tensor(u)) >= 0).all() & (levels <= 1).all()):
-            raise ConfigError(f"u={u!r} is not allowed: expected masses from 0 to 1")
-        return self._at(t, u, lambda state, u: self._evaluate(state, self.base.at_rank(u, 1 - u))[0])
+        if not bool(((levels := numbers("u", u)) >= 0).all() & (levels <= 1).all()):
+            raise ConfigError(fault("u", u, "masses from 0 to 1"))
+        return self._at(t, "u", u, CarriedLaw.quantile)
 
-    def sample(self, t: float, n: int, seed: int = 0) -> np.ndarray:
+    @checked
+    def sample(self, t: float, n: Size, seed: Seed = 0) -> np.ndarray:
         """Positions of n independent particles [n] (length). The same seed gives the same particles at every time."""
         return self.map(t, self.base.sample(n, torch.Generator().manual_seed(seed)))
+
+    @torch.inference_mode(False)
+    def _at(self, t: float, name: str, values: Numbers, function: Callable[[CarriedLaw, Tensor], Tensor]) -> Any:
+        """Call function(law at t, values) for an argument of any type and shape; a NaN gives NaN."""
+        points = torch.from_numpy(numbers(name, values))
+        law = CarriedLaw(*self.state(t), self.problem.domain)
+        return function(law, points.reshape(-1)).reshape(points.shape).numpy()[()]
+
+    def differentiable(self, t: float | None = None) -> DifferentiableLaw:
+        """The law at a saved time, by default the last, as tensors with derivatives; see docs/gradients.md."""
+        return law_at(self.history, t)
 
     # energies and errors
 
@@ -231,37 +224,42 @@ class Flow:
         """Wasserstein distance W2 (length); see `w1`."""
         return self.distance(other, t).w2
 
+    @torch.inference_mode(False)
     def distance(self, other: Flow | Law | Exact | None, t: float | None = None) -> Distance:
         """W1 and W2 with their quadrature errors; see `w1`."""
-        t = float(self.t[-1]) if t is None else t
+        t = float(self.t[-1]) if t is None else number("t", t)
         if isinstance(other, Flow):
             theirs = Carried.by(*other.state(t))
         elif isinstance(other, Law):
             theirs = Carried.law(other, other if isinstance(other, Base) else self.base)
-        elif other is not None:
-            theirs = Carried.of(self.base, other, t)
-        else:
+        elif other is None:
             raise ConfigError("other=None: expected a flow, a law or a map; this problem has no reference solution")
+        elif isinstance(other, type) or not callable(other):
+            raise ConfigError(fault("other", other, "a flow, a law, or a map (t, z) -> T"))
+        else:
+            theirs = Carried.of(self.base, other, t)
         found = distance(Carried.by(*self.state(t)), theirs)
         if math.isnan(found.w1):
             raise ConfigError(f"t={t:g} is not allowed: the reference solution is known at {self.t.tolist()} only")
         return found
 
-    def certificate(self, t: float | None = None, rich: bool = True) -> Certificate:
+    @checked
+    @torch.inference_mode(False)
+    def certificate(self, t: float | None = None, rich: Annotated[bool, Flag()] = True) -> Certificate:
         """Computable upper bound of the W2 error at a saved time, by default the last; see `certified`."""
-        return certified(self.projection, self.integrator, self.saved, float(self.t[-1]) if t is None else t, rich)
+        t = float(self.t[-1]) if t is None else number("t", t)
+        return certified(self.projection, self.integrator, self.saved, t, rich)
 
     # arrays and figures
 
     @cached_property
     def saved_maps(self) -> SavedMaps:
         """Maps at the saved times on a fine grid, with the reference solution; the content of solution.npz."""
-        panels = self.base.panels()
-        z = torch.linspace(panels[0], panels[-1], GRID, dtype=torch.float64)
+        z = torch.linspace(*self.base.reach(), GRID, dtype=torch.float64)
         states = [self.saved[k] for k in range(len(self.t))]
-        maps = [self._evaluate(state, z) for state in states]
+        maps = [CarriedLaw(*state, self.problem.domain).evaluate(z) for state in states]
         known = self.reference_solution
-        knots = torch.stack([map.knots(theta).double() for map, theta in states]).cpu().numpy()
+        knots = pad_sequence([map.knots(theta).double().cpu() for map, theta in states], True, math.nan).numpy()
         return SavedMaps(
             t=self.t,
             z=z.numpy(),
@@ -271,6 +269,7 @@ class Flow:
             exact_T=None if known is None else torch.stack([known(float(t), z) for t in self.t]).numpy(),
             errors=None if known is None else self._errors(known),
             knots=knots if knots.size else None,
+            walls=self.problem.domain.ends,
         )
 
     def _errors(self, known: Exact) -> np.ndarray:
@@ -281,7 +280,7 @@ class Flow:
 
     def save(self, path: str | Path) -> None:
         """Write `saved_maps` to an .npz file."""
-        self.saved_maps.save(Path(path))
+        self.saved_maps.save(path)
 
     def plot(self, name: str = "density") -> Figure:
         """Draw a figure of the saved times: "density", "ridgeline", "spacetime", "map", "slope" or "errors".
@@ -291,8 +290,8 @@ class Flow:
         """
         from wgf.figures.catalogue import OF_SOLUTION
 
-        if name not in OF_SOLUTION:
-            raise ConfigError(f"name={name!r} is not allowed: expected one of {', '.join(OF_SOLUTION)}")
+        if not (names := Choice(*OF_SOLUTION)).admits(name):
+            raise ConfigError(fault("name", name, names))
         title = self.problem.equation + ("" if self.status is Status.completed else f" ({self.status})")
         figure = OF_SOLUTION[name](self.saved_maps, title)
         if figure is None:

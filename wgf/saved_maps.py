@@ -11,16 +11,24 @@ from zipfile import BadZipFile
 import numpy as np
 
 from wgf.files import replacing
+from wgf.settings.arguments import path_of
 
 STORED = ("t", "z", "T", "dT", "rho0")
-OPTIONAL = ("exact_T", "errors", "knots", "w2_bound")
-TIMED = ("t", "T", "dT", *OPTIONAL)  # with a row for each saved time
+OPTIONAL = ("exact_T", "errors", "knots", "w2_bound", "walls")
+TIMED = ("t", "T", "dT", "exact_T", "errors", "knots", "w2_bound")  # with a row for each saved time
 DAMAGED = (ValueError, KeyError, EOFError, OSError, BadZipFile)  # reading a damaged file raises one of these
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """View of an array that cannot be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 @dataclass(frozen=True)
 class SavedMaps:
-    """Maps T(t, .) that carry the base to the solution rho(t, .), in float64.
+    """Maps T(t, .) that carry the base to the solution rho(t, .), in float64; the arrays are read-only.
 
     Attributes:
         t: saved times [s], the initial time first, the final time last (time).
@@ -30,8 +38,10 @@ class SavedMaps:
         rho0: density of the base at z [n] (mass / length).
         exact_T: positions of the reference solution [s, n], or None (length).
         errors: W1 and W2 distances to the reference solution [s, 2], or None (length).
-        knots: points where the slope of the map may jump, at the saved times [s, k]; None for a smooth map (length).
+        knots: points where the slope of the map may jump, at the saved times [s, k], filled up with NaN;
+            None for a smooth map (length).
         w2_bound: upper bound of the W2 error at the saved times [s], NaN where there is none, or None (length).
+        walls: reflecting walls on the left and on the right [2], NaN where there is none; None on the line (length).
     """
 
     t: np.ndarray
@@ -43,6 +53,12 @@ class SavedMaps:
     errors: np.ndarray | None = None
     knots: np.ndarray | None = None
     w2_bound: np.ndarray | None = None
+    walls: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for name in (*STORED, *OPTIONAL):
+            if (array := getattr(self, name)) is not None:
+                object.__setattr__(self, name, read_only(np.asarray(array)))
 
     @property
     def rho(self) -> np.ndarray:
@@ -73,21 +89,21 @@ class SavedMaps:
         start = np.interp(middles, self.cdf, self.z)
         return np.stack([np.interp(start, self.z, row) for row in self.T])
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write all arrays that are not None to an .npz file, as a whole or not at all."""
         names = [*STORED, *(name for name in OPTIONAL if getattr(self, name) is not None)]
-        with replacing(path) as file:
+        with replacing(path_of(path)) as file:
             arrays: dict[str, Any] = {name: np.asarray(getattr(self, name), dtype=np.float64) for name in names}
             np.savez(file, **arrays)
 
     @classmethod
-    def load(cls, path: Path) -> SavedMaps:
+    def load(cls, path: str | Path) -> SavedMaps:
         """Read a file of `save`.
 
         Raises:
             One of DAMAGED: the file is damaged or of another kind, or its arrays do not fit together.
         """
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(path_of(path), allow_pickle=False) as file:
             found = cls(**{name: file[name] for name in (*STORED, *OPTIONAL) if name in STORED or name in file.files})
         shape = (len(found.t), len(found.z))
         if found.T.shape != shape or found.dT.shape != shape or found.rho0.shape != shape[1:] or shape[0] == 0:

@@ -18,6 +18,7 @@ from wgf.networks.relu import TwoSidedReLU
 from wgf.networks.spline import Spline
 from wgf.networks.spline_space import SplineSpace
 from wgf.problem import laws
+from wgf.problem.domain import Line
 from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, KellerSegel, LinearTransport, PorousMedium
 from wgf.problem.interaction import Log, Newtonian
 from wgf.problem.internal import Entropy
@@ -55,7 +56,7 @@ def test_a_continuation_reproduces_polynomials(derivatives):
 def test_splines_on_the_mesh(degree):
     """Values, slopes and second derivatives of x^2 / 2, and the flux of x under N(0, 1), which is the density."""
     base = laws.Gaussian()
-    mesh = Mesh(base, SplineSpace(torch.linspace(-3, 3, 9, dtype=torch.float64), degree), 16)
+    mesh = Mesh(base, SplineSpace(torch.linspace(-3, 3, 9, dtype=torch.float64), degree), 16, Line())
     network = Spline(width=9, degree=degree, bound=3.0, base=base)
     theta = torch.linspace(-3, 4, 8 + degree, dtype=torch.float64)
     x, dx = network.evaluate(theta, mesh.z)
@@ -152,7 +153,7 @@ UNKNOWN = {
     "not proved for the internal energy": posed(OwnEquation()),
     "needs linear diffusion": posed(AggregationDiffusion(1.0, 2.0), None, None, Log(0.1), t_end=0.01),
     "W = 3 log|x| can gather mass": posed(KellerSegel(1.5), t_end=0.01),
-    "W = 1 |x|/2 can gather mass": posed(AggregationDiffusion(0.0), None, None, Newtonian(1.0)),
+    "W = |x|/2 can gather mass": posed(AggregationDiffusion(0.0), None, None, Newtonian(1.0)),
     "no lower bound of W'' is known": posed(AggregationDiffusion(1.0), None, None, PowerLaw(3.0, 1.5), t_end=0.01),
     "chi kappa_h reaches D": posed(KellerSegel(0.9), t_end=0.01),
     "the bound grows beyond all numbers": posed(LinearTransport(), None, Expressed("-1000*x**2"), t_end=1e-2),

@@ -26,6 +26,7 @@ from wgf import __version__
 from wgf.files import claimed
 from wgf.run import recorder
 from wgf.run.callbacks.checkpoint import latest, sealed, unsealed
+from wgf.run.load import load
 from wgf.run.runner import build, main, run
 from wgf.settings.check import check
 from wgf.settings.resume import continued, differences, quoted
@@ -77,6 +78,8 @@ METHODS = {
     "euler particles": "integrator=euler integrator.dt=1e-4 network=two_sided_relu network.train=all t_end=2e-3 "
     "quadrature=monte_carlo quadrature.particles=500",
     "heun mlp": "integrator=heun integrator.dt=1e-4 network=mlp network.width=2 t_end=1e-3",
+    "adaptive breakpoints": "network.width=60 network.knots=adaptive pde.diffusion=0.3 law.std=0.2 t_end=0.3",
+    "confirmed": "network.width=auto network.tol=1e-3 pde.diffusion=0.3 law.std=0.2 t_end=0.3",
     "rk4 float32": "integrator=rk4 integrator.dt=1e-3 t_end=0.02 dtype=float32",
     "dopri5 all": "integrator=dopri5 integrator.rtol=1e-10 network=two_sided_relu network.train=all t_end=6e-3",
     "dopri5 exact": "integrator=dopri5 integrator.rtol=1e-10 pde=linear_transport t_end=0.1 reference_solution=exact",
@@ -181,6 +184,19 @@ def test_another_version_says_what_differs(tmp_path: Path, caplog: pytest.LogCap
         f"last digits may differ from those of an uninterrupted run: torch 2.0.0 -> {torch.__version__}, threads 99"
         in caplog.text
     )
+
+
+def test_changed_data_are_noticed(tmp_path: Path):
+    data, folder = tmp_path / "data.csv", tmp_path / "run"
+    data.write_text("0\n1\n2\n4\n")
+    cfg, _ = begun(folder, "law=samples", f"law.path={data}", "integrator.max_steps=5", "t_end=1")
+    assert list(latest(folder)["data"]) == list(run_folders.provenance(folder)["data"]) == ["law.path"]
+    data.write_text("0\n1\n2\n5\n")
+    line = f"law.path={data} has changed since the run in {folder} began: restore that file, or start a new run"
+    assert refusal(on, cfg, folder) == refusal(load, folder) == [line]
+    data.write_text("0\n1\n2\n4\n")
+    assert on(cfg, folder)["status"] == "max_steps"
+    assert load(folder).problem.law.mean == pytest.approx(1.75)
 
 
 def test_what_is_refused_changes_nothing(tmp_path: Path):

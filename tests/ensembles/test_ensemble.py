@@ -105,3 +105,13 @@ def test_bad_input_gets_one_line(parameters, settings, message):
 def test_times_that_were_not_saved_are_refused(flows):
     with pytest.raises(wgf.ConfigError, match="a saved time"):
         flows.map(0.0, 0.15)
+
+
+def test_tolerances_are_relative_to_each_initial_law():
+    scale = np.array([1.0, 1e-3])  # one flow in two units of length
+    flows = wgf.ensemble(
+        wgf.FokkerPlanck(), {"diffusion": scale**2, "scale": scale}, potential="2*x**2", t_end=1.0,
+        integrator=wgf.Rodas4(rtol=1e-12, atol=1e-6),
+    )  # fmt: skip
+    assert flows.steps[0] == flows.steps[1] > 5
+    assert flows.std() / scale == pytest.approx(np.full(2, flows.std()[0]), rel=1e-9)

@@ -10,6 +10,10 @@ def result(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "result.json").read_text())
 
 
+def provenance(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "provenance.json").read_text())
+
+
 def table(file: Path) -> list[dict[str, str]]:
     """The rows of a CSV file."""
     with open(file, newline="", encoding="utf-8") as stream:

@@ -1,5 +1,6 @@
 """The state of a job, read from its folder, and what a search makes of it."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from omegaconf import OmegaConf
 
 from wgf import files
 from wgf.errors import ConfigError
+from wgf.run.data_files import digests, located
 from wgf.sweep import job_folder as job
 
 
@@ -58,6 +60,19 @@ def test_a_new_try_begins_with_an_empty_folder(tmp_path: Path):
 )
 def test_objective(found: dict[str, Any], expected: float):
     assert job.objective(found | {"steps": 6}, "w1_error * steps") == expected
+
+
+def test_check_same_looks_into_data_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    data = Path("data.csv")
+    data.write_text("1\n2\n")
+    cfg = composed("law=samples", "law.path=data.csv")  # a path relative to the folder of the command
+    Path("config.yaml").write_text(OmegaConf.to_yaml(located(cfg), resolve=True))
+    Path("provenance.json").write_text(json.dumps({"data": digests(cfg)}))
+    job.check_same(tmp_path, cfg)
+    data.write_text("1\n3\n")
+    with pytest.raises(ConfigError, match=r"run of another config \(law.path has other content\)"):
+        job.check_same(tmp_path, cfg)
 
 
 def test_check_same_names_what_differs(tmp_path: Path):

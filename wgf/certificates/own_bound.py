@@ -78,6 +78,8 @@ class OwnBound(LoopCallback):
         landscape = projection.landscape
         if landscape is None and self.unknown is None:
             self.unknown = "the network is not linear in its parameters: only a richer run can bound its error"
+        if projection.map.adaptation is not None and self.unknown is None:
+            self.unknown = "the breakpoints follow the solution: only a richer run can bound its error"
         self.convexity = known.convexity if self.unknown is None else None
         self._pending: list[tuple[float, Tensor, Tensor]] = []
         self._steps: list[Steps] = []
@@ -94,7 +96,8 @@ class OwnBound(LoopCallback):
             if points > MOST:
                 self.unknown = f"{points} nodes are too many for sums over pairs of them: decrease network.width"
                 return
-        meshes = [Mesh(projection.map.base, landscape.chart.space, orders[0]) for orders in (ORDERS, DOUBLED)]
+        base, space = projection.map.base, landscape.chart.space
+        meshes = [Mesh(base, space, orders[0], problem.domain) for orders in (ORDERS, DOUBLED)]
         self._evaluate, self._evaluate_doubled = (Evaluator(problem, known, mesh) for mesh in meshes)
         self._scale = projection.map.base.std
         self._decay = decay(problem, known)

@@ -53,7 +53,8 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
         goals: times of the stops [s]; a flow continues with the goal number counts[3].
         saved: coordinates at the goals met [b, s, M + K]; empty to keep none.
         parameters: parameters of the energy [b, p].
-        times: t, dt, next_dt, error and dissipated of the clocks [b, 5], updated.
+        times: t, dt, next_dt, error and dissipated of the clocks, updated, and the standard deviations of the initial
+            laws (length) [b, 6].
         counts: steps, rejected, evaluations and target of the clocks, updated, and whether the law can collapse [b, 5].
         report: how a flow ended, energy, smallest slope, why the last attempt failed, its length, and the energies
             [b, REPORT + terms].
@@ -77,7 +78,7 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
             velocity(mesh, v[SLOPE], v[SPEED])
             if not opening:
                 fault = SOUND
-                error = length / max(method.atol + method.rtol * math.sqrt(square), TINY)
+                error = length / max(method.atol * times[flow, 5] + method.rtol * math.sqrt(square), TINY)
                 if length < 0.0:
                     fault, error = CONCAVE, 0.0
                 elif then_slope <= 0:

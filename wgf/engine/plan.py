@@ -130,11 +130,11 @@ def mesh_of(chart: Chart, order: int) -> Mesh:
     )
 
 
-def method_of(integrator: Rodas4, std: float) -> Method:
-    """Tableau and tolerances of an integrator; std: of the initial law (length)."""
+def method_of(integrator: Rodas4) -> Method:
+    """Tableau and tolerances of an integrator."""
     tableau = np.array([[[*row, *[0.0] * (6 - len(row))] for row in rows] for rows in (integrator.a, integrator.c)])
     i = integrator
-    return Method(tableau, np.array(i.quadrature()), i.gamma, i.rtol, i.atol * std, i.dt_min, int(i.max_steps))
+    return Method(tableau, np.array(i.quadrature()), i.gamma, i.rtol, i.atol, i.dt_min, int(i.max_steps))
 
 
 class Leg(NamedTuple):
@@ -183,7 +183,7 @@ class Plan:
     def __init__(self, problem: Problem, chart: Chart, order: int, start: torch.Tensor, integrator: Rodas4) -> None:
         self.chart, self.terms, self.attractive = chart, problem.terms, problem.collapses
         self.mesh = mesh_of(chart, order)
-        self.method = method_of(integrator, problem.law.std)
+        self.method, self.std = method_of(integrator), problem.law.std
         x = chart.at_nodes(start).x
         low, high = float(x.min()), float(x.max())
         self.range = Table(1.5 * low - 0.5 * high, 1.5 * high - 0.5 * low)
@@ -212,7 +212,7 @@ class Plan:
         while True:
             padded = np.zeros((1, len(self.mesh.mean)))
             padded[0, :size] = c.numpy()
-            times = np.array([[clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated]])
+            times = np.array([[clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated, self.std]])
             counts = np.array([[clock.steps, clock.rejected, clock.evaluations, clock.target, self.attractive]])
             report = np.zeros((1, REPORT + len(self.terms)))
             saved = np.zeros((0, 0, 0))
@@ -229,7 +229,7 @@ class Plan:
         c, terms = torch.from_numpy(padded[0, :size].copy()), torch.from_numpy(report[0, REPORT:]) + self.offsets
         energy += float(self.offsets.sum())
         return Leg(
-            int(code), int(fault), trial, c, terms, energy, slope, tuple(times[0].tolist()), *counts[0, :4].tolist()
+            int(code), int(fault), trial, c, terms, energy, slope, tuple(times[0, :5].tolist()), *counts[0, :4].tolist()
         )
 
     def _widen(self) -> None:

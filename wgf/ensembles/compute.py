@@ -8,11 +8,11 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import numpy as np
 
-from wgf.api import stops_of
+from wgf.api import check_kinds, stops_of
 from wgf.assemble import assemble
 from wgf.engine.compiled import obstacle
 from wgf.ensembles.flows import Ensemble
@@ -34,26 +34,30 @@ from wgf.problem.potential import Zero as NoPotential
 from wgf.problem.quadrature import Gauss, LeanGauss
 from wgf.projection.chart import Chart
 from wgf.projection.solvers import Auto as AutoSolver
-from wgf.settings.ranges import Choice, fault, rule_of
+from wgf.settings.arguments import numbers
+from wgf.settings.ranges import Choice, Positive, Range, checked, fault, rule_of
 
+OrderOrNone = Annotated[int | None, Range(int, low=1, high=64, none=True)]
+CountOrNone = Annotated[int | None, Range(int, low=1, none=True)]
 SHIFT, SCALE = "shift", "scale"  # of the initial law: x = shift + scale z, z distributed as the base
 CHUNK = 64  # flows that one thread computes without looking at signals
 CODES = {0: Status.completed, 2: Status.blow_up, 3: Status.max_steps, 4: Status.step_too_small}
 
 
+@checked
 def ensemble(
     pde: PDE,
     parameters: Mapping[str, Any],
     *,
-    t_end: float,
+    t_end: Positive,
     potential: Potential | str | None = None,
     interaction: Interaction | None = None,
     network: TransportMap | None = None,
     law: Base | None = None,
     integrator: Integrator | None = None,
-    nodes: int | None = None,
+    nodes: OrderOrNone = None,
     saves: int | Sequence[float] = 1,
-    threads: int | None = None,
+    threads: CountOrNone = None,
 ) -> Ensemble:
     """Compute many flows that differ in parameters.
 
@@ -78,6 +82,9 @@ def ensemble(
     from wgf.engine.tape import Tape, Untraceable
     from wgf.engine.traced import Traced
 
+    check_kinds(locals())
+    if not (law is None or isinstance(law, Base)):
+        raise ConfigError(fault("law", law, "a law with a density, an object of wgf.Base"))
     values = _columns(parameters)
     n = len(next(iter(values.values())))
     names = [name for name in values if name not in (SHIFT, SCALE)]
@@ -134,14 +141,16 @@ def ensemble(
     if unknown := [name for name in names if name not in used]:
         raise ConfigError(f"parameters: {', '.join(unknown)} belong to no energy of {problem.equation}")
     stops = stops_of(saves, float(t_end))
+    scale = values.get(SCALE, np.ones(n))
     size = chart.size
     c = np.zeros((n, len(plan.mesh.mean)))
     one = chart.constant().numpy()
-    c[:, :size] = values.get(SCALE, np.ones(n))[:, None] * line.numpy() + values.get(SHIFT, np.zeros(n))[:, None] * one
+    c[:, :size] = scale[:, None] * line.numpy() + values.get(SHIFT, np.zeros(n))[:, None] * one
     saved = np.full((n, len(stops) + 1, c.shape[1]), np.nan)
     saved[:, 0] = c
     later = np.full((n, len(stops), c.shape[1]), np.nan)
-    times = np.tile([0.0, 0.0, method.first_dt(float(t_end)), 1.0, 0.0], (n, 1))
+    times = np.tile([0.0, 0.0, method.first_dt(float(t_end)), 1.0, 0.0, base.std], (n, 1))
+    times[:, 5] *= scale
     counts = np.zeros((n, 5), dtype=np.int64)
     counts[:, 2], counts[:, 4] = 1, _collapses(problem, pde, values)
     report = np.zeros((n, REPORT + len(problem.terms)))
@@ -196,7 +205,9 @@ def _columns(parameters: Mapping[str, Any]) -> dict[str, np.ndarray]:
     Raises:
         ConfigError: no parameter is given, or they do not have one length or are not finite.
     """
-    columns = {name: np.atleast_1d(np.asarray(v, dtype=np.float64)) for name, v in parameters.items()}
+    if not isinstance(parameters, Mapping):
+        raise ConfigError(fault("parameters", parameters, "arrays of numbers by name"))
+    columns = {name: np.atleast_1d(numbers(f"parameters[{name!r}]", v)) for name, v in parameters.items()}
     lengths = {len(v) for v in columns.values() if v.ndim == 1} - {1}
     if not columns or len(lengths) > 1 or not all(v.ndim == 1 and np.isfinite(v).all() for v in columns.values()):
         raise ConfigError("parameters are not allowed: expected arrays of finite numbers, all of one length")

@@ -14,6 +14,8 @@ from wgf.errors import ConfigError
 from wgf.networks.knot_space import KnotSpace
 from wgf.networks.spline_space import SplineSpace
 from wgf.problem.base import Base
+from wgf.problem.domain import Domain
+from wgf.settings.ranges import fault
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,25 @@ class Size:
     banded: bool
 
 
+@dataclass(frozen=True)
+class Adaptation:
+    """How breakpoints follow the solution.
+
+    Attributes:
+        tol: wanted W2 error, in standard deviations of the initial law; None to move a fixed number of breakpoints.
+        most: largest number of breakpoints.
+        confirms: whether runs with smaller tolerances must confirm the solution, see `wgf.confirm`.
+        gap: W2 distance of two runs that confirms it (length); None without a confirmation.
+        unconfirmed: why no run confirmed it, or None.
+    """
+
+    tol: float | None
+    most: int
+    confirms: bool = False
+    gap: float | None = None
+    unconfirmed: str | None = None
+
+
 class TransportMap(nn.Module):
     """A map f(theta, .) of the line with a flat vector of trainable parameters. The map is increasing at the start.
 
@@ -44,6 +65,7 @@ class TransportMap(nn.Module):
         theta: trainable parameters [p], flat.
         base: the reference measure p.
         any_start: whether the map can start from another law than its base; it needs a `space`.
+        adaptation: how its breakpoints follow the solution; None for breakpoints that do not.
         moving_knots: whether `knots` depends on theta.
         parts: parts of theta that are updated in turn; empty if all are updated at once.
         least_order: smallest number of quadrature nodes per cell.
@@ -51,12 +73,15 @@ class TransportMap(nn.Module):
 
     theta: nn.Parameter
     any_start = False
+    adaptation: Adaptation | None = None
     moving_knots = False
     parts: tuple[slice, ...] = ()
     least_order = 1
 
     def __init__(self, base: Base) -> None:
         super().__init__()
+        if not isinstance(base, Base):
+            raise ConfigError(fault("base", base, "a law with a density, an object of wgf.Base"))
         self.base = base
 
     @classmethod
@@ -68,6 +93,16 @@ class TransportMap(nn.Module):
     def base_for(cls, wanted: Base | str) -> Base | str:
         """The base to choose for a setting; a map that only starts as the identity needs the law itself."""
         return "law" if wanted == "auto" and not cls.any_start else wanted
+
+    @classmethod
+    def check_domain(cls, domain: Domain) -> None:
+        """Check that a map of this class can be fixed at walls.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        if not (domain.is_line or cls.any_start):
+            raise ConfigError(f"{cls.__name__} cannot be fixed at walls: on {domain} use network=spline")
 
     def breakpoints(self) -> Tensor:
         """Breakpoints of the mesh that do not depend on the parameters [m] (length); empty if all knots move."""
@@ -81,6 +116,14 @@ class TransportMap(nn.Module):
         """
         if torch.equal(points, self.breakpoints()):
             return self
+        raise ConfigError(f"{type(self).__name__} cannot change its breakpoints: use network=spline")
+
+    def adapted(self, adaptation: Adaptation) -> TransportMap:
+        """The same network on the breakpoints with which adaptive ones begin.
+
+        Raises:
+            ConfigError: its breakpoints cannot follow the solution.
+        """
         raise ConfigError(f"{type(self).__name__} cannot change its breakpoints: use network=spline")
 
     def space(self) -> SplineSpace | None:

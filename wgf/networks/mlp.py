@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from wgf.errors import ConfigError
 from wgf.networks.base import Size, TransportMap
 from wgf.problem.base import Base
-from wgf.settings.ranges import Count, checked
+from wgf.settings.ranges import Count, checked, fault
 
 
 class MLP(TransportMap):
@@ -25,6 +26,8 @@ class MLP(TransportMap):
     @checked
     def __init__(self, width: Count = 16, *, base: Base, generator: torch.Generator) -> None:
         super().__init__(base)
+        if not isinstance(generator, torch.Generator):
+            raise ConfigError(fault("generator", generator, "an object of torch.Generator"))
         self.width = width
         centres = torch.linspace(-2.5, 2.5, width, dtype=torch.float64)
         slopes = 1.0 + torch.rand(width, generator=generator, dtype=torch.float64)

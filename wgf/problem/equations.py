@@ -10,8 +10,8 @@ from wgf.errors import ConfigError
 from wgf.problem import bases
 from wgf.problem import interaction as kernels
 from wgf.problem.base import Base, Law, Start
-from wgf.problem.domain import Line
-from wgf.problem.energy import Term
+from wgf.problem.domain import Domain, Line
+from wgf.problem.energy import Term, factor
 from wgf.problem.interaction import Interaction
 from wgf.problem.internal import Entropy, PowerLaw
 from wgf.problem.potential import Potential
@@ -35,7 +35,7 @@ class Problem:
     interaction: Interaction
     t_end: float
     equation: str
-    domain: Line = field(default_factory=Line)
+    domain: Domain = field(default_factory=Line)
     other_base: Base | None = None
 
     @property
@@ -45,7 +45,7 @@ class Problem:
         Raises:
             ConfigError: the law has no density, and there is no other base.
         """
-        return self.other_base or bases.choose("law", self.law, self.internal)
+        return self.other_base or bases.choose("law", self.law, self.internal, self.domain)
 
     @property
     def start(self) -> Start:
@@ -72,14 +72,23 @@ class Problem:
         return self.interaction.collapses(self.internal)
 
 
-def _spreading(internal: Term) -> str:
-    """The right-hand side that belongs to an internal energy."""
-    diffusion = internal.power_diffusion()
-    if diffusion is None:
-        return f"d/dx(rho d/dx(U'(rho))), U = {internal}"
-    coefficient = "" if diffusion.coefficient == 1 else f"{diffusion.coefficient:g} "
-    power = "rho" if diffusion.exponent == 1 else f"(rho^{diffusion.exponent:g})"
-    return f"{coefficient}{power}_xx"
+def _written(potential: Potential, internal: Term | None, kernel: Interaction, domain: Domain) -> str:
+    """The equation as a person would write it: `rho_t = rho_xx + (rho V')_x, V = x^2/2`."""
+    sums, names = [], []
+    if internal is not None and (diffusion := internal.power_diffusion()) is not None:
+        power = "rho" if diffusion.exponent == 1 else f"(rho^{diffusion.exponent:g})"
+        sums.append(f"{factor(diffusion.coefficient)}{power}_xx")
+    elif internal is not None:
+        sums.append("(rho U'(rho)_x)_x")
+        names.append(f"U = {internal}")
+    if not potential.vanishes:
+        sums.append("(rho V')_x")
+        names.append(f"V = {potential}")
+    if not kernel.vanishes:
+        sums.append("(rho (W * rho)_x)_x")
+        names.append(f"W = {kernel}")
+    place = "" if domain.is_line else f" on {domain}"
+    return ", ".join([f"rho_t = {' + '.join(sums) or '0'}{place}", *names]).replace("**", "^")
 
 
 class PDE(ABC):
@@ -87,9 +96,11 @@ class PDE(ABC):
 
     Attributes:
         interacts: whether it takes an interaction from outside.
+        derivable: arguments that may be tensors that require grad.
     """
 
     interacts = False
+    derivable: tuple[str, ...] = ()
 
     @abstractmethod
     def internal(self) -> Term | None:
@@ -106,6 +117,7 @@ class PDE(ABC):
         interaction: Interaction,
         t_end: float,
         base: Base | str = "law",
+        domain: Domain | None = None,
     ) -> Problem:
         """The equation for one law, potential, interaction and end time.
 
@@ -114,9 +126,11 @@ class PDE(ABC):
             potential, interaction: V and W.
             t_end: end time (time).
             base: reference measure of the map: a law with a density, or a choice of `bases.choose`.
+            domain: where the solution lives; the line by default.
 
         Raises:
-            ConfigError: an interaction is given to an equation that has none, or the law cannot have this base.
+            ConfigError: an interaction is given to an equation that has none, the law cannot have this base, or the
+                equation has no solution by maps on this domain.
         """
         if not interaction.vanishes:
             if not self.interacts:
@@ -128,17 +142,12 @@ class PDE(ABC):
         else:
             kernel = self.kernel()
         internal = self.internal()
-        terms = []
-        if not potential.vanishes:
-            terms.append(f"d/dx(rho d/dx({potential}))")
-        if not kernel.vanishes:
-            terms.append(f"d/dx(rho d/dx(W * rho)), W = {kernel}")
-        if internal is not None:
-            terms.insert(0, _spreading(internal))
-        chosen = bases.choose(base, law, internal)
-        equation = "rho_t = " + (" + ".join(terms) or "0")
+        domain = domain or Line()
+        domain.check(law, internal)
+        chosen = bases.choose(base, law, internal, domain)
+        equation = _written(potential, internal, kernel, domain)
         other = None if chosen is law else chosen
-        return Problem(law, potential, internal, kernel, t_end, equation, other_base=other)
+        return Problem(law, potential, internal, kernel, t_end, equation, domain, other)
 
 
 class LinearTransport(PDE):
@@ -159,6 +168,8 @@ class FokkerPlanck(PDE):
         diffusion: D > 0 (length^2/time).
     """
 
+    derivable = ("diffusion",)
+
     @checked
     def __init__(self, diffusion: Positive = 1.0) -> None:
         self.diffusion = diffusion
@@ -175,6 +186,8 @@ class PorousMedium(PDE):
         diffusion: kappa > 0.
     """
 
+    derivable = ("exponent", "diffusion")
+
     @checked
     def __init__(self, exponent: MoreThanOne = 2.0, diffusion: Positive = 1.0) -> None:
         self.exponent, self.diffusion = exponent, diffusion
@@ -190,6 +203,8 @@ class KellerSegel(PDE):
         chi: sensitivity (length^2/time).
         diffusion: D > 0.
     """
+
+    derivable = ("chi", "diffusion")
 
     @checked
     def __init__(self, chi: NonNegative = 0.5, diffusion: Positive = 1.0) -> None:
@@ -211,6 +226,7 @@ class AggregationDiffusion(PDE):
     """
 
     interacts = True
+    derivable = ("diffusion",)
 
     @checked
     def __init__(self, diffusion: NonNegative = 1.0, exponent: AtLeastOne = 1.0) -> None:

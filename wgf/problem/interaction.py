@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from wgf.problem.energy import Curvature, Elementary, MapAtNodes, Parts, Term
+from wgf.problem.energy import Curvature, Elementary, MapAtNodes, Parts, Term, factor
 from wgf.problem.quadrature import Nodes
 from wgf.settings.ranges import Finite, checked
 
@@ -83,6 +83,8 @@ class Zero(Interaction):
 class Newtonian(Interaction):
     """W = strength |x|/2: attraction for strength > 0, repulsion for strength < 0; O(n)."""
 
+    derivable = ("strength",)
+
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
         self.strength, self.kink, self.convexity = strength, 0.5 * strength, 0.0
@@ -99,11 +101,13 @@ class Newtonian(Interaction):
         return Curvature()
 
     def __str__(self) -> str:
-        return f"{self.strength:g} |x|/2"
+        return f"{factor(self.strength)}|x|/2"
 
 
 class Quadratic(Interaction):
     """W = strength x^2/2, by moments; O(n)."""
+
+    derivable = ("strength",)
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
@@ -124,7 +128,7 @@ class Quadratic(Interaction):
         return -self.strength * mean @ mean.T
 
     def __str__(self) -> str:
-        return f"{self.strength:g} x^2/2"
+        return f"{factor(self.strength)}x^2/2"
 
 
 class Pairwise(Interaction):
@@ -198,6 +202,8 @@ class Log(Pairwise):
     int x^2 rho obeys its law exactly.
     """
 
+    derivable = ("strength",)
+
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
         self.strength, self.elementary = strength, Elementary(logarithm=strength)
@@ -243,4 +249,4 @@ class Log(Pairwise):
         return super().curvature(at)._replace(dd=-0.5 * self.strength * (at.w / at.dx) ** 2)
 
     def __str__(self) -> str:
-        return f"{self.strength:g} log|x|"
+        return f"{factor(self.strength)}log|x|"

@@ -113,6 +113,11 @@ class Projection:
         if space is not None and self._nodes is not None and self._metric_nodes is not None:
             self.landscape = Landscape(problem, Chart(space, self._nodes, self._metric_nodes, problem.domain))
         self.by_chart = self.landscape is not None and solver.uses_chart(map)
+        map.check_domain(problem.domain)
+        if not (problem.domain.is_line or self.by_chart):
+            raise ConfigError(
+                f"{type(solver).__name__} cannot hold a map on {problem.domain}: use solver=auto or banded"
+            )
         self.knots: KnotFlow | None = None
         knot_space, factors = map.knot_space(), solver.regularisation(map)
         if knot_space is not None and factors is not None:
@@ -132,7 +137,9 @@ class Projection:
 
     def on(self, map: TransportMap) -> Projection:
         """Projection with the same problem, quadrature and solver on another map."""
-        return Projection(self.problem, map, self.quadrature, self.solver)
+        other = Projection(self.problem, map, self.quadrature, self.solver)
+        other.first_slope = self.first_slope
+        return other
 
     def at_nodes(self, theta: Tensor) -> MapAtNodes:
         """The map at the quadrature nodes, differentiable in theta. Nodes that move with the knots depend on theta."""
@@ -207,7 +214,8 @@ class Projection:
 
         def report() -> dict[str, float | None]:
             reports = [each.report() for each in found]
-            return {key: max((r[key] for r in reports if r[key] is not None), default=None) for key in reports[0]}
+            known = {key: [x for r in reports if (x := r[key]) is not None] for key in reports[0]}
+            return {key: max(values, default=None) for key, values in known.items()}
 
         return Velocity(torch.cat([each.value for each in found]) / len(parts), report)
 

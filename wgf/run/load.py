@@ -14,7 +14,9 @@ from wgf.integrators.status import Status
 from wgf.integrators.time_loop import Clock
 from wgf.run.build import build
 from wgf.run.callbacks.checkpoint import latest
+from wgf.run.data_files import check_unchanged
 from wgf.run.recorder import saved_states
+from wgf.settings.arguments import path_of
 from wgf.settings.check import check
 from wgf.settings.resume import read_config
 
@@ -26,19 +28,22 @@ def load(folder: str | Path) -> Flow:
         folder: folder of the run, finished or not.
 
     Raises:
-        ConfigError: this is not the folder of a run, or it has no checkpoint.
+        ConfigError: this is not the folder of a run, it has no checkpoint, or its data files have changed.
     """
-    folder = Path(folder)
+    folder = path_of(folder)
     cfg = _config(folder)
     experiment = build(cfg)
     checkpoint = latest(folder)
     if checkpoint is None:
         raise ConfigError(f"{folder} has no checkpoint: the run stopped before it saved anything, start it again")
+    check_unchanged(folder, checkpoint, cfg)
+    experiment = experiment.confirmed(checkpoint)
     clock, saved = Clock(**checkpoint["clock"]), saved_states(experiment.map, checkpoint)
+    saved.remesh(experiment.map.on_breakpoints(checkpoint["breakpoints"]))
     if clock.t > saved.times[-1]:  # the run stopped between two saved times
         saved.times.append(clock.t)
         saved.theta.append(checkpoint["theta"])
-        saved.breakpoints.append(experiment.map.breakpoints())
+        saved.breakpoints.append(saved.map.breakpoints())
         saved.terms.append(checkpoint["terms"])
     status, detail = _status(folder, checkpoint), checkpoint.get("detail", "")
     return Flow(experiment.projection, experiment.integrator, saved, status, clock, detail, experiment.reference)

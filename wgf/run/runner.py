@@ -31,7 +31,8 @@ from wgf.run.callbacks.base import Callback, Callbacks, Outcome, Run
 from wgf.run.callbacks.checkpoint import Checkpoint, latest
 from wgf.run.callbacks.figures import Figures
 from wgf.run.callbacks.history import History
-from wgf.run.callbacks.progress import Progress
+from wgf.run.callbacks.progress import Progress, Stopwatch
+from wgf.run.data_files import check_unchanged, digests, located
 from wgf.run.metrics import Metrics, measure
 from wgf.run.provenance import circumstances, now, provenance, resumed
 from wgf.run.recorder import BOUND, LASTING, Recorder
@@ -51,9 +52,10 @@ def main(cfg: DictConfig, folder: Path) -> int:
     resuming = cfg.resume is not None
     cfg = OmegaConf.merge(cfg, {"resume": None})  # type: ignore[assignment]
     experiment = build(cfg)
+    clock = Stopwatch()
     with Signals() as signals:
-        result = _run(experiment, cfg, folder, resuming, signals, [Progress()])
-    summary.show(result, folder)
+        result = _run(experiment, cfg, folder, resuming, signals, [Progress(), clock])
+    summary.show(result, folder, clock.seconds)
     if signals.received is not None:
         return 128 + signals.received
     return 0 if result.status in {Status.completed.name, cfg.expect} and result.unsaved is None else 1
@@ -90,9 +92,13 @@ def _run(
     experiment: Experiment, cfg: DictConfig, folder: Path, resuming: bool, signals: Signals, first: list[Callback]
 ) -> Result:
     problem, theta = experiment.problem, experiment.theta
-    text = OmegaConf.to_yaml(_located(cfg), resolve=True)
-    origin = provenance(theta.device, int(cfg.seed))
-    past = _past(folder, text, theta.device) if resuming else None
+    cfg = located(cfg)
+    text = OmegaConf.to_yaml(cfg, resolve=True)
+    data = digests(cfg)
+    origin = provenance(theta.device, int(cfg.seed)) | ({"data": data} if data else {})
+    past = _past(folder, cfg, text, theta.device) if resuming else None
+    experiment = experiment.confirmed(past)
+    theta = experiment.theta
     if past is not None:
         origin = resumed(folder / "provenance.json", origin, past["step"], past["clock"]["t"])
     _write_text(folder / "config.yaml", text)
@@ -103,7 +109,8 @@ def _run(
     bound = certify.recorder(experiment, past)
     figures = [Figures()] if experiment.figures else []
     with closing(Callbacks([*first, History(), Checkpoint(), experiment.logger, *figures])) as callbacks:
-        checkpointed = {"config": text, "circumstances": circumstances(theta.device)}
+        checkpointed: dict[str, Any] = {"config": text, "circumstances": circumstances(theta.device), "data": data}
+        checkpointed |= {"confirmation": experiment.confirmation}
         recorder = Recorder(metrics, callbacks, signals, checkpointed, past, bound)
         about = Run(
             folder,
@@ -118,6 +125,7 @@ def _run(
         )
         with signals.held():
             callbacks.start(about)
+            callbacks.phase("flow")
             end = _advance(experiment, recorder, past)
             if end.status is Status.interrupted and signals.received is not None:
                 end.detail = SignalName(signals.received).name
@@ -132,7 +140,7 @@ def _run(
                 end.detail,
                 experiment.reference,
             )
-            result, bounds = _measure(flow, end, seconds, experiment, bound, signals)
+            result, bounds = _measure(flow, end, seconds, experiment, bound, signals, callbacks)
             faults, known = list(callbacks.dropped), len(callbacks.dropped)
             maps = replace(flow.saved_maps, w2_bound=bounds) if recorder.saved.times else None
             if maps is not None:
@@ -141,6 +149,7 @@ def _run(
             _attempt(faults, lambda: _write_json(folder / "result.json", _with(result, faults).as_dict()))
             result = _with(result, faults)
         try:
+            callbacks.phase("figures")
             callbacks.finish(about, Outcome(end.status, result, maps))
         except KeyboardInterrupt:
             log.warning("interrupted while drawing the figures: all other files are saved")
@@ -155,41 +164,43 @@ def _run(
     return result
 
 
-def _located(cfg: DictConfig) -> DictConfig:
-    """The config with absolute paths of data files, so that the run can be loaded and resumed from any folder."""
-    cfg = cfg.copy()
-    for node in cfg.values():
-        if isinstance(node, DictConfig) and isinstance(node.get("path"), str):
-            node.path = str(Path(node.path).expanduser().absolute())
-    return cfg
-
-
 def _advance(experiment: Experiment, recorder: Recorder, past: dict[str, Any] | None) -> End:
     """Run the time loop, from the start or from a checkpoint."""
     start = experiment.theta
     if past is None:
         return experiment.run(start, recorder)
     theta, clock = past["theta"].to(start.device), Clock(**past["clock"])
+    projection = experiment.at(past["breakpoints"].to(start.device))
     if "status" in past:  # the loop had ended, but not all files were written
-        return End(Status[past["status"]], clock, State(theta, experiment.projection(theta)), past["detail"])
-    return experiment.run(theta, recorder, clock)
+        return End(Status[past["status"]], clock, State(theta, projection(theta)), past["detail"])
+    return experiment.run(theta, recorder, clock, projection)
 
 
 def _measure(
-    flow: Flow, end: End, seconds: float, experiment: Experiment, bound: OwnBound | None, signals: Signals
+    flow: Flow,
+    end: End,
+    seconds: float,
+    experiment: Experiment,
+    bound: OwnBound | None,
+    signals: Signals,
+    callbacks: Callback,
 ) -> tuple[Result, np.ndarray | None]:
     """Compute the result of a flow and the bounds of its error at the saved times [s].
 
     A completed run has error bounds (a signal cuts a richer run short) and doubts.
     """
+    callbacks.phase("reference")
     with suppress(KeyboardInterrupt), signals.heard():
         _ = flow.reference_solution  # the flow keeps it
+    callbacks.phase("errors")
     result = measure(flow, end.state, seconds)
+    maps = flow.saved_maps if flow.saved.times else None  # the flow keeps them
     if end.status is not Status.completed:
         return result, None
+    callbacks.phase("certificate")
     result, bounds = certify.certified(flow, result, bound, experiment.certificate == "rich", signals)
     rounding = 1e3 * torch.finfo(end.state.theta.dtype).eps * math.sqrt(max(result.second_moment, 0.0))  # length
-    return replace(result, doubts=self_check.doubts(result, flow.saved_maps, rounding, end.clock)), bounds
+    return replace(result, doubts=self_check.doubts(result, maps, rounding, end.clock)), bounds
 
 
 def _attempt(faults: list[str], write: Callable[[], None]) -> None:
@@ -214,7 +225,7 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     _write_text(path, json.dumps(finite(content), indent=2, allow_nan=False) + os.linesep)
 
 
-def _past(folder: Path, text: str, device: torch.device) -> dict[str, Any] | None:
+def _past(folder: Path, cfg: DictConfig, text: str, device: torch.device) -> dict[str, Any] | None:
     """Checkpoint from which to resume, None if the run stopped before its first one; also removes unfinished files.
 
     Raises:
@@ -223,6 +234,7 @@ def _past(folder: Path, text: str, device: torch.device) -> dict[str, Any] | Non
     state = latest(folder)
     if state is not None:
         resume.compare(folder, state, text, circumstances(device))
+        check_unchanged(folder, state, cfg)
         log.info("resuming from step %d, t = %g", state["step"], state["clock"]["t"])
     for path in folder.rglob(PART):
         path.unlink(missing_ok=True)

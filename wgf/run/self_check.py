@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from wgf.integrators.time_loop import Clock
+from wgf.projection.remesh import UNRESOLVED
 from wgf.result import Result
 from wgf.saved_maps import SavedMaps
 
@@ -66,6 +67,13 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
     law = result.second_moment_law
     if law is not None and not abs(result.second_moment - law) <= MOMENT * max(abs(law), math.ulp(1.0)):
         yield f"second_moment: {result.second_moment - law:+.1e} off its law, which the projected flow keeps exactly"
+    if result.mesh_tolerance is not None and not (result.mesh_error or 0.0) <= UNRESOLVED * result.mesh_tolerance:
+        yield (
+            f"w2_error: at some time the breakpoints resolved the map only to {result.mesh_error:.1e} instead of "
+            f"{result.mesh_tolerance:.1e}; increase network.width or network.tol"
+        )
+    if result.unconfirmed is not None:
+        yield f"w2_error: no run with a smaller tolerance confirms this one: {result.unconfirmed}"
     bound, error = result.w2_bound, result.w2_error
     known = (result.reference_w2_error or 0.0) + rounding
     if bound is not None and error is not None and not error <= bound * (1 + ROUNDED) + known:

@@ -176,7 +176,10 @@ class Expression:
         if isinstance(node, ast.Constant):
             return torch.full_like(x, float(node.value))  # type: ignore[arg-type]
         if isinstance(node, ast.Name):
-            return x if node.id == self.variable else torch.full_like(x, self.constants[node.id])
+            if node.id == self.variable:
+                return x
+            constant = self.constants[node.id]  # a number, or a tensor with derivatives
+            return constant.expand_as(x) if isinstance(constant, torch.Tensor) else torch.full_like(x, constant)
         if isinstance(node, ast.UnaryOp):
             return UNARY[type(node.op)](self._value(node.operand, x))
         if isinstance(node, ast.BinOp):

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from wgf.errors import ConfigError
 from wgf.files import is_locked, locked
+from wgf.run.data_files import changed, located
 from wgf.settings.resume import differences
 
 RECORD = "job.json"
@@ -117,20 +118,30 @@ def finished(folder: Path) -> bool:
 
 
 def check_same(folder: Path, cfg: DictConfig) -> None:
-    """Check that a folder holds no run of another config.
+    """Check that a folder holds no run of another config or of other data.
 
     Raises:
         ConfigError: it does; the line says which setting differs.
     """
-    path = folder / "config.yaml"
+    path, cfg = folder / "config.yaml", located(cfg)
     if path.exists():
         found = differences(path.read_text(encoding="utf-8"), OmegaConf.to_yaml(cfg, resolve=True))
+        if not found:
+            found = [f"{key} has other content" for key in changed(_data(folder), cfg)]
         if found:
             more = f" and {len(found) - 1} more" if len(found) > 1 else ""
             raise ConfigError(
                 f"{folder} holds a run of another config ({found[0]}{more}): choose another folder with "
                 "hydra.sweep.dir=... or remove it"
             )
+
+
+def _data(folder: Path) -> dict[str, str]:
+    """SHA-256 of the data files with which the run in a folder began, by key; empty if unknown."""
+    try:
+        return dict(json.loads((folder / "provenance.json").read_text(encoding="utf-8")).get("data", {}))
+    except (OSError, ValueError):
+        return {}
 
 
 def objective(result: dict[str, Any], formula: str) -> float:

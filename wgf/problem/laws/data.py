@@ -10,6 +10,7 @@ import numpy as np
 from wgf.errors import ConfigError
 from wgf.problem.laws.columns import read
 from wgf.problem.laws.piecewise import PiecewiseLinear
+from wgf.settings.arguments import numbers
 from wgf.settings.ranges import Column, FloatsOrNone, NonNegativeOrNone, Text, TextOrNone, checked
 
 log = logging.getLogger("wgf")
@@ -34,7 +35,8 @@ class Samples(PiecewiseLinear):
         bandwidth: of the kernel, 0 without smoothing (length).
     """
 
-    def __init__(self, values: Any, weights: Any = None, smoothing: float | None = None) -> None:
+    @checked
+    def __init__(self, values: Any, weights: Any = None, smoothing: NonNegativeOrNone = None) -> None:
         x = _array("values", values)
         w = np.ones_like(x) if weights is None else _array("weights", weights)
         if len(x) != len(w):
@@ -175,10 +177,7 @@ def _array(name: str, values: Any) -> np.ndarray:
     """
     if values is None:
         raise ConfigError(f"{name} is missing: give {name}=[...], or path=<file>")
-    try:
-        array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, dtype=float)
-    except (TypeError, ValueError):
-        raise ConfigError(f"{name} is not an array of numbers") from None
+    array = numbers(name, values)
     if array.ndim != 1 or not len(array):
         raise ConfigError(f"{name} has the shape {array.shape}: expected one row of numbers")
     if not np.isfinite(array).all():

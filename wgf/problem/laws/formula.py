@@ -12,7 +12,7 @@ from wgf.errors import ConfigError
 from wgf.problem.base import Base
 from wgf.problem.laws.mesh import integrals, resolved
 from wgf.settings.expression import Expression
-from wgf.settings.ranges import Finite, FiniteOrNone, Text, checked
+from wgf.settings.ranges import Finite, FiniteOrNone, Text, checked, fault
 
 FAR, DECADES, NEAR, SAMPLES = 1e6, 13, 20.0, 4000  # of the search for mass: distances from 0 and from the ends (length)
 LOST, LOST_MOMENT = 1e-13, 1e-6  # shares of mass and second moment that may lie in the outer half of that search
@@ -42,6 +42,8 @@ class Density(Base):
         high: float | None = None,
         name: str = "density",
     ) -> None:
+        if not callable(function):
+            raise ConfigError(fault("function", function, "a function from tensors to tensors"))
         self.lower, self.upper = -math.inf if low is None else low, math.inf if high is None else high
         if not self.lower < self.upper:
             raise ConfigError(f"low={low!r} is not allowed: expected a number below high={high!r}")

@@ -15,13 +15,16 @@ from torch import Tensor
 from wgf.errors import ConfigError
 from wgf.problem.base import Base
 from wgf.problem.laws.mesh import integrals, resolved
-from wgf.settings.ranges import Finite, FiniteOrNone, Floats, Positive, Positives, checked
+from wgf.settings.ranges import Finite, FiniteOrNone, Floats, Positive, Positives, checked, fault
 
 LOG_ROOT_TWO_PI, ROOT_HALF = 0.5 * math.log(2.0 * math.pi), math.sqrt(0.5)
+WIDEST = 300.0  # of sigma^2/2 of a log-normal law, whose moments overflow beyond
 
 
 class Gaussian(Base):
     """Gaussian law N(mean, std^2)."""
+
+    derivable = ("mean", "std")
 
     @checked
     def __init__(self, mean: Finite = 0.0, std: Positive = 1.0) -> None:
@@ -59,6 +62,8 @@ class Mixture(Base):
         means, stds: means and standard deviations of the components (length), equally many.
         weights: weights of the components, positive; they are scaled to sum to one.
     """
+
+    derivable = ("means", "stds", "weights")
 
     @checked
     def __init__(
@@ -123,10 +128,14 @@ class LogNormal(Base):
         low: left end of the support (length).
     """
 
+    derivable = ("sigma", "scale", "low")
+
     @checked
     def __init__(self, sigma: Positive = 0.5, scale: Positive = 1.0, low: Finite = 0.0) -> None:
         self.sigma, self.scale, self.lower = sigma, scale, low
         half = 0.5 * sigma * sigma
+        if half > WIDEST:
+            raise ConfigError(fault("sigma", sigma, f"a number <= {math.sqrt(2 * WIDEST):g}"))
         self.mean = low + scale * math.exp(half)
         self.std = scale * math.exp(half) * math.sqrt(math.expm1(2 * half))
 

@@ -10,12 +10,14 @@ from typing import Any
 
 from wgf.errors import in_one_line
 from wgf.integrators.status import Status
+from wgf.loading import loading
 from wgf.result import Result
 from wgf.saved_maps import SavedMaps
 
 log = logging.getLogger("wgf")
 
 Row = dict[str, float | int | None]
+PHASES = ("flow", "reference", "errors", "certificate", "figures")  # of a run, in this order
 
 
 @dataclass
@@ -63,9 +65,10 @@ class Outcome:
     def pictures(self, run: Run) -> dict[str, bytes]:
         """PNG contents of the figures "density" and "map"; drawn once for all callbacks."""
         if self._pictures is None:
-            from wgf.figures.density import density  # imports matplotlib: load it only when needed
-            from wgf.figures.map import map
-            from wgf.figures.style import encoded
+            with loading():  # matplotlib
+                from wgf.figures.density import density
+                from wgf.figures.map import map
+                from wgf.figures.style import encoded
 
             self._pictures = {}
             if self.maps is not None:
@@ -82,6 +85,9 @@ class Callback:
 
     def start(self, run: Run) -> None:
         """Called before the first step."""
+
+    def phase(self, name: str) -> None:
+        """Called when a phase of the run begins; `name` is one of `PHASES`."""
 
     def step(self, t: float, dt: float, energy: float) -> None:
         """Called after every accepted step; must be cheap.
@@ -124,6 +130,9 @@ class Callbacks(Callback):
 
     def start(self, run: Run) -> None:
         self._tell("start", run)
+
+    def phase(self, name: str) -> None:
+        self._tell("phase", name)
 
     def step(self, t: float, dt: float, energy: float) -> None:
         self._tell("step", t, dt, energy)

@@ -33,6 +33,7 @@ TAGS = {
     "mean": "moments/mean",
     "second_moment": "moments/second",
     "min_slope": "map/min_slope",
+    "breakpoints": "map/breakpoints",
     "w1_error": "error/w1",
     "w2_error": "error/w2",
     "w2_bound_own": "error/w2_bound",
@@ -42,7 +43,12 @@ LAYOUT = {  # tab CUSTOM SCALARS: chapter -> chart -> tags
     "energy": {"energy and its terms": ["energy/"]},
     "error": {"error against the reference solution": ["error/"]},
     "balance": {"energy lost and dissipated": [LOST, TAGS["dissipated"]], "dissipation": [TAGS["dissipation"]]},
-    "steps": {"step size": [TAGS["dt"]], "rejected steps": [TAGS["rejected"]], "smallest slope": [TAGS["min_slope"]]},
+    "steps": {
+        "step size": [TAGS["dt"]],
+        "rejected steps": [TAGS["rejected"]],
+        "smallest slope": [TAGS["min_slope"]],
+        "breakpoints": [TAGS["breakpoints"]],
+    },
     "moments": {"mean and second moment": ["moments/"]},
 }
 
@@ -112,16 +118,8 @@ class TensorBoard(Callback):
                 self._writer.add_histogram("particles", positions, step, bins=60, walltime=self._began + t)
         if not run.figures:
             return
-        from wgf.figures.animation import animation  # matplotlib
-        from wgf.figures.errors import errors
-        from wgf.figures.style import encoded
-
         for name, picture in outcome.pictures(run).items():
             _image(self._writer, f"figures/{name}", picture, last)
-        figure = errors(maps, run.title, outcome.result.reference_error or 0.0)
-        if figure is not None:
-            _image(self._writer, "figures/error", encoded(figure, "png"), last)
-        _image(self._writer, "figures/evolution", animation(maps, run.title), last)
 
     def close(self) -> None:
         if hasattr(self, "_writer"):

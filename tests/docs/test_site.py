@@ -1,0 +1,56 @@
+"""The pages made by scripts (gallery, notebook, documentation site) are up to date and whole."""
+
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from composed_configs import composed
+from loaded_scripts import script
+
+import wgf
+from wgf.settings.check import check
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def test_the_gallery_is_up_to_date():
+    gallery = script("gallery")
+    assert (DOCS / "gallery.md").read_text(encoding="utf-8") == gallery.page(), "run python scripts/gallery.py"
+    assert {path.stem for path in gallery.PICTURES.glob("*.png")} == set(gallery.GALLERY)
+
+
+@pytest.mark.parametrize("name", script("gallery").GALLERY)
+def test_a_command_of_the_gallery_is_allowed(name: str):
+    check(composed(*shlex.split(script("gallery").GALLERY[name].overrides)))
+
+
+def test_the_notebook_has_the_cells_of_the_tutorial():
+    """The cells of docs/tutorial.py in the percent format of jupytext, each with what it printed or drew."""
+    cells = json.loads((DOCS / "tutorial.ipynb").read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]).strip() for cell in cells if cell["cell_type"] == "code"]
+    blocks = re.split(r"^# %%(.*)\n", (DOCS / "tutorial.py").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    shown = [text.strip() for kind, text in zip(blocks[::2], blocks[1::2], strict=True) if "markdown" not in kind]
+    assert code == shown, "run python scripts/notebook.py"
+    outputs = [output for cell in cells for output in cell.get("outputs", ())]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 2
+    assert not [output for output in outputs if output["output_type"] == "error"]
+
+
+def test_the_page_of_the_python_interface_names_everything():
+    listed = re.findall(r"^::: wgf\.(?:.*\.)?(\w+)$", script("site").api_page(), re.MULTILINE)
+    assert sorted(listed) == sorted(wgf._HOME)
+
+
+def test_the_site_is_built_without_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("zensical", reason="the site needs the extra docs")
+    monkeypatch.setitem(os.environ, "PYTHONWARNINGS", "ignore")  # of the generator
+    assert script("site").main(tmp_path) == 0
+    html = tmp_path / "html"
+    assert 'id="wgf.api.solve"' in (html / "api" / "index.html").read_text(encoding="utf-8")
+    assert (html / "gallery" / "index.html").exists()
+    pages = [json.dumps(item) for item in json.loads((html / "search.json").read_text(encoding="utf-8"))["items"]]
+    assert any("Keller-Segel" in page for page in pages)
