@@ -9,7 +9,7 @@ from wgf.errors import ConfigError
 from wgf.integrators.base import Field, Integrator, State, Step
 from wgf.integrators.controller import Adaptive
 from wgf.projection.field import Evaluation, Projection
-from wgf.settings.ranges import Count, Positive, checked
+from wgf.settings.ranges import Count, Positive, Switch, checked
 
 
 class RungeKutta(Integrator):
@@ -56,7 +56,7 @@ class FixedStep(RungeKutta):
     """
 
     @checked
-    def __init__(self, dt: Positive = 1e-3, max_steps: Count = 1_000_000, strict: bool = True) -> None:
+    def __init__(self, dt: Positive = 1e-3, max_steps: Count = 1_000_000, strict: Switch = True) -> None:
         self.dt, self.max_steps, self.strict = dt, max_steps, strict
 
 
