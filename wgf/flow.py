@@ -33,6 +33,7 @@ from wgf.problem.equations import Problem
 from wgf.projection.field import Projection
 from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions.exact import Exact
+from wgf.reference_solutions.expectation import expectation
 from wgf.reference_solutions.wasserstein import Carried, Distance, distance
 from wgf.saved_maps import SavedMaps, read_only
 from wgf.settings.arguments import number, numbers
@@ -124,12 +125,10 @@ class Flow:
             why = "" if self.status is Status.completed else f", where the run stopped: {self.message}"
             raise ConfigError(f"t={t!r} is not allowed: expected a time from 0 to {reached:g}{why}")
         k = int(np.searchsorted(self.t, t * (1 + 1e-12), side="right")) - 1
-        rest = t - float(self.t[k])
+        rest, (map, theta) = t - float(self.t[k]), self.saved[k]
         if rest <= 1e-12 * reached:
-            return self.saved[k]
-        map, theta = self.saved[k]
-        projection = self.projection if map is self.projection.map else self.projection.on(map)
-        end = run(projection, self.integrator, theta, [rest], LoopCallback())
+            return map, theta
+        end = run(self.projection.on(map), self.integrator, theta, [rest], LoopCallback())
         if end.status is not Status.completed:
             raise WgfError(f"the integration from t={self.t[k]:g} to t={t:g} failed: {end.status.value}")
         return end.map or map, end.state.theta
@@ -165,6 +164,10 @@ class Flow:
         if not bool(((levels := numbers("u", u)) >= 0).all() & (levels <= 1).all()):
             raise ConfigError(fault("u", u, "masses from 0 to 1"))
         return self._at(t, "u", u, CarriedLaw.quantile)
+
+    def expectation(self, t: float, function: str | Callable[[Tensor], Tensor]) -> float:
+        """Mean of a function of x over the law at t: a formula such as "where(x > 0, 1, 0)", or tensors [n] -> [n]."""
+        return expectation(Carried.by(*self.state(t)), function)
 
     @checked
     def sample(self, t: float, n: Size, seed: Seed = 0) -> np.ndarray:
@@ -203,8 +206,7 @@ class Flow:
         interrupted, or that stopped between two saved times.
         """
         known = comparison.closed_form(self.problem, self.reference)
-        at_a_stop = self.clock.t == self.clock.last_stop > 0
-        if known is not None or self.status is Status.interrupted or not at_a_stop:
+        if known is not None or self.status is Status.interrupted or not self.clock.t == self.clock.last_stop > 0:
             return known
         return comparison.computed(self.problem, self.t[1:].tolist(), self.reference)
 
@@ -292,8 +294,7 @@ class Flow:
 
         if not (names := Choice(*OF_SOLUTION)).admits(name):
             raise ConfigError(fault("name", name, names))
-        title = self.problem.equation + ("" if self.status is Status.completed else f" ({self.status})")
-        figure = OF_SOLUTION[name](self.saved_maps, title)
-        if figure is None:
+        title = self.problem.equation + ("" if self.status.is_success else f" ({self.status})")
+        if (figure := OF_SOLUTION[name](self.saved_maps, title)) is None:
             raise ConfigError(f"name={name!r} needs a reference solution, and this flow has none")
         return figure
