@@ -177,8 +177,7 @@ class Flow:
     @torch.inference_mode(False)
     def _at(self, t: float, name: str, values: Numbers, function: Callable[[CarriedLaw, Tensor], Tensor]) -> Any:
         """Call function(law at t, values) for an argument of any type and shape; a NaN gives NaN."""
-        points = torch.from_numpy(numbers(name, values))
-        law = carried_law(*self.state(t), self.problem.domain)
+        points, law = torch.from_numpy(numbers(name, values)), carried_law(*self.state(t), self.problem.domain)
         return function(law, points.reshape(-1)).reshape(points.shape).numpy()[()]
 
     def differentiable(self, t: float | None = None) -> DifferentiableLaw:
