@@ -20,6 +20,7 @@ from wgf.certificates.certificate import Certificate
 from wgf.certificates.rich import certified
 from wgf.engine.compiled import run
 from wgf.errors import ConfigError, WgfError
+from wgf.expectation import expectation
 from wgf.gradients.history import History
 from wgf.gradients.law import DifferentiableLaw
 from wgf.gradients.states import law_at
@@ -33,7 +34,6 @@ from wgf.problem.equations import Problem
 from wgf.projection.field import Projection
 from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions.exact import Exact
-from wgf.reference_solutions.expectation import expectation
 from wgf.reference_solutions.wasserstein import Carried, Distance, distance
 from wgf.saved_maps import SavedMaps, read_only
 from wgf.settings.arguments import number, numbers

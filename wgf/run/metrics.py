@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from wgf.errors import in_one_line
+from wgf.expectation import expectation
 from wgf.flow import Flow
 from wgf.integrators.base import State
 from wgf.integrators.time_loop import Clock
@@ -23,7 +24,6 @@ from wgf.problem.equations import Problem
 from wgf.problem.quadrature import Gauss, Nodes
 from wgf.reference_solutions.equilibrium import equilibrium
 from wgf.reference_solutions.exact import Exact
-from wgf.reference_solutions.expectation import expectation
 from wgf.reference_solutions.moment_laws import blow_up_bound, second_moment
 from wgf.reference_solutions.wasserstein import Carried, Distance, distance
 from wgf.result import Result
