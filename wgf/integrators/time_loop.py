@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from wgf.integrators.base import Field, Integrator, Judged, State, Step, judge, verdict
+from wgf.integrators.cautious import fallback_of
 from wgf.integrators.status import Status
 from wgf.networks.base import TransportMap
 from wgf.projection.field import Projection
@@ -106,6 +107,7 @@ def evolve(
     first_slope: float = 1.0,
     fallback: Integrator | None = None,
     mesh: Mesh | None = None,
+    steady: float = -1.0,
 ) -> End:
     """Integrate theta' = velocity(theta) from t = 0, or from the time of a clock, to the last of `stops`.
 
@@ -125,6 +127,7 @@ def evolve(
         first_slope: smallest slope of the map at t = 0.
         fallback: takes a step after FOLDS folds in a row; None for no other method.
         mesh: proposes other breakpoints after a step; None for fixed ones.
+        steady: the loop ends at a stop with at most this dissipation (energy/time).
     """
     state = State(theta, velocity(theta))
     now = judge(Step(state))
@@ -146,6 +149,8 @@ def evolve(
                 return ended(Status.blow_up)
             if clock.target == len(stops):
                 return ended(Status.completed)
+            if clock.t == clock.last_stop > 0 and now.dissipation <= steady:
+                return ended(Status.steady, f"W2 speed {math.sqrt(max(now.dissipation, 0.0)):.2g}")
             if clock.steps + clock.rejected >= integrator.max_steps:
                 return ended(Status.max_steps)
             goal, dt = stops[clock.target], clock.next_dt
@@ -236,14 +241,6 @@ def _moved(change: Change, clock: Clock) -> tuple[State, Judged, Projection, Tra
     return state, judge(Step(state)), found.projection, found.projection.map
 
 
-def fallback_of(projection: Projection, integrator: Integrator) -> Integrator | None:
-    """Proximal steps for an adaptive method in a chart, if a diffusion keeps their maps increasing; else None."""
-    problem = projection.problem
-    if not (projection.by_chart and integrator.adaptive and problem.internal is not None and not problem.collapses):
-        return None
-    return integrator.fallback()
-
-
 def run(
     projection: Projection,
     integrator: Integrator,
@@ -265,4 +262,5 @@ def run(
         first_slope=projection.first_slope,
         fallback=fallback_of(projection, integrator),
         mesh=mesh_of(projection),
+        steady=projection.problem.steady_dissipation or -1.0,
     )
