@@ -164,6 +164,14 @@ def test_laws_that_do_not_touch_the_walls_start_there(tmp_path):
     assert flow.quantile(0.0, 0.0) == 0
 
 
+def test_breakpoints_follow_a_law_to_a_wall():
+    law = wgf.Uniform(0.2, 0.5)
+    network = wgf.Spline(knots="adaptive", tol=1e-4, base=wgf.Uniform(0.0, 1.0))
+    flow = wgf.solve(wgf.FokkerPlanck(0.3), law=law, domain=UNIT, potential="5*x", network=network, t_end=0.3, saves=1)
+    mass = distribution(lambda x: 5 + 0 * x, lambda x: np.clip((x - 0.2) / 0.3, 0, 1), 0.3, 0.3, 0.0, 1.0, 160)
+    assert w2_error(flow.quantile(0.3, RANKS), RANKS, mass, mass.deriv()) < 1e-4 * law.std
+
+
 def test_equilibria_end_at_the_walls():
     tilted = wgf.FokkerPlanck().problem(
         wgf.Uniform(-1.0, 2.0),

@@ -29,6 +29,7 @@ ORDER = 4  # nodes in a cell; there are about a thousand cells
 TOLERANCE = 3e-3  # W2 error of the start that needs no other breakpoints, relative to the standard deviation of the law
 MOST = 3  # times as many breakpoints as the network has
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of the network's breakpoints with which the halving begins
+FEWEST = 5  # breakpoints with which the halving begins at least
 RATIO = 6.0  # largest ratio of neighbouring cells
 
 
@@ -174,7 +175,7 @@ def placed(map: TransportMap, start: Start, domain: Domain) -> TransportMap:
     else:
         tolerance, most = adaptation.tol * start.law.std, adaptation.most
     for share in SHARES:
-        count = max(5, int(share * len(space.points)))
+        count = max(FEWEST if domain.period is None else space.bandwidth + 2, int(share * len(space.points)))
         points = (
             torch.linspace(float(points[0]), float(points[-1]), count, dtype=torch.float64) if share < 1 else points
         )
