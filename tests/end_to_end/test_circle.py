@@ -143,7 +143,7 @@ def test_periodic_splines_have_the_band_they_claim(degree):
 def test_breakpoints_follow_a_narrow_law_around():
     network = wgf.Spline(knots="adaptive", base=wgf.Uniform(0.0, L))
     force = wgf.potentials.Expressed("0*x", force=20.0)
-    law = wgf.TruncatedNormal(5.5, 0.3, 0.0, L)
+    law = wgf.Formula("exp(5*cos(x-5.5))", low=0.0, high=L)
     flow = wgf.solve(
         wgf.FokkerPlanck(0.2), law=law, domain=wgf.Circle(L), potential=force, network=network, t_end=0.3, saves=1
     )

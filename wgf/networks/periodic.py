@@ -41,6 +41,11 @@ class PeriodicSpace(SplineSpace):
         self._order = self._place.argsort()
 
     @property
+    def coordinates(self) -> Tensor:
+        """Places [n] of the functions around the circle in the order of the coordinates."""
+        return self._place
+
+    @property
     def length(self) -> Tensor:
         """L, scalar (length)."""
         return self.points[-1] - self.points[0]
