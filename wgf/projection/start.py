@@ -24,7 +24,7 @@ log = logging.getLogger("wgf")
 
 CELL = 1e-9  # mass of a cell times the square of the rise of T(0) over it, relative to the variance of the law
 ROUNDS = 60
-SEAM = 30  # halvings of a circle towards the point where turns begin
+SEAM = 14  # halvings of a circle towards the point where turns begin
 ORDER = 4  # nodes in a cell; there are about a thousand cells
 TOLERANCE = 3e-3  # W2 error of the start that needs no other breakpoints, relative to the standard deviation of the law
 MOST = 3  # times as many breakpoints as the network has
