@@ -8,6 +8,7 @@ of the neurons is singular.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -40,6 +41,17 @@ def _on(like: Tensor, matrix: scipy.sparse.csr_matrix) -> Tensor:
     with warnings.catch_warnings():  # torch warns once that its CSR tensors are beta
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
         return torch.sparse_csr_tensor(starts, columns, entries.to(like.dtype), matrix.shape, check_invariants=False)
+
+
+def with_tails(points: Tensor, degree: int, tails: Sequence[int], z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Basis of a chart at z [n], see `Chart.basis`; `tails`: 0 and -1, the ends at which the map has tails."""
+    first, values, slopes = splines(points, degree, z)
+    for end in tails:
+        cell = first == (0 if end == 0 else len(points) - 2)
+        outer, inner = (0, 1) if end == 0 else (degree, degree - 1)
+        for part in (values, slopes):
+            part[:, inner] += part[:, outer] * cell
+    return first, values, slopes
 
 
 class Chart:
@@ -111,14 +123,7 @@ class Chart:
 
         In the tail B_0 and B_1 grow in opposite directions; if the cells are short, they are almost parallel.
         """
-        points, degree = self.space.points, self.space.degree
-        first, values, slopes = splines(points, degree, z)
-        for end in self.tails:
-            cell = first == (0 if end == 0 else len(points) - 2)
-            outer, inner = (0, 1) if end == 0 else (degree, degree - 1)
-            for part in (values, slopes):
-                part[:, inner] += part[:, outer] * cell
-        return first, values, slopes
+        return with_tails(self.space.points, self.space.degree, self.tails, z)
 
     def _assembly(self, first: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
         """Matrix [(k + 1) M, len(pairs) n] that maps weights w at the nodes to the band of sum w u_a v_b."""
