@@ -74,6 +74,7 @@ _HOME = {
     "TruncatedNormal": "wgf.problem.laws",
     "Uniform": "wgf.problem.laws",
     "Law": "wgf.problem.base",
+    "Circle": "wgf.problem.domain",
     "HalfLine": "wgf.problem.domain",
     "Interval": "wgf.problem.domain",
     "SavedMaps": "wgf.saved_maps",

@@ -80,7 +80,7 @@ def solve(
             density of tensors x, or a frozen distribution of scipy.stats, see `wgf.problem.laws.convert.law_of`.
         base: reference measure of the map: "auto", "law", "gaussian", "barenblatt" or a law with a density, see
             `wgf.problem.bases.choose`; with a network always the base of the network.
-        domain: `HalfLine` or `Interval` with reflecting walls; the line by default. Then give a law on the domain.
+        domain: `HalfLine` or `Interval` with reflecting walls, or `Circle`; the line by default. Give a law on it.
         potential: V, an object, a formula such as "x**4/4 - x**2/2", or a module of torch, see
             `wgf.potentials.Learned`; 0 by default.
         interaction: W, for `AggregationDiffusion`; 0 by default.
@@ -107,7 +107,7 @@ def solve(
     domain = domain or Line()
     if not isinstance(law, Law) and tensors_of(law):
         raise ConfigError("law: samples have no derivatives, detach them; the numbers of wgf.Gaussian and others have")
-    given = None if law is None else law_of(law, *domain.walls)
+    given = None if law is None else law_of(law, *domain.support)
     parts = (pde, _potential(potential), interaction or NoInteraction(), given)
     tensors = tensors_of(parts)
     if tensors_of((base, network and network.base)):

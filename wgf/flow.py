@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from wgf.carried_law import CarriedLaw
+from wgf.carried_law import CarriedLaw, carried_law
 from wgf.certificates.certificate import Certificate
 from wgf.certificates.rich import certified
 from wgf.engine.compiled import run
@@ -144,17 +144,17 @@ class Flow:
 
     def inverse(self, t: float, x: Numbers) -> Any:
         """T(t, .)^-1(x), the start of the particle that is at x at time t (length); -+inf outside all particles."""
-        return self._at(t, "x", x, CarriedLaw.inverse)
+        return self._at(t, "x", x, lambda law, x: law.inverse(x))
 
     # the law
 
     def density(self, t: float, x: Numbers) -> Any:
         """Density rho(t, x) = p(z) / T'(t, z) at z = T^-1(t, x) (mass/length)."""
-        return self._at(t, "x", x, CarriedLaw.density)
+        return self._at(t, "x", x, lambda law, x: law.density(x))
 
     def cdf(self, t: float, x: Numbers) -> Any:
-        """Mass to the left of x."""
-        return self._at(t, "x", x, CarriedLaw.cdf)
+        """Mass to the left of x; on a circle the mass from 0 to x."""
+        return self._at(t, "x", x, lambda law, x: law.cdf(x))
 
     def quantile(self, t: float, u: Numbers) -> Any:
         """Position with mass u to its left (length).
@@ -164,7 +164,7 @@ class Flow:
         """
         if not bool(((levels := numbers("u", u)) >= 0).all() & (levels <= 1).all()):
             raise ConfigError(fault("u", u, "masses from 0 to 1"))
-        return self._at(t, "u", u, CarriedLaw.quantile)
+        return self._at(t, "u", u, lambda law, u: law.quantile(u))
 
     @checked
     def sample(self, t: float, n: Size, seed: Seed = 0) -> np.ndarray:
@@ -175,7 +175,7 @@ class Flow:
     def _at(self, t: float, name: str, values: Numbers, function: Callable[[CarriedLaw, Tensor], Tensor]) -> Any:
         """Call function(law at t, values) for an argument of any type and shape; a NaN gives NaN."""
         points = torch.from_numpy(numbers(name, values))
-        law = CarriedLaw(*self.state(t), self.problem.domain)
+        law = carried_law(*self.state(t), self.problem.domain)
         return function(law, points.reshape(-1)).reshape(points.shape).numpy()[()]
 
     def differentiable(self, t: float | None = None) -> DifferentiableLaw:
@@ -231,7 +231,7 @@ class Flow:
         if isinstance(other, Flow):
             theirs = Carried.by(*other.state(t))
         elif isinstance(other, Law):
-            theirs = Carried.law(other, other if isinstance(other, Base) else self.base)
+            theirs = Carried.law(other, self.problem.domain.own_base(other) or self.base)
         elif other is None:
             raise ConfigError("other=None: expected a flow, a law or a map; this problem has no reference solution")
         elif isinstance(other, type) or not callable(other):
@@ -257,7 +257,7 @@ class Flow:
         """Maps at the saved times on a fine grid, with the reference solution; the content of solution.npz."""
         z = torch.linspace(*self.base.reach(), GRID, dtype=torch.float64)
         states = [self.saved[k] for k in range(len(self.t))]
-        maps = [CarriedLaw(*state, self.problem.domain).evaluate(z) for state in states]
+        maps = [carried_law(*state, self.problem.domain).evaluate(z) for state in states]
         known = self.reference_solution
         knots = pad_sequence([map.knots(theta).double().cpu() for map, theta in states], True, math.nan).numpy()
         return SavedMaps(
@@ -270,6 +270,7 @@ class Flow:
             errors=None if known is None else self._errors(known),
             knots=knots if knots.size else None,
             walls=self.problem.domain.ends,
+            period=None if (period := self.problem.domain.period) is None else np.array(period),
         )
 
     def _errors(self, known: Exact) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import math
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -201,7 +202,10 @@ def test_a_run_between_walls_from_the_command_line(tmp_path):
     [
         ("domain=interval", "the initial law has mass 0.5 to the left of the wall at 0: choose a law on (0, 1)"),
         ("domain=half_line law=exponential pde=linear_transport", "without linear diffusion mass can pile up"),
-        ("domain=interval law=uniform law.low=0 network=mlp", "MLP cannot be fixed at walls: on (0, 1) use network=sp"),
+        (
+            "domain=interval law=uniform law.low=0 network=mlp",
+            "MLP knows the whole line only: on (0, 1) use network",
+        ),
         ("domain=interval law=uniform law.low=0 solver=qr", "QR cannot hold a map on (0, 1): use solver=auto or band"),
         ("domain=interval law=uniform law.low=0 base=gaussian", "base=gaussian is impossible on (0, 1): its support"),
         ("domain=interval domain.low=2", "domain.low=2.0 is not allowed: expected a number below high=1.0"),
@@ -222,7 +226,7 @@ def test_what_walls_cannot_hold_gets_one_line(tmp_path, words, line):
 )
 def test_the_commands_of_the_page_run(tmp_path, line):
     quick = "hydra.run.dir=run", "network.width=12", "certificate=none", "t_end=0.01"
-    status, _, err = called(tmp_path, *line.split(), *BARE, *quick)
+    status, _, err = called(tmp_path, *shlex.split(line), *BARE, *quick)
     assert status == 0, err
     assert result(tmp_path / "run")["w2_error"] < 1e-2
 

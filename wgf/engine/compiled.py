@@ -169,10 +169,10 @@ def obstacle(projection: Projection, method: Integrator) -> str | None:
         return "it needs dtype=float64 and device=cpu"
     if projection.map.adaptation is not None:
         return "it needs network.knots=uniform or quantile"
-    if not projection.start.is_identity:
-        return "it has base=law only"
     if not projection.problem.domain.is_line:
         return "it knows the whole line only"
+    if not projection.start.is_identity:
+        return "it has base=law only"
     return None
 
 

@@ -16,6 +16,7 @@ from wgf.ensembles.files import read, written
 from wgf.errors import ConfigError
 from wgf.files import replacing
 from wgf.integrators.status import Status
+from wgf.networks.spline_space import basis as splines
 from wgf.problem.base import Base
 from wgf.projection.chart import with_tails
 from wgf.saved_maps import read_only
@@ -36,7 +37,7 @@ class SplineMesh(NamedTuple):
 
     def basis(self, z: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Index of the first basis function [q], values and slopes [q, k + 1] at z [q]."""
-        return with_tails(*self, z)
+        return with_tails(splines(self.points, self.degree, z), self.tails, len(self.points) - 2)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

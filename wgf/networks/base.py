@@ -82,6 +82,11 @@ class TransportMap(nn.Module):
             raise ConfigError(fault("base", base, "a law with a density, an object of wgf.Base"))
         self.base = base
 
+    @property
+    def period(self) -> float | None:
+        """Length L of a circle if T(z + L) = T(z) + L for all z; None for maps of the line (length)."""
+        return None
+
     @classmethod
     def size(cls, settings: Mapping[str, Any]) -> Size | None:
         """Size of a network that would be made with these constructor settings; None if unknown."""
@@ -94,17 +99,25 @@ class TransportMap(nn.Module):
 
     @classmethod
     def check_domain(cls, domain: Domain) -> None:
-        """Check that a map of this class can be fixed at walls.
+        """Check that a map of this class can live on a domain.
 
         Raises:
             ConfigError: it cannot.
         """
         if not (domain.is_line or cls.any_start):
-            raise ConfigError(f"{cls.__name__} cannot be fixed at walls: on {domain} use network=spline")
+            raise ConfigError(f"{cls.__name__} knows the whole line only: on {domain} use network=spline")
 
     def breakpoints(self) -> Tensor:
         """Breakpoints of the mesh that do not depend on the parameters [m] (length); empty if all knots move."""
         return self.theta.new_empty(0) if self.moving_knots else self.knots(self.theta.detach())
+
+    def on_circle(self, length: float) -> TransportMap:
+        """The network as a map of a circle (length).
+
+        Raises:
+            ConfigError: it cannot be periodic.
+        """
+        raise ConfigError(f"{type(self).__name__} cannot be periodic: on a circle use network=spline")
 
     def on_breakpoints(self, points: Tensor) -> TransportMap:
         """The same network on another mesh [m] (length).

@@ -13,12 +13,13 @@ from torch.nn.functional import pad
 
 from wgf.errors import ConfigError
 from wgf.networks.base import TransportMap
+from wgf.networks.periodic import PeriodicSpace
 from wgf.networks.spline_space import SplineSpace
 from wgf.problem.base import Start
 from wgf.problem.domain import Domain
 from wgf.problem.quadrature import Gauss, Nodes
 from wgf.projection.chart import Chart
-from wgf.projection.increasing import Differences, increasing
+from wgf.projection.increasing import FLAT, Differences, increasing
 
 log = logging.getLogger("wgf")
 
@@ -79,6 +80,8 @@ def fit(space: SplineSpace, start: Start, domain: Domain) -> Fit:
     nodes, goal = target(start, space.points)
     found = _least_squares(space, nodes, goal, domain)
     chart, c = found.chart, found.c
+    if isinstance(space, PeriodicSpace):  # no increasing map is known but that of values of T(0)
+        return found if float(chart.at_nodes(c).dx.min()) > 0 else _measured(chart, _variation(space, start), goal)
     if float(chart.at_nodes(c).dx.min()) > 0 and float(Differences(chart)(c).min()) > 0:
         return found
     c = increasing(chart, c, start)
@@ -110,7 +113,7 @@ def _space(map: TransportMap) -> SplineSpace:
         raise ConfigError(
             f"{type(map).__name__} starts as the identity: use base=law, a law with a density, or network=spline"
         )
-    return SplineSpace(space.points.detach().double().cpu(), space.degree)
+    return space.on(space.points.detach().double().cpu())
 
 
 def initial(map: TransportMap, start: Start, domain: Domain) -> Tensor:
@@ -126,10 +129,20 @@ def initial(map: TransportMap, start: Start, domain: Domain) -> Tensor:
     return found.chart.lift(found.c).to(identity)
 
 
-def at_walls(map: TransportMap, domain: Domain) -> TransportMap:
-    """The map on breakpoints whose outermost ones lie at the walls."""
+def _variation(space: PeriodicSpace, start: Start) -> Tensor:
+    """Coordinates [M] of the spline of T(0) whose coefficients are values of T(0): it varies no more than T(0)."""
+    greville, length = space.greville(), float(space.length)
+    turns = (greville / length).floor()
+    values = start(greville - length * turns) + length * turns - greville
+    return (1 - FLAT) * values  # no interval without a rise
+
+
+def on_domain(map: TransportMap, domain: Domain) -> TransportMap:
+    """The map on breakpoints whose outermost ones lie at the walls, or a periodic map."""
     if domain.is_line:
         return map
+    if domain.period is not None:
+        return map.on_circle(domain.period)
     points = map.breakpoints()
     low, high = (float(points[end]) if wall is None else wall for end, wall in zip((0, -1), domain.walls, strict=True))
     share = (points - points[0]) / (points[-1] - points[0])
@@ -148,7 +161,7 @@ def placed(map: TransportMap, start: Start, domain: Domain) -> TransportMap:
     Raises:
         ConfigError: the network can only start as the identity, and the law is not its base.
     """
-    map = at_walls(map, domain)
+    map = on_domain(map, domain)
     if start.is_identity:
         return map
     space = _space(map)
@@ -166,7 +179,7 @@ def placed(map: TransportMap, start: Start, domain: Domain) -> TransportMap:
             torch.linspace(float(points[0]), float(points[-1]), count, dtype=torch.float64) if share < 1 else points
         )
         while best.distance > tolerance and len(points) <= most:
-            trial = _least_squares(SplineSpace(points, space.degree), nodes, goal, domain)
+            trial = _least_squares(space.on(points), nodes, goal, domain)
             best = min(best, trial, key=lambda found: found.distance)
             least = max(0.25 * tolerance**2 / len(points), 0.02 * float(trial.squares.max()))
             finer = graded(torch.cat([points, 0.5 * (points[1:] + points[:-1])[trial.squares > least]]).sort().values)
