@@ -14,6 +14,7 @@ from torch import Tensor
 from wgf.errors import ConfigError
 from wgf.integrators import time_loop
 from wgf.integrators.base import Integrator, State
+from wgf.integrators.cautious import fallback_of
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import COLLAPSE, Clock, End, LoopCallback
@@ -103,7 +104,7 @@ class Compiled(Rodas4):
                     callback.stop(clock, state)
                 if (end := self._end(leg, clock, state, len(stops), plan.attractive)) is None:
                     continue
-                if end.status is Status.folded and time_loop.fallback_of(projection, self) is not None:
+                if end.status is Status.folded and fallback_of(projection, self) is not None:
                     clock.next_dt = self.first_dt(stops[-1])
                     return time_loop.run(projection, self, state.theta, stops, callback, clock)
                 return end
@@ -167,6 +168,8 @@ def obstacle(projection: Projection, method: Integrator) -> str | None:
         return "it needs quadrature=gauss"
     if theta.dtype != torch.float64 or theta.device.type != "cpu":
         return "it needs dtype=float64 and device=cpu"
+    if projection.problem.steady:
+        return "it stops at the end time only"
     if projection.map.adaptation is not None:
         return "it needs network.knots=uniform or quantile"
     if not projection.problem.domain.is_line:

@@ -171,6 +171,7 @@ FloatsOrNone = Annotated[Sequence[float] | None, ListOf(Range(), none=True)]
 Column = Annotated[int | str | None, ColumnName()]
 Text = Annotated[str, Written()]
 TextOrNone = Annotated[str | None, Written(none=True)]
+Switch = Annotated[bool, Flag()]
 Positives = Annotated[Sequence[float], ListOf(Range(low=0.0, open_low=True))]
 
 
