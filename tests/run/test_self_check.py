@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from short_runs import AFFINE, unverified, verified
 
+from wgf.integrators.time_loop import Clock
 from wgf.result import Result
 from wgf.run.self_check import doubts
 from wgf.saved_maps import SavedMaps
@@ -97,3 +98,12 @@ def test_steps_too_long_move_the_second_moment(tmp_path: Path):
     assert found["status"] == "completed"
     assert abs(found["second_moment"] / found["second_moment_law"] - 1) > 0.01
     assert "second_moment: " in found["doubts"]
+
+
+def test_a_run_that_is_not_strict_says_since_when_it_is_in_doubt():
+    text = doubts(Result.from_dict(RESULT), solution(), clock=Clock(folded_at=0.25, raised_at=0.125))
+    assert text is not None
+    assert "folded since t = 0.25" in text
+    assert "upper bounds" in text
+    assert "rose at t = 0.125" in text
+    assert doubts(Result.from_dict(RESULT), solution(), clock=Clock()) is None
