@@ -7,7 +7,7 @@ from torch import Tensor
 from wgf.problem.energy import MapAtNodes
 from wgf.problem.interaction import Log
 from wgf.problem.laws import Gaussian
-from wgf.problem.pair_sums import FEWEST, pair_sum
+from wgf.problem.pairs.sums import FEWEST, pair_sum
 from wgf.problem.quadrature import Gauss
 
 KERNELS = {

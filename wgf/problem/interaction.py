@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from wgf.problem.energy import Curvature, Elementary, MapAtNodes, Parts, Term, factor
-from wgf.problem.pair_sums import FEWEST, pair_sum
+from wgf.problem.pairs.sums import FEWEST, pair_sum
 from wgf.problem.quadrature import Nodes
 from wgf.settings.ranges import Finite, Fraction, checked
 
@@ -137,7 +137,7 @@ class Pairwise(Interaction):
     `kink` kappa if W has one at 0.
 
     Attributes:
-        sum_rtol: relative error of a hierarchical sum in O(n), see `wgf.problem.pair_sums`; 0 sums all pairs.
+        sum_rtol: relative error of a hierarchical sum in O(n), see `wgf.problem.pairs.sums`; 0 sums all pairs.
     """
 
     sum_rtol = 0.0
