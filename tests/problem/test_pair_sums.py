@@ -33,7 +33,7 @@ def test_sums_are_those_over_all_pairs(kernel: str, kind: str, rtol: float):
 
 
 def test_energy_and_force_of_many_nodes():
-    nodes = Gauss().nodes(Gaussian(), torch.linspace(-4, 4, 520, dtype=torch.float64))
+    nodes = Gauss().nodes(Gaussian(), torch.linspace(-4, 4, 200, dtype=torch.float64))
     assert len(nodes.z) >= FEWEST
     at = MapAtNodes(nodes, nodes.z + 0.3 * torch.sin(nodes.z), 1 + 0.3 * torch.cos(nodes.z))
     fast, pairs = Log(1.3), Log(1.3, 0.0)

@@ -17,7 +17,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-FEWEST = 4096  # nodes from which this sum is faster than all pairs
+FEWEST = 1500  # nodes from which this sum is faster than all pairs
 LEAF = 8  # mean number of particles in a box of the last level
 LEVELS = 16  # at most
 PAIRS = 1 << 16  # touching pairs evaluated at once: they fit the cache
