@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -33,6 +34,8 @@ from wgf.projection.solvers import Solver
 from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions.cache import describe
 from wgf.settings.ranges import Choice, Count, Positive, Positives, checked, fault, rule_of
+
+log = logging.getLogger("wgf")
 
 EQUAL: Any = rule_of(Count)
 TIMES: Any = rule_of(Positives)
@@ -110,7 +113,10 @@ def solve(
     )
     saved = SavedStates(projection.map)
     theta = projection.initial
-    end = run(projection, method, theta, stops_of(saves, t_end), saved)
+    stops = stops_of(saves, t_end)
+    if (shortened := method.shortened(stops)) is not None:
+        log.warning("%s", shortened)
+    end = run(projection, method, theta, stops, saved)
     if not saved.times or end.clock.t > saved.times[-1]:  # the run stopped between two saved times
         saved.stop(end.clock, end.state)
     flow = Flow(projection, method, saved, end.status, end.clock, end.detail, reference_solution)

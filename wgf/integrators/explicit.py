@@ -48,7 +48,8 @@ class FixedStep(RungeKutta):
     """Explicit method with a constant step.
 
     Args:
-        dt: the step (time); the time loop shortens it only to meet a saved time or the end exactly.
+        dt: the step (time); the time loop takes equal steps between the saved times, none longer, and says so if they
+            are shorter.
         max_steps: largest number of steps.
     """
 

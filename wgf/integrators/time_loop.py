@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wgf.integrators.base import Field, Integrator, State, Step
+from wgf.integrators.base import Field, Integrator, State, Step, equal_steps
 from wgf.integrators.status import Status
 from wgf.projection.field import Projection
 
@@ -29,7 +29,8 @@ class Clock:
         error: error of the last accepted step, relative to the tolerances.
         target: number of stops already met.
         folds: proposed steps in a row that folded the map.
-        last_stop, since_stop: fixed steps compute t = last_stop + since_stop dt, free of accumulated rounding.
+        last_stop, since_stop: fixed steps compute t = last_stop + since_stop dt, free of accumulated rounding; in
+            each interval between stops they are equal.
     """
 
     t: float = 0.0
@@ -163,11 +164,13 @@ def evolve(
             if clock.steps + clock.rejected >= integrator.max_steps:
                 return End(Status.max_steps, clock, state)
             goal, dt = stops[clock.target], clock.next_dt
-            # land on a goal within rounding; take two equal steps to a goal less than 2 dt away
-            lands = clock.t + dt * (1 + 1e-9) >= goal
-            trial = goal - clock.t if lands else dt
-            if integrator.adaptive and not lands and clock.t + 2 * dt > goal:
-                trial = 0.5 * (goal - clock.t)
+            if integrator.adaptive:
+                # land on a goal within rounding; take two equal steps to a goal less than 2 dt away
+                lands = clock.t + dt * (1 + 1e-9) >= goal
+                trial = goal - clock.t if lands else min(dt, 0.5 * (goal - clock.t))
+            else:
+                count = equal_steps(goal - clock.last_stop, dt)
+                trial, lands = (goal - clock.last_stop) / count, clock.since_stop + 1 == count
             proposed = integrator.step(velocity, trial, state)
             then = judge(proposed)
             clock.evaluations += proposed.evaluations
@@ -206,7 +209,7 @@ def evolve(
                 clock.t += trial
             else:
                 clock.since_stop += 1
-                clock.t = clock.last_stop + clock.since_stop * dt
+                clock.t = clock.last_stop + clock.since_stop * trial
             state, now = proposed.state, then
             callback.step(clock, state, now.energy)
             if lands:

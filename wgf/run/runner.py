@@ -183,7 +183,8 @@ def _measure(
         return result, None
     result, bounds = certify.certified(flow, result, bound, experiment.certificate == "rich", signals)
     rounding = 1e3 * torch.finfo(end.state.theta.dtype).eps * math.sqrt(max(result.second_moment, 0.0))  # length
-    return replace(result, doubts=self_check.doubts(result, flow.saved_maps, rounding)), bounds
+    shortened = experiment.integrator.shortened(experiment.stops)
+    return replace(result, doubts=self_check.doubts(result, flow.saved_maps, rounding, shortened)), bounds
 
 
 def _attempt(faults: list[str], write: Callable[[], None]) -> None:

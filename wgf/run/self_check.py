@@ -16,15 +16,16 @@ MOMENT = 1e-2  # tolerance of the second moment, relative to its law
 ROUNDED = 1e-3  # tolerance of the bound, relative
 
 
-def doubts(result: Result, maps: SavedMaps | None, rounding: float = 0.0) -> str | None:
+def doubts(result: Result, maps: SavedMaps | None, rounding: float = 0.0, shortened: str | None = None) -> str | None:
     """Numbers of a run that may be wrong, and why, as one text; None if all checks pass.
 
     Args:
         result: every number of the run.
         maps: the saved maps.
         rounding: rounding error of a W2 error (length); bounds do not include it.
+        shortened: how fixed steps differ from the setting, see `Integrator.shortened`.
     """
-    return "; ".join(_doubts(result, maps, rounding)) or None
+    return "; ".join([*_doubts(result, maps, rounding), *filter(None, [shortened])]) or None
 
 
 def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator[str]:
