@@ -40,6 +40,7 @@ weights only and all parameters, unless it says otherwise.
 ABOUT = {
     "law": "The law p at t = 0 (`law=` in Python); not the solution that errors are measured against, which is\n"
     "`reference_solution`.",
+    "domain": "Where the solution lives. Walls reflect; docs/methods.md says what works there.",
 }
 
 

@@ -74,6 +74,8 @@ _HOME = {
     "TruncatedNormal": "wgf.problem.laws",
     "Uniform": "wgf.problem.laws",
     "Law": "wgf.problem.base",
+    "HalfLine": "wgf.problem.domain",
+    "Interval": "wgf.problem.domain",
     "SavedMaps": "wgf.saved_maps",
     "load": "wgf.run.load",
     "Auto": "wgf.projection.solvers",

@@ -21,6 +21,7 @@ from wgf.integrators.status import Status
 from wgf.networks.base import TransportMap
 from wgf.networks.spline import Spline
 from wgf.problem.base import Base, Law
+from wgf.problem.domain import Domain, Line
 from wgf.problem.equations import PDE
 from wgf.problem.interaction import Interaction
 from wgf.problem.interaction import Zero as NoInteraction
@@ -53,6 +54,7 @@ def solve(
     t_end: Positive,
     law: Any = None,
     base: Base | str = "auto",
+    domain: Domain | None = None,
     potential: Potential | str | None = None,
     interaction: Interaction | None = None,
     network: TransportMap | None = None,
@@ -77,6 +79,7 @@ def solve(
             density of tensors x, or a frozen distribution of scipy.stats, see `wgf.problem.laws.convert.law_of`.
         base: reference measure of the map: "auto", "law", "gaussian", "barenblatt" or a law with a density, see
             `wgf.problem.bases.choose`; with a network always the base of the network.
+        domain: `HalfLine` or `Interval` with reflecting walls; the line by default. Then give a law on the domain.
         potential: V, an object or a formula such as "x**4/4 - x**2/2"; 0 by default.
         interaction: W, for `AggregationDiffusion`; 0 by default.
         network: the initial map; `solve` copies it and never changes it. A cubic spline of 32 breakpoints by default.
@@ -96,10 +99,11 @@ def solve(
         Incomplete: the run stopped before t_end; `status` and `message` say why.
     """
     check_kinds(locals())
-    law = _law(None if law is None else law_of(law), network)
+    domain = domain or Line()
+    law = _law(None if law is None else law_of(law, *domain.walls), network)
     potential = Expressed(potential) if isinstance(potential, str) else potential
     base = base if network is None else network.base
-    problem = pde.problem(law, potential or NoPotential(), interaction or NoInteraction(), t_end, base)
+    problem = pde.problem(law, potential or NoPotential(), interaction or NoInteraction(), t_end, base, domain)
     comparison.closed_form(problem, reference_solution)  # refuse an impossible setting before the run
     projection, method = assemble(
         problem,
@@ -127,6 +131,7 @@ def solve(
 
 KINDS: dict[str, Any] = {
     "pde": PDE,
+    "domain": Domain,
     "potential": (Potential, str),
     "interaction": Interaction,
     "network": TransportMap,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from wgf.networks.base import TransportMap
+from wgf.problem.domain import Domain
 
 BISECTIONS, EXTENSIONS = 60, 60
 
@@ -20,10 +21,12 @@ class CarriedLaw:
     Attributes:
         map: the network.
         theta: its parameters [p].
+        domain: where the law lives.
     """
 
     map: TransportMap
     theta: Tensor
+    domain: Domain
 
     def evaluate(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """T and T' [n] at z [n]. T = z and T' = 1 if z is infinite; both are NaN if z is NaN."""
@@ -46,7 +49,8 @@ class CarriedLaw:
             middle = 0.5 * (low + high)
             below = self.evaluate(middle)[0] < x
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        z = torch.where(left, -math.inf, torch.where(right, math.inf, 0.5 * (low + high)))
+        inside = self.domain.holds(x)  # rounding may leave the last particle short of a wall
+        z = torch.where(left & ~inside, -math.inf, torch.where(right & ~inside, math.inf, 0.5 * (low + high)))
         return torch.where(x.isnan(), x, z)
 
     def density(self, x: Tensor) -> Tensor:

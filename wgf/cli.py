@@ -5,6 +5,8 @@ torch is imported only when a run starts: help, completion and messages about ba
 
 from __future__ import annotations
 
+import atexit
+import gc
 import hashlib
 import json
 import logging
@@ -25,6 +27,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from wgf.errors import ConfigError, WgfError
 from wgf.files import claimed
+from wgf.loading import loading
 from wgf.settings.check import CONFIGS, check, raise_faults
 from wgf.settings.choices import listing
 from wgf.settings.constants import declared
@@ -107,7 +110,8 @@ def _run(cfg: DictConfig) -> float:
     try:
         check(cfg)
         launch.set_threads(cfg.threads)
-        from wgf.run.runner import main as run
+        with loading():
+            from wgf.run.runner import main as run
 
         status = run(cfg, folder)
     except ConfigError as error:
@@ -141,6 +145,7 @@ def main() -> None:
             print(f"wgf {version('wgf')}" if "--version" in sys.argv else listing(sys.argv[2:]))
         return
     sys.argv[1:] = declared(sys.argv[1:])
+    atexit.register(gc.freeze)  # collecting what the process still holds would take 0.3 s
     logging.raiseExceptions = False  # a full disk must not fill the terminal, too
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
     session = Session()

@@ -169,7 +169,8 @@ class Flow:
     def _at(self, t: float, name: str, values: Numbers, function: Callable[[CarriedLaw, Tensor], Tensor]) -> Any:
         """Call function(law at t, values) for an argument of any type and shape; a NaN gives NaN."""
         points = torch.from_numpy(numbers(name, values))
-        return function(CarriedLaw(*self.state(t)), points.reshape(-1)).reshape(points.shape).numpy()[()]
+        law = CarriedLaw(*self.state(t), self.problem.domain)
+        return function(law, points.reshape(-1)).reshape(points.shape).numpy()[()]
 
     # energies and errors
 
@@ -247,7 +248,7 @@ class Flow:
         panels = self.base.panels()
         z = torch.linspace(panels[0], panels[-1], GRID, dtype=torch.float64)
         states = [self.saved[k] for k in range(len(self.t))]
-        maps = [CarriedLaw(*state).evaluate(z) for state in states]
+        maps = [CarriedLaw(*state, self.problem.domain).evaluate(z) for state in states]
         known = self.reference_solution
         knots = torch.stack([map.knots(theta).double() for map, theta in states]).cpu().numpy()
         return SavedMaps(
@@ -259,6 +260,7 @@ class Flow:
             exact_T=None if known is None else torch.stack([known(float(t), z) for t in self.t]).numpy(),
             errors=None if known is None else self._errors(known),
             knots=knots if knots.size else None,
+            walls=self.problem.domain.ends,
         )
 
     def _errors(self, known: Exact) -> np.ndarray:

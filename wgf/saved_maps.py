@@ -14,8 +14,8 @@ from wgf.files import replacing
 from wgf.settings.arguments import path_of
 
 STORED = ("t", "z", "T", "dT", "rho0")
-OPTIONAL = ("exact_T", "errors", "knots", "w2_bound")
-TIMED = ("t", "T", "dT", *OPTIONAL)  # with a row for each saved time
+OPTIONAL = ("exact_T", "errors", "knots", "w2_bound", "walls")
+TIMED = ("t", "T", "dT", "exact_T", "errors", "knots", "w2_bound")  # with a row for each saved time
 DAMAGED = (ValueError, KeyError, EOFError, OSError, BadZipFile)  # reading a damaged file raises one of these
 
 
@@ -40,6 +40,7 @@ class SavedMaps:
         errors: W1 and W2 distances to the reference solution [s, 2], or None (length).
         knots: points where the slope of the map may jump, at the saved times [s, k]; None for a smooth map (length).
         w2_bound: upper bound of the W2 error at the saved times [s], NaN where there is none, or None (length).
+        walls: reflecting walls on the left and on the right [2], NaN where there is none; None on the line (length).
     """
 
     t: np.ndarray
@@ -51,6 +52,7 @@ class SavedMaps:
     errors: np.ndarray | None = None
     knots: np.ndarray | None = None
     w2_bound: np.ndarray | None = None
+    walls: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in (*STORED, *OPTIONAL):

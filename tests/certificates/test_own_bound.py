@@ -18,6 +18,7 @@ from wgf.networks.relu import TwoSidedReLU
 from wgf.networks.spline import Spline
 from wgf.networks.spline_space import SplineSpace
 from wgf.problem import laws
+from wgf.problem.domain import Line
 from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, KellerSegel, LinearTransport, PorousMedium
 from wgf.problem.interaction import Log, Newtonian
 from wgf.problem.internal import Entropy
@@ -55,7 +56,7 @@ def test_a_continuation_reproduces_polynomials(derivatives):
 def test_splines_on_the_mesh(degree):
     """Values, slopes and second derivatives of x^2 / 2, and the flux of x under N(0, 1), which is the density."""
     base = laws.Gaussian()
-    mesh = Mesh(base, SplineSpace(torch.linspace(-3, 3, 9, dtype=torch.float64), degree), 16)
+    mesh = Mesh(base, SplineSpace(torch.linspace(-3, 3, 9, dtype=torch.float64), degree), 16, Line())
     network = Spline(width=9, degree=degree, bound=3.0, base=base)
     theta = torch.linspace(-3, 4, 8 + degree, dtype=torch.float64)
     x, dx = network.evaluate(theta, mesh.z)

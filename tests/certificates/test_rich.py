@@ -21,6 +21,7 @@ from wgf.networks.relu import TwoSidedReLU
 from wgf.networks.spline import Spline
 from wgf.networks.spline_space import SplineSpace
 from wgf.problem import laws
+from wgf.problem.domain import Line
 from wgf.problem.equations import FokkerPlanck, KellerSegel
 from wgf.problem.interaction import Log, Newtonian
 from wgf.problem.interaction import Quadratic as Spring
@@ -97,7 +98,7 @@ def test_a_richer_run_that_fails_says_why(monkeypatch):
 def test_singular_and_smooth_forces():
     """Of affine maps of N(0, 1): PV int p(y)/(z - y) dy is sqrt 2 times Dawson's function of z / sqrt 2."""
     base = laws.Gaussian()
-    mesh = Mesh(base, SplineSpace(torch.linspace(-4, 4, 33, dtype=torch.float64), 3), 8)
+    mesh = Mesh(base, SplineSpace(torch.linspace(-4, 4, 33, dtype=torch.float64), 3), 8, Line())
     x, dx, bend = (2 * mesh.z + 1)[None], torch.full_like(mesh.z, 2.0)[None], torch.zeros_like(mesh.z)[None]
     inner = mesh.z.abs() < 4
     z = mesh.z[inner].numpy()
@@ -114,7 +115,7 @@ def test_singular_and_smooth_forces():
 
 def test_attraction_as_a_negative_diffusion():
     """kappa_h of the identity of N(0, 1), by integration in z = y + r; its p-weighted integral is 1."""
-    mesh = Mesh(laws.Gaussian(), SplineSpace(torch.linspace(-4, 4, 65, dtype=torch.float64), 3), 8)
+    mesh = Mesh(laws.Gaussian(), SplineSpace(torch.linspace(-4, 4, 65, dtype=torch.float64), 3), 8, Line())
     force = Force(Log(1.0), mesh)
     found = force.pressure(torch.ones_like(mesh.z)[None], force.sums(mesh.z[None]))[0]
     r = (torch.arange(2000, dtype=torch.float64) + 0.5) * 12 / 2000

@@ -11,7 +11,9 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 @cache
 def script(name: str) -> ModuleType:
-    """scripts/NAME.py, run once."""
+    """scripts/NAME.py, run once; it imports packages of scripts/."""
+    if str(SCRIPTS) not in sys.path:
+        sys.path.append(str(SCRIPTS))
     spec = spec_from_file_location(f"scripts_{name}", SCRIPTS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None

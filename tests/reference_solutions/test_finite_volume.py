@@ -36,7 +36,7 @@ from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions import exact, finite_volume
 from wgf.reference_solutions.base import Unresolved, yardstick
 from wgf.reference_solutions.equilibrium import equilibrium
-from wgf.reference_solutions.finite_volume import Volumes
+from wgf.reference_solutions.finite_volume import Volumes, _root
 from wgf.reference_solutions.finite_volume_schemes import Central, Grid, Monotone
 from wgf.reference_solutions.moment_laws import second_moment
 from wgf.run.runner import build, run
@@ -466,3 +466,10 @@ def test_the_stated_w2_error_holds_where_a_law_has_edges(t: float):
     gap = found(t, torch.from_numpy(0.1 * np.append(u, 1 - u))).numpy() - exact
     error = math.sqrt(np.append(w, w) @ gap**2)
     assert 1e-7 < error < found.w2_error < 1e-3
+
+
+def test_root_of_increasing_polynomials():
+    low = np.array([0.0, -1.0, 3.0, 0.0])
+    weights = np.array([[1.0, 1.0, 0.0, 1e-12], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0], [0.0, 1.0, 0.0, 1e-17]])
+    target = np.array([1e-12, 0.125, 7.0, 0.0])  # s^3, s^3 + 1, 2 s, 1e-12 s^3 + 1e-17: the last one is never 0
+    assert _root(weights, target, low) == pytest.approx([1e-4, -(0.875 ** (1 / 3)), 3.5, 0.0], rel=1e-14, abs=1e-13)

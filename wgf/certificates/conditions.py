@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wgf.problem.domain import Line
 from wgf.problem.equations import Problem
 
 
@@ -33,8 +32,6 @@ def conditions(problem: Problem) -> Conditions:
     spreads = None if internal is None else internal.power_diffusion()
     diffusion, exponent = (0.0, 1.0) if spreads is None else spreads
     attraction = max(kernel.elementary.logarithm, 0.0) if kernel.elementary else 0.0
-    if type(problem.domain) is not Line:
-        return Conditions(unknown=f"the bound is proved on the whole line, not on {problem.domain}")
     if internal is not None and spreads is None:
         return Conditions(unknown=f"the bound is not proved for the internal energy {internal}")
     if v.convexity is None:

@@ -35,7 +35,7 @@ class Decay:
 def decay(problem: Problem, known: Conditions) -> Decay | None:
     """K_2 up to the end time; None where Theorem 3 does not apply or Theorem 1 is as good."""
     v, t_end = problem.potential, problem.t_end
-    if not problem.interaction.vanishes or known.exponent != 1 or not known.diffusion:
+    if not problem.domain.is_line or not problem.interaction.vanishes or known.exponent != 1 or not known.diffusion:
         return None
     if -known.convexity * t_end < LEAST:
         return None

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from wgf.networks.spline_space import SplineSpace, basis
 from wgf.problem.base import Base
+from wgf.problem.domain import Domain
 
 REACH = 1.5  # the mesh reaches so many times the range of the law's panels
 TAIL_CELLS = 24  # on either side of the breakpoints
@@ -22,6 +23,7 @@ class Mesh:
         base: the reference measure p.
         space: splines of the map.
         order: nodes per cell.
+        domain: where the map lives.
 
     Attributes:
         cells: ends of the cells [c + 1] (length).
@@ -30,11 +32,13 @@ class Mesh:
         w: weights p dz [n] (mass).
         p, log_p, dlog_p: density of the base, its logarithm, and the derivative of that [n].
         middle: the cell that holds the mean of the base.
-        open: at which ends p does not vanish, so that only an equilibrated flux vanishes there.
+        walls: at which ends the map is fixed at a wall, so that a flux need not vanish there.
+        open: at which other ends p does not vanish, so that only an equilibrated flux vanishes there.
     """
 
-    def __init__(self, base: Base, space: SplineSpace, order: int) -> None:
+    def __init__(self, base: Base, space: SplineSpace, order: int, domain: Domain) -> None:
         points = space.points.double()
+        self.walls = tuple(wall is not None for wall in domain.walls)
         self.base, self.space, self.points, self.order = base, space, points, order
         self.cells = _cells(base, points)
         x, w = np.polynomial.legendre.leggauss(order)
@@ -53,7 +57,8 @@ class Mesh:
         self.middle = int(torch.searchsorted(self.cells, base.mean).clamp(1, len(self.widths))) - 1
         ends = torch.tensor([base.lower, base.upper], dtype=points.dtype, device=points.device)
         self.open = tuple(
-            math.isfinite(end) and float(base.density(ends[k])) > 0 for k, end in enumerate(ends.tolist())
+            not self.walls[k] and math.isfinite(end) and float(base.density(ends[k])) > 0
+            for k, end in enumerate(ends.tolist())
         )
         self.first, self._values, self._slopes = basis(points, space.degree, self.z)
         self._bends: Tensor | None = None
@@ -95,14 +100,20 @@ class Mesh:
         return self.integral(f * f).sqrt()
 
     def flux(self, f: Tensor) -> Tensor:
-        """-int_{-inf}^z f p of a function f [r, n] with mean 0, integrated from the nearer end; [r, n]."""
+        """-int_{-inf}^z f p of a function f [r, n] with mean 0, integrated from the nearer end; [r, n].
+
+        At walls the integral does not begin there, and the mean may be any: with one wall it begins at the other end.
+        """
         rows = (f * self.p).reshape(len(f), -1, self.order)
         weights = self.dz.reshape(-1, self.order)
         total = (rows * weights).sum(-1)
         local = (rows @ self._primitives.T) * self.widths[:, None]
         left = total.cumsum(1) - total
         right = -total.flip(1).cumsum(1).flip(1)
-        begin = torch.where(torch.arange(len(self.widths), device=f.device) < self.middle, left, right)
+        from_left = torch.arange(len(self.widths), device=f.device) < self.middle
+        if any(self.walls):
+            from_left = torch.full_like(from_left, self.walls[1])
+        begin = torch.where(from_left, left, right)
         return -(begin[..., None] + local).reshape(f.shape)
 
 

@@ -94,7 +94,8 @@ class OwnBound(LoopCallback):
             if points > MOST:
                 self.unknown = f"{points} nodes are too many for sums over pairs of them: decrease network.width"
                 return
-        meshes = [Mesh(projection.map.base, landscape.chart.space, orders[0]) for orders in (ORDERS, DOUBLED)]
+        base, space = projection.map.base, landscape.chart.space
+        meshes = [Mesh(base, space, orders[0], problem.domain) for orders in (ORDERS, DOUBLED)]
         self._evaluate, self._evaluate_doubled = (Evaluator(problem, known, mesh) for mesh in meshes)
         self._scale = projection.map.base.std
         self._decay = decay(problem, known)

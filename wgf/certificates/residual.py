@@ -79,10 +79,15 @@ class Evaluator:
         attraction = known.chi * self.force.pressure(dx, sums) if known.chi and sums is not None else None
         slope, slope_bend = (dx, bend) if mesh.space.degree > 1 else self._smooth(c)
         mean = mesh.integral(pull)[:, None]
+        if any(mesh.walls):
+            mean = torch.zeros_like(mean)  # walls hold any total force
         g = known.exponent
         pressure = known.diffusion * torch.exp((g - 1) * mesh.log_p)  # kappa p^g / p
         own = pressure * slope**-g  # the flux of the map / p
-        ratio = mesh.flux(pull - mean) / (own * mesh.p)
+        equilibrated = mesh.flux(pull - mean)
+        if all(mesh.walls):  # any constant is allowed: that of the map's own flux on average
+            equilibrated = equilibrated + mesh.integral(own * mesh.p - equilibrated)[:, None]
+        ratio = equilibrated / (own * mesh.p)
         strong = g * own * (mesh.dlog_p - slope_bend / slope) + pull
         columns = []
         for threshold in THRESHOLDS:

@@ -17,7 +17,6 @@ from wgf.integrators.base import Integrator, State
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import COLLAPSE, Clock, End, LoopCallback
-from wgf.problem.domain import Line
 from wgf.projection.field import Evaluation, Projection
 
 if TYPE_CHECKING:
@@ -170,7 +169,7 @@ def obstacle(projection: Projection, method: Integrator) -> str | None:
         return "it needs dtype=float64 and device=cpu"
     if not projection.start.is_identity:
         return "it has base=law only"
-    if type(projection.problem.domain) is not Line:
+    if not projection.problem.domain.is_line:
         return "it knows the whole line only"
     return None
 

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from wgf.figures.density import ceiling, computed, cut_off, reference, window
-from wgf.figures.style import COLORS, DENSITY, EXACT, POSITION, canvas, key, styled, title
+from wgf.figures.style import COLORS, DENSITY, EXACT, POSITION, canvas, key, styled, title, walls
 from wgf.saved_maps import SavedMaps
 
 DPI = 100  # 640 x 426 pixels
@@ -30,6 +30,7 @@ def animation(solution: SavedMaps, heading: str) -> bytes:
     axes = figure.subplots()
     color, top = COLORS(1.0), 1.08 * ceiling(solution, picked)
     axes.set(xlim=window(solution, picked), ylim=(0.0, top), xlabel=POSITION, ylabel=DENSITY)
+    walls(axes, solution)
     axes.plot(*computed(solution, 0), color="0.7", lw=1.2)
     names = [key("start", color="0.7", lw=1.2), key("computed", color=color, lw=1.8)]
     (curve,) = axes.plot([], [], color=color, lw=1.8, animated=True)

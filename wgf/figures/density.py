@@ -32,6 +32,7 @@ def density(solution: SavedMaps, heading: str) -> Figure:
         axes.plot(*reference(solution, s), zorder=4, **EXACT)
     top = 1.08 * ceiling(solution, picked)
     axes.set(xlim=window(solution, picked), ylim=(0.0, top), xlabel=POSITION, ylabel=DENSITY)
+    style.walls(axes, solution)
     style.note(axes, *cut_off(solution, picked, top))
     style.explain(figure, heading, solution, picked)
     return figure
@@ -54,6 +55,7 @@ def ridgeline(solution: SavedMaps, heading: str) -> Figure:
     axes.set_yticks([k * gap for k in range(len(picked))], labels=[f"{solution.t[s]:.3g}" for s in picked])
     axes.set(xlim=window(solution, picked), ylim=(-0.05 * gap, (len(picked) - 1) * gap + 1.15 * top))
     axes.set(xlabel=POSITION, ylabel=TIME)
+    style.walls(axes, solution)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     style.note(axes, f"from line to line: a density of {gap:.3g}")
@@ -89,6 +91,7 @@ def spacetime(solution: SavedMaps, heading: str) -> Figure:
     shares = ", ".join(f"{100 * q:.0f}" for q in QUANTILES)
     axes.set(xlabel=f"{POSITION}; white lines: {shares} % of the mass to their left", ylabel=TIME)
     axes.set(xlim=window(solution, every), ylim=(solution.t[0], solution.t[-1]))
+    style.walls(axes, solution)
     marks = {float(mark): f"{mark:.2g}" for mark in scale.inverse(np.linspace(0.0, 1.0, 6))}
     style.bar(figure, picture, axes, marks, DENSITY, extend="max" if rho.max() > scale.vmax else "neither")
     return figure

@@ -38,6 +38,7 @@ def map(solution: SavedMaps, heading: str) -> Figure:
     axes.plot(z, z, **IDENTITY)
     knots = _curves(axes, solution, z, x, None if solution.exact_T is None else solution.exact_T[:, grid])
     axes.set(xlim=(z[0], z[-1]), ylim=style.limits(x[picked]), ylabel="position $x = T(t, z)$ (length)")
+    style.walls(axes, solution, along="y")
     bottom.set_xlabel(style.START)
     style.explain(figure, heading, solution, picked, style.key("identity", **IDENTITY), *knots)
     return figure

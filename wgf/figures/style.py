@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import logging
+import math
 import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
@@ -47,6 +48,7 @@ STYLE: dict[str, Any] = {
 POSITION, START, TIME = "position $x$ (length)", "start $z$ (length)", "time $t$"
 DENSITY = r"density $\rho(t, x)$ (mass/length)"
 EXACT: dict[str, Any] = {"color": "black", "lw": 1.0, "ls": (0, (4, 3))}
+WALL: dict[str, Any] = {"facecolor": "0.8", "edgecolor": "0.55", "hatch": "////", "lw": 0.0, "zorder": 1}
 # Okabe and Ito's palette for colour-blind readers, from dark to light; markers distinguish the curves in grey
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
@@ -84,6 +86,10 @@ def canvas(size: tuple[float, float] = SIZE, dpi: float = DPI) -> Figure:
 def encoded(figure: Figure, kind: str) -> bytes:
     """The content of a file: kind "png", "pdf" or "svg"; equal figures give equal bytes."""
     logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of the dates in matplotlib's own fonts
+    layout = figure.get_layout_engine()
+    if layout is not None:  # savefig would draw the whole figure once more for the layout
+        layout.execute(figure)
+        figure.set_layout_engine("none")
     file, date = io.BytesIO(), {"pdf": "CreationDate", "svg": "Date"}.get(kind)
     figure.savefig(file, format=kind, dpi=DPI, metadata={date: None} if date else None)
     return file.getvalue()
@@ -138,6 +144,24 @@ def time_bar(figure: Figure, axes: Any, solution: SavedMaps, shown: list[int]) -
         times = solution.t[shown].tolist()
         mappable = ScalarMappable(Normalize(times[0], times[-1]), COLORS)
         bar(figure, mappable, axes, {t: f"{t:.3g}" for t in times}, TIME)
+
+
+def walls(axes: Axes, solution: SavedMaps, along: str = "x") -> None:
+    """Grey beyond the walls of the domain, up to the ends of an axis, which shows the walls."""
+    if solution.walls is None:
+        return
+    low, high = getattr(axes, f"get_{along}lim")()
+    left, right = solution.walls.tolist()
+    pad = 0.03 * (high - low)
+    if math.isfinite(left):
+        low = left - pad
+    if math.isfinite(right):
+        high = right + pad
+    span = axes.axvspan if along == "x" else axes.axhspan
+    for wall, end in ((left, low), (right, high)):
+        if math.isfinite(wall):
+            span(min(wall, end), max(wall, end), **WALL)
+    getattr(axes, f"set_{along}lim")(low, high)
 
 
 def explain(

@@ -14,6 +14,7 @@ from wgf.errors import ConfigError
 from wgf.networks.knot_space import KnotSpace
 from wgf.networks.spline_space import SplineSpace
 from wgf.problem.base import Base
+from wgf.problem.domain import Domain
 from wgf.settings.ranges import fault
 
 
@@ -69,6 +70,16 @@ class TransportMap(nn.Module):
     def base_for(cls, wanted: Base | str) -> Base | str:
         """The base to choose for a setting; a map that only starts as the identity needs the law itself."""
         return "law" if wanted == "auto" and not cls.any_start else wanted
+
+    @classmethod
+    def check_domain(cls, domain: Domain) -> None:
+        """Check that a map of this class can be fixed at walls.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        if not (domain.is_line or cls.any_start):
+            raise ConfigError(f"{cls.__name__} cannot be fixed at walls: on {domain} use network=spline")
 
     def breakpoints(self) -> Tensor:
         """Breakpoints of the mesh that do not depend on the parameters [m] (length); empty if all knots move."""

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from wgf.errors import ConfigError
 from wgf.problem.base import Base, Law
+from wgf.problem.domain import Domain
 from wgf.problem.energy import Term
-from wgf.problem.laws import Gaussian, SymmetricBeta
+from wgf.problem.laws import Gaussian, SymmetricBeta, TruncatedNormal, Uniform
 from wgf.settings.ranges import fault
 
 BASES = ("auto", "law", "gaussian", "barenblatt")
 GAP = 1e-4  # density in a gap relative to the largest density, below which a map cannot move mass across
+FARTHEST = 4.0  # standard deviations from the mean of a base to a wall
 SEEN = 1e-9  # mass beyond which a dip of the density is a tail
 
 
-def choose(wanted: Base | str, law: Law, internal: Term | None) -> Base:
+def choose(wanted: Base | str, law: Law, internal: Term | None, domain: Domain) -> Base:
     """The base of the map.
 
     `auto` takes the law itself unless diffusion demands another base. Linear diffusion smooths a law at once: where the
@@ -23,21 +27,26 @@ def choose(wanted: Base | str, law: Law, internal: Term | None) -> Base:
     and variance serves better. In a porous medium gaps stay. So do the edges of a law on an interval: there the
     symmetric beta law of Barenblatt's exponent serves better. docs/methods.md has measurements.
 
+    Between walls the base of a linear diffusion has the whole domain as its support, see `_within`.
+
     Args:
         wanted: a base, or one of `BASES`: `gaussian` has mean and variance of the law, `barenblatt` the ends of its
             support and the exponent of the diffusion.
         law: the initial law.
         internal: the internal energy of the equation.
+        domain: where the solution lives.
 
     Raises:
         ConfigError: the law cannot have this base.
     """
+    diffusion = None if internal is None else internal.power_diffusion()
+    exponent = None if diffusion is None else diffusion.exponent
+    if not domain.is_line and exponent == 1:
+        return _within(domain, wanted, law)
     if isinstance(wanted, Base):
         return wanted
     if not isinstance(wanted, str) or wanted not in BASES:
         raise ConfigError(fault("base", wanted, f"{', '.join(BASES)}, or a law with a density"))
-    diffusion = None if internal is None else internal.power_diffusion()
-    exponent = None if diffusion is None else diffusion.exponent
     known = law if isinstance(law, Base) else None
     if wanted == "barenblatt":
         if exponent is None or exponent == 1 or not law.is_compact:
@@ -50,6 +59,45 @@ def choose(wanted: Base | str, law: Law, internal: Term | None) -> Base:
     if wanted == "law" or exponent is None or (known.is_regular and (exponent > 1 or gap(known) >= GAP)):
         return known
     return _barenblatt(law, exponent) if exponent > 1 and law.is_compact else Gaussian(law.mean, law.std)
+
+
+def _within(domain: Domain, wanted: Base | str, law: Law) -> Base:
+    """The base of a linear diffusion between walls.
+
+    It is the law itself if this is smooth and positive up to the walls. Else it is the uniform law of an interval; on a
+    half-line it is the Gaussian law of equal mean and standard deviation, cut at the wall and wide enough to have mass
+    there.
+
+    Raises:
+        ConfigError: the support of the wanted base is not the domain.
+    """
+    low, high = domain.walls
+    known = law if wanted in ("auto", "law") else wanted
+    if isinstance(known, Base) and _fills(domain, known) and (wanted != "auto" or _is_open(domain, known)):
+        return known
+    if wanted != "auto":
+        name = type(law).__name__ if wanted == "law" else wanted if isinstance(wanted, str) else type(wanted).__name__
+        raise ConfigError(f"base={name} is impossible on {domain}: its support must be the domain; use base=auto")
+    assert low is not None
+    if high is not None:
+        return Uniform(low, high)
+    return TruncatedNormal(law.mean, max(law.std, (law.mean - low) / FARTHEST), low, None)
+
+
+def _is_open(domain: Domain, law: Base) -> bool:
+    """Whether a law is smooth and its density nowhere nearly 0, neither in a gap nor at a wall."""
+    if not law.smooth or gap(law) < GAP:
+        return False
+    panels = torch.tensor(law.panels(), dtype=torch.float64)
+    walls = torch.tensor([wall for wall in domain.walls if wall is not None], dtype=torch.float64)
+    at_walls, inside = law.density(walls), law.density(0.5 * (panels[1:] + panels[:-1]))
+    return bool((at_walls.isfinite() & (at_walls >= GAP * inside.max())).all())
+
+
+def _fills(domain: Domain, base: Base) -> bool:
+    """Whether the support of a base is the domain."""
+    low, high = domain.walls
+    return base.lower == (-math.inf if low is None else low) and base.upper == (math.inf if high is None else high)
 
 
 def _barenblatt(law: Law, exponent: float) -> Base:

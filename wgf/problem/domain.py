@@ -1,20 +1,141 @@
-"""Domains of the solution: tails of maps, and the length scale of errors."""
+"""Domains of the solution: walls, tails of maps, and the length scale of errors.
+
+A wall reflects: no mass passes it. In a diffusion the ends of the support are at the walls at once and stay there, so
+the map is fixed at the ends of its base.
+"""
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+import torch
 from torch import Tensor
 
-from wgf.problem.base import Base
-from wgf.problem.energy import MapAtNodes
+from wgf.errors import ConfigError
+from wgf.problem.base import Base, Law
+from wgf.problem.energy import MapAtNodes, Term
+from wgf.settings.ranges import Finite, Text, checked
+
+OUTSIDE = 1e-12  # mass of a law beyond a wall that rounding hides
 
 
-class Line:
-    """The whole line. Maps are linear beyond their breakpoints if the base has mass there."""
+def _reflecting(walls: str) -> None:
+    """Check the kind of the walls.
+
+    Raises:
+        ConfigError: they do not reflect.
+    """
+    if walls != "reflecting":
+        raise ConfigError(
+            f"walls={walls!r} is not allowed: expected reflecting; a map carries all mass, and other walls let mass out"
+        )
+
+
+class Domain:
+    """Where a solution lives.
+
+    Attributes:
+        walls: reflecting walls on the left and on the right, None where there is none (length).
+    """
+
+    walls: tuple[float | None, float | None] = (None, None)
+
+    @property
+    def is_line(self) -> bool:
+        """Whether the domain is the whole line."""
+        return self.walls == (None, None)
+
+    @property
+    def ends(self) -> np.ndarray | None:
+        """Walls on the left and on the right [2], NaN where there is none (length); None on the line."""
+        return None if self.is_line else np.array([math.nan if wall is None else wall for wall in self.walls])
+
+    def holds(self, x: Tensor) -> Tensor:
+        """Whether points [n] (length) lie in a domain with walls, the walls included; never on the line."""
+        low, high = self.walls
+        inside = torch.full_like(x, not self.is_line, dtype=torch.bool)
+        inside = inside if low is None else inside & (x >= low)
+        return inside if high is None else inside & (x <= high)
 
     def tails(self, base: Base, breakpoints: Tensor) -> tuple[bool, bool]:
         """Whether a map with these breakpoints [m] (length) needs a tail on the left and on the right."""
-        return float(base.cdf(breakpoints[:1])) > 0, float(base.survival(breakpoints[-1:])) > 0
+        left, right = (wall is None for wall in self.walls)
+        return left and float(base.cdf(breakpoints[:1])) > 0, right and float(base.survival(breakpoints[-1:])) > 0
 
     def scale(self, at: MapAtNodes) -> Tensor:
         """Scale of relative errors: the standard deviation, scalar (length)."""
         return at.std
+
+    def reach(self, law: Law) -> tuple[float, float]:
+        """Ends of an interval that holds the solution near t = 0: of the law, or the walls (length)."""
+        low, high = (end if wall is None else wall for end, wall in zip(law.reach(), self.walls, strict=True))
+        return low, high
+
+    def check(self, law: Law, internal: Term | None) -> None:
+        """Check that the law lives on the domain, and that the solution has a density there.
+
+        Raises:
+            ConfigError: the law has mass beyond a wall, or mass would pile up at a wall.
+        """
+        if self.is_line:
+            return
+        diffusion = None if internal is None else internal.power_diffusion()
+        if diffusion is None or diffusion.exponent != 1:
+            raise ConfigError(
+                f"domain {self} with this equation is impossible: without linear diffusion mass can pile up in a point "
+                "at a wall, which no map with a density holds; use domain=line if no mass reaches the walls"
+            )
+        for wall, mass, side in zip(self.walls, (law.cdf, law.survival), ("left", "right"), strict=True):
+            if wall is None:
+                continue
+            outside = float(mass(torch.tensor([wall], dtype=torch.float64)))
+            if outside > OUTSIDE:
+                raise ConfigError(
+                    f"the initial law has mass {outside:.2g} to the {side} of the wall at {wall:g}: choose a law on "
+                    f"{self}, such as law=uniform or law=truncated_normal with law.low and law.high, or move the wall"
+                )
+
+
+class Line(Domain):
+    """The whole line. Maps are linear beyond their breakpoints if the base has mass there."""
+
+    @checked
+    def __init__(self) -> None:
+        pass
+
+
+class HalfLine(Domain):
+    """The half-line (low, inf) with a wall at its end.
+
+    Args:
+        low: the wall (length).
+        walls: only "reflecting" is possible.
+    """
+
+    @checked
+    def __init__(self, low: Finite = 0.0, walls: Text = "reflecting") -> None:
+        _reflecting(walls)
+        self.walls = low, None
+
+    def __str__(self) -> str:
+        return f"({self.walls[0]:g}, inf)"
+
+
+class Interval(Domain):
+    """The interval (low, high) between two walls.
+
+    Args:
+        low, high: the walls (length).
+        walls: only "reflecting" is possible.
+    """
+
+    @checked
+    def __init__(self, low: Finite = 0.0, high: Finite = 1.0, walls: Text = "reflecting") -> None:
+        if not low < high:
+            raise ConfigError(f"low={low!r} is not allowed: expected a number below high={high!r}")
+        _reflecting(walls)
+        self.walls = low, high
+
+    def __str__(self) -> str:
+        return f"({self.walls[0]:g}, {self.walls[1]:g})"

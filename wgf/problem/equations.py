@@ -10,7 +10,7 @@ from wgf.errors import ConfigError
 from wgf.problem import bases
 from wgf.problem import interaction as kernels
 from wgf.problem.base import Base, Law, Start
-from wgf.problem.domain import Line
+from wgf.problem.domain import Domain, Line
 from wgf.problem.energy import Term
 from wgf.problem.interaction import Interaction
 from wgf.problem.internal import Entropy, PowerLaw
@@ -35,7 +35,7 @@ class Problem:
     interaction: Interaction
     t_end: float
     equation: str
-    domain: Line = field(default_factory=Line)
+    domain: Domain = field(default_factory=Line)
     other_base: Base | None = None
 
     @property
@@ -45,7 +45,7 @@ class Problem:
         Raises:
             ConfigError: the law has no density, and there is no other base.
         """
-        return self.other_base or bases.choose("law", self.law, self.internal)
+        return self.other_base or bases.choose("law", self.law, self.internal, self.domain)
 
     @property
     def start(self) -> Start:
@@ -106,6 +106,7 @@ class PDE(ABC):
         interaction: Interaction,
         t_end: float,
         base: Base | str = "law",
+        domain: Domain | None = None,
     ) -> Problem:
         """The equation for one law, potential, interaction and end time.
 
@@ -114,9 +115,11 @@ class PDE(ABC):
             potential, interaction: V and W.
             t_end: end time (time).
             base: reference measure of the map: a law with a density, or a choice of `bases.choose`.
+            domain: where the solution lives; the line by default.
 
         Raises:
-            ConfigError: an interaction is given to an equation that has none, or the law cannot have this base.
+            ConfigError: an interaction is given to an equation that has none, the law cannot have this base, or the
+                equation has no solution by maps on this domain.
         """
         if not interaction.vanishes:
             if not self.interacts:
@@ -128,6 +131,8 @@ class PDE(ABC):
         else:
             kernel = self.kernel()
         internal = self.internal()
+        domain = domain or Line()
+        domain.check(law, internal)
         terms = []
         if not potential.vanishes:
             terms.append(f"d/dx(rho d/dx({potential}))")
@@ -135,10 +140,11 @@ class PDE(ABC):
             terms.append(f"d/dx(rho d/dx(W * rho)), W = {kernel}")
         if internal is not None:
             terms.insert(0, _spreading(internal))
-        chosen = bases.choose(base, law, internal)
-        equation = "rho_t = " + (" + ".join(terms) or "0")
+        chosen = bases.choose(base, law, internal, domain)
+        place = "" if domain.is_line else f" on {domain}"
+        equation = "rho_t = " + (" + ".join(terms) or "0") + place
         other = None if chosen is law else chosen
-        return Problem(law, potential, internal, kernel, t_end, equation, other_base=other)
+        return Problem(law, potential, internal, kernel, t_end, equation, domain, other)
 
 
 class LinearTransport(PDE):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy  # its modules are loaded when they are first used
 import torch
-from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from wgf.errors import ConfigError
@@ -30,7 +30,7 @@ class Tabulated(Potential):
         points, v = columns_of(path, x=x, values=values)
         if len(points) < 3:
             raise ConfigError(f"x has {len(points)} entries: expected three or more")
-        spline = CubicSpline(points, v, bc_type="natural")
+        spline = scipy.interpolate.CubicSpline(points, v, bc_type="natural")
         ends, slopes = points[[0, -1]], spline(points[[0, -1]], 1)
         # a cell of its own for each end, in which V is linear
         outer = np.array([[0.0, 0.0], [0.0, 0.0], slopes, v[[0, -1]]])

@@ -26,7 +26,7 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
         ConfigError: they cannot be computed with.
     """
     _check_law(problem, dtype)
-    v, (low, high) = problem.potential, problem.law.reach()
+    v, (low, high) = problem.potential, problem.domain.reach(problem.law)
     if v.vanishes:
         return
     if (x := singular_point(v, low, high)) is not None:
@@ -37,7 +37,9 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
     spread = 8.6 * math.sqrt(2 * (problem.linear_diffusion or 0.0) * problem.t_end)
     if not problem.interaction.vanishes:
         return  # an attraction may hold mass that would fall to infinity: only the computation can decide
-    for end, side in ((low, -1.0), (high, 1.0)):
+    for end, side, wall in zip((low, high), (-1.0, 1.0), problem.domain.walls, strict=True):
+        if wall is not None:
+            continue
         x = problem.law.mean + side * math.hypot(end - problem.law.mean, spread)
         t = escape_time(v, x, side, HUGE[dtype])
         if t < problem.t_end:

@@ -18,7 +18,7 @@ from torch import Tensor
 from wgf.errors import ConfigError
 from wgf.networks.spline_space import SplineSpace
 from wgf.networks.spline_space import basis as splines
-from wgf.problem.domain import Line
+from wgf.problem.domain import Domain
 from wgf.problem.energy import MapAtNodes
 from wgf.problem.quadrature import Nodes
 from wgf.projection.linalg.banded import Banded, Cholesky
@@ -45,6 +45,9 @@ def _on(like: Tensor, matrix: scipy.sparse.csr_matrix) -> Tensor:
 class Chart:
     """Coordinates of a map at fixed quadrature nodes.
 
+    At a wall the outermost coefficient is the position of the wall. It does not move: every load is 0 there, and so are
+    the matrices but for the diagonal of the mass.
+
     All operations multiply by one of three sparse matrices that are made once: evaluation c -> (f, f'), its transpose,
     and assembly (second derivatives at the nodes) -> banded matrix.
 
@@ -52,16 +55,18 @@ class Chart:
         space: splines in which the map is linear.
         nodes: quadrature of the energy.
         metric_nodes: quadrature of the mass matrix.
-        domain: decides at which ends the map has tails.
+        domain: decides at which ends the map has tails or is fixed.
 
     Attributes:
         size: M = m + k - 1 coordinates.
         mass: int B_i B_j p, banded.
         tails: 0 and -1, the ends at which the map has tails.
+        free: which coordinates are free, not held at a wall [M].
+        walls: coordinates [M] that hold the positions of the walls, 0 elsewhere (length).
         basis_at_nodes: index of the first basis function [n], values and slopes [n, k + 1] at the nodes.
     """
 
-    def __init__(self, space: SplineSpace, nodes: Nodes, metric_nodes: Nodes, domain: Line) -> None:
+    def __init__(self, space: SplineSpace, nodes: Nodes, metric_nodes: Nodes, domain: Domain) -> None:
         self.space, self.nodes, self.size = space, nodes, space.size
         points, degree = space.points, space.degree
         left, right = domain.tails(nodes.base, points)
@@ -69,20 +74,33 @@ class Chart:
         self.tails = [end for end, mass in zip((0, -1), beyond, strict=True) if mass]
         self._ends = torch.tensor([range(self.size)[end] for end in self.tails], device=points.device).long()
         self._inner = torch.tensor([range(self.size)[1 + 3 * end] for end in self.tails], device=points.device).long()
+        self.free, self.walls = self._held(domain)
         self.basis_at_nodes = self.basis(nodes.z)
         first, values, slopes = self.basis_at_nodes
         columns = first[:, None] + torch.arange(degree + 1, device=first.device)
-        evaluate = _rows(torch.cat([columns, columns]), torch.cat([values, slopes]), self.size)
-        self._evaluate, self._load = _on(values, evaluate), _on(values, evaluate.T.tocsr())
+        columns, entries = torch.cat([columns, columns]), torch.cat([values, slopes])
+        self._evaluate = _on(values, _rows(columns, entries, self.size))
+        self._load = _on(values, _rows(columns, entries * self.free[columns], self.size).T.tocsr())
         other = self.basis_at_nodes if metric_nodes is nodes else self.basis(metric_nodes.z)
         mass = torch.mv(self._assembly(other[0], [(other[1], other[1])]), metric_nodes.w)
-        self.mass = Banded(mass.reshape(degree + 1, self.size))
+        band = mass.reshape(degree + 1, self.size)
+        band[0, ~self.free] = band[0].mean()
+        self.mass = Banded(band)
         self._mass_factor = Cholesky(self.mass.band)
         if not self._mass_factor.positive:
             raise ConfigError(
                 "a cell of the network's mesh contains no mass of the base: change network.width or network.bound, or "
                 "use network.knots=quantile"
             )
+
+    def _held(self, domain: Domain) -> tuple[Tensor, Tensor]:
+        """Which coordinates are free [M], and the values of the others [M] (length)."""
+        points = self.space.points
+        free, held = points.new_ones(self.size, dtype=torch.bool), points.new_zeros(self.size)
+        for end, wall in zip((0, -1), domain.walls, strict=True):
+            if wall is not None:
+                free[end], held[end] = False, wall
+        return free, held
 
     def __deepcopy__(self, _: dict) -> Chart:
         """The chart itself: it never changes, and torch cannot copy its sparse matrices."""
@@ -105,11 +123,13 @@ class Chart:
     def _assembly(self, first: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
         """Matrix [(k + 1) M, len(pairs) n] that maps weights w at the nodes to the band of sum w u_a v_b."""
         k = self.space.degree
+        free = self.free
         diagonal, left = torch.tensor([(d, a) for d in range(k + 1) for a in range(k + 1 - d)]).to(first.device).T
         blocks = []
         for u, v in pairs:
             both = u[:, left] * v[:, left + diagonal]
-            blocks.append(both if u is v else 0.5 * (both + v[:, left] * u[:, left + diagonal]))
+            both = both if u is v else 0.5 * (both + v[:, left] * u[:, left + diagonal])
+            blocks.append(both * free[first[:, None] + left] * free[first[:, None] + left + diagonal])
         columns = first[:, None] + (diagonal * self.size + left)
         spread = _rows(torch.cat([columns] * len(pairs)), torch.cat(blocks), (k + 1) * self.size)
         return _on(blocks[0], spread.T.tocsr())
@@ -131,7 +151,7 @@ class Chart:
         return MapAtNodes(self.nodes, both[:n], both[n:])
 
     def load(self, force: Tensor, stress: Tensor) -> Tensor:
-        """Load vector sum_i force_i B(z_i) + stress_i B'(z_i) for every B-spline [M]."""
+        """Load vector sum_i force_i B(z_i) + stress_i B'(z_i) for every B-spline [M] that is free, 0 for the others."""
         return torch.mv(self._load, torch.cat([force, stress]))
 
     def loads(self, columns: Tensor) -> Tensor:
@@ -149,6 +169,11 @@ class Chart:
     def project(self, load: Tensor) -> Tensor:
         """Coordinates mass^-1 load [M] of the L2(p) projection."""
         return self._mass_factor.solve(load)
+
+    def nearest(self, goal: Tensor) -> Tensor:
+        """Coordinates [M] of the map next to the positions `goal` at the nodes [n] in L2(p) (length)."""
+        gap = goal - self.at_nodes(self.walls).x
+        return self.walls + self.project(self.load(self.nodes.w * gap, torch.zeros_like(gap)))
 
     def from_splines(self, coefficients: Tensor) -> Tensor:
         """Coordinates c [M] from the coefficients of B-splines [M]."""

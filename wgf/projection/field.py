@@ -113,6 +113,11 @@ class Projection:
         if space is not None and self._nodes is not None and self._metric_nodes is not None:
             self.landscape = Landscape(problem, Chart(space, self._nodes, self._metric_nodes, problem.domain))
         self.by_chart = self.landscape is not None and solver.uses_chart(map)
+        map.check_domain(problem.domain)
+        if not (problem.domain.is_line or self.by_chart):
+            raise ConfigError(
+                f"{type(solver).__name__} cannot hold a map on {problem.domain}: use solver=auto or banded"
+            )
         self.knots: KnotFlow | None = None
         knot_space, factors = map.knot_space(), solver.regularisation(map)
         if knot_space is not None and factors is not None:

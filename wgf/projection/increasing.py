@@ -20,7 +20,8 @@ SHORTEST = 1e-8  # share of a Newton step
 
 class Differences:
     """Differences of the coefficients of B-splines [M - 1] in the coordinates of a chart; the map increases if all are
-    positive. Each row of the matrix has two entries, one at an end with a tail."""
+    positive. Each row of the matrix has two entries, one at an end with a tail. Its derivatives in coordinates held at
+    a wall are 0."""
 
     def __init__(self, chart: Chart) -> None:
         ones = torch.ones(chart.size - 1, dtype=torch.float64)
@@ -29,19 +30,21 @@ class Differences:
             self.second[0] = 0.0
         if -1 in chart.tails:
             self.first[-1] = 0.0
+        free = chart.free.to(torch.float64)
+        self._left, self._right = self.first * free[:-1], self.second * free[1:]
 
     def __call__(self, c: Tensor) -> Tensor:
         return self.first * c[:-1] + self.second * c[1:]
 
     def adjoint(self, r: Tensor) -> Tensor:
         """Product of the transposed matrix with r [M - 1]."""
-        return pad(self.first * r, (0, 1)) + pad(self.second * r, (1, 0))
+        return pad(self._left * r, (0, 1)) + pad(self._right * r, (1, 0))
 
     def band(self, r: Tensor, rows: int) -> Tensor:
         """Band [rows, M] of D^T diag(r) D for r [M - 1]."""
         band = r.new_zeros(rows, len(r) + 1)
-        band[0] = pad(self.first**2 * r, (0, 1)) + pad(self.second**2 * r, (1, 0))
-        band[1, :-1] = self.first * self.second * r
+        band[0] = pad(self._left**2 * r, (0, 1)) + pad(self._right**2 * r, (1, 0))
+        band[1, :-1] = self._left * self._right * r
         return band
 
 
@@ -56,6 +59,7 @@ def increasing(chart: Chart, wanted: Tensor, start: Start) -> Tensor:
     hidden = torch.tensor(HIDDEN, dtype=torch.float64)
     values = start(greville.clamp(start.base.quantile(hidden), start.base.upper_quantile(hidden)))
     values = values + FLAT * start.law.std / start.base.std * (greville - greville[0])  # no interval without a rise
+    values = torch.where(chart.free, values, chart.walls)
     least = RISE * values.diff()
     c = chart.from_splines(values)
     gap = c - wanted

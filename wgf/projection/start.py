@@ -15,7 +15,7 @@ from wgf.errors import ConfigError
 from wgf.networks.base import TransportMap
 from wgf.networks.spline_space import SplineSpace
 from wgf.problem.base import Start
-from wgf.problem.domain import Line
+from wgf.problem.domain import Domain
 from wgf.problem.quadrature import Gauss, Nodes
 from wgf.projection.chart import Chart
 from wgf.projection.increasing import Differences, increasing
@@ -73,7 +73,7 @@ class Fit:
     distance: float
 
 
-def fit(space: SplineSpace, start: Start, domain: Line) -> Fit:
+def fit(space: SplineSpace, start: Start, domain: Domain) -> Fit:
     """The least squares spline for T(0). If it does not increase, the nearest map in L2(p) among those whose
     coefficients rise by at least a share of the rise of T(0) between their Greville points."""
     nodes, goal = target(start, space.points)
@@ -85,10 +85,10 @@ def fit(space: SplineSpace, start: Start, domain: Line) -> Fit:
     return _measured(chart, c, goal)
 
 
-def _least_squares(space: SplineSpace, nodes: Nodes, goal: Tensor, domain: Line) -> Fit:
+def _least_squares(space: SplineSpace, nodes: Nodes, goal: Tensor, domain: Domain) -> Fit:
     """The spline next to `goal` [n] in L2(p), increasing or not."""
     chart = Chart(space, nodes, nodes, domain)
-    return _measured(chart, chart.project(chart.load(nodes.w * goal, torch.zeros_like(goal))), goal)
+    return _measured(chart, chart.nearest(goal), goal)
 
 
 def _measured(chart: Chart, c: Tensor, goal: Tensor) -> Fit:
@@ -113,7 +113,7 @@ def _space(map: TransportMap) -> SplineSpace:
     return SplineSpace(space.points.detach().double().cpu(), space.degree)
 
 
-def initial(map: TransportMap, start: Start, domain: Line) -> Tensor:
+def initial(map: TransportMap, start: Start, domain: Domain) -> Tensor:
     """Parameters [p] of the map at t = 0: the identity, or the increasing map next to T(0) in L2(p), see `fit`.
 
     Raises:
@@ -126,7 +126,19 @@ def initial(map: TransportMap, start: Start, domain: Line) -> Tensor:
     return found.chart.lift(found.c).to(identity)
 
 
-def placed(map: TransportMap, start: Start, domain: Line) -> TransportMap:
+def at_walls(map: TransportMap, domain: Domain) -> TransportMap:
+    """The map on breakpoints whose outermost ones lie at the walls."""
+    if domain.is_line:
+        return map
+    points = map.breakpoints()
+    low, high = (float(points[end]) if wall is None else wall for end, wall in zip((0, -1), domain.walls, strict=True))
+    share = (points - points[0]) / (points[-1] - points[0])
+    stretched = low + (high - low) * share
+    stretched[0], stretched[-1] = low, high
+    return map.on_breakpoints(stretched)
+
+
+def placed(map: TransportMap, start: Start, domain: Domain) -> TransportMap:
     """The map on breakpoints that resolve T(0).
 
     The breakpoints stay as they are if they represent T(0) to TOLERANCE. Else this function halves the cells with the
@@ -135,6 +147,7 @@ def placed(map: TransportMap, start: Start, domain: Line) -> TransportMap:
     Raises:
         ConfigError: the network can only start as the identity, and the law is not its base.
     """
+    map = at_walls(map, domain)
     if start.is_identity:
         return map
     space = _space(map)

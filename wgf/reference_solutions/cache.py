@@ -52,7 +52,9 @@ def path_of(problem: Problem, times: Sequence[float]) -> Path | None:
     """The file of this solution; None where the cache is off or the problem has classes from outside wgf."""
     if os.environ.get(OFF):
         return None
-    parts = (VERSION, problem.law, problem.base, problem.potential, problem.internal, problem.interaction, list(times))
+    parts = [VERSION, problem.law, problem.base, problem.potential, problem.internal, problem.interaction, list(times)]
+    if not problem.domain.is_line:
+        parts.append(problem.domain)
     try:
         key = hashlib.sha256(describe(parts).encode()).hexdigest()[:32]
         home = os.environ.get("XDG_CACHE_HOME")

@@ -13,6 +13,7 @@ from wgf.reference_solutions.base import Computed
 from wgf.reference_solutions.exact import Exact, find
 from wgf.reference_solutions.finite_volume import GOOD, Reference
 from wgf.reference_solutions.particles import Particles
+from wgf.reference_solutions.series import heat_series
 
 log = logging.getLogger("wgf")
 
@@ -23,7 +24,7 @@ def closed_form(problem: Problem, wanted: str) -> Exact | None:
     Raises:
         ConfigError: the setting asks for an exact solution and none is known.
     """
-    known = find(problem) if wanted in ("auto", "exact") else None
+    known = find(problem) or heat_series(problem) if wanted in ("auto", "exact") else None
     if known is None and wanted == "exact":
         raise ConfigError(
             f"reference_solution=exact is impossible: no exact solution of {problem.equation} from this law is known, "

@@ -72,24 +72,49 @@ class Quantiles:
 
 
 @dataclass(frozen=True)
-class Equilibrium:
-    """The map T = quantile o cdf_p from the base p to the Gibbs law.
+class ByRank:
+    """The map T = quantile o cdf_p from the base p to a law given by masses in cells.
 
     Args:
         base: p.
-        left, right: quantiles of the Gibbs law by the mass on their left and on their right.
+        left, right: quantiles of the law by the mass on their left and on their right.
     """
 
     base: Base
     left: Quantiles
     right: Quantiles
-    name = "exact: equilibrium"
 
-    def __call__(self, t: float, z: Tensor) -> Tensor:
-        """T(z) [n] at z [n] (length) for any t. Each point is matched by the mass on its nearer side."""
+    @classmethod
+    def of(cls, base: Base, low: np.ndarray, high: np.ndarray, mass: np.ndarray, density: np.ndarray) -> ByRank:
+        """The map to the law with masses [N] in cells from low to high [N] (length), and with these densities at both
+        ends of the cells [2, N] (mass/length)."""
+        full = mass > 0
+        low, high, mass, density = low[full], high[full], mass[full], density[:, full]
+        slopes = np.clip(np.nan_to_num(density * (high - low) / mass, nan=1.0), 0.0, 3.0)
+        backwards = (values[..., ::-1] for values in (high, low, mass, slopes[::-1]))
+        return cls(base, Quantiles(low, high, mass, slopes), Quantiles(*backwards))
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """T(z) [n] at z [n] (length). Each point is matched by the mass on its nearer side."""
         points = z.detach().cpu().double()
         low, high = self.base.cdf(points).numpy(), self.base.survival(points).numpy()
         return torch.from_numpy(np.where(low < 0.5, self.left(low), self.right(high))).to(z)
+
+
+@dataclass(frozen=True)
+class Equilibrium:
+    """The map from the base to the Gibbs law, at any time.
+
+    Args:
+        map: T.
+    """
+
+    map: ByRank
+    name = "exact: equilibrium"
+
+    def __call__(self, t: float, z: Tensor) -> Tensor:
+        """T(z) [n] at z [n] (length)."""
+        return self.map(z)
 
 
 def equilibrium(problem: Problem) -> Equilibrium | None:
@@ -98,28 +123,31 @@ def equilibrium(problem: Problem) -> Equilibrium | None:
     Returns None where the equation is another one, where exp(-V/D) has no finite mass or no finite second moment (the
     W2 distance to it is infinite), and where double precision does not resolve it.
     """
-    law, v, diffusion = problem.law, problem.potential, problem.linear_diffusion
+    v, diffusion = problem.potential, problem.linear_diffusion
     if not diffusion or not problem.interaction.vanishes:
         return None
 
     def logs(x: np.ndarray) -> np.ndarray:
-        """-V/D, and -inf where V is not a number."""
+        """-V/D between the walls, and -inf where V is not a number."""
         value = -v.value_at(torch.from_numpy(x)).numpy() / diffusion
         return np.where(np.isnan(value), -np.inf, value)
 
     with np.errstate(all="ignore"):
-        x = _scan(logs, law)
+        x = _scan(logs, problem.law, problem.domain.walls)
         return None if x is None else _resolved(logs, problem, x)
 
 
-def _scan(logs: Function, law: Law) -> np.ndarray | None:
-    """Points [n] between which exp(logs) has no well that is narrow; None where logs is not bounded (length)."""
+def _scan(logs: Function, law: Law, walls: tuple[float | None, float | None]) -> np.ndarray | None:
+    """Points [n] between which exp(logs) has no well that is narrow, from wall to wall; None where logs is not bounded
+    (length)."""
     fine = np.geomspace(1 / FINE, FINE, round(2 * np.log(FINE) / np.log(FINE_RATIO)))
     far = np.geomspace(FINE, FAR, round(np.log(FAR / FINE) / np.log(FAR_RATIO)))[1:]
     distances = law.std * np.concatenate([fine, far])
     distances = np.concatenate([-distances[::-1], [0.0], distances])
     near = law.mean + law.std * np.linspace(-NEAR, NEAR, SAMPLES)
-    x = np.unique(np.concatenate([law.mean + distances, distances, near]))
+    low, high = (end if wall is None else wall for end, wall in zip((-np.inf, np.inf), walls, strict=True))
+    at_walls = [wall + distances for wall in walls if wall is not None]
+    x = np.unique(np.clip(np.concatenate([law.mean + distances, distances, near, *at_walls]), low, high))
     for _ in range(PASSES):
         y = logs(x)
         if not y.max() < ROUGH:
@@ -129,15 +157,15 @@ def _scan(logs: Function, law: Law) -> np.ndarray | None:
         k = np.sort(k[np.argsort(-y[k], kind="stable")[:WELLS]])
         if not len(k):
             break
-        low, place, high = _zoom(logs, x[k - 1], x[k + 1])
-        weights = logs(place) + np.log(high - low)
+        left, place, right = _zoom(logs, x[k - 1], x[k + 1])
+        weights = logs(place) + np.log(right - left)
         new = [place]
         for well in np.flatnonzero(weights > weights.max() - EMPTY):
-            reach, step = x[k[well] + 1] - x[k[well] - 1], high[well] - low[well]
+            reach, step = x[k[well] + 1] - x[k[well] - 1], right[well] - left[well]
             steps = step * GROWTH ** np.arange(1 + max(0.0, np.log(reach / step) / np.log(GROWTH)))
             new += [place[well] - steps, place[well] + steps]
         size = len(x)
-        x = np.unique(np.concatenate([x, *new]))
+        x = np.unique(np.clip(np.concatenate([x, *new]), low, high))
         if len(x) == size:
             break
     return x
@@ -184,7 +212,7 @@ def _resolved(logs: Function, problem: Problem, x: np.ndarray) -> Equilibrium | 
 
     masses, distance = np.maximum(y[1:], y[:-1]) + np.log(np.diff(x)), np.abs(x - law.mean)
     moments = masses + 2 * np.log(np.maximum(distance[1:], distance[:-1]))
-    if masses[distance[1:] > FAR / FINE * law.std].max() > masses.max() + np.log(LOST):
+    if masses[distance[1:] > FAR / FINE * law.std].max(initial=-np.inf) > masses.max() + np.log(LOST):
         return None
     inside = (masses > masses.max() - EMPTY) | (moments > moments.max() - EMPTY)
     low, high = x[:-1][inside], x[1:][inside]
@@ -224,8 +252,4 @@ def _resolved(logs: Function, problem: Problem, x: np.ndarray) -> Equilibrium | 
     far = distance > FAR / FINE * law.std
     if mass[far].sum() > LOST * total or not moment[far | (tail < SEEN)].sum() <= UNSEEN * moment.sum():
         return None
-    slopes = np.clip(np.nan_to_num(weight(np.stack([low, high])) * (high - low) / mass, nan=1.0), 0.0, 3.0)
-    rightwards = Quantiles(low, high, mass / total, slopes)
-    return Equilibrium(
-        problem.base, rightwards, Quantiles(*(a[..., ::-1] for a in (high, low, mass / total, slopes[::-1])))
-    )
+    return Equilibrium(ByRank.of(problem.base, low, high, mass / total, weight(np.stack([low, high])) / total))

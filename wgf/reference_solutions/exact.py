@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
+import scipy  # its modules are loaded when they are first used
 import torch
-from scipy.integrate import DOP853, DenseOutput
 from torch import Tensor
 
 from wgf.problem.base import Base, Start
@@ -139,8 +139,10 @@ class Path:
             return -potential.derivative(torch.from_numpy(x)).numpy() if self._left > 0 else np.full_like(x, np.nan)
 
         with np.errstate(all="ignore"):
-            self._solver = DOP853(velocity, 0.0, z.detach().cpu().double().numpy(), math.inf, rtol=1e-13, atol=1e-13)
-        self._within: DenseOutput | None = None
+            self._solver = scipy.integrate.DOP853(
+                velocity, 0.0, z.detach().cpu().double().numpy(), math.inf, rtol=1e-13, atol=1e-13
+            )
+        self._within: scipy.integrate.DenseOutput | None = None
 
     def __call__(self, t: float) -> Tensor:
         """x [n] (length); NaN where the method fails."""
@@ -194,6 +196,8 @@ class Sheets:
 
 def find(problem: Problem) -> Exact | None:
     """The exact map of a problem, or None when it is not known in closed form."""
+    if not problem.domain.is_line:
+        return None
     known = _self_similar(problem) or _characteristics(problem) or _sheets(problem)
     return known if known is None or problem.start.is_identity else FromBase(known, problem.start)
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import scipy  # its modules are loaded when they are first used
 import torch
-from scipy.interpolate import PchipInterpolator, PPoly, make_interp_spline
 
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
@@ -21,7 +21,7 @@ from wgf.reference_solutions.finite_volume_domain import (
     EARLY,
     EVALUATIONS,
     EXTENSIONS,
-    at_walls,
+    crowded,
     integrate,
     scout,
     widened,
@@ -34,7 +34,8 @@ DIP = 1e-5  # W1 distance of what was computed to masses that do not fall, on th
 GOOD = 5e-6  # W1 error with which `Central` is taken without a look at `Monotone`, and either without the last grid
 COUPLED = 768  # cells beyond which coupled ones have fewer evaluations: they cost their number squared
 CROWD = 0.1  # mass in one cell that shows that a law is not resolved, or no longer there
-BISECTIONS = 45
+NEWTON, BISECTIONS = 12, 45  # most steps of the inverse of a mass
+ROUNDING = 4 * np.finfo(float).eps  # of a mass, relative
 COARSEST, FINEST = 1e-8, 1e-10  # tolerances in time
 TAILS = 6  # times the W2 change by tails that begin with ten times the mass that their error may be
 NEAR, SAME = 0.3, 0.5  # distance of an order to the scheme's, as a share of it, and of two orders that are the same
@@ -59,7 +60,7 @@ class Volumes:
     mass: np.ndarray
     dips: np.ndarray
     smooth: bool
-    curves: dict[int, PPoly] = field(default_factory=dict, compare=False, repr=False)
+    curves: dict[int, scipy.interpolate.PPoly] = field(default_factory=dict, compare=False, repr=False)
 
     def map(self, k: int, law: Base, z: np.ndarray, last: float = LAST) -> np.ndarray:
         """T = quantile o cdf_p at time number k and z [n] (length), linear where less mass than `last` is left."""
@@ -71,12 +72,14 @@ class Volumes:
         slopes = np.where(z < a, (two - one) / (b - a), (four - three) / (d - c))
         return np.array(x) + slopes * (z - inside)
 
-    def _curve(self, k: int) -> PPoly:
+    def _curve(self, k: int) -> scipy.interpolate.PPoly:
         """Mass left of s at time number k, interpolated; kept, because maps are evaluated many times."""
         if k not in self.curves:
             s, mass = self.grid.s, self.mass[k]
             self.curves[k] = (
-                PPoly.from_spline(make_interp_spline(s, mass, k=5)) if self.smooth else PchipInterpolator(s, mass)
+                scipy.interpolate.PPoly.from_spline(scipy.interpolate.make_interp_spline(s, mass, k=5))
+                if self.smooth
+                else scipy.interpolate.PchipInterpolator(s, mass)
             )
         return self.curves[k]
 
@@ -89,14 +92,33 @@ class Volumes:
         cell = np.clip(np.searchsorted(mass, target, side="right") - 1, 0, len(s) - 2)
         piece = np.clip(np.searchsorted(curve.x, cell + 0.5, side="right") - 1, 0, curve.c.shape[1] - 1)
         weights = curve.c[:, piece]
-        below, above = cell - curve.x[piece], cell + 1 - curve.x[piece]
-        for _ in range(BISECTIONS):
-            middle, value = 0.5 * (below + above), weights[0]
-            for weight in weights[1:]:
-                value = value * middle + weight
-            short = value < target
-            below, above = np.where(short, middle, below), np.where(short, above, middle)
-        return self.grid.x(curve.x[piece] + 0.5 * (below + above))[0]
+        return self.grid.x(curve.x[piece] + _root(weights, target, cell - curve.x[piece]))[0]
+
+
+def _root(weights: np.ndarray, target: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """Where increasing polynomials have the values `target` [n], in [low, low + 1].
+
+    Newton's steps that stay in the bracket, and bisections of it for what they do not find.
+
+    Args:
+        weights: of the powers [degree + 1, n], the highest first.
+        target, low: [n].
+    """
+    below, above, at = low, low + 1.0, low + 0.5
+    for step in range(NEWTON + BISECTIONS):
+        value, slope = weights[0], np.zeros_like(at)
+        for weight in weights[1:]:
+            slope = slope * at + value
+            value = value * at + weight
+        short = value < target
+        below, above = np.where(short, at, below), np.where(short, above, at)
+        nearer = at - (value - target) / slope
+        kept = (nearer > below) & (nearer < above) & (step < NEWTON)
+        found = np.abs(value - target) <= ROUNDING * target
+        if found.all():
+            break
+        at = np.where(found, at, np.where(kept, nearer, 0.5 * (below + above)))
+    return at
 
 
 @dataclass(frozen=True)
@@ -134,17 +156,20 @@ def solve(problem: Problem, times: Sequence[float]) -> Reference:
         grid = scout(problem, np.union1d(at, at[-1] * EARLY))
         for _ in range(EXTENSIONS):
             found = _best(problem, at, grid)
-            walls = at_walls(np.diff(found.fine.mass, axis=1))
-            if not any(walls):
+            full = crowded(np.diff(found.fine.mass, axis=1), problem.domain)
+            if not any(full):
                 return found
-            grid = widened(grid, walls)
-    raise Unresolved("mass stands at the ends of the domain")
+            grid = widened(grid, full)
+    raise Unresolved("mass stands at the ends of the range")
 
 
 def _best(problem: Problem, times: np.ndarray, grid: Grid) -> Reference:
-    """The more accurate one of the two schemes' solutions; `Central` alone where it is good enough."""
+    """The more accurate one of the two schemes' solutions; `Central` alone where it is good enough.
+
+    The differences of `Central` reach beyond the ends, where F is constant: at a wall that holds for `Monotone` only.
+    """
     found: list[Reference] = []
-    for kind in (Central, Monotone):
+    for kind in (Central, Monotone) if problem.domain.is_line else (Monotone,):
         try:
             found.append(_refine(kind, problem, times, grid))
         except Unresolved:

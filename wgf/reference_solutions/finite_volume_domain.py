@@ -1,4 +1,7 @@
-"""Domain and grid of the finite volumes, found by a coarse run, and the integration in time that both runs share."""
+"""Range and grid of the finite volumes, found by a coarse run, and the integration in time that both runs share.
+
+The range ends at the walls of the problem; where there is none, it reaches as far as there is mass.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,21 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
+import scipy  # its modules are loaded when they are first used
 import torch
-from scipy.integrate import ode
 
+from wgf.problem.domain import Domain
 from wgf.problem.equations import Problem
 from wgf.problem.laws import Barenblatt
 from wgf.reference_solutions.base import Unresolved
 from wgf.reference_solutions.finite_volume_schemes import Grid, Monotone, differences
 
 EARLY = np.array([0.01, 0.03, 0.1, 0.3])  # shares of the end time at which the law may be finer than later
-TAIL = 1e-12  # mass that may lie outside the domain
-SCOUT = 200  # cells of the run that finds the domain
-SPILL = 1e-10  # mass near an end that shows that the domain is too small
+TAIL = 1e-12  # mass that may lie outside the range
+SCOUT = 200  # cells of the run that finds the range
+SPILL = 1e-10  # mass near an open end that shows that the range is too small
 EXTENSIONS = 8
-WALL = 1e-7  # mass in an outermost cell that shows that the adapted domain is too small
+FULL = 1e-7  # mass in an outermost cell at an open end that shows that the adapted range is too small
 EVALUATIONS, STEPS = 40_000, 8000  # of the field on one grid, between two times
 
 Field = Callable[[float, np.ndarray], np.ndarray]
@@ -51,7 +55,7 @@ def integrate(
         left -= 1
         return function(t, y) if left > 0 else np.full_like(y, np.nan)
 
-    solver = ode(counted, jacobian)
+    solver = scipy.integrate.ode(counted, jacobian)
     tolerances = {"rtol": relative, "atol": absolute, "nsteps": STEPS}
     solver.set_integrator("vode", method="bdf", with_jacobian=True, lband=reach, uband=reach, **tolerances)
     solver.set_initial_value(y, 0.0)
@@ -66,30 +70,32 @@ def integrate(
 
 
 def scout(problem: Problem, times: np.ndarray) -> Grid:
-    """The domain that holds all but TAIL of the mass, and where on it the law is finest, by a coarse run."""
+    """The range that holds all but TAIL of the mass, and where on it the law is finest, by a coarse run."""
     law = problem.law
     tail = torch.tensor([TAIL], dtype=torch.float64)
     ends = np.array([float(law.quantile(tail)), float(law.upper_quantile(tail))]) - law.mean
     low, high = law.mean + np.sign(ends) * _reach(problem, np.abs(ends), times[-1])
+    walls = problem.domain.walls
+    low, high = (end if wall is None else wall for end, wall in zip((low, high), walls, strict=True))
     for _ in range(EXTENSIONS):
         grid = Grid(low, high, law.mean, 100 * (high - low), SCOUT)
         cells = _scout_cells(problem, times, grid)
         left, right = np.cumsum(cells, axis=1), np.cumsum(cells[:, ::-1], axis=1)
         margin, width = SCOUT // 25, high - low
-        spill = left[:, margin].max() > SPILL, right[:, margin].max() > SPILL
+        spill = walls[0] is None and left[:, margin].max() > SPILL, walls[1] is None and right[:, margin].max() > SPILL
         if not any(spill):
             break
         low, high = low - 0.3 * width * spill[0], high + 0.3 * width * spill[1]
     else:
         raise Unresolved("the law spreads beyond all bounds")
     for _ in range(2):  # twice: the first pass smears what is much finer than its cells
-        grid = _adapted(grid, cells)
+        grid = _adapted(grid, cells, problem.domain)
         for _ in range(EXTENSIONS):
             cells = _scout_cells(problem, times, grid)
-            if not any(walls := at_walls(cells)):
+            if not any(full := crowded(cells, problem.domain)):
                 break
-            grid = widened(grid, walls)
-    return _adapted(grid, cells)
+            grid = widened(grid, full)
+    return _adapted(grid, cells, problem.domain)
 
 
 def _reach(problem: Problem, ends: np.ndarray, t: float) -> np.ndarray:
@@ -107,24 +113,27 @@ def _reach(problem: Problem, ends: np.ndarray, t: float) -> np.ndarray:
     return np.hypot(ends, min(normal, 3 * Barenblatt(g, kappa * t).radius))
 
 
-def at_walls(cells: np.ndarray) -> tuple[bool, bool]:
-    """Whether the outermost cells on the left and on the right hold mass at any time. cells: masses [k, N]."""
-    return bool(cells[:, 0].max() > WALL), bool(cells[:, -1].max() > WALL)
+def crowded(cells: np.ndarray, domain: Domain) -> tuple[bool, bool]:
+    """Whether the outermost cells at the open ends hold mass at any time. cells: masses [k, N]."""
+    left, right = (wall is None for wall in domain.walls)
+    return left and bool(cells[:, 0].max() > FULL), right and bool(cells[:, -1].max() > FULL)
 
 
-def widened(grid: Grid, walls: tuple[bool, bool]) -> Grid:
-    """The grid with more room beyond these walls, its smallest cells where they were."""
+def widened(grid: Grid, ends: tuple[bool, bool]) -> Grid:
+    """The grid with more room beyond these ends, its smallest cells where they were."""
     room = 0.3 * (grid.high - grid.low)
-    return Grid(grid.low - room * walls[0], grid.high + room * walls[1], grid.centre, grid.stretch, grid.cells)
+    return Grid(grid.low - room * ends[0], grid.high + room * ends[1], grid.centre, grid.stretch, grid.cells)
 
 
-def _adapted(grid: Grid, cells: np.ndarray) -> Grid:
-    """The domain without its empty ends, its smallest cells where the density changes fastest. cells: [k, N]."""
+def _adapted(grid: Grid, cells: np.ndarray, domain: Domain) -> Grid:
+    """The range without its empty open ends, its smallest cells where the density changes fastest. cells: [k, N]."""
     x, left, right = grid.x(grid.s)[0], np.cumsum(cells, axis=1), np.cumsum(cells[:, ::-1], axis=1)
     y, low, high = 0.5 * (x[1:] + x[:-1]), grid.low, grid.high
     inside = ((left > TAIL) & (right[:, ::-1] > TAIL)).any(0)
     edge = 0.03 * (y[inside][-1] - y[inside][0])
-    low, high = max(low, y[inside][0] - edge), min(high, y[inside][-1] + edge)
+    left_wall, right_wall = domain.walls
+    low = max(low, y[inside][0] - edge) if left_wall is None else low
+    high = min(high, y[inside][-1] + edge) if right_wall is None else high
     rho = cells / np.diff(x)
     slope = np.diff(rho, axis=1) / np.diff(y)
     scale = rho.max(1) / np.abs(slope).max(1)  # over which the density changes (length)

@@ -4,7 +4,7 @@ With linear diffusion D, W = s log|x| + w x^2/2 and V of degree 2, the center of
 
     d/dt S = -2 k S + 2 D - s,   k = V'' + w,
 
-for any initial law. For Keller-Segel s = 2 chi.
+for any initial law on the line. For Keller-Segel s = 2 chi.
 """
 
 from __future__ import annotations
@@ -42,6 +42,6 @@ def blow_up_bound(problem: Problem) -> float | None:
 def _variance(problem: Problem) -> tuple[float, float] | None:
     """k and 2 D - s of the equation of the variance; None where the variance has none."""
     v, w, diffusion = problem.potential.parabola(), problem.interaction.elementary, problem.linear_diffusion
-    if v is None or w is None or w.kink or diffusion is None:
+    if v is None or w is None or w.kink or diffusion is None or not problem.domain.is_line:
         return None
     return v.stiffness + w.quadratic, 2 * diffusion - w.logarithm

@@ -12,10 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its modules are loaded when they are first used
 import torch
-from scipy.integrate import solve_ivp
-from scipy.interpolate import make_interp_spline
-from scipy.special import betainc, betaincinv, betaln
 
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
@@ -54,13 +52,15 @@ class Track:
         """z and dz/ds at s [n] (length)."""
         k = np.clip(s.astype(int), 0, len(self.edges) - 2)
         u, width, m = s - k, np.diff(self.edges)[k], self.flat
-        slope = (u * (1 - u)) ** (m - 1) * math.exp(-betaln(m, m))
-        return self.edges[k] + width * betainc(m, m, u), width * slope
+        slope = (u * (1 - u)) ** (m - 1) * math.exp(-scipy.special.betaln(m, m))
+        return self.edges[k] + width * scipy.special.betainc(m, m, u), width * slope
 
     def parameter(self, z: np.ndarray) -> np.ndarray:
         """s [n] at z [n] within the edges."""
         k = np.clip(np.searchsorted(self.edges, z, side="right") - 1, 0, len(self.edges) - 2)
-        return k + betaincinv(self.flat, self.flat, np.clip((z - self.edges[k]) / np.diff(self.edges)[k], 0.0, 1.0))
+        return k + scipy.special.betaincinv(
+            self.flat, self.flat, np.clip((z - self.edges[k]) / np.diff(self.edges)[k], 0.0, 1.0)
+        )
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Particles(Computed):
     def map(self, k: int, z: np.ndarray) -> np.ndarray:
         """T at time number k and z [n] (length); linear beyond the panels."""
         inside = np.clip(z, self.track.edges[0], self.track.edges[-1])
-        curve = make_interp_spline(self.track.s, self.x[k], k=5)
+        curve = scipy.interpolate.make_interp_spline(self.track.s, self.x[k], k=5)
         points = self.track.z(self.track.s)[0][[0, 1, -2, -1]]
         (a, b, c, d), (one, two, three, four) = points, self.x[k][[0, 1, -2, -1]]
         slopes = np.where(z < inside, (two - one) / (b - a), (four - three) / (d - c))
@@ -161,7 +161,9 @@ def _positions(problem: Problem, track: Track, times: np.ndarray) -> np.ndarray:
         return v
 
     with np.errstate(all="ignore"):
-        path = solve_ivp(velocity, (0.0, times[-1]), begin, "DOP853", t_eval=times, rtol=TOLERANCE, atol=TOLERANCE)
+        path = scipy.integrate.solve_ivp(
+            velocity, (0.0, times[-1]), begin, "DOP853", t_eval=times, rtol=TOLERANCE, atol=TOLERANCE
+        )
     if not path.success:
         raise Unresolved("the integration stopped")
     x = path.y.T

@@ -28,5 +28,5 @@ def best_w2(projection: Projection, found: Distance) -> float | None:
         return None
     nodes, target = found.nodes, found.target
     chart = Chart(SplineSpace(space.points.double().cpu(), space.degree), nodes, nodes, projection.problem.domain)
-    nearest = chart.at_nodes(chart.project(chart.load(nodes.w * target, torch.zeros_like(target)))).x
+    nearest = chart.at_nodes(chart.nearest(target)).x
     return min(found.w2, float(torch.dot(nodes.w, (target - nearest) ** 2).sqrt()))

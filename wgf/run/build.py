@@ -89,7 +89,9 @@ def build(cfg: DictConfig) -> Experiment:
     parts = _parts(cfg, seed)
     network: type[TransportMap] = get_class(cfg.network._target_)
     terms = parts["law"], parts["potential"], parts["interaction"]
-    problem: Problem = parts["pde"].problem(*terms, float(cfg.t_end), network.base_for(cfg.base))
+    network.check_domain(parts["domain"])
+    base = network.base_for(cfg.base)
+    problem: Problem = parts["pde"].problem(*terms, float(cfg.t_end), base, parts["domain"])
     closed_form(problem, cfg.reference_solution)  # refuse an impossible setting before the run
     quadrature, solver, integrator = parts["quadrature"], parts["solver"], parts["integrator"]
     defaults = {name: setting.default for name, setting in (settings(cfg.network._target_) or {}).items()}

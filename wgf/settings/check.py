@@ -25,6 +25,7 @@ BASES = {
     "potential": "wgf.problem.potential.Potential",
     "interaction": "wgf.problem.interaction.Interaction",
     "law": "wgf.problem.base.Law",
+    "domain": "wgf.problem.domain.Domain",
     "network": "wgf.networks.base.TransportMap",
     "quadrature": "wgf.problem.quadrature.Quadrature",
     "solver": "wgf.projection.solvers.Solver",

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.special import erf
+import scipy  # its modules are loaded when they are first used
 
 from wgf.settings.expression import PAIRS, Expression, literal
 from wgf.settings.intervals import FAR, Interval, absolute, constant, cosine, exponential, logarithm, outward, sine
@@ -80,7 +80,7 @@ def _function(name: str, u: Jet) -> Jet:
         return _chain(u, f.mapped(np.arctan), square, -(f + f) * square.to_power(2))
     if name == "erf":
         bell = constant(2 / math.sqrt(math.pi), f) * exponential(-f.to_power(2))
-        return _chain(u, f.mapped(erf), bell, -(f + f) * bell)
+        return _chain(u, f.mapped(scipy.special.erf), bell, -(f + f) * bell)
     half, up, down = constant(0.5, f), exponential(f), exponential(-f)
     cosh, sinh = half * (up + down), half * (up - down)
     if f.power == 0:  # tighter

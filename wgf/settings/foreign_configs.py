@@ -25,6 +25,7 @@ GATE = {"_target_": "wgf.cli.Gate"}
 ENGINE = r"(hydra_plugins|hydra\._internal\.core_plugins)\..*"
 TARGETS = {"hydra.launcher": ENGINE, "hydra.sweeper": ENGINE, "hydra.sweeper.sampler": r"optuna\.samplers\.\w+"}
 LOGGERS = r"logging\.(handlers\.)?[A-Z]\w+|rich\.logging\.RichHandler|colorlog\.\w+"
+FOLDERS = ("hydra.run.dir=", "hydra.sweep.dir=")  # settings of hydra that name no code
 ELSEWHERE = r"(?s)\$\{.*\}|ext://(?!sys\.std(out|err)$).*"  # an unchecked node, or an object of any module
 
 
@@ -53,7 +54,8 @@ def check_hydra(args: argparse.Namespace) -> None:
     words = args.overrides
     if args.config_path is not None:
         raise ConfigError("--config-path is not allowed: add your own choices with --config-dir=FOLDER")
-    if args.config_dir is None and args.config_name is None and not any("hydra" in word for word in words):
+    plain = (word.startswith(FOLDERS) or "hydra" not in word for word in words)
+    if args.config_dir is None and args.config_name is None and all(plain):
         return  # every file comes with wgf
     with initialized(args) as hydra:
         check_node(hydra.compose_config(args.config_name or "config", words, RunMode.MULTIRUN).hydra)

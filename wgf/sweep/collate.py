@@ -163,12 +163,11 @@ def write_figures(folder: Path, figures: Mapping[str, Figure], kinds: Sequence[s
     """Write figures/<name>.<kind> for every figure and kind; returns their paths."""
     from wgf.figures.style import encoded  # matplotlib
 
-    paths = []
-    for name, figure in figures.items():
-        for kind in kinds:
-            paths.append(files.write(folder / "figures" / f"{name}.{kind}", encoded(figure, kind)))
-            figure.set_layout_engine("none")  # the layout of the first file is good for the others
-    return paths
+    return [
+        files.write(folder / "figures" / f"{name}.{kind}", encoded(figure, kind))
+        for name, figure in figures.items()
+        for kind in kinds
+    ]
 
 
 def _solutions(found: Table) -> dict[str, SavedMaps]:

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, open_dict
 
 from wgf.errors import ConfigError, in_one_line
 from wgf.integrators.status import Status
+from wgf.loading import loading
 from wgf.run.signals import STOPPING, Signals
 from wgf.settings.check import check, raise_faults
 from wgf.settings.foreign_configs import check_node
@@ -66,7 +67,8 @@ def begin(config: DictConfig) -> Sweep:
 
 def _unbuildable(configs: list[DictConfig]) -> list[str]:
     """Faults that show when the parts of a run are put together; a device of the cluster is not this machine's."""
-    from wgf.run.build import build  # torch
+    with loading():
+        from wgf.run.build import build  # torch
 
     lines: list[str] = []
     for cfg in configs:
@@ -117,7 +119,8 @@ def _compute(cfg: DictConfig, folder: Path, claim: Claim) -> None:
         check(cfg)
         set_threads(cfg.threads or 1)
         _only_errors()
-        from wgf.run.runner import build, run
+        with loading():
+            from wgf.run.runner import build, run
 
         result = run(build(cfg), cfg, folder, resuming, bar=False)
         if result.status == cfg.expect:

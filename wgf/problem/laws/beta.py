@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import scipy.special
+import scipy  # its modules are loaded when they are first used
 import torch
 from torch import Tensor
 

@@ -58,12 +58,13 @@ class Frozen(Law):
         return on_host(self._distribution.sf, z)
 
 
-def law_of(value: Any) -> Law:
+def law_of(value: Any, low: float | None = None, high: float | None = None) -> Law:
     """Law of an object: a law, an array of samples, a density, or a frozen distribution of scipy.stats.
 
     Args:
         value: a `Law` as it is; a frozen continuous distribution; a function from tensors x [n] (length) to a density
             [n], normalised or not; a formula of a density; else samples [n] in an array, a tensor or a list.
+        low, high: walls, where the support of a function ends (length); None where there is none.
 
     Raises:
         ConfigError: it is none of these, or no law can be made of it.
@@ -78,7 +79,7 @@ def law_of(value: Any) -> Law:
         shapes, loc, scale = family._parse_args(*value.args, **value.kwds)
         return Frozen(value) if made is None else made(*map(float, shapes), float(loc), float(scale))
     if callable(value):
-        return Density(value)
+        return Density(value, low, high)
     if isinstance(value, np.ndarray | Tensor | list | tuple):
         return Samples(value)
     raise ConfigError(

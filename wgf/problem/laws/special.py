@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Annotated, Any
 
 import numpy as np
-import scipy.special
+import scipy  # its modules are loaded when they are first used
 import torch
 from torch import Tensor
 

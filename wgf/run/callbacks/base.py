@@ -10,6 +10,7 @@ from typing import Any
 
 from wgf.errors import in_one_line
 from wgf.integrators.status import Status
+from wgf.loading import loading
 from wgf.result import Result
 from wgf.saved_maps import SavedMaps
 
@@ -63,9 +64,10 @@ class Outcome:
     def pictures(self, run: Run) -> dict[str, bytes]:
         """PNG contents of the figures "density" and "map"; drawn once for all callbacks."""
         if self._pictures is None:
-            from wgf.figures.density import density  # imports matplotlib: load it only when needed
-            from wgf.figures.map import map
-            from wgf.figures.style import encoded
+            with loading():  # matplotlib
+                from wgf.figures.density import density
+                from wgf.figures.map import map
+                from wgf.figures.style import encoded
 
             self._pictures = {}
             if self.maps is not None:

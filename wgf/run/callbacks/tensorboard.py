@@ -112,16 +112,8 @@ class TensorBoard(Callback):
                 self._writer.add_histogram("particles", positions, step, bins=60, walltime=self._began + t)
         if not run.figures:
             return
-        from wgf.figures.animation import animation  # matplotlib
-        from wgf.figures.errors import errors
-        from wgf.figures.style import encoded
-
         for name, picture in outcome.pictures(run).items():
             _image(self._writer, f"figures/{name}", picture, last)
-        figure = errors(maps, run.title, outcome.result.reference_error or 0.0)
-        if figure is not None:
-            _image(self._writer, "figures/error", encoded(figure, "png"), last)
-        _image(self._writer, "figures/evolution", animation(maps, run.title), last)
 
     def close(self) -> None:
         if hasattr(self, "_writer"):

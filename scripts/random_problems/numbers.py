@@ -1,0 +1,293 @@
+"""Every number of a result against its judge.
+
+A verdict says how much of what is allowed a number uses: the error that the result itself states, the error of the
+judge, and rounding. A number that uses more than 1 is false.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.interpolate import BSpline
+from scipy.special import ndtr
+
+from random_problems.gibbs import gibbs
+from random_problems.judges import Truth, masses
+from random_problems.problem import Posed
+from wgf.flow import Flow
+
+FINE, PAIRS = 24001, 601  # ranks of an integral, and of a double integral
+CLOSE, EXACT = 1e-3, 1e-6  # relative differences that are allowed: of distances, of moments
+ENERGY = 1e-4  # of energies, which are those of the run's own quadrature
+ROUNDING = {"float64": 1e-9, "float32": 1e-4}  # in standard deviations
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A number against its judge.
+
+    Attributes:
+        number: its name in result.json.
+        by: the judge.
+        used: share of what is allowed that the difference uses; above 1 the number is false.
+        printed, right: the number, and what the judge says.
+    """
+
+    number: str
+    by: str
+    used: float
+    printed: float
+    right: float
+
+
+@dataclass(frozen=True)
+class Carried:
+    """Where a run has its particles of some ranks.
+
+    Attributes:
+        left, right, mass: of the particles [n].
+        z, x, slope: their starts, places and slopes of the map [n].
+        log_p: logarithm of the base's density at z [n].
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    mass: np.ndarray
+    z: np.ndarray
+    x: np.ndarray
+    slope: np.ndarray
+    log_p: np.ndarray
+
+    @classmethod
+    def of(cls, flow: Flow, t: float, left: np.ndarray, right: np.ndarray) -> Carried:
+        z = flow.base.at_rank(torch.from_numpy(left), torch.from_numpy(right))
+        x, slope = flow._evaluate(flow.state(t), z)
+        return cls(
+            left, right, masses(left, right), z.numpy(), x.numpy(), slope.numpy(), flow.base.log_density(z).numpy()
+        )
+
+    @classmethod
+    def fine(cls, flow: Flow, t: float, count: int = FINE, reach: float = 20.0) -> Carried:
+        s = np.linspace(-reach, reach, count)
+        return cls.of(flow, t, ndtr(s), ndtr(-s))
+
+    def w(self, other: np.ndarray, power: int) -> float:
+        """Wasserstein distance of other places of the particles."""
+        return float((self.mass @ np.abs(self.x - other) ** power) ** (1 / power))
+
+
+class Judge:
+    """Judges the result of a completed run.
+
+    Args:
+        flow: the run.
+        result: content of result.json.
+        problem: what it should have solved.
+        truth: the true solution at the end, or None.
+    """
+
+    def __init__(self, flow: Flow, result: dict[str, Any], problem: Posed, truth: Truth | None) -> None:
+        self.flow, self.result, self.problem, self.truth = flow, result, problem, truth
+        self.t = float(flow.t[-1])
+        self.at = Carried.fine(flow, self.t)
+        mean = float(self.at.mass @ self.at.x)
+        self.std = math.sqrt(float(self.at.mass @ (self.at.x - mean) ** 2))
+        rounding = ROUNDING[problem.settings["dtype"]]
+        self.rounding = rounding * self.std + 1e-14 * abs(mean) * (1e9 * rounding)
+
+    def verdicts(self) -> list[Verdict]:
+        """All of them."""
+        parts = (self.distances, self.references, self.bounds, self.best, self.equilibrium, self.moments, self.energies,
+                 self.slopes, self.plain)  # fmt: skip
+        return [verdict for part in parts for verdict in part()]
+
+    def _verdict(self, number: str, by: str, right: float, allowed: float) -> Iterator[Verdict]:
+        printed = self.result[number]
+        if printed is not None:
+            yield Verdict(number, by, abs(printed - right) / (allowed + 1e-300), printed, right)
+
+    def distances(self) -> Iterator[Verdict]:
+        """The integrals of the errors, by another quadrature; the errors, by the true solution."""
+        known = self.flow.reference_solution
+        if known is not None and self.result["w2_error"] is not None:
+            y = known(self.t, torch.from_numpy(self.at.z)).numpy()
+            if np.isfinite(y).all():
+                for q, name in ((1, "w1_error"), (2, "w2_error")):
+                    right = self.at.w(y, q)
+                    yield from self._verdict(name, "quadrature", right, CLOSE * right + self.rounding)
+        if self.truth is not None and known is not None:
+            mine = self._at_truth()
+            y = known(self.t, torch.from_numpy(mine.z)).numpy()
+            rights, doubts = self.truth.distances(mine.x), self.truth.uncertainty
+            stated = self.result["reference_error"] or 0.0, self.result["reference_w2_error"] or 0.0
+            for q, name in ((1, "w1_error"), (2, "w2_error")):
+                printed, right, doubt = self.result[name], rights[q - 1], doubts[q - 1]
+                hidden = abs(printed - mine.w(y, q))  # in tails that the judge does not see
+                allowed = stated[q - 1] + hidden + CLOSE * right + self.rounding
+                if doubt < max(allowed, 0.1 * right):
+                    yield from self._verdict(name, self.truth.by, right, allowed + doubt)
+
+    def references(self) -> Iterator[Verdict]:
+        """The stated error of the reference solution."""
+        known = self.flow.reference_solution
+        if self.truth is None or known is None:
+            return
+        y = known(self.t, torch.from_numpy(self._at_truth().z)).numpy()
+        names = "reference_error", "reference_w2_error"
+        for name, right, doubt in zip(names, self.truth.distances(y), self.truth.uncertainty, strict=True):
+            stated = self.result[name] or 0.0
+            if doubt < max(stated, 0.3 * right):
+                used = max(right - doubt, 0.0) / (stated + self.rounding)
+                yield Verdict(name, self.truth.by, used, stated, right)
+
+    def bounds(self) -> Iterator[Verdict]:
+        """Bounds are no less than the error."""
+        names = ("w2_bound", "w2_bound_own")
+        if self.truth is not None:
+            right, doubt = self.truth.distances(self._at_truth().x)[1], self.truth.uncertainty[1]
+            by = self.truth.by
+        elif self.result["w2_error"] is not None:
+            right, doubt, by = self.result["w2_error"], self.result["reference_w2_error"] or 0.0, "reference solution"
+        else:
+            return
+        for name in names:
+            if (bound := self.result[name]) is not None and doubt < max(bound, 0.3 * right):
+                used = max(right - doubt - self.rounding, 0.0) / (bound * (1 + CLOSE) + 1e-300)
+                yield Verdict(name, by, used, bound, right)
+        convexity = self.result["w2_bound_lambda"]
+        if convexity is not None and self.problem.log == 0:
+            x = self.at.x.mean() + np.linspace(-6, 6, 40001) * self.std
+            h = 1e-3 * self.std
+            v = self.problem.potential
+            bends = ((v(x + h) - 2 * v(x) + v(x - h)) / h**2).min()
+            least = bends + 1e-5 * (1 + abs(bends)) + 1e-14 * np.abs(v(x)).max() / h**2
+            yield Verdict("w2_bound_lambda", "samples of V''", 2.0 if convexity > least else 0.0, convexity, bends)
+
+    def best(self) -> Iterator[Verdict]:
+        """The best map by least squares over splines of scipy."""
+        best, known = self.result["w2_best"], self.flow.reference_solution
+        if best is None or known is None:
+            return
+        w2 = self.result["w2_error"]
+        yield Verdict("w2_best", "W2 error", best / w2 if w2 else 0.0, best, w2)
+        space = self.flow.state(self.t)[0].space()
+        y = known(self.t, torch.from_numpy(self.at.z)).numpy()
+        if space is None or not np.isfinite(y).all():
+            return
+        points, k = space.points.double().numpy(), space.degree
+        spline = BSpline(np.concatenate([[points[0]] * k, points, [points[-1]] * k]), np.eye(len(points) + k - 1), k)
+        inside = np.clip(self.at.z, points[0], points[-1])
+        near = np.clip(inside, points[0] + 1e-12 * self.std, points[-1] - 1e-12 * self.std)
+        design = spline(near) + (self.at.z - inside)[:, None] * spline(near, 1)
+        root = np.sqrt(self.at.mass)[:, None]
+        fit = design @ np.linalg.lstsq(root * design, root[:, 0] * y, rcond=1e-13)[0]
+        right = float(np.sqrt(self.at.mass @ (y - fit) ** 2))
+        yield from self._verdict("w2_best", "least squares", min(right, w2), 5 * CLOSE * right + self.rounding)
+
+    def equilibrium(self) -> Iterator[Verdict]:
+        """The distance to the Gibbs law, integrated on a grid of its own."""
+        if self.result["w2_to_equilibrium"] is not None:
+            y = gibbs(self.problem, self.at.left, self.at.right)
+            if y is not None:
+                right = self.at.w(y, 2)
+                allowed = CLOSE * right + 1e-6 * self.std + self.rounding
+                yield from self._verdict("w2_to_equilibrium", "quadrature", right, allowed)
+
+    def moments(self) -> Iterator[Verdict]:
+        mass, x = self.at.mass, self.at.x
+        square = float(mass @ x**2)
+        yield from self._verdict("mass", "quadrature", 1.0, 1e-6)
+        yield from self._verdict("mean", "quadrature", float(mass @ x), EXACT * self.std + self.rounding)
+        allowed = EXACT * square + self.rounding * (self.std + abs(float(mass @ x)))
+        yield from self._verdict("second_moment", "quadrature", square, allowed)
+        begin = Carried.fine(self.flow, 0.0)
+        start = begin.w(self.problem.quantiles(begin.left, begin.right), 2)
+        yield from self._verdict("initial_w2", "quadrature", start, 10 * CLOSE * start + EXACT * self.std)
+        if self.truth is not None and self.problem.settings["law"] not in ("student", "lognormal"):
+            right, doubt = float(self.truth.mass @ self.truth.x**2), self.truth.uncertainty[1]
+            allowed = 2 * math.sqrt(right) * doubt + doubt**2 + 1e-5 * right
+            yield from self._verdict("second_moment_law", self.truth.by, right, allowed)
+
+    def energies(self) -> Iterator[Verdict]:
+        """Energies of the last map by a fine quadrature; the energy lost against that dissipated."""
+        if self.problem.settings.get("quadrature") == "monte_carlo":
+            return
+        last, doubts = self._energies(self.t)
+        first, _ = self._energies(0.0)
+        scale = sum(map(abs, last.values())) + self.problem.diffusion * self.std ** (1 - self.problem.exponent)
+        rounding = 1e4 * ROUNDING[self.problem.settings["dtype"]] * scale * 1e-3
+        for name, value in last.items():
+            yield from self._verdict(f"energy_{name}", "quadrature", value, ENERGY * scale + rounding + doubts[name])
+        total, doubt = sum(last.values()), sum(doubts.values())
+        yield from self._verdict("energy", "quadrature", total, ENERGY * scale + rounding + doubt)
+        lost = sum(first.values()) - total
+        gap = self.result["dissipation_gap"]
+        if gap is not None and math.isfinite(lost):
+            allowed = gap * abs(lost) * (1 + 1e-3) + ENERGY * scale + rounding + 2 * doubt
+            yield from self._verdict("dissipated", "quadrature", lost, allowed)
+
+    def _energies(self, t: float) -> tuple[dict[str, float], dict[str, float]]:
+        """The terms of the energy, and how uncertain they are."""
+        p, at = self.problem, Carried.fine(self.flow, t)
+        found: dict[str, float] = {}
+        inside = at.mass > 0
+        mass, x = at.mass[inside], at.x[inside]
+        with np.errstate(all="ignore"):
+            log_rho = at.log_p[inside] - np.log(at.slope[inside])
+        if p.settings["potential"] != "none":
+            found["potential"] = float(mass @ p.potential(x))
+        if p.diffusion:
+            g = p.exponent
+            name = "entropy" if g == 1 else "power_law"
+            values = log_rho if g == 1 else np.exp((g - 1) * log_rho) / (g - 1)
+            found[name] = p.diffusion * float(mass @ np.where(np.isfinite(values), values, 0.0))
+        doubts = dict.fromkeys(found, 0.0)
+        if p.kink or p.force is not None:
+            one, two = (self._pairs(t, count) for count in (PAIRS, 2 * PAIRS - 1))
+            found["interaction"] = two + (two - one) / 3
+            doubts["interaction"] = abs(two - one)
+        return {key: value for key, value in found.items() if f"energy_{key}" in self.result}, doubts
+
+    def _pairs(self, t: float, count: int) -> float:
+        """1/2 int int W by the pairs of cells of equal mass coordinates."""
+        p, edges = self.problem, np.linspace(-8.2, 8.2, count)
+        ends = Carried.of(self.flow, t, ndtr(edges), ndtr(-edges))
+        middles = 0.5 * (edges[1:] + edges[:-1])
+        at = Carried.of(self.flow, t, ndtr(middles), ndtr(-middles))
+        mass = np.where(ends.left[1:] < 0.5, np.diff(ends.left), -np.diff(ends.right))
+        total = p.kink * float(mass @ (at.x * (at.left - at.right)))
+        r = np.abs(at.x[:, None] - at.x)
+        if p.log:
+            width, tiny = np.diff(ends.x), np.finfo(float).tiny
+            np.fill_diagonal(r, 1.0)
+            own = float(mass**2 @ (np.log(np.maximum(width, tiny)) - 1.5))
+            return total + 0.5 * p.log * (float(mass @ np.log(np.maximum(r, tiny)) @ mass) + own)
+        return total + (0.5 * float(mass @ p.kernel(r) @ mass) if p.kernel else 0.0)
+
+    def slopes(self) -> Iterator[Verdict]:
+        """No slope between the nodes is negative without a doubt, and the smallest is not above all others."""
+        seen = (self.at.left > 1e-11) & (self.at.right > 1e-11)
+        least, printed = float(self.at.slope[seen].min()), self.result["min_slope"]
+        folded = least < -1e-9 and printed > 0
+        above = (printed - least) / (0.1 * abs(least) + self.rounding / self.std) if printed > least else 0.0
+        yield Verdict("min_slope", "samples", 2.0 if folded else above, printed, least)
+
+    def plain(self) -> Iterator[Verdict]:
+        """Times and counts."""
+        result = self.result
+        yield from self._verdict("t_end", "setting", self.problem.settings["t_end"], 1e-9 * self.t)
+        yield from self._verdict("t_wanted", "setting", self.problem.settings["t_end"], 1e-9 * self.t)
+        yield from self._verdict("parameters", "count", self.flow.parameters(self.t).numel(), 0.5)
+        latest = result["blow_up_bound"]
+        if latest is not None:
+            yield Verdict(
+                "blow_up_bound", "a completed run", 2.0 if latest < self.t * (1 - 1e-6) else 0.0, latest, self.t
+            )
+
+    def _at_truth(self) -> Carried:
+        return Carried.of(self.flow, self.t, self.truth.left, self.truth.right)

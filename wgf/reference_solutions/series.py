@@ -1,0 +1,104 @@
+"""Heat between two walls: the density as a series of cosines, turned into a map by its quantiles.
+
+On (a, a + L) with D rho_xx, reflecting walls and y = (x - a)/L
+
+    L rho(t, x) = 1 + 2 sum_{n >= 1} m_n exp(-D (n pi/L)^2 t) cos(n pi y),   m_n = E[cos(n pi Y)] for the initial law.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wgf.problem.base import Base
+from wgf.problem.equations import Problem
+from wgf.problem.potential import Parabola
+from wgf.problem.quadrature import Gauss
+from wgf.reference_solutions.equilibrium import ByRank
+
+SMALLEST = -37.0  # logarithm of a share of the density that rounding hides
+MOST = 1500  # modes; the series is not known at times that need more
+CELLS = 400  # of the quadrature of the moments m_n, beside the panels of the law
+FINE = 64  # cells of the quantiles per mode
+
+
+class CosineSeries:
+    """The exact map of the heat equation on an interval.
+
+    Args:
+        problem: the equation on an interval, without potential and interaction, from a law with a density.
+    """
+
+    name = "exact: cosine series"
+
+    def __init__(self, problem: Problem) -> None:
+        low, high = problem.domain.walls
+        assert low is not None
+        assert high is not None
+        assert problem.linear_diffusion is not None
+        assert isinstance(problem.law, Base)
+        self.low, self.length = low, high - low
+        self.diffusion, self.law, self.start = problem.linear_diffusion, problem.law, problem.start
+        self._last: tuple[float, ByRank] | None = None
+
+    @cached_property
+    def moments(self) -> np.ndarray:
+        """m_n, n = 1, ..., MOST."""
+        mesh = torch.linspace(self.low, self.low + self.length, CELLS + 1, dtype=torch.float64)
+        nodes = Gauss().nodes(self.law, mesh)
+        angle = math.pi * (nodes.z - self.low) / self.length
+        n = torch.arange(1, MOST + 1, dtype=torch.float64)
+        return torch.cat([torch.cos(part[:, None] * angle) @ nodes.w for part in n.split(100)]).numpy()
+
+    def __call__(self, t: float, z: Tensor) -> Tensor:
+        if t == 0:
+            return self.start(z)
+        if self._last is None or self._last[0] != t:
+            found = self._map(t)
+            if found is None:
+                return torch.full_like(z, math.nan)
+            self._last = t, found
+        return self._last[1](z)
+
+    def _map(self, t: float) -> ByRank | None:
+        """The map at t > 0 (time), None if the series is too long."""
+        count = math.ceil(math.sqrt(-SMALLEST / (self.diffusion * t)) * self.length / math.pi)
+        if count > MOST:
+            return None
+        n = np.arange(1, count + 1)
+        modes = 2 * self.moments[:count] * np.exp(-self.diffusion * (n * math.pi / self.length) ** 2 * t)
+        cells = 1 << math.ceil(math.log2(FINE * (count + 1)))
+        density = _cosines(np.append(1.0, modes), cells)  # times L
+        beyond = _sines(np.append(0.0, modes / (n * math.pi)), cells)
+        y = np.linspace(0.0, 1.0, cells + 1)
+        mass = np.maximum(np.diff(y + beyond), 0.0)
+        edges = self.low + self.length * y
+        rho = np.maximum(density, 0.0) / self.length
+        return ByRank.of(self.start.base, edges[:-1], edges[1:], mass / mass.sum(), np.stack([rho[:-1], rho[1:]]))
+
+
+def _cosines(modes: np.ndarray, cells: int) -> np.ndarray:
+    """sum_n modes_n cos(n pi y) at y = 0, 1/cells, ..., 1 [cells + 1]."""
+    return _extended(modes, cells).real[: cells + 1]
+
+
+def _sines(modes: np.ndarray, cells: int) -> np.ndarray:
+    """sum_n modes_n sin(n pi y) at y = 0, 1/cells, ..., 1 [cells + 1]."""
+    return _extended(modes, cells).imag[: cells + 1]
+
+
+def _extended(modes: np.ndarray, cells: int) -> np.ndarray:
+    """sum_n modes_n e^(i n pi y) at y = 0, 1/cells, ..., 2 - 1/cells [2 cells]."""
+    return np.fft.ifft(modes, 2 * cells) * 2 * cells
+
+
+def heat_series(problem: Problem) -> CosineSeries | None:
+    """The series of a problem; None if it has another equation, domain or kind of law."""
+    flat = problem.potential.parabola() or Parabola(1.0, 1.0, 0.0)
+    heat = problem.linear_diffusion and flat.force == flat.stiffness == 0 and problem.interaction.vanishes
+    between = None not in problem.domain.walls
+    return CosineSeries(problem) if heat and between and isinstance(problem.law, Base) else None
