@@ -6,18 +6,22 @@ import copy
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
+from torch import nn
 
 from wgf.assemble import DTYPES, assemble
+from wgf.confirm import confirm
 from wgf.engine.compiled import ENGINES, run
 from wgf.errors import ConfigError
 from wgf.flow import Flow
+from wgf.gradients.states import begin, check_hidden
+from wgf.gradients.tensors import plain, tensors_of
 from wgf.integrators.auto import Auto as AutoIntegrator
 from wgf.integrators.base import Integrator
 from wgf.integrators.saved_states import SavedStates
-from wgf.integrators.status import Status
 from wgf.networks.base import TransportMap
 from wgf.networks.spline import Spline
 from wgf.problem.base import Base, Law
@@ -27,7 +31,7 @@ from wgf.problem.interaction import Interaction
 from wgf.problem.interaction import Zero as NoInteraction
 from wgf.problem.laws import Gaussian
 from wgf.problem.laws.convert import law_of
-from wgf.problem.potential import Expressed, Potential
+from wgf.problem.potential import Expressed, Learned, Potential
 from wgf.problem.potential import Zero as NoPotential
 from wgf.problem.quadrature import Gauss, Quadrature
 from wgf.projection.solvers import Auto as AutoSolver
@@ -55,7 +59,7 @@ def solve(
     law: Any = None,
     base: Base | str = "auto",
     domain: Domain | None = None,
-    potential: Potential | str | None = None,
+    potential: Potential | nn.Module | str | None = None,
     interaction: Interaction | None = None,
     network: TransportMap | None = None,
     integrator: Integrator | None = None,
@@ -66,6 +70,8 @@ def solve(
     dtype: Annotated[str, Choice(*DTYPES)] = "float64",
     device: str | torch.device = "cpu",
     engine: Annotated[str, Choice(*ENGINES)] = "auto",
+    stop: Annotated[str, Choice("end", "steady")] = "end",
+    steady: Positive = 1e-6,
 ) -> Flow:
     """Solve a Wasserstein gradient flow from t = 0 to t_end.
 
@@ -79,8 +85,9 @@ def solve(
             density of tensors x, or a frozen distribution of scipy.stats, see `wgf.problem.laws.convert.law_of`.
         base: reference measure of the map: "auto", "law", "gaussian", "barenblatt" or a law with a density, see
             `wgf.problem.bases.choose`; with a network always the base of the network.
-        domain: `HalfLine` or `Interval` with reflecting walls; the line by default. Then give a law on the domain.
-        potential: V, an object or a formula such as "x**4/4 - x**2/2"; 0 by default.
+        domain: `HalfLine` or `Interval` with reflecting walls, or `Circle`; the line by default. Give a law on it.
+        potential: V, an object, a formula such as "x**4/4 - x**2/2", or a module of torch, see
+            `wgf.potentials.Learned`; 0 by default.
         interaction: W, for `AggregationDiffusion`; 0 by default.
         network: the initial map; `solve` copies it and never changes it. A cubic spline of 32 breakpoints by default.
         integrator: by default the method that suits the network, see `wgf.integrators.auto`.
@@ -91,19 +98,33 @@ def solve(
         device: cpu, cuda, cuda:<number> or auto.
         engine: torch, compiled (machine code, for `Rodas4` on splines and on ReLU networks that train weights), or
             auto, which compiles large problems only.
+        stop: "end" to run until t_end, or "steady" to stop at the first saved time from which the solution would move
+            by less than `steady` standard deviations of the law, in W2, in the time t_end at its present speed.
+        steady: this tolerance (no unit).
+
+    Numbers of the equation, of the energies and of the law may be tensors that require grad, and so may attributes of
+    energies of your own; then `flow.differentiable()` is the law as tensors with derivatives, see docs/gradients.md.
 
     Raises:
         ConfigError: an argument is not allowed, or the arguments do not fit together.
 
     Warns:
-        Incomplete: the run stopped before t_end; `status` and `message` say why.
+        Incomplete: the run failed before t_end; `status` and `message` say why.
     """
     check_kinds(locals())
     domain = domain or Line()
-    law = _law(None if law is None else law_of(law, *domain.walls), network)
-    potential = Expressed(potential) if isinstance(potential, str) else potential
+    if not isinstance(law, Law) and tensors_of(law):
+        raise ConfigError("law: samples have no derivatives, detach them; the numbers of wgf.Gaussian and others have")
+    given = None if law is None else law_of(law, *domain.support)
+    parts = (pde, _potential(potential), interaction or NoInteraction(), given)
+    tensors = tensors_of(parts)
+    if tensors_of((base, network and network.base)):
+        raise ConfigError("the base has tensors that require grad: give numbers to the base and the tensors to law=...")
+    pde, potential, interaction, law = plain(parts) if tensors else parts
+    law = _law(law, network)
     base = base if network is None else network.base
-    problem = pde.problem(law, potential or NoPotential(), interaction or NoInteraction(), t_end, base, domain)
+    problem = pde.problem(law, potential, interaction, t_end, base, domain)
+    problem = replace(problem, steady=steady if stop == "steady" else 0.0)
     comparison.closed_form(problem, reference_solution)  # refuse an impossible setting before the run
     projection, method = assemble(
         problem,
@@ -115,16 +136,21 @@ def solve(
         dtype,
         engine,
     )
-    saved = SavedStates(projection.map)
-    theta = projection.initial
+    if tensors and projection.map.adaptation is not None:
+        raise ConfigError("network: derivatives need fixed breakpoints, use knots='uniform' or knots='quantile'")
+    check_hidden(problem)
+    history = begin(parts, projection, method) if tensors else None
     stops = stops_of(saves, t_end)
     if (shortened := method.shortened(stops)) is not None:
         log.warning("%s", shortened)
-    end = run(projection, method, theta, stops, saved)
+    projection, method = confirm(projection, method, stops)
+    saved = history.recorded if history else SavedStates(projection.map)
+    end = run(projection, method, projection.initial, stops, saved)
+    saved.remesh(end.map or projection.map)
     if not saved.times or end.clock.t > saved.times[-1]:  # the run stopped between two saved times
         saved.stop(end.clock, end.state)
-    flow = Flow(projection, method, saved, end.status, end.clock, end.detail, reference_solution)
-    if end.status is not Status.completed:
+    flow = Flow(projection, method, saved, end.status, end.clock, end.detail, reference_solution, history)
+    if not end.status.is_success:
         warnings.warn(f"the flow stopped at t={end.clock.t:g} of {t_end:g}, {flow.message}", Incomplete, stacklevel=4)
     return flow
 
@@ -132,7 +158,7 @@ def solve(
 KINDS: dict[str, Any] = {
     "pde": PDE,
     "domain": Domain,
-    "potential": (Potential, str),
+    "potential": (Potential, str, nn.Module),
     "interaction": Interaction,
     "network": TransportMap,
     "integrator": Integrator,
@@ -158,7 +184,16 @@ def check_kinds(given: Mapping[str, Any]) -> None:
 
 def _named(kinds: Any) -> str:
     kinds = kinds if isinstance(kinds, tuple) else (kinds,)
-    return " or ".join("a text" if kind is str else f"an object of wgf.{kind.__name__}" for kind in kinds)
+    names = {str: "a text", nn.Module: "a module of torch"}
+    return " or ".join(names.get(kind) or f"an object of wgf.{kind.__name__}" for kind in kinds)
+
+
+def _potential(potential: Potential | nn.Module | str | None) -> Potential:
+    if isinstance(potential, Potential):
+        return potential
+    if isinstance(potential, nn.Module):
+        return Learned(potential)
+    return NoPotential() if potential is None else Expressed(potential)
 
 
 def _law(law: Law | None, network: TransportMap | None) -> Law:

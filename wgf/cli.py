@@ -110,7 +110,7 @@ def _run(cfg: DictConfig) -> float:
     try:
         check(cfg)
         launch.set_threads(cfg.threads)
-        with loading():
+        with loading("torch"):
             from wgf.run.runner import main as run
 
         status = run(cfg, folder)

@@ -153,7 +153,7 @@ UNKNOWN = {
     "not proved for the internal energy": posed(OwnEquation()),
     "needs linear diffusion": posed(AggregationDiffusion(1.0, 2.0), None, None, Log(0.1), t_end=0.01),
     "W = 3 log|x| can gather mass": posed(KellerSegel(1.5), t_end=0.01),
-    "W = 1 |x|/2 can gather mass": posed(AggregationDiffusion(0.0), None, None, Newtonian(1.0)),
+    "W = |x|/2 can gather mass": posed(AggregationDiffusion(0.0), None, None, Newtonian(1.0)),
     "no lower bound of W'' is known": posed(AggregationDiffusion(1.0), None, None, PowerLaw(3.0, 1.5), t_end=0.01),
     "chi kappa_h reaches D": posed(KellerSegel(0.9), t_end=0.01),
     "the bound grows beyond all numbers": posed(LinearTransport(), None, Expressed("-1000*x**2"), t_end=1e-2),

@@ -78,6 +78,8 @@ METHODS = {
     "euler particles": "integrator=euler integrator.dt=1e-4 network=two_sided_relu network.train=all t_end=2e-3 "
     "quadrature=monte_carlo quadrature.particles=500",
     "heun mlp": "integrator=heun integrator.dt=1e-4 network=mlp network.width=2 t_end=1e-3",
+    "adaptive breakpoints": "network.width=60 network.knots=adaptive pde.diffusion=0.3 law.std=0.2 t_end=0.3",
+    "confirmed": "network.width=auto network.tol=1e-3 pde.diffusion=0.3 law.std=0.2 t_end=0.3",
     "rk4 float32": "integrator=rk4 integrator.dt=1e-3 t_end=0.02 dtype=float32",
     "dopri5 all": "integrator=dopri5 integrator.rtol=1e-10 network=two_sided_relu network.train=all t_end=6e-3",
     "dopri5 exact": "integrator=dopri5 integrator.rtol=1e-10 pde=linear_transport t_end=0.1 reference_solution=exact",

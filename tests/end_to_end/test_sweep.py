@@ -151,34 +151,30 @@ def test_a_job_that_is_not_saved_is_run_again(wgf, tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "launched", "count", "lines"),
+    ("before", "after", "count", "lines"),
     [
-        ("network.width=4,6", "network.width=4,6,8", 1, 3, ["3/3"]),
+        ("network.width=4,6", "network.width=4,6,8", 3, ["3/3"]),
         # an axis of one value is not in the folders' names: two values of it make other folders
         (
             "network.width=4,6 network.degree=1",
             "network.width=4,6 network.degree=1,3",
-            4,
             6,
             ["1/4", "2/4", "3/4", "4/4"],
         ),
-        (f"network.width=4 {NUMBERED}", f"network.width=4,6 {NUMBERED}", 2, 2, ["2/2"]),
+        (f"network.width=4 {NUMBERED}", f"network.width=4,6 {NUMBERED}", 2, ["2/2"]),
     ],
     ids=["more values", "another axis", "numbered folders"],
 )
-def test_only_new_jobs_are_run(
-    wgf, tmp_path: Path, before: str, after: str, launched: int, count: int, lines: list[str]
-):
+def test_only_new_jobs_are_run(wgf, tmp_path: Path, before: str, after: str, count: int, lines: list[str]):
     assert wgf("-m", *before.split(), *HERE)[0] == 0
     first = {path: path.stat().st_mtime_ns for path in (tmp_path / "s").glob("*/result.json")}
     status, out, _ = wgf("-m", *after.split(), *HERE)
     assert status == 0
-    assert f"Launching {launched} jobs" in out
-    assert ("not run again" in out) == (launched == 1)
+    assert ("not run again" in out) == (lines == ["3/3"])
     widths = [int(row["network.width"]) for row in results(tmp_path / "s")]
     assert len(widths) == count
     assert widths == sorted(widths)
-    assert [line[:3] for line in out.splitlines() if "  completed" in line] == lines
+    assert [line[:3] for line in out.splitlines() if "  completed  W1" in line] == lines
     assert {path: path.stat().st_mtime_ns for path in first} == first
     if NUMBERED in after:
         assert [row["job"] for row in results(tmp_path / "s")] == ["job0", "job1"]
@@ -214,7 +210,7 @@ def test_impossible_combinations_have_their_row(wgf, tmp_path: Path):
     found = {(row["pde"], row["interaction"]): row for row in results(tmp_path / "s")}
     refused = found["fokker_planck", "log"]
     assert refused["status"] == "refused"
-    assert "interaction=1 log|x| with pde=FokkerPlanck: only" in refused["message"]
+    assert "interaction=log|x| with pde=FokkerPlanck: only" in refused["message"]
     assert refused["steps"] == ""
 
 
@@ -499,3 +495,26 @@ def test_hparams(wgf, tmp_path: Path):
 def value(message: Any) -> Any:
     """What a protobuf value holds."""
     return getattr(message, message.WhichOneof("kind"))
+
+
+# the launcher of many short jobs
+
+
+def test_the_ensemble_launcher_gives_the_rows_of_the_basic_one(wgf, tmp_path: Path):
+    words = ["-m", "pde.diffusion=0.5,1.5", "network=spline,two_sided_relu", "network.width=6", "saves=1", "t_end=0.01"]
+    words += ["reference_solution=none"]
+    assert wgf(*words, "hydra/launcher=ensemble", "hydra.sweep.dir=e")[0] == 0
+    assert wgf(*words, "hydra/launcher=basic", "hydra.sweep.dir=b", "logger=none", "figures=false")[0] == 0
+    ours, theirs = ([row | {"wall_s": ""} for row in results(tmp_path / folder)] for folder in "eb")
+    assert len(ours) == 4
+    assert ours == theirs
+    assert [path.name for path in (tmp_path / "e").glob("*/figures")] == []
+    assert not list((tmp_path / "e").glob("*/events*"))
+    configs = [[(tmp_path / folder / row["job"] / "config.yaml").read_text() for row in ours] for folder in "eb"]
+    assert configs[0] == configs[1]
+
+
+def test_the_ensemble_launcher_draws_what_it_is_asked_for(wgf, tmp_path: Path):
+    words = ["network.width=4", "t_end=0.01", "saves=1", "reference_solution=none", "figures=true", "hydra.sweep.dir=s"]
+    assert wgf("-m", "pde.diffusion=1", "hydra/launcher=ensemble", *words)[0] == 0
+    assert list((tmp_path / "s").glob("*/figures/*.png"))

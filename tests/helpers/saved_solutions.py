@@ -6,7 +6,7 @@ import numpy as np
 
 from wgf.saved_maps import SavedMaps
 
-TITLE = "rho_t = rho_xx + d/dx(rho d/dx((x - 1)^4/4 - (x - 1)^2/2))"
+TITLE = "rho_t = rho_xx + (rho V')_x, V = (x - 1)^4/4 - (x - 1)^2/2"
 
 
 def solution(saves: int = 20, exact: bool = True) -> SavedMaps:

@@ -430,3 +430,24 @@ def test_every_status_says_what_it_means():
     assert len({status.value for status in Status}) == len(Status)
     assert all(str(status) == status.name for status in Status)
     assert min(len(status.value) for status in Status) > 10
+
+
+# integrators that are not strict
+
+
+@pytest.mark.parametrize("method", FIXED)
+def test_a_step_that_is_not_strict_goes_on_and_notes_the_time(method: type[Integrator]):
+    """The slope 2 theta - 1 of theta = e^-t turns negative after ln 2."""
+    folding = Decay(slope=lambda theta: 2 * theta[0] - 1)
+    end, _ = flow(folding, method(dt=0.01, strict=False), [1.0])
+    assert end.status is Status.completed
+    assert end.clock.folded_at == pytest.approx(math.log(2), abs=0.02)
+    assert end.clock.raised_at is None
+    assert flow(folding, method(dt=0.01), [1.0])[0].status is Status.folded
+
+
+def test_a_rise_of_the_energy_is_noted_and_a_number_that_is_not_finite_still_ends_the_run():
+    end, _ = flow(climbing, Euler(dt=0.1, strict=False), [1.0])
+    assert (end.status, end.clock.raised_at, end.clock.folded_at) == (Status.completed, pytest.approx(0.1), None)
+    lost = lambda theta: evaluation(-theta, torch.where(theta > 0.5, theta, torch.nan).sum(), theta[0] - 0.5)  # noqa: E731
+    assert flow(lost, Euler(dt=0.1, strict=False), [1.0])[0].status is Status.not_finite

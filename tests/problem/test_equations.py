@@ -58,16 +58,21 @@ def test_equations_are_sums_of_terms():
     law, quartic, none = LAW, potentials.Quartic(), Zero()
     transport = LinearTransport().problem(law, quartic, none, 1.0)
     assert transport.terms == (quartic,)
-    assert transport.equation == "rho_t = d/dx(rho d/dx(x^4/4 - x^2/2))"
+    assert transport.equation == "rho_t = (rho V')_x, V = x^4/4 - x^2/2"
     diffusion = FokkerPlanck(0.5).problem(law, quartic, none, 1.0)
     assert [term.name for term in diffusion.terms] == ["potential", "entropy"]
-    assert diffusion.equation == "rho_t = 0.5 rho_xx + d/dx(rho d/dx(x^4/4 - x^2/2))"
+    assert diffusion.equation == "rho_t = 0.5 rho_xx + (rho V')_x, V = x^4/4 - x^2/2"
     porous = PorousMedium(3.0).problem(law, NONE, none, 1.0)
     assert [(term.name, term.exponent) for term in porous.terms] == [("power_law", 3.0)]
     assert porous.equation == "rho_t = (rho^3)_xx"
     keller_segel = KellerSegel(0.75).problem(law, NONE, none, 1.0)
     assert [term.name for term in keller_segel.terms] == ["entropy", "interaction"]
     assert keller_segel.interaction.strength == 1.5  # 2 chi
+    assert keller_segel.equation == "rho_t = rho_xx + (rho (W * rho)_x)_x, W = 1.5 log|x|"
+    parabola = LinearTransport().problem(law, potentials.Quadratic(1.0, -2.0), none, 1.0)
+    assert parabola.equation == "rho_t = (rho V')_x, V = (x + 2)^2/2"
+    written = LinearTransport().problem(law, potentials.Expressed("a*x**2", a=2.0), none, 1.0)
+    assert written.equation == "rho_t = (rho V')_x, V = a*x^2 with a = 2"
     aggregation = AggregationDiffusion(0.0).problem(law, NONE, Attraction(2.0), 1.0)
     assert [term.name for term in aggregation.terms] == ["interaction"]
     assert [type(AggregationDiffusion(1.0, g).internal()) for g in (1, 2)] == [internal.Entropy, internal.PowerLaw]

@@ -134,7 +134,7 @@ def test_breakpoints_follow_a_jump_and_stay_where_nothing_jumps():
     ],
 )
 def test_auto_leaves_the_law_where_diffusion_demands_it(law, internal, kind):
-    base = bases.choose("auto", law, internal)
+    base = bases.choose("auto", law, internal, Line())
     assert type(base) is kind
     assert (base is law) == (kind is type(law))
     if kind is Gaussian:
@@ -151,11 +151,11 @@ def test_the_gap_is_the_lowest_density_between_peaks():
 def test_impossible_bases_are_refused():
     frozen = law_of(stats.gumbel_r())
     with pytest.raises(wgf.ConfigError, match="base=law is impossible: Frozen has no density"):
-        bases.choose("law", frozen, None)
+        bases.choose("law", frozen, None, Line())
     with pytest.raises(wgf.ConfigError, match="base=barenblatt needs"):
-        bases.choose("barenblatt", Uniform(), Entropy())
+        bases.choose("barenblatt", Uniform(), Entropy(), Line())
     with pytest.raises(wgf.ConfigError, match="base='gauss' is not allowed"):
-        bases.choose("gauss", Uniform(), Entropy())
+        bases.choose("gauss", Uniform(), Entropy(), Line())
     map = wgf.TwoSidedReLU(base=Gaussian())
     with pytest.raises(wgf.ConfigError, match="TwoSidedReLU starts as the identity"):
         starts.initial(map, Start(Uniform(), map.base), Line())

@@ -19,7 +19,7 @@ def faults(overrides: str) -> list[str]:
 
 REFUSED = {
     # impossible pairs
-    "interaction=log": "interaction=1 log|x| with pde=FokkerPlanck",
+    "interaction=log": "interaction=log|x| with pde=FokkerPlanck",
     "interaction=morse pde=keller_segel": "only pde=aggregation_diffusion takes an interaction",
     "network=mlp integrator=dopri5 solver=banded": "solver=banded has closed forms only for network=spline",
     "network=two_sided_relu network.train=all integrator=dopri5 solver=banded": "solver=banded has closed forms only",

@@ -10,6 +10,7 @@ import pytest
 from short_runs import AFFINE, config, run_config, unverified, verified
 
 import wgf
+from wgf.integrators.time_loop import Clock
 from wgf.result import Result
 from wgf.run.self_check import doubts
 from wgf.saved_maps import SavedMaps
@@ -109,3 +110,12 @@ def test_fixed_steps_that_were_shortened(tmp_path: Path, caplog: pytest.LogCaptu
     assert run_config(config(*words, "saves=4"), tmp_path / "b")["doubts"] is None
     wgf.solve(wgf.FokkerPlanck(), integrator=wgf.RK4(4e-4), t_end=1e-3, saves=1)
     assert "steps of 0.000333333 instead of 0.0004" in caplog.text
+
+
+def test_a_run_that_is_not_strict_says_since_when_it_is_in_doubt():
+    text = doubts(Result.from_dict(RESULT), solution(), clock=Clock(folded_at=0.25, raised_at=0.125))
+    assert text is not None
+    assert "folded since t = 0.25" in text
+    assert "upper bounds" in text
+    assert "rose at t = 0.125" in text
+    assert doubts(Result.from_dict(RESULT), solution(), clock=Clock()) is None

@@ -11,7 +11,7 @@ from rich.console import Console
 from wgf.result import Result
 from wgf.run import summary
 
-TITLE = "rho_t = rho_xx + d/dx(rho d/dx((x - 1)^4/4 - (x - 1)^2/2))"
+TITLE = "rho_t = rho_xx + (rho V')_x, V = (x - 1)^4/4 - (x - 1)^2/2"
 RESULT = {"status": "completed", "message": "reached the end time", "equation": TITLE, "t_end": 0.2, "t_wanted": 0.2}
 RESULT |= {"steps": 1234, "rejected": 5, "evaluations": 7435, "dissipated": 1.08, "dissipation_gap": 0.0031}
 RESULT |= {"energy": -1.0043668, "energy_potential": 0.1435985, "energy_entropy": -1.1479653, "mass": 1.0}
@@ -23,7 +23,7 @@ RESULT |= {"wall_s": 1.354}
 
 def printed(result: dict[str, Any], folder: Path, width: int = 100) -> str:
     stream = io.StringIO()
-    summary.show(Result.from_dict(result), folder, Console(file=stream, width=width))
+    summary.show(Result.from_dict(result), folder, {"flow": 1.354, "figures": 75.0}, Console(file=stream, width=width))
     return stream.getvalue()
 
 
@@ -35,7 +35,7 @@ def cell(text: str, name: str) -> str | None:
 
 def test_table(tmp_path: Path):
     text = printed(RESULT, tmp_path)
-    assert text.startswith(TITLE)
+    assert TITLE not in text  # the first line of the run names it
     expected = {
         "status": "completed: reached the end time",
         "time": "0.2",
@@ -50,11 +50,17 @@ def test_table(tmp_path: Path):
         "min slope": "0.13",
         "parameters": "64",
         "solver": "rank 18, condition 3.04e+00, residual 1.00e-16",
-        "wall time": "1.35 s",
+        "wall time": "flow 1.35 s, figures 1.2 min",
     }
     assert {name: cell(text, name) for name in expected} == expected
     assert "None" not in text
     assert "\x1b" not in text  # no colour in a pipe
+
+
+def test_rounding_is_zero(tmp_path: Path):
+    text = printed(RESULT | {"mean": 4.19e-17, "energy_potential": -2e-17}, tmp_path)
+    assert (cell(text, "mean"), cell(text, "energy")) == ("0", "-1.00437, potential 0, entropy -1.14797")
+    assert cell(printed(RESULT | {"mean": 1e-12}, tmp_path), "mean") == "1e-12"
 
 
 def test_bound_of_the_error():

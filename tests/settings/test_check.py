@@ -120,8 +120,9 @@ ANSWERS = {
     "+seeed=3": "seeed is not a setting: did you mean seed? (options: ",
     "+sede=3": "sede is not a setting: did you mean seed? (options: ",
     "+network.train=all": "network.train is not a setting: it is a setting of network=two_sided_relu (options: ",
-    "+network.zzz=3": "network.zzz is not a setting: (options: bound, degree, knots, width)",
-    "network.width=1": "network.width=1 is not allowed: expected a whole number >= 2 (default network.width=32)",
+    "+network.zzz=3": "network.zzz is not a setting: (options: bound, degree, knots, tol, width)",
+    "network.width=1": "network.width=1 is not allowed: expected a whole number >= 2, auto, or null (default "
+    "network.width=null)",
     "potential=expression": "potential.expr is missing: give potential.expr=..., a text",
     "~t_end": "t_end is missing: give t_end=...",
     "~pde": "pde=null is not a choice",
@@ -136,7 +137,7 @@ def test_the_line_that_answers(override: str):
 
 
 BAD = """t_end: 0 -1 abc null true inf nan [1] '0.2'; seed: -1 1.5 x null true; dtype: float16 64; saves: 0 2.5
-device: gpu cuda:x 0; figures: maybe 1; network.width: 1 0 -4 3.5 abc null true [8] 1e400; network.degree: 0 6 2.5
+device: gpu cuda:x 0; figures: maybe 1; network.width: 1 0 -4 3.5 abc true [8] 1e400; network.degree: 0 6 2.5
 network.bound: 0 -1 inf x; network.knots: random 1 [uniform]; potential.center: inf nan abc; pde.diffusion: 0 -1
 law.mean: nan abc; law.std: 0 -1; integrator.rtol: 0 -1; integrator.atol: -1; integrator.dt: 0 -1
 integrator.max_steps: 0 1.5; quadrature.order: 0 2.5; solver.rcond: 1 -0.1"""

@@ -15,7 +15,7 @@ from command_line import wgf as command
 from tables import rows
 
 from wgf.errors import ConfigError
-from wgf.sweep import study
+from wgf.sweep import orders, study
 
 # the table, from runs that are made up
 
@@ -47,7 +47,7 @@ def test_orders_and_ratios(sweep: Path):
     found = study.read(sweep)
     assert found.command == "wgf-study network.width=8,16"
     assert found.axes == ["network.degree", "network.width", "integrator.dt"]
-    assert found.refined == ["network.width", "integrator.dt"]
+    assert orders.refined(found.axes) == ["network.width", "integrator.dt"]
     assert len(found.rows) == 12
     for row in found.rows:
         first = row["network.degree"] == "1"

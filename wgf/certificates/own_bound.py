@@ -78,6 +78,8 @@ class OwnBound(LoopCallback):
         landscape = projection.landscape
         if landscape is None and self.unknown is None:
             self.unknown = "the network is not linear in its parameters: only a richer run can bound its error"
+        if projection.map.adaptation is not None and self.unknown is None:
+            self.unknown = "the breakpoints follow the solution: only a richer run can bound its error"
         self.convexity = known.convexity if self.unknown is None else None
         self._pending: list[tuple[float, Tensor, Tensor]] = []
         self._steps: list[Steps] = []

@@ -25,7 +25,7 @@ def density(solution: SavedMaps, heading: str) -> Figure:
     """The densities at about six of the saved times, with the reference where it is known."""
     figure, picked, color = style.canvas(), style.shown(solution), style.colors(solution)
     axes, last = figure.subplots(), picked[-1]
-    axes.fill_between(solution.T[last], finite(solution.rho[last]), color=color(last), alpha=0.12, lw=0)
+    axes.fill_between(*computed(solution, last), color=color(last), alpha=0.12, lw=0)
     for s in picked:
         axes.plot(*computed(solution, s), color=color(s), lw=1.8, zorder=3)
     for s in picked[1:] if solution.exact_T is not None else []:
@@ -82,11 +82,13 @@ def spacetime(solution: SavedMaps, heading: str) -> Figure:
     t, T, dT = (_between(solution.t, rows) for rows in (solution.t, solution.T[:, some], solution.dT[:, some]))
     rho = np.nan_to_num(finite(solution.rho0[some] / dT))
     times = np.broadcast_to(t[:, None], T.shape)
-    picture = axes.pcolormesh(T, times, rho, shading="gouraud", norm=scale, cmap="viridis", rasterized=True)
+    for shift in _turns(solution):
+        picture = axes.pcolormesh(T + shift, times, rho, shading="gouraud", norm=scale, cmap="viridis", rasterized=True)
     axes.set_facecolor(picture.cmap(0.0))
     for q in QUANTILES:
-        path = [np.interp(q, solution.cdf, row) for row in solution.T]
-        axes.plot(path, solution.t, color="white", lw=1.4 if q == 0.5 else 0.8, alpha=0.9, zorder=2)
+        path = np.array([np.interp(q, solution.cdf, row) for row in solution.T])
+        for shift in _turns(solution):
+            axes.plot(path + shift, solution.t, color="white", lw=1.4 if q == 0.5 else 0.8, alpha=0.9, zorder=2)
     axes.grid(False)
     shares = ", ".join(f"{100 * q:.0f}" for q in QUANTILES)
     axes.set(xlabel=f"{POSITION}; white lines: {shares} % of the mass to their left", ylabel=TIME)
@@ -95,6 +97,15 @@ def spacetime(solution: SavedMaps, heading: str) -> Figure:
     marks = {float(mark): f"{mark:.2g}" for mark in scale.inverse(np.linspace(0.0, 1.0, 6))}
     style.bar(figure, picture, axes, marks, DENSITY, extend="max" if rho.max() > scale.vmax else "neither")
     return figure
+
+
+def _turns(solution: SavedMaps) -> np.ndarray:
+    """Shifts that bring some particles into the figure: whole turns of a circle, 0 elsewhere (length)."""
+    if solution.period is None:
+        return np.zeros(1)
+    length = float(solution.period)
+    first, last = np.floor(solution.T.min() / length), np.floor(solution.T.max() / length)
+    return -length * np.arange(first, last + 1)
 
 
 def _between(t: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -112,21 +123,28 @@ def finite(rho: np.ndarray) -> np.ndarray:
 
 def computed(solution: SavedMaps, s: int, most: float = np.inf) -> Curve:
     """Curve (x, rho) of the density at a saved time, cut at a height."""
-    return _closed(solution.T[s], np.minimum(finite(solution.rho[s]), most))
+    return _closed(solution, solution.T[s], np.minimum(finite(solution.rho[s]), most))
 
 
 def reference(solution: SavedMaps, s: int, most: float = np.inf) -> Curve:
     """Curve (x, rho) of the reference solution at a saved time, cut at a height."""
-    return _closed(solution.exact_T[s], np.minimum(finite(solution.exact_rho[s]), most))  # type: ignore[index]
+    return _closed(solution, solution.exact_T[s], np.minimum(finite(solution.exact_rho[s]), most))  # type: ignore[index]
 
 
-def _closed(x: np.ndarray, rho: np.ndarray) -> Curve:
-    """A curve with its ends let down to 0: a law may end where it is not 0."""
+def _closed(solution: SavedMaps, x: np.ndarray, rho: np.ndarray) -> Curve:
+    """A curve with its ends let down to 0: a law may end where it is not 0. On a circle, one turn from x = 0."""
+    if solution.period is not None:
+        around = x[:-1] % solution.period  # the last particle is the first
+        order = np.argsort(around)
+        seam = np.interp(0.0, around, rho[:-1], period=float(solution.period))
+        return np.concatenate([[0.0], around[order], [solution.period]]), np.concatenate([[seam], rho[order], [seam]])
     return np.concatenate([x[:1], x, x[-1:]]), np.concatenate([[0.0], rho, [0.0]])
 
 
 def window(solution: SavedMaps, picked: list[int]) -> tuple[float, float]:
     """The positions that the densities at some saved times cover."""
+    if solution.period is not None:
+        return 0.0, float(solution.period)
     return style.limits(solution.T[np.ix_(np.array(picked), style.inside(solution, VISIBLE))])
 
 

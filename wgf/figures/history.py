@@ -58,6 +58,10 @@ def steps(rows: Columns, heading: str) -> Figure:
         axes.legend()
     slope.plot(t, rows["min_slope"], color=PALETTE[2], lw=1.6)
     slope.set_ylabel("smallest slope $T'$")
+    if "breakpoints" in rows:
+        count = slope.twinx()
+        count.plot(t, rows["breakpoints"], color=PALETTE[3], lw=1.2, drawstyle="steps-post")
+        count.set_ylabel("breakpoints", color=PALETTE[3])
     for axes in (moments, slope):
         axes.set(xlabel=style.TIME, xlim=style.limits(t, 0.02))
     text = style.wrapped(heading)

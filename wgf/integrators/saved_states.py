@@ -18,7 +18,7 @@ class SavedStates(LoopCallback):
     """The states at the saved times.
 
     Attributes:
-        map: the network.
+        map: the network on its present breakpoints.
         times: t = 0 first (time).
         theta: parameters [p] at each time.
         breakpoints: breakpoints of the mesh at each time [m] (length).
@@ -30,6 +30,9 @@ class SavedStates(LoopCallback):
     theta: list[Tensor] = field(default_factory=list)
     breakpoints: list[Tensor] = field(default_factory=list)
     terms: list[Tensor] = field(default_factory=list)
+
+    def remesh(self, map: TransportMap) -> None:
+        self.map = map
 
     def stop(self, clock: Clock, state: State) -> None:
         self.times.append(clock.t)

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wgf.integrators.base import Field, Integrator, State, Step, equal_steps
+from wgf.integrators.base import Field, Integrator, Judged, State, Step, equal_steps, judge, verdict
+from wgf.integrators.cautious import fallback_of
 from wgf.integrators.status import Status
+from wgf.networks.base import TransportMap
 from wgf.projection.field import Projection
+from wgf.projection.remesh import Change, Mesh, mesh_of
 
 FOLDS = 3  # folds in a row after which the fallback of the integrator takes the step
 COLLAPSE = 1e-3  # smallest slope, relative to the start, below which an attraction has concentrated mass in a point
@@ -28,7 +31,12 @@ class Clock:
         next_dt: the step to try next (time).
         error: error of the last accepted step, relative to the tolerances.
         target: number of stops already met.
+        transfers: number of times the breakpoints changed.
+        transferred: sum of the W2 distances that these changes moved the map (length).
+        mesh_error: largest estimated W2 distance between a state and the splines on its breakpoints (length).
         folds: proposed steps in a row that folded the map.
+        folded_at, raised_at: first time at which a step that folded the map, or raised the energy, was accepted because
+            the integrator is not strict; None for none (time).
         last_stop, since_stop: fixed steps compute t = last_stop + since_stop dt, free of accumulated rounding; in
             each interval between stops they are equal.
     """
@@ -42,19 +50,25 @@ class Clock:
     next_dt: float = 0.0
     error: float = 1.0
     target: int = 0
+    transfers: int = 0
+    transferred: float = 0.0
+    mesh_error: float = 0.0
     folds: int = 0
     last_stop: float = 0.0
     since_stop: int = 0
+    folded_at: float | None = None
+    raised_at: float | None = None
 
 
 @dataclass
 class End:
-    """How and where the loop stopped, with the last good state."""
+    """How and where the loop stopped, with the last good state, and its map if the breakpoints changed."""
 
     status: Status
     clock: Clock
     state: State
     detail: str = ""
+    map: TransportMap | None = None
 
 
 class LoopCallback:
@@ -63,55 +77,21 @@ class LoopCallback:
     def step(self, clock: Clock, state: State, energy: float) -> None:
         """The loop calls this after every accepted step; it must be cheap."""
 
+    def remesh(self, map: TransportMap) -> None:
+        """The loop calls this when the breakpoints change, before the `step` whose state is the first on them."""
+
     def stop(self, clock: Clock, state: State) -> None:
         """The loop calls this at t = 0 and at every stop."""
 
 
-@dataclass(frozen=True)
-class Judged:
-    """Numbers of a proposed step that decide whether the loop accepts it, on the host."""
-
-    energy: float
-    dissipated: float  # over the step; NaN if the integrator does not say
-    size: float  # sum |terms| of the energy, the scale of its rounding
-    slope: float
-    dissipation: float
-    finite: bool
-    solved: bool
-    error: float
-
-
-def judge(step: Step) -> Judged:
-    """Fetch the numbers that decide about a step, in one transfer from the device."""
-    e = step.state.evaluation
-    error = step.error if step.error is not None else e.min_slope.new_zeros(())
-    dissipated = step.dissipated if step.dissipated is not None else e.min_slope.new_full((), torch.nan)
-    # NaN or infinity in any entry shows in these sums
-    values = [
-        e.terms.sum(),
-        e.terms.abs().sum(),
-        e.min_slope,
-        e.dissipation,
-        step.state.theta.sum(),
-        e.velocity.sum(),
-        error,
-        dissipated,
-    ]
-    energy, size, slope, dissipation, theta, velocity, err, lost = torch.stack(values).tolist()
-    finite = all(map(math.isfinite, (energy, slope, theta)))
-    return Judged(energy, lost, size, slope, dissipation, finite, math.isfinite(velocity) and math.isfinite(err), err)
-
-
-def verdict(now: Judged, then: Judged, tolerance: float) -> Status | None:
-    """Reason to reject a step from `now` to `then`, or None."""
-    if then.slope <= 0:
-        return Status.folded
-    if not then.finite:
-        return Status.not_finite
-    if not then.solved:
-        return Status.solver_failed
-    if then.energy > now.energy + tolerance * (1 + max(now.size, then.size)):
-        return Status.energy_rise
+def tolerated(fault: Status | None, then: Judged, clock: Clock, t: float) -> Status | None:
+    """Reason to reject a step of an integrator that is not strict; notes at t in the clock what the run accepts."""
+    if fault not in (Status.folded, Status.energy_rise) or not (then.finite and then.solved):
+        return Status.not_finite if fault is Status.folded and not then.finite else fault
+    if then.slope <= 0 and clock.folded_at is None:
+        clock.folded_at = t
+    if fault is Status.energy_rise and clock.raised_at is None:
+        clock.raised_at = t
     return None
 
 
@@ -127,12 +107,14 @@ def evolve(
     attractive: bool = False,
     first_slope: float = 1.0,
     fallback: Integrator | None = None,
+    mesh: Mesh | None = None,
+    steady: float = -1.0,
 ) -> End:
     """Integrate theta' = velocity(theta) from t = 0, or from the time of a clock, to the last of `stops`.
 
     The loop accepts a step if it is finite, keeps the map increasing (min slope > 0), does not raise the energy beyond
     rounding, and has an error within the tolerances. After a rejected step an adaptive integrator tries a smaller one;
-    with a fixed step the loop ends with the status that says why.
+    with a fixed step the loop ends with the status that says why, unless the integrator is not strict.
 
     Args:
         velocity: the field.
@@ -145,24 +127,33 @@ def evolve(
         attractive: whether an interaction can concentrate the law into a point within finite time.
         first_slope: smallest slope of the map at t = 0.
         fallback: takes a step after FOLDS folds in a row; None for no other method.
+        mesh: proposes other breakpoints after a step; None for fixed ones.
+        steady: the loop ends at a stop with at most this dissipation (energy/time).
     """
     state = State(theta, velocity(theta))
     now = judge(Step(state))
     begins = clock is None
     clock = clock or Clock(evaluations=1, next_dt=integrator.first_dt(stops[-1]))
-    if (fault := verdict(now, now, 0.0)) is not None:
-        return End(fault, clock, state, "at the start")
+    map: TransportMap | None = None
+
+    def ended(status: Status, detail: str = "") -> End:
+        return End(status, clock, state, detail, map)
+
     tolerance = 64 * torch.finfo(theta.dtype).eps + noise
+    if (fault := verdict(now, now, 0.0)) is not None:
+        return ended(fault, "at the start")
     try:  # Ctrl-C comes at any time, also while the callback works
         if begins:
             callback.stop(clock, state)
         while True:
-            if attractive and now.slope < COLLAPSE * first_slope:
-                return End(Status.blow_up, clock, state)
+            if attractive and integrator.strict and now.slope < COLLAPSE * first_slope:
+                return ended(Status.blow_up)
             if clock.target == len(stops):
-                return End(Status.completed, clock, state)
+                return ended(Status.completed)
+            if clock.t == clock.last_stop > 0 and now.dissipation <= steady:
+                return ended(Status.steady, f"W2 speed {math.sqrt(max(now.dissipation, 0.0)):.2g}")
             if clock.steps + clock.rejected >= integrator.max_steps:
-                return End(Status.max_steps, clock, state)
+                return ended(Status.max_steps)
             goal, dt = stops[clock.target], clock.next_dt
             if integrator.adaptive:
                 # land on a goal within rounding; take two equal steps to a goal less than 2 dt away
@@ -181,18 +172,26 @@ def evolve(
                 then = judge(proposed)
                 clock.evaluations += proposed.evaluations
                 fault = Status.solver_failed if proposed.failure else verdict(now, then, tolerance)
+            if not integrator.strict:
+                fault = tolerated(fault, then, clock, clock.t + trial)
             if fault is not None or then.error > 1:
                 clock.rejected += 1
                 if not integrator.adaptive:
                     why = f"dt = {trial:.3g}" + (f", {proposed.failure}" if proposed.failure else "")
-                    return End(fault or Status.step_too_small, clock, state, why)
+                    return ended(fault or Status.step_too_small, why)
                 clock.next_dt = 0.25 * trial if fault else method.next_dt(trial, then.error, 1.0)
                 if clock.next_dt < integrator.dt_min:
                     collapsed = attractive and now.slope < math.sqrt(COLLAPSE) * first_slope
                     cause = proposed.failure or (fault.value if fault else "its error exceeds the tolerances")
                     reason = Status.folded if fault is Status.folded else Status.step_too_small
                     why = f"dt = {trial:.3g}" if reason is fault else f"the last step tried: {cause}"
-                    return End(Status.blow_up if collapsed else reason, clock, state, why)
+                    return ended(Status.blow_up if collapsed else reason, why)
+                continue
+            change = accepted(mesh, velocity, state, proposed.state, now, tolerance)
+            if change is not None and change.again:
+                clock.rejected, clock.evaluations = clock.rejected + 1, clock.evaluations + 1
+                state, now, velocity, map = _moved(change, clock)
+                callback.remesh(map)
                 continue
             if integrator.adaptive:
                 grown = method.next_dt(trial, then.error, clock.error)
@@ -211,19 +210,38 @@ def evolve(
                 clock.since_stop += 1
                 clock.t = clock.last_stop + clock.since_stop * trial
             state, now = proposed.state, then
+            if mesh is not None:
+                clock.mesh_error = max(clock.mesh_error, mesh.error)
+            if change is not None:
+                clock.evaluations += 1
+                state, now, velocity, map = _moved(change, clock)
+                callback.remesh(map)
             callback.step(clock, state, now.energy)
             if lands:
                 callback.stop(clock, state)
     except KeyboardInterrupt:
-        return End(Status.interrupted, clock, state)
+        return ended(Status.interrupted)
 
 
-def fallback_of(projection: Projection, integrator: Integrator) -> Integrator | None:
-    """Proximal steps for an adaptive method in a chart, if a diffusion keeps their maps increasing; else None."""
-    problem = projection.problem
-    if not (projection.by_chart and integrator.adaptive and problem.internal is not None and not problem.collapses):
+def accepted(
+    mesh: Mesh | None, field: Field, before: State, after: State, now: Judged, tolerance: float
+) -> Change | None:
+    """The first change of the breakpoints that keeps the map increasing and the energy below that before the step."""
+    if mesh is None or not isinstance(field, Projection):
         return None
-    return integrator.fallback()
+    for change in mesh.changes(field, before.theta, after.theta):
+        moved = judge(Step(State(change.transfer.theta, change.transfer.evaluation)))
+        if verdict(now, moved, tolerance) is None:
+            return change
+    return None
+
+
+def _moved(change: Change, clock: Clock) -> tuple[State, Judged, Projection, TransportMap]:
+    """State, its numbers, field and map after a change, which this function counts."""
+    found = change.transfer
+    clock.transfers, clock.transferred = clock.transfers + 1, clock.transferred + found.distance
+    state = State(found.theta, found.evaluation)
+    return state, judge(Step(state)), found.projection, found.projection.map
 
 
 def run(
@@ -246,4 +264,6 @@ def run(
         attractive=projection.problem.collapses,
         first_slope=projection.first_slope,
         fallback=fallback_of(projection, integrator),
+        mesh=mesh_of(projection),
+        steady=projection.problem.steady_dissipation or -1.0,
     )

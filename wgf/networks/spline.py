@@ -16,13 +16,18 @@ import torch
 from torch import Tensor, nn
 
 from wgf.errors import ConfigError
-from wgf.networks.base import Size, TransportMap
+from wgf.networks.base import Adaptation, Size, TransportMap
+from wgf.networks.periodic import PeriodicSpline
 from wgf.networks.spline_space import TAIL_MASS, SplineSpace, basis
 from wgf.problem.base import Base
-from wgf.settings.ranges import Choice, Positive, Range, TwoOrMore, checked
+from wgf.settings.ranges import Choice, Positive, Range, Width, checked
 
+Tolerance = Annotated[float, Range(low=1e-9, high=0.1)]
 Degree = Annotated[int, Range(int, low=1, high=5)]
-Placement = Annotated[str, Choice("uniform", "quantile")]
+Placement = Annotated[str, Choice("uniform", "quantile", "adaptive", "equidistributed")]
+
+WIDTH, MOST = 32, 400  # breakpoints by default: of a fixed number, and at most of adaptive ones
+CELLS = 12  # with which adaptive breakpoints begin
 
 
 class Neurons(NamedTuple):
@@ -41,7 +46,7 @@ def breakpoints(base: Base, width: int, bound: float, placement: str) -> Tensor:
     ends = torch.tensor(
         [max(low, base.mean - bound * base.std), min(high, base.mean + bound * base.std)], dtype=torch.float64
     )
-    if placement == "uniform":
+    if placement != "quantile":
         low, high = ends.tolist()
         return torch.linspace(low, high, width, dtype=torch.float64)
     below, above = base.cdf(ends).tolist()
@@ -50,14 +55,26 @@ def breakpoints(base: Base, width: int, bound: float, placement: str) -> Tensor:
     return torch.cat([ends[:1], inner, ends[1:]])
 
 
+def few(base: Base, tol: float) -> Tensor:
+    """Breakpoints [CELLS + 1] with which adaptive ones begin (length); 0.1 tol^2 of the mass lies beyond each end."""
+    tail = torch.tensor(min(1e-3, max(1e-13, 0.1 * tol**2)), dtype=torch.float64)
+    low = base.lower if math.isfinite(base.lower) else float(base.quantile(tail))
+    high = base.upper if math.isfinite(base.upper) else float(base.upper_quantile(tail))
+    return torch.linspace(low, high, CELLS + 1, dtype=torch.float64)
+
+
 class Spline(TransportMap):
     """Spline f(z) = sum_i c_i B_i(z) with B-splines B_i; the identity at the start.
 
     Args:
-        width: m >= 2 breakpoints.
+        width: m >= 2 breakpoints; with adaptive ones their largest number. null means 32, or 400 adaptive ones. "auto"
+            means adaptive ones with a tolerance that runs with smaller tolerances confirm.
         degree: k = 1..5; the error of a smooth map is O(m^-(k+1)) and its density has k - 2 continuous derivatives.
         bound: B; the breakpoints lie on mean -+ B std of the base (no unit).
-        knots: "uniform" for equispaced breakpoints, or "quantile" for equal masses between them.
+        knots: "uniform" for equispaced breakpoints, "quantile" for equal masses between them, "adaptive" for
+            breakpoints that follow the solution to a tolerance, see `wgf.projection.remesh`; they need no bound, or
+            "equidistributed" for a fixed number that follows a smooth solution.
+        tol: wanted W2 error with adaptive breakpoints, in standard deviations of the initial law (no unit).
         base: the reference measure p.
     """
 
@@ -67,16 +84,25 @@ class Spline(TransportMap):
     @checked
     def __init__(
         self,
-        width: TwoOrMore = 32,
+        width: Width = None,
         degree: Degree = 3,
         bound: Positive = 4.0,
         knots: Placement = "uniform",
+        tol: Tolerance = 1e-4,
         *,
         base: Base,
     ) -> None:
         super().__init__(base)
-        self.width, self.degree, self.least_order = width, degree, degree + 1
-        points = breakpoints(base, width, bound, knots)
+        self.degree, self.least_order = degree, degree + 1
+        if width == "auto" or knots == "adaptive":
+            most = width if isinstance(width, int) else MOST
+            self.adaptation = Adaptation(tol, most, confirms=width == "auto")
+            points = few(base, tol)
+        else:
+            width = width if isinstance(width, int) else WIDTH
+            self.adaptation = Adaptation(None, width) if knots == "equidistributed" else None
+            points = breakpoints(base, width, bound, knots)
+        self.width = len(points)
         if not bool((points.diff() > 1e-9 * base.std).all()):
             raise ConfigError(
                 f"network.bound={bound!r} with network.width={width} and network.knots={knots} makes breakpoints "
@@ -87,7 +113,9 @@ class Spline(TransportMap):
 
     @classmethod
     def size(cls, settings: Mapping[str, Any]) -> Size:
-        width, degree = float(settings["width"]), settings["degree"]
+        adaptive = settings["width"] == "auto" or settings["knots"] == "adaptive"
+        width = float(MOST if adaptive else WIDTH) if settings["width"] in (None, "auto") else float(settings["width"])
+        degree = settings["degree"]
         return Size(width + degree - 1, width, degree, banded=True)
 
     def _greville(self) -> Tensor:
@@ -102,6 +130,17 @@ class Spline(TransportMap):
         other._buffers, other._parameters = dict(self._buffers), dict(self._parameters)
         other.width, other.points = len(points), points
         other.theta = nn.Parameter(other._greville())
+        return other
+
+    def on_circle(self, length: float) -> PeriodicSpline:
+        """Periodic spline on the same breakpoints, stretched to the circle; 0 and L are the same point (length)."""
+        share = (self.points - self.points[0]) / (self.points[-1] - self.points[0])
+        found = PeriodicSpline(length * share, self.degree, self.base, self.adaptation)
+        return found if self.adaptation is None or self.adaptation.tol is None else found.adapted(self.adaptation)
+
+    def adapted(self, adaptation: Adaptation) -> Spline:
+        other = self.on_breakpoints(few(self.base, adaptation.tol or TAIL_MASS).to(self.points))
+        other.adaptation = adaptation
         return other
 
     def space(self) -> SplineSpace:

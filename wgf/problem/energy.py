@@ -14,6 +14,11 @@ from wgf.errors import ConfigError
 from wgf.problem.quadrature import Nodes
 
 
+def factor(value: float) -> str:
+    """A factor in front of a formula; 1 is not written."""
+    return {1.0: "", -1.0: "-"}.get(value, f"{value:g} ")
+
+
 @dataclass(frozen=True)
 class MapAtNodes:
     """A map at quadrature nodes, computed once per stage.

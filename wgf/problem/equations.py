@@ -11,7 +11,7 @@ from wgf.problem import bases
 from wgf.problem import interaction as kernels
 from wgf.problem.base import Base, Law, Start
 from wgf.problem.domain import Domain, Line
-from wgf.problem.energy import Term
+from wgf.problem.energy import Term, factor
 from wgf.problem.interaction import Interaction
 from wgf.problem.internal import Entropy, PowerLaw
 from wgf.problem.potential import Potential
@@ -27,6 +27,8 @@ class Problem:
         equation: what is solved, as a person would write it.
         domain: where the solution lives.
         other_base: reference measure p of the map, if it is not the law.
+        steady: W2 distance, in standard deviations of the law, that the solution may still move in the time t_end for
+            its run to stop early, at a saved time (no unit); 0 to run until t_end.
     """
 
     law: Law
@@ -37,6 +39,12 @@ class Problem:
     equation: str
     domain: Domain = field(default_factory=Line)
     other_base: Base | None = None
+    steady: float = 0.0
+
+    @property
+    def steady_dissipation(self) -> float:
+        """Dissipation, the square of the W2 speed, at which the solution is steady (length^2/time^2)."""
+        return (self.steady * self.law.std / self.t_end) ** 2
 
     @property
     def base(self) -> Base:
@@ -72,14 +80,23 @@ class Problem:
         return self.interaction.collapses(self.internal)
 
 
-def _spreading(internal: Term) -> str:
-    """The right-hand side that belongs to an internal energy."""
-    diffusion = internal.power_diffusion()
-    if diffusion is None:
-        return f"d/dx(rho d/dx(U'(rho))), U = {internal}"
-    coefficient = "" if diffusion.coefficient == 1 else f"{diffusion.coefficient:g} "
-    power = "rho" if diffusion.exponent == 1 else f"(rho^{diffusion.exponent:g})"
-    return f"{coefficient}{power}_xx"
+def _written(potential: Potential, internal: Term | None, kernel: Interaction, domain: Domain) -> str:
+    """The equation as a person would write it: `rho_t = rho_xx + (rho V')_x, V = x^2/2`."""
+    sums, names = [], []
+    if internal is not None and (diffusion := internal.power_diffusion()) is not None:
+        power = "rho" if diffusion.exponent == 1 else f"(rho^{diffusion.exponent:g})"
+        sums.append(f"{factor(diffusion.coefficient)}{power}_xx")
+    elif internal is not None:
+        sums.append("(rho U'(rho)_x)_x")
+        names.append(f"U = {internal}")
+    if not potential.vanishes:
+        sums.append("(rho V')_x")
+        names.append(f"V = {potential}")
+    if not kernel.vanishes:
+        sums.append("(rho (W * rho)_x)_x")
+        names.append(f"W = {kernel}")
+    place = "" if domain.is_line else f" on {domain}"
+    return ", ".join([f"rho_t = {' + '.join(sums) or '0'}{place}", *names]).replace("**", "^")
 
 
 class PDE(ABC):
@@ -87,9 +104,11 @@ class PDE(ABC):
 
     Attributes:
         interacts: whether it takes an interaction from outside.
+        derivable: arguments that may be tensors that require grad.
     """
 
     interacts = False
+    derivable: tuple[str, ...] = ()
 
     @abstractmethod
     def internal(self) -> Term | None:
@@ -133,16 +152,8 @@ class PDE(ABC):
         internal = self.internal()
         domain = domain or Line()
         domain.check(law, internal)
-        terms = []
-        if not potential.vanishes:
-            terms.append(f"d/dx(rho d/dx({potential}))")
-        if not kernel.vanishes:
-            terms.append(f"d/dx(rho d/dx(W * rho)), W = {kernel}")
-        if internal is not None:
-            terms.insert(0, _spreading(internal))
         chosen = bases.choose(base, law, internal, domain)
-        place = "" if domain.is_line else f" on {domain}"
-        equation = "rho_t = " + (" + ".join(terms) or "0") + place
+        equation = _written(potential, internal, kernel, domain)
         other = None if chosen is law else chosen
         return Problem(law, potential, internal, kernel, t_end, equation, domain, other)
 
@@ -165,6 +176,8 @@ class FokkerPlanck(PDE):
         diffusion: D > 0 (length^2/time).
     """
 
+    derivable = ("diffusion",)
+
     @checked
     def __init__(self, diffusion: Positive = 1.0) -> None:
         self.diffusion = diffusion
@@ -181,6 +194,8 @@ class PorousMedium(PDE):
         diffusion: kappa > 0.
     """
 
+    derivable = ("exponent", "diffusion")
+
     @checked
     def __init__(self, exponent: MoreThanOne = 2.0, diffusion: Positive = 1.0) -> None:
         self.exponent, self.diffusion = exponent, diffusion
@@ -196,6 +211,8 @@ class KellerSegel(PDE):
         chi: sensitivity (length^2/time).
         diffusion: D > 0.
     """
+
+    derivable = ("chi", "diffusion")
 
     @checked
     def __init__(self, chi: NonNegative = 0.5, diffusion: Positive = 1.0) -> None:
@@ -217,6 +234,7 @@ class AggregationDiffusion(PDE):
     """
 
     interacts = True
+    derivable = ("diffusion",)
 
     @checked
     def __init__(self, diffusion: NonNegative = 1.0, exponent: AtLeastOne = 1.0) -> None:

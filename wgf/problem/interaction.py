@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from wgf.problem.energy import Curvature, Elementary, MapAtNodes, Parts, Term
+from wgf.problem.energy import Curvature, Elementary, MapAtNodes, Parts, Term, factor
+from wgf.problem.pairs.sums import FEWEST, pair_sum
 from wgf.problem.quadrature import Nodes
-from wgf.settings.ranges import Finite, checked
+from wgf.settings.ranges import Finite, Fraction, checked
 
 BLOCK = 1 << 18  # pairs summed at once: they fit the cache
 
@@ -83,6 +84,8 @@ class Zero(Interaction):
 class Newtonian(Interaction):
     """W = strength |x|/2: attraction for strength > 0, repulsion for strength < 0; O(n)."""
 
+    derivable = ("strength",)
+
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
         self.strength, self.kink, self.convexity = strength, 0.5 * strength, 0.0
@@ -99,11 +102,13 @@ class Newtonian(Interaction):
         return Curvature()
 
     def __str__(self) -> str:
-        return f"{self.strength:g} |x|/2"
+        return f"{factor(self.strength)}|x|/2"
 
 
 class Quadratic(Interaction):
     """W = strength x^2/2, by moments; O(n)."""
+
+    derivable = ("strength",)
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
@@ -124,12 +129,18 @@ class Quadratic(Interaction):
         return -self.strength * mean @ mean.T
 
     def __str__(self) -> str:
-        return f"{self.strength:g} x^2/2"
+        return f"{factor(self.strength)}x^2/2"
 
 
 class Pairwise(Interaction):
     """A kernel summed over all pairs, O(n^2). A new one needs `kernel` and `force`, those of W - kappa |x|, and its
-    `kink` kappa if W has one at 0."""
+    `kink` kappa if W has one at 0.
+
+    Attributes:
+        sum_rtol: relative error of a hierarchical sum in O(n), see `wgf.problem.pairs.sums`; 0 sums all pairs.
+    """
+
+    sum_rtol = 0.0
 
     def split(self) -> tuple[float, Callable[[Tensor], Tensor]]:
         return self.kink, self.force
@@ -172,7 +183,17 @@ class Pairwise(Interaction):
         """`kernel` for some rows i and all j."""
         return self.kernel(x[rows, None] - x)
 
+    def _is_summed_fast(self, at: MapAtNodes) -> bool:
+        return self.sum_rtol > 0 and len(at.x) >= FEWEST and not at.x.requires_grad
+
+    def _fast(self, at: MapAtNodes) -> Tensor:
+        """Sum over all pairs of w_i w_j `kernel`, scalar."""
+        return torch.dot(at.w, pair_sum(self.kernel, at.x, at.w, self.sum_rtol))
+
     def value(self, at: MapAtNodes) -> Tensor:
+        if self._is_summed_fast(at):
+            return 0.5 * self._fast(at) + self.kink * torch.dot(at.w * at.nodes.rank, at.x)
+
         def block(x: Tensor, z: Tensor, w: Tensor, rows: slice) -> Tensor:
             return torch.dot(w[rows], self._pairs(x, z, rows) @ w)
 
@@ -183,6 +204,9 @@ class Pairwise(Interaction):
 
     def covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:
         x, w, force = at.x, at.w, torch.zeros_like(at.x)
+        if self._is_summed_fast(at):
+            force = pair_sum(self.force, x, w, self.sum_rtol)
+            return w * (force + self.kink * at.nodes.rank), torch.zeros_like(x)
         for rows in self._blocks(at):  # the force is odd: every pair of nodes counts once
             pulls = self.force(x[rows, None] - x[rows.start :])
             force[rows] += pulls @ w[rows.start :]
@@ -198,9 +222,11 @@ class Log(Pairwise):
     int x^2 rho obeys its law exactly.
     """
 
+    derivable = ("strength",)
+
     @checked
-    def __init__(self, strength: Finite = 1.0) -> None:
-        self.strength, self.elementary = strength, Elementary(logarithm=strength)
+    def __init__(self, strength: Finite = 1.0, sum_rtol: Fraction = 1e-12) -> None:
+        self.strength, self.elementary, self.sum_rtol = strength, Elementary(logarithm=strength), sum_rtol
         self.convexity = None if strength > 0 else 0.0
 
     def collapses(self, internal: Term | None) -> bool:
@@ -226,6 +252,10 @@ class Log(Pairwise):
         gap = z[rows, None] - z
         return self.kernel((x[rows, None] - x) / gap.masked_fill(gap == 0, 1.0))
 
+    def _fast(self, at: MapAtNodes) -> Tensor:
+        z = at.nodes.z
+        return super()._fast(at) - torch.dot(at.w, pair_sum(self.kernel, z, at.w, self.sum_rtol))
+
     def force(self, r: Tensor) -> Tensor:
         return self.strength * (1 / r).masked_fill(r == 0, 0.0)
 
@@ -243,4 +273,4 @@ class Log(Pairwise):
         return super().curvature(at)._replace(dd=-0.5 * self.strength * (at.w / at.dx) ** 2)
 
     def __str__(self) -> str:
-        return f"{self.strength:g} log|x|"
+        return f"{factor(self.strength)}log|x|"

@@ -16,7 +16,7 @@ class Entropy(Local):
         diffusion: D (length^2/time).
     """
 
-    name, barrier = "entropy", True
+    name, barrier, derivable = "entropy", True, ("diffusion",)
 
     @checked
     def __init__(self, diffusion: Positive = 1.0) -> None:
@@ -43,7 +43,7 @@ class PowerLaw(Local):
         diffusion: kappa.
     """
 
-    name, barrier = "power_law", True
+    name, barrier, derivable = "power_law", True, ("exponent", "diffusion")
 
     @checked
     def __init__(self, exponent: MoreThanOne = 2.0, diffusion: Positive = 1.0) -> None:

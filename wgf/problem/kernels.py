@@ -7,7 +7,7 @@ from torch import Tensor
 
 from wgf.errors import ConfigError
 from wgf.problem.convexity import least_bend_of_powers, least_bend_of_waves
-from wgf.problem.energy import Elementary
+from wgf.problem.energy import Elementary, factor
 from wgf.problem.interaction import Interaction, Log, Newtonian, Pairwise, Quadratic, Zero
 from wgf.settings.expression import Expression
 from wgf.settings.ranges import AtLeastOne, Finite, Positive, Text, checked
@@ -26,6 +26,8 @@ class PowerLaw(Pairwise):
         repulsion: b >= 1.
         strength: energy per mass^2.
     """
+
+    derivable = ("strength",)
 
     @checked
     def __init__(self, attraction: AtLeastOne = 4.0, repulsion: AtLeastOne = 2.0, strength: Positive = 1.0) -> None:
@@ -54,7 +56,7 @@ class PowerLaw(Pairwise):
 
     def __str__(self) -> str:
         a, b = self.attraction, self.repulsion
-        return f"{self.strength:g} (|x|^{a:g}/{a:g} - |x|^{b:g}/{b:g})"
+        return f"{factor(self.strength)}(|x|^{a:g}/{a:g} - |x|^{b:g}/{b:g})"
 
 
 class Morse(Pairwise):
@@ -64,6 +66,8 @@ class Morse(Pairwise):
         attraction, repulsion: amplitudes (energy per mass^2).
         attraction_length, repulsion_length: ranges (length).
     """
+
+    derivable = ("attraction", "repulsion", "attraction_length", "repulsion_length")
 
     @checked
     def __init__(
@@ -93,7 +97,7 @@ class Morse(Pairwise):
 
     def __str__(self) -> str:
         r, a, lr, la = *self.amplitudes, *self.lengths
-        return f"{r:g} exp(-|x|/{lr:g}) - {-a:g} exp(-|x|/{la:g})"
+        return f"{factor(r)}exp(-|x|/{lr:g}) - {factor(-a)}exp(-|x|/{la:g})"
 
 
 class Expressed(Pairwise):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import abstractmethod
 from functools import cached_property
 from typing import NamedTuple
@@ -10,7 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from wgf.problem.energy import Curvature, Local, MapAtNodes
+from wgf.errors import ConfigError
+from wgf.problem.energy import Curvature, Local, MapAtNodes, factor
 from wgf.settings.enclosure import least_bend
 from wgf.settings.expression import Expression
 from wgf.settings.ranges import Finite, Text, checked
@@ -80,7 +82,7 @@ class Potential(Local):
 
 
 def _from(center: float) -> str:
-    return "x" if center == 0 else f"(x - {center:g})"
+    return "x" if center == 0 else f"(x {'-' if center > 0 else '+'} {abs(center):g})"
 
 
 class Zero(Potential):
@@ -108,6 +110,8 @@ class Zero(Potential):
 class Quadratic(Potential):
     """V = stiffness (x - center)^2 / 2."""
 
+    derivable = ("stiffness", "center")
+
     @checked
     def __init__(self, stiffness: Finite = 1.0, center: Finite = 0.0) -> None:
         self.stiffness, self.center, self.convexity = stiffness, center, stiffness
@@ -125,13 +129,14 @@ class Quadratic(Potential):
         return torch.full_like(x, self.stiffness)
 
     def __str__(self) -> str:
-        return f"{self.stiffness:g} {_from(self.center)}^2/2"
+        return f"{factor(self.stiffness)}{_from(self.center)}^2/2"
 
 
 class Quartic(Potential):
     """The double well V = (x - center)^4/4 - (x - center)^2/2."""
 
     convexity = -1.0
+    derivable = ("center",)
 
     @checked
     def __init__(self, center: Finite = 0.0) -> None:
@@ -161,6 +166,7 @@ class Sextic(Potential):
     """V = (x - center)^6 / 6."""
 
     convexity = 0.0
+    derivable = ("center",)
 
     @checked
     def __init__(self, center: Finite = 0.0) -> None:
@@ -184,11 +190,21 @@ class Sextic(Potential):
 
 
 class Expressed(Potential):
-    """V written in the config, such as "x**4/4 - a*x**2/2" with a constant a=1."""
+    """V written in the config, such as "x**4/4 - a*x**2/2" with a constant a=1.
+
+    Args:
+        expr: the formula.
+        force: constant force f, which adds -f x; on a circle V need not be periodic, only its slope (length/time).
+        constants: values of names in the formula; a name `force` in the formula is such a constant.
+    """
+
+    derivable = ("constants",)
 
     @checked
-    def __init__(self, expr: Text, **constants: Finite) -> None:
-        self.expression = Expression(expr, constants)
+    def __init__(self, expr: Text, force: Finite = 0.0, **constants: Finite) -> None:
+        if force and "force" in re.findall(r"\w+", expr):
+            constants, force = constants | {"force": force}, 0.0
+        self.expression, self.force = Expression(expr, constants), force
 
     @cached_property
     def convexity(self) -> float | None:  # type: ignore[override]
@@ -199,10 +215,30 @@ class Expressed(Potential):
         if coefficients is None or len(coefficients) > 3:
             return None
         _, slope, half = [*coefficients, 0.0, 0.0, 0.0][:3]
-        return Parabola(-slope, 2 * half, 0.0)
+        return Parabola(self.force - slope, 2 * half, 0.0)
 
     def value_at(self, x: Tensor) -> Tensor:
-        return self.expression(x)
+        return self.expression(x) - self.force * x if self.force else self.expression(x)
 
     def __str__(self) -> str:
-        return str(self.expression)
+        return f"{self.expression} - {self.force:g} x" if self.force else str(self.expression)
+
+
+class Learned(Potential):
+    """V given by a module of torch.
+
+    Args:
+        module: maps positions [n, 1] to V [n, 1], in float64 (`module.double()`), twice differentiable.
+    """
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        low = [name for name, parameter in module.named_parameters() if parameter.dtype != torch.float64]
+        if low:
+            raise ConfigError(f"the module of the potential has the parameter {low[0]} not in float64: use .double()")
+        self.module = module
+
+    def value_at(self, x: Tensor) -> Tensor:
+        return self.module(x.reshape(-1, 1)).reshape(x.shape)
+
+    def __str__(self) -> str:
+        return type(self.module).__name__

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
 from wgf.assemble import assemble
+from wgf.confirm import at_tolerance, confirm, noted
 from wgf.engine.compiled import run
 from wgf.errors import ConfigError
 from wgf.integrators.base import Integrator
@@ -25,6 +27,7 @@ from wgf.run import memory
 from wgf.run.callbacks.base import Callback
 from wgf.settings.check import GROUPS, raise_faults
 from wgf.settings.constructors import settings
+from wgf.settings.expression import Expression, observables
 
 
 @dataclass
@@ -39,6 +42,7 @@ class Experiment:
         figures: whether the run draws figures at the end.
         reference: the setting `reference_solution`, which selects what errors are measured against.
         certificate: how the run bounds its error: "own", "rich" or "none".
+        observed: formulas of x whose means are columns of the history.
     """
 
     projection: Projection
@@ -48,6 +52,7 @@ class Experiment:
     figures: bool
     reference: str = "none"
     certificate: str = "own"
+    observed: Mapping[str, Expression] = field(default_factory=dict)
 
     @property
     def problem(self) -> Problem:
@@ -74,9 +79,38 @@ class Experiment:
         """Saved times after t = 0 (time); the last is the end time."""
         return [self.problem.t_end * (k + 1) / self.saves for k in range(self.saves)]
 
-    def run(self, theta: torch.Tensor, callback: LoopCallback, clock: Clock | None = None) -> End:
-        """Run the time loop from t = 0, or from the time of a clock."""
-        return run(self.projection, self.integrator, theta, self.stops, callback, clock)
+    def at(self, breakpoints: torch.Tensor) -> Projection:
+        """The projection on other breakpoints [m] (length)."""
+        map = self.map.on_breakpoints(breakpoints)
+        return self.projection if map is self.map else self.projection.on(map)
+
+    def confirmed(self, past: dict[str, Any] | None) -> Experiment:
+        """The experiment with the tolerance that network.width=auto finds, or that a checkpoint holds; else itself."""
+        adaptation = self.map.adaptation
+        if adaptation is None or not adaptation.confirms:
+            return self
+        if past is None:
+            projection, method = confirm(self.projection, self.integrator, self.stops)
+        else:
+            tol, gap, unconfirmed = past["confirmation"]
+            projection, method = noted(*at_tolerance(self.projection, self.integrator, tol), gap, unconfirmed)
+        return replace(self, projection=projection, integrator=method)
+
+    @property
+    def confirmation(self) -> list[Any] | None:
+        """What a checkpoint keeps of `confirmed`."""
+        adaptation = self.map.adaptation
+        return None if adaptation is None else [adaptation.tol, adaptation.gap, adaptation.unconfirmed]
+
+    def run(
+        self,
+        theta: torch.Tensor,
+        callback: LoopCallback,
+        clock: Clock | None = None,
+        projection: Projection | None = None,
+    ) -> End:
+        """Run the time loop from t = 0, or from the time of a clock, maybe with a projection on other breakpoints."""
+        return run(projection or self.projection, self.integrator, theta, self.stops, callback, clock)
 
 
 def build(cfg: DictConfig) -> Experiment:
@@ -92,6 +126,7 @@ def build(cfg: DictConfig) -> Experiment:
     network.check_domain(parts["domain"])
     base = network.base_for(cfg.base)
     problem: Problem = parts["pde"].problem(*terms, float(cfg.t_end), base, parts["domain"])
+    problem = replace(problem, steady=float(cfg.steady) if cfg.stop == "steady" else 0.0)
     closed_form(problem, cfg.reference_solution)  # refuse an impossible setting before the run
     quadrature, solver, integrator = parts["quadrature"], parts["solver"], parts["integrator"]
     defaults = {name: setting.default for name, setting in (settings(cfg.network._target_) or {}).items()}
@@ -111,7 +146,14 @@ def build(cfg: DictConfig) -> Experiment:
     )
     certificate = "rich" if cfg.verify else cfg.certificate
     return Experiment(
-        projection, method, int(cfg.saves), parts["logger"], cfg.figures, cfg.reference_solution, certificate
+        projection,
+        method,
+        int(cfg.saves),
+        parts["logger"],
+        cfg.figures,
+        cfg.reference_solution,
+        certificate,
+        observables(cfg.observe),
     )
 
 

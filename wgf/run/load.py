@@ -37,11 +37,13 @@ def load(folder: str | Path) -> Flow:
     if checkpoint is None:
         raise ConfigError(f"{folder} has no checkpoint: the run stopped before it saved anything, start it again")
     check_unchanged(folder, checkpoint, cfg)
+    experiment = experiment.confirmed(checkpoint)
     clock, saved = Clock(**checkpoint["clock"]), saved_states(experiment.map, checkpoint)
+    saved.remesh(experiment.map.on_breakpoints(checkpoint["breakpoints"]))
     if clock.t > saved.times[-1]:  # the run stopped between two saved times
         saved.times.append(clock.t)
         saved.theta.append(checkpoint["theta"])
-        saved.breakpoints.append(experiment.map.breakpoints())
+        saved.breakpoints.append(saved.map.breakpoints())
         saved.terms.append(checkpoint["terms"])
     status, detail = _status(folder, checkpoint), checkpoint.get("detail", "")
     return Flow(experiment.projection, experiment.integrator, saved, status, clock, detail, experiment.reference)

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from wgf.errors import in_one_line
+from wgf.expectation import expectation
 from wgf.flow import Flow
 from wgf.integrators.base import State
 from wgf.integrators.time_loop import Clock
 from wgf.networks.base import TransportMap
 from wgf.problem.equations import Problem
-from wgf.problem.quadrature import Gauss
+from wgf.problem.quadrature import Gauss, Nodes
 from wgf.reference_solutions.equilibrium import equilibrium
 from wgf.reference_solutions.exact import Exact
 from wgf.reference_solutions.moment_laws import blow_up_bound, second_moment
@@ -38,14 +41,30 @@ class Metrics:
         problem: the equation with its law and energies.
         map: the network.
         known: the reference solution, or None.
+        observed: formulas of x whose means are columns of the history.
     """
 
-    def __init__(self, problem: Problem, map: TransportMap, known: Exact | None) -> None:
-        self.problem, self.map, self.known = problem, map, known
+    def __init__(
+        self,
+        problem: Problem,
+        map: TransportMap,
+        known: Exact | None,
+        observed: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+    ) -> None:
+        self.problem, self.map, self.known, self.observed = problem, map, known, observed or {}
+
+    @cached_property
+    def nodes(self) -> Nodes:
+        """Quadrature nodes for the moments."""
+        map = self.map
         knots = map.knots(map.theta.detach()).double()
         panels = map.base.panels()
         mesh = torch.linspace(panels[0], panels[-1], CELLS + 1, dtype=knots.dtype, device=knots.device)
-        self.nodes = Gauss().nodes(map.base, knots if len(knots) else mesh[1:-1])
+        return Gauss().nodes(map.base, knots if len(knots) else mesh[1:-1])
+
+    def on(self, map: TransportMap) -> Metrics:
+        """The same on other breakpoints."""
+        return Metrics(self.problem, map, self.known, self.observed)
 
     def moments(self, theta: Tensor) -> dict[str, float]:
         """mean, second_moment and mass."""
@@ -90,6 +109,8 @@ class Metrics:
             "mean": moments["mean"],
             "second_moment": moments["second_moment"],
             "min_slope": e.min_slope.item(),
+            **{name: expectation(Carried.by(self.map, state.theta), f) for name, f in self.observed.items()},
+            **({} if self.map.adaptation is None else {"breakpoints": len(self.map.breakpoints())}),
             "w1_error": None if error is None else error.w1,
             "w2_error": None if error is None else error.w2,
             **e.report(),
@@ -107,7 +128,8 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
         seconds: wall time of the flow.
     """
     problem, clock, known = flow.problem, flow.clock, flow.reference_solution
-    metrics = Metrics(problem, flow.projection.map, known)
+    projection = flow.projection.on(flow.saved.map)
+    metrics = Metrics(problem, projection.map, known)
     e, error = state.evaluation, metrics.error(clock.t, state.theta)
     terms = {term.name: value for term, value in zip(problem.terms, e.terms.tolist(), strict=True)}
     first = flow.saved.terms[0] if flow.saved.terms else e.terms  # no saved terms if the flow failed at the start
@@ -126,12 +148,13 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
         energy_terms=terms,
         dissipated=clock.dissipated,
         dissipation_gap=abs(lost - clock.dissipated) / lost if lost > rounding else None,
-        w2_best=_optional("w2_best", lambda: None if error is None else best_w2(flow.projection, error)),
+        w2_best=_optional("w2_best", lambda: None if error is None else best_w2(projection, error)),
         reference_solution=known.name if known else None,
         reference_error=getattr(known, "error", None),
         reference_w2_error=getattr(known, "w2_error", None),
         w2_to_equilibrium=_optional("w2_to_equilibrium", lambda: metrics.to_equilibrium(state.theta)),
-        initial_w2=metrics.initial_w2(flow.projection.initial),
+        initial_w2=Metrics(problem, flow.projection.map, known).initial_w2(flow.projection.initial),
+        **_adaptive(flow),
         second_moment_law=second_moment(problem, clock.t),
         blow_up_bound=blow_up_bound(problem),
         min_slope=e.min_slope.item(),
@@ -142,6 +165,22 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
         **metrics.moments(state.theta),  # type: ignore[arg-type]
         **e.report(),  # type: ignore[arg-type]
     )
+
+
+def _adaptive(flow: Flow) -> dict[str, Any]:
+    """Numbers of breakpoints that follow the solution."""
+    adaptation, clock = flow.saved.map.adaptation, flow.clock
+    if adaptation is None:
+        return {}
+    return {
+        "breakpoints": len(flow.saved.map.breakpoints()),
+        "transfers": clock.transfers,
+        "transferred_w2": clock.transferred,
+        "mesh_error": clock.mesh_error,
+        "confirmed_w2": adaptation.gap,
+        "unconfirmed": adaptation.unconfirmed,
+        **({} if adaptation.tol is None else {"mesh_tolerance": adaptation.tol * flow.problem.law.std}),
+    }
 
 
 def _optional(name: str, compute: Callable[[], float | None]) -> float | None:

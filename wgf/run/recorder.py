@@ -58,6 +58,7 @@ class Recorder(LoopCallback):
         self._logged = 0  # intervals of t_end / ROWS that already have a row
         if past is not None:
             self.saved = saved_states(metrics.map, past)
+            self.remesh(metrics.map.on_breakpoints(past["breakpoints"].to(metrics.map.theta.device)))
             self.rows, self.last_row, self._logged = past["rows"], past["last_row"], past["logged"]
             self.wall = past["wall"]
         self._begin = self._due = monotonic()
@@ -71,6 +72,12 @@ class Recorder(LoopCallback):
                 self._row(clock, state)
             self._between_steps(clock, state)
 
+    def remesh(self, map: TransportMap) -> None:
+        if map is self.metrics.map:
+            return
+        self.metrics = self.metrics.on(map)
+        self.saved.remesh(map)
+
     def stop(self, clock: Clock, state: State) -> None:
         self._save(clock, state)
         self._between_steps(clock, state)
@@ -79,6 +86,8 @@ class Recorder(LoopCallback):
         """Save the last state, for every status. The checkpoint of a run that can resume holds no status."""
         if not self.saved.times:
             return
+        if end.map is not None:  # interrupted before `remesh`
+            self.remesh(end.map)
         if end.clock.target == len(self.saved.times):  # interrupted before `stop` saved this state
             self._save(end.clock, end.state)
         final = {} if end.status in LASTING else {"status": end.status.name, "detail": end.detail}
@@ -118,6 +127,7 @@ class Recorder(LoopCallback):
                 "step": clock.steps,
                 "clock": dataclasses.asdict(clock),
                 "theta": state.theta,
+                "breakpoints": self.saved.map.breakpoints(),
                 "terms": state.terms,
                 "saved_t": list(self.saved.times),
                 "saved_theta": list(self.saved.theta),

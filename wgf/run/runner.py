@@ -31,7 +31,7 @@ from wgf.run.callbacks.base import Callback, Callbacks, Outcome, Run
 from wgf.run.callbacks.checkpoint import Checkpoint, latest
 from wgf.run.callbacks.figures import Figures
 from wgf.run.callbacks.history import History
-from wgf.run.callbacks.progress import Progress
+from wgf.run.callbacks.progress import Progress, Stopwatch
 from wgf.run.data_files import check_unchanged, digests, located
 from wgf.run.metrics import Metrics, measure
 from wgf.run.provenance import circumstances, now, provenance, resumed
@@ -52,12 +52,13 @@ def main(cfg: DictConfig, folder: Path) -> int:
     resuming = cfg.resume is not None
     cfg = OmegaConf.merge(cfg, {"resume": None})  # type: ignore[assignment]
     experiment = build(cfg)
+    clock = Stopwatch()
     with Signals() as signals:
-        result = _run(experiment, cfg, folder, resuming, signals, [Progress()])
-    summary.show(result, folder)
+        result = _run(experiment, cfg, folder, resuming, signals, [Progress(), clock])
+    summary.show(result, folder, clock.seconds)
     if signals.received is not None:
         return 128 + signals.received
-    return 0 if result.status in {Status.completed.name, cfg.expect} and result.unsaved is None else 1
+    return 0 if (Status[result.status].is_success or result.status == cfg.expect) and result.unsaved is None else 1
 
 
 def run(
@@ -96,17 +97,20 @@ def _run(
     data = digests(cfg)
     origin = provenance(theta.device, int(cfg.seed)) | ({"data": data} if data else {})
     past = _past(folder, cfg, text, theta.device) if resuming else None
+    experiment = experiment.confirmed(past)
+    theta = experiment.theta
     if past is not None:
         origin = resumed(folder / "provenance.json", origin, past["step"], past["clock"]["t"])
     _write_text(folder / "config.yaml", text)
     _write_json(folder / "provenance.json", origin)
     log.info("%s, t_end = %g, %d parameters", problem.equation, problem.t_end, theta.numel())
-    metrics = Metrics(problem, experiment.map, experiment.exact)
+    metrics = Metrics(problem, experiment.map, experiment.exact, experiment.observed)
     columns = [*metrics.row(Clock(), State(theta, experiment.projection(theta))), BOUND]
     bound = certify.recorder(experiment, past)
     figures = [Figures()] if experiment.figures else []
     with closing(Callbacks([*first, History(), Checkpoint(), experiment.logger, *figures])) as callbacks:
-        checkpointed = {"config": text, "circumstances": circumstances(theta.device), "data": data}
+        checkpointed: dict[str, Any] = {"config": text, "circumstances": circumstances(theta.device), "data": data}
+        checkpointed |= {"confirmation": experiment.confirmation}
         recorder = Recorder(metrics, callbacks, signals, checkpointed, past, bound)
         about = Run(
             folder,
@@ -121,6 +125,7 @@ def _run(
         )
         with signals.held():
             callbacks.start(about)
+            callbacks.phase("flow")
             end = _advance(experiment, recorder, past)
             if end.status is Status.interrupted and signals.received is not None:
                 end.detail = SignalName(signals.received).name
@@ -135,7 +140,7 @@ def _run(
                 end.detail,
                 experiment.reference,
             )
-            result, bounds = _measure(flow, end, seconds, experiment, bound, signals)
+            result, bounds = _measure(flow, end, seconds, experiment, bound, signals, callbacks)
             faults, known = list(callbacks.dropped), len(callbacks.dropped)
             maps = replace(flow.saved_maps, w2_bound=bounds) if recorder.saved.times else None
             if maps is not None:
@@ -144,6 +149,7 @@ def _run(
             _attempt(faults, lambda: _write_json(folder / "result.json", _with(result, faults).as_dict()))
             result = _with(result, faults)
         try:
+            callbacks.phase("figures")
             callbacks.finish(about, Outcome(end.status, result, maps))
         except KeyboardInterrupt:
             log.warning("interrupted while drawing the figures: all other files are saved")
@@ -151,7 +157,7 @@ def _run(
             faults += late
             result = _with(result, faults)
             _attempt(faults, lambda: _write_json(folder / "result.json", result.as_dict()))
-    if end.status is not Status.completed:
+    if not end.status.is_success:
         log.warning("%s at t = %g: %s", end.status, end.clock.t, result.message)
     if end.status in LASTING:
         log.warning("to continue the run, use resume=%s", shlex.quote(str(folder)))
@@ -164,27 +170,38 @@ def _advance(experiment: Experiment, recorder: Recorder, past: dict[str, Any] | 
     if past is None:
         return experiment.run(start, recorder)
     theta, clock = past["theta"].to(start.device), Clock(**past["clock"])
+    projection = experiment.at(past["breakpoints"].to(start.device))
     if "status" in past:  # the loop had ended, but not all files were written
-        return End(Status[past["status"]], clock, State(theta, experiment.projection(theta)), past["detail"])
-    return experiment.run(theta, recorder, clock)
+        return End(Status[past["status"]], clock, State(theta, projection(theta)), past["detail"])
+    return experiment.run(theta, recorder, clock, projection)
 
 
 def _measure(
-    flow: Flow, end: End, seconds: float, experiment: Experiment, bound: OwnBound | None, signals: Signals
+    flow: Flow,
+    end: End,
+    seconds: float,
+    experiment: Experiment,
+    bound: OwnBound | None,
+    signals: Signals,
+    callbacks: Callback,
 ) -> tuple[Result, np.ndarray | None]:
     """Compute the result of a flow and the bounds of its error at the saved times [s].
 
     A completed run has error bounds (a signal cuts a richer run short) and doubts.
     """
+    callbacks.phase("reference")
     with suppress(KeyboardInterrupt), signals.heard():
         _ = flow.reference_solution  # the flow keeps it
+    callbacks.phase("errors")
     result = measure(flow, end.state, seconds)
-    if end.status is not Status.completed:
+    maps = flow.saved_maps if flow.saved.times else None  # the flow keeps them
+    if not end.status.is_success:
         return result, None
+    callbacks.phase("certificate")
     result, bounds = certify.certified(flow, result, bound, experiment.certificate == "rich", signals)
     rounding = 1e3 * torch.finfo(end.state.theta.dtype).eps * math.sqrt(max(result.second_moment, 0.0))  # length
     shortened = experiment.integrator.shortened(experiment.stops)
-    return replace(result, doubts=self_check.doubts(result, flow.saved_maps, rounding, shortened)), bounds
+    return replace(result, doubts=self_check.doubts(result, maps, rounding, end.clock, shortened)), bounds
 
 
 def _attempt(faults: list[str], write: Callable[[], None]) -> None:

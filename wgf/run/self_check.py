@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from wgf.integrators.time_loop import Clock
+from wgf.projection.remesh import UNRESOLVED
 from wgf.result import Result
 from wgf.saved_maps import SavedMaps
 
@@ -16,16 +18,43 @@ MOMENT = 1e-2  # tolerance of the second moment, relative to its law
 ROUNDED = 1e-3  # tolerance of the bound, relative
 
 
-def doubts(result: Result, maps: SavedMaps | None, rounding: float = 0.0, shortened: str | None = None) -> str | None:
+def doubts(
+    result: Result,
+    maps: SavedMaps | None,
+    rounding: float = 0.0,
+    clock: Clock | None = None,
+    shortened: str | None = None,
+) -> str | None:
     """Numbers of a run that may be wrong, and why, as one text; None if all checks pass.
 
     Args:
         result: every number of the run.
         maps: the saved maps.
         rounding: rounding error of a W2 error (length); bounds do not include it.
+        clock: progress of the run; None for a run that accepts no fold and no rise of the energy.
         shortened: how fixed steps differ from the setting, see `Integrator.shortened`.
     """
-    return "; ".join([*_doubts(result, maps, rounding), *filter(None, [shortened])]) or None
+    return (
+        "; ".join(
+            [
+                *(_accepted(clock) if clock else ()),
+                *_doubts(result, None if clock and clock.folded_at else maps, rounding),
+                *filter(None, [shortened]),
+            ]
+        )
+        or None
+    )
+
+
+def _accepted(clock: Clock) -> Iterator[str]:
+    """What integrator.strict=false let pass."""
+    if clock.folded_at is not None:
+        yield (
+            f"map: folded since t = {clock.folded_at:.6g} (integrator.strict=false), so densities are wrong, and "
+            "w1_error and w2_error are upper bounds of the distances"
+        )
+    if clock.raised_at is not None:
+        yield f"energy: rose at t = {clock.raised_at:.6g} for the first time (integrator.strict=false)"
 
 
 def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator[str]:
@@ -46,6 +75,13 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
     law = result.second_moment_law
     if law is not None and not abs(result.second_moment - law) <= MOMENT * max(abs(law), math.ulp(1.0)):
         yield f"second_moment: {result.second_moment - law:+.1e} off its law, which the projected flow keeps exactly"
+    if result.mesh_tolerance is not None and not (result.mesh_error or 0.0) <= UNRESOLVED * result.mesh_tolerance:
+        yield (
+            f"w2_error: at some time the breakpoints resolved the map only to {result.mesh_error:.1e} instead of "
+            f"{result.mesh_tolerance:.1e}; increase network.width or network.tol"
+        )
+    if result.unconfirmed is not None:
+        yield f"w2_error: no run with a smaller tolerance confirms this one: {result.unconfirmed}"
     bound, error = result.w2_bound, result.w2_error
     known = (result.reference_w2_error or 0.0) + rounding
     if bound is not None and error is not None and not error <= bound * (1 + ROUNDED) + known:

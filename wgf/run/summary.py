@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.box import ROUNDED
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from wgf.result import Result, is_clear, label
 
+ROUNDING = 1e-14  # of a sum, relative to its terms
 COUNTS = {"steps": "accepted", "rejected": "rejected", "evaluations": "evaluations"}
 SOLVER = {
     "rank": "rank {:,}",
@@ -25,20 +27,26 @@ SOLVER = {
 }
 
 
-def show(result: Result, folder: Path, console: Console | None = None) -> None:
-    """Print a result: plain text in a pipe, some colour on a terminal.
+def show(
+    result: Result, folder: Path, phases: Mapping[str, float] | None = None, console: Console | None = None
+) -> None:
+    """Print a result: plain text in a pipe, some colour on a terminal. The first line of the run names the equation.
 
     Args:
         result: the result; the table omits numbers that are None.
         folder: folder of the run. Lines with the folder are never wrapped, so that people can copy them.
+        phases: wall time of each phase of the run (s).
         console: output; standard output by default.
     """
     console = console or Console()
-    grid = Table(title=Text(result.equation, "bold"), title_justify="left", box=ROUNDED, show_header=False)
+    grid = Table(box=ROUNDED, show_header=False)
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, cell in lines(result):
-        grid.add_row(name, Text(cell, ("green" if "completed" in cell else "red") if name == "status" else ""))
+    spent = _join(*(f"{name} {_seconds(seconds)}" for name, seconds in (phases or {}).items()))
+    rows = dict(lines(result))
+    for name, cell in (rows | ({"wall time": spent} if spent else {})).items():
+        color = "green" if cell.startswith(("completed", "steady")) else "red"
+        grid.add_row(name, Text(cell, color if name == "status" else ""))
     console.print(grid)
     place = _relative(folder)
     commands = [f"results in   {place}"]
@@ -51,6 +59,8 @@ def show(result: Result, folder: Path, console: Console | None = None) -> None:
 def lines(result: Result) -> list[tuple[str, str]]:
     """Name and text of every line of the table, most important first, without empty lines."""
     r, terms = result, result.energy_terms or {}
+    size = sum(map(abs, terms.values()))
+    parts = terms.items() if len(terms) > 1 else ()
     against = f" against {r.reference_solution}" if r.reference_solution else ""
     of_wanted = f" of {r.t_wanted:.6g}" if r.t_wanted not in (None, r.t_end) else ""
     law = r.second_moment_law
@@ -61,7 +71,10 @@ def lines(result: Result) -> list[tuple[str, str]]:
         ("steps", _join(*(_number(getattr(r, name), f"{{:,}} {noun}") for name, noun in COUNTS.items()))),
         (
             "energy",
-            _join(_number(r.energy), *(f"{name} {value:.6g}" for name, value in terms.items() if len(terms) > 1)),
+            _join(
+                _number(r.energy),
+                *(f"{name} {_seen(value, size):.6g}" for name, value in parts),
+            ),
         ),
         ("dissipated", _number(r.dissipated) + _number(r.dissipation_gap, ", energy balance within {:.1e}")),
         (label("w1_error"), _error(r.w1_error, against, r.reference_error)),
@@ -72,8 +85,17 @@ def lines(result: Result) -> list[tuple[str, str]]:
         ("best W2", _error(r.w2_best, " within reach of this network", None)),
         ("start", _number(r.initial_w2 or None, "W2 distance {:.1e} to the initial law")),
         ("equilibrium", _number(r.w2_to_equilibrium, "W2 distance {:.4e}")),
+        (
+            "breakpoints",
+            _join(
+                _number(r.breakpoints),
+                _number(r.transfers, "{:,} changes"),
+                _number(r.mesh_error, "W2 distance {:.1e} unresolved at most"),
+                _number(r.confirmed_w2, "confirmed by a run at W2 distance {:.1e}"),
+            ),
+        ),
         ("mass", _number(r.mass, "{:.15g}")),
-        ("mean", _number(r.mean, "{:.8g}")),
+        ("mean", _number(_seen(r.mean, math.sqrt(r.second_moment or 0.0)), "{:.8g}")),
         ("second moment", _number(r.second_moment, "{:.8g}") + off_law),
         ("min slope", _number(r.min_slope, "{:.4g}")),
         ("blow-up", _number(r.blow_up_bound, "no later than t = {:.6g} (the variance would vanish)")),
@@ -82,6 +104,15 @@ def lines(result: Result) -> list[tuple[str, str]]:
         ("wall time", _number(r.wall_s, "{:.2f} s")),
     ]
     return [(name, cell) for name, cell in known if cell]
+
+
+def _seen(value: float | None, size: float) -> float | None:
+    """A number of a sum of this size, and 0 where it is only rounding."""
+    return 0.0 if value is not None and abs(value) <= ROUNDING * size else value
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2f} s" if value < 60 else f"{value / 60:.1f} min"
 
 
 def _join(*parts: str | None, between: str = ", ") -> str:

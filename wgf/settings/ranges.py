@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
@@ -117,6 +118,19 @@ class ColumnName:
         return isinstance(value, str) or (isinstance(value, int) and value >= 1)
 
 
+class WidthRule(Range):
+    """Rule for a width: a whole number >= 2, auto, or null, which means "not set"."""
+
+    def __init__(self) -> None:
+        super().__init__(int, low=2, none=True)
+
+    def __str__(self) -> str:
+        return "a whole number >= 2, auto, or null"
+
+    def admits(self, value: Any) -> bool:
+        return value == "auto" if isinstance(value, str) else super().admits(value)
+
+
 class ListOf:
     """Rule for a non-empty list whose entries all obey one rule.
 
@@ -148,6 +162,7 @@ Fraction = Annotated[float, Range(low=0.0, high=1.0, open_high=True)]
 MoreThanOne = Annotated[float, Range(low=1.0, open_low=True)]
 AtLeastOne = Annotated[float, Range(low=1.0)]
 Count = Annotated[int, Range(int, low=1)]
+Width = Annotated[int | str | None, WidthRule()]
 TwoOrMore = Annotated[int, Range(int, low=2)]
 Order = Annotated[int, Range(int, low=1, high=64)]
 Seed = Annotated[int, Range(int, low=0, high=2**63 - 1)]
@@ -156,6 +171,7 @@ FloatsOrNone = Annotated[Sequence[float] | None, ListOf(Range(), none=True)]
 Column = Annotated[int | str | None, ColumnName()]
 Text = Annotated[str, Written()]
 TextOrNone = Annotated[str | None, Written(none=True)]
+Switch = Annotated[bool, Flag()]
 Positives = Annotated[Sequence[float], ListOf(Range(low=0.0, open_low=True))]
 
 
@@ -172,26 +188,51 @@ def fault(name: str, value: Any, rule: Any) -> str:
 
 def _converted(value: Any, rule: Any) -> Any:
     """The value as plain numbers."""
-    if isinstance(rule, Range) and value is not None:
+    if isinstance(rule, Range) and not isinstance(value, str | None):
         return rule.kind(value)
     if isinstance(rule, ListOf) and value is not None:
         return [rule.rule.kind(entry) for entry in value]
     return value
 
 
+def _has_derivatives(value: Any) -> bool:
+    """Whether a value is a tensor that requires grad, or a list of such tensors."""
+    if isinstance(value, (list, tuple)):
+        return any(map(_has_derivatives, value))
+    return bool(getattr(value, "requires_grad", False))
+
+
+def _numbers(value: Any) -> Any:
+    """The numbers in a tensor or in a list of tensors and numbers."""
+    if isinstance(value, (list, tuple)):
+        return [_numbers(entry) for entry in value]
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _copied(value: Any) -> Any:
+    """Copies with the same derivatives: a tensor of one number, or a list of numbers and such tensors."""
+    if isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) == 1:
+        return [_copied(entry) for entry in value]
+    return value.double().clone() if hasattr(value, "double") else float(value)
+
+
 def checked(function: F) -> F:
     """Decorator: check the arguments of a constructor against the rules in its annotations, and convert numbers.
+
+    A class names in `derivable` the arguments that may be tensors that require grad.
 
     Raises:
         ConfigError: with one line for every argument that breaks its rule.
     """
     signature = inspect.signature(function)
+    hints: dict[str, Any] = {}  # read when the function is first called: its module is loaded then
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
-        hints = get_type_hints(function, include_extras=True)
+        hints.update(hints or get_type_hints(function, include_extras=True))
         bound = signature.bind(*args, **kwargs)
         bad: list[str] = []
+        tensors = False
         for parameter in bound.signature.parameters.values():
             rule = rule_of(hints.get(parameter.name))
             if rule is None or parameter.name not in bound.arguments:
@@ -199,12 +240,19 @@ def checked(function: F) -> F:
             open_ended = parameter.kind is inspect.Parameter.VAR_KEYWORD
             values = bound.arguments[parameter.name] if open_ended else bound.arguments
             for name in list(values) if open_ended else [parameter.name]:
-                if rule.admits(values[name]):
+                derivable = parameter.name in getattr(args[0], "derivable", ()) if args else False
+                if derivable and _has_derivatives(values[name]) and rule.admits(_numbers(values[name])):
+                    values[name], tensors = _copied(values[name]), True
+                elif rule.admits(values[name]):
                     values[name] = _converted(values[name], rule)
                 else:
                     bad.append(fault(name, values[name], rule))
         if bad:
             raise ConfigError(*bad)
+        if tensors:
+            with warnings.catch_warnings():  # bounds and moments of such an object are numbers
+                warnings.filterwarnings("ignore", "Converting a tensor with requires_grad", UserWarning)
+                return function(*bound.args, **bound.kwargs)
         return function(*bound.args, **bound.kwargs)
 
     return wrapper  # type: ignore[return-value]

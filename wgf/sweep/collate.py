@@ -19,6 +19,7 @@ from wgf import files
 from wgf.errors import ConfigError
 from wgf.result import clear
 from wgf.settings.flat import label, leaves, number
+from wgf.sweep import closing
 from wgf.sweep import job_folder as job
 from wgf.sweep.command import command
 
@@ -87,16 +88,16 @@ def jobs(root: Path) -> list[Path]:
 
 def table(root: Path) -> Table:
     """Read every run below a folder, sorted by the values that vary."""
-    overrides = {folder: _overrides(folder) for folder in jobs(root)}
-    keys = dict.fromkeys(key for given in overrides.values() for key in given)
-    axes = [key for key in keys if len({given.get(key) for given in overrides.values()}) > 1]
+    given_to = {folder: overrides(folder) for folder in jobs(root)}
+    keys = dict.fromkeys(key for given in given_to.values() for key in given)
+    axes = [key for key in keys if len({given.get(key) for given in given_to.values()}) > 1]
     rows = [
         {
             "job": folder.relative_to(root).as_posix(),
             **_numbers(folder, axes),
             **{axis: given.get(axis) for axis in axes},
         }
-        for folder, given in overrides.items()
+        for folder, given in given_to.items()
     ]
     return Table(root, axes, sorted(rows, key=lambda row: _order([row[axis] for axis in axes], row["job"])))
 
@@ -108,7 +109,8 @@ def _numbers(folder: Path, axes: list[str]) -> Cells:
     return found | {"t_reached": found.get("t_end")} if "t_end" in axes else found
 
 
-def _overrides(folder: Path) -> dict[str, str]:
+def overrides(folder: Path) -> dict[str, str]:
+    """The overrides of a job: setting -> value."""
     path = folder / ".hydra" / "overrides.yaml"
     words = read_yaml(path) if path.exists() else []
     return {key.lstrip("+~"): value for key, _, value in (word.partition("=") for word in words or [])}
@@ -188,7 +190,8 @@ def summary(found: Table) -> str:
 
 
 def report(found: Table) -> None:
-    """Print the jobs that failed and the paths of the results."""
+    """Print the table of the jobs, those that failed, and the paths of the results."""
+    closing.show(found.rows, found.axes)
     for row in found.failed():
         lost = f"; not saved: {row['unsaved']}" if row.get("unsaved") else ""
         print(f"{row['status']}: {found.label(row)}: {row['message']}{lost}")

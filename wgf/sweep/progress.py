@@ -1,40 +1,60 @@
-"""Progress of a sweep: poll the job folders and print a line for every job that ends."""
+"""Progress of a sweep, read from the job folders: a line for every job that ends, and on a terminal a live table."""
 
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from wgf.settings.flat import label
 from wgf.sweep import job_folder as job
-from wgf.sweep.collate import jobs
+from wgf.sweep.collate import jobs, overrides
 
 OVERRIDES = "overrides.yaml"
 PERIOD = 0.5  # seconds between two looks
+RUNNING = 6  # running jobs in the live table at most
 
 
 class Watch(threading.Thread):
-    """Prints the jobs of a sweep that end. Jobs of an earlier sweep in the same folder do not count.
+    """Prints the jobs of a sweep that end, and on a terminal what runs, the time left and the best job so far.
+
+    Jobs of an earlier sweep in the same folder do not count.
 
     Args:
         root: folder of the sweep.
         total: how many jobs there will be.
+        axes: the settings that vary.
 
     Attributes:
         done: the folders of the jobs that have ended.
     """
 
-    def __init__(self, root: Path, total: int) -> None:
+    def __init__(self, root: Path, total: int, axes: Sequence[str] = ()) -> None:
         super().__init__(daemon=True)
-        self.root, self._total = root, total
+        self.root, self._total, self._axes = root, total, axes
         self._over = threading.Event()
         self.done: set[Path] = set()
+        self._ended = self._failed = 0  # jobs of this launch
+        self._best: tuple[float, str] | None = None
+        self._begin = time.monotonic()
+        self._console = Console()
         marks = {folder: _mark(folder) for folder in jobs(root)}
         self._before = {folder: (path, _time(path)) for folder, path in marks.items()}
 
     def run(self) -> None:
-        while not self._over.wait(PERIOD):
-            self._look()
+        terminal = self._console.is_terminal
+        with Live(console=self._console, transient=True, redirect_stderr=False) if terminal else nullcontext() as live:
+            while not self._over.wait(PERIOD):
+                running = self._look()
+                if live is not None:
+                    live.update(self.table(running))
 
     def stop(self) -> None:
         """Print the jobs that ended since the last look, and end."""
@@ -42,8 +62,10 @@ class Watch(threading.Thread):
         self.join()
         self._look()
 
-    def _look(self) -> None:
+    def _look(self) -> list[Path]:
+        """Print the jobs that have ended; returns those that run."""
         ended: list[tuple[Path, dict[str, Any]]] = []
+        running = []
         for folder in jobs(self.root):
             path, time = self._before.get(folder, (folder, -1))
             if folder in self.done or _time(path) == time:
@@ -52,10 +74,45 @@ class Watch(threading.Thread):
                 self.done.add(folder)
             elif (found := job.outcome(folder))["status"] not in ("running", "waiting", "killed"):
                 ended.append((folder, found))
+            elif found["status"] == "running":
+                running.append(folder)
         for folder, found in ended:
             self.done.add(folder)
+            self._count(folder, found)
             place = folder.relative_to(self.root)
-            print(f"{len(self.done)}/{self._total}  {_line(found)}  {place}", flush=True)
+            line = f"{len(self.done)}/{self._total}  {_line(found)}  {place}"
+            self._console.print(line, soft_wrap=True, markup=False, highlight=False)
+        return running
+
+    def _count(self, folder: Path, found: dict[str, Any]) -> None:
+        self._ended += 1
+        self._failed += not job.finished(folder)
+        error = found.get("w1_error") if found["status"] == "completed" else None
+        if error is not None and (self._best is None or error < self._best[0]):
+            self._best = error, self._label(folder)
+
+    def _label(self, folder: Path) -> str:
+        return label(overrides(folder), self._axes) or folder.relative_to(self.root).as_posix()
+
+    def table(self, running: Sequence[Path]) -> Table:
+        """What stands below the lines on a terminal."""
+        since = time.monotonic() - self._begin
+        left = since / self._ended * (self._total - len(self.done)) if self._ended else None
+        best = "" if self._best is None else f"W1 error {self._best[0]:.2e}: {self._best[1]}"
+        names = [self._label(folder) for folder in running[:RUNNING]]
+        more = len(running) - len(names)
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_row("jobs", f"{len(self.done)} of {self._total} done, {self._failed} failed, {len(running)} running")
+        table.add_row("time", f"{_clock(since)}, " + ("left unknown" if left is None else f"about {_clock(left)} left"))
+        table.add_row("runs", "; ".join(names) + (f"; {more} more" if more else ""))
+        table.add_row("best", best)
+        return table
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def _line(found: dict[str, Any]) -> str:

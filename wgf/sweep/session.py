@@ -6,7 +6,7 @@ import os
 import platform
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -64,12 +64,13 @@ class Sweep(Signals):
         root: the folder of the sweep.
         total: how many jobs there will be.
         strict: whether every job must complete, as those of a grid; of a search at least one must.
+        axes: the settings that vary.
     """
 
-    def __init__(self, root: Path, total: int, strict: bool) -> None:
+    def __init__(self, root: Path, total: int, strict: bool, axes: Sequence[str] = ()) -> None:
         super().__init__()
         self.root, self._strict = root, strict
-        self._watch = Watch(root, total)
+        self._watch = Watch(root, total, axes)
 
     def __enter__(self) -> Sweep:
         (self.root / STOPPED).unlink(missing_ok=True)

@@ -5,14 +5,12 @@ It writes a table with observed orders and quasi-optimality ratios, and figures 
 
 from __future__ import annotations
 
-import math
 import os
 import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 from signal import SIGINT
 from typing import Any
@@ -21,8 +19,9 @@ from wgf.errors import ConfigError
 from wgf.files import write, write_table
 from wgf.result import CLEAR, compared
 from wgf.run.signals import Signals
-from wgf.settings.flat import label, number, short
+from wgf.settings.flat import number, short
 from wgf.settings.refusals import parsed
+from wgf.sweep import closing, orders
 from wgf.sweep import collate as sweep
 from wgf.sweep.command import command
 
@@ -41,8 +40,6 @@ errors, observed orders between successive widths, step sizes or particles, W2 e
 network, energy balance, cost. A * marks an error that is not clearly above that of the reference solution.
 Exit status: 0 all runs completed, 1 some ended early (their rows say how), 2 bad input, 130 Ctrl-C, 143 SIGTERM."""
 
-# settings that are refined, and the sign of their exponent in an error: O(m^-k), O(dt^k)
-REFINED = {"network.width": -1, "integrator.dt": 1, "quadrature.particles": -1}
 NUMBERS = (  # columns of results.csv that a study keeps
     *("status", *compared(), "w2_best", "rejected"),
     *("reference_solution", "reference_error", "reference_w2_error", "w1_clear", "w2_clear"),
@@ -54,22 +51,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Study(sweep.Table):
-    """The runs of a sweep; their rows hold job, the axes, NUMBERS, and what `_judge` and `_orders` add.
+    """The runs of a sweep; their rows hold job, the axes, NUMBERS, and what `_judge` and `orders.add` add.
 
     Attributes:
         command: the command that repeats the sweep; empty where it is unknown.
     """
 
     command: str
-
-    @property
-    def refined(self) -> list[str]:
-        """The axes along which errors should fall, those of REFINED with at least two values."""
-        return [axis for axis in REFINED if axis in self.axes]
-
-    def curve(self, row: Row, along: str) -> str:
-        """The values of a row that vary, without the axis along which it belongs to a curve."""
-        return label(row, (axis for axis in self.axes if axis != along))
 
 
 def read(root: Path) -> Study:
@@ -81,21 +69,20 @@ def read(root: Path) -> Study:
     found = sweep.table(root)
     if not found.rows:
         raise ConfigError(f"{root} holds no runs: expected the folder of a sweep, with a folder for each of its jobs")
-    axes = sorted(found.axes, key=lambda axis: axis in REFINED)  # refined axes come last, beside the errors
+    axes = sorted(found.axes, key=lambda axis: axis in orders.REFINED)  # refined axes come last, beside the errors
     rows = [
         {name: row.get(name) for name in ("job", *axes, *NUMBERS)}
         | {"t_reached": row.get("t_reached", row.get("t_end"))}
         for row in found.rows
     ]
     study = Study(root, axes, rows, _command(root))
-    if study.refined:
-        along = study.refined[-1]
-        curves = list(dict.fromkeys(study.curve(row, along) for row in rows))
-        rows.sort(key=lambda row: (curves.index(study.curve(row, along)), number(row[along]) or 0.0))
+    if refined := orders.refined(axes):
+        along = refined[-1]
+        curves = list(dict.fromkeys(orders.curve(row, axes, along) for row in rows))
+        rows.sort(key=lambda row: (curves.index(orders.curve(row, axes, along)), number(row[along]) or 0.0))
     for row in rows:
         _judge(row, root / str(row["job"]))
-    for axis in study.refined:
-        _orders(study, axis)
+    orders.add(rows, axes)
     return study
 
 
@@ -116,23 +103,6 @@ def _judge(row: Row, folder: Path) -> None:
         precision = sweep.read_yaml(folder / "config.yaml")["dtype"]
         if best > max(CLEAR * doubt, IN_SPACE[precision]):
             row["quasi_optimality"] = error / best
-
-
-def _orders(study: Study, axis: str) -> None:
-    """Add the observed orders along an axis, each between a row and the row before it."""
-    groups: dict[str, list[Row]] = {}
-    for row in study.rows:
-        row |= {f"{distance}_order_{short(axis)}": None for distance in ("w1", "w2")}
-        if row["status"] == "completed" and number(row[axis]):
-            groups.setdefault(study.curve(row, axis), []).append(row)
-    for group in groups.values():
-        group.sort(key=lambda row: number(row[axis]) or 0.0, reverse=REFINED[axis] > 0)
-        for before, after in pairwise(group):
-            for distance in ("w1", "w2"):
-                errors = before[f"{distance}_error"], after[f"{distance}_error"]
-                if before[f"{distance}_clear"] and after[f"{distance}_clear"] and min(errors) > 0:
-                    finer = REFINED[axis] * math.log(float(before[axis]) / float(after[axis]))
-                    after[f"{distance}_order_{short(axis)}"] = math.log(errors[0] / errors[1]) / finer
 
 
 def save(study: Study) -> list[Path]:
@@ -159,24 +129,24 @@ def markdown(study: Study, figures: list[Path]) -> str:
 
 def table(study: Study) -> list[str]:
     """The rows of a Markdown table, the header first."""
-    orders = [short(axis) for axis in study.refined]
+    refined = [short(axis) for axis in orders.refined(study.axes)]
     heads = [
         *map(short, study.axes),
-        *("W1 error", *(f"order ({name})" for name in orders), "W2 error", *(f"order ({name})" for name in orders)),
+        *("W1 error", *(f"order ({name})" for name in refined), "W2 error", *(f"order ({name})" for name in refined)),
         *("W2 / best", "energy balance", "steps", "evaluations", "wall time", "status"),
     ]
-    return [_line(heads), _line(["---"] * len(heads)), *(_line(_cells(study, row, orders)) for row in study.rows)]
+    return [_line(heads), _line(["---"] * len(heads)), *(_line(_cells(study, row, refined)) for row in study.rows)]
 
 
 def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cells(study: Study, row: Row, orders: list[str]) -> list[str]:
+def _cells(study: Study, row: Row, refined: list[str]) -> list[str]:
     done = row["status"] == "completed"
     errors = [
         [_cell(row[f"{w}_error"] if done else None, ".2e", r"\*" if row[f"{w}_clear"] is False else "")]
-        + [_cell(row[f"{w}_order_{name}"], ".2f") for name in orders]
+        + [_cell(row[f"{w}_order_{name}"], ".2f") for name in refined]
         for w in ("w1", "w2")
     ]
     return [
@@ -203,7 +173,7 @@ def launch(words: list[str]) -> tuple[Path, int]:
     extra += [] if "figures" in given else ["figures=false"]
     process_words = [sys.executable, "-c", "from wgf.cli import main; main()", "-m", *words, *extra]
     # in a process group of its own, so that Ctrl-C reaches it once, from here
-    with Signals() as signals, subprocess.Popen(process_words, stdout=subprocess.DEVNULL, process_group=0) as process:
+    with Signals() as signals, subprocess.Popen(process_words, process_group=0) as process:
         while True:
             try:
                 return root, process.wait()
@@ -221,6 +191,8 @@ def work(*words: str) -> int:
     study = read(root)
     paths = save(study)
     failed = sum(row["status"] != "completed" for row in study.rows)
+    if root == Path(words[0]):  # else the sweep has printed its table
+        closing.show(study.rows, study.axes)
     print(f"{len(study.rows)} runs, {failed} of them not completed; {', '.join(map(os.path.relpath, paths))}")
     return 1 if failed else 0
 

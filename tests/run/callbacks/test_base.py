@@ -13,7 +13,7 @@ from wgf.integrators.status import Status
 from wgf.result import Result
 from wgf.run.callbacks.base import Callback, Callbacks, Outcome
 from wgf.run.callbacks.figures import Figures
-from wgf.run.callbacks.progress import Progress
+from wgf.run.callbacks.progress import Progress, Stopwatch
 
 # the guard
 
@@ -89,6 +89,17 @@ def test_progress_is_silent_in_a_pipe(tmp_path: Path, capfd: pytest.CaptureFixtu
     assert not list(tmp_path.iterdir())
 
 
+def test_time_of_every_phase(monkeypatch: pytest.MonkeyPatch):
+    times = iter([1.0, 3.0, 3.0, 7.0])
+    monkeypatch.setattr("wgf.run.callbacks.progress.monotonic", lambda: next(times))
+    watch = Stopwatch()
+    watch.phase("flow")
+    watch.phase("errors")
+    watch.close()
+    watch.close()
+    assert watch.seconds == {"flow": 2.0, "errors": 4.0}
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -106,6 +117,9 @@ def test_progress_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     progress.close()
     progress.close()
     shown = terminal.getvalue()
+    progress.phase("certificate")
+    progress.close()
+    assert "certificate" in terminal.getvalue().removeprefix(shown)
     assert "100%" in shown
     assert "t=1/1" in shown
     for text in ("energy=-7", "dt=1.0e-01", "W1 error=2.50e-01"):

@@ -104,7 +104,17 @@ def test_the_layout_names_what_there_is(events: EventAccumulator):
     (event,) = events.Tensors("custom_scalars__config__")
     layout = layout_pb2.Layout.FromString(tensor_util.make_ndarray(event.tensor_proto).item())
     assert [category.title for category in layout.category] == ["energy", "error", "balance", "steps", "moments"]
-    columns = {*COLUMNS, "dt", "rejected", "evaluations", "dissipation", "dissipated", "mean", "second_moment"}
+    columns = {
+        *COLUMNS,
+        "breakpoints",
+        "dt",
+        "rejected",
+        "evaluations",
+        "dissipation",
+        "dissipated",
+        "mean",
+        "second_moment",
+    }
     tags = {tag(column) for column in columns} | {"balance/energy_lost"}
     for category in layout.category:
         for chart in category.chart:

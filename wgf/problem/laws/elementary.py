@@ -15,6 +15,8 @@ from wgf.settings.ranges import Finite, Positive, checked
 class Uniform(Base):
     """Uniform law on (low, high)."""
 
+    derivable = ("low", "high")
+
     @checked
     def __init__(self, low: Finite = -1.0, high: Finite = 1.0) -> None:
         if not low < high:
@@ -47,6 +49,7 @@ class Laplace(Base):
     """Laplace law with density exp(-|z - loc| / scale) / (2 scale)."""
 
     smooth = False
+    derivable = ("loc", "scale")
 
     @checked
     def __init__(self, loc: Finite = 0.0, scale: Positive = 1.0) -> None:

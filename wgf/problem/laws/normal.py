@@ -24,6 +24,8 @@ WIDEST = 300.0  # of sigma^2/2 of a log-normal law, whose moments overflow beyon
 class Gaussian(Base):
     """Gaussian law N(mean, std^2)."""
 
+    derivable = ("mean", "std")
+
     @checked
     def __init__(self, mean: Finite = 0.0, std: Positive = 1.0) -> None:
         self.mean, self.std = mean, std
@@ -60,6 +62,8 @@ class Mixture(Base):
         means, stds: means and standard deviations of the components (length), equally many.
         weights: weights of the components, positive; they are scaled to sum to one.
     """
+
+    derivable = ("means", "stds", "weights")
 
     @checked
     def __init__(
@@ -123,6 +127,8 @@ class LogNormal(Base):
         scale: median above `low` (length).
         low: left end of the support (length).
     """
+
+    derivable = ("sigma", "scale", "low")
 
     @checked
     def __init__(self, sigma: Positive = 0.5, scale: Positive = 1.0, low: Finite = 0.0) -> None:

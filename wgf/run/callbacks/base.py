@@ -17,6 +17,7 @@ from wgf.saved_maps import SavedMaps
 log = logging.getLogger("wgf")
 
 Row = dict[str, float | int | None]
+PHASES = ("flow", "reference", "errors", "certificate", "figures")  # of a run, in this order
 
 
 @dataclass
@@ -85,6 +86,9 @@ class Callback:
     def start(self, run: Run) -> None:
         """Called before the first step."""
 
+    def phase(self, name: str) -> None:
+        """Called when a phase of the run begins; `name` is one of `PHASES`."""
+
     def step(self, t: float, dt: float, energy: float) -> None:
         """Called after every accepted step; must be cheap.
 
@@ -126,6 +130,9 @@ class Callbacks(Callback):
 
     def start(self, run: Run) -> None:
         self._tell("start", run)
+
+    def phase(self, name: str) -> None:
+        self._tell("phase", name)
 
     def step(self, t: float, dt: float, energy: float) -> None:
         self._tell("step", t, dt, energy)

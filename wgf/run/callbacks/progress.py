@@ -1,10 +1,11 @@
-"""Progress bar over the time of the equation, on a terminal only."""
+"""What a run shows on a terminal while it works, and the time that each of its phases takes."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from time import monotonic
 
+from rich.console import Console
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -14,10 +15,31 @@ INTERVAL = 0.1  # seconds between two updates
 FORMAT = "{percentage:3.0f}%|{bar}| t={n:.4g}/{total:.4g} [{elapsed}<{remaining}{postfix}]"
 
 
-class Progress(Callback):
-    """Progress bar with time, energy, step size and W1 error.
+class Stopwatch(Callback):
+    """Measures the phases of a run.
 
-    Log lines appear above the bar.
+    Attributes:
+        seconds: wall time of every phase that has ended.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._name, self._since = "", 0.0
+
+    def phase(self, name: str) -> None:
+        self.close()
+        self._name, self._since = name, monotonic()
+
+    def close(self) -> None:
+        if self._name:
+            self.seconds[self._name] = monotonic() - self._since
+        self._name = ""
+
+
+class Progress(Callback):
+    """Progress bar of the flow with time, energy, step size and W1 error; then the name of each phase while it lasts.
+
+    Shows nothing in a pipe. Log lines appear above the bar.
     """
 
     def __init__(self) -> None:
@@ -34,6 +56,13 @@ class Progress(Callback):
         if not bar.disable:
             self._bar = bar
             self._open.enter_context(logging_redirect_tqdm())
+
+    def phase(self, name: str) -> None:
+        if name != "flow":
+            self.close()
+            console = Console(stderr=True)
+            if console.is_terminal:
+                self._open.enter_context(console.status(name))
 
     def step(self, t: float, dt: float, energy: float) -> None:
         self._now = t, dt, energy

@@ -1,0 +1,330 @@
+"""Gradients of flows against differences of the same steps, and against closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import wgf
+from wgf.gradients.tensors import plain
+from wgf.integrators.base import State
+from wgf.integrators.implicit import Rodas4
+from wgf.problem.interaction import Interaction
+from wgf.problem.laws import Mixture, Uniform
+
+FINE = wgf.Rodas4(1e-4, 1e-6)
+
+
+def tensor(value):
+    return torch.tensor(value, dtype=torch.float64, requires_grad=True)
+
+
+class Net(nn.Module):
+    """x^2/2 + a small network, in float64."""
+
+    def __init__(self, size, bend):
+        super().__init__()
+        self.size, self.bend = nn.Parameter(size.detach().clone()), nn.Parameter(bend.detach().clone())
+
+    def forward(self, x):
+        return 0.5 * x**2 + self.size * torch.tanh(self.bend * x) ** 2
+
+
+class Own(wgf.Potential):
+    """A potential of a user, with a vector of coefficients."""
+
+    def __init__(self, a):
+        self.a = a
+
+    def value_at(self, x):
+        return self.a[0] * x**4 / 4 + self.a[1] * torch.cos(2 * x)
+
+
+def small(degree=3, width=9):
+    return wgf.Spline(width, degree, 3.0, base=wgf.Gaussian())
+
+
+def expressed(text, **constants):
+    return wgf.potentials.Expressed(text, **constants)
+
+
+# a problem from numbers: the pde, the settings of `solve`
+TINY = {"network": wgf.Spline(4, 3, 3.0, base=wgf.Gaussian())}
+LADDER = {
+    "fokker_planck": (
+        [0.8, 1.2, 0.4],
+        lambda d, a, b: (wgf.FokkerPlanck(d), {"potential": expressed("a*x**4/4 - b*x**2/2", a=a, b=b)}),
+    ),
+    "potentials": (
+        [0.3, 0.7, -0.2],
+        lambda c, k, m: (wgf.LinearTransport(), {"potential": wgf.potentials.Quadratic(k + c, m)}),
+    ),
+    "quartic": ([0.3], lambda c: (wgf.FokkerPlanck(), {"potential": wgf.potentials.Quartic(c)})),
+    "porous": ([2.2, 0.7], lambda g, d: (wgf.PorousMedium(g, d), {"potential": "x**2/2"})),
+    "keller_segel": ([0.4, 1.1], lambda chi, d: (wgf.KellerSegel(chi, d), TINY)),
+    "newtonian": (
+        [0.6, 0.5],
+        lambda s, d: (wgf.AggregationDiffusion(d), {"interaction": wgf.interactions.Newtonian(s)}),
+    ),
+    "quadratic": ([-0.6], lambda s: (wgf.AggregationDiffusion(0.5), {"interaction": wgf.interactions.Quadratic(s)})),
+    "morse": (
+        [1.0, 0.8, 2.0, 1.1],
+        lambda *p: (wgf.AggregationDiffusion(0.5), {"interaction": wgf.interactions.Morse(*p)} | TINY),
+    ),
+    "power_law": (
+        [0.7],
+        lambda s: (wgf.AggregationDiffusion(0.5), {"interaction": wgf.interactions.PowerLaw(4.0, 1.5, s)} | TINY),
+    ),
+    "vector": ([[1.0, 0.3]], lambda a: (wgf.FokkerPlanck(0.5), {"potential": Own(a)})),
+    "law": (
+        [0.3, 1.2, 0.8],
+        lambda m, s, d: (
+            wgf.FokkerPlanck(d),
+            {"potential": "x**4/4", "law": wgf.Gaussian(m, s), "network": None, "base": wgf.Gaussian(0.2, 1.1)},
+        ),
+    ),
+    "interval": (
+        [0.4, 1.5],
+        lambda d, a: (
+            wgf.FokkerPlanck(d),
+            {
+                "potential": expressed("a*x**2", a=a),
+                "domain": wgf.Interval(-1.0, 2.0),
+                "network": wgf.Spline(6, base=Uniform(-1.0, 2.0)),
+            },
+        ),
+    ),
+    "relu": (
+        [0.8, 0.5],
+        lambda d, a: (
+            wgf.FokkerPlanck(d),
+            {"potential": expressed("a*x**4", a=a), "network": wgf.TwoSidedReLU(8, base=wgf.Gaussian())},
+        ),
+    ),
+}
+
+
+def solved(make, numbers, **settings):
+    pde, given = make(*numbers)
+    return wgf.solve(pde, **{"t_end": 0.1, "saves": 2, "network": small(), "integrator": FINE} | given | settings)
+
+
+def repeated(history, numbers, make):
+    """Coordinates at the saved times [s, M] for other numbers, by steps of the recorded lengths."""
+    pde, given = make(*numbers)
+    pde, law, potential, kernel = plain((pde, *(given.get(name) for name in ("law", "potential", "interaction"))))
+    old = history.projection
+    potential = wgf.potentials.Expressed(potential) if isinstance(potential, str) else potential
+    problem = pde.problem(
+        law or old.problem.law,
+        potential or wgf.potentials.Zero(),
+        kernel or wgf.interactions.Zero(),
+        0.1,
+        old.map.base,
+        old.problem.domain,
+    )
+    projection = wgf.Projection(problem, old.map, old.quadrature, old.solver)
+    theta, found = projection.initial, []
+    for k in range(len(history.recorded.steps) + 1):
+        found += [theta] * history.recorded.counts.count(k)
+        if k < len(history.recorded.steps):
+            state = State(theta, projection(theta))
+            theta = Rodas4.step(history.method, projection, history.recorded.steps[k], state).state.theta
+    return torch.stack([projection.landscape.chart.coordinates(theta) for theta in found])
+
+
+def functional(coordinates):
+    """A scalar of the coordinates at all saved times."""
+    weights = torch.linspace(-1, 1.3, coordinates.numel(), dtype=torch.float64).cos().reshape(coordinates.shape)
+    return (weights * coordinates).sum()
+
+
+def differences(history, numbers, make):
+    """Derivatives of `functional` by Richardson's central differences."""
+    flat = np.concatenate([np.ravel(number) for number in numbers])
+
+    def at(flat):
+        parts, k = [], 0
+        for number in numbers:
+            size = np.size(number)
+            parts.append(torch.tensor(flat[k : k + size].reshape(np.shape(number)), requires_grad=True))
+            k += size
+        return float(functional(repeated(history, parts, make)))
+
+    def central(j, h):
+        step = h * np.eye(len(flat))[j]
+        return (at(flat + step) - at(flat - step)) / (2 * h)
+
+    return np.array([(4 * central(j, 1e-3) - central(j, 2e-3)) / 3 for j in range(len(flat))])
+
+
+@pytest.mark.parametrize("engine", ["torch", "compiled"])
+@pytest.mark.parametrize("name", LADDER)
+def test_gradients_are_those_of_differences(name, engine):
+    numbers, make = LADDER[name]
+    tensors = [tensor(number) for number in numbers]
+    if engine == "compiled" and name not in ("fokker_planck", "quadratic"):
+        pytest.skip("the compiled engine takes the same steps")
+    flow = solved(make, tensors, engine=engine)
+    laws = [flow.differentiable(float(t)) for t in flow.t]
+    torch.testing.assert_close(laws[-1].theta.detach(), flow.parameters(0.1), rtol=1e-13, atol=1e-13)
+    loss = functional(torch.stack([law.coordinates for law in laws]))
+    found = torch.autograd.grad(loss, tensors)
+    known = differences(flow.history, numbers, make)
+    np.testing.assert_allclose(np.concatenate([g.reshape(-1) for g in found]), known, rtol=1e-8, atol=1e-8)
+
+
+def test_gradcheck():
+    tight = wgf.Rodas4(1e-9, 1e-9)
+
+    def theta(d, a, m):
+        network = wgf.Spline(5, 2, 3.0, base=wgf.Gaussian())
+        return wgf.solve(
+            wgf.FokkerPlanck(d), potential=expressed("a*x**2", a=a), law=wgf.Gaussian(m, 1.0), t_end=0.05, saves=1,
+            integrator=tight, network=network,
+        ).differentiable().theta  # fmt: skip
+
+    given = (tensor(0.8), tensor(0.6), tensor(0.1))
+    assert torch.autograd.gradcheck(theta, given, eps=1e-4, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "law", [lambda p: Mixture([-1.0, p], [0.5, 0.8], [0.3, p]), lambda p: Uniform(-p, 1.0)], ids=["mixture", "uniform"]
+)
+def test_initial_laws(law):
+    """x' = -x shrinks every law: int x^2 rho falls by exp(-2 t)."""
+    p = tensor(1.2)
+    bowl = wgf.potentials.Quadratic(1.0)
+    network = wgf.Spline(24, base=wgf.Gaussian())
+    flow = wgf.solve(wgf.LinearTransport(), potential=bowl, law=law(p), t_end=0.3, saves=1, network=network)
+    (found,) = torch.autograd.grad(flow.differentiable().mean, p)
+    h = 1e-6
+    known = math.exp(-0.3) * (law(1.2 + h).mean - law(1.2 - h).mean) / (2 * h)
+    assert float(found) == pytest.approx(known, rel=2e-4)
+
+
+def test_an_ornstein_uhlenbeck_process():
+    d, m, s = tensor(0.7), tensor(0.4), tensor(1.3)
+    flow = wgf.solve(
+        wgf.FokkerPlanck(d), potential="x**2/2", law=wgf.Gaussian(m, s), t_end=0.5, saves=1,
+        integrator=wgf.Rodas4(1e-8, 1e-8), network=small(), engine="torch",
+    )  # fmt: skip
+    law, fade = flow.differentiable(), math.exp(-0.5)
+    known = torch.distributions.Normal(m * fade, (s**2 * fade**2 + d * (1 - fade**2)).sqrt())
+    x = torch.tensor([-1.0, 0.5, 2.0], dtype=torch.float64, requires_grad=True)
+    pairs = [
+        (law.log_density(x).sum(), known.log_prob(x).sum()),
+        (law.quantile(0.8), known.icdf(torch.tensor(0.8, dtype=torch.float64))),
+        (law.mean, known.mean),
+        (law.std, known.stddev),
+        (law.w2(wgf.Gaussian(1.0, 2.0)), ((known.mean - 1) ** 2 + (known.stddev - 2) ** 2).sqrt()),
+    ]
+    for ours, theirs in pairs:
+        assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=1e-6)
+        ours, theirs = (
+            torch.autograd.grad(value, [d, m, s], retain_graph=True, materialize_grads=True) for value in (ours, theirs)
+        )
+        torch.testing.assert_close(ours, theirs, rtol=2e-6, atol=2e-6)
+    ours, theirs = (torch.autograd.grad(value, x, retain_graph=True)[0] for value in pairs[0])
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_a_module_is_a_potential():
+    size, bend = tensor(0.7), tensor(1.2)
+    net = Net(size, bend)
+    flows = [
+        wgf.solve(wgf.FokkerPlanck(), potential=potential, t_end=0.1, network=small(), saves=1)
+        for potential in (net, expressed("x**2/2 + s*tanh(b*x)**2", s=size, b=bend))
+    ]
+    for flow in flows:
+        flow.differentiable().quantile(0.7).backward()
+    torch.testing.assert_close([net.size.grad, net.bend.grad], [size.grad, bend.grad], rtol=1e-9, atol=1e-12)
+    assert flows[0].density(0.1, 0.0) == pytest.approx(flows[1].density(0.1, 0.0), rel=1e-12)
+
+
+def hidden():
+    secret = tensor(2.0)
+
+    class Closure(wgf.Potential):
+        def value_at(self, x):
+            return secret * x**2
+
+    return {"potential": Closure()}
+
+
+def lost():
+    class Rounded(wgf.Potential):
+        def __init__(self):
+            self.a = tensor(2.0)
+
+        def value_at(self, x):
+            return self.a.item() * x**2
+
+    return {"potential": Rounded()}
+
+
+BOWL = {"potential": wgf.potentials.Quadratic(1.0)}
+REFUSED = {
+    "an explicit method": (lambda: {"integrator": wgf.Dopri5()}, "gradients need integrator=rodas4, not dopri5"),
+    "moving knots": (
+        lambda: {"network": wgf.TwoSidedReLU(6, train="all", base=wgf.Gaussian())},
+        "gradients need integrator=rodas4",
+    ),
+    "adaptive breakpoints": (
+        lambda: {"network": wgf.Spline(20, knots="adaptive", base=wgf.Gaussian())},
+        "derivatives need fixed breakpoints",
+    ),
+    "a base": (lambda: {"base": wgf.Gaussian(tensor(0.0), 1.0), "network": None}, "the base has tensors"),
+    "end time": (lambda: {"t_end": tensor(0.1)}, "t_end="),
+    "a hidden tensor": (hidden, "is not its attribute"),
+    "a rounded tensor": (lost, "its derivative would be lost"),
+    "a module in float32": (lambda: {"potential": nn.Linear(1, 1)}, "use .double()"),
+    "samples": (lambda: {"law": torch.randn(50, requires_grad=True), "network": None}, "law"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_derivatives_is_refused(name):
+    make, message = REFUSED[name]
+    with pytest.raises(wgf.ConfigError, match=message):
+        wgf.solve(wgf.FokkerPlanck(tensor(1.0)), **{"t_end": 0.1, "network": small()} | BOWL | make())
+
+
+def test_other_refusals():
+    with pytest.raises(wgf.ConfigError, match="exponent"):
+        wgf.AggregationDiffusion(1.0, tensor(2.0))
+    with pytest.raises(wgf.ConfigError, match="diffusion"):
+        wgf.FokkerPlanck(tensor(-1.0))
+    number = wgf.solve(wgf.FokkerPlanck(), t_end=0.1, network=small(), saves=1)
+    with pytest.raises(wgf.ConfigError, match="no number of its problem"):
+        number.differentiable()
+    flow = wgf.solve(wgf.FokkerPlanck(tensor(1.0)), t_end=0.1, network=small(), saves=1)
+    with pytest.raises(wgf.ConfigError, match="a saved time"):
+        flow.differentiable(0.05)
+    with pytest.raises(wgf.WgfError, match="second derivatives"):
+        flow.differentiable().std.backward(create_graph=True)
+
+
+def test_an_interaction_of_a_user_without_parts():
+    class Spring(Interaction):
+        def __init__(self, a):
+            self.a = a
+
+        def value(self, at):
+            return 0.5 * self.a * torch.dot(at.w, (at.x - torch.dot(at.w, at.x)) ** 2)
+
+        def curvature(self, at):
+            return wgf.Curvature(xx=self.a * at.w)
+
+        def coupling(self, at, loads):
+            mean = loads(at.w[:, None])
+            return -self.a * mean @ mean.T
+
+    found = []
+    for kind in (Spring, wgf.interactions.Quadratic):
+        a = tensor(0.7)
+        flow = wgf.solve(wgf.AggregationDiffusion(), interaction=kind(a), t_end=0.1, network=small(), saves=1)
+        found += torch.autograd.grad(flow.differentiable().std, a)
+    torch.testing.assert_close(*found, rtol=1e-10, atol=1e-12)

@@ -1,0 +1,1 @@
+"""Derivatives of a flow in the numbers of its problem and in its initial law."""

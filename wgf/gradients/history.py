@@ -1,0 +1,80 @@
+"""The steps of a flow, kept for its derivatives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from wgf.errors import ConfigError
+from wgf.integrators.base import Integrator, State
+from wgf.integrators.implicit import Rodas4
+from wgf.integrators.saved_states import SavedStates
+from wgf.integrators.time_loop import Clock
+from wgf.problem.equations import Problem
+from wgf.projection.chart_energy import Landscape
+from wgf.projection.field import Projection
+
+
+@dataclass
+class RecordedStates(SavedStates):
+    """The states at the saved times, and every step between them.
+
+    Attributes:
+        steps: length of each step (time).
+        states: parameters before each step, and after the last one [p].
+        counts: number of steps before each saved time.
+    """
+
+    steps: list[float] = field(default_factory=list)
+    states: list[Tensor] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+
+    def step(self, clock: Clock, state: State, energy: float) -> None:
+        self.steps.append(clock.dt)
+        self.states.append(state.theta)
+
+    def stop(self, clock: Clock, state: State) -> None:
+        super().stop(clock, state)
+        if not self.states:
+            self.states.append(state.theta)
+        self.counts.append(len(self.steps))
+
+
+@dataclass(frozen=True)
+class History:
+    """A computed flow with what its derivatives need.
+
+    Attributes:
+        projection: the flow as it was computed, without derivatives.
+        method: takes the steps.
+        recorded: the steps.
+        problem: the problem with its tensors.
+        tensors: the tensors that require grad in the energies of `problem`.
+    """
+
+    projection: Projection
+    method: Rodas4
+    recorded: RecordedStates
+    problem: Problem
+    tensors: list[Tensor]
+
+    @property
+    def landscape(self) -> Landscape:
+        assert self.projection.landscape is not None
+        return self.projection.landscape
+
+
+def check(projection: Projection, method: Integrator) -> None:
+    """Check that a flow has derivatives.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if projection.problem.domain.period is not None:
+        raise ConfigError("gradients need a line, a half line or an interval: a circle has none")
+    if not isinstance(method, Rodas4) or type(method).step is not Rodas4.step or not projection.by_chart:
+        raise ConfigError(
+            f"gradients need integrator=rodas4, not {type(method).__name__.lower()}: use network=Spline(...), or "
+            "network=TwoSidedReLU(..., train='weights'), with integrator=Rodas4(...)"
+        )

@@ -1,0 +1,128 @@
+"""The states of a flow as differentiable functions of the tensors of its problem."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from wgf.errors import ConfigError, WgfError
+from wgf.gradients.adjoint import sweep
+from wgf.gradients.history import History, RecordedStates, check
+from wgf.gradients.law import DifferentiableLaw
+from wgf.gradients.start import first_coordinates
+from wgf.gradients.tensors import tensors_of
+from wgf.integrators.base import Integrator
+from wgf.integrators.implicit import Rodas4
+from wgf.problem.base import Law
+from wgf.problem.energy import Local, MapAtNodes
+from wgf.problem.equations import PDE, Problem
+from wgf.problem.interaction import Interaction
+from wgf.problem.potential import Potential
+from wgf.projection.field import Projection
+
+Parts = tuple[PDE, Potential, Interaction, Law | None]
+
+
+class Coordinates(torch.autograd.Function):
+    """Coordinates at the saved times [s, M] of a flow that has been computed."""
+
+    @staticmethod
+    def forward(ctx: Any, history: History, start: Tensor, *tensors: Tensor) -> Tensor:
+        ctx.history = history
+        chart = history.landscape.chart
+        return torch.stack([chart.coordinates(theta) for theta in history.recorded.theta])
+
+    @staticmethod
+    def backward(ctx: Any, bars: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise WgfError("second derivatives of a flow are unavailable: call backward without create_graph=True")
+        start, numbers = sweep(ctx.history, bars)
+        return None, start, *numbers
+
+
+def coordinates(history: History) -> Tensor:
+    """Coordinates of the maps at the saved times [s, M], differentiable in every tensor of the problem."""
+    projection, law = history.projection, history.problem.law
+    start = history.landscape.chart.coordinates(projection.initial)
+    if tensors_of(law):
+        start = first_coordinates(projection, law)
+    return Coordinates.apply(history, start, *history.tensors)
+
+
+def law_at(history: History | None, t: float | None) -> DifferentiableLaw:
+    """Law of a flow at a saved time, the last by default.
+
+    Raises:
+        ConfigError: the flow has no derivatives, or t is not a saved time.
+    """
+    if history is None:
+        raise ConfigError("this flow has no derivatives: no number of its problem is a tensor that requires grad")
+    times = history.recorded.times
+    k = len(times) - 1 if t is None else min(range(len(times)), key=lambda k: abs(times[k] - t))
+    if t is not None and abs(times[k] - t) > 1e-12 * times[-1]:
+        raise ConfigError(f"t={t!r} is not allowed: expected a saved time, one of {times}")
+    return DifferentiableLaw(history, coordinates(history)[k])
+
+
+def begin(parts: Parts, projection: Projection, method: Integrator) -> History:
+    """History of a flow that will be computed.
+
+    Args:
+        parts: equation, potential, interaction and initial law with their tensors; no law for that of the projection.
+        projection: the flow without derivatives.
+        method: takes the steps.
+
+    Raises:
+        ConfigError: the flow has no derivatives, or a derivative would be lost.
+    """
+    check(projection, method)
+    pde, potential, interaction, law = parts
+    own = projection.problem
+    problem = pde.problem(law or own.law, potential, interaction, own.t_end, projection.map.base, own.domain)
+    _check_reach(problem, projection, [t for t in tensors_of(parts) if t.is_leaf])
+    recorded = RecordedStates(projection.map)
+    return History(projection, cast("Rodas4", method), recorded, problem, tensors_of(problem.terms))
+
+
+def check_hidden(problem: Problem) -> None:
+    """Check that no energy depends on tensors that are not its attributes.
+
+    Raises:
+        ConfigError: a derivative would be lost.
+    """
+    point = torch.ones(1, dtype=torch.float64)
+    for term in problem.terms:
+        with torch.enable_grad():
+            hidden = isinstance(term, Local) and term.density(point, point, point).requires_grad
+        if hidden:
+            raise ConfigError(
+                f"the energy {term} depends on a tensor that requires grad and is not its attribute: store the tensor "
+                "as an attribute, or detach it"
+            )
+
+
+def _check_reach(problem: Problem, projection: Projection, sources: list[Tensor]) -> None:
+    """Check that every tensor reaches the energy or the initial law.
+
+    Raises:
+        ConfigError: a derivative would be lost.
+    """
+    assert projection.landscape is not None
+    nodes = projection.landscape.chart.nodes
+    with torch.enable_grad():
+        at = MapAtNodes(nodes, nodes.z, torch.ones_like(nodes.z))
+        outputs = [value for term in problem.terms if (value := term.value(at)).requires_grad]
+        if tensors_of(problem.law):
+            outputs.append(first_coordinates(projection, problem.law).sum())
+        if not outputs or not sources:
+            lost = sources
+        else:
+            found = torch.autograd.grad(torch.stack(outputs).sum(), sources, allow_unused=True)
+            lost = [t for t, grad in zip(sources, found, strict=True) if grad is None]
+    if lost:
+        raise ConfigError(
+            f"a tensor of shape {list(lost[0].shape)} requires grad but reaches neither the energy nor the initial "
+            "law: its derivative would be lost; call requires_grad_(False) on it"
+        )

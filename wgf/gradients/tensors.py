@@ -1,0 +1,44 @@
+"""Tensors that require grad inside the objects of a problem."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+def tensors_of(thing: object) -> list[Tensor]:
+    """Tensors that require grad in the attributes of an object, at any depth, each once."""
+    return [tensor for tensor, _ in _walk(thing, set(), False)]
+
+
+def _walk(thing: object, seen: set[int], number: bool) -> Iterator[tuple[Tensor, bool]]:
+    """The tensors, and whether they stand for numbers: in objects whose class names `derivable` arguments."""
+    if id(thing) in seen or isinstance(thing, (str, bytes, type)):
+        return
+    seen.add(id(thing))
+    if isinstance(thing, Tensor):
+        if thing.requires_grad:
+            yield thing, number
+        return
+    number = number or bool(getattr(thing, "derivable", ()))
+    parts: list[object] = [*vars(thing).values()] if hasattr(thing, "__dict__") else []
+    parts += thing.values() if isinstance(thing, Mapping) else thing if isinstance(thing, Sequence) else []
+    for part in parts:
+        yield from _walk(part, seen, number)
+
+
+def replaced(thing: T, tensors: Sequence[Tensor], others: Sequence[object]) -> T:
+    """Copy of an object in which others stand in the place of its tensors."""
+    return copy.deepcopy(thing, {id(old): new for old, new in zip(tensors, others, strict=True)})
+
+
+def plain(thing: T) -> T:
+    """Copy of an object without derivatives."""
+    found = list(_walk(thing, set(), False))
+    values = [tensor.item() if number else tensor.detach() for tensor, number in found]
+    return replaced(thing, [tensor for tensor, _ in found], values)

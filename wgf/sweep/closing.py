@@ -1,0 +1,75 @@
+"""The table that ends a sweep on the terminal: errors and observed orders of its jobs, the best one marked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from wgf.settings.flat import short
+from wgf.sweep import orders
+
+MOST = 30  # rows of the table; a larger sweep shows its best jobs
+PIPE = 200  # letters of a line in a pipe, in which nothing is cut
+Row = dict[str, Any]
+
+
+def best(rows: Sequence[Row]) -> Row | None:
+    """The completed row with the smallest W1 error; of errors that belong to the reference solution, the first one."""
+    known = [row for row in rows if row["status"] == "completed" and row.get("w1_error") is not None]
+    return min(known, key=lambda row: row["w1_error"], default=None)
+
+
+def show(rows: Sequence[Row], axes: Sequence[str], console: Console | None = None) -> None:
+    """Print the table of a sweep.
+
+    Args:
+        rows: of `wgf.sweep.collate.Table`.
+        axes: the settings that vary; without them nothing is printed.
+        console: output; standard output by default.
+    """
+    if not axes:
+        return
+    rows = [dict(row) for row in rows]
+    orders.add(rows, axes)
+    first = best(rows)
+    names = [short(axis) for axis in orders.refined(axes)]
+    heads = ["", *map(short, axes), "W1 error", *(f"order ({name})" for name in names)]
+    table = Table(*heads, "W2 error", "bound", "evaluations", "time", "status", box=SIMPLE_HEAD, pad_edge=False)
+    for column in table.columns[1:-1]:
+        column.justify, column.no_wrap = "right", True
+    seen = rows if len(rows) <= MOST else sorted(rows, key=_by_error)[:MOST]
+    for row in seen:
+        w1 = _cell(row.get("w1_error"), ".2e") + ("*" if row.get("w1_clear") is False else "")
+        table.add_row(
+            "best" if row is first else "",
+            *(_cell(row.get(axis)) for axis in axes),
+            w1,
+            *(_cell(row[f"w1_order_{name}"], ".2f") for name in names),
+            _cell(row.get("w2_error"), ".2e") + ("*" if row.get("w2_clear") is False else ""),
+            _cell(row.get("w2_bound"), ".1e"),
+            _cell(row.get("evaluations"), ","),
+            _cell(row.get("wall_s"), ".2f", " s"),
+            str(row["status"]),
+            style="bold" if row is first else None,
+        )
+    console = console or Console()
+    if not console.is_terminal:
+        console.width = PIPE
+    console.print(table)
+    if len(rows) > len(seen):
+        console.print(f"the best {len(seen)} of {len(rows)} jobs; results.csv has all", highlight=False)
+    if any(row.get(f"{w}_clear") is False for row in seen for w in ("w1", "w2")):
+        console.print("* not clearly above the error of the reference solution", highlight=False)
+
+
+def _by_error(row: Row) -> float:
+    error = row.get("w1_error")
+    return float("inf") if error is None or row["status"] != "completed" else error
+
+
+def _cell(value: Any, form: str = "", unit: str = "") -> str:
+    return "" if value is None else f"{value:{form}}{unit}"

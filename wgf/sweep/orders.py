@@ -1,0 +1,46 @@
+"""Observed orders of the errors of a sweep along the settings that were refined."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from wgf.settings.flat import label, number, short
+
+# settings that are refined, and the sign of their exponent in an error: O(m^-k), O(dt^k)
+REFINED = {"network.width": -1, "integrator.dt": 1, "quadrature.particles": -1}
+
+Row = dict[str, Any]
+
+
+def refined(axes: Sequence[str]) -> list[str]:
+    """The axes along which errors should fall."""
+    return [axis for axis in REFINED if axis in axes]
+
+
+def curve(row: Row, axes: Sequence[str], along: str) -> str:
+    """The values of a row that vary, without the axis along which it belongs to a curve."""
+    return label(row, (axis for axis in axes if axis != along))
+
+
+def add(rows: Sequence[Row], axes: Sequence[str]) -> None:
+    """Add `w1_order_<axis>` and `w2_order_<axis>` along every refined axis, each between a row and the coarser one.
+
+    Only rows that completed and errors that are clearly above those of the reference solution have an order.
+    """
+    for axis in refined(axes):
+        groups: dict[str, list[Row]] = {}
+        for row in rows:
+            row |= {f"{distance}_order_{short(axis)}": None for distance in ("w1", "w2")}
+            if row["status"] == "completed" and number(row[axis]):
+                groups.setdefault(curve(row, axes, axis), []).append(row)
+        for group in groups.values():
+            group.sort(key=lambda row: number(row[axis]) or 0.0, reverse=REFINED[axis] > 0)
+            for before, after in pairwise(group):
+                finer = REFINED[axis] * math.log(float(before[axis]) / float(after[axis]))
+                for distance in ("w1", "w2") if finer else ():
+                    clear = before.get(f"{distance}_clear") and after.get(f"{distance}_clear")
+                    if clear and min(errors := [row[f"{distance}_error"] for row in (before, after)]) > 0:
+                        after[f"{distance}_order_{short(axis)}"] = math.log(errors[0] / errors[1]) / finer
