@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -38,6 +39,8 @@ from wgf.projection.solvers import Solver
 from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions.cache import describe
 from wgf.settings.ranges import Choice, Count, Positive, Positives, checked, fault, rule_of
+
+log = logging.getLogger("wgf")
 
 EQUAL: Any = rule_of(Count)
 TIMES: Any = rule_of(Positives)
@@ -138,6 +141,8 @@ def solve(
     check_hidden(problem)
     history = begin(parts, projection, method) if tensors else None
     stops = stops_of(saves, t_end)
+    if (shortened := method.shortened(stops)) is not None:
+        log.warning("%s", shortened)
     projection, method = confirm(projection, method, stops)
     saved = history.recorded if history else SavedStates(projection.map)
     end = run(projection, method, projection.initial, stops, saved)

@@ -38,7 +38,7 @@ from wgf.problem.quadrature import Gauss, LeanGauss
 from wgf.projection.chart import Chart
 from wgf.projection.solvers import Auto as AutoSolver
 from wgf.settings.arguments import numbers
-from wgf.settings.ranges import Choice, Positive, Range, checked, fault, rule_of
+from wgf.settings.ranges import Choice, Flag, Positive, Range, checked, fault, rule_of
 
 OrderOrNone = Annotated[int | None, Range(int, low=1, high=64, none=True)]
 CountOrNone = Annotated[int | None, Range(int, low=1, none=True)]
@@ -62,7 +62,7 @@ def ensemble(
     nodes: OrderOrNone = None,
     saves: int | Sequence[float] = 1,
     threads: CountOrNone = None,
-    errors: bool = False,
+    errors: Annotated[bool, Flag()] = False,
 ) -> Ensemble:
     """Compute many flows that differ in parameters.
 

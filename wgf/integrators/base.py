@@ -6,6 +6,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -129,6 +130,11 @@ def verdict(now: Judged, then: Judged, tolerance: float) -> Status | None:
     return None
 
 
+def equal_steps(length: float, dt: float) -> int:
+    """Number of equal steps in an interval, none longer than dt but for rounding."""
+    return max(1, math.ceil(length / dt * (1 - 1e-9)))
+
+
 class Integrator(ABC):
     """A one-step method for the autonomous flow theta' = field(theta).
 
@@ -174,6 +180,19 @@ class Integrator(ABC):
                 f"integrator.dt={dt:g} with t_end={t_end:g} is impossible: {t_end / dt:.2g} steps are more than "
                 f"integrator.max_steps={most:g}; increase integrator.dt or integrator.max_steps, or decrease t_end"
             )
+
+    def shortened(self, stops: list[float]) -> str | None:
+        """How fixed steps differ from dt so that they meet the stops, in words; None if they do not."""
+        if self.adaptive or self.dt is None:
+            return None
+        gaps = [b - a for a, b in pairwise([0.0, *stops])]
+        least = min(gap / equal_steps(gap, self.dt) for gap in gaps)
+        if least > self.dt * (1 - 1e-6):
+            return None
+        return (
+            f"integrator.dt: steps of {least:.6g} instead of {self.dt:g}, equal ones between the saved times; choose "
+            "integrator.dt and saves so that it divides t_end/saves"
+        )
 
     def fallback(self) -> Integrator | None:
         """Method that takes a step after this one has folded the map several times in a row; None for none."""

@@ -49,7 +49,8 @@ class FixedStep(RungeKutta):
     """Explicit method with a constant step.
 
     Args:
-        dt: the step (time); the time loop shortens it only to meet a saved time or the end exactly.
+        dt: the step (time); the time loop takes equal steps between the saved times, none longer, and says so if they
+            are shorter.
         max_steps: largest number of steps.
         strict: whether a step that folds the map or raises the energy ends the run. With false the run goes on, as the
             paper's program does, and `doubts` says since when its numbers may be wrong.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wgf.integrators.base import Field, Integrator, Judged, State, Step, judge, verdict
+from wgf.integrators.base import Field, Integrator, Judged, State, Step, equal_steps, judge, verdict
 from wgf.integrators.cautious import fallback_of
 from wgf.integrators.status import Status
 from wgf.networks.base import TransportMap
@@ -37,7 +37,8 @@ class Clock:
         folds: proposed steps in a row that folded the map.
         folded_at, raised_at: first time at which a step that folded the map, or raised the energy, was accepted because
             the integrator is not strict; None for none (time).
-        last_stop, since_stop: fixed steps compute t = last_stop + since_stop dt, free of accumulated rounding.
+        last_stop, since_stop: fixed steps compute t = last_stop + since_stop dt, free of accumulated rounding; in
+            each interval between stops they are equal.
     """
 
     t: float = 0.0
@@ -154,11 +155,13 @@ def evolve(
             if clock.steps + clock.rejected >= integrator.max_steps:
                 return ended(Status.max_steps)
             goal, dt = stops[clock.target], clock.next_dt
-            # land on a goal within rounding; take two equal steps to a goal less than 2 dt away
-            lands = clock.t + dt * (1 + 1e-9) >= goal
-            trial = goal - clock.t if lands else dt
-            if integrator.adaptive and not lands and clock.t + 2 * dt > goal:
-                trial = 0.5 * (goal - clock.t)
+            if integrator.adaptive:
+                # land on a goal within rounding; take two equal steps to a goal less than 2 dt away
+                lands = clock.t + dt * (1 + 1e-9) >= goal
+                trial = goal - clock.t if lands else min(dt, 0.5 * (goal - clock.t))
+            else:
+                count = equal_steps(goal - clock.last_stop, dt)
+                trial, lands = (goal - clock.last_stop) / count, clock.since_stop + 1 == count
             proposed = integrator.step(velocity, trial, state)
             then = judge(proposed)
             clock.evaluations += proposed.evaluations
@@ -205,7 +208,7 @@ def evolve(
                 clock.t += trial
             else:
                 clock.since_stop += 1
-                clock.t = clock.last_stop + clock.since_stop * dt
+                clock.t = clock.last_stop + clock.since_stop * trial
             state, now = proposed.state, then
             if mesh is not None:
                 clock.mesh_error = max(clock.mesh_error, mesh.error)

@@ -200,7 +200,8 @@ def _measure(
     callbacks.phase("certificate")
     result, bounds = certify.certified(flow, result, bound, experiment.certificate == "rich", signals)
     rounding = 1e3 * torch.finfo(end.state.theta.dtype).eps * math.sqrt(max(result.second_moment, 0.0))  # length
-    return replace(result, doubts=self_check.doubts(result, maps, rounding, end.clock)), bounds
+    shortened = experiment.integrator.shortened(experiment.stops)
+    return replace(result, doubts=self_check.doubts(result, maps, rounding, end.clock, shortened)), bounds
 
 
 def _attempt(faults: list[str], write: Callable[[], None]) -> None:

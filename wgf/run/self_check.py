@@ -18,7 +18,13 @@ MOMENT = 1e-2  # tolerance of the second moment, relative to its law
 ROUNDED = 1e-3  # tolerance of the bound, relative
 
 
-def doubts(result: Result, maps: SavedMaps | None, rounding: float = 0.0, clock: Clock | None = None) -> str | None:
+def doubts(
+    result: Result,
+    maps: SavedMaps | None,
+    rounding: float = 0.0,
+    clock: Clock | None = None,
+    shortened: str | None = None,
+) -> str | None:
     """Numbers of a run that may be wrong, and why, as one text; None if all checks pass.
 
     Args:
@@ -26,12 +32,14 @@ def doubts(result: Result, maps: SavedMaps | None, rounding: float = 0.0, clock:
         maps: the saved maps.
         rounding: rounding error of a W2 error (length); bounds do not include it.
         clock: progress of the run; None for a run that accepts no fold and no rise of the energy.
+        shortened: how fixed steps differ from the setting, see `Integrator.shortened`.
     """
     return (
         "; ".join(
             [
                 *(_accepted(clock) if clock else ()),
                 *_doubts(result, None if clock and clock.folded_at else maps, rounding),
+                *filter(None, [shortened]),
             ]
         )
         or None
