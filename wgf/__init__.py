@@ -28,6 +28,7 @@ _HOME = {
     "Integrator": "wgf.integrators.base",
     "Adaptive": "wgf.integrators.controller",
     "Dopri5": "wgf.integrators.explicit",
+    "Alternating": "wgf.integrators.explicit",
     "Euler": "wgf.integrators.explicit",
     "FixedStep": "wgf.integrators.explicit",
     "Heun": "wgf.integrators.explicit",

@@ -20,6 +20,7 @@ from wgf.certificates.certificate import Certificate
 from wgf.certificates.rich import certified
 from wgf.engine.compiled import run
 from wgf.errors import ConfigError, WgfError
+from wgf.expectation import expectation
 from wgf.gradients.history import History
 from wgf.gradients.law import DifferentiableLaw
 from wgf.gradients.states import law_at
@@ -124,12 +125,10 @@ class Flow:
             why = "" if self.status is Status.completed else f", where the run stopped: {self.message}"
             raise ConfigError(f"t={t!r} is not allowed: expected a time from 0 to {reached:g}{why}")
         k = int(np.searchsorted(self.t, t * (1 + 1e-12), side="right")) - 1
-        rest = t - float(self.t[k])
+        rest, (map, theta) = t - float(self.t[k]), self.saved[k]
         if rest <= 1e-12 * reached:
-            return self.saved[k]
-        map, theta = self.saved[k]
-        projection = self.projection if map is self.projection.map else self.projection.on(map)
-        end = run(projection, self.integrator, theta, [rest], LoopCallback())
+            return map, theta
+        end = run(self.projection.on(map), self.integrator, theta, [rest], LoopCallback())
         if end.status is not Status.completed:
             raise WgfError(f"the integration from t={self.t[k]:g} to t={t:g} failed: {end.status.value}")
         return end.map or map, end.state.theta
@@ -166,6 +165,10 @@ class Flow:
             raise ConfigError(fault("u", u, "masses from 0 to 1"))
         return self._at(t, "u", u, lambda law, u: law.quantile(u))
 
+    def expectation(self, t: float, function: str | Callable[[Tensor], Tensor]) -> float:
+        """Mean of a function of x over the law at t: a formula such as "where(x > 0, 1, 0)", or tensors [n] -> [n]."""
+        return expectation(Carried.by(*self.state(t)), function)
+
     @checked
     def sample(self, t: float, n: Size, seed: Seed = 0) -> np.ndarray:
         """Positions of n independent particles [n] (length). The same seed gives the same particles at every time."""
@@ -174,8 +177,7 @@ class Flow:
     @torch.inference_mode(False)
     def _at(self, t: float, name: str, values: Numbers, function: Callable[[CarriedLaw, Tensor], Tensor]) -> Any:
         """Call function(law at t, values) for an argument of any type and shape; a NaN gives NaN."""
-        points = torch.from_numpy(numbers(name, values))
-        law = carried_law(*self.state(t), self.problem.domain)
+        points, law = torch.from_numpy(numbers(name, values)), carried_law(*self.state(t), self.problem.domain)
         return function(law, points.reshape(-1)).reshape(points.shape).numpy()[()]
 
     def differentiable(self, t: float | None = None) -> DifferentiableLaw:
@@ -203,8 +205,7 @@ class Flow:
         interrupted, or that stopped between two saved times.
         """
         known = comparison.closed_form(self.problem, self.reference)
-        at_a_stop = self.clock.t == self.clock.last_stop > 0
-        if known is not None or self.status is Status.interrupted or not at_a_stop:
+        if known is not None or self.status is Status.interrupted or not self.clock.t == self.clock.last_stop > 0:
             return known
         return comparison.computed(self.problem, self.t[1:].tolist(), self.reference)
 
@@ -293,8 +294,7 @@ class Flow:
 
         if not (names := Choice(*OF_SOLUTION)).admits(name):
             raise ConfigError(fault("name", name, names))
-        title = self.problem.equation + ("" if self.status is Status.completed else f" ({self.status})")
-        figure = OF_SOLUTION[name](self.saved_maps, title)
-        if figure is None:
+        title = self.problem.equation + ("" if self.status.is_success else f" ({self.status})")
+        if (figure := OF_SOLUTION[name](self.saved_maps, title)) is None:
             raise ConfigError(f"name={name!r} needs a reference solution, and this flow has none")
         return figure

@@ -131,6 +131,24 @@ def test_periodic_splines_have_the_band_they_claim(degree):
     torch.testing.assert_close(net.evaluate(theta, z + 1)[0], x + 1)
     torch.testing.assert_close(dx, torch.func.jvp(lambda z: net.f(theta, z), (z,), (torch.ones_like(z),))[1])
     torch.testing.assert_close(space.lift(space.coefficients(theta)), theta)
+    middles = (0.5 * (space.points[1:] + space.points[:-1])).requires_grad_()
+    top = net.f(theta, middles)
+    for _ in range(degree):
+        (top,) = torch.autograd.grad(top.sum(), middles, create_graph=True)
+    torch.testing.assert_close(
+        space.jumps(space.coefficients(theta)), (top - top.roll(1)).detach(), rtol=1e-9, atol=1e-6
+    )
+
+
+def test_breakpoints_follow_a_narrow_law_around():
+    network = wgf.Spline(knots="adaptive", base=wgf.Uniform(0.0, L))
+    force = wgf.potentials.Expressed("0*x", force=20.0)
+    law = wgf.Formula("exp(5*cos(x-5.5))", low=0.0, high=L)
+    flow = wgf.solve(
+        wgf.FokkerPlanck(0.2), law=law, domain=wgf.Circle(L), potential=force, network=network, t_end=0.3, saves=1
+    )
+    assert flow.w2(flow.reference_solution) < 3e-4
+    assert len(flow.saved[1][0].breakpoints()) < len(flow.saved[0][0].breakpoints())
 
 
 def test_a_run_on_a_circle_from_the_command_line(tmp_path):

@@ -67,6 +67,7 @@ class TransportMap(nn.Module):
         any_start: whether the map can start from another law than its base; it needs a `space`.
         adaptation: how its breakpoints follow the solution; None for breakpoints that do not.
         moving_knots: whether `knots` depends on theta.
+        parts: parts of theta that are updated in turn; empty if all are updated at once.
         least_order: smallest number of quadrature nodes per cell.
     """
 
@@ -74,6 +75,7 @@ class TransportMap(nn.Module):
     any_start = False
     adaptation: Adaptation | None = None
     moving_knots = False
+    parts: tuple[slice, ...] = ()
     least_order = 1
 
     def __init__(self, base: Base) -> None:

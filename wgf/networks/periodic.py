@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from wgf.errors import ConfigError
-from wgf.networks.base import TransportMap
+from wgf.networks.base import Adaptation, TransportMap
 from wgf.networks.spline_space import SplineSpace, bsplines
 from wgf.problem.base import Base
+
+FEWEST = 8  # breakpoints with which adaptive ones begin, beyond those that a periodic spline needs
 
 
 class PeriodicSpace(SplineSpace):
@@ -37,6 +39,11 @@ class PeriodicSpace(SplineSpace):
         i = torch.arange(self.size, device=points.device)
         self._place = torch.where(2 * i < self.size, 2 * i, 2 * (self.size - 1 - i) + 1)
         self._order = self._place.argsort()
+
+    @property
+    def coordinates(self) -> Tensor:
+        """Places [n] of the functions around the circle in the order of the coordinates."""
+        return self._place
 
     @property
     def length(self) -> Tensor:
@@ -70,6 +77,17 @@ class PeriodicSpace(SplineSpace):
     def lift(self, coefficients: Tensor) -> Tensor:
         return coefficients[self._place]
 
+    def jumps(self, coefficients: Tensor) -> Tensor:
+        """Jumps of the k-th derivative at the breakpoints without the last [n]."""
+        k, points = self.degree, self.points
+        knots = torch.cat([points[-k - 1 : -1] - self.length, points, points[1:-1] + self.length])
+        rising, n = coefficients[self._place], self.size
+        rising = torch.cat([rising, rising])[: n + k + 1]  # natural order; function i begins at knot i
+        for r in range(1, k + 1):
+            i = torch.arange(len(rising) - 1, device=points.device)
+            rising = rising.diff() * (k - r + 1) / (knots[i + k + 1] - knots[i + r])
+        return rising[:n] - rising[:n].roll(1)
+
     def greville(self) -> Tensor:
         """Means of k neighbouring breakpoints [n] (length), in the order of the coordinates: of coefficients T(g) - g
         is a map that increases with T."""
@@ -85,14 +103,15 @@ class PeriodicSpline(TransportMap):
         points: breakpoints [n + 1] from 0 to L (length).
         degree: k.
         base: the uniform law on (0, L).
+        adaptation: how the breakpoints follow the solution, or None.
     """
 
     points: Tensor
     any_start = True
 
-    def __init__(self, points: Tensor, degree: int, base: Base) -> None:
+    def __init__(self, points: Tensor, degree: int, base: Base, adaptation: Adaptation | None = None) -> None:
         super().__init__(base)
-        self.degree, self.least_order = degree, degree + 1
+        self.degree, self.least_order, self.adaptation = degree, degree + 1, adaptation
         self.register_buffer("points", points)
         self.theta = nn.Parameter(points.new_zeros(PeriodicSpace(points, degree).size))
 
@@ -103,6 +122,10 @@ class PeriodicSpline(TransportMap):
         other.points = points
         other.theta = nn.Parameter(points.new_zeros(len(points) - 1))
         return other
+
+    def adapted(self, adaptation: Adaptation) -> PeriodicSpline:
+        few = torch.linspace(0.0, 1.0, 2 * self.degree + FEWEST, dtype=self.points.dtype, device=self.points.device)
+        return PeriodicSpline(self.period * few, self.degree, self.base, adaptation)
 
     @property
     def period(self) -> float:

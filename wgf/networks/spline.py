@@ -135,7 +135,8 @@ class Spline(TransportMap):
     def on_circle(self, length: float) -> PeriodicSpline:
         """Periodic spline on the same breakpoints, stretched to the circle; 0 and L are the same point (length)."""
         share = (self.points - self.points[0]) / (self.points[-1] - self.points[0])
-        return PeriodicSpline(length * share, self.degree, self.base)
+        found = PeriodicSpline(length * share, self.degree, self.base, self.adaptation)
+        return found if self.adaptation is None or self.adaptation.tol is None else found.adapted(self.adaptation)
 
     def adapted(self, adaptation: Adaptation) -> Spline:
         other = self.on_breakpoints(few(self.base, adaptation.tol or TAIL_MASS).to(self.points))

@@ -8,6 +8,7 @@ of the neurons is singular.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -39,6 +40,27 @@ def _on(like: Tensor, matrix: scipy.sparse.csr_matrix) -> Tensor:
     with warnings.catch_warnings():  # torch warns once that its CSR tensors are beta
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
         return torch.sparse_csr_tensor(starts, columns, entries.to(like.dtype), matrix.shape, check_invariants=False)
+
+
+Basis = tuple[Tensor, Tensor, Tensor]
+
+
+def with_tails(basis: Basis, tails: Sequence[int], last: int) -> Basis:
+    """Basis of a chart from B-splines, see `Chart.basis`, changed in place.
+
+    Args:
+        basis: index of the first B-spline [n], values and slopes [n, k + 1].
+        tails: 0 and -1, the ends at which the map has tails.
+        last: index of the last cell.
+    """
+    first, values, slopes = basis
+    degree = values.shape[1] - 1
+    for end in tails:
+        cell = first == (0 if end == 0 else last)
+        outer, inner = (0, 1) if end == 0 else (degree, degree - 1)
+        for part in (values, slopes):
+            part[:, inner] += part[:, outer] * cell
+    return basis
 
 
 class Chart:
@@ -111,14 +133,7 @@ class Chart:
 
         In the tail B_0 and B_1 grow in opposite directions; if the cells are short, they are almost parallel.
         """
-        points, degree = self.space.points, self.space.degree
-        first, values, slopes = self.space.basis(z)
-        for end in self.tails:
-            cell = first == (0 if end == 0 else len(points) - 2)
-            outer, inner = (0, 1) if end == 0 else (degree, degree - 1)
-            for part in (values, slopes):
-                part[:, inner] += part[:, outer] * cell
-        return first, values, slopes
+        return with_tails(self.space.basis(z), self.tails, len(self.space.points) - 2)
 
     def _assembly(self, first: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
         """Matrix [(b + 1) M, len(pairs) n] that maps weights w at the nodes to the band of sum w u_a v_b."""

@@ -13,22 +13,23 @@ from torch.nn.functional import pad
 
 from wgf.errors import ConfigError
 from wgf.networks.base import TransportMap
-from wgf.networks.periodic import PeriodicSpace
 from wgf.networks.spline_space import SplineSpace
 from wgf.problem.base import Start
 from wgf.problem.domain import Domain
 from wgf.problem.quadrature import Gauss, Nodes
 from wgf.projection.chart import Chart
-from wgf.projection.increasing import FLAT, Differences, increasing
+from wgf.projection.increasing import differences, increasing
 
 log = logging.getLogger("wgf")
 
 CELL = 1e-9  # mass of a cell times the square of the rise of T(0) over it, relative to the variance of the law
 ROUNDS = 60
+SEAM = 14  # halvings of a circle towards the point where turns begin
 ORDER = 4  # nodes in a cell; there are about a thousand cells
 TOLERANCE = 3e-3  # W2 error of the start that needs no other breakpoints, relative to the standard deviation of the law
 MOST = 3  # times as many breakpoints as the network has
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of the network's breakpoints with which the halving begins
+FEWEST = 5  # breakpoints with which the halving begins at least
 RATIO = 6.0  # largest ratio of neighbouring cells
 
 
@@ -48,10 +49,14 @@ def mesh(start: Start) -> Tensor:
     return edges
 
 
-def target(start: Start, points: Tensor) -> tuple[Nodes, Tensor]:
+def target(start: Start, points: Tensor, domain: Domain) -> tuple[Nodes, Tensor]:
     """Quadrature nodes for T(0) on the cells of `mesh` between the points [m] (length), and T(0) [n] at the nodes, on
-    the CPU in float64."""
-    nodes = Gauss(ORDER).nodes(start.base, torch.cat([mesh(start), points.detach().double().cpu()]))
+    the CPU in float64. On a circle T(0) may jump where the turns begin: there cells shrink."""
+    seam = torch.empty(0, dtype=torch.float64)
+    if domain.period is not None:
+        near = domain.period * 0.5 ** torch.arange(1, SEAM, dtype=torch.float64)
+        seam = torch.cat([near, domain.period - near])
+    nodes = Gauss(ORDER).nodes(start.base, torch.cat([mesh(start), points.detach().double().cpu(), seam]))
     goal = start(nodes.z)
     seen = (nodes.w > 0) & goal.isfinite()  # at an edge the last 1e-16 of the mass has no rank
     return Nodes(nodes.z[seen], nodes.w[seen], start.base), goal[seen]
@@ -77,12 +82,10 @@ class Fit:
 def fit(space: SplineSpace, start: Start, domain: Domain) -> Fit:
     """The least squares spline for T(0). If it does not increase, the nearest map in L2(p) among those whose
     coefficients rise by at least a share of the rise of T(0) between their Greville points."""
-    nodes, goal = target(start, space.points)
+    nodes, goal = target(start, space.points, domain)
     found = _least_squares(space, nodes, goal, domain)
     chart, c = found.chart, found.c
-    if isinstance(space, PeriodicSpace):  # no increasing map is known but that of values of T(0)
-        return found if float(chart.at_nodes(c).dx.min()) > 0 else _measured(chart, _variation(space, start), goal)
-    if float(chart.at_nodes(c).dx.min()) > 0 and float(Differences(chart)(c).min()) > 0:
+    if float(chart.at_nodes(c).dx.min()) > 0 and float(differences(chart)(c).min()) > 0:
         return found
     c = increasing(chart, c, start)
     return _measured(chart, c, goal)
@@ -129,14 +132,6 @@ def initial(map: TransportMap, start: Start, domain: Domain) -> Tensor:
     return found.chart.lift(found.c).to(identity)
 
 
-def _variation(space: PeriodicSpace, start: Start) -> Tensor:
-    """Coordinates [M] of the spline of T(0) whose coefficients are values of T(0): it varies no more than T(0)."""
-    greville, length = space.greville(), float(space.length)
-    turns = (greville / length).floor()
-    values = start(greville - length * turns) + length * turns - greville
-    return (1 - FLAT) * values  # no interval without a rise
-
-
 def on_domain(map: TransportMap, domain: Domain) -> TransportMap:
     """The map on breakpoints whose outermost ones lie at the walls, or a periodic map."""
     if domain.is_line:
@@ -165,7 +160,7 @@ def placed(map: TransportMap, start: Start, domain: Domain) -> TransportMap:
     if start.is_identity:
         return map
     space = _space(map)
-    nodes, goal = target(start, space.points)
+    nodes, goal = target(start, space.points, domain)
     points = space.points
     best = _least_squares(space, nodes, goal, domain)
     adaptation = map.adaptation
@@ -174,7 +169,7 @@ def placed(map: TransportMap, start: Start, domain: Domain) -> TransportMap:
     else:
         tolerance, most = adaptation.tol * start.law.std, adaptation.most
     for share in SHARES:
-        count = max(5, int(share * len(space.points)))
+        count = max(FEWEST if domain.period is None else space.bandwidth + 2, int(share * len(space.points)))
         points = (
             torch.linspace(float(points[0]), float(points[-1]), count, dtype=torch.float64) if share < 1 else points
         )
