@@ -21,7 +21,7 @@ from wgf.settings.expression import Expression
 
 log = logging.getLogger("wgf")
 
-VERSION = 6  # of the finite volumes: files of another version are not read
+VERSION = 7  # of the finite volumes: files of another version are not read
 OFF = "WGF_NO_CACHE"  # environment variable that turns the cache off
 ENDS = ("low", "high", "centre", "stretch")
 

@@ -16,7 +16,7 @@ import torch
 
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
-from wgf.reference_solutions.base import Computed, Unresolved, yardstick
+from wgf.reference_solutions.base import Computed, Unresolved, width, yardstick
 from wgf.reference_solutions.finite_volume_domain import (
     EARLY,
     EVALUATIONS,
@@ -29,6 +29,7 @@ from wgf.reference_solutions.finite_volume_domain import (
 from wgf.reference_solutions.finite_volume_schemes import Central, Grid, Monotone, Scheme
 from wgf.reference_solutions.linear_evolution import evolved, tridiagonal
 
+# W1 and W2 errors are relative to the width of the law
 LAST = 1e-9  # mass at either end that the integration's tolerances leave no digit of
 LEVELS = {False: (128, 256, 512, 1024, 2048, 4096), True: (96, 192, 384, 768, 1536)}  # cells; True: coupled
 LINEAR_LEVELS = (*LEVELS[False], 8192, 16384)  # of schemes that are linear: they cost little
@@ -176,7 +177,7 @@ def _best(problem: Problem, times: np.ndarray, grid: Grid) -> Reference:
             found.append(_refine(kind, problem, times, grid))
         except Unresolved:
             continue
-        if found[-1].error < GOOD:
+        if found[-1].error < GOOD * problem.law.std:
             break
     if not found:
         raise Unresolved("the finite volumes do not converge")
@@ -189,7 +190,6 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
     z, w = yardstick(law)
     scheme = kind(problem, _with(grid, 16))
     levels = LINEAR_LEVELS if scheme.linear else LEVELS[scheme.dense]
-    goal = Central.goal if scheme.linear else kind.goal
     best: Reference | None = None
     runs: list[Volumes] = []
     maps: list[np.ndarray] = []
@@ -201,9 +201,10 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
             if runs or level > 1:
                 break
             continue  # too coarse: try a finer one
-        if level > 1 and runs[-1].dips.max() > DIP:
-            raise Unresolved("the scheme oscillates")
         maps.append(np.stack([runs[-1].map(k, law, z) for k in range(len(times))]))
+        unit = width(problem.law, maps[-1], w)
+        if level > 1 and runs[-1].dips.max() > DIP * unit:
+            raise Unresolved("the scheme oscillates")
         if len(maps) > 2:
             old, new = maps[-2] - maps[-3], maps[-1] - maps[-2]
             gains.append((np.abs(old) @ w).max() / max((np.abs(new) @ w).max(), 1e-300))
@@ -212,12 +213,14 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
             share, doubt = _extrapolation(gains, kind.gain, cosine)
             # the distance of two extrapolations, or of two grids where no rate is known
             change = (1 + share) * new - share * old if share else 2 * new
-            errors = np.maximum(2 * np.abs(change) @ w, (kind.least + doubt) * np.abs(new) @ w) + runs[-1].dips + FLOOR
+            errors = np.maximum(2 * np.abs(change) @ w, (kind.least + doubt) * np.abs(new) @ w)
+            errors += runs[-1].dips + FLOOR * unit
             # coarse tails and edges are wrong by far more than W1 shows
             slow = 1 / np.maximum(long / np.maximum(short, 1e-300) - 1, SLOWEST)
-            squares = 4 * np.maximum(1 + share, slow) * short + W2_FLOOR
+            squares = 4 * np.maximum(1 + share, slow) * short + W2_FLOOR * unit
             best = Reference(times, errors, squares, law, runs[-2], runs[-1], share)
-            if best.errors.max() < (GOOD if cells == levels[-2] else goal):  # the last grid is for hard cases
+            goal = GOOD if cells == levels[-2] else scheme.goal  # the last grid is for hard cases
+            if best.errors.max() < goal * unit:
                 break
     if best is None or not np.isfinite(best.errors).all():
         raise Unresolved("no three grids")

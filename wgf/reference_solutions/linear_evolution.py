@@ -1,4 +1,4 @@
-"""Exact solution in time of the finite volumes of a linear equation, F' = A F + b with a tridiagonal A of real spectrum.
+"""Exact solution in time of linear finite volumes, F' = A F + b with a tridiagonal A whose spectrum is real.
 
 F(t) is the integral of e^(z t) (z - A)^-1 (F(0) + b/z) over a parabola of the complex plane. The trapezoid rule
 converges there like 2.85^-n in its number n of nodes, whatever the stiffness of A; the lower half is the conjugate of
