@@ -90,7 +90,7 @@ def test_the_figures_of_a_sweep(tmp_path: Path):
         (folder / ".hydra").mkdir(parents=True)
         (folder / ".hydra" / "overrides.yaml").write_text(f"- network.width={width}\n")
         (folder / "config.yaml").write_text(f"figures: {width == 8}\nnetwork: {{width: {width}}}\n")
-        found = {"status": "completed", "message": "", "w1_error": 1 / width**2, "wall_s": 0.1 * width}
+        found = {"status": "completed", "message": "", "w1_error": 1 / width**2, "evaluations": 9, "parameters": width}
         (folder / "result.json").write_text(json.dumps(found))
     sweep.collate(tmp_path)
     names = sorted(path.name for path in (tmp_path / "figures").iterdir())
