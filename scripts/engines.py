@@ -33,6 +33,7 @@ SWEEP = ["network.width=range(8,68,4)", "network.degree=1,3"]  # and two step si
 JOB = ["pde=linear_transport", "integrator=rk4", "t_end=0.05", "saves=2", "figures=false", "logger=none"]
 ENGINES = {
     "serial": ["hydra/launcher=basic"],
+    "ensemble": ["hydra/launcher=ensemble"],
     "parallel": ["hydra/launcher=parallel"],
     "slurm_local": ["hydra/launcher=slurm_local", f"hydra.sweeper.max_batch_size={os.cpu_count()}"],
     "slurm": ["hydra/launcher=slurm"],

@@ -1,6 +1,7 @@
 """Run random invalid invocations of the command, each in a process of its own, and check their messages.
 
     python scripts/fuzz.py --count 1000 --out fuzz.jsonl        the same command again continues after a stop
+    python scripts/fuzz.py --add engine=compiled                the same with the compiled engine
 
 Every invocation must say in clear lines what is wrong and how to mend it, end with exit status 2, and leave no file.
 """
@@ -351,9 +352,11 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("fuzz.jsonl"))
     parser.add_argument("--fresh", action="store_true", help="start a new interpreter for each invocation")
+    parser.add_argument("--add", nargs="*", default=[], help="words of every invocation, such as engine=compiled")
     args = parser.parse_args()
     done = [row["words"] for row in rows(args.out)]
-    remaining = [case for case in cases(args.count, args.seed) if case[1] not in done]
+    whole = [(kind, [*args.add, *words]) for kind, words in cases(args.count, args.seed)]
+    remaining = [case for case in whole if case[1] not in done]
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(args.jobs, context) as pool, open(args.out, "a") as file:
         for row in pool.map(judge, remaining, [fresh if args.fresh else forked] * len(remaining)):

@@ -21,6 +21,7 @@ import multiprocessing
 import os
 import random
 import resource
+import signal
 import sys
 import time
 import warnings
@@ -87,6 +88,7 @@ class Worker:
 
 def run(numbers: list[int], seed: int, jobs: int, out: Path) -> None:
     """Solve every problem whose row is not yet in `out`, and append the rows."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # which ends the workers, too
     done = {row["k"] for row in rows(out)}
     remaining = [k for k in numbers if k not in done][::-1]
     workers: list[Worker] = []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
@@ -20,7 +22,6 @@ from wgf.gradients.tensors import plain, tensors_of
 from wgf.integrators.auto import Auto as AutoIntegrator
 from wgf.integrators.base import Integrator
 from wgf.integrators.saved_states import SavedStates
-from wgf.integrators.status import Status
 from wgf.networks.base import TransportMap
 from wgf.networks.spline import Spline
 from wgf.problem.base import Base, Law
@@ -38,6 +39,8 @@ from wgf.projection.solvers import Solver
 from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions.cache import describe
 from wgf.settings.ranges import Choice, Count, Positive, Positives, checked, fault, rule_of
+
+log = logging.getLogger("wgf")
 
 EQUAL: Any = rule_of(Count)
 TIMES: Any = rule_of(Positives)
@@ -67,6 +70,8 @@ def solve(
     dtype: Annotated[str, Choice(*DTYPES)] = "float64",
     device: str | torch.device = "cpu",
     engine: Annotated[str, Choice(*ENGINES)] = "auto",
+    stop: Annotated[str, Choice("end", "steady")] = "end",
+    steady: Positive = 1e-6,
 ) -> Flow:
     """Solve a Wasserstein gradient flow from t = 0 to t_end.
 
@@ -80,7 +85,7 @@ def solve(
             density of tensors x, or a frozen distribution of scipy.stats, see `wgf.problem.laws.convert.law_of`.
         base: reference measure of the map: "auto", "law", "gaussian", "barenblatt" or a law with a density, see
             `wgf.problem.bases.choose`; with a network always the base of the network.
-        domain: `HalfLine` or `Interval` with reflecting walls; the line by default. Then give a law on the domain.
+        domain: `HalfLine` or `Interval` with reflecting walls, or `Circle`; the line by default. Give a law on it.
         potential: V, an object, a formula such as "x**4/4 - x**2/2", or a module of torch, see
             `wgf.potentials.Learned`; 0 by default.
         interaction: W, for `AggregationDiffusion`; 0 by default.
@@ -93,6 +98,9 @@ def solve(
         device: cpu, cuda, cuda:<number> or auto.
         engine: torch, compiled (machine code, for `Rodas4` on splines and on ReLU networks that train weights), or
             auto, which compiles large problems only.
+        stop: "end" to run until t_end, or "steady" to stop at the first saved time from which the solution would move
+            by less than `steady` standard deviations of the law, in W2, in the time t_end at its present speed.
+        steady: this tolerance (no unit).
 
     Numbers of the equation, of the energies and of the law may be tensors that require grad, and so may attributes of
     energies of your own; then `flow.differentiable()` is the law as tensors with derivatives, see docs/gradients.md.
@@ -101,13 +109,13 @@ def solve(
         ConfigError: an argument is not allowed, or the arguments do not fit together.
 
     Warns:
-        Incomplete: the run stopped before t_end; `status` and `message` say why.
+        Incomplete: the run failed before t_end; `status` and `message` say why.
     """
     check_kinds(locals())
     domain = domain or Line()
     if not isinstance(law, Law) and tensors_of(law):
         raise ConfigError("law: samples have no derivatives, detach them; the numbers of wgf.Gaussian and others have")
-    given = None if law is None else law_of(law, *domain.walls)
+    given = None if law is None else law_of(law, *domain.support)
     parts = (pde, _potential(potential), interaction or NoInteraction(), given)
     tensors = tensors_of(parts)
     if tensors_of((base, network and network.base)):
@@ -116,6 +124,7 @@ def solve(
     law = _law(law, network)
     base = base if network is None else network.base
     problem = pde.problem(law, potential, interaction, t_end, base, domain)
+    problem = replace(problem, steady=steady if stop == "steady" else 0.0)
     comparison.closed_form(problem, reference_solution)  # refuse an impossible setting before the run
     projection, method = assemble(
         problem,
@@ -132,6 +141,8 @@ def solve(
     check_hidden(problem)
     history = begin(parts, projection, method) if tensors else None
     stops = stops_of(saves, t_end)
+    if (shortened := method.shortened(stops)) is not None:
+        log.warning("%s", shortened)
     projection, method = confirm(projection, method, stops)
     saved = history.recorded if history else SavedStates(projection.map)
     end = run(projection, method, projection.initial, stops, saved)
@@ -139,7 +150,7 @@ def solve(
     if not saved.times or end.clock.t > saved.times[-1]:  # the run stopped between two saved times
         saved.stop(end.clock, end.state)
     flow = Flow(projection, method, saved, end.status, end.clock, end.detail, reference_solution, history)
-    if end.status is not Status.completed:
+    if not end.status.is_success:
         warnings.warn(f"the flow stopped at t={end.clock.t:g} of {t_end:g}, {flow.message}", Incomplete, stacklevel=4)
     return flow
 

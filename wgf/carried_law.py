@@ -1,4 +1,4 @@
-"""The law that a map carries at one time."""
+"""The law that a map carries at one time, on the line, between walls, or on a circle."""
 
 from __future__ import annotations
 
@@ -65,3 +65,40 @@ class CarriedLaw:
     def quantile(self, u: Tensor) -> Tensor:
         """Position with mass u [n] to its left."""
         return self.evaluate(self.map.base.at_rank(u, 1 - u))[0]
+
+
+class AroundCircle(CarriedLaw):
+    """The law on a circle. Positions count turns; masses count from x = 0."""
+
+    @property
+    def length(self) -> float:
+        """Length of the circle (length)."""
+        assert self.domain.period is not None
+        return self.domain.period
+
+    def inverse(self, x: Tensor) -> Tensor:
+        length = self.length
+        turns = ((x - self.evaluate(torch.zeros_like(x))[0]) / length).floor()
+        low, high = torch.zeros_like(x), torch.full_like(x, length)
+        for _ in range(BISECTIONS):
+            middle = 0.5 * (low + high)
+            below = self.evaluate(middle)[0] < x - turns * length
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return 0.5 * (low + high) + turns * length
+
+    def density(self, x: Tensor) -> Tensor:
+        return 1 / (self.length * self.evaluate(self.inverse(x))[1])
+
+    def cdf(self, x: Tensor) -> Tensor:
+        """Mass between 0 and x [n]; 0 and 1 for x outside of (0, L)."""
+        inside = x.clamp(0.0, self.length)
+        return (self.inverse(inside) - self.inverse(torch.zeros_like(x))) / self.length
+
+    def quantile(self, u: Tensor) -> Tensor:
+        """Position with mass u [n] between 0 and it."""
+        return self.evaluate(self.inverse(torch.zeros_like(u)) + self.length * u)[0]
+
+
+def carried_law(map: TransportMap, theta: Tensor, domain: Domain) -> CarriedLaw:
+    """The law that a map with parameters theta [p] carries on a domain."""
+    return (CarriedLaw if domain.period is None else AroundCircle)(map, theta, domain)

@@ -49,7 +49,7 @@ def confirm(projection: Projection, integrator: Integrator, stops: list[float]) 
         end = run(*finer, finer[0].initial, stops, saved)
         if end.status is Status.interrupted:
             raise KeyboardInterrupt
-        if end.status is not Status.completed:
+        if not end.status.is_success:
             reason = f"the run with tol={tol:g} ended as {end.status} at t={end.clock.t:g}"
             continue
         gap = None if last is None else difference(last, saved)

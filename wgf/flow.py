@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from wgf.carried_law import CarriedLaw
+from wgf.carried_law import CarriedLaw, carried_law
 from wgf.certificates.certificate import Certificate
 from wgf.certificates.rich import certified
 from wgf.engine.compiled import run
 from wgf.errors import ConfigError, WgfError
+from wgf.expectation import expectation
 from wgf.gradients.history import History
 from wgf.gradients.law import DifferentiableLaw
 from wgf.gradients.states import law_at
@@ -124,12 +125,10 @@ class Flow:
             why = "" if self.status is Status.completed else f", where the run stopped: {self.message}"
             raise ConfigError(f"t={t!r} is not allowed: expected a time from 0 to {reached:g}{why}")
         k = int(np.searchsorted(self.t, t * (1 + 1e-12), side="right")) - 1
-        rest = t - float(self.t[k])
+        rest, (map, theta) = t - float(self.t[k]), self.saved[k]
         if rest <= 1e-12 * reached:
-            return self.saved[k]
-        map, theta = self.saved[k]
-        projection = self.projection if map is self.projection.map else self.projection.on(map)
-        end = run(projection, self.integrator, theta, [rest], LoopCallback())
+            return map, theta
+        end = run(self.projection.on(map), self.integrator, theta, [rest], LoopCallback())
         if end.status is not Status.completed:
             raise WgfError(f"the integration from t={self.t[k]:g} to t={t:g} failed: {end.status.value}")
         return end.map or map, end.state.theta
@@ -144,17 +143,17 @@ class Flow:
 
     def inverse(self, t: float, x: Numbers) -> Any:
         """T(t, .)^-1(x), the start of the particle that is at x at time t (length); -+inf outside all particles."""
-        return self._at(t, "x", x, CarriedLaw.inverse)
+        return self._at(t, "x", x, lambda law, x: law.inverse(x))
 
     # the law
 
     def density(self, t: float, x: Numbers) -> Any:
         """Density rho(t, x) = p(z) / T'(t, z) at z = T^-1(t, x) (mass/length)."""
-        return self._at(t, "x", x, CarriedLaw.density)
+        return self._at(t, "x", x, lambda law, x: law.density(x))
 
     def cdf(self, t: float, x: Numbers) -> Any:
-        """Mass to the left of x."""
-        return self._at(t, "x", x, CarriedLaw.cdf)
+        """Mass to the left of x; on a circle the mass from 0 to x."""
+        return self._at(t, "x", x, lambda law, x: law.cdf(x))
 
     def quantile(self, t: float, u: Numbers) -> Any:
         """Position with mass u to its left (length).
@@ -164,7 +163,11 @@ class Flow:
         """
         if not bool(((levels := numbers("u", u)) >= 0).all() & (levels <= 1).all()):
             raise ConfigError(fault("u", u, "masses from 0 to 1"))
-        return self._at(t, "u", u, CarriedLaw.quantile)
+        return self._at(t, "u", u, lambda law, u: law.quantile(u))
+
+    def expectation(self, t: float, function: str | Callable[[Tensor], Tensor]) -> float:
+        """Mean of a function of x over the law at t: a formula such as "where(x > 0, 1, 0)", or tensors [n] -> [n]."""
+        return expectation(Carried.by(*self.state(t)), function)
 
     @checked
     def sample(self, t: float, n: Size, seed: Seed = 0) -> np.ndarray:
@@ -174,8 +177,7 @@ class Flow:
     @torch.inference_mode(False)
     def _at(self, t: float, name: str, values: Numbers, function: Callable[[CarriedLaw, Tensor], Tensor]) -> Any:
         """Call function(law at t, values) for an argument of any type and shape; a NaN gives NaN."""
-        points = torch.from_numpy(numbers(name, values))
-        law = CarriedLaw(*self.state(t), self.problem.domain)
+        points, law = torch.from_numpy(numbers(name, values)), carried_law(*self.state(t), self.problem.domain)
         return function(law, points.reshape(-1)).reshape(points.shape).numpy()[()]
 
     def differentiable(self, t: float | None = None) -> DifferentiableLaw:
@@ -203,8 +205,7 @@ class Flow:
         interrupted, or that stopped between two saved times.
         """
         known = comparison.closed_form(self.problem, self.reference)
-        at_a_stop = self.clock.t == self.clock.last_stop > 0
-        if known is not None or self.status is Status.interrupted or not at_a_stop:
+        if known is not None or self.status is Status.interrupted or not self.clock.t == self.clock.last_stop > 0:
             return known
         return comparison.computed(self.problem, self.t[1:].tolist(), self.reference)
 
@@ -231,7 +232,7 @@ class Flow:
         if isinstance(other, Flow):
             theirs = Carried.by(*other.state(t))
         elif isinstance(other, Law):
-            theirs = Carried.law(other, other if isinstance(other, Base) else self.base)
+            theirs = Carried.law(other, self.problem.domain.own_base(other) or self.base)
         elif other is None:
             raise ConfigError("other=None: expected a flow, a law or a map; this problem has no reference solution")
         elif isinstance(other, type) or not callable(other):
@@ -257,7 +258,7 @@ class Flow:
         """Maps at the saved times on a fine grid, with the reference solution; the content of solution.npz."""
         z = torch.linspace(*self.base.reach(), GRID, dtype=torch.float64)
         states = [self.saved[k] for k in range(len(self.t))]
-        maps = [CarriedLaw(*state, self.problem.domain).evaluate(z) for state in states]
+        maps = [carried_law(*state, self.problem.domain).evaluate(z) for state in states]
         known = self.reference_solution
         knots = pad_sequence([map.knots(theta).double().cpu() for map, theta in states], True, math.nan).numpy()
         return SavedMaps(
@@ -270,6 +271,7 @@ class Flow:
             errors=None if known is None else self._errors(known),
             knots=knots if knots.size else None,
             walls=self.problem.domain.ends,
+            period=None if (period := self.problem.domain.period) is None else np.array(period),
         )
 
     def _errors(self, known: Exact) -> np.ndarray:
@@ -292,8 +294,7 @@ class Flow:
 
         if not (names := Choice(*OF_SOLUTION)).admits(name):
             raise ConfigError(fault("name", name, names))
-        title = self.problem.equation + ("" if self.status is Status.completed else f" ({self.status})")
-        figure = OF_SOLUTION[name](self.saved_maps, title)
-        if figure is None:
+        title = self.problem.equation + ("" if self.status.is_success else f" ({self.status})")
+        if (figure := OF_SOLUTION[name](self.saved_maps, title)) is None:
             raise ConfigError(f"name={name!r} needs a reference solution, and this flow has none")
         return figure

@@ -14,7 +14,7 @@ from wgf.files import replacing
 from wgf.settings.arguments import path_of
 
 STORED = ("t", "z", "T", "dT", "rho0")
-OPTIONAL = ("exact_T", "errors", "knots", "w2_bound", "walls")
+OPTIONAL = ("exact_T", "errors", "knots", "w2_bound", "walls", "period")
 TIMED = ("t", "T", "dT", "exact_T", "errors", "knots", "w2_bound")  # with a row for each saved time
 DAMAGED = (ValueError, KeyError, EOFError, OSError, BadZipFile)  # reading a damaged file raises one of these
 
@@ -41,7 +41,8 @@ class SavedMaps:
         knots: points where the slope of the map may jump, at the saved times [s, k], filled up with NaN;
             None for a smooth map (length).
         w2_bound: upper bound of the W2 error at the saved times [s], NaN where there is none, or None (length).
-        walls: reflecting walls on the left and on the right [2], NaN where there is none; None on the line (length).
+        walls: reflecting walls on the left and on the right [2], NaN where there is none; None without walls (length).
+        period: length of a circle, on which positions count turns; None elsewhere (length).
     """
 
     t: np.ndarray
@@ -54,6 +55,7 @@ class SavedMaps:
     knots: np.ndarray | None = None
     w2_bound: np.ndarray | None = None
     walls: np.ndarray | None = None
+    period: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in (*STORED, *OPTIONAL):

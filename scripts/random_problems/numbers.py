@@ -66,10 +66,8 @@ class Carried:
     @classmethod
     def of(cls, flow: Flow, t: float, left: np.ndarray, right: np.ndarray) -> Carried:
         z = flow.base.at_rank(torch.from_numpy(left), torch.from_numpy(right))
-        x, slope = flow._evaluate(flow.state(t), z)
-        return cls(
-            left, right, masses(left, right), z.numpy(), x.numpy(), slope.numpy(), flow.base.log_density(z).numpy()
-        )
+        x, slope = flow.map(t, z), flow.slope(t, z)
+        return cls(left, right, masses(left, right), z.numpy(), x, slope, flow.base.log_density(z).numpy())
 
     @classmethod
     def fine(cls, flow: Flow, t: float, count: int = FINE, reach: float = 20.0) -> Carried:

@@ -55,6 +55,7 @@ def run_with(monkeypatch: pytest.MonkeyPatch):
 HILL = "pde=linear_transport potential=expression potential.expr='10*sqrt(1+x**2)' law.mean=3 law.std=0.1 t_end=3 "
 ENDS = {
     Status.completed: ("t_end=0.01", 0.01),
+    Status.steady: ("potential=quadratic t_end=40 stop=steady steady=1e-3", 20.0),
     Status.blow_up: ("pde=keller_segel potential=none pde.chi=4 t_end=1 integrator.rtol=1e-4", 0.0925),
     Status.step_too_small: ("integrator.dt_min=1e-2 integrator.rtol=1e-9 t_end=0.1", 0.04),
     Status.folded: (EULER + "1e-3 network=two_sided_relu pde=linear_transport t_end=0.1", 0.014),
@@ -79,7 +80,7 @@ def test_every_status(status: Status, tmp_path: Path, run_with, capsys: pytest.C
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     code = run_with(cfg, tmp_path, 20, terminate) if status is Status.interrupted else main(cfg, tmp_path)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
-    assert code == {Status.completed: 0, Status.interrupted: 128 + signal.SIGTERM}.get(status, 1)
+    assert code == {Status.completed: 0, Status.steady: 0, Status.interrupted: 128 + signal.SIGTERM}.get(status, 1)
     found = result(tmp_path)
     assert (found["status"], found["t_end"]) == (status.name, pytest.approx(time, rel=0.2))
     assert found["message"].startswith(status.value)

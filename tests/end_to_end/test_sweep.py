@@ -495,3 +495,26 @@ def test_hparams(wgf, tmp_path: Path):
 def value(message: Any) -> Any:
     """What a protobuf value holds."""
     return getattr(message, message.WhichOneof("kind"))
+
+
+# the launcher of many short jobs
+
+
+def test_the_ensemble_launcher_gives_the_rows_of_the_basic_one(wgf, tmp_path: Path):
+    words = ["-m", "pde.diffusion=0.5,1.5", "network=spline,two_sided_relu", "network.width=6", "saves=1", "t_end=0.01"]
+    words += ["reference_solution=none"]
+    assert wgf(*words, "hydra/launcher=ensemble", "hydra.sweep.dir=e")[0] == 0
+    assert wgf(*words, "hydra/launcher=basic", "hydra.sweep.dir=b", "logger=none", "figures=false")[0] == 0
+    ours, theirs = ([row | {"wall_s": ""} for row in results(tmp_path / folder)] for folder in "eb")
+    assert len(ours) == 4
+    assert ours == theirs
+    assert [path.name for path in (tmp_path / "e").glob("*/figures")] == []
+    assert not list((tmp_path / "e").glob("*/events*"))
+    configs = [[(tmp_path / folder / row["job"] / "config.yaml").read_text() for row in ours] for folder in "eb"]
+    assert configs[0] == configs[1]
+
+
+def test_the_ensemble_launcher_draws_what_it_is_asked_for(wgf, tmp_path: Path):
+    words = ["network.width=4", "t_end=0.01", "saves=1", "reference_solution=none", "figures=true", "hydra.sweep.dir=s"]
+    assert wgf("-m", "pde.diffusion=1", "hydra/launcher=ensemble", *words)[0] == 0
+    assert list((tmp_path / "s").glob("*/figures/*.png"))

@@ -283,3 +283,12 @@ def test_an_interaction_that_hides_its_energy_is_not_compiled():
 
     with pytest.raises(wgf.ConfigError, match="overrides `value` without `parts`"):
         wgf.solve(wgf.AggregationDiffusion(), interaction=Hidden(0.3), t_end=0.1, engine="compiled", network=small(6))
+
+
+def test_compiled_code_is_kept_until_a_source_of_it_changes():
+    from pathlib import Path
+
+    from wgf.engine import program
+
+    folder = Path(program.__file__).parent
+    assert set(program.SOURCES) == {f.stem for f in folder.glob("*.py") if "\n@compiled" in f.read_text()} | {"tape"}

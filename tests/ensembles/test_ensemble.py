@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 import wgf
+from wgf.ensembles.files import read, written
 
 N = 5
 DRAW = np.random.default_rng(0)
@@ -52,7 +54,9 @@ def test_moments_and_distances(flows):
 
 def test_one_file_keeps_everything(flows, tmp_path):
     flows.save(tmp_path / "flows.npz")
-    again = flows.load(tmp_path / "flows.npz")
+    again = wgf.Ensemble.load(tmp_path / "flows.npz")
+    np.testing.assert_array_equal(again.quantile([0.1, 0.9], 0.1), flows.quantile([0.1, 0.9], 0.1))
+    np.testing.assert_array_equal(again.density([0.3]), flows.density([0.3]))
     for name, column in flows.table().items():
         np.testing.assert_array_equal(again.table()[name], column)
     assert len(again) == N
@@ -115,3 +119,50 @@ def test_tolerances_are_relative_to_each_initial_law():
     )  # fmt: skip
     assert flows.steps[0] == flows.steps[1] > 5
     assert flows.std() / scale == pytest.approx(np.full(2, flows.std()[0]), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "law", [wgf.Gaussian(0.3, 2.0), wgf.Mixture([-1.0, 1.0], [0.5, 0.8], [0.3, 0.7]), wgf.Uniform(), wgf.Beta(2.0, 3.0)]
+)
+def test_a_law_is_the_same_after_its_text(law):
+    again = read(written(law))
+    u = torch.tensor([0.01, 0.4, 0.97], dtype=torch.float64)
+    assert torch.equal(again.at_rank(u, 1 - u), law.at_rank(u, 1 - u))
+    assert again.panels() == law.panels()
+
+
+def test_the_text_of_a_law_runs_no_code():
+    with pytest.raises(wgf.ConfigError, match="expected a law of wgf"):
+        read('{"class": "os.system", "settings": {}}')
+    with pytest.raises(wgf.ConfigError, match="cannot be saved"):
+        written(wgf.Density(lambda x: torch.exp(-(x**2))))
+
+
+def test_estimated_errors_are_those_of_a_closed_form():
+    """A Gaussian law in a bowl stays Gaussian: its map is T = z std."""
+    small, d = wgf.Spline(8, base=wgf.Gaussian()), np.array([0.5, 1.0, 2.0])
+    flows = wgf.ensemble(
+        wgf.FokkerPlanck(), {"diffusion": d, "k": [1.0, 2.0, 0.5]}, potential="k*x**2/2", t_end=0.5, saves=2,
+        network=small, errors=True,
+    )  # fmt: skip
+    fade = np.exp(-2 * flows.parameters["k"] * 0.5)
+    std, z = np.sqrt(fade + d / flows.parameters["k"] * (1 - fade)), flows.z.numpy()
+    known = np.sqrt((flows.map(z) - std[:, None] * z) ** 2 @ flows.w)
+    np.testing.assert_allclose(flows.w2_error[:, -1], known, rtol=0.05)
+    np.testing.assert_array_less(flows.w2_error[:, 0], 1e-14)
+    assert flows.table()["w2_error"].shape == (3,)
+
+
+def test_figures(flows):
+    fan = flows.plot(t=0.1)
+    assert fan.axes[0].get_title(loc="left") == "5 of 5 flows at t = 0.1"
+    x, rho = fan.axes[0].lines[0].get_data()
+    assert np.trapezoid(rho, x) == pytest.approx(1.0, abs=0.2)
+    line = flows.plot("std", over="a").axes[0].lines[0]
+    np.testing.assert_array_equal(line.get_xdata(), np.sort(PARAMETERS["a"]))
+    colours = flows.plot("mean", over=("a", "diffusion")).axes[0].collections[0]
+    np.testing.assert_allclose(colours.get_array(), flows.moment(1))
+    with pytest.raises(wgf.ConfigError, match="expected density or one of"):
+        flows.plot("colour", over="a")
+    with pytest.raises(wgf.ConfigError, match="expected one or two of"):
+        flows.plot("std", over="q")

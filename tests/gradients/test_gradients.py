@@ -85,6 +85,17 @@ LADDER = {
             {"potential": "x**4/4", "law": wgf.Gaussian(m, s), "network": None, "base": wgf.Gaussian(0.2, 1.1)},
         ),
     ),
+    "interval": (
+        [0.4, 1.5],
+        lambda d, a: (
+            wgf.FokkerPlanck(d),
+            {
+                "potential": expressed("a*x**2", a=a),
+                "domain": wgf.Interval(-1.0, 2.0),
+                "network": wgf.Spline(6, base=Uniform(-1.0, 2.0)),
+            },
+        ),
+    ),
     "relu": (
         [0.8, 0.5],
         lambda d, a: (
@@ -112,6 +123,7 @@ def repeated(history, numbers, make):
         kernel or wgf.interactions.Zero(),
         0.1,
         old.map.base,
+        old.problem.domain,
     )
     projection = wgf.Projection(problem, old.map, old.quadrature, old.solver)
     theta, found = projection.initial, []
@@ -259,6 +271,10 @@ REFUSED = {
     "moving knots": (
         lambda: {"network": wgf.TwoSidedReLU(6, train="all", base=wgf.Gaussian())},
         "gradients need integrator=rodas4",
+    ),
+    "adaptive breakpoints": (
+        lambda: {"network": wgf.Spline(20, knots="adaptive", base=wgf.Gaussian())},
+        "derivatives need fixed breakpoints",
     ),
     "a base": (lambda: {"base": wgf.Gaussian(tensor(0.0), 1.0), "network": None}, "the base has tensors"),
     "end time": (lambda: {"t_end": tensor(0.1)}, "t_end="),

@@ -9,10 +9,10 @@ import torch
 import wgf
 from wgf.integrators import time_loop
 from wgf.integrators.base import State, Step
-from wgf.integrators.cautious import Cautious
+from wgf.integrators.cautious import Cautious, fallback_of
 from wgf.integrators.implicit import JKO, Rodas4
 from wgf.integrators.status import Status
-from wgf.integrators.time_loop import LoopCallback, fallback_of, run
+from wgf.integrators.time_loop import LoopCallback, run
 from wgf.networks.spline import Spline
 from wgf.problem import interaction, potential
 from wgf.problem.laws import Gaussian, Uniform

@@ -124,10 +124,31 @@ def test_stops_are_met_exactly(method: type[Integrator], stops: list[float], dt:
 def test_equal_steps_reach_the_end_without_a_sliver(dt: float, t_end: float, count: int):
     end, log = flow(Decay(), Euler(dt=dt), [t_end])
     assert end.clock.steps == count
-    assert log.times[:-1] == [k * dt for k in range(1, count)]  # no rounding adds up
-    last = t_end - (count - 1) * dt
-    assert end.clock.dt == pytest.approx(last)
-    assert float(end.state.theta) == pytest.approx((1 - dt) ** (count - 1) * (1 - last), rel=1e-12)
+    taken = t_end / count
+    assert log.times == [*(k * taken for k in range(1, count)), t_end]  # no rounding adds up
+    assert end.clock.dt == taken <= dt * (1 + 1e-9)
+    assert float(end.state.theta) == pytest.approx((1 - taken) ** count, rel=1e-12)
+
+
+def test_fixed_steps_that_do_not_fit_are_named():
+    assert Euler(dt=0.1).shortened([0.1 * k for k in range(1, 11)]) is None
+    assert Dopri5(dt=0.3).shortened([1.0]) is None
+    words = Euler(dt=0.3).shortened([0.6, 1.0])
+    assert words is not None
+    assert words.startswith("integrator.dt: steps of 0.2 instead of 0.3")
+
+
+@pytest.mark.parametrize("method", FIXED)
+def test_order_with_saved_times_inside_of_steps(method: type[Integrator]):
+    """Fixed steps that do not fit between the saved times are equal ones, so that the order holds at all of them."""
+    stops = [0.37, 0.71, 1.0]
+
+    def error(dt: float) -> float:
+        _, log = flow(Decay(), method(dt=dt), stops)
+        return max(abs(float(theta) - math.exp(-clock.t)) for clock, theta in log.stops)
+
+    coarse, fine = (error(0.37 / n) for n in (8, 16))
+    assert math.log2(coarse / fine) > method.order - 0.35
 
 
 @pytest.mark.parametrize("method", [*FIXED, Dopri5])
@@ -409,3 +430,24 @@ def test_every_status_says_what_it_means():
     assert len({status.value for status in Status}) == len(Status)
     assert all(str(status) == status.name for status in Status)
     assert min(len(status.value) for status in Status) > 10
+
+
+# integrators that are not strict
+
+
+@pytest.mark.parametrize("method", FIXED)
+def test_a_step_that_is_not_strict_goes_on_and_notes_the_time(method: type[Integrator]):
+    """The slope 2 theta - 1 of theta = e^-t turns negative after ln 2."""
+    folding = Decay(slope=lambda theta: 2 * theta[0] - 1)
+    end, _ = flow(folding, method(dt=0.01, strict=False), [1.0])
+    assert end.status is Status.completed
+    assert end.clock.folded_at == pytest.approx(math.log(2), abs=0.02)
+    assert end.clock.raised_at is None
+    assert flow(folding, method(dt=0.01), [1.0])[0].status is Status.folded
+
+
+def test_a_rise_of_the_energy_is_noted_and_a_number_that_is_not_finite_still_ends_the_run():
+    end, _ = flow(climbing, Euler(dt=0.1, strict=False), [1.0])
+    assert (end.status, end.clock.raised_at, end.clock.folded_at) == (Status.completed, pytest.approx(0.1), None)
+    lost = lambda theta: evaluation(-theta, torch.where(theta > 0.5, theta, torch.nan).sum(), theta[0] - 0.5)  # noqa: E731
+    assert flow(lost, Euler(dt=0.1, strict=False), [1.0])[0].status is Status.not_finite

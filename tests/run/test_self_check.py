@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from short_runs import AFFINE, unverified, verified
+from short_runs import AFFINE, config, run_config, unverified, verified
 
+import wgf
+from wgf.integrators.time_loop import Clock
 from wgf.result import Result
 from wgf.run.self_check import doubts
 from wgf.saved_maps import SavedMaps
@@ -97,3 +99,23 @@ def test_steps_too_long_move_the_second_moment(tmp_path: Path):
     assert found["status"] == "completed"
     assert abs(found["second_moment"] / found["second_moment_law"] - 1) > 0.01
     assert "second_moment: " in found["doubts"]
+
+
+def test_fixed_steps_that_were_shortened(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    words = ["integrator=euler", "network=two_sided_relu", "network.width=4", "t_end=2e-3", "integrator.dt=1e-4"]
+    words += ["logger=none", "figures=false", "reference_solution=none", "certificate=none"]
+    taken = run_config(config(*words, "saves=3"), tmp_path / "a")
+    assert taken["doubts"].startswith("integrator.dt: steps of 9.52381e-05 instead of 0.0001, equal ones between")
+    assert taken["steps"] == 21
+    assert run_config(config(*words, "saves=4"), tmp_path / "b")["doubts"] is None
+    wgf.solve(wgf.FokkerPlanck(), integrator=wgf.RK4(4e-4), t_end=1e-3, saves=1)
+    assert "steps of 0.000333333 instead of 0.0004" in caplog.text
+
+
+def test_a_run_that_is_not_strict_says_since_when_it_is_in_doubt():
+    text = doubts(Result.from_dict(RESULT), solution(), clock=Clock(folded_at=0.25, raised_at=0.125))
+    assert text is not None
+    assert "folded since t = 0.25" in text
+    assert "upper bounds" in text
+    assert "rose at t = 0.125" in text
+    assert doubts(Result.from_dict(RESULT), solution(), clock=Clock()) is None

@@ -32,6 +32,8 @@ def conditions(problem: Problem) -> Conditions:
     spreads = None if internal is None else internal.power_diffusion()
     diffusion, exponent = (0.0, 1.0) if spreads is None else spreads
     attraction = max(kernel.elementary.logarithm, 0.0) if kernel.elementary else 0.0
+    if problem.domain.period is not None:
+        return Conditions(unknown=f"the bound is proved on the line and between walls, not on {problem.domain}")
     if internal is not None and spreads is None:
         return Conditions(unknown=f"the bound is not proved for the internal energy {internal}")
     if v.convexity is None:

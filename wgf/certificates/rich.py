@@ -26,7 +26,7 @@ from wgf.problem.base import Base
 from wgf.problem.quadrature import Gauss
 from wgf.projection.field import Projection
 from wgf.projection.solvers import Auto
-from wgf.projection.start import at_walls
+from wgf.projection.start import on_domain
 from wgf.reference_solutions.wasserstein import Carried, distance
 
 log = logging.getLogger("wgf")
@@ -153,7 +153,7 @@ def richer(projection: Projection, integrator: Integrator) -> tuple[Projection, 
     method = Rodas4(rtol=min(RTOL, (rtol or 1.0) / TIGHTER), atol=min(1e-2 * RTOL, (atol or 1.0) / TIGHTER))
 
     finer = Spline(width=width, degree=min(degree + RAISED, HIGHEST), bound=bound, base=map.base)
-    field = Projection(problem, at_walls(finer, problem.domain).to(map.theta.device), Gauss(), Auto())
+    field = Projection(problem, on_domain(finer, problem.domain).to(map.theta.device), Gauss(), Auto())
     return field, method.on(field)
 
 

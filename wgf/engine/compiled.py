@@ -14,13 +14,14 @@ from torch import Tensor
 from wgf.errors import ConfigError
 from wgf.integrators import time_loop
 from wgf.integrators.base import Integrator, State
+from wgf.integrators.cautious import fallback_of
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import COLLAPSE, Clock, End, LoopCallback
 from wgf.projection.field import Evaluation, Projection
 
 if TYPE_CHECKING:
-    from wgf.engine.plan import Leg
+    from wgf.engine.plan import Leg, Plan
 
 log = logging.getLogger("wgf")
 
@@ -66,14 +67,21 @@ class Compiled(Rodas4):
 
     def __init__(self, method: Rodas4) -> None:
         self.__dict__.update(method.__dict__)
+        self._planned: tuple[Projection, Plan] | None = None
+
+    def plan(self, projection: Projection) -> Plan:
+        """The flow as the kernel sees it, made once for a projection."""
+        from wgf.engine.plan import Plan
+
+        if self._planned is None or self._planned[0] is not projection:
+            self._planned = projection, Plan.of(projection, self)
+        return self._planned[1]
 
     def run(
         self, projection: Projection, theta: Tensor, stops: list[float], callback: LoopCallback, clock: Clock | None
     ) -> End:
         """As `time_loop.run`."""
-        from wgf.engine.plan import Plan
-
-        plan, begins = Plan.of(projection, self), clock is None
+        plan, begins = self.plan(projection), clock is None
         clock = clock or Clock(evaluations=1, next_dt=self.first_dt(stops[-1]))
         chart = plan.chart
         c = chart.coordinates(theta)
@@ -103,7 +111,7 @@ class Compiled(Rodas4):
                     callback.stop(clock, state)
                 if (end := self._end(leg, clock, state, len(stops), plan.attractive)) is None:
                     continue
-                if end.status is Status.folded and time_loop.fallback_of(projection, self) is not None:
+                if end.status is Status.folded and fallback_of(projection, self) is not None:
                     clock.next_dt = self.first_dt(stops[-1])
                     return time_loop.run(projection, self, state.theta, stops, callback, clock)
                 return end
@@ -149,9 +157,12 @@ def choose(engine: str, projection: Projection, method: Integrator) -> Integrato
     """
     if engine == "torch" or (engine == "auto" and (obstacle(projection, method) or not _is_large(projection))):
         return method
-    why = obstacle(projection, method) or _failure(projection, method)
+    compiled, why = None, obstacle(projection, method)
     if why is None:
-        return Compiled(method)  # type: ignore[arg-type]
+        compiled = Compiled(method)  # type: ignore[arg-type]
+        why = _failure(projection, compiled)
+    if compiled is not None and why is None:
+        return compiled
     if engine == "compiled":
         raise ConfigError(f"engine=compiled is impossible: {why}; use engine=auto or engine=torch")
     log.info("engine=torch: %s", why)
@@ -167,12 +178,14 @@ def obstacle(projection: Projection, method: Integrator) -> str | None:
         return "it needs quadrature=gauss"
     if theta.dtype != torch.float64 or theta.device.type != "cpu":
         return "it needs dtype=float64 and device=cpu"
+    if projection.problem.steady:
+        return "it stops at the end time only"
     if projection.map.adaptation is not None:
         return "it needs network.knots=uniform or quantile"
-    if not projection.start.is_identity:
-        return "it has base=law only"
     if not projection.problem.domain.is_line:
         return "it knows the whole line only"
+    if not projection.start.is_identity:
+        return "it has base=law only"
     return None
 
 
@@ -184,14 +197,12 @@ def _is_large(projection: Projection) -> bool:
     return n + pairs / PAIRS_PER_NODE >= LARGE
 
 
-def _failure(projection: Projection, method: Integrator) -> str | None:
+def _failure(projection: Projection, method: Compiled) -> str | None:
     """Why compiled code cannot compute this flow here, or None. Loads the code, and compiles it the first time."""
     from wgf.engine.tape import Untraceable
 
     try:
-        from wgf.engine.plan import Plan
-
-        plan = Plan.of(projection, method)  # type: ignore[arg-type]
+        plan = method.plan(projection)
         theta = projection.initial
         energy = plan.look(plan.chart.coordinates(theta))[0]
     except Untraceable as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,13 +30,14 @@ FIXED, NODAL, VALUE, FIRST, SECOND = range(5)  # parts of a program
 SLOPES, BENDS, VALUES = 6, 8, 11  # places in `layout`
 
 
-STAMP = tuple((f.name, f.stat().st_mtime, f.stat().st_size) for f in sorted(Path(__file__).parent.glob("*.py")))
+SOURCES = ("arrays", "kernel", "landscape", "linear", "program", "tape")  # files that the machine code depends on
+STAMP = sha256(b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()
 
 
 def compiled(function: Callable) -> Any:
     """Decorator: compile a function for its arguments when it is first called, and keep the code on the disk.
 
-    numba keeps code until the file of the function changes; here a change of any file of the engine counts.
+    numba keeps code until the file of the function has another date; here the content of all of them counts.
     """
     fast = {"contract", "reassoc", "nsz", "arcp"}  # NaN and infinity stay what they are
     dispatcher: Any = njit(fastmath=fast, error_model="numpy", cache=True, nogil=True)(function)

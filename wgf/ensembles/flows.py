@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from wgf.errors import ConfigError, in_one_line
+from wgf.ensembles.files import read, written
+from wgf.errors import ConfigError
 from wgf.files import replacing
 from wgf.integrators.status import Status
+from wgf.networks.spline_space import basis as splines
 from wgf.problem.base import Base
-from wgf.saved_maps import DAMAGED, read_only
-from wgf.settings.arguments import number, numbers, path_of
+from wgf.projection.chart import with_tails
+from wgf.saved_maps import read_only
+from wgf.settings.arguments import number, numbers
 from wgf.settings.ranges import Count, Range, checked, fault
 
 BISECTIONS = 60
-STORED = ("t", "coordinates", "status", "steps", "rejected", "reached")
+POINTS = 400  # of a fan of densities
+ARRAYS = ("t", "coordinates", "status", "steps", "rejected", "reached", "w2_error", "w")
+
+
+class SplineMesh(NamedTuple):
+    """Breakpoints [m] (length), degree of the splines, and the ends (0, -1) at which they have tails."""
+
+    points: torch.Tensor
+    degree: int
+    tails: tuple[int, ...]
+
+    def basis(self, z: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Index of the first basis function [q], values and slopes [q, k + 1] at z [q]."""
+        return with_tails(splines(self.points, self.degree, z), self.tails, len(self.points) - 2)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,8 +51,9 @@ class Ensemble:
         status: how each flow ended [n], names of `Status`.
         steps, rejected: number of steps of each flow [n].
         reached: time that each flow reached [n] (time).
+        w2_error: estimated W2 errors at the saved times [n, s] (length), see `wgf.ensemble`; NaN if not asked for.
         z, w: quadrature nodes and weights of the base [q] (length, mass).
-        basis: evaluates the basis functions at z: index of the first [q], values and slopes [q, k + 1].
+        mesh: breakpoints of the maps.
         base: the reference measure of the maps.
     """
 
@@ -46,13 +64,14 @@ class Ensemble:
     steps: np.ndarray
     rejected: np.ndarray
     reached: np.ndarray
-    base: Base
-    basis: Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
-    z: torch.Tensor
+    w2_error: np.ndarray
     w: np.ndarray
+    base: Base
+    mesh: SplineMesh
+    z: torch.Tensor
 
     def __post_init__(self) -> None:
-        for name in STORED:
+        for name in ARRAYS:
             object.__setattr__(self, name, read_only(getattr(self, name)))
 
     def __len__(self) -> int:
@@ -84,7 +103,7 @@ class Ensemble:
 
     def _at(self, c: np.ndarray, z: np.ndarray, rows: int) -> np.ndarray:
         """Map (rows = 1) or slope (rows = 2) of each flow [n, ...] at points z [...]."""
-        parts = self.basis(torch.from_numpy(np.ascontiguousarray(z, dtype=np.float64).reshape(-1)))
+        parts = self.mesh.basis(torch.from_numpy(np.ascontiguousarray(z, dtype=np.float64).reshape(-1)))
         first, values = parts[0].numpy(), parts[rows].numpy()
         found = np.zeros((len(c), len(first)))
         for j in range(values.shape[1]):
@@ -143,32 +162,70 @@ class Ensemble:
         x = self.map(self._nodes, t)
         return np.sqrt((x - x[k]) ** 2 @ self.w)
 
+    def gap(self, other: Ensemble, t: float | None = None) -> np.ndarray:
+        """Wasserstein distances W2 to the flows of another ensemble with the same base, one by one [n] (length)."""
+        z = other.z.numpy()
+        return np.sqrt((self.map(z, t) - other.map(z, t)) ** 2 @ other.w)
+
     def table(self) -> dict[str, np.ndarray]:
-        """Columns of numbers: parameters, status, steps, time reached, mean and standard deviation at the end [n]."""
+        """Columns [n] of numbers: parameters, status, steps, time reached, and at the end mean, standard deviation and
+        estimated W2 error."""
         numbers = {"status": self.status, "steps": self.steps, "t": self.reached}
-        return self.parameters | numbers | {"mean": self.moment(1), "std": self.std()}
+        return self.parameters | numbers | {"mean": self.moment(1), "std": self.std(), "w2_error": self.w2_error[:, -1]}
 
-    def save(self, path: str | Path) -> None:
-        """Write parameters, status, coordinates and quantiles to one .npz file; numpy reads it."""
-        arrays: dict[str, Any] = {name: getattr(self, name) for name in STORED}
-        arrays |= {f"parameter_{k}": v for k, v in self.parameters.items()}
-        with replacing(path_of(path)) as file:
-            np.savez_compressed(file, **arrays)
+    def plot(self, what: str = "density", over: str | Sequence[str] | None = None, t: float | None = None) -> Any:
+        """Draw the densities of all flows as a fan, or a number over one or two parameters.
 
-    def load(self, path: str | Path) -> Ensemble:
-        """The flows in a file of `save`, on the mesh of this ensemble.
+            flows.plot()
+            flows.plot("std", over=("diffusion", "a"))
+
+        Args:
+            what: "density", or a column of `table`.
+            over: one or two parameters.
+            t: a saved time, the last by default; a column is that of the last.
+
+        Returns:
+            A figure of matplotlib.
 
         Raises:
-            ConfigError: the file is unreadable, or holds flows on another mesh.
+            ConfigError: there is no such column or parameter, or t is not a saved time.
         """
-        try:
-            with np.load(path_of(path), allow_pickle=False) as file:
-                found = {name: file[name] for name in file.files}
-        except DAMAGED as error:
-            raise ConfigError(f"path={path} cannot be read: {in_one_line(error)}") from None
-        if missing := set(STORED) - set(found):
-            raise ConfigError(f"path={path} is not a file of an ensemble: it has no {', '.join(sorted(missing))}")
-        if found["coordinates"].shape[2:] != self.coordinates.shape[2:]:
-            raise ConfigError(f"path={path} holds flows on another mesh: make the ensemble that it was saved from")
-        given = {k.removeprefix("parameter_"): found.pop(k) for k in list(found) if k.startswith("parameter_")}
-        return Ensemble(given, **found, base=self.base, basis=self.basis, z=self.z, w=self.w)
+        from wgf.figures.ensemble import fan, over_parameters
+
+        heading = f"{int(self.completed.sum())} of {len(self)} flows"
+        if what == "density":
+            low, high = np.nanquantile(self.quantile([1e-3, 1 - 1e-3], t), (0.0, 1.0))
+            x = np.linspace(low, high, POINTS)
+            return fan(x, self.density(x, t), f"{heading} at t = {self.t[-1] if t is None else t:g}")
+        names = [over] if isinstance(over, str) else list(over or ())
+        numbers = {k: v for k, v in self.table().items() if v.dtype.kind != "U"}
+        if what not in numbers:
+            raise ConfigError(f"what={what!r} is not allowed: expected density or one of {', '.join(numbers)}")
+        if len(names) not in (1, 2) or not set(names) <= self.parameters.keys():
+            raise ConfigError(f"over={over!r} is not allowed: expected one or two of {', '.join(self.parameters)}")
+        columns = {name: self.parameters[name] for name in names}
+        return over_parameters(columns, np.asarray(numbers[what], dtype=float), what, heading)
+
+    def save(self, path: str | Path) -> None:
+        """Write the flows, their mesh and their base to one .npz file.
+
+        Raises:
+            ConfigError: the base holds more than numbers.
+        """
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in ARRAYS}
+        arrays |= {f"parameter_{k}": v for k, v in self.parameters.items()}
+        arrays |= {"points": self.mesh.points.numpy(), "z": self.z.numpy()}
+        shape = json.dumps({"degree": self.mesh.degree, "tails": self.mesh.tails, "base": written(self.base)})
+        with replacing(Path(path)) as file:
+            np.savez_compressed(file, shape=np.array(shape), **arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Ensemble:
+        """The flows in a file of `save`."""
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+        given = {k.removeprefix("parameter_"): found[k] for k in found if k.startswith("parameter_")}
+        shape = json.loads(str(found["shape"]))
+        mesh = SplineMesh(torch.from_numpy(found["points"]), shape["degree"], tuple(shape["tails"]))
+        arrays = {name: found[name] for name in ARRAYS}
+        return cls(given, **arrays, base=read(shape["base"]), mesh=mesh, z=torch.from_numpy(found["z"]))

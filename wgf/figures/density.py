@@ -27,7 +27,7 @@ def density(solution: SavedMaps, heading: str) -> Figure:
     figure, picked, color = style.canvas(), style.shown(solution), style.colors(solution)
     last, compared = picked[-1], solution.exact_T is not None and len(picked) > 1
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1]) if compared else [figure.subplots()] * 2
-    axes.fill_between(solution.T[last], finite(solution.rho[last]), color=color(last), alpha=0.12, lw=0)
+    axes.fill_between(*computed(solution, last), color=color(last), alpha=0.12, lw=0)
     for s in picked:
         axes.plot(*computed(solution, s), color=color(s), lw=1.8, zorder=3)
     top = 1.08 * ceiling(solution, picked)
@@ -93,11 +93,13 @@ def spacetime(solution: SavedMaps, heading: str) -> Figure:
     t, T, dT = (_between(solution.t, rows) for rows in (solution.t, solution.T[:, some], solution.dT[:, some]))
     rho = np.nan_to_num(finite(solution.rho0[some] / dT))
     times = np.broadcast_to(t[:, None], T.shape)
-    picture = axes.pcolormesh(T, times, rho, shading="gouraud", norm=scale, cmap="viridis", rasterized=True)
+    for shift in _turns(solution):
+        picture = axes.pcolormesh(T + shift, times, rho, shading="gouraud", norm=scale, cmap="viridis", rasterized=True)
     axes.set_facecolor(picture.cmap(0.0))
     for q in QUANTILES:
-        path = [np.interp(q, solution.cdf, row) for row in solution.T]
-        axes.plot(path, solution.t, color="white", lw=1.4 if q == 0.5 else 0.8, alpha=0.9, zorder=2)
+        path = np.array([np.interp(q, solution.cdf, row) for row in solution.T])
+        for shift in _turns(solution):
+            axes.plot(path + shift, solution.t, color="white", lw=1.4 if q == 0.5 else 0.8, alpha=0.9, zorder=2)
     axes.grid(False)
     shares = ", ".join(f"{100 * q:.0f}" for q in QUANTILES)
     axes.set_xlabel(POSITION)
@@ -109,6 +111,15 @@ def spacetime(solution: SavedMaps, heading: str) -> Figure:
     label = f"{DENSITY}, colours as its power {scale.gamma:g}"
     style.bar(figure, picture, axes, marks, label, extend="max" if rho.max() > scale.vmax else "neither")
     return figure
+
+
+def _turns(solution: SavedMaps) -> np.ndarray:
+    """Shifts that bring some particles into the figure: whole turns of a circle, 0 elsewhere (length)."""
+    if solution.period is None:
+        return np.zeros(1)
+    length = float(solution.period)
+    first, last = np.floor(solution.T.min() / length), np.floor(solution.T.max() / length)
+    return -length * np.arange(first, last + 1)
 
 
 def _between(t: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -126,29 +137,40 @@ def finite(rho: np.ndarray) -> np.ndarray:
 
 def computed(solution: SavedMaps, s: int, most: float = np.inf) -> Curve:
     """Curve (x, rho) of the density at a saved time, cut at a height."""
-    return _closed(solution.T[s], np.minimum(finite(solution.rho[s]), most))
+    return _closed(solution, solution.T[s], np.minimum(finite(solution.rho[s]), most))
 
 
 def reference(solution: SavedMaps, s: int, most: float = np.inf) -> Curve:
     """Curve (x, rho) of the reference solution at a saved time, cut at a height."""
-    return _closed(solution.exact_T[s], np.minimum(finite(solution.exact_rho[s]), most))  # type: ignore[index]
+    return _closed(solution, solution.exact_T[s], np.minimum(finite(solution.exact_rho[s]), most))  # type: ignore[index]
 
 
 def difference(solution: SavedMaps, s: int) -> Curve:
     """Curve (x, rho - rho*) at a saved time: the reference is taken where the computed particles are."""
     x, rho = solution.T[s], finite(solution.rho[s])
-    exact = finite(solution.exact_rho[s])  # type: ignore[index]
-    known = np.interp(x, solution.exact_T[s], exact, left=0.0, right=0.0)  # type: ignore[index]
-    return x, np.subtract(rho, known)
+    exact_x, exact = solution.exact_T[s], finite(solution.exact_rho[s])  # type: ignore[index]
+    if solution.period is None:
+        return x, rho - np.interp(x, exact_x, exact, left=0.0, right=0.0)
+    around = x[:-1] % solution.period  # the last particle is the first
+    order = np.argsort(around)
+    known = np.interp(around[order], exact_x[:-1] % solution.period, exact[:-1], period=float(solution.period))
+    return around[order], rho[:-1][order] - known
 
 
-def _closed(x: np.ndarray, rho: np.ndarray) -> Curve:
-    """A curve with its ends let down to 0: a law may end where it is not 0."""
+def _closed(solution: SavedMaps, x: np.ndarray, rho: np.ndarray) -> Curve:
+    """A curve with its ends let down to 0: a law may end where it is not 0. On a circle, one turn from x = 0."""
+    if solution.period is not None:
+        around = x[:-1] % solution.period  # the last particle is the first
+        order = np.argsort(around)
+        seam = np.interp(0.0, around, rho[:-1], period=float(solution.period))
+        return np.concatenate([[0.0], around[order], [solution.period]]), np.concatenate([[seam], rho[order], [seam]])
     return np.concatenate([x[:1], x, x[-1:]]), np.concatenate([[0.0], rho, [0.0]])
 
 
 def window(solution: SavedMaps, picked: list[int]) -> tuple[float, float]:
     """The positions that the densities at some saved times cover."""
+    if solution.period is not None:
+        return 0.0, float(solution.period)
     return style.limits(solution.T[np.ix_(np.array(picked), style.inside(solution, VISIBLE))])
 
 

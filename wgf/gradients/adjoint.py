@@ -24,7 +24,7 @@ from wgf.gradients import derivatives
 from wgf.gradients.history import History
 from wgf.gradients.tensors import replaced, tensors_of
 from wgf.integrators.implicit import Rodas4
-from wgf.projection.chart import Chart
+from wgf.problem.energy import MapAtNodes
 from wgf.projection.chart_energy import Landscape
 
 SAME = 1e-9  # difference between a recorded state and the repeated step, relative to the state
@@ -75,7 +75,7 @@ def pull_back(landscape: Landscape, method: Rodas4, c: Tensor, dt: float, after:
     old, bars = torch.zeros_like(c), [torch.zeros_like(c) for _ in range(5)] + [new]
     directions = []
     for i in range(5, -1, -1):
-        v = factor.solve(bars[i])
+        v = factor.solve(bars[i]) * chart.free  # walls do not move
         directions.append(v)
         y = -hessians[i].matvec(v)
         if i == 5:
@@ -84,8 +84,8 @@ def pull_back(landscape: Landscape, method: Rodas4, c: Tensor, dt: float, after:
         pulled = chart.mass.matvec(v) / dt
         for j, (a_ij, c_ij) in enumerate(zip(method.a[i], method.c[i], strict=True)):
             bars[j] = bars[j] + a_ij * y + c_ij * pulled
-    v, u = _at_nodes(chart, directions[::-1]), _at_nodes(chart, stages)
-    maps = _at_nodes(chart, places)
+    v, u = (_stacked([chart.change(row) for row in rows]) for rows in (directions[::-1], stages))
+    maps = _stacked([chart.at_nodes(place) for place in places])
     with torch.enable_grad():
         first = maps[:1].detach().requires_grad_()
         bend = derivatives.second(landscape.energies, chart.nodes, first, v[None], u[None])
@@ -94,10 +94,9 @@ def pull_back(landscape: Landscape, method: Rodas4, c: Tensor, dt: float, after:
     return Pulled(old, maps, v, u)
 
 
-def _at_nodes(chart: Chart, rows: list[Tensor]) -> Tensor:
-    """Values and slopes [r, 2, n] at the nodes of maps with coordinates [M]."""
-    found = [chart.at_nodes(row) for row in rows]
-    return torch.stack([torch.stack([at.x, at.dx]) for at in found])
+def _stacked(rows: list[MapAtNodes]) -> Tensor:
+    """Values and slopes [r, 2, n] at the nodes."""
+    return torch.stack([torch.stack([at.x, at.dx]) for at in rows])
 
 
 def sweep(history: History, bars: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -71,6 +71,8 @@ def check(projection: Projection, method: Integrator) -> None:
     Raises:
         ConfigError: it does not.
     """
+    if projection.problem.domain.period is not None:
+        raise ConfigError("gradients need a line, a half line or an interval: a circle has none")
     if not isinstance(method, Rodas4) or type(method).step is not Rodas4.step or not projection.by_chart:
         raise ConfigError(
             f"gradients need integrator=rodas4, not {type(method).__name__.lower()}: use network=Spline(...), or "

@@ -49,7 +49,7 @@ class DifferentiableLaw:
     def _evaluate(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """T and T' [n] at z [n]."""
         first, values, slopes = self._chart.basis(z)
-        local = self.coordinates[first[:, None] + torch.arange(values.shape[1], device=first.device)]
+        local = self.coordinates[self._chart.space.columns(first)]
         return (values * local).sum(1), (slopes * local).sum(1)
 
     def map(self, z: Any) -> Tensor:

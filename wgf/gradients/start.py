@@ -29,7 +29,7 @@ class Projected(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, bar: Tensor) -> tuple[Tensor, None]:
         chart = ctx.chart
-        return chart.nodes.w * chart.at_nodes(chart.project(bar)).x, None
+        return chart.nodes.w * chart.change(chart.project(bar)).x, None
 
 
 def first_coordinates(projection: Projection, law: Law) -> Tensor:

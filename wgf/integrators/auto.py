@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from wgf.integrators.base import Field, Integrator, State
 from wgf.integrators.controller import Adaptive
+from wgf.integrators.explicit import Dopri5
 from wgf.integrators.gauss_newton import GaussNewton
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.limex import Limex
@@ -17,8 +18,8 @@ NO_RTOL = 1e-12  # the tolerance of adaptive breakpoints has the unit of the ini
 
 
 class Auto(Integrator):
-    """Choice of integrator: `Rodas4` for a map with a chart, `Limex` for moving knots, `GaussNewton` for all others.
-    All are adaptive.
+    """Choice of integrator: `Rodas4` for a map with a chart, `Limex` for moving knots, `Dopri5` for parameters that are
+    updated in turn, `GaussNewton` for all others. All are adaptive.
 
     Args:
         rtol, atol: tolerances as in `Adaptive`; null means the default of the chosen method, or with adaptive
@@ -40,7 +41,11 @@ class Auto(Integrator):
         self.rtol, self.atol, self.dt, self.dt_min, self.max_steps = rtol, atol, dt, dt_min, max_steps
 
     def on(self, field: Projection) -> Adaptive:
-        method = Rodas4 if field.by_chart else GaussNewton if field.knots is None else Limex
+        method: type[Adaptive]
+        if field.map.parts:
+            method = Dopri5
+        else:
+            method = Rodas4 if field.by_chart else GaussNewton if field.knots is None else Limex
         given = {name: value for name in ("rtol", "atol") if (value := getattr(self, name)) is not None}
         adaptation = field.map.adaptation
         if not given and adaptation is not None and adaptation.tol is not None:

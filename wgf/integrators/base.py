@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from wgf.errors import ConfigError
+from wgf.integrators.status import Status
 from wgf.networks.base import TransportMap
 from wgf.problem.energy import MapAtNodes
 from wgf.problem.equations import Problem
@@ -78,6 +82,59 @@ class Step:
     evaluations: int = 1
 
 
+@dataclass(frozen=True)
+class Judged:
+    """Numbers of a proposed step that decide whether the loop accepts it, on the host."""
+
+    energy: float
+    dissipated: float  # over the step; NaN if the integrator does not say
+    size: float  # sum |terms| of the energy, the scale of its rounding
+    slope: float
+    dissipation: float
+    finite: bool
+    solved: bool
+    error: float
+
+
+def judge(step: Step) -> Judged:
+    """Fetch the numbers that decide about a step, in one transfer from the device."""
+    e = step.state.evaluation
+    error = step.error if step.error is not None else e.min_slope.new_zeros(())
+    dissipated = step.dissipated if step.dissipated is not None else e.min_slope.new_full((), torch.nan)
+    # NaN or infinity in any entry shows in these sums
+    values = [
+        e.terms.sum(),
+        e.terms.abs().sum(),
+        e.min_slope,
+        e.dissipation,
+        step.state.theta.sum(),
+        e.velocity.sum(),
+        error,
+        dissipated,
+    ]
+    energy, size, slope, dissipation, theta, velocity, err, lost = torch.stack(values).tolist()
+    finite = all(map(math.isfinite, (energy, slope, theta)))
+    return Judged(energy, lost, size, slope, dissipation, finite, math.isfinite(velocity) and math.isfinite(err), err)
+
+
+def verdict(now: Judged, then: Judged, tolerance: float) -> Status | None:
+    """Reason to reject a step from `now` to `then`, or None."""
+    if then.slope <= 0:
+        return Status.folded
+    if not then.finite:
+        return Status.not_finite
+    if not then.solved:
+        return Status.solver_failed
+    if then.energy > now.energy + tolerance * (1 + max(now.size, then.size)):
+        return Status.energy_rise
+    return None
+
+
+def equal_steps(length: float, dt: float) -> int:
+    """Number of equal steps in an interval, none longer than dt but for rounding."""
+    return max(1, math.ceil(length / dt * (1 - 1e-9)))
+
+
 class Integrator(ABC):
     """A one-step method for the autonomous flow theta' = field(theta).
 
@@ -88,6 +145,7 @@ class Integrator(ABC):
         adaptive: whether the loop retries a rejected step with a smaller dt.
         implicit: whether a step uses second derivatives of the energy.
         dt: the step, for an adaptive method the first step (time); None lets the method choose it.
+        strict: whether the loop ends at a step that folds the map or raises the energy.
     """
 
     order: int
@@ -96,6 +154,7 @@ class Integrator(ABC):
     dt_min = 0.0
     implicit = False
     dt: float | None = None
+    strict = True
 
     def on(self, field: Projection) -> Integrator:
         """Method that takes the steps on this field: the integrator itself, or the method that `Auto` chooses."""
@@ -121,6 +180,19 @@ class Integrator(ABC):
                 f"integrator.dt={dt:g} with t_end={t_end:g} is impossible: {t_end / dt:.2g} steps are more than "
                 f"integrator.max_steps={most:g}; increase integrator.dt or integrator.max_steps, or decrease t_end"
             )
+
+    def shortened(self, stops: list[float]) -> str | None:
+        """How fixed steps differ from dt so that they meet the stops, in words; None if they do not."""
+        if self.adaptive or self.dt is None:
+            return None
+        gaps = [b - a for a, b in pairwise([0.0, *stops])]
+        least = min(gap / equal_steps(gap, self.dt) for gap in gaps)
+        if least > self.dt * (1 - 1e-6):
+            return None
+        return (
+            f"integrator.dt: steps of {least:.6g} instead of {self.dt:g}, equal ones between the saved times; choose "
+            "integrator.dt and saves so that it divides t_end/saves"
+        )
 
     def fallback(self) -> Integrator | None:
         """Method that takes a step after this one has folded the map several times in a row; None for none."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from wgf.integrators.base import Field, State, Step
+from wgf.integrators.base import Field, Integrator, State, Step
 from wgf.integrators.controller import Adaptive
 from wgf.integrators.proximal import proximal
 from wgf.projection.chart_energy import Landscape
-from wgf.projection.field import Point
+from wgf.projection.field import Point, Projection
 
 
 def chart_state(field: Field, state: State) -> tuple[Landscape, Point]:
@@ -47,3 +47,11 @@ class Cautious(Adaptive):
         return Step(
             new, self.of_length(landscape.chart.length(two.c - one.c), new.evaluation, field), evaluations=count
         )
+
+
+def fallback_of(projection: Projection, integrator: Integrator) -> Integrator | None:
+    """Proximal steps for an adaptive method in a chart, if a diffusion keeps their maps increasing; else None."""
+    problem = projection.problem
+    if not (projection.by_chart and integrator.adaptive and problem.internal is not None and not problem.collapses):
+        return None
+    return integrator.fallback()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from wgf.errors import ConfigError
 from wgf.integrators.base import Field, Integrator, State, Step
 from wgf.integrators.controller import Adaptive
-from wgf.projection.field import Evaluation
-from wgf.settings.ranges import Count, Positive, checked
+from wgf.projection.field import Evaluation, Projection
+from wgf.settings.ranges import Count, Positive, Switch, checked
 
 
 class RungeKutta(Integrator):
@@ -18,7 +19,7 @@ class RungeKutta(Integrator):
         tableau: rows a_2, ..., a_s, then the weights of the step.
     """
 
-    tableau: tuple[tuple[float, ...], ...]
+    tableau: tuple[tuple[float, ...], ...] = ()
 
     def stages(self, field: Field, dt: float, state: State) -> tuple[Tensor, list[Evaluation]]:
         """New parameters [p], and the field at the stages 1, ..., s and at the new parameters."""
@@ -48,13 +49,16 @@ class FixedStep(RungeKutta):
     """Explicit method with a constant step.
 
     Args:
-        dt: the step (time); the time loop shortens it only to meet a saved time or the end exactly.
+        dt: the step (time); the time loop takes equal steps between the saved times, none longer, and says so if they
+            are shorter.
         max_steps: largest number of steps.
+        strict: whether a step that folds the map or raises the energy ends the run. With false the run goes on, as the
+            paper's program does, and `doubts` says since when its numbers may be wrong.
     """
 
     @checked
-    def __init__(self, dt: Positive = 1e-3, max_steps: Count = 1_000_000) -> None:
-        self.dt, self.max_steps = dt, max_steps
+    def __init__(self, dt: Positive = 1e-3, max_steps: Count = 1_000_000, strict: Switch = True) -> None:
+        self.dt, self.max_steps, self.strict = dt, max_steps, strict
 
 
 class Euler(FixedStep):
@@ -73,6 +77,34 @@ class RK4(FixedStep):
     """The classical Runge-Kutta method; order 4."""
 
     order, tableau = 4, ((0.5,), (0.0, 0.5), (0.0, 0.0, 1.0), (1 / 6, 1 / 3, 1 / 3, 1 / 6))
+
+
+class Alternating(FixedStep):
+    """Alternating Euler steps: each part of the parameters moves in turn, the others stand still; order 1.
+
+    A step of a network with the parts weights and biases is w += dt/2 v_w(w, b), then b += dt/2 v_b(w, b), where v_w
+    and v_b are the projections with the other part fixed, -G_ww^+ dF/dw and -G_bb^+ dF/db. Either approximates the
+    velocity of the map, so time passes with both. For dt -> 0 the steps follow theta' = (v_w, v_b)/2, the velocity that
+    other explicit methods see.
+
+    Source: the notebook in the history of the authors' program, where segments of steps move the weights or the biases.
+    """
+
+    order = 1
+
+    def on(self, field: Projection) -> Alternating:
+        if not field.map.parts:
+            raise ConfigError("integrator=alternating needs network=two_sided_relu with network.train=alternating")
+        return self
+
+    def step(self, field: Field, dt: float, state: State) -> Step:
+        theta, evaluation = state.theta, state.evaluation
+        for part in field.map.parts:
+            moved = torch.zeros_like(theta)
+            moved[part] = evaluation.velocity[part]
+            theta = theta.add(moved, alpha=dt)
+            evaluation = field(theta)
+        return Step(State(theta, evaluation), evaluations=len(field.map.parts))
 
 
 class Dopri5(Adaptive, RungeKutta):

@@ -133,6 +133,11 @@ class GaussNewton(Adaptive):
         self.damping = damping
 
     def on(self, field: Projection) -> GaussNewton:
+        if field.map.parts:
+            raise ConfigError(
+                "integrator=gauss_newton does not update parameters in turn: for network.train=alternating use "
+                "integrator=alternating, or auto"
+            )
         if field.knots is not None:
             raise ConfigError(
                 "integrator=gauss_newton does not move knots with their values: use integrator=limex or auto for "

@@ -41,7 +41,8 @@ class DiagonallyImplicit(Integrator):
     stage is the new state.
 
     Args:
-        dt: the step (time); the time loop shortens it only to meet a saved time or the end exactly.
+        dt: the step (time); the time loop takes equal steps between the saved times, none longer, and says so if they
+            are shorter.
         max_steps: largest number of steps.
 
     Attributes:

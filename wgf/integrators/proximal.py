@@ -149,7 +149,7 @@ class Objective:
         """Largest factor <= `most` of a step [M] that keeps f' > 0 at the nodes."""
         if not self.barrier:
             return most
-        change = self.landscape.chart.at_nodes(step).dx
+        change = self.landscape.chart.change(step).dx
         ratio = torch.where(change < 0, -at.dx / change, math.inf).min().item()
         return min(most, TOLERANCES.to_the_boundary * ratio)
 

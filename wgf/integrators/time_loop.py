@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wgf.integrators.base import Field, Integrator, State, Step
+from wgf.integrators.base import Field, Integrator, Judged, State, Step, equal_steps, judge, verdict
+from wgf.integrators.cautious import fallback_of
 from wgf.integrators.status import Status
 from wgf.networks.base import TransportMap
 from wgf.projection.field import Projection
@@ -34,7 +35,10 @@ class Clock:
         transferred: sum of the W2 distances that these changes moved the map (length).
         mesh_error: largest estimated W2 distance between a state and the splines on its breakpoints (length).
         folds: proposed steps in a row that folded the map.
-        last_stop, since_stop: fixed steps compute t = last_stop + since_stop dt, free of accumulated rounding.
+        folded_at, raised_at: first time at which a step that folded the map, or raised the energy, was accepted because
+            the integrator is not strict; None for none (time).
+        last_stop, since_stop: fixed steps compute t = last_stop + since_stop dt, free of accumulated rounding; in
+            each interval between stops they are equal.
     """
 
     t: float = 0.0
@@ -52,6 +56,8 @@ class Clock:
     folds: int = 0
     last_stop: float = 0.0
     since_stop: int = 0
+    folded_at: float | None = None
+    raised_at: float | None = None
 
 
 @dataclass
@@ -78,51 +84,14 @@ class LoopCallback:
         """The loop calls this at t = 0 and at every stop."""
 
 
-@dataclass(frozen=True)
-class Judged:
-    """Numbers of a proposed step that decide whether the loop accepts it, on the host."""
-
-    energy: float
-    dissipated: float  # over the step; NaN if the integrator does not say
-    size: float  # sum |terms| of the energy, the scale of its rounding
-    slope: float
-    dissipation: float
-    finite: bool
-    solved: bool
-    error: float
-
-
-def judge(step: Step) -> Judged:
-    """Fetch the numbers that decide about a step, in one transfer from the device."""
-    e = step.state.evaluation
-    error = step.error if step.error is not None else e.min_slope.new_zeros(())
-    dissipated = step.dissipated if step.dissipated is not None else e.min_slope.new_full((), torch.nan)
-    # NaN or infinity in any entry shows in these sums
-    values = [
-        e.terms.sum(),
-        e.terms.abs().sum(),
-        e.min_slope,
-        e.dissipation,
-        step.state.theta.sum(),
-        e.velocity.sum(),
-        error,
-        dissipated,
-    ]
-    energy, size, slope, dissipation, theta, velocity, err, lost = torch.stack(values).tolist()
-    finite = all(map(math.isfinite, (energy, slope, theta)))
-    return Judged(energy, lost, size, slope, dissipation, finite, math.isfinite(velocity) and math.isfinite(err), err)
-
-
-def verdict(now: Judged, then: Judged, tolerance: float) -> Status | None:
-    """Reason to reject a step from `now` to `then`, or None."""
-    if then.slope <= 0:
-        return Status.folded
-    if not then.finite:
-        return Status.not_finite
-    if not then.solved:
-        return Status.solver_failed
-    if then.energy > now.energy + tolerance * (1 + max(now.size, then.size)):
-        return Status.energy_rise
+def tolerated(fault: Status | None, then: Judged, clock: Clock, t: float) -> Status | None:
+    """Reason to reject a step of an integrator that is not strict; notes at t in the clock what the run accepts."""
+    if fault not in (Status.folded, Status.energy_rise) or not (then.finite and then.solved):
+        return Status.not_finite if fault is Status.folded and not then.finite else fault
+    if then.slope <= 0 and clock.folded_at is None:
+        clock.folded_at = t
+    if fault is Status.energy_rise and clock.raised_at is None:
+        clock.raised_at = t
     return None
 
 
@@ -139,12 +108,13 @@ def evolve(
     first_slope: float = 1.0,
     fallback: Integrator | None = None,
     mesh: Mesh | None = None,
+    steady: float = -1.0,
 ) -> End:
     """Integrate theta' = velocity(theta) from t = 0, or from the time of a clock, to the last of `stops`.
 
     The loop accepts a step if it is finite, keeps the map increasing (min slope > 0), does not raise the energy beyond
     rounding, and has an error within the tolerances. After a rejected step an adaptive integrator tries a smaller one;
-    with a fixed step the loop ends with the status that says why.
+    with a fixed step the loop ends with the status that says why, unless the integrator is not strict.
 
     Args:
         velocity: the field.
@@ -158,6 +128,7 @@ def evolve(
         first_slope: smallest slope of the map at t = 0.
         fallback: takes a step after FOLDS folds in a row; None for no other method.
         mesh: proposes other breakpoints after a step; None for fixed ones.
+        steady: the loop ends at a stop with at most this dissipation (energy/time).
     """
     state = State(theta, velocity(theta))
     now = judge(Step(state))
@@ -175,18 +146,22 @@ def evolve(
         if begins:
             callback.stop(clock, state)
         while True:
-            if attractive and now.slope < COLLAPSE * first_slope:
+            if attractive and integrator.strict and now.slope < COLLAPSE * first_slope:
                 return ended(Status.blow_up)
             if clock.target == len(stops):
                 return ended(Status.completed)
+            if clock.t == clock.last_stop > 0 and now.dissipation <= steady:
+                return ended(Status.steady, f"W2 speed {math.sqrt(max(now.dissipation, 0.0)):.2g}")
             if clock.steps + clock.rejected >= integrator.max_steps:
                 return ended(Status.max_steps)
             goal, dt = stops[clock.target], clock.next_dt
-            # land on a goal within rounding; take two equal steps to a goal less than 2 dt away
-            lands = clock.t + dt * (1 + 1e-9) >= goal
-            trial = goal - clock.t if lands else dt
-            if integrator.adaptive and not lands and clock.t + 2 * dt > goal:
-                trial = 0.5 * (goal - clock.t)
+            if integrator.adaptive:
+                # land on a goal within rounding; take two equal steps to a goal less than 2 dt away
+                lands = clock.t + dt * (1 + 1e-9) >= goal
+                trial = goal - clock.t if lands else min(dt, 0.5 * (goal - clock.t))
+            else:
+                count = equal_steps(goal - clock.last_stop, dt)
+                trial, lands = (goal - clock.last_stop) / count, clock.since_stop + 1 == count
             proposed = integrator.step(velocity, trial, state)
             then = judge(proposed)
             clock.evaluations += proposed.evaluations
@@ -197,6 +172,8 @@ def evolve(
                 then = judge(proposed)
                 clock.evaluations += proposed.evaluations
                 fault = Status.solver_failed if proposed.failure else verdict(now, then, tolerance)
+            if not integrator.strict:
+                fault = tolerated(fault, then, clock, clock.t + trial)
             if fault is not None or then.error > 1:
                 clock.rejected += 1
                 if not integrator.adaptive:
@@ -231,7 +208,7 @@ def evolve(
                 clock.t += trial
             else:
                 clock.since_stop += 1
-                clock.t = clock.last_stop + clock.since_stop * dt
+                clock.t = clock.last_stop + clock.since_stop * trial
             state, now = proposed.state, then
             if mesh is not None:
                 clock.mesh_error = max(clock.mesh_error, mesh.error)
@@ -267,14 +244,6 @@ def _moved(change: Change, clock: Clock) -> tuple[State, Judged, Projection, Tra
     return state, judge(Step(state)), found.projection, found.projection.map
 
 
-def fallback_of(projection: Projection, integrator: Integrator) -> Integrator | None:
-    """Proximal steps for an adaptive method in a chart, if a diffusion keeps their maps increasing; else None."""
-    problem = projection.problem
-    if not (projection.by_chart and integrator.adaptive and problem.internal is not None and not problem.collapses):
-        return None
-    return integrator.fallback()
-
-
 def run(
     projection: Projection,
     integrator: Integrator,
@@ -296,4 +265,5 @@ def run(
         first_slope=projection.first_slope,
         fallback=fallback_of(projection, integrator),
         mesh=mesh_of(projection),
+        steady=projection.problem.steady_dissipation or -1.0,
     )

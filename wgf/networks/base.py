@@ -67,6 +67,7 @@ class TransportMap(nn.Module):
         any_start: whether the map can start from another law than its base; it needs a `space`.
         adaptation: how its breakpoints follow the solution; None for breakpoints that do not.
         moving_knots: whether `knots` depends on theta.
+        parts: parts of theta that are updated in turn; empty if all are updated at once.
         least_order: smallest number of quadrature nodes per cell.
     """
 
@@ -74,6 +75,7 @@ class TransportMap(nn.Module):
     any_start = False
     adaptation: Adaptation | None = None
     moving_knots = False
+    parts: tuple[slice, ...] = ()
     least_order = 1
 
     def __init__(self, base: Base) -> None:
@@ -81,6 +83,11 @@ class TransportMap(nn.Module):
         if not isinstance(base, Base):
             raise ConfigError(fault("base", base, "a law with a density, an object of wgf.Base"))
         self.base = base
+
+    @property
+    def period(self) -> float | None:
+        """Length L of a circle if T(z + L) = T(z) + L for all z; None for maps of the line (length)."""
+        return None
 
     @classmethod
     def size(cls, settings: Mapping[str, Any]) -> Size | None:
@@ -94,17 +101,25 @@ class TransportMap(nn.Module):
 
     @classmethod
     def check_domain(cls, domain: Domain) -> None:
-        """Check that a map of this class can be fixed at walls.
+        """Check that a map of this class can live on a domain.
 
         Raises:
             ConfigError: it cannot.
         """
         if not (domain.is_line or cls.any_start):
-            raise ConfigError(f"{cls.__name__} cannot be fixed at walls: on {domain} use network=spline")
+            raise ConfigError(f"{cls.__name__} knows the whole line only: on {domain} use network=spline")
 
     def breakpoints(self) -> Tensor:
         """Breakpoints of the mesh that do not depend on the parameters [m] (length); empty if all knots move."""
         return self.theta.new_empty(0) if self.moving_knots else self.knots(self.theta.detach())
+
+    def on_circle(self, length: float) -> TransportMap:
+        """The network as a map of a circle (length).
+
+        Raises:
+            ConfigError: it cannot be periodic.
+        """
+        raise ConfigError(f"{type(self).__name__} cannot be periodic: on a circle use network=spline")
 
     def on_breakpoints(self, points: Tensor) -> TransportMap:
         """The same network on another mesh [m] (length).

@@ -23,7 +23,7 @@ from wgf.networks.spline_space import TAIL_MASS, SplineSpace
 from wgf.problem.base import Base
 from wgf.settings.ranges import Choice, Positive, TwoOrMore, checked
 
-Train = Annotated[str, Choice("weights", "biases", "all")]
+Train = Annotated[str, Choice("weights", "biases", "all", "alternating")]
 StartKnots = Annotated[str, Choice("auto", "paired", "uniform", "adapted")]
 
 
@@ -54,7 +54,8 @@ class TwoSidedReLU(TransportMap):
     Args:
         width: m >= 2.
         bound: B; the knots start equispaced on mean -+ B std of the base (no unit).
-        train: which parameters are trained: "weights" [w, wt], "biases" [b, bt], or "all" [w, wt, b, bt].
+        train: which parameters are trained: "weights" [w, wt], "biases" [b, bt], "all" [w, wt, b, bt], or
+            "alternating": all, weights and biases in turn, see `wgf.integrators.explicit.Alternating`.
         start: start knots; all choices start as the identity. "paired": the paper's m pairs b = bt. "uniform": 2m - 2
             equispaced knots, where only the outer two are pairs. "adapted": 2m - 2 knots that a coarse run places.
             "auto": "adapted" with train="all", else "paired", because only train="all" allows the other two.
@@ -92,7 +93,10 @@ class TwoSidedReLU(TransportMap):
         self.register_buffer("offset", knots.mean())
         self.moving_knots = train != "weights"
         m = width
-        self._trained = {"weights": slice(0, 2 * m), "biases": slice(2 * m, 4 * m), "all": slice(0, 4 * m)}[train]
+        parts = {"weights": slice(0, 2 * m), "biases": slice(2 * m, 4 * m)}
+        self._trained = parts.get(train, slice(0, 4 * m))
+        if train == "alternating":
+            self.parts = tuple(parts.values())
         self.theta = nn.Parameter(self.initial[self._trained].clone())
         self.adapts = train == "all" and start in ("auto", "adapted")
         self.register_buffer("start_knots", knots)
@@ -116,7 +120,9 @@ class TwoSidedReLU(TransportMap):
     @classmethod
     def size(cls, settings: Mapping[str, Any]) -> Size:
         width, train = float(settings["width"]), settings["train"]
-        return Size((4 if train == "all" else 2) * width, 2 * width, 1, banded=train != "biases")
+        return Size(
+            (4 if train in ("all", "alternating") else 2) * width, 2 * width, 1, banded=train in ("weights", "all")
+        )
 
     def parameters_of(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """All weights (w, wt) and all biases (b, bt) [2m] each; untrained ones have their initial values."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from wgf.errors import ConfigError
 from wgf.networks.base import Adaptation, Size, TransportMap
+from wgf.networks.periodic import PeriodicSpline
 from wgf.networks.spline_space import TAIL_MASS, SplineSpace, basis
 from wgf.problem.base import Base
 from wgf.settings.ranges import Choice, Positive, Range, Width, checked
@@ -130,6 +131,12 @@ class Spline(TransportMap):
         other.width, other.points = len(points), points
         other.theta = nn.Parameter(other._greville())
         return other
+
+    def on_circle(self, length: float) -> PeriodicSpline:
+        """Periodic spline on the same breakpoints, stretched to the circle; 0 and L are the same point (length)."""
+        share = (self.points - self.points[0]) / (self.points[-1] - self.points[0])
+        found = PeriodicSpline(length * share, self.degree, self.base, self.adaptation)
+        return found if self.adaptation is None or self.adaptation.tol is None else found.adapted(self.adaptation)
 
     def adapted(self, adaptation: Adaptation) -> Spline:
         other = self.on_breakpoints(few(self.base, adaptation.tol or TAIL_MASS).to(self.points))

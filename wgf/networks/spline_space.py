@@ -9,7 +9,7 @@ TAIL_MASS = 1e-12  # no breakpoints where less mass lies beyond: quadrature and 
 
 
 def basis(points: Tensor, degree: int, z: Tensor, cell: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """B-splines that are not zero at z, by the recursion of Cox and de Boor; linear beyond the outer breakpoints.
+    """B-splines that are not zero at z, see `bsplines`; linear beyond the outer breakpoints.
 
     Args:
         points: breakpoints [m], increasing (length).
@@ -24,18 +24,29 @@ def basis(points: Tensor, degree: int, z: Tensor, cell: Tensor | None = None) ->
         cell = torch.searchsorted(points[1:-1].contiguous(), z.detach(), right=True)
     inside = torch.clamp(z, points[0], points[-1])
     knots = torch.cat([points[:1].expand(degree), points, points[-1:].expand(degree)])
-    span = cell + degree
-    right = [knots[span + r] - inside for r in range(1, degree + 1)]
-    left = [inside - knots[span + 1 - r] for r in range(1, degree + 1)]
-    values, shares = [torch.ones_like(inside)], [torch.ones_like(inside)]
+    values, slope = bsplines(knots, degree, inside, cell + degree)
+    return cell, values + (z - inside)[:, None] * slope, slope
+
+
+def bsplines(knots: Tensor, degree: int, z: Tensor, span: Tensor) -> tuple[Tensor, Tensor]:
+    """Values and slopes [n, k + 1] of the B-splines that are not zero at z, by the recursion of Cox and de Boor.
+
+    Args:
+        knots: increasing (length).
+        degree: k >= 1.
+        z: [n] (length).
+        span: index of the knot at the left of each z [n].
+    """
+    right = [knots[span + r] - z for r in range(1, degree + 1)]
+    left = [z - knots[span + 1 - r] for r in range(1, degree + 1)]
+    values, shares = [torch.ones_like(z)], [torch.ones_like(z)]
     for r in range(1, degree + 1):
         shares = [values[s] / (right[s] + left[r - 1 - s]) for s in range(r)]
         up = [right[s] * shares[s] for s in range(r)]
         down = [left[r - 1 - s] * shares[s] for s in range(r)]
         values = [up[0], *(down[s - 1] + up[s] for s in range(1, r)), down[-1]]
     slopes = [-shares[0], *(shares[s - 1] - shares[s] for s in range(1, degree)), shares[-1]]
-    slope = degree * torch.stack(slopes, dim=1)
-    return cell, torch.stack(values, dim=1) + (z - inside)[:, None] * slope, slope
+    return torch.stack(values, dim=1), degree * torch.stack(slopes, dim=1)
 
 
 class SplineSpace:
@@ -47,6 +58,7 @@ class SplineSpace:
 
     Attributes:
         size: M = m + k - 1 coefficients.
+        bandwidth: largest distance of two functions that overlap, in the order of the coefficients.
         truncated: number of parameter directions that move no mass; the flow does not change them.
     """
 
@@ -54,7 +66,23 @@ class SplineSpace:
 
     def __init__(self, points: Tensor, degree: int) -> None:
         self.points, self.degree = points, degree
-        self.size = len(points) + degree - 1
+        self.size, self.bandwidth = len(points) + degree - 1, degree
+
+    def basis(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """B-splines that are not zero at z [n] (length); see the function `basis`."""
+        return basis(self.points, self.degree, z)
+
+    def columns(self, first: Tensor) -> Tensor:
+        """Indices [n, k + 1] of the coefficients of the functions that follow the first ones [n]."""
+        return first[:, None] + torch.arange(self.degree + 1, device=first.device)
+
+    def identity(self, z: Tensor) -> Tensor | None:
+        """What a map with zero coefficients is at z [n] (length); None for 0."""
+        return None
+
+    def on(self, points: Tensor) -> SplineSpace:
+        """Space of the same degree on other breakpoints [m] (length)."""
+        return SplineSpace(points, self.degree)
 
     def coefficients(self, theta: Tensor) -> Tensor:
         """Coefficients s [M] of the map with parameters theta [p]."""

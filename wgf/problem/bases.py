@@ -41,6 +41,8 @@ def choose(wanted: Base | str, law: Law, internal: Term | None, domain: Domain) 
     """
     diffusion = None if internal is None else internal.power_diffusion()
     exponent = None if diffusion is None else diffusion.exponent
+    if domain.period is not None:
+        return _around(domain.period, wanted, law)
     if not domain.is_line and exponent == 1:
         return _within(domain, wanted, law)
     if isinstance(wanted, Base):
@@ -82,6 +84,20 @@ def _within(domain: Domain, wanted: Base | str, law: Law) -> Base:
     if high is not None:
         return Uniform(low, high)
     return TruncatedNormal(law.mean, max(law.std, (law.mean - low) / FARTHEST), low, None)
+
+
+def _around(length: float, wanted: Base | str, law: Law) -> Base:
+    """The base of a map of a circle: the uniform law.
+
+    Raises:
+        ConfigError: another base is wanted.
+    """
+    known = law if wanted in ("auto", "law") else wanted
+    if isinstance(known, Uniform) and (known.lower, known.upper) == (0.0, length):
+        return known
+    if wanted != "auto":
+        raise ConfigError("on a circle the base is the uniform law: use base=auto")
+    return Uniform(0.0, length)
 
 
 def _is_open(domain: Domain, law: Base) -> bool:

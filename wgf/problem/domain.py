@@ -15,7 +15,7 @@ from torch import Tensor
 from wgf.errors import ConfigError
 from wgf.problem.base import Base, Law
 from wgf.problem.energy import MapAtNodes, Term
-from wgf.settings.ranges import Finite, Text, checked
+from wgf.settings.ranges import Finite, Positive, Text, checked
 
 OUTSIDE = 1e-12  # mass of a law beyond a wall that rounding hides
 
@@ -37,26 +37,41 @@ class Domain:
 
     Attributes:
         walls: reflecting walls on the left and on the right, None where there is none (length).
+        period: length of a circle, None elsewhere (length).
     """
 
     walls: tuple[float | None, float | None] = (None, None)
+    period: float | None = None
 
     @property
     def is_line(self) -> bool:
         """Whether the domain is the whole line."""
-        return self.walls == (None, None)
+        return self.walls == (None, None) and self.period is None
 
     @property
     def ends(self) -> np.ndarray | None:
-        """Walls on the left and on the right [2], NaN where there is none (length); None on the line."""
-        return None if self.is_line else np.array([math.nan if wall is None else wall for wall in self.walls])
+        """Walls on the left and on the right [2], NaN where there is none (length); None without walls."""
+        return (
+            None
+            if self.walls == (None, None)
+            else np.array([math.nan if wall is None else wall for wall in self.walls])
+        )
+
+    @property
+    def support(self) -> tuple[float | None, float | None]:
+        """Ends between which laws are given, None where there is none (length)."""
+        return self.walls if self.period is None else (0.0, self.period)
 
     def holds(self, x: Tensor) -> Tensor:
-        """Whether points [n] (length) lie in a domain with walls, the walls included; never on the line."""
+        """Whether points [n] (length) lie in a domain with walls, the walls included; never without walls."""
         low, high = self.walls
-        inside = torch.full_like(x, not self.is_line, dtype=torch.bool)
+        inside = torch.full_like(x, self.walls != (None, None), dtype=torch.bool)
         inside = inside if low is None else inside & (x >= low)
         return inside if high is None else inside & (x <= high)
+
+    def own_base(self, law: Law) -> Base | None:
+        """The law if it can be the base of its own map; None if it has no density, or turns of a circle count."""
+        return law if isinstance(law, Base) and self.period is None else None
 
     def tails(self, base: Base, breakpoints: Tensor) -> tuple[bool, bool]:
         """Whether a map with these breakpoints [m] (length) needs a tail on the left and on the right."""
@@ -80,12 +95,20 @@ class Domain:
         """
         if self.is_line:
             return
+        self._outside(law)
         diffusion = None if internal is None else internal.power_diffusion()
-        if diffusion is None or diffusion.exponent != 1:
+        if self.period is None and (diffusion is None or diffusion.exponent != 1):
             raise ConfigError(
                 f"domain {self} with this equation is impossible: without linear diffusion mass can pile up in a point "
                 "at a wall, which no map with a density holds; use domain=line if no mass reaches the walls"
             )
+
+    def _outside(self, law: Law) -> None:
+        """Check that the law has no mass outside.
+
+        Raises:
+            ConfigError: it has.
+        """
         for wall, mass, side in zip(self.walls, (law.cdf, law.survival), ("left", "right"), strict=True):
             if wall is None:
                 continue
@@ -139,3 +162,34 @@ class Interval(Domain):
 
     def __str__(self) -> str:
         return f"({self.walls[0]:g}, {self.walls[1]:g})"
+
+
+class Circle(Domain):
+    """The circle of points x and x + length. Laws are given on (0, length); positions of particles count turns.
+
+    Args:
+        length: circumference (length).
+    """
+
+    @checked
+    def __init__(self, length: Positive = 2 * math.pi) -> None:
+        self.length = self.period = length
+
+    def __str__(self) -> str:
+        return f"a circle of length {self.length:g}"
+
+    def scale(self, at: MapAtNodes) -> Tensor:
+        """Scale of relative errors: the standard deviation of the uniform law, scalar (length)."""
+        return torch.full_like(at.x[0], self.length / math.sqrt(12))
+
+    def reach(self, law: Law) -> tuple[float, float]:
+        return 0.0, self.length
+
+    def _outside(self, law: Law) -> None:
+        low, high = (torch.tensor([end], dtype=torch.float64) for end in (0.0, self.length))
+        outside = float(law.cdf(low) + law.survival(high))
+        if outside > OUTSIDE:
+            raise ConfigError(
+                f"the initial law has mass {outside:.2g} outside of (0, {self.length:g}): choose a law there, such as "
+                "law=expression with law.low and law.high, or change domain.length"
+            )

@@ -27,6 +27,8 @@ class Problem:
         equation: what is solved, as a person would write it.
         domain: where the solution lives.
         other_base: reference measure p of the map, if it is not the law.
+        steady: W2 distance, in standard deviations of the law, that the solution may still move in the time t_end for
+            its run to stop early, at a saved time (no unit); 0 to run until t_end.
     """
 
     law: Law
@@ -37,6 +39,12 @@ class Problem:
     equation: str
     domain: Domain = field(default_factory=Line)
     other_base: Base | None = None
+    steady: float = 0.0
+
+    @property
+    def steady_dissipation(self) -> float:
+        """Dissipation, the square of the W2 speed, at which the solution is steady (length^2/time^2)."""
+        return (self.steady * self.law.std / self.t_end) ** 2
 
     @property
     def base(self) -> Base:

@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from wgf.problem.energy import Curvature, Elementary, MapAtNodes, Parts, Term, factor
+from wgf.problem.pairs.sums import FEWEST, pair_sum
 from wgf.problem.quadrature import Nodes
-from wgf.settings.ranges import Finite, checked
+from wgf.settings.ranges import Finite, Fraction, checked
 
 BLOCK = 1 << 18  # pairs summed at once: they fit the cache
 
@@ -133,7 +134,13 @@ class Quadratic(Interaction):
 
 class Pairwise(Interaction):
     """A kernel summed over all pairs, O(n^2). A new one needs `kernel` and `force`, those of W - kappa |x|, and its
-    `kink` kappa if W has one at 0."""
+    `kink` kappa if W has one at 0.
+
+    Attributes:
+        sum_rtol: relative error of a hierarchical sum in O(n), see `wgf.problem.pairs.sums`; 0 sums all pairs.
+    """
+
+    sum_rtol = 0.0
 
     def split(self) -> tuple[float, Callable[[Tensor], Tensor]]:
         return self.kink, self.force
@@ -176,7 +183,17 @@ class Pairwise(Interaction):
         """`kernel` for some rows i and all j."""
         return self.kernel(x[rows, None] - x)
 
+    def _is_summed_fast(self, at: MapAtNodes) -> bool:
+        return self.sum_rtol > 0 and len(at.x) >= FEWEST and not at.x.requires_grad
+
+    def _fast(self, at: MapAtNodes) -> Tensor:
+        """Sum over all pairs of w_i w_j `kernel`, scalar."""
+        return torch.dot(at.w, pair_sum(self.kernel, at.x, at.w, self.sum_rtol))
+
     def value(self, at: MapAtNodes) -> Tensor:
+        if self._is_summed_fast(at):
+            return 0.5 * self._fast(at) + self.kink * torch.dot(at.w * at.nodes.rank, at.x)
+
         def block(x: Tensor, z: Tensor, w: Tensor, rows: slice) -> Tensor:
             return torch.dot(w[rows], self._pairs(x, z, rows) @ w)
 
@@ -187,6 +204,9 @@ class Pairwise(Interaction):
 
     def covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:
         x, w, force = at.x, at.w, torch.zeros_like(at.x)
+        if self._is_summed_fast(at):
+            force = pair_sum(self.force, x, w, self.sum_rtol)
+            return w * (force + self.kink * at.nodes.rank), torch.zeros_like(x)
         for rows in self._blocks(at):  # the force is odd: every pair of nodes counts once
             pulls = self.force(x[rows, None] - x[rows.start :])
             force[rows] += pulls @ w[rows.start :]
@@ -205,8 +225,8 @@ class Log(Pairwise):
     derivable = ("strength",)
 
     @checked
-    def __init__(self, strength: Finite = 1.0) -> None:
-        self.strength, self.elementary = strength, Elementary(logarithm=strength)
+    def __init__(self, strength: Finite = 1.0, sum_rtol: Fraction = 1e-12) -> None:
+        self.strength, self.elementary, self.sum_rtol = strength, Elementary(logarithm=strength), sum_rtol
         self.convexity = None if strength > 0 else 0.0
 
     def collapses(self, internal: Term | None) -> bool:
@@ -231,6 +251,10 @@ class Log(Pairwise):
     def _pairs(self, x: Tensor, z: Tensor, rows: slice) -> Tensor:
         gap = z[rows, None] - z
         return self.kernel((x[rows, None] - x) / gap.masked_fill(gap == 0, 1.0))
+
+    def _fast(self, at: MapAtNodes) -> Tensor:
+        z = at.nodes.z
+        return super()._fast(at) - torch.dot(at.w, pair_sum(self.kernel, z, at.w, self.sum_rtol))
 
     def force(self, r: Tensor) -> Tensor:
         return self.strength * (1 / r).masked_fill(r == 0, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import abstractmethod
 from functools import cached_property
 from typing import NamedTuple
@@ -189,13 +190,21 @@ class Sextic(Potential):
 
 
 class Expressed(Potential):
-    """V written in the config, such as "x**4/4 - a*x**2/2" with a constant a=1."""
+    """V written in the config, such as "x**4/4 - a*x**2/2" with a constant a=1.
+
+    Args:
+        expr: the formula.
+        force: constant force f, which adds -f x; on a circle V need not be periodic, only its slope (length/time).
+        constants: values of names in the formula; a name `force` in the formula is such a constant.
+    """
 
     derivable = ("constants",)
 
     @checked
-    def __init__(self, expr: Text, **constants: Finite) -> None:
-        self.expression = Expression(expr, constants)
+    def __init__(self, expr: Text, force: Finite = 0.0, **constants: Finite) -> None:
+        if force and "force" in re.findall(r"\w+", expr):
+            constants, force = constants | {"force": force}, 0.0
+        self.expression, self.force = Expression(expr, constants), force
 
     @cached_property
     def convexity(self) -> float | None:  # type: ignore[override]
@@ -206,13 +215,13 @@ class Expressed(Potential):
         if coefficients is None or len(coefficients) > 3:
             return None
         _, slope, half = [*coefficients, 0.0, 0.0, 0.0][:3]
-        return Parabola(-slope, 2 * half, 0.0)
+        return Parabola(self.force - slope, 2 * half, 0.0)
 
     def value_at(self, x: Tensor) -> Tensor:
-        return self.expression(x)
+        return self.expression(x) - self.force * x if self.force else self.expression(x)
 
     def __str__(self) -> str:
-        return str(self.expression)
+        return f"{self.expression} - {self.force:g} x" if self.force else str(self.expression)
 
 
 class Learned(Potential):

@@ -4,12 +4,14 @@ infinity before the end."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from wgf.errors import ConfigError
 from wgf.problem.equations import Problem
+from wgf.problem.interaction import Pairwise
 from wgf.problem.potential import Potential
 from wgf.problem.quadrature import Gauss
 
@@ -17,6 +19,7 @@ RESOLVED = {torch.float64: 1e-7, torch.float32: 1e-4}  # error of a law's mass, 
 SAMPLES, LEVELS, ZOOM, MOST = 2000, 8, 20, 16  # of the search for singular points
 HUGE = {torch.float64: 1e120, torch.float32: 1e15}  # a distance whose square is still a number
 DECADES = 2000  # points of the way there
+PERIODIC = 1e-9  # relative difference of forces that are the same
 
 
 def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
@@ -26,6 +29,8 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
         ConfigError: they cannot be computed with.
     """
     _check_law(problem, dtype)
+    if problem.domain.period is not None:
+        _check_periodic(problem, problem.domain.period)
     v, (low, high) = problem.potential, problem.domain.reach(problem.law)
     if v.vanishes:
         return
@@ -35,6 +40,8 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
             f"from {low:.4g} to {high:.4g}; choose another potential or law"
         )
     spread = 8.6 * math.sqrt(2 * (problem.linear_diffusion or 0.0) * problem.t_end)
+    if problem.domain.period is not None:
+        return
     if not problem.interaction.vanishes:
         return  # an attraction may hold mass that would fall to infinity: only the computation can decide
     for end, side, wall in zip((low, high), (-1.0, 1.0), problem.domain.walls, strict=True):
@@ -58,6 +65,35 @@ def _check_law(problem: Problem, dtype: torch.dtype) -> None:
             f"law is too narrow, too wide or too far from 0 for {str(dtype).removeprefix('torch.')} (mean "
             f"{law.mean:.3g}, standard deviation {law.std:.3g}): choose units in which both are near 1"
         )
+
+
+def _check_periodic(problem: Problem, length: float) -> None:
+    """Check that forces are the same after a turn of the circle.
+
+    Raises:
+        ConfigError: they are not, or the kernel has a kink, which quadrature on a circle does not resolve.
+    """
+    x = torch.linspace(0.0, length, SAMPLES + 1, dtype=torch.float64)[1:-1] + 0.1 * length / SAMPLES
+    v, kernel = problem.potential, problem.interaction
+    if not v.vanishes and not _repeats(v.derivative, x, length):
+        raise ConfigError(
+            f"potential={v} is impossible on {problem.domain}: expected a periodic slope, such as that of cos(x) with "
+            "length 2 pi; potential.force adds a constant force"
+        )
+    if kernel.vanishes:
+        return
+    kink, force = kernel.split() if kernel.elementary or isinstance(kernel, Pairwise) else (1.0, None)
+    if kink or force is None or not _repeats(force, x, length):
+        raise ConfigError(
+            f"interaction={kernel} is impossible on {problem.domain}: expected a smooth periodic kernel, such as "
+            "interaction=expression interaction.expr=-cos(r) with length 2 pi"
+        )
+
+
+def _repeats(force: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, length: float) -> bool:
+    """Whether a force is the same at x [n] and one turn away."""
+    here, there = force(x), force(x + length)
+    return bool(here.isfinite().all()) and bool(((here - there).abs() <= PERIODIC * (1 + here.abs().max())).all())
 
 
 def singular_point(v: Potential, low: float, high: float) -> float | None:

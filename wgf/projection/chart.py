@@ -8,6 +8,7 @@ of the neurons is singular.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -17,7 +18,6 @@ from torch import Tensor
 
 from wgf.errors import ConfigError
 from wgf.networks.spline_space import SplineSpace
-from wgf.networks.spline_space import basis as splines
 from wgf.problem.domain import Domain
 from wgf.problem.energy import MapAtNodes
 from wgf.problem.quadrature import Nodes
@@ -40,6 +40,27 @@ def _on(like: Tensor, matrix: scipy.sparse.csr_matrix) -> Tensor:
     with warnings.catch_warnings():  # torch warns once that its CSR tensors are beta
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
         return torch.sparse_csr_tensor(starts, columns, entries.to(like.dtype), matrix.shape, check_invariants=False)
+
+
+Basis = tuple[Tensor, Tensor, Tensor]
+
+
+def with_tails(basis: Basis, tails: Sequence[int], last: int) -> Basis:
+    """Basis of a chart from B-splines, see `Chart.basis`, changed in place.
+
+    Args:
+        basis: index of the first B-spline [n], values and slopes [n, k + 1].
+        tails: 0 and -1, the ends at which the map has tails.
+        last: index of the last cell.
+    """
+    first, values, slopes = basis
+    degree = values.shape[1] - 1
+    for end in tails:
+        cell = first == (0 if end == 0 else last)
+        outer, inner = (0, 1) if end == 0 else (degree, degree - 1)
+        for part in (values, slopes):
+            part[:, inner] += part[:, outer] * cell
+    return basis
 
 
 class Chart:
@@ -68,7 +89,7 @@ class Chart:
 
     def __init__(self, space: SplineSpace, nodes: Nodes, metric_nodes: Nodes, domain: Domain) -> None:
         self.space, self.nodes, self.size = space, nodes, space.size
-        points, degree = space.points, space.degree
+        points = space.points
         left, right = domain.tails(nodes.base, points)
         beyond = (left, right and self.size > 2)
         self.tails = [end for end, mass in zip((0, -1), beyond, strict=True) if mass]
@@ -77,13 +98,14 @@ class Chart:
         self.free, self.walls = self._held(domain)
         self.basis_at_nodes = self.basis(nodes.z)
         first, values, slopes = self.basis_at_nodes
-        columns = first[:, None] + torch.arange(degree + 1, device=first.device)
+        columns = space.columns(first)
+        self._identity = space.identity(nodes.z)
         columns, entries = torch.cat([columns, columns]), torch.cat([values, slopes])
         self._evaluate = _on(values, _rows(columns, entries, self.size))
         self._load = _on(values, _rows(columns, entries * self.free[columns], self.size).T.tocsr())
         other = self.basis_at_nodes if metric_nodes is nodes else self.basis(metric_nodes.z)
         mass = torch.mv(self._assembly(other[0], [(other[1], other[1])]), metric_nodes.w)
-        band = mass.reshape(degree + 1, self.size)
+        band = mass.reshape(space.bandwidth + 1, self.size)
         band[0, ~self.free] = band[0].mean()
         self.mass = Banded(band)
         self._mass_factor = Cholesky(self.mass.band)
@@ -111,27 +133,21 @@ class Chart:
 
         In the tail B_0 and B_1 grow in opposite directions; if the cells are short, they are almost parallel.
         """
-        points, degree = self.space.points, self.space.degree
-        first, values, slopes = splines(points, degree, z)
-        for end in self.tails:
-            cell = first == (0 if end == 0 else len(points) - 2)
-            outer, inner = (0, 1) if end == 0 else (degree, degree - 1)
-            for part in (values, slopes):
-                part[:, inner] += part[:, outer] * cell
-        return first, values, slopes
+        return with_tails(self.space.basis(z), self.tails, len(self.space.points) - 2)
 
     def _assembly(self, first: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """Matrix [(k + 1) M, len(pairs) n] that maps weights w at the nodes to the band of sum w u_a v_b."""
-        k = self.space.degree
+        """Matrix [(b + 1) M, len(pairs) n] that maps weights w at the nodes to the band of sum w u_a v_b."""
+        k, columns = self.space.degree, self.space.columns(first)
         free = self.free
         diagonal, left = torch.tensor([(d, a) for d in range(k + 1) for a in range(k + 1 - d)]).to(first.device).T
+        one, other = columns[:, left], columns[:, left + diagonal]
         blocks = []
         for u, v in pairs:
             both = u[:, left] * v[:, left + diagonal]
             both = both if u is v else 0.5 * (both + v[:, left] * u[:, left + diagonal])
-            blocks.append(both * free[first[:, None] + left] * free[first[:, None] + left + diagonal])
-        columns = first[:, None] + (diagonal * self.size + left)
-        spread = _rows(torch.cat([columns] * len(pairs)), torch.cat(blocks), (k + 1) * self.size)
+            blocks.append(both * free[one] * free[other])
+        places = (one - other).abs() * self.size + torch.minimum(one, other)
+        spread = _rows(torch.cat([places] * len(pairs)), torch.cat(blocks), (self.space.bandwidth + 1) * self.size)
         return _on(blocks[0], spread.T.tocsr())
 
     @cached_property
@@ -146,6 +162,13 @@ class Chart:
 
     def at_nodes(self, c: Tensor) -> MapAtNodes:
         """The map with coordinates c [M] at the nodes."""
+        change = self.change(c)
+        if self._identity is None:
+            return change
+        return MapAtNodes(self.nodes, self._identity + change.x, 1 + change.dx)
+
+    def change(self, c: Tensor) -> MapAtNodes:
+        """Change of the map and of its slope at the nodes for a displacement of the coordinates c [M]."""
         both = torch.mv(self._evaluate, c)
         n = len(self.nodes.z)
         return MapAtNodes(self.nodes, both[:n], both[n:])
@@ -160,11 +183,11 @@ class Chart:
         return self._load @ padded
 
     def band(self, xx: Tensor, dd: Tensor, xd: Tensor | None = None) -> Tensor:
-        """Band [k + 1, M] of the matrix sum_i xx_i B B + dd_i B' B' + xd_i (B B' + B' B) at the nodes."""
+        """Band [b + 1, M] of sum_i xx_i B B + dd_i B' B' + xd_i (B B' + B' B) at the nodes."""
         band = torch.mv(self._assemble, torch.cat([xx, dd]))
         if xd is not None:
             band = band + torch.mv(self._assemble_mixed, xd)
-        return band.reshape(self.space.degree + 1, self.size)
+        return band.reshape(self.space.bandwidth + 1, self.size)
 
     def project(self, load: Tensor) -> Tensor:
         """Coordinates mass^-1 load [M] of the L2(p) projection."""

@@ -22,7 +22,7 @@ from wgf.problem.quadrature import Quadrature
 from wgf.projection.chart import Chart
 from wgf.projection.chart_energy import Landscape
 from wgf.projection.knots import KnotFlow, KnotPoint
-from wgf.projection.solvers import Solver
+from wgf.projection.solvers import Solver, Velocity
 from wgf.projection.start import initial
 from wgf.projection.tangent import Tangent
 
@@ -185,12 +185,12 @@ class Projection:
         gradient[-len(knots) :].index_copy_(0, order, jump * p)
         return gradient
 
-    def tangent(self, theta: Tensor) -> Tangent:
-        """Tangent space at theta."""
+    def tangent(self, theta: Tensor, part: slice = slice(None)) -> Tangent:
+        """Tangent space at theta, or the span of the derivatives with respect to a part of the parameters."""
         nodes = self._metric_nodes
         if nodes is None:
             nodes = self._metric_rule.nodes(self.map.base, self.map.knots(theta))
-        return Tangent(self.map, theta, nodes)
+        return Tangent(self.map, theta, nodes, part)
 
     @torch.no_grad()
     def __call__(self, theta: Tensor) -> Evaluation:
@@ -202,10 +202,22 @@ class Projection:
         gradient, terms, at = self.gradient(theta)
         min_slope = self.map.min_slope(theta, at.dx)
         tangent = self.tangent(theta)
-        velocity = self.solver.solve(tangent, gradient)
+        velocity = self._in_turn(theta, gradient) if self.map.parts else self.solver.solve(tangent, gradient)
         dissipation = -torch.dot(gradient, velocity.value)
         scale = self.problem.domain.scale(at)
         return Evaluation(velocity.value, terms, min_slope, dissipation, scale, tangent.length, velocity.report)
+
+    def _in_turn(self, theta: Tensor, gradient: Tensor) -> Velocity:
+        """Mean velocity of parts that are updated in turn for equal times: each part follows its own projection."""
+        parts = self.map.parts
+        found = [self.solver.solve(self.tangent(theta, part), gradient[part]) for part in parts]
+
+        def report() -> dict[str, float | None]:
+            reports = [each.report() for each in found]
+            known = {key: [x for r in reports if (x := r[key]) is not None] for key in reports[0]}
+            return {key: max(values, default=None) for key, values in known.items()}
+
+        return Velocity(torch.cat([each.value for each in found]) / len(parts), report)
 
     def _on_chart(self, landscape: Landscape, theta: Tensor) -> Evaluation:
         chart = landscape.chart

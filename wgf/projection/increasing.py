@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from wgf.networks.periodic import PeriodicSpace
 from wgf.problem.base import Start
 from wgf.projection.chart import Chart
 from wgf.projection.linalg.banded import Cholesky
@@ -36,6 +37,10 @@ class Differences:
     def __call__(self, c: Tensor) -> Tensor:
         return self.first * c[:-1] + self.second * c[1:]
 
+    def change(self, step: Tensor) -> Tensor:
+        """Change of the differences for a step of the coordinates [M]."""
+        return self(step)
+
     def adjoint(self, r: Tensor) -> Tensor:
         """Product of the transposed matrix with r [M - 1]."""
         return pad(self._left * r, (0, 1)) + pad(self._right * r, (1, 0))
@@ -48,20 +53,47 @@ class Differences:
         return band
 
 
+class CircularDifferences(Differences):
+    """Differences of the coefficients of a map of a circle, each from its neighbour around the circle [n]."""
+
+    def __init__(self, space: PeriodicSpace) -> None:
+        self.space, natural = space, space.lift(space.greville())
+        self._place = space.coordinates
+        self.identity = natural.roll(-1) - natural
+        self.identity[-1] += space.length
+
+    def __call__(self, c: Tensor) -> Tensor:
+        return self.identity + self.change(c)
+
+    def change(self, step: Tensor) -> Tensor:
+        natural = self.space.lift(step)
+        return natural.roll(-1) - natural
+
+    def adjoint(self, r: Tensor) -> Tensor:
+        return self.space.coefficients(r.roll(1) - r)
+
+    def band(self, r: Tensor, rows: int) -> Tensor:
+        band = r.new_zeros(rows, len(r))
+        band[0] = self.space.coefficients(r + r.roll(1))
+        one, other = self._place, self._place.roll(-1)
+        band[(one - other).abs(), torch.minimum(one, other)] = -r
+        return band
+
+
+def differences(chart: Chart) -> Differences:
+    """Differences of the coefficients of a map in the coordinates of a chart."""
+    return CircularDifferences(chart.space) if isinstance(chart.space, PeriodicSpace) else Differences(chart)
+
+
 def increasing(chart: Chart, wanted: Tensor, start: Start) -> Tensor:
     """Coordinates [M] next to `wanted` in L2(p) among those of maps whose coefficients rise by at least RISE times the
     rise of T(0) between their Greville points.
 
     An interior point method: the barrier -mu sum log(rise - least rise) has a banded Hessian.
     """
-    difference, mass = Differences(chart), chart.mass
-    greville = _greville(chart)
-    hidden = torch.tensor(HIDDEN, dtype=torch.float64)
-    values = start(greville.clamp(start.base.quantile(hidden), start.base.upper_quantile(hidden)))
-    values = values + FLAT * start.law.std / start.base.std * (greville - greville[0])  # no interval without a rise
-    values = torch.where(chart.free, values, chart.walls)
-    least = RISE * values.diff()
-    c = chart.from_splines(values)
+    difference, mass = differences(chart), chart.mass
+    c = _first(chart, start)
+    least = RISE * difference(c)
     gap = c - wanted
     mu = float(torch.dot(gap, mass.matvec(gap))) / len(c)
     last = BARRIER_END * mu
@@ -78,7 +110,7 @@ def increasing(chart: Chart, wanted: Tensor, start: Start) -> Tensor:
             gradient = mass.matvec(c - wanted) - mu * difference.adjoint(1 / slack)
             step = -Cholesky(mass.band + difference.band(mu / slack**2, len(mass.band))).solve(gradient)
             decrement = -float(torch.dot(gradient, step))
-            change = difference(step)
+            change = difference.change(step)
             reach = float(torch.where(change < 0, -slack / change, math.inf).min())
             length, here = min(1.0, 0.95 * reach), objective(c)
             while length > SHORTEST and objective(c + length * step) > here - 1e-4 * length * decrement:
@@ -88,6 +120,19 @@ def increasing(chart: Chart, wanted: Tensor, start: Start) -> Tensor:
                 break
         mu *= 0.1
     return c
+
+
+def _first(chart: Chart, start: Start) -> Tensor:
+    """Coordinates [M] of the map whose coefficients are values of T(0) at the Greville points: it increases."""
+    if isinstance(space := chart.space, PeriodicSpace):
+        greville, length = space.greville(), float(space.length)
+        turns = (greville / length).floor()
+        return (1 - FLAT) * (start(greville - length * turns) + length * turns - greville)
+    greville = _greville(chart)
+    hidden = torch.tensor(HIDDEN, dtype=torch.float64)
+    values = start(greville.clamp(start.base.quantile(hidden), start.base.upper_quantile(hidden)))
+    values = values + FLAT * start.law.std / start.base.std * (greville - greville[0])  # no interval without a rise
+    return chart.from_splines(torch.where(chart.free, values, chart.walls))
 
 
 def _greville(chart: Chart) -> Tensor:

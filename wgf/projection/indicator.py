@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from wgf.networks.periodic import PeriodicSpace
 from wgf.networks.spline_space import SplineSpace
 from wgf.projection.chart import Chart
 
@@ -68,6 +69,10 @@ class Indicator:
     def errors(self, coefficients: Tensor) -> Errors:
         """Estimate the errors of the spline with these coefficients [M]."""
         k = self.space.degree
+        if isinstance(self.space, PeriodicSpace):
+            jumps = self.space.jumps(coefficients).abs() / (0.5 * (self.h + self.h.roll(1)))
+            bends = torch.maximum(jumps, jumps.roll(-1))
+            return Errors(self.predicted(self.h, self.mass, bends), torch.zeros_like(self._fourth), bends)
         jumps = derivative(self.space, coefficients, k).diff().abs() / (0.5 * (self.h[1:] + self.h[:-1]))
         bends = torch.maximum(pad(jumps, (1, 0)), pad(jumps, (0, 1)))
         second = derivative(self.space, coefficients, 2)[[0, -1]] if k > 1 else bends[[0, -1]]

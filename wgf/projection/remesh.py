@@ -122,6 +122,8 @@ class ByTolerance(Mesh):
         if int(removed.sum()) < max(2.0, FREE * len(h)):
             return None
         coarser = graded(points[~removed])
+        if len(coarser) <= indicator.space.bandwidth + 1:
+            return None
         return coarser if len(coarser) < (1 - 0.7 * FREE) * len(points) else None
 
 

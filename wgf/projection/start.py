@@ -18,16 +18,18 @@ from wgf.problem.base import Start
 from wgf.problem.domain import Domain
 from wgf.problem.quadrature import Gauss, Nodes
 from wgf.projection.chart import Chart
-from wgf.projection.increasing import Differences, increasing
+from wgf.projection.increasing import differences, increasing
 
 log = logging.getLogger("wgf")
 
 CELL = 1e-9  # mass of a cell times the square of the rise of T(0) over it, relative to the variance of the law
 ROUNDS = 60
+SEAM = 14  # halvings of a circle towards the point where turns begin
 ORDER = 4  # nodes in a cell; there are about a thousand cells
 TOLERANCE = 3e-3  # W2 error of the start that needs no other breakpoints, relative to the standard deviation of the law
 MOST = 3  # times as many breakpoints as the network has
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of the network's breakpoints with which the halving begins
+FEWEST = 5  # breakpoints with which the halving begins at least
 RATIO = 6.0  # largest ratio of neighbouring cells
 
 
@@ -47,10 +49,14 @@ def mesh(start: Start) -> Tensor:
     return edges
 
 
-def target(start: Start, points: Tensor) -> tuple[Nodes, Tensor]:
+def target(start: Start, points: Tensor, domain: Domain) -> tuple[Nodes, Tensor]:
     """Quadrature nodes for T(0) on the cells of `mesh` between the points [m] (length), and T(0) [n] at the nodes, on
-    the CPU in float64."""
-    nodes = Gauss(ORDER).nodes(start.base, torch.cat([mesh(start), points.detach().double().cpu()]))
+    the CPU in float64. On a circle T(0) may jump where the turns begin: there cells shrink."""
+    seam = torch.empty(0, dtype=torch.float64)
+    if domain.period is not None:
+        near = domain.period * 0.5 ** torch.arange(1, SEAM, dtype=torch.float64)
+        seam = torch.cat([near, domain.period - near])
+    nodes = Gauss(ORDER).nodes(start.base, torch.cat([mesh(start), points.detach().double().cpu(), seam]))
     goal = start(nodes.z)
     seen = (nodes.w > 0) & goal.isfinite()  # at an edge the last 1e-16 of the mass has no rank
     return Nodes(nodes.z[seen], nodes.w[seen], start.base), goal[seen]
@@ -76,10 +82,10 @@ class Fit:
 def fit(space: SplineSpace, start: Start, domain: Domain) -> Fit:
     """The least squares spline for T(0). If it does not increase, the nearest map in L2(p) among those whose
     coefficients rise by at least a share of the rise of T(0) between their Greville points."""
-    nodes, goal = target(start, space.points)
+    nodes, goal = target(start, space.points, domain)
     found = _least_squares(space, nodes, goal, domain)
     chart, c = found.chart, found.c
-    if float(chart.at_nodes(c).dx.min()) > 0 and float(Differences(chart)(c).min()) > 0:
+    if float(chart.at_nodes(c).dx.min()) > 0 and float(differences(chart)(c).min()) > 0:
         return found
     c = increasing(chart, c, start)
     return _measured(chart, c, goal)
@@ -110,7 +116,7 @@ def _space(map: TransportMap) -> SplineSpace:
         raise ConfigError(
             f"{type(map).__name__} starts as the identity: use base=law, a law with a density, or network=spline"
         )
-    return SplineSpace(space.points.detach().double().cpu(), space.degree)
+    return space.on(space.points.detach().double().cpu())
 
 
 def initial(map: TransportMap, start: Start, domain: Domain) -> Tensor:
@@ -126,10 +132,12 @@ def initial(map: TransportMap, start: Start, domain: Domain) -> Tensor:
     return found.chart.lift(found.c).to(identity)
 
 
-def at_walls(map: TransportMap, domain: Domain) -> TransportMap:
-    """The map on breakpoints whose outermost ones lie at the walls."""
+def on_domain(map: TransportMap, domain: Domain) -> TransportMap:
+    """The map on breakpoints whose outermost ones lie at the walls, or a periodic map."""
     if domain.is_line:
         return map
+    if domain.period is not None:
+        return map.on_circle(domain.period)
     points = map.breakpoints()
     low, high = (float(points[end]) if wall is None else wall for end, wall in zip((0, -1), domain.walls, strict=True))
     share = (points - points[0]) / (points[-1] - points[0])
@@ -148,11 +156,11 @@ def placed(map: TransportMap, start: Start, domain: Domain) -> TransportMap:
     Raises:
         ConfigError: the network can only start as the identity, and the law is not its base.
     """
-    map = at_walls(map, domain)
+    map = on_domain(map, domain)
     if start.is_identity:
         return map
     space = _space(map)
-    nodes, goal = target(start, space.points)
+    nodes, goal = target(start, space.points, domain)
     points = space.points
     best = _least_squares(space, nodes, goal, domain)
     adaptation = map.adaptation
@@ -161,12 +169,12 @@ def placed(map: TransportMap, start: Start, domain: Domain) -> TransportMap:
     else:
         tolerance, most = adaptation.tol * start.law.std, adaptation.most
     for share in SHARES:
-        count = max(5, int(share * len(space.points)))
+        count = max(FEWEST if domain.period is None else space.bandwidth + 2, int(share * len(space.points)))
         points = (
             torch.linspace(float(points[0]), float(points[-1]), count, dtype=torch.float64) if share < 1 else points
         )
         while best.distance > tolerance and len(points) <= most:
-            trial = _least_squares(SplineSpace(points, space.degree), nodes, goal, domain)
+            trial = _least_squares(space.on(points), nodes, goal, domain)
             best = min(best, trial, key=lambda found: found.distance)
             least = max(0.25 * tolerance**2 / len(points), 0.02 * float(trial.squares.max()))
             finer = graded(torch.cat([points, 0.5 * (points[1:] + points[:-1])[trial.squares > least]]).sort().values)

@@ -4,7 +4,7 @@ the two-sided ReLU network. Maps that are linear in their parameters use a chart
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -24,18 +24,20 @@ class Tangent:
         map: the network.
         theta: parameters [p].
         nodes: quadrature for the metric.
+        part: parameters whose derivatives span the space; p counts these.
     """
 
     map: TransportMap
     theta: Tensor
     nodes: Nodes
+    part: slice = field(default_factory=lambda: slice(None))
 
     @cached_property
     def features(self) -> Tensor:
         """Weighted Jacobian sqrt(w) J [n, p], so that features^T features = G."""
         with torch.no_grad():
             jacobian = self.map.jacobian(self.theta, self.nodes.z, self.nodes.cell)
-            return jacobian * self.nodes.w.sqrt()[:, None]
+            return jacobian[:, self.part] * self.nodes.w.sqrt()[:, None]
 
     @cached_property
     def metric(self) -> Tensor:
@@ -51,12 +53,14 @@ class Tangent:
     def apply(self, v: Tensor) -> Tensor:
         """Product G v [p] for v [p], by one forward and one backward derivative of the map, without a matrix."""
         theta, x, _, _ = self._graph
-        return torch.autograd.grad(x, theta, self.nodes.w * self._along(v), retain_graph=True)[0]
+        return torch.autograd.grad(x, theta, self.nodes.w * self._along(v), retain_graph=True)[0][self.part]
 
     def _along(self, v: Tensor) -> Tensor:
         """Derivative J v [n] of f along v [p]."""
-        _, _, dual, pulled = self._graph
-        return torch.autograd.grad(pulled, dual, v, retain_graph=True)[0]
+        theta, _, dual, pulled = self._graph
+        full = torch.zeros_like(theta)
+        full[self.part] = v
+        return torch.autograd.grad(pulled, dual, full, retain_graph=True)[0]
 
     @cached_property
     def _graph(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -42,7 +42,7 @@ def transferred(projection: Projection, theta: Tensor, points: Tensor) -> Transf
         chart = Chart(chart.space, found, found, projection.problem.domain)
     nodes: Nodes = chart.nodes
     goal = map.evaluate(theta, nodes.z)[0]
-    c = chart.project(chart.load(nodes.w * goal, torch.zeros_like(goal)))
+    c = chart.nearest(goal)
     gap = chart.at_nodes(c).x - goal
     theta = chart.lift(c)
     return Transfer(moved, theta, moved(theta), float(torch.dot(nodes.w, gap**2).sqrt()))

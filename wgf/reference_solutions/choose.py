@@ -8,10 +8,11 @@ from dataclasses import replace
 
 from wgf.errors import ConfigError, in_one_line
 from wgf.problem.equations import Problem
-from wgf.reference_solutions import cache, finite_volume, particles
+from wgf.reference_solutions import cache, finite_volume, finite_volume_circle, particles
 from wgf.reference_solutions.base import Computed
 from wgf.reference_solutions.exact import Exact, find
 from wgf.reference_solutions.finite_volume import GOOD, Reference
+from wgf.reference_solutions.finite_volume_circle import Around
 from wgf.reference_solutions.particles import Particles
 from wgf.reference_solutions.series import heat_series
 
@@ -42,7 +43,7 @@ def computed(problem: Problem, times: Sequence[float], wanted: str = "auto") -> 
         return None
     particle: Particles | None = None
     try:
-        if wanted == "auto" and problem.internal is None:
+        if wanted == "auto" and problem.internal is None and problem.domain.is_line:
             particle = _particles(problem, times)
         if particle is not None and particle.error < GOOD:
             return particle
@@ -65,7 +66,10 @@ def _particles(problem: Problem, times: Sequence[float]) -> Particles | None:
         return None
 
 
-def _finite_volumes(problem: Problem, times: Sequence[float]) -> Reference:
+def _finite_volumes(problem: Problem, times: Sequence[float]) -> Reference | Around:
+    if problem.domain.period is not None:
+        log.info("computing the reference solution by finite volumes")
+        return finite_volume_circle.solve(problem, times)
     path = cache.path_of(problem, times)
     if path is not None and (known := cache.load(path, problem)) is not None:
         return known

@@ -31,6 +31,7 @@ TOTAL_ERROR = 1e-4  # relative error of the whole mass that is accepted
 ROUNDS, CELLS, BISECTIONS = 80, 40_000, 45  # of halving, cells at most, and to find a place in a cell
 SEEN, UNSEEN = 1e-38, 1e-5  # tail that the cells do not resolve, and the share of the second moment that may lie there
 LOST = 1e-15  # share of the mass that may lie at distances where the scan ends
+PERIODIC = 1e-9  # largest rise of V around a circle, relative to D
 GAUSS = np.polynomial.legendre.leggauss(8)
 
 Function = Callable[[np.ndarray], np.ndarray]
@@ -123,9 +124,13 @@ def equilibrium(problem: Problem) -> Equilibrium | None:
     Returns None where the equation is another one, where exp(-V/D) has no finite mass or no finite second moment (the
     W2 distance to it is infinite), and where double precision does not resolve it.
     """
-    v, diffusion = problem.potential, problem.linear_diffusion
+    v, diffusion, walls = problem.potential, problem.linear_diffusion, problem.domain.support
     if not diffusion or not problem.interaction.vanishes:
         return None
+    if (length := problem.domain.period) is not None:
+        rise = v.value_at(torch.tensor([0.3 * length, 1.3 * length], dtype=torch.float64)).diff().abs()
+        if float(rise) > PERIODIC * diffusion:
+            return None  # a constant force drives a current for ever
 
     def logs(x: np.ndarray) -> np.ndarray:
         """-V/D between the walls, and -inf where V is not a number."""
@@ -133,7 +138,7 @@ def equilibrium(problem: Problem) -> Equilibrium | None:
         return np.where(np.isnan(value), -np.inf, value)
 
     with np.errstate(all="ignore"):
-        x = _scan(logs, problem.law, problem.domain.walls)
+        x = _scan(logs, problem.law, walls)
         return None if x is None else _resolved(logs, problem, x)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from wgf.networks.spline_space import SplineSpace
 from wgf.projection.chart import Chart
 from wgf.projection.field import Projection
 from wgf.reference_solutions.wasserstein import Distance
@@ -27,6 +26,6 @@ def best_w2(projection: Projection, found: Distance) -> float | None:
     if space is None:
         return None
     nodes, target = found.nodes, found.target
-    chart = Chart(SplineSpace(space.points.double().cpu(), space.degree), nodes, nodes, projection.problem.domain)
+    chart = Chart(space.on(space.points.double().cpu()), nodes, nodes, projection.problem.domain)
     nearest = chart.at_nodes(chart.nearest(target)).x
     return min(found.w2, float(torch.dot(nodes.w, (target - nearest) ** 2).sqrt()))

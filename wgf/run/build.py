@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from wgf.run import memory
 from wgf.run.callbacks.base import Callback
 from wgf.settings.check import GROUPS, raise_faults
 from wgf.settings.constructors import settings
+from wgf.settings.expression import Expression, observables
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Experiment:
         figures: whether the run draws figures at the end.
         reference: the setting `reference_solution`, which selects what errors are measured against.
         certificate: how the run bounds its error: "own", "rich" or "none".
+        observed: formulas of x whose means are columns of the history.
     """
 
     projection: Projection
@@ -49,6 +52,7 @@ class Experiment:
     figures: bool
     reference: str = "none"
     certificate: str = "own"
+    observed: Mapping[str, Expression] = field(default_factory=dict)
 
     @property
     def problem(self) -> Problem:
@@ -122,6 +126,7 @@ def build(cfg: DictConfig) -> Experiment:
     network.check_domain(parts["domain"])
     base = network.base_for(cfg.base)
     problem: Problem = parts["pde"].problem(*terms, float(cfg.t_end), base, parts["domain"])
+    problem = replace(problem, steady=float(cfg.steady) if cfg.stop == "steady" else 0.0)
     closed_form(problem, cfg.reference_solution)  # refuse an impossible setting before the run
     quadrature, solver, integrator = parts["quadrature"], parts["solver"], parts["integrator"]
     defaults = {name: setting.default for name, setting in (settings(cfg.network._target_) or {}).items()}
@@ -141,7 +146,14 @@ def build(cfg: DictConfig) -> Experiment:
     )
     certificate = "rich" if cfg.verify else cfg.certificate
     return Experiment(
-        projection, method, int(cfg.saves), parts["logger"], cfg.figures, cfg.reference_solution, certificate
+        projection,
+        method,
+        int(cfg.saves),
+        parts["logger"],
+        cfg.figures,
+        cfg.reference_solution,
+        certificate,
+        observables(cfg.observe),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from wgf.errors import in_one_line
+from wgf.expectation import expectation
 from wgf.flow import Flow
 from wgf.integrators.base import State
 from wgf.integrators.time_loop import Clock
@@ -40,10 +41,17 @@ class Metrics:
         problem: the equation with its law and energies.
         map: the network.
         known: the reference solution, or None.
+        observed: formulas of x whose means are columns of the history.
     """
 
-    def __init__(self, problem: Problem, map: TransportMap, known: Exact | None) -> None:
-        self.problem, self.map, self.known = problem, map, known
+    def __init__(
+        self,
+        problem: Problem,
+        map: TransportMap,
+        known: Exact | None,
+        observed: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+    ) -> None:
+        self.problem, self.map, self.known, self.observed = problem, map, known, observed or {}
 
     @cached_property
     def nodes(self) -> Nodes:
@@ -56,7 +64,7 @@ class Metrics:
 
     def on(self, map: TransportMap) -> Metrics:
         """The same on other breakpoints."""
-        return Metrics(self.problem, map, self.known)
+        return Metrics(self.problem, map, self.known, self.observed)
 
     def moments(self, theta: Tensor) -> dict[str, float]:
         """mean, second_moment and mass."""
@@ -101,6 +109,7 @@ class Metrics:
             "mean": moments["mean"],
             "second_moment": moments["second_moment"],
             "min_slope": e.min_slope.item(),
+            **{name: expectation(Carried.by(self.map, state.theta), f) for name, f in self.observed.items()},
             **({} if self.map.adaptation is None else {"breakpoints": len(self.map.breakpoints())}),
             "w1_error": None if error is None else error.w1,
             "w2_error": None if error is None else error.w2,

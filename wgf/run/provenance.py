@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ def resumed(path: Path, fresh: dict[str, Any], step: int, t: float) -> dict[str,
     return earlier | {"end": None, "resumed": [*parts, {"step": step, "t": t, **changed}]}
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
@@ -71,6 +73,7 @@ def _version(package: str) -> str | None:
         return None
 
 
+@cache
 def _git_commit() -> str | None:
     try:
         answer = subprocess.run(

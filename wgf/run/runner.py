@@ -58,7 +58,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
     summary.show(result, folder, clock.seconds)
     if signals.received is not None:
         return 128 + signals.received
-    return 0 if result.status in {Status.completed.name, cfg.expect} and result.unsaved is None else 1
+    return 0 if (Status[result.status].is_success or result.status == cfg.expect) and result.unsaved is None else 1
 
 
 def run(
@@ -104,7 +104,7 @@ def _run(
     _write_text(folder / "config.yaml", text)
     _write_json(folder / "provenance.json", origin)
     log.info("%s, t_end = %g, %d parameters", problem.equation, problem.t_end, theta.numel())
-    metrics = Metrics(problem, experiment.map, experiment.exact)
+    metrics = Metrics(problem, experiment.map, experiment.exact, experiment.observed)
     columns = [*metrics.row(Clock(), State(theta, experiment.projection(theta))), BOUND]
     bound = certify.recorder(experiment, past)
     figures = [Figures()] if experiment.figures else []
@@ -157,7 +157,7 @@ def _run(
             faults += late
             result = _with(result, faults)
             _attempt(faults, lambda: _write_json(folder / "result.json", result.as_dict()))
-    if end.status is not Status.completed:
+    if not end.status.is_success:
         log.warning("%s at t = %g: %s", end.status, end.clock.t, result.message)
     if end.status in LASTING:
         log.warning("to continue the run, use resume=%s", shlex.quote(str(folder)))
@@ -195,12 +195,13 @@ def _measure(
     callbacks.phase("errors")
     result = measure(flow, end.state, seconds)
     maps = flow.saved_maps if flow.saved.times else None  # the flow keeps them
-    if end.status is not Status.completed:
+    if not end.status.is_success:
         return result, None
     callbacks.phase("certificate")
     result, bounds = certify.certified(flow, result, bound, experiment.certificate == "rich", signals)
     rounding = 1e3 * torch.finfo(end.state.theta.dtype).eps * math.sqrt(max(result.second_moment, 0.0))  # length
-    return replace(result, doubts=self_check.doubts(result, maps, rounding)), bounds
+    shortened = experiment.integrator.shortened(experiment.stops)
+    return replace(result, doubts=self_check.doubts(result, maps, rounding, end.clock, shortened)), bounds
 
 
 def _attempt(faults: list[str], write: Callable[[], None]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from wgf.integrators.time_loop import Clock
 from wgf.projection.remesh import UNRESOLVED
 from wgf.result import Result
 from wgf.saved_maps import SavedMaps
@@ -17,15 +18,43 @@ MOMENT = 1e-2  # tolerance of the second moment, relative to its law
 ROUNDED = 1e-3  # tolerance of the bound, relative
 
 
-def doubts(result: Result, maps: SavedMaps | None, rounding: float = 0.0) -> str | None:
+def doubts(
+    result: Result,
+    maps: SavedMaps | None,
+    rounding: float = 0.0,
+    clock: Clock | None = None,
+    shortened: str | None = None,
+) -> str | None:
     """Numbers of a run that may be wrong, and why, as one text; None if all checks pass.
 
     Args:
         result: every number of the run.
         maps: the saved maps.
         rounding: rounding error of a W2 error (length); bounds do not include it.
+        clock: progress of the run; None for a run that accepts no fold and no rise of the energy.
+        shortened: how fixed steps differ from the setting, see `Integrator.shortened`.
     """
-    return "; ".join(_doubts(result, maps, rounding)) or None
+    return (
+        "; ".join(
+            [
+                *(_accepted(clock) if clock else ()),
+                *_doubts(result, None if clock and clock.folded_at else maps, rounding),
+                *filter(None, [shortened]),
+            ]
+        )
+        or None
+    )
+
+
+def _accepted(clock: Clock) -> Iterator[str]:
+    """What integrator.strict=false let pass."""
+    if clock.folded_at is not None:
+        yield (
+            f"map: folded since t = {clock.folded_at:.6g} (integrator.strict=false), so densities are wrong, and "
+            "w1_error and w2_error are upper bounds of the distances"
+        )
+    if clock.raised_at is not None:
+        yield f"energy: rose at t = {clock.raised_at:.6g} for the first time (integrator.strict=false)"
 
 
 def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator[str]:

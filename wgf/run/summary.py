@@ -45,7 +45,8 @@ def show(
     spent = _join(*(f"{name} {_seconds(seconds)}" for name, seconds in (phases or {}).items()))
     rows = dict(lines(result))
     for name, cell in (rows | ({"wall time": spent} if spent else {})).items():
-        grid.add_row(name, Text(cell, ("green" if "completed" in cell else "red") if name == "status" else ""))
+        color = "green" if cell.startswith(("completed", "steady")) else "red"
+        grid.add_row(name, Text(cell, color if name == "status" else ""))
     console.print(grid)
     place = _relative(folder)
     commands = [f"results in   {place}"]

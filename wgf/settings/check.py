@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from wgf.errors import ConfigError
 from wgf.result import compared
 from wgf.settings.constructors import OPEN, REQUIRED, Missing, Setting, ancestry, settings
+from wgf.settings.expression import Observables
 from wgf.settings.flat import walk
 from wgf.settings.ranges import LONGEST, Choice, Count, Flag, Positive, Range, Seed, rule_of
 
@@ -63,6 +64,9 @@ ROOT: dict[str, Any] = {
     "saves": rule_of(Count),
     "base": Choice("auto", "law", "gaussian", "barenblatt"),
     "figures": Flag(),
+    "observe": Observables(),
+    "stop": Choice("end", "steady"),
+    "steady": rule_of(Positive),
     "reference_solution": Choice("auto", "exact", "finite_volume", "none"),
     "objective": Rule(f"a product such as w1_error*evaluations, of {', '.join(compared())}", _is_product),
     "certificate": Choice("own", "rich", "none"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 FORMULAS = ("potential", "interaction", "law")
-SETTINGS = ("expr", "low", "high")
+SETTINGS = ("expr", "low", "high", "force")
 
 
 def declared(words: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from itertools import zip_longest
@@ -34,6 +35,8 @@ BINARY: dict[type, Callable] = {
     ast.Pow: operator.pow,
 }
 UNARY: dict[type, Callable] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
+NAMED = re.compile(r"\s*([A-Za-z]\w*)\s*=(?!=)(.*)", re.DOTALL)  # name = formula
+PREFIX = "observed_"  # of the columns of observables in history.csv
 MAX_LENGTH, MAX_DEPTH = 1000, 50
 MAX_DEGREE, MAX_BITS = 16, 4000  # of the polynomials that `polynomial` recognizes, intermediate ones included
 
@@ -233,3 +236,35 @@ def literal(node: ast.AST) -> float | None:
     if isinstance(node, ast.UnaryOp) and type(node.op) in UNARY and (inner := literal(node.operand)) is not None:
         return UNARY[type(node.op)](inner)
     return float(node.value) if isinstance(node, ast.Constant) else None  # type: ignore[arg-type]
+
+
+class Observables:
+    """Rule for a list of formulas of x, each with or without a name."""
+
+    def __str__(self) -> str:
+        return 'a list of formulas of x with or without a name, such as ["x**4","right=where(x > 0, 1, 0)"]'
+
+    def admits(self, value: Any) -> bool:
+        try:
+            observables(value)
+        except ConfigError:
+            return False
+        return True
+
+
+def observables(entries: Any) -> dict[str, Expression]:
+    """Column of history.csv -> formula. A formula without a name is its own name, with ; for commas.
+
+    Raises:
+        ConfigError: one is not a formula of x, or two have the same name.
+    """
+    if isinstance(entries, str) or not hasattr(entries, "__iter__"):
+        raise ConfigError(f"observe={entries!r} is not allowed: expected {Observables()}")
+    found: dict[str, Expression] = {}
+    for entry in entries:
+        named = NAMED.fullmatch(str(entry))
+        name, text = (named[1], named[2]) if named else ("".join(str(entry).split()).replace(",", ";"), str(entry))
+        if PREFIX + name in found:
+            raise ConfigError(f"observe: two formulas have the name {name}")
+        found[PREFIX + name] = Expression(text.strip())
+    return found

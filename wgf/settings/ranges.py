@@ -171,6 +171,7 @@ FloatsOrNone = Annotated[Sequence[float] | None, ListOf(Range(), none=True)]
 Column = Annotated[int | str | None, ColumnName()]
 Text = Annotated[str, Written()]
 TextOrNone = Annotated[str | None, Written(none=True)]
+Switch = Annotated[bool, Flag()]
 Positives = Annotated[Sequence[float], ListOf(Range(low=0.0, open_low=True))]
 
 
@@ -224,10 +225,11 @@ def checked(function: F) -> F:
         ConfigError: with one line for every argument that breaks its rule.
     """
     signature = inspect.signature(function)
+    hints: dict[str, Any] = {}  # read when the function is first called: its module is loaded then
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
-        hints = get_type_hints(function, include_extras=True)
+        hints.update(hints or get_type_hints(function, include_extras=True))
         bound = signature.bind(*args, **kwargs)
         bad: list[str] = []
         tensors = False

@@ -113,7 +113,7 @@ def worker(folder: Path, parent: int) -> int | None:
 def finished(folder: Path) -> bool:
     """Whether nothing is left to do: the job completed or ended as its config expects, and all is saved."""
     found = outcome(folder)
-    ended = found["status"] == "completed" or _record(folder).get("status") == EXPECTED
+    ended = found["status"] in ("completed", "steady") or _record(folder).get("status") == EXPECTED
     return ended and "unsaved" not in found
 
 

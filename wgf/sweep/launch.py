@@ -22,6 +22,7 @@ from wgf.run.signals import STOPPING, Signals
 from wgf.settings.check import check, raise_faults
 from wgf.settings.foreign_configs import check_node
 from wgf.settings.refusals import check_folder
+from wgf.sweep.composer import Composer
 from wgf.sweep.job_folder import EXPECTED, Claim, check_same, finished, objective, outcome, when_free
 from wgf.sweep.session import Sweep, current, ignore_signals, is_stopped
 
@@ -50,9 +51,10 @@ def begin(config: DictConfig) -> Sweep:
     axes = list(_axes([*added, *config.hydra.overrides.task]))
     lines: list[str] = []
     configs = []
+    composer = Composer(lambda words: compose(config.hydra.job.config_name, words, return_hydra_config=True))
     for choice in _each_value(axes):
         try:
-            cfg = compose(config.hydra.job.config_name, choice, return_hydra_config=True)
+            cfg = composer(choice)
             check_node(cfg.hydra)  # each job sets up its own logging
             with open_dict(cfg):
                 del cfg["hydra"]
@@ -60,7 +62,8 @@ def begin(config: DictConfig) -> Sweep:
             configs.append(cfg)
         except ConfigError as error:
             lines += error.lines
-    raise_faults(list(dict.fromkeys(lines)) or _unbuildable(configs))
+    at_once = config.hydra.runtime.choices["hydra/launcher"] == "ensemble"  # the jobs are built in this process now
+    raise_faults(list(dict.fromkeys(lines)) or _unbuildable(configs[:1] if at_once else configs))
     trials = sweeper.get("n_trials")
     varied = [axis[0].partition("=")[0].lstrip("+") for axis in axes if len(axis) > 1]
     return Sweep(Path(config.hydra.sweep.dir), trials or math.prod(map(len, axes)), trials is None, varied)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wgf.integrators.status import Status
 from wgf.result import Result
 from wgf.run.callbacks.base import Callback, Outcome, Row, Run
 from wgf.run.callbacks.history import read
+from wgf.settings.expression import PREFIX
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -57,6 +57,8 @@ def tag(column: str) -> str:
     """Tag of a column: energy_entropy becomes energy/entropy; columns that are not in TAGS go to solver/."""
     if column.startswith("energy_"):
         return "energy/" + column.removeprefix("energy_")
+    if column.startswith(PREFIX):
+        return "observed/" + column.removeprefix(PREFIX)
     return TAGS.get(column, "solver/" + column)
 
 
@@ -103,7 +105,7 @@ class TensorBoard(Callback):
         self._writer.add_text("result", _markdown(outcome.result))
         for name, value in hparams.metrics(outcome.result).items():
             self._writer.add_scalar(name, value, outcome.result.steps)
-        self._writer._get_file_writer().add_summary(hparams.session_end(outcome.status is Status.completed))
+        self._writer._get_file_writer().add_summary(hparams.session_end(outcome.status.is_success))
         maps, last = outcome.maps, outcome.result.steps or 0
         if maps is None:
             return

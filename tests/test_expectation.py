@@ -1,0 +1,63 @@
+"""Means of functions over a solution, and runs that stop in a steady state."""
+
+import csv
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from short_runs import BARE, config, run_config
+
+import wgf
+from wgf.errors import ConfigError
+from wgf.settings.expression import observables
+
+
+@pytest.fixture(scope="module")
+def ornstein() -> wgf.Flow:
+    return wgf.solve(wgf.FokkerPlanck(0.5), potential="x**2/2", law=wgf.Gaussian(1.0, 0.3), t_end=1.0, saves=2)
+
+
+def test_means_of_a_normal_law(ornstein: wgf.Flow):
+    mean, variance = math.exp(-1.0), 0.09 * math.exp(-2.0) + 0.5 * (1 - math.exp(-2.0))
+    std = math.sqrt(variance)
+    right = 0.5 * math.erfc(-mean / std / math.sqrt(2))
+    assert ornstein.expectation(1.0, "x") == pytest.approx(mean, abs=1e-6)
+    assert ornstein.expectation(1.0, "where(x > 0, 1, 0)") == pytest.approx(right, abs=1e-6)
+    assert ornstein.expectation(1.0, "where(x > 0, 1, 0)") == pytest.approx(1 - ornstein.cdf(1.0, 0.0), abs=1e-9)
+    assert ornstein.expectation(1.0, torch.cos) == pytest.approx(math.cos(mean) * math.exp(-variance / 2), abs=1e-6)
+    absolute = std * math.sqrt(2 / math.pi) * math.exp(-((mean / std) ** 2) / 2) + mean * math.erf(mean / std / 2**0.5)
+    assert ornstein.expectation(1.0, "abs(x)") == pytest.approx(absolute, abs=1e-6)
+
+
+def test_observables_have_names():
+    assert [*observables(["x^2", "right=where(x>=0, 1, 0)", "max(x, 0)"])] == [
+        "observed_x^2",
+        "observed_right",
+        "observed_max(x;0)",
+    ]
+    for bad, why in ((["y"], "the name 'y'"), (["a=x", "a=x**2"], "the name a"), ("x", "expected a list")):
+        with pytest.raises(ConfigError, match=why):
+            observables(bad)
+
+
+def test_a_run_records_observables_and_stops_when_it_is_steady(tmp_path: Path):
+    words = ["potential=quadratic", "law.mean=1", "t_end=40", "saves=20", "stop=steady", "steady=1e-4"]
+    cfg = config(*BARE, *words, 'observe=["right=where(x > 0, 1, 0)","x**2"]', "saves=20", "network.width=8")
+    result = run_config(cfg, tmp_path)
+    assert (result["status"], result["doubts"]) == ("steady", None)
+    assert 8 < result["t_end"] < 20
+    assert result["w1_error"] < 1e-4
+    rows = list(csv.DictReader((tmp_path / "history.csv").read_text().splitlines()))
+    assert float(rows[-1]["observed_x**2"]) == pytest.approx(result["second_moment"], rel=1e-8)
+    assert float(rows[0]["observed_right"]) == pytest.approx(0.5 * math.erfc(-1 / math.sqrt(2)), abs=1e-8)
+    assert float(rows[-1]["observed_right"]) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_a_flow_stops_when_it_is_steady():
+    settings = {"potential": "x**2/2", "law": wgf.Gaussian(1.0, 0.5), "t_end": 40.0}
+    flow = wgf.solve(wgf.FokkerPlanck(), stop="steady", steady=1e-5, **settings)
+    assert flow.status is wgf.Status.steady
+    assert flow.t[-1] < 22
+    assert float(flow.projection(flow.saved.theta[-1]).dissipation) < (1e-5 * 0.5 / 40) ** 2
+    assert wgf.solve(wgf.FokkerPlanck(), **settings).t[-1] == 40
