@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
@@ -128,7 +127,7 @@ def solve(
     comparison.closed_form(problem, reference_solution)  # refuse an impossible setting before the run
     projection, method = assemble(
         problem,
-        lambda base: Spline(base=base) if network is None else copy.deepcopy(network, {id(base): base}),
+        lambda base: Spline(base=base) if network is None else network.twin(),
         quadrature or Gauss(),
         solver or AutoSolver(),
         integrator or AutoIntegrator(),

@@ -84,8 +84,9 @@ def ensemble(
     Raises:
         ConfigError: an argument is not allowed, or compiled code cannot hold the energies.
     """
+    from wgf.engine.energies import energy_of
     from wgf.engine.kernel import FOLDED, REPORT, STUCK, advance
-    from wgf.engine.plan import Plan, energy_of
+    from wgf.engine.plan import Plan
     from wgf.engine.tape import Tape, Untraceable
     from wgf.engine.traced import Traced
 
@@ -125,7 +126,7 @@ def ensemble(
 
     projection, method = assemble(
         problem,
-        lambda base: Spline(base=base) if network is None else copy.deepcopy(network, {id(base): base}),
+        lambda base: Spline(base=base) if network is None else network.twin(),
         Gauss(),
         AutoSolver(),
         integrator or Auto(),

@@ -40,7 +40,7 @@ def describe(value: Any) -> str:
         return f"[{', '.join(map(describe, value))}]"
     if not type(value).__module__.startswith("wgf."):
         raise TypeError(f"{type(value).__name__} is not a class of wgf")
-    made = {"text": str(value)} if isinstance(value, Expression) else vars(value)
+    made = {"text": value.text, **value.constants} if isinstance(value, Expression) else vars(value)
     settings = {
         name: part for name, part in made.items() if not isinstance(getattr(type(value), name, None), cached_property)
     }
