@@ -36,7 +36,7 @@ from wgf.problem.quadrature import Gauss, Quadrature
 from wgf.projection.solvers import Auto as AutoSolver
 from wgf.projection.solvers import Solver
 from wgf.reference_solutions import choose as comparison
-from wgf.reference_solutions.cache import describe
+from wgf.settings.content import describe
 from wgf.settings.ranges import Choice, Count, Positive, Positives, checked, fault, rule_of
 
 log = logging.getLogger("wgf")

@@ -17,7 +17,7 @@ from wgf.engine.tape import Tape, Untraceable
 from wgf.engine.traced import Traced, record, variable
 from wgf.problem.energy import Term
 from wgf.problem.potential import Potential
-from wgf.reference_solutions.cache import describe
+from wgf.settings.content import describe
 from wgf.settings.expression import CONSTANTS
 from wgf.settings.kept import Kept
 

@@ -11,7 +11,7 @@ from wgf.networks.spline_space import SplineSpace
 from wgf.problem.domain import Domain
 from wgf.problem.quadrature import Nodes, Quadrature
 from wgf.projection.chart import Chart
-from wgf.reference_solutions.cache import describe
+from wgf.settings.content import describe
 from wgf.settings.kept import Kept
 
 MOST, LARGEST = 16, 20_000  # charts that are kept; breakpoints of such a chart
