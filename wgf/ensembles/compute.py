@@ -38,10 +38,10 @@ from wgf.problem.quadrature import Gauss, LeanGauss
 from wgf.projection.chart import Chart
 from wgf.projection.solvers import Auto as AutoSolver
 from wgf.settings.arguments import numbers
-from wgf.settings.ranges import Choice, Flag, Positive, Range, checked, fault, rule_of
+from wgf.settings.ranges import Choice, CountOrNone, Flag, Positive, Range, checked, fault, rule_of
 
 OrderOrNone = Annotated[int | None, Range(int, low=1, high=64, none=True)]
-CountOrNone = Annotated[int | None, Range(int, low=1, none=True)]
+
 SHIFT, SCALE = "shift", "scale"  # of the initial law: x = shift + scale z, z distributed as the base
 FINER = 1e-2  # tolerances of the richer flows, relative to those of the flows
 CHUNK = 64  # flows that one thread computes without looking at signals
