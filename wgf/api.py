@@ -22,6 +22,7 @@ from wgf.gradients.tensors import plain, tensors_of
 from wgf.integrators.auto import Auto as AutoIntegrator
 from wgf.integrators.base import Integrator
 from wgf.integrators.saved_states import SavedStates
+from wgf.kept import describe
 from wgf.networks.base import TransportMap
 from wgf.networks.spline import Spline
 from wgf.problem.base import Base, Law
@@ -37,7 +38,6 @@ from wgf.problem.quadrature import Gauss, Quadrature
 from wgf.projection.solvers import Auto as AutoSolver
 from wgf.projection.solvers import Solver
 from wgf.reference_solutions import choose as comparison
-from wgf.settings.content import describe
 from wgf.settings.ranges import Choice, Count, CountOrNone, Positive, Positives, checked, fault, rule_of
 
 log = logging.getLogger("wgf")

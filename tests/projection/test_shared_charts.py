@@ -5,7 +5,7 @@ import torch
 
 import wgf
 from wgf.engine.energies import Table, shared_energy
-from wgf.settings.kept import Kept
+from wgf.kept import Kept
 
 
 def chart(network, order=8):

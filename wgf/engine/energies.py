@@ -15,11 +15,10 @@ from wgf.engine.program import program
 from wgf.engine.table import lookup, tabulate
 from wgf.engine.tape import Tape, Untraceable
 from wgf.engine.traced import Traced, record, variable
+from wgf.kept import Kept, describe
 from wgf.problem.energy import Term
 from wgf.problem.potential import Potential
-from wgf.settings.content import describe
 from wgf.settings.expression import CONSTANTS
-from wgf.settings.kept import Kept
 
 INPUTS = ("x", "dx", "log_p", "rank", "w")
 NO_TERM = -1

@@ -6,13 +6,12 @@ from collections.abc import Hashable
 
 import torch
 
+from wgf.kept import Kept, describe
 from wgf.networks.base import TransportMap
 from wgf.networks.spline_space import SplineSpace
 from wgf.problem.domain import Domain
 from wgf.problem.quadrature import Nodes, Quadrature
 from wgf.projection.chart import Chart
-from wgf.settings.content import describe
-from wgf.settings.kept import Kept
 
 MOST, LARGEST = 16, 20_000  # charts that are kept; breakpoints of such a chart
 _charts = Kept[Chart](MOST)

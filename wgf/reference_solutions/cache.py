@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from wgf.files import replacing
+from wgf.kept import describe
 from wgf.problem.equations import Problem
 from wgf.reference_solutions.finite_volume import Reference, Volumes
 from wgf.reference_solutions.finite_volume_schemes import Grid
-from wgf.settings.content import describe
 
 log = logging.getLogger("wgf")
 

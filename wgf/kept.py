@@ -1,15 +1,40 @@
-"""Text of an object that names all its settings."""
+"""Results that are kept for later flows of the same kind, and the text that names all settings of an object."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Hashable
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from torch import Tensor
 
 from wgf.settings.expression import Expression
+
+Result = TypeVar("Result")
+
+
+class Kept(Generic[Result]):
+    """The newest results by what they depend on.
+
+    Args:
+        most: how many are kept.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._results: dict[Hashable, Result] = {}
+
+    def __call__(self, key: Hashable, make: Callable[[], Result]) -> Result:
+        """The result for a key, made where it is not known."""
+        result = self._results.pop(key, None)
+        if result is None:
+            result = make()
+        self._results[key] = result  # the newest last
+        while len(self._results) > self._most:
+            self._results.pop(next(iter(self._results)), None)
+        return result
 
 
 def describe(value: Any) -> str:
