@@ -173,7 +173,7 @@ class TransportMap(nn.Module):
             ConfigError: the network has no such form.
         """
         raise ConfigError(
-            "quadrature=monte_carlo needs network=two_sided_relu or one_sided_relu, or a network without knots"
+            "quadrature=monte_carlo needs a ReLU network (two_sided_relu, one_sided_relu) or one without knots"
         )
 
     @abstractmethod

@@ -68,10 +68,8 @@ class OneSidedReLU(TransportMap):
         return slope[cell] * z + intercept[cell], slope[cell]
 
     def jacobian(self, theta: Tensor, z: Tensor, cell: Tensor | None = None) -> Tensor:
-        if cell is None:
-            active = z[:, None] > theta
-        else:  # compare ranks: coincident knots keep their order
-            active = cell[:, None] > theta.argsort(stable=True).argsort()
+        rank = theta.argsort(stable=True).argsort()  # coincident knots keep their order
+        active = z[:, None] > theta if cell is None else cell[:, None] > rank
         return -active.to(z) * self.weights
 
     def min_slope(self, theta: Tensor, slopes: Tensor) -> Tensor:
