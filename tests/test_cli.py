@@ -171,7 +171,7 @@ def test_script_and_default_folder(tmp_path: Path):
     answer = wgf(tmp_path, "debug=smoke", start=(str(SCRIPT),))
     assert answer.returncode == 0, answer.stderr
     (folder,) = tmp_path.glob("outputs/*/*")
-    pattern = r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d_fokker_planck_spline-w4_[0-9a-f]{6}"
+    pattern = r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d_fokker_planck_spline_[0-9a-f]{6}"
     assert re.fullmatch(pattern, folder.relative_to(tmp_path / "outputs").as_posix())
     assert result(folder)["t_end"] == 0.01
     assert not list(folder.glob("events*"))  # logger=none and figures=false

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,6 +96,18 @@ class TransportMap(nn.Module):
         if not isinstance(base, Base):
             raise ConfigError(fault("base", base, "a law with a density, an object of wgf.Base"))
         self.base = base
+
+    def twin(self) -> TransportMap:
+        """Copy with parameters of its own and the same base."""
+        if next(self.children(), None) is not None:
+            return copy.deepcopy(self, {id(self.base): self.base})
+        other = copy.copy(self)
+        other._buffers = dict(self._buffers)
+        other._parameters = {
+            name: None if p is None else nn.Parameter(p.detach().clone(), p.requires_grad)
+            for name, p in self._parameters.items()
+        }
+        return other
 
     @property
     def period(self) -> float | None:
