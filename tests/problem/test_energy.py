@@ -292,8 +292,8 @@ def test_an_attraction_longer_ranged_than_the_repulsion_is_needed():
         (potentials.Quartic(), "x^4/4 - x^2/2"),
         (potentials.Expressed("x**2"), "x**2"),
         (interaction.Log(1.5), "1.5 log|x|"),
-        (kernels.PowerLaw(4.0, 2.0), "1 (|x|^4/4 - |x|^2/2)"),
-        (kernels.Morse(1.0, 0.5, 2.0, 0.3), "0.5 exp(-|x|/0.3) - 1 exp(-|x|/2)"),
+        (kernels.PowerLaw(4.0, 2.0), "(|x|^4/4 - |x|^2/2)"),
+        (kernels.Morse(1.0, 0.5, 2.0, 0.3), "0.5 exp(-|x|/0.3) - exp(-|x|/2)"),
     ],
 )
 def test_terms_write_their_formula(term, text):
