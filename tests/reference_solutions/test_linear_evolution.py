@@ -16,9 +16,8 @@ from wgf.problem.laws import Gaussian
 from wgf.problem.potential import Expressed, Quartic
 from wgf.problem.potential import Quadratic as Well
 from wgf.reference_solutions import finite_volume
-from wgf.reference_solutions.finite_volume_domain import integrate, scout
+from wgf.reference_solutions.finite_volume_domain import evolved, integrate, scout, tridiagonal
 from wgf.reference_solutions.finite_volume_schemes import Central, Grid, Monotone
-from wgf.reference_solutions.linear_evolution import evolved, tridiagonal
 
 TIMES = np.array([1e-4, 0.3, 40.0])
 CASES = {

@@ -22,12 +22,13 @@ from wgf.reference_solutions.finite_volume_domain import (
     EVALUATIONS,
     EXTENSIONS,
     crowded,
+    evolved,
     integrate,
     scout,
+    tridiagonal,
     widened,
 )
 from wgf.reference_solutions.finite_volume_schemes import Central, Grid, Monotone, Scheme
-from wgf.reference_solutions.linear_evolution import evolved, tridiagonal
 
 # W1 and W2 errors are relative to the width of the law
 LAST = 1e-9  # mass at either end that the integration's tolerances leave no digit of
