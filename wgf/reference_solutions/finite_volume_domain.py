@@ -13,7 +13,6 @@ from collections.abc import Callable
 import numpy as np
 import scipy  # its modules are loaded when they are first used
 import torch
-from scipy.linalg import solve_banded
 
 from wgf.problem.domain import Domain
 from wgf.problem.equations import Problem
@@ -106,7 +105,7 @@ def evolved(bands: np.ndarray, b: np.ndarray, start: np.ndarray, times: np.ndarr
             dz = math.pi * NODES / (6 * t) * 1j * (1j * u + 1)
             shifted = -bands.astype(complex)
             shifted[1] += z
-            total += (np.exp(z * t) * dz * solve_banded((1, 1), shifted, start + b / z)).imag
+            total += (np.exp(z * t) * dz * scipy.linalg.solve_banded((1, 1), shifted, start + b / z)).imag
         rows.append(3 / (math.pi * NODES) * total)
     return np.stack(rows)
 
