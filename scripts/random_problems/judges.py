@@ -18,7 +18,7 @@ from scipy.stats import norm
 
 from random_problems.problem import Posed
 
-POINTS, CELLS, PARTICLES = 641, 500, 80
+POINTS, CELLS, PARTICLES = 641, 500, 81
 EVALUATIONS = 6000  # of the velocities of particles
 OUTERMOST = 1e-12  # mass beyond which a distribution function has no digits
 
@@ -48,12 +48,25 @@ class Truth:
 
     def distances(self, x: np.ndarray) -> tuple[float, float]:
         """W1 and W2 of other places of the particles [n]."""
-        return float(self.mass @ np.abs(x - self.x)), float(np.sqrt(self.mass @ (x - self.x) ** 2))
+        gap = np.abs(x - self.x)
+        return norm_of(gap, self.mass, 1), norm_of(gap, self.mass, 2)
+
+    def uncertainty(self, x: np.ndarray) -> tuple[float, float]:
+        """Errors of these: those of the judge's particles, and what half of the particles change."""
+        half = masses(self.left[::2], self.right[::2])
+        changes = (abs(d - norm_of(np.abs(x - self.x)[::2], half, q)) for q, d in enumerate(self.distances(x), 1))
+        one, two = (norm_of(self.errors, self.mass, q) + change for q, change in enumerate(changes, 1))
+        return one, two
 
     @property
-    def uncertainty(self) -> tuple[float, float]:
-        """W1 and W2 error of the judge."""
-        return float(self.mass @ self.errors), float(np.sqrt(self.mass @ self.errors**2))
+    def error(self) -> float:
+        """W2 error of the particles."""
+        return norm_of(self.errors, self.mass, 2)
+
+
+def norm_of(gap: np.ndarray, mass: np.ndarray, q: int) -> float:
+    """(int gap^q)^(1/q) by gap >= 0 and masses [n]."""
+    return float(mass @ gap**q) ** (1 / q)
 
 
 def masses(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -67,7 +80,8 @@ def masses(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     if np.ptp(steps) < 1e-6 * abs(steps[0]):
         return norm.pdf(s) * steps.mean()
     cells = np.where(left[1:] < 0.5, np.diff(left), -np.diff(right))
-    return 0.5 * (np.append(cells, 0) + np.append(0, cells))
+    weights = 0.5 * (np.append(cells, 0) + np.append(0, cells))
+    return np.where((left > 0) & (right > 0), weights, 0.0)  # the outermost place carries no mass
 
 
 def truth(p: Posed, t: float) -> Truth | None:

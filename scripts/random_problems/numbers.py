@@ -14,14 +14,17 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.interpolate import BSpline
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
+from scipy.stats import norm
 
 from random_problems.gibbs import gibbs
 from random_problems.judges import Truth, masses
 from random_problems.problem import Posed
 from wgf.flow import Flow
 
-FINE, PAIRS = 24001, 601  # ranks of an integral, and of a double integral
+PANELS, ORDER, REACH = 3000, 4, 20.0  # of an integral over ranks, in the coordinate of a normal law
+GRADED = np.outer((-1, 1), 0.02 * 4.0 ** -np.arange(10)).ravel()  # cuts beside a place where a map may be singular
+PAIRS = 601  # ranks of a double integral
 CLOSE, EXACT = 1e-3, 1e-6  # relative differences that are allowed: of distances, of moments
 ENERGY = 1e-4  # of energies, which are those of the run's own quadrature
 ROUNDING = {"float64": 1e-9, "float32": 1e-4}  # in standard deviations
@@ -64,19 +67,39 @@ class Carried:
     log_p: np.ndarray
 
     @classmethod
-    def of(cls, flow: Flow, t: float, left: np.ndarray, right: np.ndarray) -> Carried:
+    def of(cls, flow: Flow, t: float, left: np.ndarray, right: np.ndarray, mass: np.ndarray | None = None) -> Carried:
         z = flow.base.at_rank(torch.from_numpy(left), torch.from_numpy(right))
         x, slope = flow.map(t, z), flow.slope(t, z)
-        return cls(left, right, masses(left, right), z.numpy(), x, slope, flow.base.log_density(z).numpy())
+        mass = masses(left, right) if mass is None else mass
+        return cls(left, right, mass, z.numpy(), x, slope, flow.base.log_density(z).numpy())
 
     @classmethod
-    def fine(cls, flow: Flow, t: float, count: int = FINE, reach: float = 20.0) -> Carried:
-        s = np.linspace(-reach, reach, count)
-        return cls.of(flow, t, ndtr(s), ndtr(-s))
+    def fine(cls, flow: Flow, t: float, law: Any, seams: np.ndarray) -> Carried:
+        """Gauss's rule on equal panels in the coordinate of a normal law, cut where the integrands are not smooth.
+
+        Args:
+            flow, t: the map.
+            law, seams: the initial law, and places where its map may not be smooth [n] (length).
+        """
+        map, theta = flow.state(t)
+        knots = map.knots(theta).detach().double().cpu()
+        cuts = normal(flow.base.cdf(knots).numpy(), flow.base.survival(knots).numpy())
+        singular = (normal(law.cdf(seams), law.sf(seams))[:, None] + GRADED).ravel()
+        cuts = np.clip(np.concatenate([cuts, singular]), -REACH, REACH)
+        edges = np.unique(np.concatenate([np.linspace(-REACH, REACH, PANELS + 1), cuts]))
+        nodes, shares = np.polynomial.legendre.leggauss(ORDER)
+        middles, halves = 0.5 * (edges[1:] + edges[:-1]), 0.5 * np.diff(edges)
+        s = (middles[:, None] + halves[:, None] * nodes).ravel()
+        return cls.of(flow, t, ndtr(s), ndtr(-s), (halves[:, None] * shares).ravel() * norm.pdf(s))
 
     def w(self, other: np.ndarray, power: int) -> float:
         """Wasserstein distance of other places of the particles."""
         return float((self.mass @ np.abs(self.x - other) ** power) ** (1 / power))
+
+
+def normal(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Places of a standard normal law with these masses on either side [n]."""
+    return np.where(left < 0.5, ndtri(left), -ndtri(right))
 
 
 class Judge:
@@ -92,7 +115,7 @@ class Judge:
     def __init__(self, flow: Flow, result: dict[str, Any], problem: Posed, truth: Truth | None) -> None:
         self.flow, self.result, self.problem, self.truth = flow, result, problem, truth
         self.t = float(flow.t[-1])
-        self.at = Carried.fine(flow, self.t)
+        self.at = self._fine(self.t)
         mean = float(self.at.mass @ self.at.x)
         self.std = math.sqrt(float(self.at.mass @ (self.at.x - mean) ** 2))
         rounding = ROUNDING[problem.settings["dtype"]]
@@ -121,7 +144,7 @@ class Judge:
         if self.truth is not None and known is not None:
             mine = self._at_truth()
             y = known(self.t, torch.from_numpy(mine.z)).numpy()
-            rights, doubts = self.truth.distances(mine.x), self.truth.uncertainty
+            rights, doubts = self.truth.distances(mine.x), self.truth.uncertainty(mine.x)
             stated = self.result["reference_error"] or 0.0, self.result["reference_w2_error"] or 0.0
             for q, name in ((1, "w1_error"), (2, "w2_error")):
                 printed, right, doubt = self.result[name], rights[q - 1], doubts[q - 1]
@@ -137,7 +160,7 @@ class Judge:
             return
         y = known(self.t, torch.from_numpy(self._at_truth().z)).numpy()
         names = "reference_error", "reference_w2_error"
-        for name, right, doubt in zip(names, self.truth.distances(y), self.truth.uncertainty, strict=True):
+        for name, right, doubt in zip(names, self.truth.distances(y), self.truth.uncertainty(y), strict=True):
             stated = self.result[name] or 0.0
             if doubt < max(stated, 0.3 * right):
                 used = max(right - doubt, 0.0) / (stated + self.rounding)
@@ -147,7 +170,8 @@ class Judge:
         """Bounds are no less than the error."""
         names = ("w2_bound", "w2_bound_own")
         if self.truth is not None:
-            right, doubt = self.truth.distances(self._at_truth().x)[1], self.truth.uncertainty[1]
+            x = self._at_truth().x
+            right, doubt = self.truth.distances(x)[1], self.truth.uncertainty(x)[1]
             by = self.truth.by
         elif self.result["w2_error"] is not None:
             right, doubt, by = self.result["w2_error"], self.result["reference_w2_error"] or 0.0, "reference solution"
@@ -203,11 +227,11 @@ class Judge:
         yield from self._verdict("mean", "quadrature", float(mass @ x), EXACT * self.std + self.rounding)
         allowed = EXACT * square + self.rounding * (self.std + abs(float(mass @ x)))
         yield from self._verdict("second_moment", "quadrature", square, allowed)
-        begin = Carried.fine(self.flow, 0.0)
+        begin = self._fine(0.0)
         start = begin.w(self.problem.quantiles(begin.left, begin.right), 2)
         yield from self._verdict("initial_w2", "quadrature", start, 10 * CLOSE * start + EXACT * self.std)
         if self.truth is not None and self.problem.settings["law"] not in ("student", "lognormal"):
-            right, doubt = float(self.truth.mass @ self.truth.x**2), self.truth.uncertainty[1]
+            right, doubt = float(self.truth.mass @ self.truth.x**2), self.truth.error
             allowed = 2 * math.sqrt(right) * doubt + doubt**2 + 1e-5 * right
             yield from self._verdict("second_moment_law", self.truth.by, right, allowed)
 
@@ -231,7 +255,7 @@ class Judge:
 
     def _energies(self, t: float) -> tuple[dict[str, float], dict[str, float]]:
         """The terms of the energy, and how uncertain they are."""
-        p, at = self.problem, Carried.fine(self.flow, t)
+        p, at = self.problem, self._fine(t)
         found: dict[str, float] = {}
         inside = at.mass > 0
         mass, x = at.mass[inside], at.x[inside]
@@ -286,6 +310,9 @@ class Judge:
             yield Verdict(
                 "blow_up_bound", "a completed run", 2.0 if latest < self.t * (1 - 1e-6) else 0.0, latest, self.t
             )
+
+    def _fine(self, t: float) -> Carried:
+        return Carried.fine(self.flow, t, self.problem.law, self.problem.seams)
 
     def _at_truth(self) -> Carried:
         return Carried.of(self.flow, self.t, self.truth.left, self.truth.right)

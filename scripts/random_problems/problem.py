@@ -157,6 +157,12 @@ class Posed:
         u = np.array([0.25])
         return float((self.law.isf(u) - self.law.ppf(u))[0])
 
+    @property
+    def seams(self) -> np.ndarray:
+        """Kinks, and for samples the places halfway between two, where there may be hardly any mass (length)."""
+        x = np.unique(self.settings.get("samples", []))
+        return np.concatenate([self.kinks, 0.5 * (x[1:] + x[:-1])])
+
     def quantiles(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Places [n] with these masses on either side."""
         return np.where(left < 0.5, self.law.ppf(left), self.law.isf(right))
