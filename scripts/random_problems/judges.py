@@ -135,10 +135,9 @@ def _diffused(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth 
     low, high = np.nanmin(drifted), np.nanmax(drifted)
     room = 8 * math.sqrt(2 * p.diffusion * t)
     v = p.potential
-    flat = v(np.linspace(low, high, 2001)).min() + 45 * p.diffusion
-    for sign, reach in ((-1, low), (1, high)):  # no farther than to where the Gibbs law has no mass
+    for sign, reach in ((-1, low), (1, high)):  # no farther than diffusion climbs
         x = reach + sign * np.linspace(0, room, 4001)
-        steep = np.flatnonzero(v(x) > flat)
+        steep = np.flatnonzero(v(x) > v(x[:1]) + 45 * p.diffusion)
         far = x[steep[0]] if len(steep) and (np.diff(v(x[steep[0] :: 1])) > 0).all() else x[-1]
         low, high = min(low, far), max(high, far)
     if not math.isfinite(high - low) or high - low > 1e5 * p.unit:

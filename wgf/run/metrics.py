@@ -67,12 +67,14 @@ class Metrics:
         return Metrics(self.problem, map, self.known, self.observed)
 
     def moments(self, theta: Tensor) -> dict[str, float]:
-        """mean, second_moment and mass."""
+        """mean, second_moment, mass, and the smallest slope at the nodes."""
         z, w = self.nodes.z, self.nodes.w
         with torch.no_grad():
-            x = self.map.evaluate(theta.double(), z)[0]
-        mean, second, mass = torch.stack([torch.dot(w, x), torch.dot(w, x * x), w.sum()]).tolist()
-        return {"mean": mean, "second_moment": second, "mass": mass}
+            x, slope = self.map.evaluate(theta.double(), z)
+        moments = torch.stack(
+            [torch.dot(w, x), torch.dot(w, x * x), w.sum(), self.map.min_slope(theta.double(), slope)]
+        ).tolist()
+        return dict(zip(("mean", "second_moment", "mass", "min_slope"), moments, strict=True))
 
     def error(self, t: float, theta: Tensor) -> Distance | None:
         """Distance to the reference solution; None without one."""
@@ -108,7 +110,7 @@ class Metrics:
             "dissipated": clock.dissipated,
             "mean": moments["mean"],
             "second_moment": moments["second_moment"],
-            "min_slope": e.min_slope.item(),
+            "min_slope": min(e.min_slope.item(), moments["min_slope"]),
             **{name: expectation(Carried.by(self.map, state.theta), f) for name, f in self.observed.items()},
             **({} if self.map.adaptation is None else {"breakpoints": len(self.map.breakpoints())}),
             "w1_error": None if error is None else error.w1,
@@ -130,7 +132,7 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
     problem, clock, known = flow.problem, flow.clock, flow.reference_solution
     projection = flow.projection.on(flow.saved.map)
     metrics = Metrics(problem, projection.map, known)
-    e, error = state.evaluation, metrics.error(clock.t, state.theta)
+    e, error, moments = state.evaluation, metrics.error(clock.t, state.theta), metrics.moments(state.theta)
     terms = {term.name: value for term, value in zip(problem.terms, e.terms.tolist(), strict=True)}
     first = flow.saved.terms[0] if flow.saved.terms else e.terms  # no saved terms if the flow failed at the start
     lost = float(first.sum()) - sum(terms.values())
@@ -157,12 +159,14 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
         **_adaptive(flow),
         second_moment_law=second_moment(problem, clock.t),
         blow_up_bound=blow_up_bound(problem),
-        min_slope=e.min_slope.item(),
+        min_slope=min(e.min_slope.item(), moments["min_slope"]),
         parameters=state.theta.numel(),
         wall_s=round(seconds, 3),
         w1_error=None if error is None else error.w1,
         w2_error=None if error is None else error.w2,
-        **metrics.moments(state.theta),  # type: ignore[arg-type]
+        mean=moments["mean"],
+        second_moment=moments["second_moment"],
+        mass=moments["mass"],
         **e.report(),  # type: ignore[arg-type]
     )
 

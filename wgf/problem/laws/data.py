@@ -157,16 +157,21 @@ def _bins(path: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _kernel_density(x: np.ndarray, w: np.ndarray, h: float) -> tuple[np.ndarray, np.ndarray]:
-    """Points [n] and the density of sum_i w_i N(x_i, h^2) there; samples are split between their two next points."""
+    """Points [n] and the density of sum_i w_i N(x_i, h^2) there; samples are split between their two next points.
+
+    The points lie symmetrically about the middle of the samples, so that a reflection of these reflects the law.
+    """
     step = max(h / FINE, (x[-1] - x[0]) / MOST)
     taps = np.arange(-REACH * FINE, REACH * FINE + 1)
     kernel = np.exp(-0.5 * (taps * step / h) ** 2)
-    place = (x - x[0]) / step
+    middle = 0.5 * (x[0] + x[-1])
+    last = int((x[-1] - middle) / step) + 1  # number of the last point, counted from the middle
+    place = (x - middle) / step + last
     cell = np.floor(place).astype(int)
     share = place - cell
-    count = int(cell[-1]) + 2
+    count = 2 * last + 1
     binned = np.bincount(cell, w * (1 - share), count) + np.bincount(cell + 1, w * share, count)
-    return x[0] + step * np.arange(taps[0], count + taps[-1]), np.convolve(binned, kernel)
+    return middle + step * (np.arange(taps[0], count + taps[-1]) - last), np.convolve(binned, kernel)
 
 
 def _array(name: str, values: Any) -> np.ndarray:
