@@ -111,7 +111,7 @@ def _ornstein(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth 
 def _transported(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth | None:
     x0 = p.quantiles(left, right)
     found = []
-    for tolerance in (1e-6, 1e-8):
+    for tolerance in (1e-8, 1e-11):
         calls = 0
 
         def velocity(_: float, x: np.ndarray) -> np.ndarray:
@@ -119,7 +119,7 @@ def _transported(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Tru
             calls += 1
             return -p.slope(x) if calls < 4000 else np.full_like(x, np.nan)
 
-        path = solve_ivp(velocity, (0, t), x0, "RK45", rtol=tolerance, atol=tolerance * p.unit, t_eval=[t])
+        path = solve_ivp(velocity, (0, t), x0, "DOP853", rtol=tolerance, atol=tolerance * p.unit, t_eval=[t])
         if not path.success:
             return None
         found.append(path.y[:, -1])

@@ -262,3 +262,10 @@ def test_mass_of_a_formula_is_its_integral():
     part = integrate.quad(lambda x: 1 + math.cos(3 * x), -1, 0.5)[0]
     whole = integrate.quad(lambda x: 1 + math.cos(3 * x), -1, 2)[0]
     assert float(law.cdf(tensor(0.5))) == pytest.approx(part / whole, rel=1e-13)
+
+
+def test_the_law_of_samples_follows_a_reflection():
+    values, z = [-1.0, 0.13, 0.2, 1.71], torch.linspace(-3, 3, 61, dtype=torch.float64)
+    law, other = Samples(values, smoothing=0.3), Samples([-x for x in values], smoothing=0.3)
+    assert other.density(-z).numpy() == pytest.approx(law.density(z).numpy(), abs=1e-13)
+    assert (other.mean, other.std) == pytest.approx((-law.mean, law.std), rel=1e-13)

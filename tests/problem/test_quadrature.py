@@ -143,3 +143,9 @@ def test_particles_converge_like_one_over_the_root():
 def test_impossible_rules_are_refused(rule):
     with pytest.raises(ConfigError, match="a whole number >= 1"):
         rule()
+
+
+def test_ranks_of_random_nodes_have_the_mean_zero():
+    """So that an interaction |x - y| does not change by a shift of the map."""
+    for nodes in (MonteCarlo(300).nodes(Gaussian(), tensor([])), Gauss(3).nodes(Uniform(), tensor([-0.3, 0.1]))):
+        assert float(nodes.w @ nodes.rank) == pytest.approx(0, abs=1e-16)

@@ -40,8 +40,12 @@ class Nodes:
 
     @cached_property
     def rank(self) -> Tensor:
-        """2 P(z) - 1 [n]: mass to the left minus mass to the right."""
-        return self.base.cdf(self.z) - self.base.survival(self.z)
+        """2 P(z) - 1 [n]: mass to the left minus mass to the right.
+
+        Its mean under the weights is 0, also of random nodes, so that forces between particles move no centre of mass.
+        """
+        rank = self.base.cdf(self.z) - self.base.survival(self.z)
+        return rank - torch.dot(self.w, rank) / self.w.sum()
 
 
 # cached: otherwise every step with moving knots would copy to the device

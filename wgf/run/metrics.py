@@ -56,8 +56,11 @@ class Metrics:
     @cached_property
     def nodes(self) -> Nodes:
         """Quadrature nodes for the moments."""
+        return self._nodes(self.map.theta)
+
+    def _nodes(self, theta: Tensor) -> Nodes:
         map = self.map
-        knots = map.knots(map.theta.detach()).double()
+        knots = map.knots(theta.detach()).double()
         panels = map.base.panels()
         mesh = torch.linspace(panels[0], panels[-1], CELLS + 1, dtype=knots.dtype, device=knots.device)
         return Gauss().nodes(map.base, knots if len(knots) else mesh[1:-1])
@@ -68,7 +71,8 @@ class Metrics:
 
     def moments(self, theta: Tensor) -> dict[str, float]:
         """mean, second_moment, mass, and the smallest slope at the nodes."""
-        z, w = self.nodes.z, self.nodes.w
+        nodes = self._nodes(theta) if self.map.moving_knots else self.nodes
+        z, w = nodes.z, nodes.w
         with torch.no_grad():
             x, slope = self.map.evaluate(theta.double(), z)
         moments = torch.stack(
