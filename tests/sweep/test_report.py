@@ -165,7 +165,7 @@ def sweep(root: Path) -> Path:
     number = 0
     for degree, order in ((1, 2), (3, 4)):
         for width in (4, 8, 16):
-            found = result(w1_error=width**-order, wall_s=width / 10)
+            found = result(w1_error=width**-order, evaluations=30, parameters=width + degree)
             write(root / str(number), found, whole=width == 16, network__width=width, network__degree=degree)
             number += 1
     write(root / "9", result(status="folded", message="it folded", w1_error=None), False, network__width=2)

@@ -12,6 +12,7 @@ import numpy as np
 from wgf.engine.program import BLOCK, NODAL, Program, compiled, execute, prepare
 
 GRADIENT, NEW, PULL, SLOPE, IMAGE, SPEED, WOODBURY, START, STAGES = range(9)  # rows of the vectors
+ALL = np.int64(0)  # first cell or node of all; numba makes a copy of a function for each int
 
 
 class Mesh(NamedTuple):
@@ -122,7 +123,7 @@ def begin(mesh, energy, parameters, work):
     prepare(energy.local, parameters, work.registers)
     prepare(energy.pair, parameters, work.pairs)
     if mesh.nodes.shape[1] <= work.registers.shape[1]:
-        nodal(mesh, energy, 0, mesh.nodes.shape[1], work)
+        nodal(mesh, energy, ALL, mesh.nodes.shape[1], work)
 
 
 @compiled

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from wgf.engine.arrays import WOODBURY, clear, copy, nodal
+from wgf.engine.arrays import ALL, WOODBURY, clear, copy, nodal
 from wgf.engine.linear import back, cholesky, factorise
 from wgf.engine.program import BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES, compiled, execute
 
@@ -112,7 +112,7 @@ def gradient(c, mesh, energy, work, g):
     mean, outside = 0.0, len(work.nodes[0]) > 0
     if outside:
         x, force = work.nodes[0], work.nodes[2]
-        evaluate(c, mesh, 0, cells, x, work.nodes[1])
+        evaluate(c, mesh, ALL, cells, x, work.nodes[1])
         for i in range(len(x)):
             mean += mesh.nodes[0, i] * x[i]
         if energy.interacts:
@@ -160,7 +160,7 @@ def hessian(c, mesh, energy, work, shift):
     if dense:
         for j in range(m):
             clear(work.dense[j])
-        evaluate(c, mesh, 0, cells, work.nodes[0], work.nodes[1])
+        evaluate(c, mesh, ALL, cells, work.nodes[0], work.nodes[1])
         clear(work.nodes[3])
         if energy.interacts:
             coupling(mesh, work.nodes[0], energy.pair, work.pairs, work.nodes[3], work.dense)

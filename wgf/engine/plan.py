@@ -3,114 +3,37 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
-from wgf.engine.arrays import Energy, Mesh, Method
+from wgf.engine.arrays import Mesh, Method
+from wgf.engine.energies import Table, shared_energy
 from wgf.engine.kernel import NOT_FINITE, REPORT, advance
 from wgf.engine.linear import factorise
-from wgf.engine.program import program
-from wgf.engine.table import lookup, tabulate
-from wgf.engine.tape import Tape, Untraceable
-from wgf.engine.traced import Traced, record, variable
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.time_loop import Clock
-from wgf.problem.energy import Term
 from wgf.problem.equations import Problem
-from wgf.problem.potential import Potential
 from wgf.projection.chart import Chart
 from wgf.projection.field import Projection
 
 log = logging.getLogger("wgf")
 
-INPUTS = ("x", "dx", "log_p", "rank", "w")
-NO_TERM = -1
+_meshes: WeakKeyDictionary[Chart, Mesh] = WeakKeyDictionary()
 WIDEST = 1e4  # widest range of a table (length)
 
 
-@dataclass(frozen=True)
-class Table:
-    """Ends of the range on which potentials are tabulated (length)."""
-
-    low: float
-    high: float
-
-
-def energy_of(
-    terms: Sequence[Term],
-    table: Table,
-    names: Sequence[str] = (),
-    bind: Callable[[Term, Tape], Term] = lambda term, tape: term,
-) -> Energy:
-    """The energy of some terms.
-
-    Args:
-        terms: terms of the energy.
-        table: where a potential is tabulated if no tape can hold it.
-        names: parameters of the energy.
-        bind: copy of a term whose numbers are parameters of a tape.
-
-    Raises:
-        Untraceable: a term has neither a form that a tape can hold nor a table.
-    """
-    tape, pairs = Tape(INPUTS), Tape(("r", "none"))
-    values: list[int] = []
-    owners: list[int] = []
-    sum_of, pair, place = Traced(tape, {(0, 0): tape.constant(0.0)}), None, NO_TERM
-    quadratic: float | Traced = 0.0
-    for k, term in enumerate(terms):
-        parts = bind(term, tape).parts()
-        if parts is None:
-            raise Untraceable(f"the energy {term}")
-        if parts.density is not None:
-            density = _density(tape, bind(term, tape), table)
-            sum_of = sum_of + density
-            values.append(density.jet[0, 0])
-            owners.append(k)
-        parts = bind(term, pairs).parts()
-        assert parts is not None
-        if parts.kernel is not None or isinstance(parts.quadratic, Traced) or parts.quadratic:
-            if place != NO_TERM:
-                raise Untraceable("a second interaction")
-            place, quadratic = k, parts.quadratic
-        if parts.kernel is not None and parts.force is not None:
-            kernel, force, r = parts.kernel, parts.force, variable(pairs, "r")
-            values_of = record(lambda: kernel(r), pairs), record(lambda: force(r), pairs)  # noqa: B023
-            jet = values_of[1].jet
-            bends = [jet.get((1, 0)), None, None]
-            pair = program(pairs, [values_of[0].jet[0, 0]], [k], [jet[0, 0], None], bends, names)
-    slopes, curvature = _entries(sum_of, (1, 0), (0, 1)), _entries(sum_of, (2, 0), (1, 1), (0, 2))
-    local = program(tape, values, owners, slopes, curvature, names)
-    if isinstance(quadratic, Traced):
-        raise Untraceable("the strength of a quadratic interaction as a parameter")
-    none = program(pairs, [], [], [None, None], [None] * 3, names)
-    return Energy(local, pair or none, pair is not None, place, float(quadratic), len(terms))
-
-
-def _entries(traced: Traced, *orders: tuple[int, int]) -> list[int | None]:
-    return [traced.jet.get(order) for order in orders]
-
-
-def _density(tape: Tape, term: Term, table: Table) -> Traced:
-    """Jet of the density of a term: traced, or read from a table for a potential."""
-    parts = term.parts()
-    assert parts is not None
-    assert parts.density is not None
-    density = parts.density
-    try:
-        return record(lambda: density(*(variable(tape, name) for name in INPUTS)), tape)
-    except Untraceable:
-        if not isinstance(term, Potential):
-            raise
-        return lookup(tape, tabulate(term, table.low, table.high))
-
-
 def mesh_of(chart: Chart, order: int) -> Mesh:
-    """Arrays of a chart whose nodes form cells of `order` nodes."""
+    """Arrays of a chart whose nodes form cells of `order` nodes, made once for a chart."""
+    if chart not in _meshes:
+        _meshes[chart] = _mesh(chart, order)
+    return _meshes[chart]
+
+
+def _mesh(chart: Chart, order: int) -> Mesh:
     first, values, slopes = (t.detach().numpy() for t in chart.basis_at_nodes)
     k, nodes = chart.space.degree + 1, chart.nodes
     cells = len(first) // order
@@ -130,6 +53,7 @@ def mesh_of(chart: Chart, order: int) -> Mesh:
     )
 
 
+@lru_cache(maxsize=16)
 def method_of(integrator: Rodas4) -> Method:
     """Tableau and tolerances of an integrator."""
     tableau = np.array([[[*row, *[0.0] * (6 - len(row))] for row in rows] for rows in (integrator.a, integrator.c)])
@@ -172,7 +96,7 @@ class Plan:
         integrator: the method.
 
     Raises:
-        Untraceable: see `energy_of`.
+        Untraceable: see `wgf.engine.energies.energy_of`.
 
     Attributes:
         work: nodes that an attempt visits.
@@ -187,7 +111,7 @@ class Plan:
         x = chart.at_nodes(start).x
         low, high = float(x.min()), float(x.max())
         self.range = Table(1.5 * low - 0.5 * high, 1.5 * high - 0.5 * low)
-        self.energy = energy_of(self.terms, self.range)
+        self.energy, self.parameters = shared_energy(self.terms, self.range)
         self.offsets = torch.tensor([term.offset(chart.nodes) for term in self.terms], dtype=torch.float64)
         n = self.mesh.nodes.shape[1]
         self.work = 6 * (n * n if self.energy.interacts else n)
@@ -216,11 +140,8 @@ class Plan:
             counts = np.array([[clock.steps, clock.rejected, clock.evaluations, clock.target, self.attractive]])
             report = np.zeros((1, REPORT + len(self.terms)))
             saved = np.zeros((0, 0, 0))
-            none = np.zeros((1, 0))
-            advance(
-                padded, np.array(goals), saved, self.mesh, self.energy, self.method, none, times, counts, report, most,
-                single,
-            )  # fmt: skip
+            parts = self.mesh, self.energy, self.method, self.parameters
+            advance(padded, np.array(goals), saved, *parts, times, counts, report, most, single)
             left = len(self.energy.local.tables) and report[0, 3] == NOT_FINITE
             if not left or self.range.high - self.range.low > WIDEST:
                 break
@@ -236,4 +157,4 @@ class Plan:
         low, high = self.range.low, self.range.high
         self.range = Table(1.5 * low - 0.5 * high, 1.5 * high - 0.5 * low)
         log.info("particles leave the table of the potential: it now reaches from %g to %g", low, high)
-        self.energy = energy_of(self.terms, self.range)
+        self.energy, self.parameters = shared_energy(self.terms, self.range)

@@ -94,7 +94,7 @@ class Alternating(FixedStep):
 
     def on(self, field: Projection) -> Alternating:
         if not field.map.parts:
-            raise ConfigError("integrator=alternating needs network=two_sided_relu with network.train=alternating")
+            raise ConfigError("alternating does not fit, use network=two_sided_relu network.train=alternating")
         return self
 
     def step(self, field: Field, dt: float, state: State) -> Step:

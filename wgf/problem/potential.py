@@ -38,10 +38,12 @@ class Potential(Local):
     Attributes:
         convexity: lower bound of V'' on the whole line (1/time), needed for an error bound; None if there is none or
             it is unknown.
+        polynomial: whether V is known to be a polynomial.
     """
 
     name = "potential"
     convexity: float | None = None
+    polynomial = False
 
     def parabola(self) -> Parabola | None:
         """The coefficients of V, where it is a polynomial of degree 2 at most; else None."""
@@ -111,6 +113,7 @@ class Quadratic(Potential):
     """V = stiffness (x - center)^2 / 2."""
 
     derivable = ("stiffness", "center")
+    polynomial = True
 
     @checked
     def __init__(self, stiffness: Finite = 1.0, center: Finite = 0.0) -> None:
@@ -137,6 +140,7 @@ class Quartic(Potential):
 
     convexity = -1.0
     derivable = ("center",)
+    polynomial = True
 
     @checked
     def __init__(self, center: Finite = 0.0) -> None:
@@ -167,6 +171,7 @@ class Sextic(Potential):
 
     convexity = 0.0
     derivable = ("center",)
+    polynomial = True
 
     @checked
     def __init__(self, center: Finite = 0.0) -> None:

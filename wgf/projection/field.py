@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,9 +20,9 @@ from wgf.problem.base import Start
 from wgf.problem.energy import Local, MapAtNodes
 from wgf.problem.equations import Problem
 from wgf.problem.quadrature import Quadrature
-from wgf.projection.chart import Chart
 from wgf.projection.chart_energy import Landscape
 from wgf.projection.knots import KnotFlow, KnotPoint
+from wgf.projection.shared_charts import nodes_of, shared_chart
 from wgf.projection.solvers import Solver, Velocity
 from wgf.projection.start import initial
 from wgf.projection.tangent import Tangent
@@ -98,20 +99,18 @@ class Projection:
             )
         self._metric_rule = quadrature.for_metric()
         theta = map.theta.detach()
-        # fixed knots have fixed nodes
-        self._nodes = self._metric_nodes = None
-        if not map.moving_knots:
-            self._nodes = quadrature.nodes(map.base, map.knots(theta))
-            same = self._metric_rule is quadrature
-            self._metric_nodes = self._nodes if same else self._metric_rule.nodes(map.base, map.knots(theta))
-        elif quadrature.fixed:
-            self._nodes = quadrature.nodes(map.base, map.knots(theta))
         # an accepted step may raise the energy by this share: sampled energies jump when a knot passes a particle
         self.noise = quadrature.noise if map.moving_knots else 0.0
+        self._nodes = self._metric_nodes = None
         self.landscape: Landscape | None = None
-        space = map.space()
-        if space is not None and self._nodes is not None and self._metric_nodes is not None:
-            self.landscape = Landscape(problem, Chart(space, self._nodes, self._metric_nodes, problem.domain))
+        if not map.moving_knots and (space := map.space()) is not None:
+            chart = shared_chart(map, space, quadrature, problem.domain)
+            self._nodes, self._metric_nodes = chart.nodes, chart.metric_nodes
+            self.landscape = Landscape(problem, chart)
+        elif not map.moving_knots:  # fixed knots have fixed nodes
+            self._nodes, self._metric_nodes = nodes_of(map, quadrature)
+        elif quadrature.fixed:
+            self._nodes = quadrature.nodes(map.base, map.knots(theta))
         self.by_chart = self.landscape is not None and solver.uses_chart(map)
         map.check_domain(problem.domain)
         if not (problem.domain.is_line or self.by_chart):
@@ -129,11 +128,20 @@ class Projection:
         return initial(self.map, self.start, self.problem.domain)
 
     @cached_property
+    def at_start(self) -> Evaluation:
+        """The field at t = 0."""
+        return self(self.initial)
+
+    @cached_property
     def first_slope(self) -> float:
         """Smallest slope of the map at t = 0."""
         if self.start.is_identity:
             return 1.0
         return float(self.map.min_slope(self.initial, self.at_nodes(self.initial).dx))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the field at the start, which holds functions: a copy evaluates it anew."""
+        return {name: value for name, value in vars(self).items() if name != "at_start"}
 
     def on(self, map: TransportMap) -> Projection:
         """Projection with the same problem, quadrature and solver on another map."""

@@ -39,7 +39,7 @@ CAPTIONS = {
     "convergence-degree": "The error against the degree.",
     "convergence-dt": "The error against the step size, with fitted slopes.",
     "convergence-rtol": "The error against the relative tolerance, with fitted slopes.",
-    "cost": "The error against the wall time.",
+    "cost": "The error against the work: evaluations x parameters.",
     "final": "The densities at the end.",
 }
 NOTE = "<p>* not clearly above the error of the reference solution; the figures of errors leave it out</p>"
