@@ -87,11 +87,16 @@ def begin(parts: Parts, projection: Projection, method: Integrator) -> History:
 
 
 def check_hidden(problem: Problem) -> None:
-    """Check that no energy depends on tensors that are not its attributes.
+    """Check that no energy depends on tensors that are not its attributes, and that V has no kinks.
 
     Raises:
         ConfigError: a derivative would be lost.
     """
+    if problem.potential.kinks is not None:
+        raise ConfigError(
+            f"potential={problem.potential} has kinks, whose motion has no derivatives here: smooth them, such as "
+            "sqrt(x**2 + 1e-4) for abs(x), or detach the tensors"
+        )
     point = torch.ones(1, dtype=torch.float64)
     for term in problem.terms:
         with torch.enable_grad():

@@ -96,12 +96,14 @@ def crossing(kinks: Kinks, x: Tensor, order: int) -> Crossing:
     dc = c[:, 1:] * power[1:-1]
     low, high = -torch.ones_like(at), torch.ones_like(at)
     s = torch.zeros_like(at)
-    for _ in range(STEPS):
+    for turn in range(STEPS):
         powers = s[:, None] ** power
         gap = (powers[:, :-1] * c).sum(1) - at
         low, high = torch.where(gap < 0, s, low), torch.where(gap < 0, high, s)
         s = s - gap / (powers[:, :-2] * dc).sum(1)
-        s = torch.where((s >= low) & (s <= high), s, 0.5 * (low + high))  # NaN is outside
+        other = 0.5 * (low + high) if turn % 2 == 0 else s.clamp(low, high)  # a crossing may lie at an end
+        s = torch.where((s >= low) & (s <= high), s, other)
+    s = s.nan_to_num(0.0)
     powers = s[:, None] ** power
     sigma = 1 - (powers @ primitives.T) @ table
     slope = (powers[:, :-2] * dc).sum(1)
@@ -132,7 +134,7 @@ def find(expression: Expression) -> Kinks | None:
     jumps = (slope.abs() > sizes[0]) | (bend.abs() > sizes[1])
     finite = torch.isfinite(slope) & torch.isfinite(bend)
     steady = (v1 - v0).abs() <= 2 * near * (1 + s0.abs() + s1.abs())  # V itself does not jump
-    smooth = (bend.abs() * near).abs() <= 1e-3 * (1 + s0.abs() + s1.abs())  # V'' is no root's
+    smooth = near * (b0.abs() + b1.abs()) <= 1e-3 * (1 + s0.abs() + s1.abs())  # V' is not that of a root
     keep = jumps & finite & steady & smooth
     keep &= torch.nn.functional.pad(x.diff() > 4 * near[1:], (1, 0), value=True)
     if not 0 < int(keep.sum()) <= MOST:

@@ -40,10 +40,12 @@ class Potential(Local):
         convexity: lower bound of V'' on the whole line (1/time), needed for an error bound; None if there is none or
             it is unknown.
         polynomial: whether V is known to be a polynomial.
+        kinks: where V' or V'' jumps, as far as known; None if nowhere.
     """
 
     name = "potential"
     convexity: float | None = None
+    kinks: Kinks | None = None
     polynomial = False
 
     def parabola(self) -> Parabola | None:
