@@ -80,6 +80,11 @@ def begin(parts: Parts, projection: Projection, method: Integrator) -> History:
     check(projection, method)
     pde, potential, interaction, law = parts
     own = projection.problem
+    if own.potential.kinks is not None:
+        raise ConfigError(
+            f"potential={own.potential} has kinks, whose motion has no derivatives here: smooth them, such as "
+            "sqrt(x**2 + 1e-4) for abs(x), or detach the tensors"
+        )
     problem = pde.problem(law or own.law, potential, interaction, own.t_end, projection.map.base, own.domain)
     _check_reach(problem, projection, [t for t in tensors_of(parts) if t.is_leaf])
     recorded = RecordedStates(projection.map)
@@ -87,16 +92,11 @@ def begin(parts: Parts, projection: Projection, method: Integrator) -> History:
 
 
 def check_hidden(problem: Problem) -> None:
-    """Check that no energy depends on tensors that are not its attributes, and that V has no kinks.
+    """Check that no energy depends on tensors that are not its attributes.
 
     Raises:
         ConfigError: a derivative would be lost.
     """
-    if problem.potential.kinks is not None:
-        raise ConfigError(
-            f"potential={problem.potential} has kinks, whose motion has no derivatives here: smooth them, such as "
-            "sqrt(x**2 + 1e-4) for abs(x), or detach the tensors"
-        )
     point = torch.ones(1, dtype=torch.float64)
     for term in problem.terms:
         with torch.enable_grad():
