@@ -301,7 +301,7 @@ def test_list_and_version(tmp_path: Path):
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()] == [f"integrator={name}" for name in choices("integrator")]
     assert all(len(line.split()) > 3 for line in out.splitlines())
-    assert "  network: mlp, spline, two_sided_relu" in called(tmp_path, "list")[1].splitlines()
+    assert "  network: mlp, one_sided_relu, spline, two_sided_relu" in called(tmp_path, "list")[1].splitlines()
     status, _, err = called(tmp_path, "list", "networks")
     assert (status, err.partition("?")[0]) == (2, "wgf: list networks is not allowed: did you mean network")
     assert called(tmp_path, "--version")[1] == f"wgf {version('wgf')}\n"

@@ -6,7 +6,7 @@ import copy
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,18 @@ class Size:
     knots: float
     degree: float
     banded: bool
+
+
+class Steps(NamedTuple):
+    """ReLU neurons a_i (z - b_i)_+, or a_i (b_i - z)_+ if they face left, whose biases b_i are the parameters.
+
+    Attributes:
+        weights: a [k]. biases: b [k] (length). faces_left: [k].
+    """
+
+    weights: Tensor
+    biases: Tensor
+    faces_left: Tensor
 
 
 @dataclass(frozen=True)
@@ -160,8 +172,8 @@ class TransportMap(nn.Module):
         """Coordinates of a continuous piecewise linear map with free knots; None for other maps."""
         return None
 
-    def steps(self, theta: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Weights and biases [2m] of a two-sided ReLU network that trains its biases only; None for other networks.
+    def steps(self, theta: Tensor) -> Steps | None:
+        """Neurons of a ReLU network that trains its biases only; None for other networks.
 
         Step functions at the knots span the tangent space of such a network.
         """
@@ -173,7 +185,9 @@ class TransportMap(nn.Module):
         Raises:
             ConfigError: the network has no such form.
         """
-        raise ConfigError("quadrature=monte_carlo needs network=two_sided_relu or a network without knots")
+        raise ConfigError(
+            "quadrature=monte_carlo needs a ReLU network (two_sided_relu, one_sided_relu) or one without knots"
+        )
 
     @abstractmethod
     def f(self, theta: Tensor, z: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from wgf.errors import ConfigError
-from wgf.networks.base import Size, TransportMap
+from wgf.networks.base import Size, Steps, TransportMap
 from wgf.networks.knot_space import KnotSpace
 from wgf.networks.spline_space import TAIL_MASS, SplineSpace
 from wgf.problem.base import Base
@@ -138,8 +138,11 @@ class TwoSidedReLU(TransportMap):
         free = self.train_part == "all"
         return KnotSpace(self.base, self.start_knots, self.width, self.offset) if free else None
 
-    def steps(self, theta: Tensor) -> tuple[Tensor, Tensor] | None:
-        return self.parameters_of(theta) if self.train_part == "biases" else None
+    def steps(self, theta: Tensor) -> Steps | None:
+        if self.train_part != "biases":
+            return None
+        weights, biases = self.parameters_of(theta)
+        return Steps(weights / self.width, biases, torch.arange(2 * self.width, device=theta.device) >= self.width)
 
     def knots(self, theta: Tensor) -> Tensor:
         return self.parameters_of(theta)[1]

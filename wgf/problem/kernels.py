@@ -10,7 +10,7 @@ from wgf.problem.convexity import least_bend_of_powers, least_bend_of_waves
 from wgf.problem.energy import Elementary, factor
 from wgf.problem.interaction import Interaction, Log, Newtonian, Pairwise, Quadratic, Zero
 from wgf.settings.expression import Expression
-from wgf.settings.ranges import AtLeastOne, Finite, Positive, Text, checked
+from wgf.settings.ranges import AtLeastOne, Finite, Fraction, Positive, Text, checked
 
 NEAR, NEARER = 1e-5, 1e-10  # distances at which the slope of a kernel shows its kink (length)
 SAME, GROWS = 1e-3, 1.001
@@ -25,18 +25,25 @@ class PowerLaw(Pairwise):
         attraction: a > b.
         repulsion: b >= 1.
         strength: energy per mass^2.
+        sum_rtol: relative error of a hierarchical sum over many nodes, see `Pairwise`; 0 sums all pairs.
     """
 
     derivable = ("strength",)
 
     @checked
-    def __init__(self, attraction: AtLeastOne = 4.0, repulsion: AtLeastOne = 2.0, strength: Positive = 1.0) -> None:
+    def __init__(
+        self,
+        attraction: AtLeastOne = 4.0,
+        repulsion: AtLeastOne = 2.0,
+        strength: Positive = 1.0,
+        sum_rtol: Fraction = 1e-12,
+    ) -> None:
         if not attraction > repulsion:
             raise ConfigError(
                 f"interaction.attraction={attraction:g} is not allowed: expected a number above "
                 f"interaction.repulsion={repulsion:g}"
             )
-        self.attraction, self.repulsion, self.strength = attraction, repulsion, strength
+        self.attraction, self.repulsion, self.strength, self.sum_rtol = attraction, repulsion, strength, sum_rtol
         self.kink = -strength if repulsion == 1 else 0.0
         if (attraction, repulsion) == (2, 1):
             self.elementary = Elementary(kink=-strength, quadratic=strength)
