@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -40,20 +41,36 @@ from wgf.sweep.study import Study
 
 DOCS = Path(__file__).parents[1] / "docs"
 TEMPLATE = Path(__file__).with_name("results_page.md")
-WIDE = "network.width=4,8,16,32,64,128"
-DEFAULTS = "integrator=auto integrator.dt=null network.start=auto network.train=weights,all network.bound=4,10"
-OWN = "integrator.strict=false network.train=all solver=truncated certificate=none network.width=4,8,16,32"
-IN_TURN = "integrator=alternating integrator.dt=4e-4 integrator.strict=false network.train=alternating"
+WIDE = "network.bound=4,10 network.width=4,8,16,32,64,128 certificate=none"
+NARROW = "network.bound=4,10 network.width=4,8,16,32 certificate=none"
+IN_TURN = f"network=two_sided_relu network.train=alternating integrator=alternating integrator.strict=false {WIDE}"
+
+
+def paper(*names: str) -> str:
+    """The override that chooses experiments of the paper."""
+    return "experiment=" + ",".join(f"paper/{name}" for name in names)
+
+
+QUARTIC, SEXTIC = (tuple(name for name in PAPER if name.endswith(end)) for end in ("quartic", "sextic"))
+KELLER_SEGEL = tuple(name for name in PAPER if name.startswith("keller"))
+AFFINE = tuple(name for name in PAPER if name.endswith(("quadratic", "barenblatt")))
+GRID = {  # every cell of the paper's experiments; steps in turn are twice the paper's step: one half for each part
+    "default": f"{paper(*PAPER)} network=two_sided_relu network.train=weights,all network.start=auto integrator=auto "
+    f"integrator.dt=null {WIDE}",
+    "biases_only": f"{paper(*PAPER)} network=two_sided_relu network.train=biases integrator=euler "
+    f"integrator.strict=false {WIDE}",
+    "in_turn_affine": f"{paper(*AFFINE)} {IN_TURN} integrator.dt=2e-3",
+    "in_turn_sextic": f"{paper(*SEXTIC)} {IN_TURN} integrator.dt=2e-6",
+    "in_turn_quartic": f"{paper(*QUARTIC)} {IN_TURN} integrator.dt=4e-4",
+    "in_turn_keller_segel": f"{paper(*KELLER_SEGEL)} {IN_TURN} integrator.dt=6e-4",
+}
+OWN = {
+    "own": f"{paper(*QUARTIC, *SEXTIC)} network=two_sided_relu network.train=all integrator=euler "
+    f"integrator.strict=false solver=truncated {NARROW}",
+}
 STUDIES = {
-    **{name: f"experiment=paper/{name} {DEFAULTS} {WIDE}" for name in PAPER},
-    "transport_quartic_paper": f"experiment=paper/transport_quartic network.bound=4,10 {OWN}",
-    "transport_sextic_paper": f"experiment=paper/transport_sextic network.bound=10 {OWN}",
-    "fokker_planck_quartic_paper": f"experiment=paper/fokker_planck_quartic network.bound=4 {OWN}",
-    "fokker_planck_sextic_paper": f"experiment=paper/fokker_planck_sextic network.bound=10 {OWN}",
-    "transport_quartic_alternating": f"experiment=paper/transport_quartic network.bound=4,10 {IN_TURN} "
-    "certificate=none network.width=4,8,16,32",
-    "transport_quartic_biases": "experiment=paper/transport_quartic network.bound=4,10 integrator.strict=false "
-    f"network.train=biases certificate=none {WIDE}",
+    **GRID,
+    **OWN,
     "biases": "experiment=transport_quartic network=two_sided_relu network.train=biases integrator=dopri5 "
     "integrator.rtol=1e-6 network.width=8,16,32 t_end=0.02",
     "degrees": "experiment=fokker_planck_quartic network.degree=1,2,3,4,5 network.width=16,32,64 network.bound=4.5 "
@@ -65,9 +82,12 @@ STUDIES = {
     "cells": "experiment=fokker_planck_quartic network.width=16 network.bound=3 integrator.rtol=1e-5",
     "single": "experiment=paper/transport_quartic network.width=16,32,64 network.bound=4 network.train=weights "
     "dtype=float32,float64",
+    "folded": "experiment=paper/transport_quartic network.width=4 network.bound=4 network.train=weights "
+    "solver=truncated integrator.strict=false",
     "moments": "experiment=keller_segel_subcritical,keller_segel_supercritical network.width=8,32",
 }
 LONGEST = 900.0  # longest time allowed (s)
+CORES = 2
 
 
 def command(name: str) -> str:
@@ -76,18 +96,24 @@ def command(name: str) -> str:
 
 
 def run_studies(root: Path) -> dict[str, Study]:
-    """Run the command of every study, without TensorBoard and figures."""
-    studies = {}
+    """Run the command of every study, without TensorBoard and figures; two jobs at once, one thread each."""
+    studies, start = {}, time.perf_counter()
     for name, overrides in STUDIES.items():
-        folder, start = root / name, time.perf_counter()
+        folder, before = root / name, computing()
         words = [sys.executable, "-m", "wgf.sweep.study", *overrides.split(), "logger=none", "figures=false"]
-        words.append(f"hydra.sweep.dir={folder}")
+        words += [f"hydra.launcher.n_jobs={CORES}", f"hydra.sweep.dir={folder}"]
         code = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
         if code not in (0, 1):  # 1: a run ended early; its row states the reason
             sys.exit(f"{command(name)} ended with status {code}")
         studies[name] = study.read(folder)
-        print(f"{time.perf_counter() - start:6.1f} s  {command(name)}", flush=True)
+        print(f"{time.perf_counter() - start:6.0f} s, {computing() - before:5.0f} s computed: {name}", flush=True)
     return studies
+
+
+def computing() -> float:
+    """Processor time of all finished child processes (s)."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def page(studies: dict[str, Study], root: Path) -> str:

@@ -138,8 +138,8 @@ class TwoSidedReLU(TransportMap):
         free = self.train_part == "all"
         return KnotSpace(self.base, self.start_knots, self.width, self.offset) if free else None
 
-    def steps(self, theta: Tensor) -> Steps | None:
-        if self.train_part != "biases":
+    def steps(self, theta: Tensor, part: slice = slice(None)) -> Steps | None:
+        if not (self.train_part == "biases" or (self.parts and part == self.parts[1])):
             return None
         weights, biases = self.parameters_of(theta)
         return Steps(weights / self.width, biases, torch.arange(2 * self.width, device=theta.device) >= self.width)
