@@ -36,13 +36,13 @@ RUN = "hydra.run.dir=runs/default"
 BLOW_UP = "experiment=keller_segel_blow_up hydra.run.dir=runs/blow_up"
 SWEEP = "-m network.width=4,8,16,32 network.degree=1,3,5 hydra.sweep.dir=widths logger=tensorboard"
 TABS = {  # of two runs, and of the sweep
-    "time": "runs/?smoothing=0&tagFilter=error#timeseries",
     "scalars": "runs/?smoothing=0#scalars&_smoothingWeight=0&tagFilter=error",
     "layout": "runs/?smoothing=0#custom_scalars&_smoothingWeight=0",
     "images": "runs/#images",
     "distributions": "runs/#distributions",
     "particles": "runs/#histograms",
     "text": "runs/#text",
+    "time": "runs/?smoothing=0&tagFilter=error#timeseries",
     "hparams": "widths/#hparams",
 }
 CURSOR = re.compile(r"\x1b\[(\d*)([A-Za-ln-z])|\x1b\[\?\d+[hl]|(\r)(?!\n)|(\r?\n)|((?:\x1b\[[\d;]*m|[^\x1b\r\n])+)")
