@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python scripts/certificates.py                the table of cases
     OMP_NUM_THREADS=1 python scripts/certificates.py --random 2000  the table of so many random problems instead
+    OMP_NUM_THREADS=1 python scripts/certificates.py --costs        the table of costs instead
 
 Errors are measured against the closed form or against a spline of degree 5 with 193 breakpoints, whose own bound is the
 error of the measurement. The exit status is 1 if a bound lies below an error.
@@ -38,6 +39,7 @@ from wgf.reference_solutions.choose import closed_form
 
 PAGE = Path(__file__).parents[1] / "docs" / "certificates.md"
 BEGIN, END = "<!-- tables: python scripts/certificates.py -->\n", "<!-- end of the tables -->\n"
+COSTS = "<!-- costs -->\n", "<!-- end of costs -->\n"
 RANDOM = "<!-- random problems -->\n", "<!-- end of random problems -->\n"
 CASES: dict[str, tuple[PDE, float, Potential | None]] = {
     "Fokker-Planck, quartic": (FokkerPlanck(), 0.2, Quartic(1.0)),
@@ -190,6 +192,27 @@ def summary(found: list[Judged]) -> Iterator[str]:
         yield f"| {kind} | {len(some)} | {len(least)} | {wrong} | " + " | ".join(f"{x:.3g}" for x in values) + " |"
 
 
+def costs() -> Iterator[str]:
+    """Table of the CPU times of the run, its own bound and the rich run, relative to the run."""
+    yield "| problem | network | own bound | rich run with its bound | run and both |\n|---|---|---|---|---|"
+    problems = {name: (pde, Gaussian(), t_end, potential) for name, (pde, t_end, potential) in CASES.items()}
+    problems["mixture in a parabola"] = FokkerPlanck(), Mixture(), 0.2, Quadratic()
+    problems["long time, double well"] = FokkerPlanck(), Gaussian(0.5, 0.5), 5.0, Quartic()
+    for name, (pde, law, t_end, potential) in problems.items():
+        for kind, network in (("degree 3", Spline(base=law)), ("the paper's", TwoSidedReLU(32, base=law))):
+            least = [math.inf] * 3
+            for _ in range(3):
+                begin = time.process_time()
+                run = flow(pde, law, t_end, potential, network, 1e-6)
+                times = [begin, time.process_time()]
+                for rich in (False, True):  # either repeats the run
+                    run.certificate(rich=rich)
+                    times.append(time.process_time())
+                least = [min(pair) for pair in zip(least, np.diff(times).tolist(), strict=True)]
+            one, own, both = least
+            yield f"| {name} | {kind} | {own / one - 1:.1f} | {(both - own) / one:.1f} | {both / one:.1f} |"
+
+
 def replaced(page: str, begin: str, end: str, table: str) -> str:
     """A page with another table between two marks."""
     head, _, rest = page.partition(begin)
@@ -201,6 +224,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--random", type=int, default=0, help="number of random problems")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--costs", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("error", Incomplete)
@@ -212,8 +236,14 @@ def main() -> int:
         command = f"python scripts/certificates.py --random {args.random}" + (
             f" --seed {args.seed}" if args.seed else ""
         )
-        PAGE.write_text(replaced(page, RANDOM[0], RANDOM[1], f"`{command}`\n\n{table}\n"), encoding="utf-8")
+        PAGE.write_text(replaced(page, *RANDOM, f"`{command}`\n\n{table}\n"), encoding="utf-8")
         return 0 if good else 1
+    if args.costs:
+        table = "\n".join(costs()) + "\n"
+        print(table)
+        command = "`python scripts/certificates.py --costs`\n\n"
+        PAGE.write_text(replaced(page, *COSTS, f"{command}{table}\n"), encoding="utf-8")
+        return 0
     lines = [f"| problem | network | {' | '.join(f'm = {m}' for m in WIDTHS)} |", "|---" * (2 + len(WIDTHS)) + "|"]
     good = True
     for line, holds in rows():
