@@ -216,6 +216,11 @@ class Projection:
         scale = self.problem.domain.scale(at)
         return Evaluation(velocity.value, terms, min_slope, dissipation, scale, tangent.length, velocity.report)
 
+    @torch.no_grad()
+    def velocity_of(self, theta: Tensor, part: slice) -> Tensor:
+        """Velocity of a part of the parameters while the others stand still."""
+        return self.solver.solve(self.tangent(theta, part), self.gradient(theta)[0][part]).value
+
     def _in_turn(self, theta: Tensor, gradient: Tensor) -> Velocity:
         """Mean velocity of parts that are updated in turn for equal times: each part follows its own projection."""
         parts = self.map.parts
