@@ -35,6 +35,12 @@ class Field(Protocol):
     def __call__(self, theta: Tensor) -> Evaluation:
         """Evaluate the field at theta [p]."""
 
+    def over(self, begin: float, end: float) -> Field:
+        """The field at `begin` of a step that ends at `end` (time); itself if the potential does not move."""
+
+    def stage(self, share: float) -> Field:
+        """The field at a share of the step, 1 for its end; itself if the potential does not move."""
+
     def at_nodes(self, theta: Tensor) -> MapAtNodes:
         """The map at the quadrature nodes."""
 
@@ -117,15 +123,15 @@ def judge(step: Step) -> Judged:
     return Judged(energy, lost, size, slope, dissipation, finite, math.isfinite(velocity) and math.isfinite(err), err)
 
 
-def verdict(now: Judged, then: Judged, tolerance: float) -> Status | None:
-    """Reason to reject a step from `now` to `then`, or None."""
+def verdict(now: Judged, then: Judged, tolerance: float, gain: float = 0.0) -> Status | None:
+    """Reason to reject a step from `now` to `then`, or None. gain: energy that a moving potential can have added."""
     if then.slope <= 0:
         return Status.folded
     if not then.finite:
         return Status.not_finite
     if not then.solved:
         return Status.solver_failed
-    if then.energy > now.energy + tolerance * (1 + max(now.size, then.size)):
+    if not then.energy <= now.energy + gain + tolerance * (1 + max(now.size, then.size)):
         return Status.energy_rise
     return None
 
@@ -136,7 +142,7 @@ def equal_steps(length: float, dt: float) -> int:
 
 
 class Integrator(ABC):
-    """A one-step method for the autonomous flow theta' = field(theta).
+    """A one-step method for the flow theta' = field(theta), at the times `field.stage` if the potential moves.
 
     Attributes:
         order: order of the error at a fixed time.

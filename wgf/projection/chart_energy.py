@@ -3,6 +3,7 @@ interaction couples distant particles."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -53,7 +54,18 @@ class Landscape:
     """
 
     def __init__(self, problem: Problem, chart: Chart) -> None:
-        self.chart, self.energies = chart, problem.terms
+        self.chart, self.energies, self.potential = chart, problem.terms, problem.potential
+
+    def of(self, problem: Problem) -> Landscape:
+        """The energy of another problem in the same coordinates."""
+        other = copy.copy(self)
+        other.energies, other.potential = problem.terms, problem.potential
+        return other
+
+    def drift(self, at: MapAtNodes) -> Tensor:
+        """Time derivative of the gradient of F at a fixed map [M]."""
+        rate = self.potential.rate(at.x)[1]
+        return self.chart.load(at.w * rate, torch.zeros_like(rate))
 
     def _parts(self, at: MapAtNodes) -> list[MapAtNodes]:
         """The map in blocks of nodes that fit the cache, if every term is a sum over nodes; else in one piece."""

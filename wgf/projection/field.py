@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,6 +90,7 @@ class Projection:
 
     def __init__(self, problem: Problem, map: TransportMap, quadrature: Quadrature, solver: Solver) -> None:
         self.problem, self.map, self.quadrature, self.solver = problem, map, quadrature, solver
+        self._moving, self._span = problem, (0.0, 0.0)
         self.start = Start(problem.law, map.base)
         solver.check(map)
         if quadrature.order is not None and quadrature.order < map.least_order:
@@ -138,7 +140,26 @@ class Projection:
     def on(self, map: TransportMap) -> Projection:
         """Projection with the same problem, quadrature and solver on another map."""
         other = Projection(self.problem, map, self.quadrature, self.solver)
-        other.first_slope = self.first_slope
+        other.first_slope, other._moving, other._span = self.first_slope, self._moving, self._span
+        return other
+
+    def over(self, begin: float, end: float) -> Projection:
+        """The field at `begin` of a step that ends at `end` (time); itself if the potential does not move."""
+        if not self._moving.potential.moves:
+            return self
+        other = copy.copy(self)
+        other._span = begin, end
+        return other.stage(0.0)
+
+    def stage(self, share: float) -> Projection:
+        """The field at a share of the step, 1 for its end; itself if the potential does not move."""
+        if not self._moving.potential.moves:
+            return self
+        begin, end = self._span
+        other = copy.copy(self)
+        other.problem = self._moving.at(end if share == 1 else begin + share * (end - begin))
+        other.landscape = self.landscape and self.landscape.of(other.problem)
+        other.knots = self.knots and self.knots.of(other.problem)
         return other
 
     def at_nodes(self, theta: Tensor) -> MapAtNodes:

@@ -147,12 +147,12 @@ def _positions(problem: Problem, track: Track, times: np.ndarray) -> np.ndarray:
     masses = law.density(points).numpy() * slope / track.count
     left = EVALUATIONS
 
-    def velocity(_: float, x: np.ndarray) -> np.ndarray:
+    def velocity(t: float, x: np.ndarray) -> np.ndarray:
         nonlocal left
         left -= 1
         if left < 0:
             return np.full_like(x, np.nan)
-        v = -problem.potential.derivative(torch.from_numpy(x)).numpy() - drift
+        v = -problem.potential.at(t).derivative(torch.from_numpy(x)).numpy() - drift
         if force is not None:
             even, odd = torch.from_numpy(x[::2].copy()), torch.from_numpy(x[1::2].copy())
             forces = force(even[:, None] - odd).numpy()
