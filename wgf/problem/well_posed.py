@@ -36,9 +36,7 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
     if v.vanishes:
         return
     if v.moves and problem.steady:
-        raise ConfigError(
-            f"stop=steady with potential={v} is impossible: a flow that is driven never rests, use stop=end"
-        )
+        raise ConfigError(f"stop=steady with potential={v} is impossible: a driven flow never rests, use stop=end")
     times = [problem.t_end * k / MOMENTS for k in range(MOMENTS + 1)] if v.moves else [0.0]
     for t in times:
         if (x := singular_point(v.at(t), low, high)) is not None:

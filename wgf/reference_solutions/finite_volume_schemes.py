@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -150,7 +151,12 @@ class Scheme(ABC):
     def drift_at(self, t: float) -> np.ndarray:
         """The part of v that does not depend on the masses, at the time t (length/time)."""
         v, grid = self.potential, self.grid
-        return self.drift + (self.slopes(v.at(t), grid) - self.slopes(v.at(0.0), grid)) if v.moves else self.drift
+        return self.drift + (self.slopes(v.at(t), grid) - self._first) if v.moves else self.drift
+
+    @cached_property
+    def _first(self) -> np.ndarray:
+        """V' at t = 0 [N - 1] (length/time)."""
+        return self.slopes(self.potential.at(0.0), self.grid)
 
     def velocity(self, t: float, mass: np.ndarray) -> np.ndarray:
         """v at the inner faces [N - 1] (length/time)."""
