@@ -42,7 +42,7 @@ class Result:
     dissipated: float = number("integral of the dissipation over time", "energy")
     work: float | None = number("work of a potential that moves: integral of dV/dt rho over space and time", "energy")
     dissipation_gap: float | None = number(
-        "relative difference between the energy lost, plus the work, and the energy dissipated",
+        "relative difference between energy lost plus work and the energy dissipated",
         label="dissipation gap",
         compared=True,
     )

@@ -76,7 +76,7 @@ METHODS = [
     (SDIRK3(), SPLINE, 3, 16, 2e-4),
     (Cautious(), SPLINE, 1, 16, 0.03),
     (Rodas4(), SPLINE, 4, 16, 2e-6),
-    (GaussNewton(damping=1e-9), WEIGHTS, 2, 16, 3e-4),
+    (GaussNewton(damping=1e-9), WEIGHTS, 2, 8, 1e-3),
     (Limex(), KNOTS, 4, 16, 1e-5),
 ]
 
