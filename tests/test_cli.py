@@ -171,7 +171,7 @@ def test_script_and_default_folder(tmp_path: Path):
     answer = wgf(tmp_path, "debug=smoke", start=(str(SCRIPT),))
     assert answer.returncode == 0, answer.stderr
     (folder,) = tmp_path.glob("outputs/*/*")
-    pattern = r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d_fokker_planck_spline-w4_[0-9a-f]{6}"
+    pattern = r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d_fokker_planck_spline_[0-9a-f]{6}"
     assert re.fullmatch(pattern, folder.relative_to(tmp_path / "outputs").as_posix())
     assert result(folder)["t_end"] == 0.01
     assert not list(folder.glob("events*"))  # logger=none and figures=false
@@ -301,7 +301,7 @@ def test_list_and_version(tmp_path: Path):
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()] == [f"integrator={name}" for name in choices("integrator")]
     assert all(len(line.split()) > 3 for line in out.splitlines())
-    assert "  network: mlp, spline, two_sided_relu" in called(tmp_path, "list")[1].splitlines()
+    assert "  network: mlp, one_sided_relu, spline, two_sided_relu" in called(tmp_path, "list")[1].splitlines()
     status, _, err = called(tmp_path, "list", "networks")
     assert (status, err.partition("?")[0]) == (2, "wgf: list networks is not allowed: did you mean network")
     assert called(tmp_path, "--version")[1] == f"wgf {version('wgf')}\n"

@@ -43,6 +43,7 @@ _HOME = {
     "JKO": "wgf.integrators.implicit",
     "TransportMap": "wgf.networks.base",
     "MLP": "wgf.networks.mlp",
+    "OneSidedReLU": "wgf.networks.one_sided",
     "TwoSidedReLU": "wgf.networks.relu",
     "Spline": "wgf.networks.spline",
     "AggregationDiffusion": "wgf.problem.equations",

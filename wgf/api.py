@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -22,6 +22,7 @@ from wgf.gradients.tensors import plain, tensors_of
 from wgf.integrators.auto import Auto as AutoIntegrator
 from wgf.integrators.base import Integrator
 from wgf.integrators.saved_states import SavedStates
+from wgf.kept import describe
 from wgf.networks.base import TransportMap
 from wgf.networks.spline import Spline
 from wgf.problem.base import Base, Law
@@ -37,8 +38,7 @@ from wgf.problem.quadrature import Gauss, Quadrature
 from wgf.projection.solvers import Auto as AutoSolver
 from wgf.projection.solvers import Solver
 from wgf.reference_solutions import choose as comparison
-from wgf.reference_solutions.cache import describe
-from wgf.settings.ranges import Choice, Count, Positive, Positives, checked, fault, rule_of
+from wgf.settings.ranges import Choice, Count, CountOrNone, Positive, Positives, checked, fault, rule_of
 
 log = logging.getLogger("wgf")
 
@@ -72,6 +72,7 @@ def solve(
     engine: Annotated[str, Choice(*ENGINES)] = "auto",
     stop: Annotated[str, Choice("end", "steady")] = "end",
     steady: Positive = 1e-6,
+    threads: CountOrNone = 1,
 ) -> Flow:
     """Solve a Wasserstein gradient flow from t = 0 to t_end.
 
@@ -101,6 +102,8 @@ def solve(
         stop: "end" to run until t_end, or "steady" to stop at the first saved time from which the solution would move
             by less than `steady` standard deviations of the law, in W2, in the time t_end at its present speed.
         steady: this tolerance (no unit).
+        threads: threads of torch while the flow is computed; None leaves the number to torch. Small products gain
+            nothing from more than one, and on a busy machine they lose much.
 
     Numbers of the equation, of the energies and of the law may be tensors that require grad, and so may attributes of
     energies of your own; then `flow.differentiable()` is the law as tensors with derivatives, see docs/gradients.md.
@@ -126,28 +129,29 @@ def solve(
     problem = pde.problem(law, potential, interaction, t_end, base, domain)
     problem = replace(problem, steady=steady if stop == "steady" else 0.0)
     comparison.closed_form(problem, reference_solution)  # refuse an impossible setting before the run
-    projection, method = assemble(
-        problem,
-        lambda base: Spline(base=base) if network is None else copy.deepcopy(network, {id(base): base}),
-        quadrature or Gauss(),
-        solver or AutoSolver(),
-        integrator or AutoIntegrator(),
-        str(device),
-        dtype,
-        engine,
-    )
-    if tensors and potential.moves:
-        raise ConfigError("potential: derivatives need a potential that does not depend on the time")
-    if tensors and projection.map.adaptation is not None:
-        raise ConfigError("network: derivatives need fixed breakpoints, use knots='uniform' or knots='quantile'")
-    check_hidden(problem)
-    history = begin(parts, projection, method) if tensors else None
-    stops = stops_of(saves, t_end)
-    if (shortened := method.shortened(stops)) is not None:
-        log.warning("%s", shortened)
-    projection, method = confirm(projection, method, stops)
-    saved = history.recorded if history else SavedStates(projection.map)
-    end = run(projection, method, projection.initial, stops, saved)
+    with threads_of_torch(threads):
+        projection, method = assemble(
+            problem,
+            lambda base: Spline(base=base) if network is None else network.twin(),
+            quadrature or Gauss(),
+            solver or AutoSolver(),
+            integrator or AutoIntegrator(),
+            str(device),
+            dtype,
+            engine,
+        )
+        if tensors and potential.moves:
+            raise ConfigError("potential: derivatives need a potential that does not depend on the time")
+        if tensors and projection.map.adaptation is not None:
+            raise ConfigError("network: derivatives need fixed breakpoints, use knots='uniform' or knots='quantile'")
+        check_hidden(problem)
+        history = begin(parts, projection, method) if tensors else None
+        stops = stops_of(saves, t_end)
+        if (shortened := method.shortened(stops)) is not None:
+            log.warning("%s", shortened)
+        projection, method = confirm(projection, method, stops)
+        saved = history.recorded if history else SavedStates(projection.map)
+        end = run(projection, method, projection.initial, stops, saved)
     saved.remesh(end.map or projection.map)
     if not saved.times or end.clock.t > saved.times[-1]:  # the run stopped between two saved times
         saved.stop(end.clock, end.state)
@@ -155,6 +159,17 @@ def solve(
     if not end.status.is_success:
         warnings.warn(f"the flow stopped at t={end.clock.t:g} of {t_end:g}, {flow.message}", Incomplete, stacklevel=4)
     return flow
+
+
+@contextlib.contextmanager
+def threads_of_torch(count: int | None) -> Iterator[None]:
+    """Let torch compute with this many threads; None leaves the number to torch."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 KINDS: dict[str, Any] = {

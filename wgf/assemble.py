@@ -89,7 +89,7 @@ def check_start(projection: Projection) -> None:
     Raises:
         ConfigError: energy or velocity is not finite at t = 0, or the map is not increasing.
     """
-    e = projection(projection.initial)
+    e = projection.at_start
     terms = {f"energy_{t.name}": x for t, x in zip(projection.problem.terms, e.terms.tolist(), strict=True)}
     numbers: dict[str, Tensor | float] = terms | {
         "the velocity": e.velocity.abs().sum(),

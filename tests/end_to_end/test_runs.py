@@ -24,6 +24,7 @@ NEEDS = {
     "interaction": ["pde=aggregation_diffusion", "potential=none"],
     "potential": [],
 }
+ALTERNATING = ["network=two_sided_relu", "network.train=alternating", "network.width=8", "integrator.dt=1e-4"]
 KNOTS = ["network=two_sided_relu", "network.train=all", "network.start=uniform", "network.width=6"]
 SPECIAL = {
     "potential=expression": ["potential.expr='x**2'"],
@@ -35,6 +36,7 @@ SPECIAL = {
     "law=expression": ["law.expr='exp(-x^4)'"],
     "quadrature=monte_carlo": ["quadrature.particles=2000"],
     **{f"integrator={name}": ["integrator.dt=1e-3"] for name in ("jko", "sdirk2", "sdirk3")},
+    "integrator=alternating": ALTERNATING,
     **dict.fromkeys(("integrator=limex", "solver=moving_knots"), KNOTS),
 }
 
@@ -63,7 +65,7 @@ def test_integrators_agree(name: str, tmp_path: Path):
     """Two different methods end at the same map."""
     words = ["potential=quadratic", "t_end=0.02"]
     fine = quick_run(tmp_path / "a", *words, "integrator=rk4", "integrator.dt=2e-4")
-    other = quick_run(tmp_path / "b", *words, f"integrator={name}", *(KNOTS if name == "limex" else []))
+    other = quick_run(tmp_path / "b", *words, f"integrator={name}", *SPECIAL.get(f"integrator={name}", []))
     assert other["energy"] == pytest.approx(fine["energy"], abs=1e-4)
     a, b = (SavedMaps.load(tmp_path / x / "solution.npz").T[-1] for x in "ab")
     assert np.abs(a - b).max() < 0.02

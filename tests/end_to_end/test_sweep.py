@@ -90,7 +90,7 @@ def test_the_figures_of_a_sweep(tmp_path: Path):
         (folder / ".hydra").mkdir(parents=True)
         (folder / ".hydra" / "overrides.yaml").write_text(f"- network.width={width}\n")
         (folder / "config.yaml").write_text(f"figures: {width == 8}\nnetwork: {{width: {width}}}\n")
-        found = {"status": "completed", "message": "", "w1_error": 1 / width**2, "wall_s": 0.1 * width}
+        found = {"status": "completed", "message": "", "w1_error": 1 / width**2, "evaluations": 9, "parameters": width}
         (folder / "result.json").write_text(json.dumps(found))
     sweep.collate(tmp_path)
     names = sorted(path.name for path in (tmp_path / "figures").iterdir())
@@ -371,7 +371,7 @@ def test_a_search_survives_failing_trials(wgf, tmp_path: Path):
     assert 0 < len(good) < 6
     best = yaml.safe_load((tmp_path / "s" / "optimization_results.yaml").read_text())
     costs = {dt: float(row["w1_error"]) * float(row["evaluations"]) for dt, row in good.items()}
-    assert best["best_params"] == {"integrator.dt": min(costs, key=lambda dt: costs[dt])}
+    assert costs[best["best_params"]["integrator.dt"]] == min(costs.values())  # two dt may give the same steps
     assert best["best_value"] == pytest.approx(min(costs.values()), rel=1e-14)
 
 
@@ -426,7 +426,9 @@ def test_objectives_that_are_offered_are_figures(wgf, tmp_path: Path):
     assert wgf("-m", *HERE)[0] == 0
     (folder,) = sweep.jobs(tmp_path / "s")
     assert folder.name == "0"
-    assert math.isfinite(job.objective(result(folder), "*".join(compared())))
+    known = result(folder)
+    assert [name for name in compared() if known[name] is None] == ["breakpoints"]  # they do not move here
+    assert math.isfinite(job.objective(known, "*".join(name for name in compared() if name != "breakpoints")))
     assert not ROOT["objective"].admits("w1_error*colour")
 
 

@@ -21,7 +21,7 @@ from saved_solutions import TITLE, history, solution
 from wgf.figures.animation import animation
 from wgf.figures.comparison import convergences, finals
 from wgf.figures.comparison import curves as curves_of
-from wgf.figures.convergence import convergence, positive
+from wgf.figures.convergence import asymptotic, convergence, positive
 from wgf.figures.convergence import slope as rate
 from wgf.figures.density import density, ridgeline, spacetime
 from wgf.figures.errors import errors
@@ -87,9 +87,9 @@ def test_words(draw: Callable[[SavedMaps, str], Figure | None], exact: bool):
         assert (draw, exact) == (errors, False)
         return
     words = texts(figure)
-    assert "rho_t = rho_xx" in words
+    assert r"$\rho_{t} = \rho_{xx} + (\rho \ V')_{x}" in words
     assert "time $t$" in words
-    assert "position $x$ (length)" in words or "start $z$ (length)" in words
+    assert "position $x$" in words or "start $z$" in words
     if draw not in (spacetime, errors):
         assert "computed" in words
         assert ("\nreference" in f"\n{words}") == exact
@@ -99,21 +99,27 @@ def test_words(draw: Callable[[SavedMaps, str], Figure | None], exact: bool):
 
 
 def test_density_shows_the_saved_densities():
-    drawn = curves(density(solution(20), TITLE))
-    computed, exact = drawn[:6], drawn[6:]
+    figure = density(solution(20), TITLE)
+    computed, gaps = curves(figure), curves(figure, 1)
+    assert len(computed) == 6  # a reference that differs by less than the lines are wide is not drawn over them
     for k, (x, rho) in enumerate(computed):
         width = 1 + 0.2 * k
         assert rho.max() == pytest.approx(1 / (width * math.sqrt(2 * math.pi)), rel=1e-6)
         assert np.trapezoid(rho, x) == pytest.approx(1.0, abs=1e-6)
-    assert len(exact) == 5  # all but the start
-    assert exact[-1][1].max() == pytest.approx(computed[-1][1].max(), rel=1e-3)
+    for k, (x, gap) in enumerate(gaps, 1):  # all but the start
+        own, other = NormalDist(0, 1 + 0.2 * k), NormalDist(2e-4 * k, 1 + 0.2 * k)
+        expected = [own.pdf(each) - other.pdf(each) for each in x]
+        assert gap == pytest.approx(expected, abs=2e-6)
+    assert len(gaps) == 5
+    wrong = solution(20)
+    assert len(curves(density(replace(wrong, exact_T=wrong.exact_T + 0.3), TITLE))) == 11
 
 
 def test_ridges_stand_on_their_lines():
     figure = ridgeline(solution(8, exact=False), TITLE)
     axes = figure.axes[0]
     feet = axes.get_yticks()
-    assert [label.get_text() for label in axes.get_yticklabels()] == [f"{k / 8:.3g}" for k in range(9)]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [f"${k / 8:.3g}$" for k in range(9)]
     assert np.diff(feet) == pytest.approx(feet[1])
     for k, (x, raised) in enumerate(reversed(curves(figure))):
         assert np.trapezoid(raised - feet[k], x) == pytest.approx(1.0, abs=1e-6)
@@ -146,7 +152,7 @@ def with_spike() -> SavedMaps:
 def test_a_spike_does_not_hide_the_rest():
     figure = density(with_spike(), TITLE)
     assert figure.axes[0].get_ylim()[1] < 2
-    assert "peak cut off: 399 at $t=1$" in texts(figure)
+    assert "peak cut off: 399 at $t = 1$" in texts(figure)
     assert "peak cut off" not in texts(density(solution(), TITLE))
 
 
@@ -162,7 +168,7 @@ def test_map_shows_maps_knots_and_error():
     assert knots.tolist() == [[-2.0, 0.0, 2.0], [-4.0, 0.0, 4.0]]  # each once, none beyond the axis
     error = figure.axes[1].lines[0].get_ydata()
     assert max(error) == pytest.approx(1e-3 / math.sqrt(2 * math.pi), rel=1e-3)
-    assert r"W_1=1.00 \cdot 10^{-3}" in texts(figure)
+    assert r"W_1=1 \cdot 10^{-3}" in texts(figure)
     assert "knots" in texts(figure)
     smooth = map(replace(solution(20), knots=None), TITLE)
     assert len(curves(smooth)[-1][0]) == 0
@@ -230,12 +236,27 @@ def test_convergence_finds_the_slopes():
     figure = convergence({"ReLU": (m, second), "cubic": (m, fourth)}, "width $m$", "$W_1$ error", floor=1e-9)
     assert labelled(figure, "ReLU, slope -2.00").tolist() == [m, second]
     assert labelled(figure, "cubic, slope -4.00")[1] == pytest.approx(fourth)
-    assert labelled(figure, "error of the reference")[1] == pytest.approx(1e-9)
     axes = figure.axes[0]
+    (mark,) = [line for line in axes.lines if line.get_label() == "error of the reference 1e-09"]
+    assert (mark.get_marker(), axes.get_ylim()[0] > 1e-9) == ("v", True)  # below: it does not stretch the axis
+    inside = convergence({"ReLU": (m, second)}, "m", "e", floor=0.02)
+    assert labelled(inside, "error of the reference 2e-02")[1] == pytest.approx(0.02)
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("width $m$", "$W_1$ error")
     image(figure)
     assert [label.get_text() for label in axes.get_xticklabels()] == ["4", "8", "16", "32"]
+
+
+@pytest.mark.parametrize("flip", [False, True], ids=["width", "step size"])
+def test_slopes_are_those_of_the_asymptotic_points(flip: bool):
+    """Rough first, then h^3, then the error of the reference: only the middle counts."""
+    h = 2.0 ** -np.arange(6)
+    error = np.maximum(h**3, 2e-4) * np.array([0.2, 1, 1, 1, 1, 1])
+    x, error = (h[::-1], error[::-1]) if flip else (1 / h, error)
+    used = asymptotic(x, error)
+    assert error[used].tolist() == sorted([h[k] ** 3 for k in (1, 2, 3, 4)], reverse=not flip)
+    assert rate(x[used], error[used]) == pytest.approx(3.0 if flip else -3.0)
+    assert asymptotic(x[:2], error[:2]) == slice(0, 2)
 
 
 def test_errors_that_hardly_differ_are_not_blown_up():
@@ -272,7 +293,7 @@ def test_a_power_has_its_exponent_as_slope(a: float, b: float, places: list[floa
 
 ROWS = [
     {"network.width": str(m), "network.degree": str(k), "seed": "0", "status": "completed"}
-    | {"w1_error": m ** -(k + 1.0), "wall_s": 0.1 * m}
+    | {"w1_error": m ** -(k + 1.0), "evaluations": 300, "parameters": m}
     for k in (1, 3)
     for m in (4, 8, 16)
 ]

@@ -7,6 +7,7 @@ from scipy import optimize, stats
 from torch import Tensor
 
 from wgf.networks.mlp import MLP
+from wgf.networks.one_sided import OneSidedReLU
 from wgf.networks.relu import TwoSidedReLU
 from wgf.problem import interaction, kernels
 from wgf.problem import potential as potentials
@@ -143,6 +144,8 @@ def network(law: Base, train: str, width: int, bound: float = 2.0, seed: int = 0
     """A two-sided ReLU network, or for train = "mlp" a smooth one."""
     if train == "mlp":
         return MLP(width, base=law, generator=torch.Generator().manual_seed(seed))
+    if train == "one_sided":
+        return OneSidedReLU(width, base=law)
     return TwoSidedReLU(width, bound, train, base=law)
 
 

@@ -77,7 +77,7 @@ def test_all_solvers_agree_in_function_space(name, train):
 
 @pytest.mark.parametrize("name", LAWS)
 @pytest.mark.parametrize("width", [2, 3, 8, 64])
-@pytest.mark.parametrize("train", ["weights", "biases"])
+@pytest.mark.parametrize("train", ["weights", "biases", "one_sided"])
 @pytest.mark.parametrize("shake", [0.0, 0.1], ids=["start", "apart"])
 def test_the_closed_forms_are_the_pseudo_inverse(name, width, train, shake):
     field, theta = start(train, width, *MIXED, law=LAWS[name], solver=Banded(1e-14), shake=shake, seed=width)

@@ -40,7 +40,7 @@ def test_particles_do_not_see_the_knots_of_a_network_of_ones_own():
     map = WithKnots(4, base=law, generator=torch.Generator().manual_seed(0))
     field = Projection(problem(law, wgf.Entropy(1.0)), map, MonteCarlo(100, seed=0), Auto())
     (line,) = refusal(field.gradient, map.theta.detach())
-    assert line.startswith("quadrature=monte_carlo needs network=two_sided_relu or a network with")
+    assert line.startswith("quadrature=monte_carlo needs a ReLU network")
 
 
 def test_a_flow_that_cannot_be_followed_between_two_times(monkeypatch: pytest.MonkeyPatch):

@@ -39,7 +39,7 @@ def sweep(tmp_path: Path) -> Path:
     for job, (width, degree, dt) in enumerate(product((8, 16, 32), (1, 3), (0.02, 0.01))):
         error = 1e3 * 3.0**-degree / width ** (degree + 1) if degree == 1 else dt**2
         words = [f"network.width={width}", f"network.degree={degree}", f"integrator.dt={dt}", "t_end=0.2"]
-        put(tmp_path, job, words, w1_error=error, w2_error=2 * error, w2_best=1.6 * error)
+        put(tmp_path, job, words, w1_error=error, w2_error=2 * error, w2_best=1.6 * error, parameters=width + degree)
     return tmp_path
 
 

@@ -213,7 +213,7 @@ def _failure(projection: Projection, method: Compiled) -> str | None:
         return f"numba cannot be loaded ({error})"
     except RuntimeError as error:  # numba finds no folder for its cache
         return f"numba failed ({' '.join(str(error).split())})"
-    terms = projection(theta).terms
+    terms = projection.at_start.terms
     if not abs(energy - float(terms.sum())) <= AGREEMENT * (1 + float(terms.abs().sum())):
         return "an energy overrides `value` without `parts`"
     return None

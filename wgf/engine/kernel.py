@@ -25,7 +25,7 @@ from wgf.engine.arrays import (
 )
 from wgf.engine.landscape import gradient, hessian, judge
 from wgf.engine.linear import multiply, solve, velocity
-from wgf.engine.program import compiled
+from wgf.engine.program import compiled, entry
 
 COMPLETED, PAUSED, BLOW_UP, MAX_STEPS, STUCK = range(5)
 SOUND, FOLDED, NOT_FINITE, NOT_SOLVED, ENERGY_RISE, CONCAVE, INACCURATE = range(7)
@@ -44,7 +44,7 @@ def factor_of_step(error, previous):
     return min(GROW, max(SHRINK, f))
 
 
-@compiled
+@entry
 def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, report, most, single):
     """Steps of several flows on one mesh, each from its coordinates through all goals, or until something ends it.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from wgf.engine.arrays import WOODBURY, clear, copy
-from wgf.engine.program import compiled
+from wgf.engine.program import compiled, entry
 
 
 @compiled
@@ -25,7 +25,7 @@ def cholesky(A):
     return True
 
 
-@compiled
+@entry
 def factorise(A, m):
     """L D L^T of a band in place; whether the matrix is positive definite."""
     k = A.shape[1]

@@ -3,114 +3,40 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
-from wgf.engine.arrays import Energy, Mesh, Method
+from wgf.engine.arrays import Mesh, Method
+from wgf.engine.energies import Table, shared_energy
 from wgf.engine.kernel import NOT_FINITE, REPORT, advance
 from wgf.engine.linear import factorise
-from wgf.engine.program import program
-from wgf.engine.table import lookup, tabulate
-from wgf.engine.tape import Tape, Untraceable
-from wgf.engine.traced import Traced, record, variable
+from wgf.engine.program import BLOCK
+from wgf.engine.tape import Untraceable
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.time_loop import Clock
-from wgf.problem.energy import Term
 from wgf.problem.equations import Problem
-from wgf.problem.potential import Potential
 from wgf.projection.chart import Chart
 from wgf.projection.field import Projection
 
 log = logging.getLogger("wgf")
 
-INPUTS = ("x", "dx", "log_p", "rank", "w")
-NO_TERM = -1
+_meshes: WeakKeyDictionary[Chart, Mesh] = WeakKeyDictionary()
+SAME = 1e-9  # difference of basis functions, relative to the largest, that rounding of the breakpoints explains
 WIDEST = 1e4  # widest range of a table (length)
 
 
-@dataclass(frozen=True)
-class Table:
-    """Ends of the range on which potentials are tabulated (length)."""
-
-    low: float
-    high: float
-
-
-def energy_of(
-    terms: Sequence[Term],
-    table: Table,
-    names: Sequence[str] = (),
-    bind: Callable[[Term, Tape], Term] = lambda term, tape: term,
-) -> Energy:
-    """The energy of some terms.
-
-    Args:
-        terms: terms of the energy.
-        table: where a potential is tabulated if no tape can hold it.
-        names: parameters of the energy.
-        bind: copy of a term whose numbers are parameters of a tape.
-
-    Raises:
-        Untraceable: a term has neither a form that a tape can hold nor a table.
-    """
-    tape, pairs = Tape(INPUTS), Tape(("r", "none"))
-    values: list[int] = []
-    owners: list[int] = []
-    sum_of, pair, place = Traced(tape, {(0, 0): tape.constant(0.0)}), None, NO_TERM
-    quadratic: float | Traced = 0.0
-    for k, term in enumerate(terms):
-        parts = bind(term, tape).parts()
-        if parts is None:
-            raise Untraceable(f"the energy {term}")
-        if parts.density is not None:
-            density = _density(tape, bind(term, tape), table)
-            sum_of = sum_of + density
-            values.append(density.jet[0, 0])
-            owners.append(k)
-        parts = bind(term, pairs).parts()
-        assert parts is not None
-        if parts.kernel is not None or isinstance(parts.quadratic, Traced) or parts.quadratic:
-            if place != NO_TERM:
-                raise Untraceable("a second interaction")
-            place, quadratic = k, parts.quadratic
-        if parts.kernel is not None and parts.force is not None:
-            kernel, force, r = parts.kernel, parts.force, variable(pairs, "r")
-            values_of = record(lambda: kernel(r), pairs), record(lambda: force(r), pairs)  # noqa: B023
-            jet = values_of[1].jet
-            bends = [jet.get((1, 0)), None, None]
-            pair = program(pairs, [values_of[0].jet[0, 0]], [k], [jet[0, 0], None], bends, names)
-    slopes, curvature = _entries(sum_of, (1, 0), (0, 1)), _entries(sum_of, (2, 0), (1, 1), (0, 2))
-    local = program(tape, values, owners, slopes, curvature, names)
-    if isinstance(quadratic, Traced):
-        raise Untraceable("the strength of a quadratic interaction as a parameter")
-    none = program(pairs, [], [], [None, None], [None] * 3, names)
-    return Energy(local, pair or none, pair is not None, place, float(quadratic), len(terms))
-
-
-def _entries(traced: Traced, *orders: tuple[int, int]) -> list[int | None]:
-    return [traced.jet.get(order) for order in orders]
-
-
-def _density(tape: Tape, term: Term, table: Table) -> Traced:
-    """Jet of the density of a term: traced, or read from a table for a potential."""
-    parts = term.parts()
-    assert parts is not None
-    assert parts.density is not None
-    density = parts.density
-    try:
-        return record(lambda: density(*(variable(tape, name) for name in INPUTS)), tape)
-    except Untraceable:
-        if not isinstance(term, Potential):
-            raise
-        return lookup(tape, tabulate(term, table.low, table.high))
-
-
 def mesh_of(chart: Chart, order: int) -> Mesh:
-    """Arrays of a chart whose nodes form cells of `order` nodes."""
+    """Arrays of a chart whose nodes form cells of `order` nodes, made once for a chart."""
+    if chart not in _meshes:
+        _meshes[chart] = _mesh(chart, order)
+    return _meshes[chart]
+
+
+def _mesh(chart: Chart, order: int) -> Mesh:
     first, values, slopes = (t.detach().numpy() for t in chart.basis_at_nodes)
     k, nodes = chart.space.degree + 1, chart.nodes
     cells = len(first) // order
@@ -119,22 +45,59 @@ def mesh_of(chart: Chart, order: int) -> Mesh:
     factor = mass.copy()
     factorise(factor, chart.size)
     mean = np.zeros(chart.size + k)
-    mean[: chart.size] = chart.load(nodes.w, torch.zeros_like(nodes.w)).numpy()
+    w = nodes.w.numpy()
+    for j in range(k):
+        mean[: chart.size] += np.bincount(first + j, w * values[:, j], chart.size)
+    along = np.stack([w, nodes.log_p.numpy(), nodes.rank.numpy()]).reshape(3, cells, order)
+    columns, tables = _tables(values.reshape(cells, order, k), slopes.reshape(cells, order, k))
     return Mesh(
         k,
-        np.stack([first[::order], np.arange(cells)], axis=1),
-        np.stack([values, slopes]).reshape(2, cells, order, k),
-        np.stack([nodes.w.numpy(), nodes.log_p.numpy(), nodes.rank.numpy()]),
+        np.stack([first[::order], columns]),
+        tables,
+        np.ascontiguousarray(along.transpose(0, 2, 1)).reshape(3, -1),
         np.stack([mass, factor]),
         mean,
     )
 
 
+def _tables(values: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Column of each cell [C], and tables [2, Q, K, columns], from the basis at the nodes, both [C, Q, K].
+
+    A program treats some cells at once. If they all have the functions of the middle cell, as most cells of uniform
+    breakpoints have, they share its columns.
+    """
+    cells, order, _ = values.shape
+    per, middle = max(1, BLOCK // order), cells // 2
+    columns, blocks, end = np.arange(cells), [], 0
+    shared = -1
+    for low in range(0, cells, per):
+        block = np.stack([values[low : low + per], slopes[low : low + per]])
+        model = np.stack([values[middle], slopes[middle]])[:, None]
+        scale = np.abs(model).max(axis=(1, 2, 3), keepdims=True)
+        alike = cells > 2 * per and bool((np.abs(block - model) <= SAME * scale).all())
+        if alike and shared < 0:
+            shared, block = end, np.broadcast_to(model, (2, per, *model.shape[2:]))
+        elif alike:
+            columns[low : low + per] = shared + np.arange(block.shape[1])
+            continue
+        columns[low : low + per] = end + np.arange(min(per, cells - low))
+        blocks.append(block)
+        end += block.shape[1]
+    return columns, np.ascontiguousarray(np.concatenate(blocks, axis=1).transpose(0, 2, 3, 1))
+
+
+@lru_cache(maxsize=16)
 def method_of(integrator: Rodas4) -> Method:
     """Tableau and tolerances of an integrator."""
     tableau = np.array([[[*row, *[0.0] * (6 - len(row))] for row in rows] for rows in (integrator.a, integrator.c)])
     i = integrator
     return Method(tableau, np.array(i.quadrature()), i.gamma, i.rtol, i.atol, i.dt_min, int(i.max_steps))
+
+
+def _ends(chart: Chart, c: torch.Tensor) -> list[torch.Tensor]:
+    """Positions of an increasing map at the outer nodes (length)."""
+    first, values, _ = chart.basis_at_nodes
+    return [torch.dot(values[end], c[first[end] : first[end] + values.shape[1]]) for end in (0, -1)]
 
 
 class Leg(NamedTuple):
@@ -172,7 +135,7 @@ class Plan:
         integrator: the method.
 
     Raises:
-        Untraceable: see `energy_of`.
+        Untraceable: see `wgf.engine.energies.energy_of`.
 
     Attributes:
         work: nodes that an attempt visits.
@@ -184,10 +147,9 @@ class Plan:
         self.chart, self.terms, self.attractive = chart, problem.terms, problem.collapses
         self.mesh = mesh_of(chart, order)
         self.method, self.std = method_of(integrator), problem.law.std
-        x = chart.at_nodes(start).x
-        low, high = float(x.min()), float(x.max())
+        low, high = (float(x) for x in _ends(chart, start))
         self.range = Table(1.5 * low - 0.5 * high, 1.5 * high - 0.5 * low)
-        self.energy = energy_of(self.terms, self.range)
+        self.energy, self.parameters = shared_energy(self.terms, self.range)
         self.offsets = torch.tensor([term.offset(chart.nodes) for term in self.terms], dtype=torch.float64)
         n = self.mesh.nodes.shape[1]
         self.work = 6 * (n * n if self.energy.interacts else n)
@@ -197,6 +159,8 @@ class Plan:
         """Plan of a projected flow on a chart."""
         assert projection.landscape is not None
         assert projection.quadrature.order is not None
+        if projection.problem.potential.kinks is not None:
+            raise Untraceable(f"the kinks of V = {projection.problem.potential}")
         chart = projection.landscape.chart
         start = chart.coordinates(projection.initial)
         return cls(projection.problem, chart, projection.quadrature.order, start, integrator)
@@ -216,11 +180,8 @@ class Plan:
             counts = np.array([[clock.steps, clock.rejected, clock.evaluations, clock.target, self.attractive]])
             report = np.zeros((1, REPORT + len(self.terms)))
             saved = np.zeros((0, 0, 0))
-            none = np.zeros((1, 0))
-            advance(
-                padded, np.array(goals), saved, self.mesh, self.energy, self.method, none, times, counts, report, most,
-                single,
-            )  # fmt: skip
+            parts = self.mesh, self.energy, self.method, self.parameters
+            advance(padded, np.array(goals), saved, *parts, times, counts, report, most, single)
             left = len(self.energy.local.tables) and report[0, 3] == NOT_FINITE
             if not left or self.range.high - self.range.low > WIDEST:
                 break
@@ -236,4 +197,4 @@ class Plan:
         low, high = self.range.low, self.range.high
         self.range = Table(1.5 * low - 0.5 * high, 1.5 * high - 0.5 * low)
         log.info("particles leave the table of the potential: it now reaches from %g to %g", low, high)
-        self.energy = energy_of(self.terms, self.range)
+        self.energy, self.parameters = shared_energy(self.terms, self.range)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
@@ -9,12 +10,16 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
-from numba import njit
+from numba.core import event
 
 from wgf.engine.tape import CODES, Tape
 
-BLOCK = 1024  # nodes that a program treats at once; its registers then fit into the cache
+log = logging.getLogger("wgf")
+
+COMPILES = "numba:compile"  # event of numba
+BLOCK = 512  # nodes that a program treats at once; its registers then fit into the cache
 PANEL = 10  # coefficients of a panel of a table
 
 ADD, SUB, MUL, DIV, NEG, INVERSE, LOG, EXP = (
@@ -26,7 +31,7 @@ SIN, COS, TANH, SQRT, POW, ABS, SIGN, ERF = (
 ATAN, EXPM1, EQUAL, SELECT, TABLE = (CODES[n] for n in ("atan", "expm1", "equal", "select", "table"))
 
 
-FIXED, NODAL, VALUE, FIRST, SECOND = range(5)  # parts of a program
+FIXED, NODAL, VALUE, FIRST, SECOND = np.arange(5)  # parts of a program; numba makes a copy of a function for each int
 SLOPES, BENDS, VALUES = 6, 8, 11  # places in `layout`
 
 
@@ -34,16 +39,44 @@ SOURCES = ("arrays", "kernel", "landscape", "linear", "program", "tape")  # file
 STAMP = sha256(b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()
 
 
-def compiled(function: Callable) -> Any:
-    """Decorator: compile a function for its arguments when it is first called, and keep the code on the disk.
+jit: Any = numba.njit
+OPTIONS: dict[str, Any] = {
+    "fastmath": {"contract", "reassoc", "nsz", "arcp"},  # NaN and infinity stay what they are
+    "error_model": "numpy",
+    "nogil": True,
+}
 
-    numba keeps code until the file of the function has another date; here the content of all of them counts.
+
+def compiled(function: Callable) -> Any:
+    """Decorator: a function that compiled functions call. Python cannot call it."""
+    return jit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+
+
+def entry(function: Callable) -> Any:
+    """Decorator: a compiled function that Python calls. Its code, with that of all it calls, is kept on the disk.
+
+    numba keeps code until the file of the function has another date; here the content of all files counts.
     """
-    fast = {"contract", "reassoc", "nsz", "arcp"}  # NaN and infinity stay what they are
-    dispatcher: Any = njit(fastmath=fast, error_model="numpy", cache=True, nogil=True)(function)
+    dispatcher = jit(**OPTIONS, no_cfunc_wrapper=True, cache=True)(function)
     if hasattr(dispatcher._cache, "_cache_file"):
         dispatcher._cache._cache_file._source_stamp = STAMP
     return dispatcher
+
+
+class Announcement(event.Listener):
+    """Says that code is compiled, when that begins for the first time."""
+
+    def on_start(self, event: Any) -> None:
+        path = event.data["dispatcher"].py_func.__module__
+        if path.startswith("wgf.engine"):
+            log.info("compiling the engine for this machine, once: this takes about 15 s")
+            numba.core.event.unregister(COMPILES, self)
+
+    def on_end(self, event: Any) -> None:
+        """Nothing."""
+
+
+event.register(COMPILES, Announcement())
 
 
 class Program(NamedTuple):
@@ -118,7 +151,7 @@ def prepare(p, parameters, registers):
     execute(p, FIXED, registers, registers.shape[1])
 
 
-@compiled
+@entry
 def tabulated(table, x, order):
     """Derivative of order 0, 1 or 2 of a tabulated function; NaN outside the table."""
     s = (x - table[0]) * table[1]

@@ -38,10 +38,10 @@ from wgf.problem.quadrature import Gauss, LeanGauss
 from wgf.projection.chart import Chart
 from wgf.projection.solvers import Auto as AutoSolver
 from wgf.settings.arguments import numbers
-from wgf.settings.ranges import Choice, Flag, Positive, Range, checked, fault, rule_of
+from wgf.settings.ranges import Choice, CountOrNone, Flag, Positive, Range, checked, fault, rule_of
 
 OrderOrNone = Annotated[int | None, Range(int, low=1, high=64, none=True)]
-CountOrNone = Annotated[int | None, Range(int, low=1, none=True)]
+
 SHIFT, SCALE = "shift", "scale"  # of the initial law: x = shift + scale z, z distributed as the base
 FINER = 1e-2  # tolerances of the richer flows, relative to those of the flows
 CHUNK = 64  # flows that one thread computes without looking at signals
@@ -84,8 +84,9 @@ def ensemble(
     Raises:
         ConfigError: an argument is not allowed, or compiled code cannot hold the energies.
     """
+    from wgf.engine.energies import energy_of
     from wgf.engine.kernel import FOLDED, REPORT, STUCK, advance
-    from wgf.engine.plan import Plan, energy_of
+    from wgf.engine.plan import Plan
     from wgf.engine.tape import Tape, Untraceable
     from wgf.engine.traced import Traced
 
@@ -125,7 +126,7 @@ def ensemble(
 
     projection, method = assemble(
         problem,
-        lambda base: Spline(base=base) if network is None else copy.deepcopy(network, {id(base): base}),
+        lambda base: Spline(base=base) if network is None else network.twin(),
         Gauss(),
         AutoSolver(),
         integrator or Auto(),
@@ -137,7 +138,7 @@ def ensemble(
         raise ConfigError(f"an ensemble of this kind is impossible: {why}; use wgf.solve for each flow")
     try:
         map = projection.map
-        rule = LeanGauss(nodes or (map.least_order + 2) // 2)
+        rule = LeanGauss(nodes or LeanGauss().least(map.least_order))
         at = rule.nodes(base, map.knots(map.theta.detach()))
         space = map.space()
         assert space is not None

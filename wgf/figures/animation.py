@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
+from wgf.figures import style
 from wgf.figures.density import ceiling, computed, cut_off, reference, window
 from wgf.figures.style import COLORS, DENSITY, EXACT, POSITION, canvas, key, styled, title, walls
 from wgf.saved_maps import SavedMaps
@@ -38,7 +39,7 @@ def animation(solution: SavedMaps, heading: str) -> bytes:
     note = axes.text(0.01, 0.985, "", transform=axes.transAxes, va="top", color="0.1", animated=True)
     known = solution.exact_T is not None
     axes.legend(handles=[*names, key("reference", **EXACT)] if known else names, loc="upper right")
-    title(axes, heading)
+    title(axes, "Density", heading)
     agg.draw()
     background = agg.copy_from_bbox(figure.bbox)
     frames = []
@@ -47,7 +48,7 @@ def animation(solution: SavedMaps, heading: str) -> bytes:
         curve.set_data(*computed(solution, s))
         if known:
             other.set_data(*reference(solution, s))
-        note.set_text("\n".join([f"t = {solution.t[s]:.4g}", *cut_off(solution, [s], top)]))
+        note.set_text("\n".join([f"${style.time_of(solution, s)}$", *cut_off(solution, [s], top)]))
         for artist in (curve, other, note):
             axes.draw_artist(artist)
         frames.append(Image.fromarray(np.asarray(agg.buffer_rgba())[..., :3].copy()))

@@ -19,24 +19,26 @@ from wgf.settings.flat import label, number, short
 REFINED = {  # settings whose refinement makes the error small, and their names on an axis
     "network.width": "width $m$ (breakpoints or neurons)",
     "network.degree": "degree $k$",
-    "integrator.dt": "step size $dt$ (time)",
+    "integrator.dt": "step size $dt$",
     "integrator.rtol": "relative tolerance",
     "integrator.atol": "absolute tolerance",
     "quadrature.order": "quadrature nodes in a cell",
     "quadrature.particles": "particles",
 }
-ERROR = "$W_1$ error (length)"
+ERROR = "$W_1$ error"
+WORK = "evaluations x parameters"
 NAMED = 8  # most curves with a legend
 
 
 def convergences(axes: Sequence[str], rows: Sequence[Mapping[str, Any]], heading: str = "") -> dict[str, Figure]:
-    """A figure for every setting that was refined, "convergence-<setting>", and "cost": error against wall time.
+    """A figure for every setting that was refined, "convergence-<setting>", and "cost": error against the work.
 
     A curve joins runs that differ in one setting only; unrelated runs have none.
 
     Args:
         axes: settings that vary.
-        rows: for each run its `status`, the value of every axis, `w1_error`, `w1_clear` and `wall_s`. Figures leave out
+        rows: for each run its `status`, the value of every axis, `w1_error`, `w1_clear`,
+            `evaluations` and `parameters`. Figures leave out
             runs that did not complete, because their errors are those of another time, runs without an error, and
             errors that are not clearly above that of the reference.
         heading: text above every figure.
@@ -51,14 +53,19 @@ def convergences(axes: Sequence[str], rows: Sequence[Mapping[str, Any]], heading
             name = short(axis)
             fit = name != "degree"  # the error falls exponentially in the degree
             figures[f"convergence-{name}"] = convergence(series, REFINED[axis], ERROR, fit, heading, floor)
-    if len(measured) > 1:
+    work = [{**row, WORK: row["evaluations"] * row["parameters"]} for row in measured if _is_counted(row)]
+    if len(work) > 1:
         along = next((axis for axis in axes if axis in REFINED), "")
-        costs = curves("wall_s", [axis for axis in axes if axis != along], measured)
-        if len({row.get("equation") for row in measured}) > 1:  # errors of several problems
+        costs = curves(WORK, [axis for axis in axes if axis != along], work)
+        if len({row.get("equation") for row in work}) > 1:  # errors of several problems
             costs = {name: c for name, c in costs.items() if len(c[0]) > 1}
-    if len(measured) > 1 and costs:
-        figures["cost"] = convergence(costs, "wall time (s)", ERROR, False, heading, floor, join=False)
+        if costs:
+            figures["cost"] = convergence(costs, WORK, ERROR, False, heading, floor, what="Error and work")
     return figures
+
+
+def _is_counted(row: Mapping[str, Any]) -> bool:
+    return bool(row.get("evaluations")) and bool(row.get("parameters"))
 
 
 def curves(x: str, axes: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Curve]:
@@ -97,5 +104,5 @@ def finals(runs: Mapping[str, SavedMaps], heading: str = "") -> Figure:
         ticks = {float(k): names[k].replace(", ", "\n") for k in (0, len(names) - 1)}
         bar(figure, ScalarMappable(scale, COLORS), axes, ticks, "")
         axes.legend(handles=[key("reference of the last", **EXACT)] if known else [])
-    title(axes, heading)
+    title(axes, "Densities at the end", heading)
     return figure

@@ -15,6 +15,7 @@ from wgf.saved_maps import SavedMaps
 Curve = tuple[np.ndarray, np.ndarray]
 VISIBLE = 1e-4  # mass left out on either side of a density
 SPIKE = 8.0  # how many times higher than the lowest curve the highest may stand
+SEEN = 0.01  # smallest difference from the reference that shows beside a curve, as a share of the axis
 RIDGES = 11  # curves one above the other
 ROWS, COLUMNS = 80, 321  # of the colours over space and time, about
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -22,19 +23,28 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 @styled
 def density(solution: SavedMaps, heading: str) -> Figure:
-    """The densities at about six of the saved times, with the reference where it is known."""
+    """The densities at about six of the saved times; below, what they differ from the reference where it is known."""
     figure, picked, color = style.canvas(), style.shown(solution), style.colors(solution)
-    axes, last = figure.subplots(), picked[-1]
+    last, compared = picked[-1], solution.exact_T is not None and len(picked) > 1
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1]) if compared else [figure.subplots()] * 2
     axes.fill_between(*computed(solution, last), color=color(last), alpha=0.12, lw=0)
     for s in picked:
         axes.plot(*computed(solution, s), color=color(s), lw=1.8, zorder=3)
-    for s in picked[1:] if solution.exact_T is not None else []:
-        axes.plot(*reference(solution, s), zorder=4, **EXACT)
     top = 1.08 * ceiling(solution, picked)
-    axes.set(xlim=window(solution, picked), ylim=(0.0, top), xlabel=POSITION, ylabel=DENSITY)
+    gaps = {s: difference(solution, s) for s in picked[1:]} if compared else {}
+    for s, (x, gap) in gaps.items():
+        below.plot(x, gap, color=color(s), lw=1.3)
+        if np.abs(gap[np.isfinite(gap)]).max(initial=0.0) > SEEN * top:  # else it would only hide the curves
+            axes.plot(*reference(solution, s), zorder=4, **EXACT)
+    axes.set(xlim=window(solution, picked), ylim=(0.0, top), ylabel=DENSITY)
+    below.set_xlabel(POSITION)
     style.walls(axes, solution)
+    if compared:
+        size = max(style.quantile(np.abs(gap), 0.995) for _, gap in gaps.values())
+        below.set(ylim=(-1.2 * size, 1.2 * size) if size > 0 else (-1, 1), ylabel=r"$\rho - \rho^*$")
+        style.scaled(below)
     style.note(axes, *cut_off(solution, picked, top))
-    style.explain(figure, heading, solution, picked)
+    style.explain(figure, "Density" + (" and its error" if compared else ""), heading, solution, picked)
     return figure
 
 
@@ -52,14 +62,15 @@ def ridgeline(solution: SavedMaps, heading: str) -> Figure:
         if solution.exact_T is not None and s:
             x, rho = reference(solution, s, 2 * top)
             axes.plot(x, k * gap + rho, zorder=-k, **EXACT)
-    axes.set_yticks([k * gap for k in range(len(picked))], labels=[f"{solution.t[s]:.3g}" for s in picked])
+    times = [f"${style.plain(float(solution.t[s]), 3)}$" for s in picked]
+    axes.set_yticks([k * gap for k in range(len(picked))], labels=times)
     axes.set(xlim=window(solution, picked), ylim=(-0.05 * gap, (len(picked) - 1) * gap + 1.15 * top))
     axes.set(xlabel=POSITION, ylabel=TIME)
     style.walls(axes, solution)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     style.note(axes, f"from line to line: a density of {gap:.3g}")
-    style.explain(figure, heading, solution, picked, times=False)
+    style.explain(figure, "Density over time", heading, solution, picked, times=False)
     return figure
 
 
@@ -72,7 +83,7 @@ def spacetime(solution: SavedMaps, heading: str) -> Figure:
     """
     figure = style.canvas()
     axes = figure.subplots()
-    style.title(axes, heading)
+    style.title(axes, "Density over space and time", heading)
     if len(solution.t) < 2:
         style.note(axes, "only the start is known")
         return figure
@@ -91,11 +102,14 @@ def spacetime(solution: SavedMaps, heading: str) -> Figure:
             axes.plot(path + shift, solution.t, color="white", lw=1.4 if q == 0.5 else 0.8, alpha=0.9, zorder=2)
     axes.grid(False)
     shares = ", ".join(f"{100 * q:.0f}" for q in QUANTILES)
-    axes.set(xlabel=f"{POSITION}; white lines: {shares} % of the mass to their left", ylabel=TIME)
+    axes.set_xlabel(POSITION)
+    style.note(axes, f"lines: {shares} % of the mass to their left", color="white")
     axes.set(xlim=window(solution, every), ylim=(solution.t[0], solution.t[-1]))
+    style.times(axes.yaxis, solution.t)
     style.walls(axes, solution)
     marks = {float(mark): f"{mark:.2g}" for mark in scale.inverse(np.linspace(0.0, 1.0, 6))}
-    style.bar(figure, picture, axes, marks, DENSITY, extend="max" if rho.max() > scale.vmax else "neither")
+    label = f"{DENSITY}, colours as its power {scale.gamma:g}"
+    style.bar(figure, picture, axes, marks, label, extend="max" if rho.max() > scale.vmax else "neither")
     return figure
 
 
@@ -129,6 +143,18 @@ def computed(solution: SavedMaps, s: int, most: float = np.inf) -> Curve:
 def reference(solution: SavedMaps, s: int, most: float = np.inf) -> Curve:
     """Curve (x, rho) of the reference solution at a saved time, cut at a height."""
     return _closed(solution, solution.exact_T[s], np.minimum(finite(solution.exact_rho[s]), most))  # type: ignore[index]
+
+
+def difference(solution: SavedMaps, s: int) -> Curve:
+    """Curve (x, rho - rho*) at a saved time: the reference is taken where the computed particles are."""
+    x, rho = solution.T[s], finite(solution.rho[s])
+    exact_x, exact = solution.exact_T[s], finite(solution.exact_rho[s])  # type: ignore[index]
+    if solution.period is None:
+        return x, rho - np.interp(x, exact_x, exact, left=0.0, right=0.0)
+    around = x[:-1] % solution.period  # the last particle is the first
+    order = np.argsort(around)
+    known = np.interp(around[order], exact_x[:-1] % solution.period, exact[:-1], period=float(solution.period))
+    return around[order], rho[:-1][order] - known
 
 
 def _closed(solution: SavedMaps, x: np.ndarray, rho: np.ndarray) -> Curve:
@@ -167,4 +193,4 @@ def cut_off(solution: SavedMaps, picked: list[int], top: float) -> list[str]:
     highest = max(peaks, key=lambda s: peaks[s])
     if peaks[highest] <= top:
         return []
-    return [f"peak cut off: {peaks[highest]:.3g} at $t={solution.t[highest]:.4g}$"]
+    return [f"peak cut off: {peaks[highest]:.3g} at ${style.time_of(solution, highest)}$"]

@@ -47,9 +47,10 @@ def errors(solution: SavedMaps, heading: str, floor: float = 0.0) -> Figure | No
         above.fill_between(solution.t, bound, 1.6 * np.nanmax(bound), color=color, alpha=0.12, lw=0)
     if floor > 0:
         above.axhline(floor, color="0.45", lw=1.2, ls=":", label="$W_1$ error of the reference")
-    above.set(xlabel=style.TIME, ylabel="error (length)")
+    above.set_ylabel("error")
     above.legend()
-    style.title(above, heading)
+    style.times(above.xaxis, solution.t)
+    style.title(above, "Error", heading)
     picked, grid = style.shown(solution)[1:], style.inside(solution, style.SUPPORT)
     z, rows = solution.z[grid], gap(solution, grid)
     for s in picked:

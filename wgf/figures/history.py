@@ -31,10 +31,11 @@ def energy(rows: Columns, heading: str) -> Figure:
     if "dissipated" in rows:
         gap = np.abs(total[0] - total - rows["dissipated"])
         bottom.plot(t, np.where(gap > 0, gap, np.nan), color=PALETTE[1], lw=1.6)
-        bottom.set_ylabel("balance gap\n(energy)")
+        bottom.set_ylabel("balance gap")
         bottom.set_title(r"$|F(0) - F(t) - \int_0^t \mathrm{dissipation}|$", loc="right", fontsize=9.5, pad=3)
-    bottom.set(xlabel=style.TIME, xlim=style.limits(t, 0.02))
-    style.title(top, heading)
+    bottom.set_xlim(style.limits(t, 0.02))
+    style.times(bottom.xaxis, t)
+    style.title(top, "Energy and dissipation", heading)
     return figure
 
 
@@ -45,11 +46,11 @@ def steps(rows: Columns, heading: str) -> Figure:
     (dt, rejected), (moments, slope) = figure.subplots(2, 2, sharex=True)
     style.logarithmic(dt, slope)
     dt.plot(t[1:], rows["dt"][1:], color=PALETTE[0], lw=1.4, **_dots(0, t))
-    dt.set_ylabel("step size (time)")
+    dt.set_ylabel("step size")
     deviation = np.sqrt(np.maximum(rows["second_moment"] - rows["mean"] ** 2, 0.0))
     pairs = (
         (rejected, "steps so far", {"accepted": rows["step"], "rejected": rows["rejected"]}),
-        (moments, "length", {"mean": rows["mean"], "standard deviation": deviation}),
+        (moments, "position", {"mean": rows["mean"], "standard deviation": deviation}),
     )
     for axes, ylabel, curves in pairs:
         for color, ls, (label, values) in zip(PALETTE, ("-", "--"), curves.items(), strict=False):
@@ -63,9 +64,9 @@ def steps(rows: Columns, heading: str) -> Figure:
         count.plot(t, rows["breakpoints"], color=PALETTE[3], lw=1.2, drawstyle="steps-post")
         count.set_ylabel("breakpoints", color=PALETTE[3])
     for axes in (moments, slope):
-        axes.set(xlabel=style.TIME, xlim=style.limits(t, 0.02))
-    text = style.wrapped(heading)
-    figure.suptitle(text, x=0.01, ha="left", fontsize=10.5, color="0.1", parse_math=False)
+        axes.set_xlim(style.limits(t, 0.02))
+        style.times(axes.xaxis, t)
+    style.title(dt, "Steps and moments", heading)
     return figure
 
 

@@ -33,14 +33,14 @@ def map(solution: SavedMaps, heading: str) -> Figure:
         bottom.semilogy(z, np.maximum(error, 1e-4 * low), color=style.colors(solution)(last), lw=1.4)
         bottom.set(ylim=(low, high), ylabel=GAP)
         bottom.grid(False)
-        note = rf"at $t={solution.t[last]:.4g}$, area $W_1={style.scientific(np.trapezoid(error, z))}$"
+        note = rf"at ${style.time_of(solution, last)}$, area $W_1={style.scientific(np.trapezoid(error, z))}$"
         bottom.set_title(note, loc="right", color="0.3", fontsize=9.5, pad=3)
     axes.plot(z, z, **IDENTITY)
     knots = _curves(axes, solution, z, x, None if solution.exact_T is None else solution.exact_T[:, grid])
-    axes.set(xlim=(z[0], z[-1]), ylim=style.limits(x[picked]), ylabel="position $x = T(t, z)$ (length)")
+    axes.set(xlim=(z[0], z[-1]), ylim=style.limits(x[picked]), ylabel="position $x = T(t, z)$")
     style.walls(axes, solution, along="y")
     bottom.set_xlabel(style.START)
-    style.explain(figure, heading, solution, picked, style.key("identity", **IDENTITY), *knots)
+    style.explain(figure, "Transport map", heading, solution, picked, style.key("identity", **IDENTITY), *knots)
     return figure
 
 
@@ -57,7 +57,7 @@ def slope(solution: SavedMaps, heading: str) -> Figure:
     carried = dx[:, np.isin(grid, style.inside(solution, 1e-3))]
     height = max(dx.min(), carried.min() / ABOVE) / 1.3, 1.3 * min(dx.max(), ABOVE * carried.max())
     axes.set(xlim=(z[0], z[-1]), ylim=height, xlabel=style.START, ylabel="slope $T'(t, z)$")
-    style.explain(figure, heading, solution, picked, style.key("identity", **IDENTITY), *knots)
+    style.explain(figure, "Slope of the map", heading, solution, picked, style.key("identity", **IDENTITY), *knots)
     return figure
 
 

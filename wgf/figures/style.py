@@ -6,19 +6,20 @@ import functools
 import io
 import logging
 import math
-import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogFormatterSciNotation, LogLocator
+from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, LogLocator, MaxNLocator
 
+from wgf.figures.typeset import WIDE, typeset
 from wgf.saved_maps import SavedMaps
 
 SHOWN = 6  # times in a figure
@@ -27,7 +28,8 @@ SIZE = (WIDTH, WIDTH / 1.5)
 SUPPORT = 1e-6  # mass left out on either side of a map
 STYLE: dict[str, Any] = {
     "font.size": 10,
-    "mathtext.fontset": "cm",
+    "mathtext.fontset": "dejavusans",
+    "axes.formatter.use_mathtext": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "0.35",
@@ -45,8 +47,8 @@ STYLE: dict[str, Any] = {
     "pdf.fonttype": 42,
     "svg.hashsalt": "wgf",
 }
-POSITION, START, TIME = "position $x$ (length)", "start $z$ (length)", "time $t$"
-DENSITY = r"density $\rho(t, x)$ (mass/length)"
+POSITION, START, TIME = "position $x$", "start $z$", "time $t$"
+DENSITY = r"density $\rho(t, x)$"
 EXACT: dict[str, Any] = {"color": "black", "lw": 1.0, "ls": (0, (4, 3))}
 WALL: dict[str, Any] = {"facecolor": "0.8", "edgecolor": "0.55", "hatch": "////", "lw": 0.0, "zorder": 1}
 # Okabe and Ito's palette for colour-blind readers, from dark to light; markers distinguish the curves in grey
@@ -95,22 +97,49 @@ def encoded(figure: Figure, kind: str) -> bytes:
     return file.getvalue()
 
 
-def wrapped(text: str, width: int = 70) -> str:
-    """Long titles on several lines."""
-    return "\n".join(textwrap.wrap(text, width))
+def title(axes: Axes, what: str, heading: str = "", width: int = WIDE) -> None:
+    """Title on the left: what is shown, and in small letters the heading, usually the equation."""
+    small = typeset(heading, width)
+    axes.yaxis.get_offset_text().set_horizontalalignment("right")  # beside the heading, above the numbers
+    axes.yaxis.OFFSETTEXTPAD = 8
+    axes.set_title(what, loc="left", fontsize=11, pad=8 + 13 * len(small.splitlines()), color="0.1")
+    if small:
+        place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
+        axes.annotate(small, (0, 1), (0, 5), color="0.3", fontsize=8.5, **place).set_in_layout(False)
 
 
-def title(axes: Axes, text: str, width: int = 70) -> None:
-    """Title on the left; the equation is plain text, whatever its symbols."""
-    axes.set_title(wrapped(text, width), loc="left", fontsize=10.5, pad=10, color="0.1", parse_math=False)
+def times(axis: Axis, t: np.ndarray) -> None:
+    """An axis of time with at most five numbers; a power of ten for all of them stands in its label."""
+    power = math.floor(math.log10(t.max())) if t.max() > 0 else 0
+    power = 0 if -3 <= power <= 3 else power
+    axis.set_major_locator(MaxNLocator(4))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 10.0**power:.4g}"))
+    axis.set_label_text(TIME + (rf" ($10^{{{power}}}$)" if power else ""))
+
+
+def scaled(axes: Axes) -> None:
+    """A linear vertical axis with one power of ten for all of its numbers where they are tiny or large."""
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 4), useMathText=True)
+
+
+def quantile(values: np.ndarray, share: float) -> float:
+    """A quantile of the finite values; 0 without any."""
+    seen = values[np.isfinite(values)]
+    return float(np.quantile(seen, share)) if seen.size else 0.0
+
+
+def time_of(solution: SavedMaps, s: int) -> str:
+    """A saved time as TeX."""
+    return f"t = {plain(float(solution.t[s]))}"
 
 
 class Plain(LogFormatterSciNotation):
-    """Formatter of ticks that writes 0.2 instead of 2 x 10^-1."""
+    """Formatter of a logarithmic axis that writes 0.2 instead of 2 x 10^-1 where all its numbers are so short."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        text = super().__call__(x, pos)
-        return f"{x:g}" if text and 1e-2 <= x < 1e4 else text
+        text, (low, high) = super().__call__(x, pos), sorted(self.axis.get_view_interval())  # type: ignore[union-attr]
+        return f"{x:g}" if text and low >= 1e-3 and high < 1e4 else text
 
 
 def logarithmic(*several: Axes) -> None:
@@ -143,7 +172,7 @@ def time_bar(figure: Figure, axes: Any, solution: SavedMaps, shown: list[int]) -
     if len(shown) > 1:
         times = solution.t[shown].tolist()
         mappable = ScalarMappable(Normalize(times[0], times[-1]), COLORS)
-        bar(figure, mappable, axes, {t: f"{t:.3g}" for t in times}, TIME)
+        bar(figure, mappable, axes, {t: f"${plain(t, 3)}$" for t in times}, TIME)
 
 
 def walls(axes: Axes, solution: SavedMaps, along: str = "x") -> None:
@@ -165,7 +194,13 @@ def walls(axes: Axes, solution: SavedMaps, along: str = "x") -> None:
 
 
 def explain(
-    figure: Figure, heading: str, solution: SavedMaps, shown: list[int], *more: Line2D, times: bool = True
+    figure: Figure,
+    what: str,
+    heading: str,
+    solution: SavedMaps,
+    shown: list[int],
+    *more: Line2D,
+    times: bool = True,
 ) -> None:
     """Title, legend of the curves (computed, reference, more), and the bar of the times."""
     first = figure.axes[0]
@@ -173,7 +208,7 @@ def explain(
     if solution.exact_T is not None:
         names.insert(1, key("reference", **EXACT))
     first.legend(handles=names)
-    title(first, heading)
+    title(first, what, heading)
     if times:
         time_bar(figure, figure.axes, solution, shown)
 
@@ -208,9 +243,15 @@ def limits(values: np.ndarray, margin: float = 0.04) -> tuple[float, float]:
     return low - pad, high + pad
 
 
+def plain(value: float, digits: int = 4) -> str:
+    """0.2 as it is, and 2e-7 as TeX's power of ten."""
+    return f"{value:.{digits}g}" if value == 0 or 1e-3 <= abs(value) < 10**digits else scientific(value)
+
+
 def scientific(value: float) -> str:
     """1.23e-4 as TeX."""
     if value == 0:
         return "0"
     mantissa, exponent = f"{value:.2e}".split("e")
+    mantissa = mantissa.rstrip("0").rstrip(".")
     return rf"{mantissa} \cdot 10^{{{int(exponent)}}}"

@@ -41,6 +41,9 @@ class Field(Protocol):
     def stage(self, share: float) -> Field:
         """The field at a share of the step, 1 for its end; itself if the potential does not move."""
 
+    def velocity_of(self, theta: Tensor, part: slice) -> Tensor:
+        """Velocity of a part of the parameters while the others stand still."""
+
     def at_nodes(self, theta: Tensor) -> MapAtNodes:
         """The map at the quadrature nodes."""
 

@@ -103,17 +103,19 @@ class Alternating(FixedStep):
 
     def on(self, field: Projection) -> Alternating:
         if not field.map.parts:
-            raise ConfigError("integrator=alternating needs network=two_sided_relu with network.train=alternating")
+            raise ConfigError("alternating does not fit, use network=two_sided_relu network.train=alternating")
         return self
 
     def step(self, field: Field, dt: float, state: State) -> Step:
-        theta, evaluation = state.theta, state.evaluation
-        for k, part in enumerate(field.map.parts, start=1):
+        parts = field.map.parts
+        velocity, theta = state.evaluation.velocity[parts[0]], state.theta
+        for k, part in enumerate(parts):
+            if k > 0:
+                velocity = field.stage(k / len(parts)).velocity_of(theta, part) / len(parts)
             moved = torch.zeros_like(theta)
-            moved[part] = evaluation.velocity[part]
+            moved[part] = velocity
             theta = theta.add(moved, alpha=dt)
-            evaluation = field.stage(k / len(field.map.parts))(theta)
-        return Step(State(theta, evaluation), evaluations=len(field.map.parts))
+        return Step(State(theta, field.stage(1.0)(theta)), evaluations=len(parts))
 
 
 class Dopri5(Adaptive, RungeKutta):

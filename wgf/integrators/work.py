@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from wgf.integrators.base import Field, State
+from wgf.projection.chart_energy import rates
 
 
 class Work(NamedTuple):
@@ -47,4 +48,4 @@ def power(field: Field, theta: Tensor) -> Tensor:
     """P at parameters theta [p], scalar (energy/time)."""
     with torch.no_grad():
         at = field.at_nodes(theta)
-    return torch.dot(at.w, field.problem.potential.rate(at.x)[0])
+    return torch.dot(at.w, rates(field.problem.potential, at.x)[0])

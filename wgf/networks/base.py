@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,18 @@ class Size:
     knots: float
     degree: float
     banded: bool
+
+
+class Steps(NamedTuple):
+    """ReLU neurons a_i (z - b_i)_+, or a_i (b_i - z)_+ if they face left, whose biases b_i are the parameters.
+
+    Attributes:
+        weights: a [k]. biases: b [k] (length). faces_left: [k].
+    """
+
+    weights: Tensor
+    biases: Tensor
+    faces_left: Tensor
 
 
 @dataclass(frozen=True)
@@ -83,6 +96,18 @@ class TransportMap(nn.Module):
         if not isinstance(base, Base):
             raise ConfigError(fault("base", base, "a law with a density, an object of wgf.Base"))
         self.base = base
+
+    def twin(self) -> TransportMap:
+        """Copy with parameters of its own and the same base."""
+        if next(self.children(), None) is not None:
+            return copy.deepcopy(self, {id(self.base): self.base})
+        other = copy.copy(self)
+        other._buffers = dict(self._buffers)
+        other._parameters = {
+            name: None if p is None else nn.Parameter(p.detach().clone(), p.requires_grad)
+            for name, p in self._parameters.items()
+        }
+        return other
 
     @property
     def period(self) -> float | None:
@@ -147,10 +172,10 @@ class TransportMap(nn.Module):
         """Coordinates of a continuous piecewise linear map with free knots; None for other maps."""
         return None
 
-    def steps(self, theta: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Weights and biases [2m] of a two-sided ReLU network that trains its biases only; None for other networks.
+    def steps(self, theta: Tensor, part: slice = slice(None)) -> Steps | None:
+        """Neurons of a ReLU network if this part of theta consists of their biases; else None.
 
-        Step functions at the knots span the tangent space of such a network.
+        Step functions at the knots span the derivatives with respect to biases.
         """
         return None
 
@@ -160,7 +185,9 @@ class TransportMap(nn.Module):
         Raises:
             ConfigError: the network has no such form.
         """
-        raise ConfigError("quadrature=monte_carlo needs network=two_sided_relu or a network without knots")
+        raise ConfigError(
+            "quadrature=monte_carlo needs a ReLU network (two_sided_relu, one_sided_relu) or one without knots"
+        )
 
     @abstractmethod
     def f(self, theta: Tensor, z: Tensor) -> Tensor:

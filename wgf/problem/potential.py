@@ -6,7 +6,7 @@ import copy
 import math
 import re
 from abc import abstractmethod
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple, Self
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from wgf.errors import ConfigError
 from wgf.problem.energy import Curvature, Local, MapAtNodes, factor
+from wgf.problem.kinks import Crossing, Kinks, crossing, find
 from wgf.settings.enclosure import least_bend
 from wgf.settings.expression import Expression
 from wgf.settings.ranges import Finite, Text, checked
@@ -43,10 +44,14 @@ class Potential(Local):
             it is unknown.
         moves: whether V depends on the time.
         t: the time, scalar (time); `value_at` must be differentiable in it.
+        polynomial: whether V is known to be a polynomial.
+        kinks: where V' or V'' jumps, as far as known; None if nowhere.
     """
 
     name = "potential"
     convexity: float | None = None
+    kinks: Kinks | None = None
+    polynomial = False
     moves = False
     t = torch.zeros((), dtype=torch.float64)
 
@@ -57,20 +62,6 @@ class Potential(Local):
         other = copy.copy(self)
         other.t, other.moves = torch.tensor(t, dtype=torch.float64), False
         return other
-
-    def rate(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Time derivatives of V [n] (energy/(mass time)) and of V' [n] (length/time^2) at x [n]."""
-        other = copy.copy(self)
-        with torch.enable_grad():
-            x, other.t = x.detach().requires_grad_(), torch.full_like(x, float(self.t)).requires_grad_()
-            value = other.value_at(x).sum()
-            if not value.requires_grad:
-                return torch.zeros_like(x), torch.zeros_like(x)
-            rate = torch.autograd.grad(value, other.t, create_graph=True, materialize_grads=True)[0]
-            bend = torch.zeros_like(x)
-            if rate.requires_grad:
-                bend = torch.autograd.grad(rate.sum(), x, materialize_grads=True)[0]
-        return rate.detach(), bend
 
     def parabola(self) -> Parabola | None:
         """The coefficients of V, where it is a polynomial of degree 2 at most and does not move; else None."""
@@ -102,12 +93,41 @@ class Potential(Local):
     def density(self, x: Tensor, dx: Tensor, log_p: Tensor) -> Tensor:
         return self.value_at(x)
 
+    def value(self, at: MapAtNodes) -> Tensor:
+        value = super().value(at)
+        if (crossed := self._crossed(at)) is not None:
+            kinks, here = crossed
+            y = at.x[here.nodes] - kinks.x[:, None]
+            value = value + (at.w[here.nodes] * here.share * kinks.parts(y)[0]).sum()
+        return value
+
     def covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:
-        force = at.w * self.derivative(at.x)
+        slope = self.derivative(at.x)
+        if (crossed := self._crossed(at)) is not None:
+            kinks, here = crossed
+            slope = slope.index_add(0, here.nodes.view(-1), (here.share * kinks.parts(here.y)[1]).view(-1))
+        force = at.w * slope
         return force, torch.zeros_like(force)
 
     def curvature(self, at: MapAtNodes) -> Curvature:
-        return Curvature(xx=at.w * self.second_derivative(at.x))
+        bend = self.second_derivative(at.x)
+        if (crossed := self._crossed(at)) is not None:
+            kinks, here = crossed
+            added = here.rise * kinks.slope[:, None] + here.share * kinks.bend[:, None]
+            bend = bend.index_add(0, here.nodes.view(-1), added.view(-1))
+        return Curvature(xx=at.w * bend)
+
+    def _crossed(self, at: MapAtNodes) -> tuple[Kinks, Crossing] | None:
+        """The kinks, and where a map crosses them; None without kinks or without cells."""
+        if self.kinks is None or at.nodes.order is None:
+            return None
+        kinks = _on(self.kinks, at.x.dtype, at.x.device)
+        return kinks, crossing(kinks, at.x.detach(), at.nodes.order)
+
+
+@lru_cache(maxsize=64)
+def _on(kinks: Kinks, dtype: torch.dtype, device: torch.device) -> Kinks:
+    return Kinks(*(part.to(device, dtype) for part in kinks))
 
 
 def _from(center: float) -> str:
@@ -140,6 +160,7 @@ class Quadratic(Potential):
     """V = stiffness (x - center)^2 / 2."""
 
     derivable = ("stiffness", "center")
+    polynomial = True
 
     @checked
     def __init__(self, stiffness: Finite = 1.0, center: Finite = 0.0) -> None:
@@ -166,6 +187,7 @@ class Quartic(Potential):
 
     convexity = -1.0
     derivable = ("center",)
+    polynomial = True
 
     @checked
     def __init__(self, center: Finite = 0.0) -> None:
@@ -196,6 +218,7 @@ class Sextic(Potential):
 
     convexity = 0.0
     derivable = ("center",)
+    polynomial = True
 
     @checked
     def __init__(self, center: Finite = 0.0) -> None:
@@ -239,6 +262,10 @@ class Expressed(Potential):
     @cached_property
     def convexity(self) -> float | None:  # type: ignore[override]
         return None if self.expression.moves else least_bend(self.expression)
+
+    @cached_property
+    def kinks(self) -> Kinks | None:  # type: ignore[override]
+        return None if self.expression.moves else find(self.expression)
 
     def parabola(self) -> Parabola | None:
         coefficients = None if self.moves else self.expression.at(self.t).polynomial()

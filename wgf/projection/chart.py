@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import scipy.sparse
@@ -42,7 +42,15 @@ def _on(like: Tensor, matrix: scipy.sparse.csr_matrix) -> Tensor:
         return torch.sparse_csr_tensor(starts, columns, entries.to(like.dtype), matrix.shape, check_invariants=False)
 
 
+BLOCK = 1 << 16  # nodes whose products are in memory at once
 Basis = tuple[Tensor, Tensor, Tensor]
+
+
+@cache
+def _pairs(degree: int) -> list[list[int]]:
+    """Pairs a <= b of the k + 1 functions of a cell, by their distance [2, .]."""
+    lefts = [(a, d) for d in range(degree + 1) for a in range(degree + 1 - d)]
+    return [[a for a, _ in lefts], [a + d for a, d in lefts]]
 
 
 def with_tails(basis: Basis, tails: Sequence[int], last: int) -> Basis:
@@ -69,8 +77,8 @@ class Chart:
     At a wall the outermost coefficient is the position of the wall. It does not move: every load is 0 there, and so are
     the matrices but for the diagonal of the mass.
 
-    All operations multiply by one of three sparse matrices that are made once: evaluation c -> (f, f'), its transpose,
-    and assembly (second derivatives at the nodes) -> banded matrix.
+    All operations multiply by one of three sparse matrices that are made when first used: evaluation c -> (f, f'), its
+    transpose, and assembly (second derivatives at the nodes) -> banded matrix.
 
     Args:
         space: splines in which the map is linear.
@@ -88,7 +96,8 @@ class Chart:
     """
 
     def __init__(self, space: SplineSpace, nodes: Nodes, metric_nodes: Nodes, domain: Domain) -> None:
-        self.space, self.nodes, self.size = space, nodes, space.size
+        self.space, self.size = space, space.size
+        self.nodes, self.metric_nodes = nodes, metric_nodes
         points = space.points
         left, right = domain.tails(nodes.base, points)
         beyond = (left, right and self.size > 2)
@@ -96,18 +105,10 @@ class Chart:
         self._ends = torch.tensor([range(self.size)[end] for end in self.tails], device=points.device).long()
         self._inner = torch.tensor([range(self.size)[1 + 3 * end] for end in self.tails], device=points.device).long()
         self.free, self.walls = self._held(domain)
-        self.basis_at_nodes = self.basis(nodes.z)
-        first, values, slopes = self.basis_at_nodes
-        columns = space.columns(first)
         self._identity = space.identity(nodes.z)
-        columns, entries = torch.cat([columns, columns]), torch.cat([values, slopes])
-        self._evaluate = _on(values, _rows(columns, entries, self.size))
-        self._load = _on(values, _rows(columns, entries * self.free[columns], self.size).T.tocsr())
-        other = self.basis_at_nodes if metric_nodes is nodes else self.basis(metric_nodes.z)
-        mass = torch.mv(self._assembly(other[0], [(other[1], other[1])]), metric_nodes.w)
-        band = mass.reshape(space.bandwidth + 1, self.size)
-        band[0, ~self.free] = band[0].mean()
-        self.mass = Banded(band)
+        self.basis_at_nodes = self.basis(nodes.z)
+        basis = self.basis_at_nodes if metric_nodes is nodes else self.basis(metric_nodes.z)
+        self.mass = Banded(self._mass(*basis[:2], metric_nodes.w))
         self._mass_factor = Cholesky(self.mass.band)
         if not self._mass_factor.positive:
             raise ConfigError(
@@ -135,30 +136,58 @@ class Chart:
         """
         return with_tails(self.space.basis(z), self.tails, len(self.space.points) - 2)
 
-    def _assembly(self, first: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
+    def _mass(self, first: Tensor, values: Tensor, w: Tensor) -> Tensor:
+        """Band [b + 1, M] of sum w B B; the mean of its diagonal for coordinates that are held."""
+        band = values.new_zeros((self.space.bandwidth + 1) * self.size)
+        for start in range(0, len(w), BLOCK):
+            part = slice(start, start + BLOCK)
+            places, products = self._products(first[part], values[part], values[part])
+            band.index_put_((places,), products * w[part, None], accumulate=True)
+        band = band.reshape(-1, self.size)
+        band[0, ~self.free] = band[0].mean()
+        return band
+
+    @cached_property
+    def _evaluate(self) -> Tensor:
+        """Matrix [2 n, M] that maps coordinates to the map and its slope at the nodes, without the identity."""
+        columns, entries = self._stacked
+        return _on(entries, _rows(columns, entries, self.size))
+
+    @cached_property
+    def _load(self) -> Tensor:
+        columns, entries = self._stacked
+        return _on(entries, _rows(columns, entries * self.free[columns], self.size).T.tocsr())
+
+    @property
+    def _stacked(self) -> tuple[Tensor, Tensor]:
+        first, values, slopes = self.basis_at_nodes
+        columns = self.space.columns(first)
+        return torch.cat([columns, columns]), torch.cat([values, slopes])
+
+    def _products(self, first: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Places in a band, and the symmetric products of u and v [n, k + 1] that belong there."""
+        k, columns, free = self.space.degree, self.space.columns(first), self.free
+        left, right = torch.tensor(_pairs(k), device=first.device)
+        one, other = columns[:, left], columns[:, right]
+        both = u[:, left] * v[:, right]
+        both = both if u is v else 0.5 * (both + v[:, left] * u[:, right])
+        return (one - other).abs() * self.size + torch.minimum(one, other), both * free[one] * free[other]
+
+    def _assembly(self, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
         """Matrix [(b + 1) M, len(pairs) n] that maps weights w at the nodes to the band of sum w u_a v_b."""
-        k, columns = self.space.degree, self.space.columns(first)
-        free = self.free
-        diagonal, left = torch.tensor([(d, a) for d in range(k + 1) for a in range(k + 1 - d)]).to(first.device).T
-        one, other = columns[:, left], columns[:, left + diagonal]
-        blocks = []
-        for u, v in pairs:
-            both = u[:, left] * v[:, left + diagonal]
-            both = both if u is v else 0.5 * (both + v[:, left] * u[:, left + diagonal])
-            blocks.append(both * free[one] * free[other])
-        places = (one - other).abs() * self.size + torch.minimum(one, other)
-        spread = _rows(torch.cat([places] * len(pairs)), torch.cat(blocks), (self.space.bandwidth + 1) * self.size)
+        places, blocks = zip(*(self._products(self.basis_at_nodes[0], u, v) for u, v in pairs), strict=True)
+        spread = _rows(torch.cat(places), torch.cat(blocks), (self.space.bandwidth + 1) * self.size)
         return _on(blocks[0], spread.T.tocsr())
 
     @cached_property
     def _assemble(self) -> Tensor:
-        first, values, slopes = self.basis_at_nodes
-        return self._assembly(first, [(values, values), (slopes, slopes)])
+        _, values, slopes = self.basis_at_nodes
+        return self._assembly([(values, values), (slopes, slopes)])
 
     @cached_property
     def _assemble_mixed(self) -> Tensor:
-        first, values, slopes = self.basis_at_nodes
-        return 2 * self._assembly(first, [(values, slopes)])
+        _, values, slopes = self.basis_at_nodes
+        return 2 * self._assembly([(values, slopes)])
 
     def at_nodes(self, c: Tensor) -> MapAtNodes:
         """The map with coordinates c [M] at the nodes."""

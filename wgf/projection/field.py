@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,54 +19,13 @@ from wgf.problem.base import Start
 from wgf.problem.energy import Local, MapAtNodes
 from wgf.problem.equations import Problem
 from wgf.problem.quadrature import Quadrature
-from wgf.projection.chart import Chart
 from wgf.projection.chart_energy import Landscape
-from wgf.projection.knots import KnotFlow, KnotPoint
+from wgf.projection.evaluation import Evaluation, Point
+from wgf.projection.knots import KnotFlow
+from wgf.projection.shared_charts import nodes_of, shared_chart
 from wgf.projection.solvers import Solver, Velocity
 from wgf.projection.start import initial
 from wgf.projection.tangent import Tangent
-
-
-@dataclass(frozen=True)
-class Point:
-    """A map in the coordinates of a chart.
-
-    Attributes:
-        c: coordinates [M].
-        at: the map at the nodes.
-        gradient: gradient of F [M].
-    """
-
-    c: Tensor
-    at: MapAtNodes
-    gradient: Tensor
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Velocity and energies at one theta.
-
-    Attributes:
-        velocity: theta' [p].
-        terms: value of every energy term [k] (energy).
-        min_slope: smallest f', scalar; <= 0 means that the map is folded.
-        dissipation: -grad F . theta', the rate at which the energy falls, scalar (energy/time).
-        scale: standard deviation of the solution, the unit of relative errors (length).
-        length: computes the W2 length sqrt(d^T G d) of a small displacement d [p] of the parameters (length).
-        report: computes the numbers of the linear solve on demand; see `Velocity`.
-        point: the map in the coordinates of its chart; None without a chart.
-        knots: the flow in the coordinates of moving knots; None without them.
-    """
-
-    velocity: Tensor
-    terms: Tensor
-    min_slope: Tensor
-    dissipation: Tensor
-    scale: Tensor
-    length: Callable[[Tensor], Tensor]
-    report: Callable[[], dict[str, float | None]]
-    point: Point | None = None
-    knots: KnotPoint | None = None
 
 
 class Projection:
@@ -93,27 +51,26 @@ class Projection:
         self._moving, self._span = problem, (0.0, 0.0)
         self.start = Start(problem.law, map.base)
         solver.check(map)
-        if quadrature.order is not None and quadrature.order < map.least_order:
+        least = quadrature.least(map.least_order)
+        if quadrature.order is not None and quadrature.order < least:
             raise ConfigError(
-                f"quadrature.order={quadrature.order} is impossible: this network needs at least {map.least_order} "
-                f"nodes in a cell, use quadrature.order={map.least_order} or more"
+                f"quadrature.order={quadrature.order} is impossible: this network needs at least {least} nodes in a "
+                f"cell, use quadrature.order={least} or more"
             )
         self._metric_rule = quadrature.for_metric()
         theta = map.theta.detach()
-        # fixed knots have fixed nodes
-        self._nodes = self._metric_nodes = None
-        if not map.moving_knots:
-            self._nodes = quadrature.nodes(map.base, map.knots(theta))
-            same = self._metric_rule is quadrature
-            self._metric_nodes = self._nodes if same else self._metric_rule.nodes(map.base, map.knots(theta))
-        elif quadrature.fixed:
-            self._nodes = quadrature.nodes(map.base, map.knots(theta))
         # an accepted step may raise the energy by this share: sampled energies jump when a knot passes a particle
         self.noise = quadrature.noise if map.moving_knots else 0.0
+        self._nodes = self._metric_nodes = None
         self.landscape: Landscape | None = None
-        space = map.space()
-        if space is not None and self._nodes is not None and self._metric_nodes is not None:
-            self.landscape = Landscape(problem, Chart(space, self._nodes, self._metric_nodes, problem.domain))
+        if not map.moving_knots and (space := map.space()) is not None:
+            chart = shared_chart(map, space, quadrature, problem.domain)
+            self._nodes, self._metric_nodes = chart.nodes, chart.metric_nodes
+            self.landscape = Landscape(problem, chart)
+        elif not map.moving_knots:  # fixed knots have fixed nodes
+            self._nodes, self._metric_nodes = nodes_of(map, quadrature)
+        elif quadrature.fixed:
+            self._nodes = quadrature.nodes(map.base, map.knots(theta))
         self.by_chart = self.landscape is not None and solver.uses_chart(map)
         map.check_domain(problem.domain)
         if not (problem.domain.is_line or self.by_chart):
@@ -131,11 +88,20 @@ class Projection:
         return initial(self.map, self.start, self.problem.domain)
 
     @cached_property
+    def at_start(self) -> Evaluation:
+        """The field at t = 0."""
+        return self(self.initial)
+
+    @cached_property
     def first_slope(self) -> float:
         """Smallest slope of the map at t = 0."""
         if self.start.is_identity:
             return 1.0
         return float(self.map.min_slope(self.initial, self.at_nodes(self.initial).dx))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the field at the start, which holds functions: a copy evaluates it anew."""
+        return {name: value for name, value in vars(self).items() if name != "at_start"}
 
     def on(self, map: TransportMap) -> Projection:
         """Projection with the same problem, quadrature and solver on another map."""
@@ -227,6 +193,11 @@ class Projection:
         dissipation = -torch.dot(gradient, velocity.value)
         scale = self.problem.domain.scale(at)
         return Evaluation(velocity.value, terms, min_slope, dissipation, scale, tangent.length, velocity.report)
+
+    @torch.no_grad()
+    def velocity_of(self, theta: Tensor, part: slice) -> Tensor:
+        """Velocity of a part of the parameters while the others stand still."""
+        return self.solver.solve(self.tangent(theta, part), self.gradient(theta)[0][part]).value
 
     def _in_turn(self, theta: Tensor, gradient: Tensor) -> Velocity:
         """Mean velocity of parts that are updated in turn for equal times: each part follows its own projection."""

@@ -183,15 +183,15 @@ class Banded(Solver):
     def check(self, map: TransportMap) -> None:
         if map.space() is None and map.steps(map.theta.detach()) is None:
             raise ConfigError(
-                "solver=banded has closed forms only for network=spline, and for network=two_sided_relu with "
-                "network.train=weights or biases: use solver=auto"
+                "solver=banded has closed forms only for network=spline or one_sided_relu, and for "
+                "network=two_sided_relu with network.train=weights or biases: use solver=auto"
             )
 
     def solve(self, tangent: Tangent, gradient: Tensor) -> Velocity:
-        neurons = tangent.map.steps(tangent.theta)
+        neurons = tangent.map.steps(tangent.theta, tangent.part)
         if neurons is None:
             raise TypeError(f"{type(tangent.map).__name__} has no closed form: call Solver.check first")
-        space = StepSpace(tangent.map.base, *neurons, self.rcond)
+        space = StepSpace(tangent.map.base, neurons, self.rcond)
         value = space.solve(gradient)
         return Velocity(value, lambda: _report(tangent, gradient, value, truncated=space.truncated))
 
@@ -248,7 +248,7 @@ class Auto(Banded):
         """Every map is allowed."""
 
     def solve(self, tangent: Tangent, gradient: Tensor) -> Velocity:
-        if tangent.map.steps(tangent.theta) is not None:
+        if tangent.map.steps(tangent.theta, tangent.part) is not None:
             return super().solve(tangent, gradient)
         found = dense.filtered_eigen(tangent.metric, -gradient, self.rcond)
         return Velocity(found.value, lambda: _dense_report(tangent, gradient, found))

@@ -6,46 +6,22 @@ import hashlib
 import logging
 import os
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from wgf.files import replacing
+from wgf.kept import describe
 from wgf.problem.equations import Problem
 from wgf.reference_solutions.finite_volume import Reference, Volumes
 from wgf.reference_solutions.finite_volume_schemes import Grid
-from wgf.settings.expression import Expression
 
 log = logging.getLogger("wgf")
 
-VERSION = 6  # of the finite volumes: files of another version are not read
+VERSION = 7  # of the finite volumes: files of another version are not read
 OFF = "WGF_NO_CACHE"  # environment variable that turns the cache off
 ENDS = ("low", "high", "centre", "stretch")
-
-
-def describe(value: Any) -> str:
-    """Text of an object that is the same for equal settings, whatever their types.
-
-    Raises:
-        TypeError: the object is of a class from outside wgf, whose settings may mean anything.
-    """
-    if isinstance(value, bool | int | float | str | None):
-        return repr(float(value) if isinstance(value, int | float) else value)
-    if isinstance(value, np.ndarray | Tensor):
-        return hashlib.sha256(np.asarray(value).tobytes()).hexdigest()
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(describe, value))}]"
-    if not type(value).__module__.startswith("wgf."):
-        raise TypeError(f"{type(value).__name__} is not a class of wgf")
-    made = {"text": str(value)} if isinstance(value, Expression) else vars(value)
-    settings = {
-        name: part for name, part in made.items() if not isinstance(getattr(type(value), name, None), cached_property)
-    }
-    inside = ", ".join(f"{name}={describe(entry)}" for name, entry in sorted(settings.items()))
-    return f"{type(value).__module__}.{type(value).__qualname__}({inside})"
 
 
 def path_of(problem: Problem, times: Sequence[float]) -> Path | None:

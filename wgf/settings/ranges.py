@@ -159,9 +159,11 @@ NonNegative = Annotated[float, Range(low=0.0)]
 PositiveOrNone = Annotated[float | None, Range(low=0.0, open_low=True, none=True)]
 NonNegativeOrNone = Annotated[float | None, Range(low=0.0, none=True)]
 Fraction = Annotated[float, Range(low=0.0, high=1.0, open_high=True)]
+Share = Annotated[float, Range(low=0.0, high=1.0)]
 MoreThanOne = Annotated[float, Range(low=1.0, open_low=True)]
 AtLeastOne = Annotated[float, Range(low=1.0)]
 Count = Annotated[int, Range(int, low=1)]
+CountOrNone = Annotated[int | None, Range(int, low=1, none=True)]
 Width = Annotated[int | str | None, WidthRule()]
 TwoOrMore = Annotated[int, Range(int, low=2)]
 Order = Annotated[int, Range(int, low=1, high=64)]
@@ -225,34 +227,42 @@ def checked(function: F) -> F:
         ConfigError: with one line for every argument that breaks its rule.
     """
     signature = inspect.signature(function)
-    hints: dict[str, Any] = {}  # read when the function is first called: its module is loaded then
+    parameters = signature.parameters.values()
+    positional = [p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    others = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_KEYWORD), "")
+    rules: dict[str, Any] = {}  # read when the function is first called: its module is loaded then
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
-        hints.update(hints or get_type_hints(function, include_extras=True))
-        bound = signature.bind(*args, **kwargs)
+        if not rules:
+            hints = get_type_hints(function, include_extras=True)
+            rules.update({p.name: rule_of(hints.get(p.name)) for p in parameters})
+        derivable = getattr(args[0], "derivable", ()) if args else ()
         bad: list[str] = []
         tensors = False
-        for parameter in bound.signature.parameters.values():
-            rule = rule_of(hints.get(parameter.name))
-            if rule is None or parameter.name not in bound.arguments:
-                continue
-            open_ended = parameter.kind is inspect.Parameter.VAR_KEYWORD
-            values = bound.arguments[parameter.name] if open_ended else bound.arguments
-            for name in list(values) if open_ended else [parameter.name]:
-                derivable = parameter.name in getattr(args[0], "derivable", ()) if args else False
-                if derivable and _has_derivatives(values[name]) and rule.admits(_numbers(values[name])):
-                    values[name], tensors = _copied(values[name]), True
-                elif rule.admits(values[name]):
-                    values[name] = _converted(values[name], rule)
-                else:
-                    bad.append(fault(name, values[name], rule))
+
+        def converted(name: str, value: Any) -> Any:
+            nonlocal tensors
+            owner = name if name in rules else others
+            if (rule := rules.get(owner)) is None:
+                return value
+            if owner in derivable and _has_derivatives(value) and rule.admits(_numbers(value)):
+                tensors = True
+                return _copied(value)
+            if rule.admits(value):
+                return _converted(value, rule)
+            bad.append(fault(name, value, rule))
+            return value
+
+        values = [*map(converted, positional, args), *args[len(positional) :]]
+        named = {name: converted(name, value) for name, value in kwargs.items()}
         if bad:
+            signature.bind(*args, **kwargs)  # an argument too many or too few is the worse error
             raise ConfigError(*bad)
         if tensors:
             with warnings.catch_warnings():  # bounds and moments of such an object are numbers
                 warnings.filterwarnings("ignore", "Converting a tensor with requires_grad", UserWarning)
-                return function(*bound.args, **bound.kwargs)
-        return function(*bound.args, **bound.kwargs)
+                return function(*values, **named)
+        return function(*values, **named)
 
     return wrapper  # type: ignore[return-value]

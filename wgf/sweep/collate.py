@@ -145,7 +145,7 @@ def collate(root: Path) -> Table:
     if shown:
         from wgf.run.callbacks.hparams import write_experiment  # tensorboard
 
-        write_experiment(root, shown)
+        write_experiment(root, shown, {name for row in found.rows for name, value in row.items() if value is not None})
     if any(config.get("figures") for config in configs.values()):
         _draw(found)
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import yaml
@@ -48,8 +49,8 @@ def session_end(completed: bool) -> Summary:
     return _summary(metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=info))
 
 
-def experiment(runs: list[dict[str, Leaf]]) -> Summary:
-    """Summary of the columns of a sweep: the settings that vary among its runs, and the metrics."""
+def experiment(runs: list[dict[str, Leaf]], known: Collection[str]) -> Summary:
+    """Summary of the columns of a sweep: the settings that vary among its runs, and the compared numbers in `known`."""
     names = dict.fromkeys(name for settings in runs for name in settings)
     varying = [name for name in names if len({settings.get(name) for settings in runs}) > 1]
     content = api_pb2.Experiment(
@@ -58,6 +59,7 @@ def experiment(runs: list[dict[str, Leaf]]) -> Summary:
         metric_infos=[
             api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag(name)), display_name=text)
             for name, text in compared().items()
+            if name in known
         ],
     )
     return _summary(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=content))
@@ -81,10 +83,10 @@ def _summary(tag: str, content: HParamsPluginData) -> Summary:
     return summary
 
 
-def write_experiment(root: Path, runs: list[dict[str, Leaf]]) -> None:
-    """Write the summary of a sweep to its root; replaces an earlier one."""
+def write_experiment(root: Path, runs: list[dict[str, Leaf]], known: Collection[str]) -> None:
+    """Write the summary of a sweep whose runs have the numbers `known` to its root; replaces an earlier one."""
     for path in root.glob("events.out.tfevents.*"):
         path.unlink()
     writer = EventFileWriter(str(root))
-    writer.add_event(Event(wall_time=time.time(), summary=experiment(runs)))
+    writer.add_event(Event(wall_time=time.time(), summary=experiment(runs, known)))
     writer.close()

@@ -1,0 +1,167 @@
+"""The energies of a problem as programs of the kernel."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from wgf.engine.arrays import Energy
+from wgf.engine.program import program
+from wgf.engine.table import lookup, tabulate
+from wgf.engine.tape import Tape, Untraceable
+from wgf.engine.traced import Traced, record, variable
+from wgf.kept import Kept, describe
+from wgf.problem.energy import Term
+from wgf.problem.potential import Potential
+from wgf.settings.expression import CONSTANTS
+
+INPUTS = ("x", "dx", "log_p", "rank", "w")
+NO_TERM = -1
+MOST = 64  # energies that are kept
+_energies = Kept[Energy](MOST)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Ends of the range on which potentials are tabulated (length)."""
+
+    low: float
+    high: float
+
+
+def energy_of(
+    terms: Sequence[Term],
+    table: Table,
+    names: Sequence[str] = (),
+    bind: Callable[[Term, Tape], Term] = lambda term, tape: term,
+) -> Energy:
+    """The energy of some terms.
+
+    Args:
+        terms: terms of the energy.
+        table: where a potential is tabulated if no tape can hold it.
+        names: parameters of the energy.
+        bind: copy of a term whose numbers are parameters of a tape.
+
+    Raises:
+        Untraceable: a term has neither a form that a tape can hold nor a table.
+    """
+    tape, pairs = Tape(INPUTS), Tape(("r", "none"))
+    values: list[int] = []
+    owners: list[int] = []
+    sum_of, pair, place = Traced(tape, {(0, 0): tape.constant(0.0)}), None, NO_TERM
+    quadratic: float | Traced = 0.0
+    for k, term in enumerate(terms):
+        parts = bind(term, tape).parts()
+        if parts is None:
+            raise Untraceable(f"the energy {term}")
+        if parts.density is not None:
+            density = _density(tape, bind(term, tape), table)
+            sum_of = sum_of + density
+            values.append(density.jet[0, 0])
+            owners.append(k)
+        parts = bind(term, pairs).parts()
+        assert parts is not None
+        if parts.kernel is not None or isinstance(parts.quadratic, Traced) or parts.quadratic:
+            if place != NO_TERM:
+                raise Untraceable("a second interaction")
+            place, quadratic = k, parts.quadratic
+        if parts.kernel is not None and parts.force is not None:
+            kernel, force, r = parts.kernel, parts.force, variable(pairs, "r")
+            values_of = record(lambda: kernel(r), pairs), record(lambda: force(r), pairs)  # noqa: B023
+            jet = values_of[1].jet
+            bends = [jet.get((1, 0)), None, None]
+            pair = program(pairs, [values_of[0].jet[0, 0]], [k], [jet[0, 0], None], bends, names)
+    slopes, curvature = _entries(sum_of, (1, 0), (0, 1)), _entries(sum_of, (2, 0), (1, 1), (0, 2))
+    local = program(tape, values, owners, slopes, curvature, names)
+    if isinstance(quadratic, Traced):
+        raise Untraceable("the strength of a quadratic interaction as a parameter")
+    none = program(pairs, [], [], [None, None], [None] * 3, names)
+    return Energy(local, pair or none, pair is not None, place, float(quadratic), len(terms))
+
+
+def _entries(traced: Traced, *orders: tuple[int, int]) -> list[int | None]:
+    return [traced.jet.get(order) for order in orders]
+
+
+def _density(tape: Tape, term: Term, table: Table) -> Traced:
+    """Jet of the density of a term: traced, or read from a table for a potential."""
+    parts = term.parts()
+    assert parts is not None
+    assert parts.density is not None
+    density = parts.density
+    try:
+        return record(lambda: density(*(variable(tape, name) for name in INPUTS)), tape)
+    except Untraceable:
+        if not isinstance(term, Potential):
+            raise
+        return lookup(tape, tabulate(term, table.low, table.high))
+
+
+def shared_energy(terms: Sequence[Term], table: Table) -> tuple[Energy, np.ndarray]:
+    """The energy of earlier terms of the same form, else a new one; and the parameters of these terms [1, p].
+
+    Parameters are the numbers that may have derivatives, see `derivable`, unless they are whole: whole powers are
+    products. All other settings belong to the form.
+
+    Raises:
+        Untraceable: see `energy_of`.
+    """
+    numbers = {(k, name): value for k, term in enumerate(terms) for name, value in _numbers(term).items()}
+    names = [f"{k} {name}" for k, name in numbers]
+
+    def bind(term: Term, tape: Tape) -> Term:
+        place = next(k for k, each in enumerate(terms) if each is term)
+        given = {name: Traced(tape, {(0, 0): tape.parameter(f"{k} {name}")}) for k, name in numbers if k == place}
+        return _with(term, given)
+
+    def make() -> Energy:
+        energy = energy_of(terms, table, names, bind)
+        if len(energy.local.tables):
+            raise Untraceable("numbers in a table")
+        return energy
+
+    try:
+        return _energies(tuple(_form(term) for term in terms), make), np.array([list(numbers.values())])
+    except (TypeError, Untraceable):  # a class from outside wgf, or a definition that branches at a number
+        return energy_of(terms, table), np.zeros((1, 0))
+
+
+def _numbers(term: Term) -> dict[str, float]:
+    """The parameters of a term by name."""
+    given = {name: vars(term).get(name) for name in getattr(term, "derivable", ())}
+    if "constants" in given:
+        given |= {k: v for k, v in term.expression.constants.items() if k not in CONSTANTS}  # type: ignore[attr-defined]
+    return {name: v for name, v in given.items() if isinstance(v, float) and not v.is_integer()}
+
+
+def _with(term: Term, numbers: dict[str, Any]) -> Term:
+    """Copy of a term with other numbers as its parameters."""
+    bound = copy.copy(term)
+    expression = vars(bound).get("expression")
+    if expression is None:
+        vars(bound).update(numbers)
+    else:
+        bound.expression = copy.copy(expression)  # type: ignore[attr-defined]
+        bound.expression.constants = expression.constants | numbers  # type: ignore[attr-defined]
+    return bound
+
+
+def _form(term: Term) -> Hashable:
+    """Text of a term without its parameters.
+
+    Raises:
+        TypeError: it has settings of a class from outside wgf.
+    """
+    kind, numbers = type(term), _numbers(term)
+    fixed = {
+        name: value
+        for name, value in vars(_with(term, dict.fromkeys(numbers, "parameter"))).items()
+        if not isinstance(getattr(kind, name, None), cached_property)
+    }
+    return f"{kind.__module__}.{kind.__qualname__}", describe([[name, fixed[name]] for name in sorted(fixed)])

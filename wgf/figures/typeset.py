@@ -1,0 +1,37 @@
+"""Equations as TeX, for the titles of figures."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+WIDE = 80  # letters on a line
+KNOWN = re.compile(r"rho_t = [\w +\-*/^().,|<>=']*")  # what `Problem.equation` is made of
+FUNCTIONS = ("arccos", "arcsin", "arctan", "cosh", "cos", "exp", "log", "sinh", "sin", "tanh", "tan", "max", "min")
+TOKENS = re.compile(
+    r"rho(?P<index>_(?:t|xx))?|(?P<group>\)_x+)|\^(?P<power>\([^()]*\)|-?[\w.]+)|(?P<conv> \* (?=rho))|(?P<times>\*)"
+    r"|(?P<mantissa>[\d.]+)e(?P<exponent>[-+]?\d+)|(?P<word>[A-Za-z][A-Za-z_]+)|(?P<sign> [-+=<>] )|(?P<space> )"
+)
+
+
+def typeset(text: str, width: int = WIDE) -> str:
+    """The text of `Problem.equation` in TeX, wrapped into lines; any other text stays plain."""
+    lines = textwrap.wrap(text, width)
+    if not KNOWN.fullmatch(text):
+        return "\n".join(lines).replace("$", r"\$")
+    return "\n".join(f"${TOKENS.sub(_token, line)}$" for line in lines)
+
+
+def _token(found: re.Match[str]) -> str:
+    kind, text = found.lastgroup, found.group()
+    if kind in (None, "index"):
+        return rf"\rho_{{{found['index'][1:]}}}" if found["index"] else r"\rho "
+    if kind == "group":
+        return f")_{{{text[2:]}}}"
+    if kind == "power":
+        return f"^{{{found['power'].strip('()')}}}"
+    if kind == "exponent":
+        return rf"{found['mantissa']} \cdot 10^{{{int(found['exponent'])}}}"
+    if kind == "word":
+        return rf"\{text} " if text in FUNCTIONS else rf"\mathrm{{{text}}}".replace("_", r"\_")
+    return {"conv": r" \ast ", "times": r"\,", "space": r"\ "}.get(kind or "", text)
