@@ -37,13 +37,11 @@ class Parabola(NamedTuple):
 class Potential(Local):
     """A potential V. A new one needs `value_at`; `derivative` comes from autograd unless it is given.
 
-    A potential V(t, x) that depends on the time sets `moves = True`, and its `value_at` uses the time `self.t`.
-
     Attributes:
         convexity: lower bound of V'' on the whole line (1/time), needed for an error bound; None if there is none or
             it is unknown.
-        moves: whether V depends on the time.
-        t: the time, scalar (time); `value_at` must be differentiable in it.
+        moves: whether V depends on the time; then `value_at` uses the time `self.t`, differentiably.
+        t: the time, scalar (time).
         polynomial: whether V is known to be a polynomial.
         kinks: where V' or V'' jumps, as far as known; None if nowhere.
     """
