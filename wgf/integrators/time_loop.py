@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wgf.integrators.base import Field, Integrator, Judged, State, Step, equal_steps, judge, verdict
+from wgf.integrators.base import Field, Integrator, Judged, State, Step, Work, equal_steps, judge, verdict
 from wgf.integrators.cautious import fallback_of
 from wgf.integrators.status import Status
-from wgf.integrators.work import Work
 from wgf.networks.base import TransportMap
 from wgf.projection.field import Projection
 from wgf.projection.remesh import Change, Mesh, mesh_of
