@@ -15,11 +15,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from full_updates_best import nearest
-from torch import Tensor
 
 import wgf
 from wgf.flow import Flow
@@ -38,14 +38,13 @@ CASES: dict[str, tuple[PDE, wgf.potentials.Potential | None, float]] = {
 }
 LAW = wgf.Gaussian()
 COUNT = 100  # random problems
-Network = Callable[..., wgf.TransportMap]
 Answer = tuple[str, list[str], bool]  # table, cells of a row, whether the promise holds
 
 
-def flow(pde: PDE, potential: object, t_end: float, network: wgf.TransportMap, **more: object) -> Flow:
+def flow(pde: PDE, potential: object, t_end: float, network: wgf.TransportMap, **more: Any) -> Flow:
     """Solve a problem with the defaults."""
-    known = {"potential": potential, "law": network.base, "network": network, "saves": 1}
-    return wgf.solve(pde, t_end=t_end, reference_solution="none", **known, **more)  # type: ignore[arg-type]
+    known: Any = {"potential": potential, "law": network.base, "network": network, "saves": 1}
+    return wgf.solve(pde, t_end=t_end, reference_solution="none", **known, **more)
 
 
 def truth(pde: PDE, potential: object, t_end: float, law: wgf.Base = LAW) -> Flow:
@@ -137,7 +136,7 @@ HEADS = {
     "cost": ["m", "status", "steps", "rejected", "time of a step", "microseconds by m"],
     "random": ["equation", "problems", "completed", "stopped early", "compared", "median ratio", "largest ratio"],
 }
-TASKS = {
+TASKS: dict[str, list[tuple[Callable[..., Answer], Any]]] = {
     "cost": [(cost, width) for width in (8192, 2048, 512, 128)],
     "free": [(free, name) for name in CASES],
     "start": [(start, name) for name in CASES],
@@ -145,7 +144,7 @@ TASKS = {
 }
 
 
-def work(task: tuple[Callable[[object], Answer], object]) -> Answer:
+def work(task: tuple[Callable[..., Answer], Any]) -> Answer:
     """One task in a process of its own."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # of runs that stop early: the table counts them
@@ -181,7 +180,7 @@ def main() -> int:
     found: dict[str, list[list[str]]] = {name: [] for name in names}
     good = True
     with get_context("spawn").Pool(2) as pool:
-        for name, row, holds in pool.imap(work, [task for name in names for task in TASKS[name]]):
+        for name, row, holds in pool.imap(work, [task for key in names for task in TASKS[key]]):
             print(
                 f"{time.perf_counter() - begin:5.0f} s  {name}  {' | '.join(row)}{'' if holds else '   FAILS'}",
                 flush=True,

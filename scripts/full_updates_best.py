@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from wgf.networks.base import TransportMap
 from wgf.networks.knot_space import Broken
-from wgf.networks.relu import TwoSidedReLU
 from wgf.problem.base import Base
 from wgf.problem.energy import MapAtNodes, Term
 from wgf.problem.equations import Problem
@@ -37,7 +37,7 @@ class Apart(Term):
         return at.w * (at.x - self.target(at.nodes.z)), torch.zeros_like(at.x)
 
 
-def nearest(law: Base, target: Callable[[Tensor], Tensor], map: TwoSidedReLU) -> float:
+def nearest(law: Base, target: Callable[[Tensor], Tensor], map: TransportMap) -> float:
     """W2 distance of T to the nearest map, by Levenberg and Marquardt's method from the start knots of a network."""
     apart = Apart(target)
     space = map.knot_space()
