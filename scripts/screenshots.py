@@ -62,7 +62,7 @@ def shot(address: str, size: tuple[int, int], dark: bool = False) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-3d-apis", "--hide-scrollbars"]
         command += [f"--user-data-dir={folder}/profile", f"--screenshot={folder}/shot.png"]
-        command += [f"--window-size={size[0]},{size[1]}", "--virtual-time-budget=20000"]
+        command += [f"--window-size={size[0]},{size[1]}", "--virtual-time-budget=60000"]
         command += [f"--blink-settings=preferredColorScheme={0 if dark else 1}", address]
         subprocess.run(command, check=True, capture_output=True, timeout=180)
         return Path(folder, "shot.png").read_bytes()
