@@ -128,7 +128,8 @@ class Flow:
         rest, (map, theta) = t - float(self.t[k]), self.saved[k]
         if rest <= 1e-12 * reached:
             return map, theta
-        end = run(self.projection.on(map), self.integrator, theta, [rest], LoopCallback())
+        clock = Clock(t=t - rest, last_stop=t - rest, next_dt=self.integrator.first_dt(rest))
+        end = run(self.projection.on(map), self.integrator, theta, [t], LoopCallback(), clock)
         if end.status is not Status.completed:
             raise WgfError(f"the integration from t={self.t[k]:g} to t={t:g} failed: {end.status.value}")
         return end.map or map, end.state.theta
@@ -276,8 +277,7 @@ class Flow:
 
     def _errors(self, known: Exact) -> np.ndarray:
         """W1 and W2 to a solution at the saved times [s, 2] (length); NaN where it is not known."""
-        times = enumerate(self.t.tolist())
-        found = [distance(Carried.by(*self.saved[k]), Carried.of(self.base, known, t)) for k, t in times]
+        found = [distance(Carried.by(*self.saved[k]), Carried.of(self.base, known, t)) for k, t in enumerate(self.t)]
         return np.array([(each.w1, each.w2) for each in found])
 
     def save(self, path: str | Path) -> None:
