@@ -38,7 +38,7 @@ CASES: dict[str, tuple[PDE, wgf.potentials.Potential | None, float]] = {
 }
 LAW = wgf.Gaussian()
 COUNT = 100  # random problems
-FREE = 1.6  # largest ratio to the best free knots, of Fokker-Planck and transport, from m = 8 on
+FREE = 1.6  # largest ratio to the best free knots, of Fokker-Planck and transport
 Answer = tuple[list[str], bool]  # cells of a row, whether the promise holds
 
 
@@ -80,7 +80,7 @@ def free(name: str) -> Answer:
         best = nearest(LAW, lambda z: torch.as_tensor(exact.map(t, z)), run.projection.map)
         ratio = run.w2(exact) / best
         cells.append(f"{ratio:.2f}")
-        good &= ratio <= (FREE if width > 4 else 2.0) or not name.startswith(("Fokker", "transport"))
+        good &= ratio <= FREE or not name.startswith(("Fokker", "transport"))
     return [name, *cells], good
 
 
