@@ -119,7 +119,7 @@ def test_ridges_stand_on_their_lines():
     figure = ridgeline(solution(8, exact=False), TITLE)
     axes = figure.axes[0]
     feet = axes.get_yticks()
-    assert [label.get_text() for label in axes.get_yticklabels()] == [f"${k / 8:.3g}$" for k in range(9)]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [f"{k / 8:.3g}" for k in range(9)]
     assert np.diff(feet) == pytest.approx(feet[1])
     for k, (x, raised) in enumerate(reversed(curves(figure))):
         assert np.trapezoid(raised - feet[k], x) == pytest.approx(1.0, abs=1e-6)

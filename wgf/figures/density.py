@@ -62,7 +62,7 @@ def ridgeline(solution: SavedMaps, heading: str) -> Figure:
         if solution.exact_T is not None and s:
             x, rho = reference(solution, s, 2 * top)
             axes.plot(x, k * gap + rho, zorder=-k, **EXACT)
-    times = [f"${style.plain(float(solution.t[s]), 3)}$" for s in picked]
+    times = [style.tex(style.plain(float(solution.t[s]), 3)) for s in picked]
     axes.set_yticks([k * gap for k in range(len(picked))], labels=times)
     axes.set(xlim=window(solution, picked), ylim=(-0.05 * gap, (len(picked) - 1) * gap + 1.15 * top))
     axes.set(xlabel=POSITION, ylabel=TIME)

@@ -13,11 +13,12 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, LogLocator, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, LogLocator, MaxNLocator, ScalarFormatter
 
 from wgf.figures.typeset import WIDE, typeset
 from wgf.saved_maps import SavedMaps
@@ -29,7 +30,6 @@ SUPPORT = 1e-6  # mass left out on either side of a map
 STYLE: dict[str, Any] = {
     "font.size": 10,
     "mathtext.fontset": "dejavusans",
-    "axes.formatter.use_mathtext": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "0.35",
@@ -93,7 +93,11 @@ def encoded(figure: Figure, kind: str) -> bytes:
         layout.execute(figure)
         figure.set_layout_engine("none")
     file, date = io.BytesIO(), {"pdf": "CreationDate", "svg": "Date"}.get(kind)
-    figure.savefig(file, format=kind, dpi=DPI, metadata={date: None} if date else None)
+    if kind == "png":  # savefig would draw once more to learn the size, which is fixed
+        figure.dpi = DPI
+        FigureCanvasAgg(figure).print_png(file)
+    else:
+        figure.savefig(file, format=kind, dpi=DPI, metadata={date: None} if date else None)
     return file.getvalue()
 
 
@@ -120,7 +124,8 @@ def times(axis: Axis, t: np.ndarray) -> None:
 def scaled(axes: Axes) -> None:
     """A linear vertical axis with one power of ten for all of its numbers where they are tiny or large."""
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 4), useMathText=True)
+    axes.yaxis.set_major_formatter(Short(useOffset=False))
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 4))
 
 
 def quantile(values: np.ndarray, share: float) -> float:
@@ -132,6 +137,14 @@ def quantile(values: np.ndarray, share: float) -> float:
 def time_of(solution: SavedMaps, s: int) -> str:
     """A saved time as TeX."""
     return f"t = {plain(float(solution.t[s]))}"
+
+
+class Short(ScalarFormatter):
+    """Formatter of a linear axis; only the power of ten of all its numbers is typeset."""
+
+    def get_offset(self) -> str:
+        power = super().get_offset().partition("e")[2]  # of 1e-5
+        return rf"$\times 10^{{{power}}}$" if power else ""
 
 
 class Plain(LogFormatterSciNotation):
@@ -172,7 +185,7 @@ def time_bar(figure: Figure, axes: Any, solution: SavedMaps, shown: list[int]) -
     if len(shown) > 1:
         times = solution.t[shown].tolist()
         mappable = ScalarMappable(Normalize(times[0], times[-1]), COLORS)
-        bar(figure, mappable, axes, {t: f"${plain(t, 3)}$" for t in times}, TIME)
+        bar(figure, mappable, axes, {t: tex(plain(t, 3)) for t in times}, TIME)
 
 
 def walls(axes: Axes, solution: SavedMaps, along: str = "x") -> None:
@@ -246,6 +259,11 @@ def limits(values: np.ndarray, margin: float = 0.04) -> tuple[float, float]:
 def plain(value: float, digits: int = 4) -> str:
     """0.2 as it is, and 2e-7 as TeX's power of ten."""
     return f"{value:.{digits}g}" if value == 0 or 1e-3 <= abs(value) < 10**digits else scientific(value)
+
+
+def tex(text: str) -> str:
+    """A text of `plain` as matplotlib reads it; only powers of ten are typeset, which takes 5 ms each."""
+    return f"${text}$" if "\\" in text else text.replace("-", "\N{MINUS SIGN}")
 
 
 def scientific(value: float) -> str:
