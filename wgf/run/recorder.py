@@ -133,6 +133,7 @@ class Recorder(LoopCallback):
                 "saved_theta": list(self.saved.theta),
                 "saved_breakpoints": list(self.saved.breakpoints),
                 "saved_terms": list(self.saved.terms),
+                "saved_clocks": [dataclasses.asdict(each) for each in self.saved.clocks],
                 "rows": self.rows,
                 "last_row": self.last_row,
                 "logged": self._logged,
@@ -152,4 +153,5 @@ def saved_states(map: TransportMap, checkpoint: dict[str, Any]) -> SavedStates:
     tensors = [
         [entry.to(device) for entry in checkpoint[f"saved_{name}"]] for name in ("theta", "breakpoints", "terms")
     ]
-    return SavedStates(map, list(checkpoint["saved_t"]), *tensors)
+    clocks = [Clock(**entry) for entry in checkpoint.get("saved_clocks", [])]
+    return SavedStates(map, list(checkpoint["saved_t"]), *tensors, clocks)
