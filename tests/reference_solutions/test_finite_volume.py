@@ -332,6 +332,25 @@ def test_what_cannot_be_computed_is_an_error():
         finite_volume.solve(problem(FokkerPlanck(), Gaussian(), Expressed("log(x)")), [0.1])
 
 
+@pytest.mark.parametrize(("length", "shift"), [(2.0**-9, 0.0), (2.0**9, 0.0), (1.0, 8.0)])
+@pytest.mark.parametrize("exponent", [1.0, 2.0])
+def test_stated_errors_follow_the_unit_of_length_and_the_place(
+    length: float, shift: float, exponent: float, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(finite_volume.LEVELS, False, (48, 96, 192))
+
+    def solved(length: float, shift: float) -> finite_volume.Reference:
+        law = Uniform(length * (shift - 0.3), length * (shift + 0.5))
+        pde = AggregationDiffusion(0.3 * length ** (1 + exponent), exponent)
+        v = Expressed(f"{length**2!r}*((x/{length!r} - {shift!r})**4/4)")
+        return finite_volume._refine(Monotone, problem(pde, law, v), np.array([0.1]), Grid(
+            length * (shift - 3), length * (shift + 3), length * shift, length, 200))  # fmt: skip
+
+    one, two = solved(1.0, 0.0), solved(length, shift)
+    assert two.errors == pytest.approx(length * one.errors, rel=1e-9 if not shift else 1e-3)
+    assert two.w2_errors == pytest.approx(length * one.w2_errors, rel=1e-9 if not shift else 1e-3)
+
+
 # the equilibrium
 
 

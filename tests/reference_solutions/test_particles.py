@@ -79,6 +79,19 @@ def test_finite_volumes_agree(kernel: interaction.Interaction):
     assert distance(p.law, volumes, found, 0.15) < volumes.error + found.error < 1e-6
 
 
+@pytest.mark.parametrize(("length", "shift"), [(2.0**-9, 0.0), (1.0, 8.0)])
+def test_the_unit_of_length_and_the_place_change_nothing(length: float, shift: float):
+    def solved(length: float, shift: float) -> particles.Particles:
+        law, kernel = Gaussian(length * (0.3 + shift), length), interaction.Log(-0.5 * length**2)
+        v = Expressed(f"{length**2!r}*cos(x/{length!r} - {shift!r})")
+        return particles.solve(problem(AggregationDiffusion(0.0), law, v, kernel), [0.3])
+
+    one, two = solved(1.0, 0.0), solved(length, shift)
+    assert len(two.x[0]) == len(one.x[0])
+    assert two.x == pytest.approx(length * (one.x + shift), abs=1e-12 * length)
+    assert two.errors == pytest.approx(length * one.errors, abs=1e-12 * length)
+
+
 def test_principal_values():
     """The first velocities of a Gaussian under W = s log|x|: its Hilbert transform is Dawson's function."""
     law, strength, h = Gaussian(0.3, 0.8), 1.3, 1e-6

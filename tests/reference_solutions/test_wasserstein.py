@@ -89,3 +89,16 @@ def test_distances_follow_shifts_scales_and_reflections(shift: float, scale: flo
     rounding = 1e-13 * (abs(shift) + scale)
     assert after.w1 == pytest.approx(scale * before.w1, rel=3e-9, abs=rounding)
     assert after.w2 == pytest.approx(scale * before.w2, rel=3e-9, abs=rounding)
+
+
+def test_cells_resolve_no_digits_that_a_reference_solution_does_not_have():
+    base = Gaussian()
+    ours = Carried(base, lambda z: z + 1e-9 * z, NO_KINKS)
+
+    def found(*errors: float) -> Distance:
+        return distance(ours, Carried(base, lambda z: z + 1e-12 * (1e4 * z).sin(), NO_KINKS, errors=errors))
+
+    exact, rough = found(0.0, 0.0), found(1e-5, 1e-4)
+    assert 20 * len(rough.nodes.z) < len(exact.nodes.z)
+    assert rough.w1 == pytest.approx(exact.w1, abs=2e-12)
+    assert rough.w2 == pytest.approx(exact.w2, abs=2e-12)

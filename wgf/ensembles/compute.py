@@ -138,7 +138,7 @@ def ensemble(
         raise ConfigError(f"an ensemble of this kind is impossible: {why}; use wgf.solve for each flow")
     try:
         map = projection.map
-        rule = LeanGauss(nodes or (map.least_order + 2) // 2)
+        rule = LeanGauss(nodes or LeanGauss().least(map.least_order))
         at = rule.nodes(base, map.knots(map.theta.detach()))
         space = map.space()
         assert space is not None

@@ -35,6 +35,9 @@ class Field(Protocol):
     def __call__(self, theta: Tensor) -> Evaluation:
         """Evaluate the field at theta [p]."""
 
+    def velocity_of(self, theta: Tensor, part: slice) -> Tensor:
+        """Velocity of a part of the parameters while the others stand still."""
+
     def at_nodes(self, theta: Tensor) -> MapAtNodes:
         """The map at the quadrature nodes."""
 

@@ -98,13 +98,15 @@ class Alternating(FixedStep):
         return self
 
     def step(self, field: Field, dt: float, state: State) -> Step:
-        theta, evaluation = state.theta, state.evaluation
-        for part in field.map.parts:
+        parts = field.map.parts
+        velocity, theta = state.evaluation.velocity[parts[0]], state.theta
+        for k, part in enumerate(parts):
+            if k > 0:
+                velocity = field.velocity_of(theta, part) / len(parts)
             moved = torch.zeros_like(theta)
-            moved[part] = evaluation.velocity[part]
+            moved[part] = velocity
             theta = theta.add(moved, alpha=dt)
-            evaluation = field(theta)
-        return Step(State(theta, evaluation), evaluations=len(field.map.parts))
+        return Step(State(theta, field(theta)), evaluations=len(parts))
 
 
 class Dopri5(Adaptive, RungeKutta):

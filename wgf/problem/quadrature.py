@@ -75,6 +75,10 @@ class Quadrature(ABC):
         """Rule for the metric of a tangent space; the metric needs nodes in every cell."""
         return self
 
+    def least(self, order: int) -> int:
+        """Smallest number of nodes per cell for a network that needs this order of a Gauss rule."""
+        return order
+
     @abstractmethod
     def count(self, cells: float) -> float:
         """Approximate number of nodes for a number of cells."""
@@ -117,6 +121,9 @@ class LeanGauss(Gauss):
 
     The integrals are less accurate than those of `Gauss`, by about h^(2 order) for knots at distance h.
     """
+
+    def least(self, order: int) -> int:
+        return (order + 2) // 2
 
     def nodes(self, base: Base, knots: Tensor) -> Nodes:
         s, half = legendre(self.order, knots.dtype, knots.device)

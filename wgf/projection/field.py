@@ -92,10 +92,11 @@ class Projection:
         self.problem, self.map, self.quadrature, self.solver = problem, map, quadrature, solver
         self.start = Start(problem.law, map.base)
         solver.check(map)
-        if quadrature.order is not None and quadrature.order < map.least_order:
+        least = quadrature.least(map.least_order)
+        if quadrature.order is not None and quadrature.order < least:
             raise ConfigError(
-                f"quadrature.order={quadrature.order} is impossible: this network needs at least {map.least_order} "
-                f"nodes in a cell, use quadrature.order={map.least_order} or more"
+                f"quadrature.order={quadrature.order} is impossible: this network needs at least {least} nodes in a "
+                f"cell, use quadrature.order={least} or more"
             )
         self._metric_rule = quadrature.for_metric()
         theta = map.theta.detach()
@@ -214,6 +215,11 @@ class Projection:
         dissipation = -torch.dot(gradient, velocity.value)
         scale = self.problem.domain.scale(at)
         return Evaluation(velocity.value, terms, min_slope, dissipation, scale, tangent.length, velocity.report)
+
+    @torch.no_grad()
+    def velocity_of(self, theta: Tensor, part: slice) -> Tensor:
+        """Velocity of a part of the parameters while the others stand still."""
+        return self.solver.solve(self.tangent(theta, part), self.gradient(theta)[0][part]).value
 
     def _in_turn(self, theta: Tensor, gradient: Tensor) -> Velocity:
         """Mean velocity of parts that are updated in turn for equal times: each part follows its own projection."""

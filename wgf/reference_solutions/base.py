@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wgf.problem.base import Base
+from wgf.problem.base import Base, Law
 from wgf.problem.quadrature import Gauss
 
 
@@ -53,14 +53,22 @@ class Computed(ABC):
         """Estimated W2 error at the last time (length)."""
         return float(self.w2_errors[-1])
 
+    def errors_at(self, t: float) -> tuple[float, float]:
+        """Estimated W1 and W2 errors at t, 0 where the map is exact or unknown (length)."""
+        k = self._number(t)
+        return (0.0, 0.0) if k is None else (float(self.errors[k]), float(self.w2_errors[k]))
+
+    def _number(self, t: float) -> int | None:
+        near = np.flatnonzero(np.isclose(self.times, t, rtol=1e-9, atol=0.0))
+        return int(near[0]) if len(near) else None
+
     def __call__(self, t: float, z: Tensor) -> Tensor:
         """T(t, z) [n] at z [n] (length)."""
         if t == 0:
             return self.start(z)
-        near = np.flatnonzero(np.isclose(self.times, t, rtol=1e-9, atol=0.0))
-        if not len(near):
+        if (k := self._number(t)) is None:
             return torch.full_like(z, math.nan)
-        return torch.from_numpy(self.map(int(near[0]), z.detach().cpu().double().numpy())).to(z)
+        return torch.from_numpy(self.map(k, z.detach().cpu().double().numpy())).to(z)
 
 
 def yardstick(law: Base) -> tuple[np.ndarray, np.ndarray]:
@@ -70,3 +78,15 @@ def yardstick(law: Base) -> tuple[np.ndarray, np.ndarray]:
     inner = torch.linspace(panels[0], panels[-1], 201, dtype=torch.float64)[1:-1]
     nodes = Gauss(4).nodes(law, torch.cat([inner, law.quantile(ranks), law.upper_quantile(ranks)]))
     return nodes.z.numpy(), nodes.w.numpy()
+
+
+def width(law: Law, maps: np.ndarray, w: np.ndarray) -> float:
+    """Largest standard deviation of a law that maps [k, n] carry to some times (length): the unit of small errors.
+
+    Args:
+        law: at t = 0.
+        maps: positions of particles [k, n] (length).
+        w: masses of these particles [n].
+    """
+    variances = (maps - (maps @ w)[:, None]) ** 2 @ w
+    return max(law.std, math.sqrt(variances.max()))

@@ -45,7 +45,7 @@ def computed(problem: Problem, times: Sequence[float], wanted: str = "auto") -> 
     try:
         if wanted == "auto" and problem.internal is None and problem.domain.is_line:
             particle = _particles(problem, times)
-        if particle is not None and particle.error < GOOD:
+        if particle is not None and particle.error < GOOD * problem.law.std:
             return particle
         volumes = replace(_finite_volumes(problem, times), start=problem.start)
         return volumes if particle is None or volumes.error < particle.error else particle

@@ -16,20 +16,24 @@ import torch
 
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
-from wgf.reference_solutions.base import Computed, Unresolved, yardstick
+from wgf.reference_solutions.base import Computed, Unresolved, width, yardstick
 from wgf.reference_solutions.finite_volume_domain import (
     EARLY,
     EVALUATIONS,
     EXTENSIONS,
     crowded,
+    evolved,
     integrate,
     scout,
+    tridiagonal,
     widened,
 )
 from wgf.reference_solutions.finite_volume_schemes import Central, Grid, Monotone, Scheme
 
+# W1 and W2 errors are relative to the width of the law
 LAST = 1e-9  # mass at either end that the integration's tolerances leave no digit of
 LEVELS = {False: (128, 256, 512, 1024, 2048, 4096), True: (96, 192, 384, 768, 1536)}  # cells; True: coupled
+LINEAR_LEVELS = (*LEVELS[False], 8192, 16384)  # of schemes that are linear: they cost little
 DIP = 1e-5  # W1 distance of what was computed to masses that do not fall, on the third grid: a hopeless case
 GOOD = 5e-6  # W1 error with which `Central` is taken without a look at `Monotone`, and either without the last grid
 COUPLED = 768  # cells beyond which coupled ones have fewer evaluations: they cost their number squared
@@ -174,7 +178,7 @@ def _best(problem: Problem, times: np.ndarray, grid: Grid) -> Reference:
             found.append(_refine(kind, problem, times, grid))
         except Unresolved:
             continue
-        if found[-1].error < GOOD:
+        if found[-1].error < GOOD * problem.law.std:
             break
     if not found:
         raise Unresolved("the finite volumes do not converge")
@@ -185,7 +189,8 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
     """Refine until the goal or the finest level; the two finest grids and the estimate their differences give."""
     law = problem.base  # maps act on the base; only ranks link it to the initial law
     z, w = yardstick(law)
-    levels = LEVELS[kind(problem, _with(grid, 16)).dense]
+    scheme = kind(problem, _with(grid, 16))
+    levels = LINEAR_LEVELS if scheme.linear else LEVELS[scheme.dense]
     best: Reference | None = None
     runs: list[Volumes] = []
     maps: list[np.ndarray] = []
@@ -197,9 +202,10 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
             if runs or level > 1:
                 break
             continue  # too coarse: try a finer one
-        if level > 1 and runs[-1].dips.max() > DIP:
-            raise Unresolved("the scheme oscillates")
         maps.append(np.stack([runs[-1].map(k, law, z) for k in range(len(times))]))
+        unit = width(problem.law, maps[-1], w)
+        if level > 1 and runs[-1].dips.max() > DIP * unit:
+            raise Unresolved("the scheme oscillates")
         if len(maps) > 2:
             old, new = maps[-2] - maps[-3], maps[-1] - maps[-2]
             gains.append((np.abs(old) @ w).max() / max((np.abs(new) @ w).max(), 1e-300))
@@ -208,12 +214,14 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
             share, doubt = _extrapolation(gains, kind.gain, cosine)
             # the distance of two extrapolations, or of two grids where no rate is known
             change = (1 + share) * new - share * old if share else 2 * new
-            errors = np.maximum(2 * np.abs(change) @ w, (kind.least + doubt) * np.abs(new) @ w) + runs[-1].dips + FLOOR
+            errors = np.maximum(2 * np.abs(change) @ w, (kind.least + doubt) * np.abs(new) @ w)
+            errors += runs[-1].dips + FLOOR * unit
             # coarse tails and edges are wrong by far more than W1 shows
             slow = 1 / np.maximum(long / np.maximum(short, 1e-300) - 1, SLOWEST)
-            squares = 4 * np.maximum(1 + share, slow) * short + W2_FLOOR
+            squares = 4 * np.maximum(1 + share, slow) * short + W2_FLOOR * unit
             best = Reference(times, errors, squares, law, runs[-2], runs[-1], share)
-            if best.errors.max() < (GOOD if cells == levels[-2] else kind.goal):  # the last grid is for hard cases
+            goal = GOOD if cells == levels[-2] else scheme.goal  # the last grid is for hard cases
+            if best.errors.max() < goal * unit:
                 break
     if best is None or not np.isfinite(best.errors).all():
         raise Unresolved("no three grids")
@@ -252,8 +260,11 @@ def _run(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid, to
     scheme, faces = kind(problem, grid), torch.from_numpy(grid.x(grid.s)[0])
     start = problem.law.cdf(faces).numpy()
     start = (start - start[0]) / (start[-1] - start[0])  # what lies outside is less than TAIL
-    left = EVALUATIONS if not scheme.dense else int(EVALUATIONS * min(1.0, (COUPLED / grid.cells) ** 2))
-    inner = integrate(scheme, scheme.bands, start[1:-1], times, tolerance, 0.1 * tolerance, scheme.reach, left)
+    if scheme.linear:
+        inner = evolved(*tridiagonal(lambda mass: scheme(0.0, mass), len(start) - 2), start[1:-1], times)
+    else:
+        left = EVALUATIONS if not scheme.dense else int(EVALUATIONS * min(1.0, (COUPLED / grid.cells) ** 2))
+        inner = integrate(scheme, scheme.bands, start[1:-1], times, tolerance, 0.1 * tolerance, scheme.reach, left)
     raw = np.pad(inner, ((0, 0), (1, 1)))
     raw[:, -1] = 1.0
     if np.diff(raw, axis=1).max() > CROWD:

@@ -1,6 +1,7 @@
-"""Range and grid of the finite volumes, found by a coarse run, and the integration in time that both runs share.
+"""Range and grid of the finite volumes, found by a coarse run, and their integration in time.
 
-The range ends at the walls of the problem; where there is none, it reaches as far as there is mass.
+The range ends at the walls of the problem; where there is none, it reaches as far as there is mass. Linear equations
+are integrated exactly, all others by a stiff method.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import scipy  # its modules are loaded when they are first used
 import torch
+from scipy.linalg import solve_banded
 
 from wgf.problem.domain import Domain
 from wgf.problem.equations import Problem
@@ -25,6 +27,7 @@ SCOUT = 200  # cells of the run that finds the range
 SPILL = 1e-10  # mass near an open end that shows that the range is too small
 EXTENSIONS = 8
 FULL = 1e-7  # mass in an outermost cell at an open end that shows that the adapted range is too small
+NODES = 16  # of the upper half of a parabola
 EVALUATIONS, STEPS = 40_000, 8000  # of the field on one grid, between two times
 
 Field = Callable[[float, np.ndarray], np.ndarray]
@@ -66,6 +69,45 @@ def integrate(
             rows.append(solver.integrate(t).copy())
             if not solver.successful() or not np.isfinite(rows[-1]).all():
                 raise Unresolved(f"the integration stopped before t = {t:g}")
+    return np.stack(rows)
+
+
+def tridiagonal(rate: Callable[[np.ndarray], np.ndarray], n: int) -> tuple[np.ndarray, np.ndarray]:
+    """A as its bands [3, n], A[i, j] at [1 + i - j, j], and b [n] of a rate A F + b."""
+    rows, b = np.arange(n), rate(np.zeros(n))
+    bands = np.zeros((3, n))
+    for color in range(3):
+        column = rate((rows % 3 == color).astype(float)) - b
+        columns = rows + (color - rows + 1) % 3 - 1  # every row sees one column of this colour
+        inside = (columns >= 0) & (columns < n)
+        bands[1 + rows[inside] - columns[inside], columns[inside]] = column[inside]
+    return bands, b
+
+
+def evolved(bands: np.ndarray, b: np.ndarray, start: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """F [k, n] at the times > 0 [k] of F' = A F + b from F(0) = start [n], for an A whose spectrum is real.
+
+    F(t) is the integral of e^(z t) (z - A)^-1 (F(0) + b/z) over a parabola of the complex plane. The trapezoid rule
+    converges there like 2.85^-n in its number n of nodes, whatever the stiffness of A; the lower half is the conjugate
+    of the upper one. There are no steps, so no tolerance, no unit of time, and nothing that a stiff potential could
+    stop.
+
+    Args:
+        bands, b: A and b as of `tridiagonal`.
+
+    Source: J. A. C. Weideman, L. N. Trefethen, Parabolic and hyperbolic contours for computing the Bromwich integral,
+    Math. Comp. 76 (2007).
+    """
+    rows = []
+    for t in times:
+        total = np.zeros(len(start))
+        for u in (np.arange(NODES) + 0.5) * 3 / NODES:
+            z = math.pi * NODES / (12 * t) * (1j * u + 1) ** 2
+            dz = math.pi * NODES / (6 * t) * 1j * (1j * u + 1)
+            shifted = -bands.astype(complex)
+            shifted[1] += z
+            total += (np.exp(z * t) * dz * solve_banded((1, 1), shifted, start + b / z)).imag
+        rows.append(3 / (math.pi * NODES) * total)
     return np.stack(rows)
 
 

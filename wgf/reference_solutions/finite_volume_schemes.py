@@ -25,6 +25,7 @@ from wgf.problem.potential import Potential
 FIRST = np.array([3, -32, 168, -672, 0, 672, -168, 32, -3]) / 840
 SECOND = np.array([-9, 128, -1008, 8064, -14350, 8064, -1008, 128, -9]) / 5040
 TINY = 1e-100  # a density (mass/length)
+CHEAP, COSTLY = 2e-8, 1e-6  # goals of schemes that reach a further digit by few cells, and of those that need many
 DAMPING = np.array([-1, 8, -28, 56, -70, 56, -28, 8, -1]) / 280
 MIDDLE = np.array([5 / 7168, -49 / 5120, 245 / 3072, -1225 / 1024, 1225 / 1024, -245 / 3072, 49 / 5120, -5 / 7168])
 
@@ -103,14 +104,12 @@ class Scheme(ABC):
         middle: weights [8] of rho dx in the middle of two faces, four on either side.
         gain: by how much halving the cells should reduce the error, at most.
         least: share of the change by the last halving that an error is at least.
-        goal: W1 error that is worth no further refinement (length).
         reach: how many neighbours on either side a rate depends on, but for the interaction.
         dense: whether the interaction couples all faces.
     """
 
     gain: float
     least: float
-    goal: float
     reach: int
     middle: np.ndarray
 
@@ -142,6 +141,16 @@ class Scheme(ABC):
     def dense(self) -> bool:
         return self.matrix is not None
 
+    @property
+    def linear(self) -> bool:
+        """Whether a rate is A F + b with a tridiagonal A of real spectrum."""
+        return False
+
+    @property
+    @abstractmethod
+    def goal(self) -> float:
+        """W1 error, relative to the width of the law, that is worth no further refinement."""
+
     @abstractmethod
     def rate(self, mass: np.ndarray, v: np.ndarray) -> np.ndarray:
         """dF/dt [N - 1] at F [N - 1] for the velocities v [N - 1] (length/time)."""
@@ -161,7 +170,7 @@ class Scheme(ABC):
         """
         v = self.velocity(mass)
         result = differences(lambda bumped: self.rate(bumped, v), mass, self.reach)
-        step = 1e-7 * (1 + np.abs(v))
+        step = 1e-7 * (np.abs(v) + np.abs(v).max()) + TINY
         along = (self.rate(mass, v + step) - self.rate(mass, v)) / step
         n, m = len(mass), self.reach
         result[m] += along * 2 * self.kink
@@ -186,7 +195,7 @@ def differences(function: Callable[[np.ndarray], np.ndarray], y: np.ndarray, rea
 class Central(Scheme):
     """Differences of order 8, those of the transport turned upwind: for laws that the grid resolves."""
 
-    reach, middle, gain, least, goal = 4, MIDDLE, 256.0, 0.1, 2e-8
+    reach, middle, gain, least, goal = 4, MIDDLE, 256.0, 0.1, CHEAP
 
     def __init__(self, problem: Problem, grid: Grid) -> None:
         super().__init__(problem, grid)
@@ -211,7 +220,7 @@ class Monotone(Scheme):
     velocity of the discrete chemical potential, rho limited in the cells.
     """
 
-    reach, middle, gain, least, goal = 3, np.array([0, 0, 0, -1, 1, 0, 0, 0]), 4.0, 1.0, 1e-6
+    reach, middle, gain, least = 3, np.array([0, 0, 0, -1, 1, 0, 0, 0]), 4.0, 1.0
 
     def __init__(self, problem: Problem, grid: Grid) -> None:
         super().__init__(problem, grid)
@@ -244,6 +253,15 @@ class Monotone(Scheme):
         one, two = jump[:-1], jump[1:]
         tilt = 0.5 * np.where(one * two > 0, np.sign(one) * np.minimum(np.abs(one), np.abs(two)), 0.0)
         return np.maximum(v, 0) * (right - tilt[1:]) + np.minimum(v, 0) * (left + tilt[:-1])
+
+    @property
+    def linear(self) -> bool:
+        diffuses = self.pressure is not None and self.pressure.linear is not None
+        return diffuses and not self.dense and not self.kink
+
+    @property
+    def goal(self) -> float:
+        return CHEAP if self.linear else COSTLY
 
     def _diffusivity(self, left: np.ndarray, right: np.ndarray) -> np.ndarray | float | None:
         """P' at the inner faces where the flux between two cells is that of a linear diffusion, else None."""

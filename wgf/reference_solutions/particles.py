@@ -17,15 +17,15 @@ import torch
 
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
-from wgf.reference_solutions.base import Computed, Unresolved, yardstick
+from wgf.reference_solutions.base import Computed, Unresolved, width, yardstick
 
 LEVELS = (192, 384, 768, 1536)  # particles, about
-GOAL = 1e-8  # W1 error that is worth no further refinement (length)
+GOAL = 1e-8  # W1 error that is worth no further refinement, relative to the width of the law
 FLAT = 5  # order of contact of z(s) with the ends of the law's panels
 SMOOTH = 1e-12  # relative error in the law's second moment with which equidistant points integrate it
-MEET = 1e-9  # W1 distance to the same particles in order that the tolerances explain (length)
+MEET = 1e-9  # W1 distance to the same particles in order that the tolerances explain, relative to the law's width
 EVALUATIONS = 3000  # of the velocity on one level
-TOLERANCE, FLOOR = 1e-12, 1e-11  # of the integration in time, and the W1 error that may come of it (length)
+TOLERANCE, FLOOR = 1e-12, 1e-11  # of the integration in time, and the W1 error that may come of it, relative
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,10 @@ def solve(problem: Problem, times: Sequence[float]) -> Particles:
         found = Particles(at, np.full(len(at), np.inf), np.full(len(at), np.inf), track, x)
         maps = np.stack([found.map(k, z) for k in range(len(at))])
         if last is not None:
-            change = maps - last
-            best = Particles(at, np.abs(change) @ w + FLOOR, np.sqrt(change**2 @ w) + FLOOR, track, x)
-            if best.errors.max() < GOAL:
+            change, unit = maps - last, width(problem.law, maps, w)
+            errors = np.abs(change) @ w + FLOOR * unit, np.sqrt(change**2 @ w) + FLOOR * unit
+            best = Particles(at, *errors, track, x)
+            if best.errors.max() < GOAL * unit:
                 break
         last = maps
     if best is None or not np.isfinite(best.errors).all():
@@ -143,22 +144,24 @@ def _positions(problem: Problem, track: Track, times: np.ndarray) -> np.ndarray:
     points = torch.from_numpy(z)
     kink, force = problem.interaction.split()
     drift = kink * (law.cdf(points) - law.survival(points)).numpy()  # the order of the particles never changes
-    begin = problem.start(points).numpy()
+    middle, unit = problem.law.mean, problem.law.std
+    begin = (problem.start(points).numpy() - middle) / unit  # tolerances are relative to the law's own width and place
     masses = law.density(points).numpy() * slope / track.count
     left = EVALUATIONS
 
-    def velocity(_: float, x: np.ndarray) -> np.ndarray:
+    def velocity(_: float, y: np.ndarray) -> np.ndarray:
         nonlocal left
         left -= 1
         if left < 0:
-            return np.full_like(x, np.nan)
+            return np.full_like(y, np.nan)
+        x = middle + unit * y
         v = -problem.potential.derivative(torch.from_numpy(x)).numpy() - drift
         if force is not None:
             even, odd = torch.from_numpy(x[::2].copy()), torch.from_numpy(x[1::2].copy())
             forces = force(even[:, None] - odd).numpy()
             v[::2] -= 2 * forces @ masses[1::2]
             v[1::2] += 2 * masses[::2] @ forces
-        return v
+        return v / unit
 
     with np.errstate(all="ignore"):
         path = scipy.integrate.solve_ivp(
@@ -166,7 +169,7 @@ def _positions(problem: Problem, track: Track, times: np.ndarray) -> np.ndarray:
         )
     if not path.success:
         raise Unresolved("the integration stopped")
-    x = path.y.T
-    if not ((np.maximum.accumulate(x, axis=1) - x) @ masses < MEET).all():
+    y = path.y.T
+    if not ((np.maximum.accumulate(y, axis=1) - y) @ masses < MEET).all():
         raise Unresolved("particles meet")
-    return x
+    return middle + unit * y

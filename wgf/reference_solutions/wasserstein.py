@@ -19,10 +19,11 @@ from torch import Tensor
 from wgf.networks.base import TransportMap
 from wgf.problem.base import Base, Law, Start
 from wgf.problem.quadrature import Nodes, legendre
+from wgf.reference_solutions.base import Computed
 from wgf.reference_solutions.exact import Exact
 
 ORDER = 6  # nodes per cell
-FINE = 1e-9  # share of W_q^q that halving a cell may change
+FINE = 1e-9  # share of W_q^q, of the laws or of a map's own error, that halving a cell may change
 CELLS, ROUNDS = 40_000, 60  # halved in one round at most, and rounds at most
 LEAST = 1e-30  # mass beyond the last cell, where there is no edge
 TURNS = 4096  # points at which maps of a circle are compared to find the best turn
@@ -39,12 +40,14 @@ class Carried:
         place: the map [n] -> [n] (length).
         kinks: where it is not smooth [K] (length).
         period: length of a circle on which the law lives; None on the line (length).
+        errors: W1 and W2 errors of the map, whose digits are worth no finer cells (length).
     """
 
     base: Base
     place: Callable[[Tensor], Tensor]
     kinks: Tensor
     period: float | None = None
+    errors: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def by(cls, map: TransportMap, theta: Tensor) -> Carried:
@@ -59,7 +62,8 @@ class Carried:
     @classmethod
     def of(cls, base: Base, known: Exact, t: float) -> Carried:
         """A known solution at t (time)."""
-        return cls(base, lambda z: known(t, z), torch.empty(0, dtype=torch.float64))
+        errors = known.errors_at(t) if isinstance(known, Computed) else (0.0, 0.0)
+        return cls(base, lambda z: known(t, z), torch.empty(0, dtype=torch.float64), errors=errors)
 
     @classmethod
     def law(cls, law: Law, base: Base) -> Carried:
@@ -74,7 +78,7 @@ class Carried:
             return self.place(z + shift - turns * length) + turns * length
 
         seams = torch.cat([self.kinks, torch.zeros(1, dtype=torch.float64)])
-        return Carried(self.base, place, (seams - shift).remainder(length))
+        return Carried(self.base, place, (seams - shift).remainder(length), errors=self.errors)
 
     @property
     def mesh(self) -> Tensor:
@@ -141,6 +145,7 @@ def _by_rank(one: Carried, other: Carried) -> Distance:
     """Distances if particles of equal rank are compared."""
     base, theirs = one.base, other.base
     same = theirs is base
+    unknown = torch.tensor([(a + b) ** q for q, a, b in zip((1, 2), one.errors, other.errors, strict=True)])
     mesh = other.mesh if same else base.at_rank(theirs.cdf(other.mesh), theirs.survival(other.mesh))
     mesh = torch.cat([one.mesh, mesh[mesh.isfinite()]]).unique()
     s, half = legendre(ORDER, torch.float64, mesh.device)
@@ -173,7 +178,7 @@ def _by_rank(one: Carried, other: Carried) -> Distance:
         pairs = new.reshape(5, -1, 2).sum(2)
         change = (pairs[:2] - sums[:2]).abs()
         change[0] += pairs[4]
-        allowed = FINE * (total + pairs[:2].sum(1))[:, None] + pairs[2:4]
+        allowed = FINE * (total + pairs[:2].sum(1) + unknown)[:, None] + pairs[2:4]
         again = (change > allowed).any(0)
         if int(again.sum()) > CELLS or round == ROUNDS - 1:
             again = torch.zeros_like(again)

@@ -1,0 +1,90 @@
+"""The finite volumes of linear equations, exact in time: against matrices, a stiff integrator and a closed form."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from laws_and_terms import tensor
+from reference_problems import AFFINE, problem
+from scipy.special import ndtri
+
+from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, PorousMedium
+from wgf.problem.interaction import Log, Newtonian
+from wgf.problem.laws import Gaussian
+from wgf.problem.potential import Expressed, Quartic
+from wgf.problem.potential import Quadratic as Well
+from wgf.reference_solutions import finite_volume
+from wgf.reference_solutions.finite_volume_domain import evolved, integrate, scout, tridiagonal
+from wgf.reference_solutions.finite_volume_schemes import Central, Grid, Monotone
+
+TIMES = np.array([1e-4, 0.3, 40.0])
+CASES = {
+    "well": problem(FokkerPlanck(0.6), Gaussian(0.5, 0.4), Quartic(0.3)),
+    "kink": problem(FokkerPlanck(0.05), Gaussian(0.5, 0.4), Expressed("abs(x - 0.2) + x**4/4")),
+}
+
+
+@pytest.fixture(params=CASES)
+def scheme(request: pytest.FixtureRequest) -> tuple[Monotone, np.ndarray]:
+    """A scheme, and F at t = 0."""
+    p, grid = CASES[request.param], Grid(-3.5, 3.5, 0.2, 1.5, 96)
+    return Monotone(p, grid), p.law.cdf(torch.from_numpy(grid.x(grid.s)[0][1:-1])).numpy()
+
+
+def test_matrix_of_a_rate(scheme: tuple[Monotone, np.ndarray]):
+    rate, start = scheme
+    bands, b = tridiagonal(lambda mass: rate(0.0, mass), len(start))
+    matrix = np.diag(bands[1]) + np.diag(bands[0, 1:], 1) + np.diag(bands[2, :-1], -1)
+    assert matrix @ start + b == pytest.approx(rate(0.0, start), abs=1e-9 * np.abs(matrix).max())
+    # neighbours whose product is not negative make a spectrum real
+    assert (bands[0, 1:] * bands[2, :-1] >= 0).all()
+
+
+def test_exponential_of_the_matrix(scheme: tuple[Monotone, np.ndarray]):
+    rate, start = scheme
+    bands, b = tridiagonal(lambda mass: rate(0.0, mass), len(start))
+    matrix = np.diag(bands[1]) + np.diag(bands[0, 1:], 1) + np.diag(bands[2, :-1], -1)
+    rest = np.linalg.solve(matrix, -b)
+    for t, found in zip(TIMES, evolved(bands, b, start, TIMES), strict=True):
+        assert found == pytest.approx(rest + scipy.linalg.expm(matrix * t) @ (start - rest), abs=1e-12)
+
+
+def test_a_stiff_integrator(scheme: tuple[Monotone, np.ndarray]):
+    rate, start = scheme
+    found = evolved(*tridiagonal(lambda mass: rate(0.0, mass), len(start)), start, TIMES)
+    slow = integrate(rate, rate.bands, start, TIMES, 1e-10, 1e-12, rate.reach)
+    assert found == pytest.approx(slow, abs=1e-8)
+
+
+@pytest.mark.parametrize("factor", [2.0**-40, 2.0**30])
+def test_the_unit_of_time_changes_nothing(factor: float, scheme: tuple[Monotone, np.ndarray]):
+    rate, start = scheme
+    bands, b = tridiagonal(lambda mass: rate(0.0, mass), len(start))
+    assert (evolved(bands / factor, b / factor, start, TIMES * factor) == evolved(bands, b, start, TIMES)).all()
+
+
+def test_ornstein_uhlenbeck_by_the_linear_scheme():
+    p, t = AFFINE["ornstein-uhlenbeck"], 0.6
+    found = finite_volume._refine(Monotone, p, np.array([t]), scout(p, np.array([t])))
+    k, c, d, mean, std = 1.3, -0.4, 0.6, 1.0, 0.5
+    spread = math.sqrt((std * math.exp(-k * t)) ** 2 + d / k * -math.expm1(-2 * k * t))
+    u = np.linspace(0.01, 0.99, 99)
+    exact = c + (mean - c) * math.exp(-k * t) + spread * ndtri(u)
+    error = np.abs(found(t, p.law.quantile(tensor(u))).numpy() - exact)
+    assert error.mean() < found.error < 1e-6
+
+
+def test_what_is_linear():
+    grid = Grid(-3.0, 3.0, 0.0, 3.0, 16)
+    p = problem(FokkerPlanck(), Gaussian(), Well())
+    assert Monotone(p, grid).linear
+    assert not Central(p, grid).linear  # its spectrum is not real
+    others = [
+        problem(PorousMedium(), Gaussian()),
+        problem(AggregationDiffusion(0.5), Gaussian(), None, Newtonian(0.7)),
+        problem(AggregationDiffusion(0.5), Gaussian(), None, Log(0.7)),
+        problem(AggregationDiffusion(0.0), Gaussian(), Well()),
+    ]
+    assert not any(Monotone(other, grid).linear for other in others)
