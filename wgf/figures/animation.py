@@ -29,6 +29,11 @@ FRAMES = 60  # at most, equally spaced among the saved times
 SLOWEST = 40  # milliseconds of a frame at least
 
 
+def kinds() -> list[str]:
+    """The kinds of film files that this machine can write."""
+    return [".gif", *([".mp4"] if shutil.which("ffmpeg") else [])]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Film:
     """Frames of 640 x 426 pixels, about 3 s, for ever; a notebook shows them."""

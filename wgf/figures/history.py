@@ -32,6 +32,7 @@ def energy(rows: Columns, heading: str) -> Figure:
         gap = np.abs(total[0] - total - rows["dissipated"])
         bottom.plot(t, np.where(gap > 0, gap, np.nan), color=PALETTE[1], lw=1.6)
         bottom.set_ylabel("balance gap")
+        style.at_least_a_decade(bottom, gap[gap > 0])
         bottom.set_title(r"$|F(0) - F(t) - \int_0^t \mathrm{dissipation}|$", loc="right", fontsize=9.5, pad=3)
     bottom.set_xlim(style.limits(t, 0.02))
     style.times(bottom.xaxis, t)

@@ -18,16 +18,26 @@ WIDTH, HEIGHT, TEXT = 330, 130, 16  # pixels: of the picture, and of the line of
 POINTS = 160  # of a curve, about
 
 
-def html(equation: str, status: str, numbers: dict[str, str], solution: SavedMaps) -> str:
-    """The summary; `numbers` maps names to values."""
+def html(facts: dict[str, str], energy: np.ndarray, solution: SavedMaps) -> str:
+    """The summary.
+
+    Args:
+        facts: name -> text; among them `equation` and `status`.
+        energy: at the saved times [s] (energy).
+        solution: the maps; their last errors are shown where a reference is known.
+    """
+    shown = {name: text for name, text in facts.items() if name not in ("equation", "status")}
+    shown["energy"] = f"{energy[0]:.6g} to {energy[-1]:.6g}"
+    if solution.errors is not None and np.isfinite(solution.errors[-1]).all():
+        shown |= {f"{w} error": f"{error:.2e}" for w, error in zip(("W1", "W2"), solution.errors[-1], strict=True)}
     rows = "".join(
         f'<tr><td style="text-align:left;opacity:.7;padding-right:1em">{escape(name)}</td>'
-        f'<td style="text-align:left">{escape(value)}</td></tr>'
-        for name, value in numbers.items()
+        f'<td style="text-align:left">{escape(text)}</td></tr>'
+        for name, text in shown.items()
     )
     return (
-        f'<div><div><b>Flow</b> <code style="background:none;color:inherit">{escape(equation)}</code></div>'
-        f"<div>{escape(status)}</div>"
+        f'<div><div><b>Flow</b> <code style="background:none;color:inherit">{escape(facts["equation"])}</code></div>'
+        f"<div>{escape(facts['status'])}</div>"
         '<div style="display:flex;flex-wrap:wrap;gap:1.5em;align-items:flex-start">'
         f"{picture(solution)}<table>{rows}</table></div></div>"
     )

@@ -165,6 +165,13 @@ def logarithmic(*several: Axes) -> None:
         axes.tick_params(axis="y", which="minor", labelsize=8)
 
 
+def at_least_a_decade(axes: Axes, values: np.ndarray) -> None:
+    """A logarithmic axis of positive values that differ by less than a factor of 10 is not blown up."""
+    if values.size and values.max() < 10 * values.min():
+        middle = float(np.sqrt(values.min() * values.max()))
+        axes.set_ylim(middle / 4, 4 * middle)
+
+
 def note(axes: Axes, *lines: str, color: str = "0.3") -> None:
     """A few small words in the upper left corner."""
     axes.text(0.01, 0.985, "\n".join(lines), transform=axes.transAxes, va="top", color=color, fontsize=9)
@@ -237,7 +244,7 @@ def shown(solution: SavedMaps, count: int = SHOWN) -> list[int]:
     return sorted({int(np.abs(solution.t - t).argmin()) for t in wanted})
 
 
-def colors(solution: SavedMaps) -> Callable[[int], tuple[float, ...]]:
+def colors(solution: SavedMaps) -> Callable[[int], tuple[float, float, float, float]]:
     """The colour of a saved time, by its index."""
     scale = Normalize(solution.t[0], solution.t[-1])
     return lambda s: COLORS(float(scale(solution.t[s])))

@@ -150,8 +150,8 @@ class Recorder(LoopCallback):
 def saved_states(map: TransportMap, checkpoint: dict[str, Any]) -> SavedStates:
     """Saved states of a checkpoint, on the device of a map."""
     device = map.theta.device
-    tensors = [
+    theta, breakpoints, terms = (
         [entry.to(device) for entry in checkpoint[f"saved_{name}"]] for name in ("theta", "breakpoints", "terms")
-    ]
+    )
     clocks = [Clock(**entry) for entry in checkpoint.get("saved_clocks", [])]
-    return SavedStates(map, list(checkpoint["saved_t"]), *tensors, clocks)
+    return SavedStates(map, list(checkpoint["saved_t"]), theta, breakpoints, terms, clocks)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-
 from wgf.errors import ConfigError
 from wgf.saved_maps import SavedMaps
 
