@@ -29,14 +29,15 @@ from finite_volume import FINITE_VOLUMES
 from paper_algorithm import PAPER_ALGORITHM
 from problems import PROBLEMS, Problem
 from reference_maps import quadrature, reference_map, wasserstein_1
-from wgf_flows import COMPILED, PAPER, SPLINE
+from wgf_flows import COMPILED, ENSEMBLE, PAPER, SPLINE
 from with_fipy import FIPY
 from with_py_pde import PY_PDE
 
 # a colour of Okabe and Ito, distinguishable by the colour-blind, and a marker for each code
 STYLES = {
     SPLINE: ("#D55E00", "o"),
-    COMPILED: ("#882255", "v"),
+    COMPILED: ("#882255", "^"),
+    ENSEMBLE: ("#44AA99", "<"),
     PAPER: ("#E69F00", "s"),
     PAPER_ALGORITHM: ("#000000", "X"),
     FINITE_VOLUMES: ("#0072B2", "D"),
@@ -46,7 +47,7 @@ STYLES = {
 }
 COMPETITORS = tuple(STYLES)
 BASIS = SPLINE  # the denominator of the ratios
-TARGETS = (1e-2, 1e-3, 1e-4, 1e-6, 1e-8)
+TARGETS = (1e-2, 1e-3, 1e-4, 1e-6, 1e-8, 1e-9, 1e-10)
 LONG = 3.0  # a run that takes longer is not repeated (s)
 ENOUGH, REPEATS = 0.5, 3  # repetitions go on until both are reached: total time (s), number of runs
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -80,7 +81,7 @@ def measure(competitor: Competitor, problem: Problem, resolution: Any) -> Point:
             solution = competitor.run(problem, resolution)
         except ArithmeticError as failure:
             return Point(competitor, problem, resolution, np.nan, time.process_time() - start, 1, str(failure))
-        times.append(time.process_time() - start)
+        times.append((time.process_time() - start) / competitor.flows)
     error = wasserstein_1(solution(quadrature()[0]), reference_map(problem)[0])
     return Point(competitor, problem, resolution, error, min(times), len(times))
 

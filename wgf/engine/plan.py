@@ -15,6 +15,7 @@ from wgf.engine.energies import Table, shared_energy
 from wgf.engine.kernel import NOT_FINITE, REPORT, advance
 from wgf.engine.linear import factorise
 from wgf.engine.program import BLOCK
+from wgf.engine.tape import Untraceable
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.time_loop import Clock
 from wgf.problem.equations import Problem
@@ -158,6 +159,8 @@ class Plan:
         """Plan of a projected flow on a chart."""
         assert projection.landscape is not None
         assert projection.quadrature.order is not None
+        if projection.problem.potential.kinks is not None:
+            raise Untraceable(f"the kinks of V = {projection.problem.potential}")
         chart = projection.landscape.chart
         start = chart.coordinates(projection.initial)
         return cls(projection.problem, chart, projection.quadrature.order, start, integrator)

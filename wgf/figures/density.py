@@ -103,7 +103,7 @@ def spacetime(solution: SavedMaps, heading: str) -> Figure:
     axes.grid(False)
     shares = ", ".join(f"{100 * q:.0f}" for q in QUANTILES)
     axes.set_xlabel(POSITION)
-    style.note(axes, f"lines: {shares} % of the mass to their left", color="white")
+    style.note(axes, f"lines: {shares} % of the mass to their left", color="white", ground=picture.cmap(0.0))
     axes.set(xlim=window(solution, every), ylim=(solution.t[0], solution.t[-1]))
     style.times(axes.yaxis, solution.t)
     style.walls(axes, solution)

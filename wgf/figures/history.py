@@ -48,6 +48,7 @@ def steps(rows: Columns, heading: str) -> Figure:
     style.logarithmic(dt, slope)
     dt.plot(t[1:], rows["dt"][1:], color=PALETTE[0], lw=1.4, **_dots(0, t))
     dt.set_ylabel("step size")
+    style.at_least_a_decade(dt, rows["dt"][rows["dt"] > 0])
     deviation = np.sqrt(np.maximum(rows["second_moment"] - rows["mean"] ** 2, 0.0))
     pairs = (
         (rejected, "steps so far", {"accepted": rows["step"], "rejected": rows["rejected"]}),

@@ -6,6 +6,7 @@ import functools
 import io
 import logging
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
@@ -57,6 +58,8 @@ MARKERS = "osD^vPX"
 # plasma without its yellow end, which is too faint on white
 COLORS = LinearSegmentedColormap.from_list("times", matplotlib.colormaps["plasma"](np.linspace(0.0, 0.8, 256)))
 
+FACTOR = re.compile(r"(?:1e(-?\d+))?([-+].*)?")  # of the numbers of an axis, and what is added to them
+
 Args = ParamSpec("Args")
 Answer = TypeVar("Answer")
 
@@ -67,7 +70,12 @@ def styled(draw: Callable[Args, Answer]) -> Callable[Args, Answer]:
     @functools.wraps(draw)
     def drawn(*args: Args.args, **kwargs: Args.kwargs) -> Answer:
         with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
-            return draw(*args, **kwargs)
+            answer = draw(*args, **kwargs)
+        for axes in answer.axes if isinstance(answer, Figure) else ():
+            for axis in (axes.xaxis, axes.yaxis):
+                if type(axis.get_major_formatter()) is ScalarFormatter:
+                    axis.set_major_formatter(Short())
+        return answer
 
     return drawn
 
@@ -105,6 +113,7 @@ def title(axes: Axes, what: str, heading: str = "", width: int = WIDE) -> None:
     """Title on the left: what is shown, and in small letters the heading, usually the equation."""
     small = typeset(heading, width)
     axes.yaxis.get_offset_text().set_horizontalalignment("right")  # beside the heading, above the numbers
+    axes.yaxis.get_offset_text().set_x(-0.01)
     axes.yaxis.OFFSETTEXTPAD = 8
     axes.set_title(what, loc="left", fontsize=11, pad=8 + 13 * len(small.splitlines()), color="0.1")
     if small:
@@ -140,11 +149,12 @@ def time_of(solution: SavedMaps, s: int) -> str:
 
 
 class Short(ScalarFormatter):
-    """Formatter of a linear axis; only the power of ten of all its numbers is typeset."""
+    """Formatter of a linear axis; only the power of ten of its numbers is typeset, and what is to be added is said."""
 
     def get_offset(self) -> str:
-        power = super().get_offset().partition("e")[2]  # of 1e-5
-        return rf"$\times 10^{{{power}}}$" if power else ""
+        power, added = FACTOR.fullmatch(super().get_offset().replace("\N{MINUS SIGN}", "-")).groups()  # type: ignore[union-attr]
+        words = [rf"$\times 10^{{{power}}}$"] if power else []
+        return " ".join([*words, *([f"add {float(added):.10g}"] if added else [])])
 
 
 class Plain(LogFormatterSciNotation):
@@ -172,9 +182,11 @@ def at_least_a_decade(axes: Axes, values: np.ndarray) -> None:
         axes.set_ylim(middle / 4, 4 * middle)
 
 
-def note(axes: Axes, *lines: str, color: str = "0.3") -> None:
-    """A few small words in the upper left corner."""
-    axes.text(0.01, 0.985, "\n".join(lines), transform=axes.transAxes, va="top", color=color, fontsize=9)
+def note(axes: Axes, *lines: str, color: str = "0.3", ground: Any = "none") -> None:
+    """A few small words in the upper left corner, on a ground of some colour."""
+    box: dict[str, Any] = {"facecolor": ground, "lw": 0, "pad": 2, "alpha": 0.75}
+    place: dict[str, Any] = {"transform": axes.transAxes, "va": "top", "zorder": 6}
+    axes.text(0.01, 0.985, "\n".join(lines), color=color, fontsize=9, bbox=box, **place)
 
 
 def bar(

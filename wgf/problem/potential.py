@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from abc import abstractmethod
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from wgf.errors import ConfigError
 from wgf.problem.energy import Curvature, Local, MapAtNodes, factor
+from wgf.problem.kinks import Crossing, Kinks, crossing, find
 from wgf.settings.enclosure import least_bend
 from wgf.settings.expression import Expression
 from wgf.settings.ranges import Finite, Text, checked
@@ -39,10 +40,12 @@ class Potential(Local):
         convexity: lower bound of V'' on the whole line (1/time), needed for an error bound; None if there is none or
             it is unknown.
         polynomial: whether V is known to be a polynomial.
+        kinks: where V' or V'' jumps, as far as known; None if nowhere.
     """
 
     name = "potential"
     convexity: float | None = None
+    kinks: Kinks | None = None
     polynomial = False
 
     def parabola(self) -> Parabola | None:
@@ -75,12 +78,41 @@ class Potential(Local):
     def density(self, x: Tensor, dx: Tensor, log_p: Tensor) -> Tensor:
         return self.value_at(x)
 
+    def value(self, at: MapAtNodes) -> Tensor:
+        value = super().value(at)
+        if (crossed := self._crossed(at)) is not None:
+            kinks, here = crossed
+            y = at.x[here.nodes] - kinks.x[:, None]
+            value = value + (at.w[here.nodes] * here.share * kinks.parts(y)[0]).sum()
+        return value
+
     def covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:
-        force = at.w * self.derivative(at.x)
+        slope = self.derivative(at.x)
+        if (crossed := self._crossed(at)) is not None:
+            kinks, here = crossed
+            slope = slope.index_add(0, here.nodes.view(-1), (here.share * kinks.parts(here.y)[1]).view(-1))
+        force = at.w * slope
         return force, torch.zeros_like(force)
 
     def curvature(self, at: MapAtNodes) -> Curvature:
-        return Curvature(xx=at.w * self.second_derivative(at.x))
+        bend = self.second_derivative(at.x)
+        if (crossed := self._crossed(at)) is not None:
+            kinks, here = crossed
+            added = here.rise * kinks.slope[:, None] + here.share * kinks.bend[:, None]
+            bend = bend.index_add(0, here.nodes.view(-1), added.view(-1))
+        return Curvature(xx=at.w * bend)
+
+    def _crossed(self, at: MapAtNodes) -> tuple[Kinks, Crossing] | None:
+        """The kinks, and where a map crosses them; None without kinks or without cells."""
+        if self.kinks is None or at.nodes.order is None:
+            return None
+        kinks = _on(self.kinks, at.x.dtype, at.x.device)
+        return kinks, crossing(kinks, at.x.detach(), at.nodes.order)
+
+
+@lru_cache(maxsize=64)
+def _on(kinks: Kinks, dtype: torch.dtype, device: torch.device) -> Kinks:
+    return Kinks(*(part.to(device, dtype) for part in kinks))
 
 
 def _from(center: float) -> str:
@@ -214,6 +246,10 @@ class Expressed(Potential):
     @cached_property
     def convexity(self) -> float | None:  # type: ignore[override]
         return least_bend(self.expression)
+
+    @cached_property
+    def kinks(self) -> Kinks | None:  # type: ignore[override]
+        return find(self.expression)
 
     def parabola(self) -> Parabola | None:
         coefficients = self.expression.polynomial()

@@ -25,12 +25,14 @@ class Nodes:
         base: the reference measure p.
         cell: number of sorted knots to the left of each node [n]; None if the rule does not follow the knots. It
             distinguishes coincident knots; a comparison with z cannot.
+        order: number of Gauss nodes per cell; None for a rule without cells.
     """
 
     z: Tensor
     w: Tensor
     base: Base
     cell: Tensor | None = None
+    order: int | None = None
 
     @cached_property
     def log_p(self) -> Tensor:
@@ -113,7 +115,7 @@ class Gauss(Quadrature):
         left, width = mesh[:-1], mesh[1:] - mesh[:-1]
         z = (left[:, None] + width[:, None] * s).reshape(-1)
         w = (width[:, None] * half).reshape(-1) * base.density(z)
-        return Nodes(z, w, base, cell.repeat_interleave(self.order))
+        return Nodes(z, w, base, cell.repeat_interleave(self.order), self.order)
 
 
 class LeanGauss(Gauss):
@@ -133,7 +135,7 @@ class LeanGauss(Gauss):
         mesh = torch.cat([outer, inner]).unique()
         left, width = mesh[:-1], mesh.diff()
         z = (left[:, None] + width[:, None] * s).reshape(-1)
-        return Nodes(z, (width[:, None] * half).reshape(-1) * base.density(z), base)
+        return Nodes(z, (width[:, None] * half).reshape(-1) * base.density(z), base, None, self.order)
 
 
 class MonteCarlo(Quadrature):

@@ -59,12 +59,15 @@ class Landscape:
         """The map in blocks of nodes that fit the cache, if every term is a sum over nodes; else in one piece."""
         if len(at.x) <= BLOCK or not all(isinstance(term, Local) for term in self.energies):
             return [at]
-        return [MapAtNodes(*part) for part in zip(self._nodes, at.x.split(BLOCK), at.dx.split(BLOCK), strict=True)]
+        size = len(self._nodes[0].z)
+        return [MapAtNodes(*part) for part in zip(self._nodes, at.x.split(size), at.dx.split(size), strict=True)]
 
     @cached_property
     def _nodes(self) -> list[Nodes]:
         nodes = self.chart.nodes
-        return [Nodes(z, w, nodes.base) for z, w in zip(nodes.z.split(BLOCK), nodes.w.split(BLOCK), strict=True)]
+        size = BLOCK - BLOCK % (nodes.order or 1)  # whole cells
+        parts = zip(nodes.z.split(size), nodes.w.split(size), strict=True)
+        return [Nodes(z, w, nodes.base, None, nodes.order) for z, w in parts]
 
     def terms(self, at: MapAtNodes) -> Tensor:
         """Values of all terms of F [number of terms] (energy)."""

@@ -128,13 +128,30 @@ class Expression:
         """Evaluate at a tensor x [...], differentiably; returns [...]."""
         return self._value(self.tree, x) + 0.0 * x
 
-    def polynomial(self) -> list[float] | None:
-        """The coefficients c_0, c_1, ... where the text is a polynomial in x, the last one not 0; else None.
+    def switches(self) -> list[ast.AST]:
+        """Parts of the text at whose zeros abs, sign, max, min and where switch."""
+        found: list[ast.AST] = []
+        for call in (node for node in ast.walk(self.tree) if isinstance(node, ast.Call)):
+            name, one = call.func.id, call.args[0]  # type: ignore[attr-defined]
+            if name in PAIRS:
+                found.append(ast.BinOp(one, ast.Sub(), call.args[1]))
+            elif isinstance(one, ast.Compare):
+                found.append(ast.BinOp(one.left, ast.Sub(), one.comparators[0]))
+            elif name in ("abs", "sign"):
+                found.append(one)
+        return found
+
+    def part(self, node: ast.AST, x: Any) -> Any:
+        """Value of a part of the text at a tensor x [...]."""
+        return self._value(node, x)
+
+    def polynomial(self, part: ast.AST | None = None) -> list[float] | None:
+        """The coefficients c_0, c_1, ... where the text or a part is a polynomial in x, the last not 0; else None.
 
         The decision is exact: numbers are added and multiplied as fractions.
         """
         try:
-            return [float(c) for c in self._coefficients(self.tree)]
+            return [float(c) for c in self._coefficients(part or self.tree)]
         except (ArithmeticError, ValueError):
             return None
 

@@ -6,7 +6,7 @@ A run writes its settings at the start and its status at the end. A sweep writes
 
 from __future__ import annotations
 
-import math
+import re
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -18,24 +18,25 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from wgf.result import Result, compared
+from wgf.result import compared
 from wgf.settings.flat import Leaf, leaves
 
-
-def tag(name: str) -> str:
-    """Tag of the scalar for a number of the result."""
-    return f"final/{name}"
+FIRST = ("w1_error", "w2_error", "w2_bound", "evaluations", "wall_s")  # TensorBoard hides all but five numbers
+PADDED = 6  # digits
 
 
-def metrics(result: Result) -> dict[str, float]:
-    """Numbers of a result that the tab compares, without numbers that are None or not finite."""
-    known = {name: value for name in compared() if (value := getattr(result, name)) is not None}
-    return {tag(name): value for name, value in known.items() if math.isfinite(value)}
+def group(folder: Path) -> str:
+    """Name of a row: the folder, with numbers padded because TensorBoard sorts rows by name; then where it lies.
+
+    A browser shows one of several spaces.
+    """
+    name = re.sub(r"(?<![\d.])\d+", lambda found: found[0].rjust(PADDED), folder.name)
+    return f"{name} ({'/'.join(folder.resolve().parent.parts[-2:])})"  # equal names would become one row
 
 
-def session_start(config_text: str) -> Summary:
-    """Summary of the settings of a run, for its start."""
-    info = SessionStartInfo(start_time_secs=time.time())
+def session_start(config_text: str, group: str = "") -> Summary:
+    """Summary of the settings of a run, for its start; `group` names its row."""
+    info = SessionStartInfo(start_time_secs=time.time(), group_name=group)
     for name, value in leaves(yaml.safe_load(config_text)).items():
         kind = "bool_value" if isinstance(value, bool) else "string_value" if isinstance(value, str) else "number_value"
         setattr(info.hparams[name], kind, value)
@@ -57,8 +58,8 @@ def experiment(runs: list[dict[str, Leaf]], known: Collection[str]) -> Summary:
         time_created_secs=time.time(),
         hparam_infos=[_column(name, [run[name] for run in runs if name in run]) for name in varying],
         metric_infos=[
-            api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag(name)), display_name=text)
-            for name, text in compared().items()
+            api_pb2.MetricInfo(name=api_pb2.MetricName(tag=f"final/{name}"), display_name=text)
+            for name, text in sorted(compared().items(), key=lambda entry: entry[0] not in FIRST)
             if name in known
         ],
     )
