@@ -130,7 +130,8 @@ class Flow:
         rest, (map, theta) = t - float(self.t[k]), self.saved[k]
         if rest <= 1e-12 * reached:
             return map, theta
-        end = run(self.projection.on(map), self.integrator, theta, [rest], LoopCallback())
+        clock = Clock(t=t - rest, last_stop=t - rest, next_dt=self.integrator.first_dt(rest))
+        end = run(self.projection.on(map), self.integrator, theta, [t], LoopCallback(), clock)
         if end.status is not Status.completed:
             raise WgfError(f"the integration from t={self.t[k]:g} to t={t:g} failed: {end.status.value}")
         return end.map or map, end.state.theta

@@ -8,6 +8,7 @@ attributes and calls. It needs no torch, so a bad formula fails before torch is 
 from __future__ import annotations
 
 import ast
+import copy
 import math
 import operator
 import re
@@ -48,17 +49,22 @@ class Expression:
         text: the formula; `^` means `**`.
         constants: values of named constants.
         variable: name of the variable.
+        clock: name of the time, which the formula may contain; None for none.
 
     Attributes:
         tree: the syntax tree of the text.
+        moves: whether the formula contains the time.
 
     Raises:
         ConfigError: with the first part of the text that is not allowed, or with a constant that is not in the text.
     """
 
-    def __init__(self, text: str, constants: Mapping[str, float] | None = None, variable: str = "x") -> None:
+    def __init__(
+        self, text: str, constants: Mapping[str, float] | None = None, variable: str = "x", clock: str | None = None
+    ) -> None:
         self.text, self.variable, given = text, variable, dict(constants or {})
-        self.constants = CONSTANTS | given
+        self._clock = None if clock in given else clock
+        self.constants: dict[str, Any] = CONSTANTS | given | ({} if self._clock is None else {self._clock: 0.0})
         text = text.replace("^", "**")
         if len(text) > MAX_LENGTH:
             raise ConfigError(f"expr is {len(text)} characters long: at most {MAX_LENGTH} are allowed")
@@ -73,7 +79,14 @@ class Expression:
         for name, value in given.items():
             if name in taken or name not in names:
                 raise ConfigError(f"{name}={value!r} is not a constant of expr={self.text!r}: give names that it has")
-        self._given = given
+        self._given, self.moves = given, self._clock in names
+
+    def at(self, t: Any) -> Expression:
+        """The formula at a time t, a number or a tensor that broadcasts to the variable."""
+        other = copy.copy(self)
+        if self._clock is not None:
+            other.constants = self.constants | {self._clock: t}
+        return other
 
     def __str__(self) -> str:
         values = ", ".join(f"{name} = {value:g}" for name, value in self._given.items())

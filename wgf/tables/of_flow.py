@@ -55,7 +55,8 @@ def table(projection: Projection, saved: SavedStates) -> dict[str, np.ndarray]:
     An old checkpoint holds no counts: then the columns step, dt, dissipated, evaluations and rejected are missing.
     """
     states = [saved[k] for k in range(len(saved.times))]
-    found = [projection.on(map)(theta) for map, theta in states]
+    moments = zip(saved.times, states, strict=True)
+    found = [projection.on(map).over(t, t)(theta) for t, (map, theta) in moments]
     laws = [Carried.by(map, theta) for map, theta in states]
     terms = np.array([each.terms.tolist() for each in found])
     counted = {column: [getattr(clock, name) for clock in saved.clocks] for column, name in CLOCK.items()}
