@@ -33,7 +33,7 @@ BOUNDS = {
     COMPILED: (2, (1.2e-6, 1.2e-6, 1.2e-6, 1e-6)),
     ENSEMBLE: (2, (1.2e-6, 1.2e-6, 1.2e-6, 1e-6)),
     PAPER: (1, (3e-2, 1.2e-2, 2e-2, 8e-3)),
-    FINITE_VOLUMES: (3, (2e-6, 3e-5, 1.2e-6, 1e-6)),
+    FINITE_VOLUMES: (3, (1.2e-5, 1e-6, 1.2e-6, 1e-6)),
     COLLOCATION: (4, (5e-7, 4e-5)),
     PY_PDE: (2, (2e-4, 1e-2, 8e-5, 1.2e-4)),
     FIPY: (1, (2e-3, 6e-2, 2e-4, 2e-4)),

@@ -58,7 +58,10 @@ class Energy(NamedTuple):
 
 
 class Method(NamedTuple):
-    """Tableau [2, 6, 6], weights of the dissipation [6] and tolerances of the Rosenbrock method."""
+    """Tableau [2, 6, 6], weights of the dissipation [6] and tolerances of the Rosenbrock method.
+
+    Weights of 0 save the dissipation, which then stays 0.
+    """
 
     tableau: np.ndarray
     weights: np.ndarray
