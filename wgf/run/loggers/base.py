@@ -31,6 +31,7 @@ TAGS = {
 }
 LOGARITHMS = {"w1_error": "error/log10_w1", "w2_error": "error/log10_w2", "w2_bound_own": "error/log10_w2_bound"}
 LOST = "balance/energy_lost"
+ROUNDING = 1e-15  # an error so small is 0 (length)
 FILES = ("config.yaml", "provenance.json", "result.json", "history.csv", "solution.npz")
 
 
@@ -44,13 +45,13 @@ def tag(column: str) -> str:
 
 
 def measured(row: Mapping[str, float | int | None]) -> dict[str, float]:
-    """Tag and value of every number of a row that is finite; errors as log10, without those that are 0."""
+    """Tag and value of every number of a row that is finite; errors as log10, without those that are only rounding."""
     found = {}
     for column, value in row.items():
         if column != "step" and value is not None and math.isfinite(value):
             if column not in LOGARITHMS:
                 found[tag(column)] = float(value)
-            elif value > 0:
+            elif value > ROUNDING:
                 found[tag(column)] = math.log10(value)
     return found
 

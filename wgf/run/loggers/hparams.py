@@ -59,11 +59,16 @@ def experiment(runs: list[dict[str, Leaf]], known: Collection[str]) -> Summary:
         hparam_infos=[_column(name, [run[name] for run in runs if name in run]) for name in varying],
         metric_infos=[
             api_pb2.MetricInfo(name=api_pb2.MetricName(tag=f"final/{name}"), display_name=text)
-            for name, text in sorted(compared().items(), key=lambda entry: entry[0] not in FIRST)
+            for name, text in sorted(compared().items(), key=_rank)
             if name in known
         ],
     )
     return _summary(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=content))
+
+
+def _rank(entry: tuple[str, str]) -> int:
+    """Place of a number among all: those in FIRST lead."""
+    return FIRST.index(entry[0]) if entry[0] in FIRST else len(FIRST)
 
 
 def _column(name: str, values: list[Leaf]) -> api_pb2.HParamInfo:
