@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import scipy.interpolate
+import scipy  # its modules are loaded when they are first used
 import torch
 
 from wgf.problem.equations import Problem

@@ -58,9 +58,11 @@ def run_page(folder: Path, drawing: bool = True) -> Path:
     solution, rows = _solution(folder), _read(folder / "history.csv", _history)
     pictures = save(folder, _drawn(result, solution, rows, folder.resolve().name)) if drawing else []
     if solution is not None and drawing:
-        from wgf.figures.animation import animation  # matplotlib
+        from wgf.figures.animation import film, kinds  # matplotlib
 
-        write(folder / "figures" / "evolution.gif", animation(solution, _heading(result, folder.resolve().name)))
+        moving = film(solution, _heading(result, folder.resolve().name))
+        for kind in kinds():
+            moving.save(folder / "figures" / f"evolution{kind}")
     return write(folder / "report.html", run.page(folder, result, solution, pictures).encode())
 
 
