@@ -21,12 +21,14 @@ class Competitor:
         run: computes the map at t_end of a problem at a resolution; only this is timed.
         ladder: the resolutions of each problem it solves, from coarse to fine.
         package: the package it needs beyond those of wgf; empty for none.
+        flows: number of flows that a run computes; times are those of one.
     """
 
     name: str
     run: Callable[[Problem, Any], Map]
     ladder: Mapping[Problem, Sequence[Any]]
     package: str = ""
+    flows: int = 1
 
 
 def inverse(increasing: Map, values: np.ndarray, below: np.ndarray, above: np.ndarray) -> np.ndarray:

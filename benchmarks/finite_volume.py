@@ -238,9 +238,16 @@ def run(problem: Problem, settings: Settings) -> Map:
     return map
 
 
-# for each error the fastest of some thousand random settings
+# for each error the fastest of some thousand random settings, see `search.py`
 LADDER = {
     QUARTIC: [
+        Settings(-6.9, 5.8, 22, 4, 1.0, stretch=1, integrator="vode", tolerance=1.5e-2),
+        Settings(-7.3, 4.85, 29, 4, 1.0, stretch=1, integrator="vode", tolerance=1.5e-3),
+        Settings(-5.38, 5.03, 42, 8, integrator="vode", tolerance=1.2e-4),
+        Settings(-4.42, 4.46, 73, 6, integrator="vode", tolerance=1.1e-5),
+        Settings(-5.85, 5.18, 97, 8, 1.0, stretch=1, integrator="vode", tolerance=1.8e-6),
+        Settings(-5.7, 5.7, 189, 8, 1.0, stretch=3, integrator="vode", tolerance=2.6e-9),
+        Settings(-5.53, 6.63, 245, 8, 1.0, stretch=3, tolerance=1.1e-10),
         Settings(-6.3, 5.5, 40, 4, 1.0, stretch=1, integrator="vode", tolerance=9.5e-5),
         Settings(-5.4, 5.4, 44, 8, integrator="vode", tolerance=5.6e-5),
         Settings(-4.5, 4.2, 52, 8, integrator="vode", tolerance=1.1e-5),
@@ -251,6 +258,11 @@ LADDER = {
         Settings(-5.7, 6.1, 268, 8, 1.0, stretch=3, tolerance=3.8e-11),
     ],
     SEXTIC: [
+        Settings(-5.92, 5.55, 32, 4, 1.0, 0.05, 0.3, "vode", 5.5e-3),
+        Settings(-5.31, 5.5, 46, 4, 1.0, 0.05, 0.3, "vode", 4.9e-4),
+        Settings(-4.1, 5.16, 49, 8, 1.0, 0.05, 0.2, tolerance=7.4e-6),
+        Settings(-4.54, 6.96, 124, 8, 1.0, 0.05, 0.2, tolerance=4.15e-8),
+        Settings(-5.32, 6.28, 244, 8, 1.0, 0.05, 0.3, "vode", 6.5e-10),
         Settings(-5.3, 6.4, 30, 4, 1.0, 0.05, 0.2, tolerance=2.4e-5),
         Settings(-5.8, 5.5, 44, 4, 1.0, 0.05, 0.3, "vode", 9.5e-5),
         Settings(-4.2, 5.2, 50, 8, 1.0, 0.05, 0.2, tolerance=1.8e-6),
@@ -262,6 +274,12 @@ LADDER = {
         Settings(-5.04, 6.16, 304, 8, 1.0, 0.05, 0.2, tolerance=5.4e-11),
     ],
     POROUS: [
+        Settings(-8.43, 8.43, 16, 4, tolerance=2.6e-2),
+        Settings(-6.23, 6.23, 20, 4, tolerance=6.5e-4),
+        Settings(-5.46, 5.46, 26, 6, tolerance=8e-6),
+        Settings(-5.18, 5.18, 69, 8, integrator="vode", tolerance=8.2e-8),
+        Settings(-6.29, 6.29, 147, 8, integrator="vode", tolerance=3.1e-10),
+        Settings(-6.59, 6.59, 243, 8, stretch=3, tolerance=2.8e-10),
         Settings(-6.65, 6.65, 32, 4, tolerance=3.2e-5),
         Settings(-5.37, 5.37, 34, 6, tolerance=5.2e-5),
         Settings(-5.38, 5.38, 74, 4, integrator="vode", tolerance=1e-6),
@@ -272,6 +290,11 @@ LADDER = {
         Settings(-6.36, 6.36, 282, 8, stretch=3, tolerance=1e-10),
     ],
     KELLER_SEGEL: [
+        Settings(-5.57, 5.57, 16, 4, stretch=3, tolerance=2.9e-4),
+        Settings(-5.39, 5.39, 30, 4, stretch=3, tolerance=7e-6),
+        Settings(-7.7, 7.7, 41, 8, stretch=3, tolerance=1.28e-7),
+        Settings(-7.74, 7.74, 73, 8, stretch=3, integrator="vode", tolerance=4.4e-10),
+        Settings(-8.45, 8.45, 111, 8, stretch=1, integrator="vode", tolerance=7.8e-11),
         Settings(-5.5, 5.5, 26, 4, stretch=3, tolerance=1.3e-5),
         Settings(-5.2, 5.2, 28, 6, tolerance=9.3e-6),
         Settings(-6.6, 6.6, 28, 8, stretch=3, tolerance=6.2e-7),

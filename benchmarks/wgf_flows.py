@@ -8,6 +8,7 @@ import torch
 from competitor import Competitor
 from problems import KELLER_SEGEL, POROUS, QUARTIC, SEXTIC, Map, Problem
 
+import wgf
 from wgf.engine.compiled import Compiled, run
 from wgf.integrators.base import Integrator
 from wgf.integrators.explicit import Euler
@@ -20,7 +21,7 @@ from wgf.networks.spline import Spline
 from wgf.problem import interaction, potential
 from wgf.problem.equations import FokkerPlanck, KellerSegel, PorousMedium
 from wgf.problem.laws import Gaussian
-from wgf.problem.quadrature import Gauss
+from wgf.problem.quadrature import Gauss, LeanGauss, Quadrature
 from wgf.projection.field import Projection
 from wgf.projection.solvers import Auto
 
@@ -32,7 +33,7 @@ EQUATIONS = {
 }
 
 
-def flow(problem: Problem, network: TransportMap, gauss: int, integrator: Integrator) -> Map:
+def flow(problem: Problem, network: TransportMap, quadrature: Quadrature, integrator: Integrator) -> Map:
     """Compute the map at t_end.
 
     Raises:
@@ -42,7 +43,7 @@ def flow(problem: Problem, network: TransportMap, gauss: int, integrator: Integr
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         equation = pde.problem(network.base, force, interaction.Zero(), problem.t_end)
-        projection = Projection(equation, network, Gauss(gauss), Auto())
+        projection = Projection(equation, network, quadrature, Auto())
         end = run(projection, integrator, network.theta.detach(), [problem.t_end], LoopCallback())
     if end.status is not Status.completed:
         raise ArithmeticError(f"{end.status.value} at t = {end.clock.t:.3g}")
@@ -56,29 +57,40 @@ def flow(problem: Problem, network: TransportMap, gauss: int, integrator: Integr
 
 def paper(problem: Problem, width: int) -> Map:
     """Weights of the two-layer ReLU network, bound 4, explicit Euler with the paper's step, eight nodes per cell."""
-    return flow(problem, TwoSidedReLU(width, base=Gaussian()), 8, Euler(problem.euler_dt))
+    return flow(problem, TwoSidedReLU(width, base=Gaussian()), Gauss(8), Euler(problem.euler_dt))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Width, relative tolerance, bound and degree of `spline`."""
+    """Width, relative tolerance, bound and degree of a spline; nodes per cell, 0 for the fewest of an exact rule."""
 
     width: int
     rtol: float
     bound: float = 4.0
     degree: int = 5
+    nodes: int = 0
+
+    def network(self) -> Spline:
+        """The map."""
+        return Spline(self.width, self.degree, self.bound, base=Gaussian())
+
+    def quadrature(self) -> Quadrature:
+        """The rule: `LeanGauss` with few nodes, or an exact rule."""
+        return LeanGauss(self.nodes) if self.nodes else Gauss(self.degree + 1)
+
+    def method(self, problem: Problem) -> Rodas4:
+        """The adaptive Rosenbrock method."""
+        return Rodas4(self.rtol, 0.0, problem.t_end / 20)
 
 
 def spline(problem: Problem, settings: Settings) -> Map:
-    """The spline network with the adaptive Rosenbrock method `rodas4`, with the fewest nodes per cell allowed."""
-    network = Spline(settings.width, settings.degree, settings.bound, base=Gaussian())
-    return flow(problem, network, network.least_order, Rodas4(settings.rtol, 0.0, problem.t_end / 20))
+    """The spline network with the adaptive Rosenbrock method `rodas4`."""
+    return flow(problem, settings.network(), settings.quadrature(), settings.method(problem))
 
 
 def compiled(problem: Problem, settings: Settings) -> Map:
     """As `spline`, with the compiled steps."""
-    network = Spline(settings.width, settings.degree, settings.bound, base=Gaussian())
-    return flow(problem, network, network.least_order, Compiled(Rodas4(settings.rtol, 0.0, problem.t_end / 20)))
+    return flow(problem, settings.network(), settings.quadrature(), Compiled(settings.method(problem)))
 
 
 # at larger widths the paper's step is unstable (quartic) or the pairs are too many (Keller-Segel)
@@ -120,5 +132,62 @@ LADDER = {
         Settings(40, 1e-7, 4.5),
     ],
 }
-COMPILED = Competitor("wgf, spline and rodas4, compiled", compiled, LADDER)
+# for each error the fastest of `search.py`
+FASTEST = {
+    QUARTIC: [
+        Settings(20, 8e-3, 3.66, 3),
+        Settings(25, 2.2e-3, 3.76, 4, 3),
+        Settings(43, 6.6e-4, 4.39, 4, 3),
+        Settings(48, 8.4e-6, 4.36),
+        Settings(67, 2.8e-7, 4.96, 5, 4),
+        Settings(114, 4.3e-8, 5.35),
+    ],
+    SEXTIC: [
+        Settings(10, 2e-2, 3.49, 3),
+        Settings(21, 6.8e-3, 6.2, 4, 3),
+        Settings(27, 5.1e-4, 4.58, 4, 3),
+        Settings(63, 1.9e-5, 5.05, 3, 3),
+        Settings(59, 1.1e-6, 5.8, 4, 3),
+        Settings(97, 1.7e-7, 5.44, 4, 3),
+    ],
+    POROUS: [
+        Settings(12, 1.2e-2, 3.44, 3),
+        Settings(33, 1.7e-2, 4.71, 3),
+        Settings(33, 3e-4, 3.83, 4, 3),
+        Settings(79, 2.6e-5, 4.24, 3, 3),
+        Settings(95, 4.1e-7, 4.37, 4, 3),
+        Settings(111, 2.5e-8, 4.59),
+    ],
+    KELLER_SEGEL: [
+        Settings(9, 1.2e-3, 5.2, 4, 4),
+        Settings(6, 3e-4, 3.5),
+        Settings(37, 2.4e-4, 5.11, 4, 3),
+        Settings(27, 1.3e-5, 4.22, 5, 4),
+        Settings(44, 5.6e-7, 4.81, 5, 4),
+        Settings(73, 3.9e-8, 6.03),
+    ],
+}
+FLOWS = 64  # of an ensemble
+
+
+def ensemble(problem: Problem, settings: Settings) -> Map:
+    """The first of many flows that differ in their diffusion, computed together."""
+    pde, force = EQUATIONS[problem]
+    flows = wgf.ensemble(
+        pde,
+        {"diffusion": np.linspace(1.0, 1.1, FLOWS)},
+        potential=force,
+        t_end=problem.t_end,
+        network=settings.network(),
+        integrator=settings.method(problem),
+        nodes=settings.quadrature().order,
+        threads=1,
+    )
+    if flows.status[0] != Status.completed.name:
+        raise ArithmeticError(flows.status[0])
+    return lambda z: flows.map(z)[0]
+
+
 SPLINE = Competitor("wgf, spline and rodas4", spline, LADDER)
+COMPILED = Competitor("wgf, compiled", compiled, FASTEST)
+ENSEMBLE = Competitor("wgf, ensemble of 64, per flow", ensemble, FASTEST, flows=FLOWS)

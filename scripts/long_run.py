@@ -20,7 +20,7 @@ from hydra import compose, initialize_config_dir
 
 from wgf.integrators.status import Status
 from wgf.run.build import build
-from wgf.run.callbacks.tensorboard import TensorBoard
+from wgf.run.loggers.tensorboard import TensorBoard
 from wgf.run.runner import run
 from wgf.settings.check import CONFIGS, check
 

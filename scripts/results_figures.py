@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from results_tables import PAPER, pick
+from results_tables import PAPER, WIDTHS, Cells
 
 from wgf.figures.convergence import convergence
 from wgf.figures.density import ceiling, computed, reference, window
@@ -18,19 +17,13 @@ from wgf.saved_maps import SavedMaps
 from wgf.sweep.study import Row, Study
 
 
-def job_folder(root: Path, results: Study, **wanted: Any) -> Path:
-    return root / str(pick(results, **wanted)["job"])
-
-
 @styled
-def panels(root: Path, studies: dict[str, Study], draw: Callable[..., None], xlabel: str, ylabel: str) -> Figure:
+def panels(found: Cells, draw: Callable[..., None], xlabel: str, ylabel: str) -> Figure:
     """Nine panels, one for each experiment of the paper, at m = 32, weights only, B = 4."""
     figure = canvas((8.6, 6.9))
     grid = figure.subplots(3, 3)
     for axes, (name, label) in zip(grid.flat, PAPER.items(), strict=True):
-        solution = SavedMaps.load(
-            job_folder(root / name, studies[name], width=32, bound=4, train="weights") / "solution.npz"
-        )
+        solution = SavedMaps.load(found[name, "weights", 4, 32]["folder"] / "solution.npz")
         draw(axes, solution)
         axes.set_title(f"{label}, to t = {solution.t[-1]:.3g}", loc="left", fontsize=8.5)
         axes.tick_params(labelsize=7)
@@ -65,17 +58,12 @@ def draw_map(axes: Any, solution: SavedMaps) -> None:
         axes.plot(solution.z[inside], solution.exact_T[-1, inside], zorder=4, **EXACT)
 
 
-def width_figure(studies: dict[str, Study]) -> Figure:
+def width_figure(found: Cells, degrees: Study) -> Figure:
     """Error against width of every network, Fokker-Planck in the quartic double well."""
-    ours = [row for row in studies["fokker_planck_quartic"].rows if row["network.bound"] == "4"]
     series = {
-        "weights": [row for row in ours if row["network.train"] == "weights"],
-        "weights and biases": [row for row in ours if row["network.train"] == "all"],
-        **{
-            f"spline, degree {k}": [row for row in studies["degrees"].rows if row["network.degree"] == str(k)]
-            for k in (2, 3, 5)
-        },
-    }
+        label: [found["fokker_planck_quartic", train, 4, w] for w in WIDTHS]
+        for label, train in (("weights", "weights"), ("weights and biases", "all"))
+    } | {f"spline, degree {k}": [row for row in degrees.rows if row["network.degree"] == str(k)] for k in (2, 3, 5)}
 
     def points(rows: list[Row], clear: bool) -> tuple[list[float], list[float]]:
         kept = [row for row in rows if row["status"] == "completed" and row["w1_clear"] == clear]
@@ -94,7 +82,7 @@ def width_figure(studies: dict[str, Study]) -> Figure:
 
 
 @styled
-def moment_figure(root: Path, studies: dict[str, Study]) -> Figure:
+def moment_figure(found: Cells) -> Figure:
     figure = canvas((6.0, 3.6))
     axes = figure.subplots()
     for name, chi, color in (
@@ -102,8 +90,7 @@ def moment_figure(root: Path, studies: dict[str, Study]) -> Figure:
         ("keller_segel_supercritical", 1.5, "#D55E00"),
     ):
         for width, marks in ((32, {"ms": 3.5}), (4, {"ms": 8, "mfc": "none"})):  # circles around dots
-            folder = job_folder(root / name, studies[name], width=width, bound=4, train="weights")
-            with open(folder / "history.csv", newline="") as file:
+            with open(found[name, "weights", 4, width]["folder"] / "history.csv", newline="") as file:
                 rows = list(csv.DictReader(file))
             t, m2 = ([float(row[column]) for row in rows] for column in ("t", "second_moment"))
             label = rf"$\chi = {chi}$, $m = {width}$"

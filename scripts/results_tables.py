@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ PAPER = {
     "keller_segel_subcritical": "Keller-Segel, chi = 0.5",
     "keller_segel_supercritical": "Keller-Segel, chi = 1.5",
 }
+AFFINE = tuple(name for name in PAPER if name.endswith(("quadratic", "barenblatt")))  # their exact maps are affine
 WIDTHS = (4, 8, 16, 32, 64, 128)
 PUBLISHED = (4, 8, 16, 32)  # widths of the authors
 
@@ -60,87 +60,134 @@ def error(row: Row, name: str = "w1_error") -> str:
     return f"{row[name]:.1e}" + (r"\*" if row[name.replace("error", "clear")] is False else "")
 
 
-def experiments(studies: dict[str, Study], bound: int) -> str:
-    """Errors of the nine experiments at one bound, weights only and weights and biases, and the ratio of the two."""
-    body = []
-    for name, label in PAPER.items():
-        for train in ("weights", "all"):
-            rows = [pick(studies[name], width=w, bound=bound, train=train) for w in WIDTHS]
-            body.append([label if train == "weights" else "", train, *map(error, rows)])
+Cells = dict[tuple[str, str, int, int], Row]  # by experiment, what is trained, bound and width
+
+
+def cells(*studies: Study) -> Cells:
+    """Runs of the paper's experiments with their folders."""
+    found = {}
+    for study in studies:
+        only = {name: command_value(study, name) for name in ("experiment", "network.train", "network.bound")}
+        for row in study.rows:
+            full = only | {name: str(row[name]) for name in study.axes}
+            key = full["experiment"].removeprefix("paper/"), full["network.train"]
+            found[*key, int(full["network.bound"]), int(full["network.width"])] = row | {
+                "folder": study.root / str(row["job"])
+            }
+    return found
+
+
+def command_value(study: Study, name: str) -> str:
+    """Value of a setting in the command of a study; empty if it does not give one."""
+    return next((word.partition("=")[2] for word in study.command.split() if word.startswith(f"{name}=")), "")
+
+
+TRAINED = {"weights": "weights", "all": "all", "biases": "biases", "alternating": "in turn"}
+
+
+def experiments(found: Cells, bound: int) -> str:
+    """Errors of the nine experiments at one bound."""
+    body = [
+        [
+            label if train == "weights" else "",
+            words,
+            *(marked(found[name, train, bound, w]) for w in WIDTHS),
+        ]
+        for name, label in PAPER.items()
+        for train, words in TRAINED.items()
+    ]
     return markdown(["", "trained", *(f"m = {w}" for w in WIDTHS)], body)
 
 
-def steps(studies: dict[str, Study], root: Path) -> str:
-    """Errors of the paper's own steps: weights and biases together, in turn, and biases only."""
-    body = []
-    for part, label in (("paper", "all at once"), ("alternating", "in turn"), ("biases", "biases only")):
-        for bound in (4, 10):
-            name = f"transport_quartic_{part}"
-            widths = {row["network.width"] for row in studies[name].rows}
-            rows = [pick(studies[name], width=w, bound=bound) for w in WIDTHS if str(w) in widths]
-            cells = [marked(row, root / name) for row in rows] + [""] * (len(WIDTHS) - len(rows))
-            body.append([label if bound == 4 else "", f"B = {bound}", *cells])
-    return markdown(["", "", *(f"m = {w}" for w in WIDTHS)], body)
+def shares(found: Cells, bound: int = 4) -> str:
+    """Error of full updates divided by that of weights only."""
+
+    def cell(name: str, width: int) -> str:
+        weights, full = (found[name, train, bound, width] for train in ("weights", "all"))
+        if full["status"] != "completed":
+            return error(full)
+        return "weights fold" if weights["status"] != "completed" else f"{full['w1_error'] / weights['w1_error']:.3f}"
+
+    body = [[PAPER[name], *(cell(name, w) for w in WIDTHS)] for name in PAPER if name not in AFFINE]
+    return markdown(["", *(f"m = {w}" for w in WIDTHS)], body)
 
 
-def marked(row: Row, folder: Path) -> str:
-    """Cell with the error of a run of a study in a folder, marked if the map is folded."""
-    result = json.loads((folder / str(row["job"]) / "result.json").read_text())
-    return error(row) + (" (folded)" if "folded since" in (result["doubts"] or "") else "")
+def stopped(found: Cells) -> str:
+    """Sentences that count the runs which did not complete, by what they train."""
+    sentences = []
+    for train, words in TRAINED.items():
+        ended = [(key, row) for key, row in found.items() if key[1] == train and row["status"] != "completed"]
+        if ended:
+            folds = sum(row["status"] == "folded" for _, row in ended)
+            names = ", ".join(dict.fromkeys(PAPER[name] for (name, *_), _ in ended))
+            sentences.append(f"{words}: {len(ended)} ({folds} folded; {names}; m <= {max(key[3] for key, _ in ended)})")
+    return "; ".join(sentences) or "none"
+
+
+def own_steps(found: Cells) -> str:
+    """Errors of weights and biases together by the paper's own steps."""
+    body = [
+        [PAPER[name] if bound == 4 else "", f"B = {bound}", *(marked(found[name, "all", bound, w]) for w in PUBLISHED)]
+        for name in PAPER
+        if (name, "all", 4, 4) in found
+        for bound in (4, 10)
+    ]
+    return markdown(["", "", *(f"m = {w}" for w in PUBLISHED)], body)
+
+
+def marked(row: Row) -> str:
+    """Cell with the error of a run, marked if the map is folded or else the energy rose."""
+    doubts = json.loads((row["folder"] / "result.json").read_text())["doubts"] or ""
+    return error(row) + (" (f)" if "folded since" in doubts else " (e)" if "energy: rose" in doubts else "")
 
 
 # W1 errors printed in the notebook two_layer_1d_new-checkpoint.ipynb of commit 9470462: cell, setting as its comment
 # and the nearest numbers suggest, (?) without B in the comment, study here, bound, errors at m = 4, 8, 16, 32
 NOTEBOOK = (
     (77, "transport, quartic, weights", "transport_quartic", 4, "weights", (0.1365, 0.0257, 0.00482, 0.00151)),
-    (76, "transport, quartic, all", "transport_quartic_paper", 4, "all", (0.0430, 0.00783, 0.00208, 0.00112)),
-    (79, "transport, quartic, alternating (?)", "transport_quartic_alternating", 4, "alternating",
+    (76, "transport, quartic, all", "transport_quartic", 4, "all", (0.0430, 0.00783, 0.00208, 0.00112)),
+    (79, "transport, quartic, alternating (?)", "transport_quartic", 4, "alternating",
      (0.120, 0.0240, 0.00468, 0.00178)),
     (78, "transport, sextic, weights", "transport_sextic", 10, "weights", (0.116, 0.0644, 0.0135, 0.00327)),
-    (75, "transport, sextic, all", "transport_sextic_paper", 10, "all", (0.0715, 0.0191, 0.00545, 0.00263)),
+    (75, "transport, sextic, all", "transport_sextic", 10, "all", (0.0715, 0.0191, 0.00545, 0.00263)),
     (25, "Fokker-Planck, quartic, weights (?)", "fokker_planck_quartic", 4, "weights",
      (0.0910, 0.0169, 0.00316, 0.00133)),
-    (24, "Fokker-Planck, quartic, all (?)", "fokker_planck_quartic_paper", 4, "all",
-     (0.0123, 0.00361, 0.00163, 0.00105)),
-    (23, "Fokker-Planck, sextic, all (?)", "fokker_planck_sextic_paper", 10, "all",
-     (0.0708, 0.0189, 0.00540, 0.00257)),
+    (24, "Fokker-Planck, quartic, all (?)", "fokker_planck_quartic", 4, "all", (0.0123, 0.00361, 0.00163, 0.00105)),
+    (23, "Fokker-Planck, sextic, all (?)", "fokker_planck_sextic", 10, "all", (0.0708, 0.0189, 0.00540, 0.00257)),
 )  # fmt: skip
 
 
-def published(studies: dict[str, Study], root: Path) -> str:
+def published(found: Cells, own: Cells) -> str:
     """Errors in the authors' notebook and errors here, in pairs of rows."""
     body = []
     for cell, label, name, bound, train, errors in NOTEBOOK:
         body.append([label, f"{bound}", f"cell {cell}", *(f"{e:.1e}" for e in errors)])
-        rows = (pick(studies[name], width=w, bound=bound, train=train) for w in PUBLISHED)
-        body.append(["", "", "wgf", *(marked(row, root / name) for row in rows)])
+        here = own if train == "all" else found
+        body.append(["", "", "wgf", *(marked(here[name, train, bound, w]) for w in PUBLISHED)])
     return markdown(["", "B", "", *(f"m = {w}" for w in PUBLISHED)], body)
 
 
-def ratios(studies: dict[str, Study]) -> str:
+def ratios(found: Cells) -> str:
     """W2 error by the W2 error of the best map, weights only, B = 4."""
 
     def cell(row: Row) -> str:
         return "" if row["quasi_optimality"] is None else f"{row['quasi_optimality']:.3f}"
 
     body = [
-        [PAPER[n], *(cell(pick(studies[n], width=w, bound=4, train="weights")) for w in WIDTHS)]
+        [PAPER[n], *(cell(found[n, "weights", 4, w]) for w in WIDTHS)]
         for n in ("fokker_planck_quartic", "transport_quartic", "transport_sextic")
     ]
     return markdown(["", *(f"m = {w}" for w in WIDTHS)], body)
 
 
-def moments(studies: dict[str, Study], root: Path) -> str:
+def moments(found: Cells, splines: Study) -> str:
+    """Second moments of Keller-Segel at the end time and the law that they obey."""
     body = []
     for chi, name in (("0.5", "keller_segel_subcritical"), ("1.5", "keller_segel_supercritical")):
-        here = [
-            row for row in table(root / name).rows if row["network.train"] == "weights" and row["network.bound"] == "4"
-        ]
+        here = [json.loads((found[name, "weights", 4, w]["folder"] / "result.json").read_text()) for w in WIDTHS]
         law = here[0]["second_moment_law"]
-        found = {row["network.width"]: row["second_moment"] for row in here}
-        spline = [row for row in table(root / "moments").rows if row["experiment"] == name]
-        worst = max(abs(row["second_moment"] - law) for row in spline)
-        body.append([f"chi = {chi}", f"{law:.6g}", *(f"{found[str(w)]:.8f}" for w in WIDTHS), f"{worst:.0e}"])
+        worst = max(abs(row["second_moment"] - law) for row in table(splines.root).rows if row["experiment"] == name)
+        body.append([f"chi = {chi}", f"{law:.6g}", *(f"{row['second_moment']:.8f}" for row in here), f"{worst:.0e}"])
     return markdown(["", "law", *(f"weights, m = {w}" for w in WIDTHS), "splines, worst deviation"], body)
 
 
@@ -177,9 +224,9 @@ def particles(studies: dict[str, Study]) -> str:
     return markdown(["", *(f"{int(n):,} particles" for n in counts), "quadrature"], [[*row, exact] for row in body])
 
 
-def fitted_order(results: Study, only: Callable[[Row], bool] = lambda row: True) -> float:
+def fitted_order(rows: Iterable[Row]) -> float:
     """Order in the width, by least squares over the completed runs with a clear error."""
-    rows = [row for row in results.rows if row["status"] == "completed" and row["w1_clear"] and only(row)]
+    rows = [row for row in rows if row["status"] == "completed" and row["w1_clear"]]
     rate = slope(np.array([float(r["network.width"]) for r in rows]), np.array([r["w1_error"] for r in rows]))
     assert rate is not None
     return -rate

@@ -410,8 +410,20 @@ def test_plot():
     assert flow.plot("map").axes[0].get_ylabel() == "position $x = T(t, z)$"
     with pytest.raises(wgf.ConfigError, match="name='densities' is not allowed: expected one of density, ridgeline"):
         flow.plot("densities")
+    assert flow.plot("film").frames
+    assert flow.plot("steps").axes[0].lines
+    assert "total $F$" in flow.plot("energy").axes[0].get_legend_handles_labels()[1]
     with pytest.raises(wgf.ConfigError, match="needs a reference"):
         wgf.solve(wgf.FokkerPlanck(), t_end=0.01, saves=1, reference_solution="none").plot("errors")
+
+
+def test_a_notebook_shows_a_flow_without_a_reference():
+    flow = wgf.solve(wgf.FokkerPlanck(), t_end=0.01, saves=1)
+    assert "W2 error" not in flow._repr_html_()
+    assert "reference_solution" not in vars(flow)
+    assert flow.saved_maps.errors is not None
+    assert "W2 error" in flow._repr_html_()
+    assert flow.problem.equation in flow._repr_html_()
 
 
 def test_solving_needs_no_application():

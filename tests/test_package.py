@@ -47,7 +47,8 @@ def test_wheel(wheel: Path, tmp_path: Path):
         assert "wgf = wgf.cli:main" in archive.read(entry_points).decode()
     assert {"wgf/py.typed", "wgf/configs/config.yaml"} <= names
     shipped = {f"wgf/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "configs").rglob("*.yaml")}
-    shipped |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "wgf").rglob("*.py")}
+    own = [path for path in (ROOT / "wgf").rglob("*.*") if "__pycache__" not in path.parts]
+    shipped |= {path.relative_to(ROOT).as_posix() for path in own}
     assert shipped <= names
     folders = {name.split("/")[0] for name in names}
     assert {name for name in folders if not name.endswith(".dist-info")} == {"wgf"}

@@ -140,6 +140,8 @@ def solve(
             dtype,
             engine,
         )
+        if tensors and potential.moves:
+            raise ConfigError("potential: derivatives need a potential that does not depend on the time")
         if tensors and projection.map.adaptation is not None:
             raise ConfigError("network: derivatives need fixed breakpoints, use knots='uniform' or knots='quantile'")
         check_hidden(problem)

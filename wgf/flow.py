@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from wgf.carried_law import CarriedLaw, carried_law
 from wgf.certificates.certificate import Certificate
@@ -37,12 +36,13 @@ from wgf.reference_solutions.exact import Exact
 from wgf.reference_solutions.wasserstein import Carried, Distance, distance
 from wgf.saved_maps import SavedMaps, read_only
 from wgf.settings.arguments import number, numbers
-from wgf.settings.ranges import Choice, Flag, Range, Seed, checked, fault
+from wgf.settings.ranges import Flag, Range, Seed, checked, fault
+from wgf.tables.datasets import of_flow
+from wgf.tables.of_flow import maps, table
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from xarray import Dataset
 
-GRID = 2001  # points of the base in `saved_maps`
 Size = Annotated[int, Range(int, low=0)]
 Numbers = float | Sequence[float] | np.ndarray | Tensor
 
@@ -63,6 +63,7 @@ class Flow:
         detail: more about the status, may be empty.
         reference: which reference solution to use: "exact", "finite_volume", "auto" or "none".
         history: the steps, if the problem holds tensors that require grad.
+        config: the config of a run of the command, YAML; empty for a flow of `wgf.solve`.
     """
 
     projection: Projection
@@ -73,6 +74,7 @@ class Flow:
     detail: str = ""
     reference: str = "auto"
     history: History | None = None
+    config: str = ""
 
     @property
     def problem(self) -> Problem:
@@ -128,7 +130,8 @@ class Flow:
         rest, (map, theta) = t - float(self.t[k]), self.saved[k]
         if rest <= 1e-12 * reached:
             return map, theta
-        end = run(self.projection.on(map), self.integrator, theta, [rest], LoopCallback())
+        clock = Clock(t=t - rest, last_stop=t - rest, next_dt=self.integrator.first_dt(rest))
+        end = run(self.projection.on(map), self.integrator, theta, [t], LoopCallback(), clock)
         if end.status is not Status.completed:
             raise WgfError(f"the integration from t={self.t[k]:g} to t={t:g} failed: {end.status.value}")
         return end.map or map, end.state.theta
@@ -256,45 +259,41 @@ class Flow:
     @cached_property
     def saved_maps(self) -> SavedMaps:
         """Maps at the saved times on a fine grid, with the reference solution; the content of solution.npz."""
-        z = torch.linspace(*self.base.reach(), GRID, dtype=torch.float64)
-        states = [self.saved[k] for k in range(len(self.t))]
-        maps = [carried_law(*state, self.problem.domain).evaluate(z) for state in states]
-        known = self.reference_solution
-        knots = pad_sequence([map.knots(theta).double().cpu() for map, theta in states], True, math.nan).numpy()
-        return SavedMaps(
-            t=self.t,
-            z=z.numpy(),
-            T=torch.stack([x for x, _ in maps]).numpy(),
-            dT=torch.stack([dx for _, dx in maps]).numpy(),
-            rho0=self.base.density(z).numpy(),
-            exact_T=None if known is None else torch.stack([known(float(t), z) for t in self.t]).numpy(),
-            errors=None if known is None else self._errors(known),
-            knots=knots if knots.size else None,
-            walls=self.problem.domain.ends,
-            period=None if (period := self.problem.domain.period) is None else np.array(period),
-        )
-
-    def _errors(self, known: Exact) -> np.ndarray:
-        """W1 and W2 to a solution at the saved times [s, 2] (length); NaN where it is not known."""
-        times = enumerate(self.t.tolist())
-        found = [distance(Carried.by(*self.saved[k]), Carried.of(self.base, known, t)) for k, t in times]
-        return np.array([(each.w1, each.w2) for each in found])
+        return maps(self.problem, self.saved, self.reference_solution)
 
     def save(self, path: str | Path) -> None:
         """Write `saved_maps` to an .npz file."""
         self.saved_maps.save(path)
 
-    def plot(self, name: str = "density") -> Figure:
-        """Draw a figure of the saved times: "density", "ridgeline", "spacetime", "map", "slope" or "errors".
+    def table(self) -> dict[str, np.ndarray]:
+        """Columns [s] of numbers at the saved times, under the names of history.csv."""
+        return table(self.projection, self.saved)
+
+    def plot(self, name: str = "density") -> Any:
+        """Draw the saved times: "density", "ridgeline", "spacetime", "map", "slope", "errors", "energy" or "steps" (a
+        figure of matplotlib), or "film", which has `save(path)` for a .gif or an .mp4 file.
 
         Raises:
-            ConfigError: there is no figure of this name, or "errors" has no reference solution.
+            ConfigError: there is no figure of this name, or this flow lacks what it shows.
         """
-        from wgf.figures.catalogue import OF_SOLUTION
+        from wgf.figures.catalogue import draw
 
-        if not (names := Choice(*OF_SOLUTION)).admits(name):
-            raise ConfigError(fault("name", name, names))
         title = self.problem.equation + ("" if self.status.is_success else f" ({self.status})")
-        if (figure := OF_SOLUTION[name](self.saved_maps, title)) is None:
-            raise ConfigError(f"name={name!r} needs a reference solution, and this flow has none")
-        return figure
+        return draw(name, lambda: self.saved_maps, self.table, title)
+
+    def to_xarray(self) -> Dataset:
+        """Dataset of xarray with units: maps and densities over time and z, energies and errors over time. Raises
+        `ConfigError` where xarray is not installed."""
+        return of_flow(self.saved_maps, self.table(), self._facts() | {"config": self.config})
+
+    def _facts(self) -> dict[str, str]:
+        parts = {"network": self.saved.map, "integrator": self.integrator, "law": self.problem.law}
+        place = {"time": f"{self.t[-1]:g} of {self.problem.t_end:g} in {self.clock.steps} steps"}
+        names = {name: type(part).__name__ for name, part in parts.items()}
+        return {"equation": self.problem.equation, "status": self.message} | place | names
+
+    def _repr_html_(self) -> str:
+        from wgf.figures.notebook import html
+
+        known = self.__dict__.get("saved_maps")  # a notebook that shows a flow computes no reference solution
+        return html(self._facts(), self.energy, known or maps(self.problem, self.saved, None))

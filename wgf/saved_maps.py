@@ -70,7 +70,7 @@ class SavedMaps:
     @property
     def exact_rho(self) -> np.ndarray | None:
         """Density of the reference solution [s, n] at the positions exact_T (mass / length), or None."""
-        return None if self.exact_T is None else self.rho0 / np.gradient(self.exact_T, self.z, axis=1)
+        return None if self.exact_T is None else self.rho0 / np.gradient(self.exact_T, self.z, axis=1, edge_order=2)
 
     @cached_property
     def cdf(self) -> np.ndarray:

@@ -28,6 +28,21 @@ def test_a_command_of_the_gallery_is_allowed(name: str):
     check(composed(*shlex.split(script("gallery").GALLERY[name].overrides)))
 
 
+def test_every_screenshot_is_shown_and_small():
+    pictures = script("screenshots").PICTURES
+    shown = re.findall(r"\]\(images/views/([\w-]+)\.png\)", (DOCS / "views.md").read_text(encoding="utf-8"))
+    assert sorted(shown) == sorted(path.stem for path in pictures.glob("*.png"))
+    assert max(path.stat().st_size for path in pictures.glob("*.png")) < 150_000
+
+
+def test_what_a_terminal_shows_after_moves_of_the_cursor():
+    screen = script("screenshots").screen
+    assert screen("one\r\ntwo\r\n") == "one\ntwo\n"
+    assert screen("10%\r20%\r\ndone") == "20%\ndone"
+    assert screen("a\r\nb\r\n\x1b[2A\x1b[2KA\r\n\x1b[2KB") == "A\nB\n"
+    assert screen("\x1b[32mgreen\x1b[0m\x1b[?25l") == "\x1b[32mgreen\x1b[0m"
+
+
 def test_the_notebook_has_the_cells_of_the_tutorial():
     """The cells of docs/tutorial.py in the percent format of jupytext, each with what it printed or drew."""
     cells = json.loads((DOCS / "tutorial.ipynb").read_text(encoding="utf-8"))["cells"]

@@ -89,6 +89,7 @@ METHODS = {
     "sdirk3": "integrator=sdirk3 integrator.dt=2e-2 pde=porous_medium network.degree=5 t_end=0.4",
     "rodas4": "integrator=rodas4 t_end=0.2",
     "rodas4 attraction": "integrator=rodas4 pde=keller_segel potential=none pde.chi=1.5 t_end=0.3 integrator.rtol=1e-7",
+    "rodas4 driven": "integrator=rodas4 potential=expression potential.expr='x**4/4-sin(3*t)*x' t_end=0.3",
     "gauss_newton": "integrator=gauss_newton network=two_sided_relu network.train=biases network.width=3 t_end=0.01",
     "limex": "network=two_sided_relu network.train=all network.width=3",
     "a fold": "integrator=euler integrator.dt=1e-3 network=two_sided_relu pde=linear_transport t_end=0.1",

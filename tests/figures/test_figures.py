@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from statistics import NormalDist
 from xml.etree import ElementTree
 
@@ -18,7 +19,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from saved_solutions import TITLE, history, solution
 
-from wgf.figures.animation import animation
+from wgf.errors import ConfigError
+from wgf.figures.animation import film, kinds
 from wgf.figures.comparison import convergences, finals
 from wgf.figures.comparison import curves as curves_of
 from wgf.figures.convergence import asymptotic, convergence, positive
@@ -27,6 +29,7 @@ from wgf.figures.density import density, ridgeline, spacetime
 from wgf.figures.errors import errors
 from wgf.figures.history import energy, steps
 from wgf.figures.map import map, slope
+from wgf.figures.notebook import html
 from wgf.figures.style import encoded
 from wgf.saved_maps import SavedMaps
 
@@ -119,7 +122,7 @@ def test_ridges_stand_on_their_lines():
     figure = ridgeline(solution(8, exact=False), TITLE)
     axes = figure.axes[0]
     feet = axes.get_yticks()
-    assert [label.get_text() for label in axes.get_yticklabels()] == [f"${k / 8:.3g}$" for k in range(9)]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [f"{k / 8:.3g}" for k in range(9)]
     assert np.diff(feet) == pytest.approx(feet[1])
     for k, (x, raised) in enumerate(reversed(curves(figure))):
         assert np.trapezoid(raised - feet[k], x) == pytest.approx(1.0, abs=1e-6)
@@ -335,7 +338,7 @@ def test_densities_at_the_end(count: int):
 
 
 def test_animation_moves():
-    with Image.open(io.BytesIO(animation(solution(4), TITLE))) as movie:
+    with Image.open(io.BytesIO(film(solution(4), TITLE).gif)) as movie:
         assert (movie.format, movie.size, movie.n_frames, movie.info["loop"]) == ("GIF", (640, 426), 5, 0)
         frames = []
         for k in range(5):
@@ -346,8 +349,44 @@ def test_animation_moves():
     still = np.abs(frames[1] - frames[0]).max(axis=2) == 0
     assert 0.8 < still.mean() < 0.999
     assert all(np.abs(b - a).max() > 50 for a, b in pairwise(frames))
-    with Image.open(io.BytesIO(animation(solution(200), TITLE))) as movie:
+    with Image.open(io.BytesIO(film(solution(200), TITLE).gif)) as movie:
         assert movie.n_frames == 60  # many saved times make no long film
+
+
+def test_a_film_is_shown_and_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    moving = film(solution(4), TITLE)
+    assert moving._repr_html_().startswith('<img alt="film of the density" src="data:image/gif;base64,')
+    moving.save(tmp_path / "film.gif")
+    assert (tmp_path / "film.gif").read_bytes() == moving.gif
+    with pytest.raises(ConfigError, match=r"expected a name that ends in \.gif or \.mp4"):
+        moving.save(tmp_path / "film.avi")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert kinds() == [".gif"]
+    with pytest.raises(ConfigError, match=r"an \.mp4 file needs the program ffmpeg: install it, or save a \.gif"):
+        moving.save(tmp_path / "film.mp4")
+    program = tmp_path / "ffmpeg"  # counts the bytes of the frames
+    program.write_text('#!/bin/sh\nfor target; do :; done\n/usr/bin/wc -c > "$target"\n')
+    program.chmod(0o755)
+    assert kinds() == [".gif", ".mp4"]
+    film(solution(4), TITLE).save(tmp_path / "film.mp4")
+    assert int((tmp_path / "film.mp4").read_text()) == (5 + 2) * 640 * 426 * 3  # the last one is held 1.2 s
+    program.write_text("#!/bin/sh\necho no codec >&2\nexit 1\n")
+    with pytest.raises(ConfigError, match=r"ffmpeg wrote no film \(no codec\): save a \.gif file"):
+        film(solution(4), TITLE).save(tmp_path / "again.mp4")
+
+
+def test_the_summary_of_a_notebook():
+    facts = {"equation": "rho_t = rho_xx, V = x<1", "status": "completed: reached the end time", "network": "Spline"}
+    text = html(facts, np.array([1.0, -0.5]), solution(8))
+    root = ElementTree.fromstring(text)
+    words = [part.text for part in root.iter() if part.text]
+    assert {"rho_t = rho_xx, V = x<1", "completed: reached the end time", "Spline", "1 to -0.5", "W2 error"} <= {*words}
+    lines = [part.get("points", "") for part in root.iter() if part.tag.endswith("polyline")]
+    assert len(lines) == 6
+    places = np.array([[float(number) for number in place.split(",")] for line in lines for place in line.split()])
+    assert (places >= 0).all()
+    assert (places <= (330, 130)).all()
+    assert len(text) < 20_000
 
 
 # odd runs
@@ -378,5 +417,5 @@ def test_figures_of_odd_runs(make: Callable[[], SavedMaps], draw: Callable[[Save
 
 @pytest.mark.parametrize("make", [only_start, with_gap])
 def test_animation_of_odd_runs(make: Callable[[], SavedMaps]):
-    with Image.open(io.BytesIO(animation(make(), TITLE))) as movie:
+    with Image.open(io.BytesIO(film(make(), TITLE).gif)) as movie:
         assert np.asarray(movie.convert("RGB")).std() > 5

@@ -12,6 +12,7 @@ EQUATIONS = {
     "rho_t = (rho (W * rho)_x)_x, W = log|x|": r"$\rho_{t} = (\rho \ (W \ast \rho )_{x})_{x},\ W = \log |x|$",
     "rho_t = (rho U'(rho)_x)_x (blow_up)": r"$\rho_{t} = (\rho \ U'(\rho )_{x})_{x}\ (\mathrm{blow\_up})$",
     "rho_t = 0, V = abs(x)^(2.5)*exp(-x)": r"$\rho_{t} = 0,\ V = \mathrm{abs}(x)^{2.5}\,\exp (-x)$",
+    "rho_t = 0 on a circle": r"$\rho_{t} = 0\ \mathrm{on}\ \mathrm{a}\ \mathrm{circle}$",
     "cost $5 of {runs}": r"cost \$5 of {runs}",
     "": "",
 }

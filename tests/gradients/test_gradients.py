@@ -328,3 +328,9 @@ def test_an_interaction_of_a_user_without_parts():
         flow = wgf.solve(wgf.AggregationDiffusion(), interaction=kind(a), t_end=0.1, network=small(), saves=1)
         found += torch.autograd.grad(flow.differentiable().std, a)
     torch.testing.assert_close(*found, rtol=1e-10, atol=1e-12)
+
+
+def test_derivatives_at_kinks_are_refused():
+    a = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    with pytest.raises(wgf.ConfigError, match=r"potential=abs\(x-a\) with a = 0.3 has kinks, .* detach the tensors"):
+        wgf.solve(wgf.FokkerPlanck(), potential=wgf.potentials.Expressed("abs(x-a)", a=a), t_end=0.1)

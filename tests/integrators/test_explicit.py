@@ -37,7 +37,7 @@ def field_of(velocity):
         zero = theta.new_zeros(())
         return Evaluation(velocity(theta), zero[None], zero + 1, zero, theta.norm(), torch.linalg.vector_norm, dict)
 
-    field.problem = SimpleNamespace(law=SimpleNamespace(std=1.0))
+    field.problem, field.stage = SimpleNamespace(law=SimpleNamespace(std=1.0)), lambda share: field
     return field
 
 
@@ -109,7 +109,7 @@ def test_a_step_is_pure_and_counts_its_evaluations(name):
         calls.append(theta)
         return field_of(swing)(theta)
 
-    counted.problem = field_of(swing).problem
+    counted.problem, counted.stage = field_of(swing).problem, lambda share: counted
     integrator, theta = METHODS[name][0](), tensor([1.0, 0.3, 0.1])
     state = State(theta, field_of(swing)(theta))
     before = theta.clone(), state.evaluation.velocity.clone()

@@ -92,6 +92,7 @@ def flow(
 ) -> tuple[End, Log]:
     if not hasattr(velocity, "problem"):
         velocity.problem = UNIT
+    velocity.over, velocity.stage = lambda begin, end: velocity, lambda share: velocity
     observer, start = observer or Log(), vector(1.0) if theta is None else theta
     try:
         return evolve(velocity, integrator, start, stops, observer, **options), observer

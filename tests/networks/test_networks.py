@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws_and_terms import LAWS, away, differences, explicit_relu, network, tensor
 
+import wgf
 from wgf.errors import ConfigError
 from wgf.networks.base import TransportMap
 from wgf.networks.mlp import MLP
 from wgf.networks.relu import TwoSidedReLU, initial_knots
-from wgf.problem.laws import Gaussian, Laplace, Uniform
+from wgf.problem.laws import Barenblatt, Gaussian, Laplace, Uniform
 from wgf.problem.quadrature import Gauss
 
 every_kind = pytest.mark.parametrize("train", ["weights", "biases", "all", "mlp"])
@@ -211,3 +212,19 @@ def test_a_network_of_ones_own_needs_a_start_and_a_formula():
 def test_impossible_networks_are_refused(make, message):
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+@pytest.mark.parametrize("train", ["weights", "all"])
+def test_without_a_margin_the_outer_knots_lie_on_the_edges_as_in_the_paper_s_program(train):
+    """Its porous-medium knots are linspace(-b, b, m) with b = 3^(2/3), the edge of Barenblatt's law at t0 = 1."""
+    law, paper = Barenblatt(), torch.linspace(-(3 ** (2 / 3)), 3 ** (2 / 3), 5, dtype=torch.float64)
+    map = TwoSidedReLU(5, 10.0, train, "paired", 0.0, base=law)
+    assert torch.allclose(map.knots(map.theta)[-5:], paper, atol=1e-14)
+    flow = wgf.solve(wgf.PorousMedium(), law=law, network=map, t_end=1.0, saves=1)
+    stretched = 2 ** (1 / 3) * paper  # T(z) = z ((t + t0) / t0)^(1/3)
+    assert torch.allclose(torch.as_tensor(flow.map(1.0, paper)), stretched, atol=1e-7)
+
+
+def test_knots_without_mass_beyond_them_are_refused():
+    with pytest.raises(ConfigError, match=r"network\.width"):
+        TwoSidedReLU(2, 10.0, "weights", margin=0.0, base=Barenblatt())

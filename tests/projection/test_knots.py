@@ -3,6 +3,7 @@
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from charts import full
@@ -210,3 +211,27 @@ def test_crossed_knots_count_as_a_fold():
     assert flow.is_increasing(y)
     y[1] = -1.1
     assert not flow.is_increasing(y)
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e-2, 10.0])
+def test_regularised_velocity_is_consistent_of_order_two(factor):
+    """|f' - v|^2 + y' R y' <= |I v - v|^2 = O(h^4), v = -V'(f), I the interpolation at the knots, constant beyond them:
+    it is a velocity with b' = 0."""
+    gaps = []
+    for width in (8, 16, 32):
+        map = network("uniform", width, LAWS["uniform"])
+        flow = knots_of(map, TERMS["quartic"], drag=factor, viscosity=factor)
+        b = Broken.of(flow.space.identity).b
+        u = b + 0.2 * torch.sin(2 * b)
+        ends = 1 + 0.4 * torch.cos(2 * b[[0, -1]])
+        point = flow.at(Broken(b, u, torch.cat([ends[:1], u.diff() / b.diff(), ends[1:]])).coordinates)
+        z, w, dy = point.at.nodes.z, point.at.w, point.velocity
+        moves, velocity = jacobian(point.y, z) @ dy, -TERMS["quartic"].derivative(point.at.x)
+        friction = float(dy @ (point.metric.matvec(dy) - point.mass.matvec(dy)))
+        chord = torch.tensor(np.interp(z, b, -TERMS["quartic"].derivative(u)))
+        distance, allowed = (float(torch.dot(w, (each - velocity) ** 2)) for each in (moves, chord))
+        assert 0 <= friction <= allowed - distance
+        inside = (z > b[0]) & (z < b[-1])
+        gaps.append(float(torch.dot(w * inside, (moves - velocity) ** 2)) ** 0.5)
+    assert 3.2 < gaps[1] / gaps[2] < 5  # order 2: a factor 4
+    assert gaps[2] < 2e-3

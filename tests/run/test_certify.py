@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from short_runs import unverified, verified
+from short_runs import BARE, config, unverified, verified
 
 from wgf.certificates.rich import Unknown
+from wgf.run.build import build
 from wgf.run.callbacks.history import read
+from wgf.run.certify import recorder
 from wgf.saved_maps import SavedMaps
 
 SMALL = "network.width=8 t_end=0.05 "
@@ -58,6 +60,13 @@ def test_without_a_bound_the_result_says_why_and_how_far_a_richer_run_is(tmp_pat
 def test_a_run_that_stops_early_has_no_bound(tmp_path: Path):
     found = unverified(tmp_path, SMALL + "integrator.max_steps=3")
     assert (found["status"], found["w2_bound"]) == ("max_steps", None)
+
+
+def test_a_run_resumed_with_a_certificate_that_began_without_one():
+    bound = recorder(build(config("network.width=8", *BARE)), {"bound": None})
+    assert bound is not None
+    assert bound.at(0.1).value is None
+    assert bound.unknown == "the run began with certificate=none"
 
 
 @pytest.mark.parametrize("what", [KeyboardInterrupt(), Unknown("the richer run ended as folded at t = 0")])

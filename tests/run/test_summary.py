@@ -95,7 +95,8 @@ def test_table_says_how_to_look_at_the_run(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     assert "tensorboard" not in printed(RESULT, folder)
     (folder / "events.out.tfevents.1").touch()
-    line = printed(RESULT, folder, width=40).splitlines()[-1]  # one line, ready to be copied
-    assert line == f"look at it   tensorboard --logdir '{folder.relative_to(tmp_path)}'"
+    line, address = printed(RESULT, folder, width=40).splitlines()[-2:]  # one line, ready to be copied
+    assert line == f"look at it   tensorboard --logdir '{folder.parent.relative_to(tmp_path)}'"
+    assert address == "at           http://localhost:6006/?smoothing=0"
     monkeypatch.chdir(folder)  # a place outside the working directory is written in full
     assert printed(RESULT, tmp_path / "elsewhere").splitlines()[-1] == f"results in   {tmp_path.resolve()}/elsewhere"

@@ -2,21 +2,18 @@
 
 import base64
 import io
-import json
-import math
 import re
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-import yaml
 from command_line import called
 from command_line import wgf as command
 from pages import Reader
 from PIL import Image
-from saved_solutions import TITLE, history, solution
+from run_pages import result, sweep, write
+from saved_solutions import TITLE
 
 from wgf.sweep.report import main, report
 
@@ -26,7 +23,8 @@ OF_RUN = ["density", "energy", "errors", "map", "ridgeline", "slope", "spacetime
 def read(path: Path) -> Reader:
     text = path.read_text(encoding="utf-8")
     assert text.startswith("<!DOCTYPE html>")
-    assert not re.search(r"(src|href)=[\"']?(https?:)?//|url\(|@import", text)  # nothing from elsewhere
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//|url\(|@import|fetch\(", text)  # nothing from elsewhere
+    assert "default-src 'none'" in text  # and the browser refuses it
     return Reader(text)
 
 
@@ -42,28 +40,6 @@ def pictures(found: Reader) -> list[str]:
             Image.open(io.BytesIO(content)).verify()
         kinds.append(kind.removeprefix("data:image/"))
     return kinds
-
-
-def result(**changed: Any) -> dict[str, Any]:
-    known = {"status": "completed", "message": "reached the end time", "equation": TITLE, "t_end": 1.0, "t_wanted": 1.0}
-    return known | {"steps": 29, "w1_error": 1e-3, "reference_error": 1e-7, "energy": -math.log(2)} | changed
-
-
-def write(folder: Path, found: dict[str, Any] | None, whole: bool = True, **overrides: Any) -> Path:
-    """A run folder as `wgf` leaves it; `found` is the result, None for a run that was killed."""
-    (folder / ".hydra").mkdir(parents=True)
-    words = [f"{key.replace('__', '.')}={value}" for key, value in overrides.items()]
-    (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(words))
-    (folder / "config.yaml").write_text("t_end: 1.0\nnote: <b>&amp;\n")
-    (folder / "provenance.json").write_text('{"seed": 0}')
-    rows = history()
-    cells = [",".join(map(repr, row)) for row in np.stack(list(rows.values()), axis=1).tolist()]
-    (folder / "history.csv").write_text("\n".join([",".join(rows), *cells, ""]))
-    if found is not None:
-        (folder / "result.json").write_text(json.dumps(found))
-    if whole:
-        solution(4).save(folder / "solution.npz")
-    return folder
 
 
 def refused(*words: str) -> str:
@@ -86,16 +62,19 @@ def kinds(stems: list[str]) -> list[str]:
 
 
 def test_page_of_a_run(tmp_path: Path):
-    folder = write(tmp_path / "run", result())
+    folder = write(tmp_path / "run", result(), seed=3)
     assert report(folder) == folder / "report.html"
     assert names(folder / "figures") == sorted([*kinds(OF_RUN), "evolution.gif"])
     with Image.open(folder / "figures" / "density.png") as picture:
         assert picture.size == (1200, 800)
     assert all((folder / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF") for name in OF_RUN)
     found = read(folder / "report.html")
-    assert sorted(pictures(found)) == ["gif", *["svg+xml"] * 8]
+    assert pictures(found) == ["svg+xml"] * 8
     assert found.words["h1"] == [TITLE]
-    assert found.words["span"] == ["completed"]
+    assert found.words["span"][0] == "completed"
+    assert found.words["dt"] == ["status", "W1 error", "energy"]
+    assert found.words["strong"] == ["completed", "1.0e-03", "-0.693147"]
+    assert found.words["code"] == ["wgf seed=3"]
     assert "1.0000e-03 (ln -6.908)" in found.words["td"]
     assert "t_end: 1.0\nnote: <b>&amp;" in found.words["pre"][0]  # as it stands in the file
 
@@ -160,31 +139,32 @@ def test_the_command(tmp_path: Path):
 # many runs
 
 
-def sweep(root: Path) -> Path:
-    """Widths x degrees with errors of exactly second and fourth order, and a job that failed."""
-    number = 0
-    for degree, order in ((1, 2), (3, 4)):
-        for width in (4, 8, 16):
-            found = result(w1_error=width**-order, evaluations=30, parameters=width + degree)
-            write(root / str(number), found, whole=width == 16, network__width=width, network__degree=degree)
-            number += 1
-    write(root / "9", result(status="folded", message="it folded", w1_error=None), False, network__width=2)
-    return root
-
-
 def test_page_of_a_sweep(tmp_path: Path):
     root = sweep(tmp_path / "sweep")
-    report(root / "0")
     found = read(report(root))
     assert names(root / "figures") == kinds(["convergence-degree", "convergence-width", "cost", "final"])
     assert pictures(found) == ["svg+xml"] * 4
-    assert found.words["span"] == ["incomplete"]
+    assert found.words["span"] == ["incomplete", "best", "best"]
     assert "7 jobs: 6 completed, 1 folded" in found.words["p"]
-    assert {"network.width", "network.degree", "w1_error"} <= set(found.words["th"])
+    heads = "job,W1 error,width,degree,order (width),evaluations,parameters,status"
+    assert found.words["button"][:-1] == heads.split(",")
     assert found.words["td"].count("completed") == 6
-    assert "it folded" in found.words["td"]
-    assert "reached the end time" not in found.words["td"]
-    assert found.links == ["0/report.html"]
+    assert "folded: it folded" in found.words["td"]
+    assert "2.00" in found.words["td"]
+    assert "4.00" in found.words["td"]
+    assert set(found.links) == {f"{job}/report.html" for job in (0, 1, 2, 3, 4, 5, 9)}
+    assert found.words["code"] == ["wgf network.width=16 network.degree=3"]
+
+
+def test_every_job_has_a_page(tmp_path: Path):
+    root = sweep(tmp_path / "sweep")
+    page = root / "0" / "report.html"
+    page.write_text("drawn before")
+    report(root)
+    assert page.read_text() == "drawn before"
+    assert pictures(read(root / "5" / "report.html")) == []
+    assert not (root / "5" / "figures").exists()
+    assert read(root / "9" / "report.html").words["span"] == ["folded"]
 
 
 def test_errors_that_may_be_the_references_are_marked(tmp_path: Path):
@@ -193,7 +173,7 @@ def test_errors_that_may_be_the_references_are_marked(tmp_path: Path):
         found = result(w1_error=error, w2_error=error, reference_error=4e-3, reference_w2_error=4e-3, wall_s=1.0)
         write(tmp_path / str(k), found, whole=False, network__width=width)
     page_of = read(report(tmp_path))
-    assert [word for word in page_of.words["td"] if word.endswith("*")] == ["0.01*"] * 2
+    assert [word for word in page_of.words["td"] if word.endswith("*")] == ["1.0e-02*"] * 2
     assert any(word.startswith("* not clearly above") for word in page_of.words["p"])
 
 

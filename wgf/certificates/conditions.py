@@ -36,6 +36,8 @@ def conditions(problem: Problem) -> Conditions:
         return Conditions(unknown=f"the bound is proved on the line and between walls, not on {problem.domain}")
     if internal is not None and spreads is None:
         return Conditions(unknown=f"the bound is not proved for the internal energy {internal}")
+    if v.moves:
+        return Conditions(unknown="the bound is proved for potentials that do not depend on the time")
     if v.convexity is None:
         return Conditions(unknown=f"no lower bound of V'' is known for V = {v}: state one as `convexity`")
     if attraction and (exponent > 1 or diffusion == 0):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
+import scipy  # its modules are loaded when they are first used
 import torch
 from torch import Tensor
 

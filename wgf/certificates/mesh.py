@@ -14,6 +14,7 @@ from wgf.problem.domain import Domain
 
 REACH = 1.5  # the mesh reaches so many times the range of the law's panels
 TAIL_CELLS = 24  # on either side of the breakpoints
+DENSE = 256  # splines up to which a product with a full matrix is faster than gathering
 
 
 class Mesh:
@@ -72,6 +73,9 @@ class Mesh:
 
     def _sum(self, rows: Tensor, shape: Tensor) -> Tensor:
         """sum_j shape[:, j] rows[:, first + j], [r, n] for coefficients [r, M]."""
+        if rows.shape[1] <= DENSE:
+            columns = self.first[:, None] + torch.arange(shape.shape[1], device=shape.device)
+            return rows @ shape.new_zeros(len(shape), rows.shape[1]).scatter_(1, columns, shape).T
         found = rows[:, self.first] * shape[:, 0]
         for j in range(1, shape.shape[1]):
             found += rows[:, self.first + j] * shape[:, j]

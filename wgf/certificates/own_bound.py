@@ -25,6 +25,7 @@ SPACING = 1e-3, 1e-2  # recorded states: relative to the end time, and to the ti
 BALANCE = [10.0**k for k in range(-8, 5, 2)]  # trade-offs between the two residuals, relative to the law's width
 MOST = 4000  # nodes whose pairs are summed
 ROUNDING = 1e-12  # of a bound, relative to the law's width
+SMALL = 0.3  # residual of a step without a second continuation, relative to the mean
 LARGEST = 300.0  # largest -lambda t; its exponential is squared
 UNRESOLVED = 10.0  # relative rise with the doubled quadrature above which there is no bound; a smaller one is added
 
@@ -231,15 +232,23 @@ class OwnBound(LoopCallback):
 
 
 def _evaluated(evaluate: Evaluator, record: Record, order: int, which: slice) -> Steps:
-    """Residuals of some steps of a record, by cubics and quintics in time; by straight lines where both fold."""
-    line, *curves = (Curve(*(part[which] for part in continuation(record, k, order))) for k in (0, 1, 2))
-    parts = [_residuals(evaluate, curve.c, curve.v) for curve in curves]
-    bad = ~torch.stack([_usable(part) for part in parts]).any(0)
-    straight = Residuals(*(torch.full_like(part, torch.inf) for part in parts[0]))
-    if bool(bad.any()):
-        for part, found in zip(straight, _residuals(evaluate, line.c[bad], line.v[bad]), strict=True):
-            part[bad] = found
-    flux, force, strong = zip(*parts, straight, strict=True)
+    """Residuals of some steps of a record, by quintics in time; by cubics where these matter; by lines where both fold.
+
+    Any choice gives a bound. Steps whose residuals are a small part of the whole keep their quintics.
+    """
+    line, cubic, quintic = (Curve(*(part[which] for part in continuation(record, k, order))) for k in (0, 1, 2))
+    best = _residuals(evaluate, quintic.c, quintic.v)
+    part = (line.weights * (best.force + best.flux.sqrt()).amin(-1)).sum(1).nan_to_num(nan=torch.inf)
+    large = ~(part * len(part) < SMALL * part.sum())
+    second, third = (Residuals(*(torch.full_like(part, torch.inf) for part in best)) for _ in range(2))
+    bad = large & ~_usable(best)
+    for found, curve, where in ((second, cubic, large), (third, line, bad)):
+        if curve is line:
+            where = where & ~_usable(second)
+        if bool(where.any()):
+            for part, computed in zip(found, _residuals(evaluate, curve.c[where], curve.v[where]), strict=True):
+                part[where] = computed
+    flux, force, strong = zip(second, best, third, strict=True)
     return Steps(line.s, line.weights, torch.cat(flux, -1), torch.cat(force, -1), torch.stack(strong, -1))
 
 

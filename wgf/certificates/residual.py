@@ -12,7 +12,7 @@ from wgf.certificates.forces import Force
 from wgf.certificates.mesh import Mesh
 from wgf.problem.equations import Problem
 
-THRESHOLDS = (0.1, 0.7, 3.0)  # largest |log a| in the core
+THRESHOLDS = (0.3, 3.0)  # largest |log a| in the core
 CORE = 5  # fewest cells of a core
 NEWTON = 60  # most Newton steps
 

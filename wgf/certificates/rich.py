@@ -34,6 +34,7 @@ log = logging.getLogger("wgf")
 RAISED, HIGHEST = 2, 5  # the degree of the rich spline is higher by so much, and at most this
 BOUND = 7.0  # standard deviations up to which its breakpoints reach on either side, at least
 BREAKPOINTS = 64  # at least
+FINER = 2.0  # breakpoints per length, relative to the run; sums over pairs of nodes cost too much for more than 1
 RTOL, TIGHTER = 1e-7, 10.0  # largest tolerance of its steps, and ratio of the tolerances
 
 
@@ -107,7 +108,7 @@ def certified(projection: Projection, integrator: Integrator, saved: SavedStates
         integrator: the method.
         saved: the states of the flow.
         t: a saved time (time).
-        rich: whether to compute the rich run, about three times the cost of the flow.
+        rich: whether to compute the rich run, three to six times the cost of the flow.
 
     Raises:
         ConfigError: t is no saved time.
@@ -148,7 +149,10 @@ def richer(projection: Projection, integrator: Integrator) -> tuple[Projection, 
     if len(points) > 1:
         reach = float((points[-1] - points[0]) / (2 * map.base.std))
         bound = max(BOUND, reach + 1)
-        width = max(width, math.ceil(2 * (len(points) - 1) * _range(map.base, bound) / _range(map.base, reach)) + 1)
+        kernel = problem.interaction.elementary
+        pairs = kernel is None or kernel.logarithm
+        dense = 1.0 if pairs and degree < HIGHEST else FINER
+        width = max(width, math.ceil(dense * (len(points) - 1) * _range(map.base, bound) / _range(map.base, reach)) + 1)
     rtol, atol = (getattr(integrator, name, None) for name in ("rtol", "atol"))
     method = Rodas4(rtol=min(RTOL, (rtol or 1.0) / TIGHTER), atol=min(1e-2 * RTOL, (atol or 1.0) / TIGHTER))
 

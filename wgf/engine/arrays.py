@@ -12,17 +12,19 @@ import numpy as np
 from wgf.engine.program import BLOCK, NODAL, Program, compiled, execute, prepare
 
 GRADIENT, NEW, PULL, SLOPE, IMAGE, SPEED, WOODBURY, START, STAGES = range(9)  # rows of the vectors
-ALL = np.int64(0)  # first cell or node of all; numba makes a copy of a function for each int
+ALL = np.int64(0)  # the first cell of all; numba makes a copy of a function for each int
 
 
 class Mesh(NamedTuple):
-    """A chart at its quadrature nodes, Q nodes in each cell.
+    """A chart at its quadrature nodes, Q nodes in each of C cells. The node q of cell c has the number q C + c: loops
+    over the cells run along memory.
 
     Attributes:
-        taps: K zeros; their number is known to the compiler.
-        cells: first basis function of each cell, and its row in the tables [c, 2].
-        tables: basis functions and their slopes [2, kinds, Q, K].
-        nodes: weights, log densities and 2 P - 1 at the nodes [3, c Q].
+        taps: K.
+        cells: first basis function of each cell, and the column of each cell in the tables [2, C]. The cells that a
+            program treats at once have neighbouring columns.
+        tables: basis functions and their slopes [2, Q, K, columns].
+        nodes: weights, log densities and 2 P - 1 at the nodes [3, Q C].
         bands: mass matrix and its factorisation [2, M + K, K].
         mean: integrals of the basis functions [M + K].
     """
@@ -56,7 +58,10 @@ class Energy(NamedTuple):
 
 
 class Method(NamedTuple):
-    """Tableau [2, 6, 6], weights of the dissipation [6] and tolerances of the Rosenbrock method."""
+    """Tableau [2, 6, 6], weights of the dissipation [6] and tolerances of the Rosenbrock method.
+
+    Weights of 0 save the dissipation, which then stays 0.
+    """
 
     tableau: np.ndarray
     weights: np.ndarray
@@ -68,13 +73,15 @@ class Method(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Arrays of one flow: registers of both programs, band, dense matrix, vectors [14, M + K], nodes [4, n], terms.
+    """Arrays of one flow: registers of both programs, numbers of each cell, band, dense matrix, vectors [14, M + K],
+    nodes [4, n], terms.
 
     The nodes hold f, f', force and bend of an interaction.
     """
 
     registers: np.ndarray
     pairs: np.ndarray
+    local: np.ndarray
     band: np.ndarray
     dense: np.ndarray
     vectors: np.ndarray
@@ -104,12 +111,14 @@ def total(x):
 
 @compiled
 def workspace(mesh, energy):
-    size, n = len(mesh.mean), mesh.nodes.shape[1]
-    d = size - mesh.taps if energy.interacts or energy.quadratic < 0.0 else 0
+    size, n, q, k = len(mesh.mean), mesh.nodes.shape[1], mesh.tables.shape[1], mesh.taps
+    d = size - k if energy.interacts or energy.quadratic < 0.0 else 0
+    block = max(min(n, BLOCK), q)
     return Work(
-        np.zeros((len(energy.local.start), max(min(n, BLOCK), mesh.tables.shape[2]))),
+        np.zeros((len(energy.local.start), block)),
         np.zeros((len(energy.pair.start), n if energy.interacts else 1)),
-        np.zeros((size, mesh.taps)),
+        np.zeros((max(k, 6), block)),
+        np.zeros((size, k)),
         np.zeros((d, d)),
         np.zeros((14, size)),
         np.zeros((4, n if energy.interacts or energy.quadratic != 0.0 else 0)),
@@ -123,14 +132,17 @@ def begin(mesh, energy, parameters, work):
     prepare(energy.local, parameters, work.registers)
     prepare(energy.pair, parameters, work.pairs)
     if mesh.nodes.shape[1] <= work.registers.shape[1]:
-        nodal(mesh, energy, ALL, mesh.nodes.shape[1], work)
+        nodal(mesh, energy, ALL, mesh.cells.shape[1], work)
 
 
 @compiled
-def nodal(mesh, energy, start, n, work):
-    r = work.registers
-    for i in range(n):
-        r[2, i] = mesh.nodes[1, start + i]
-        r[3, i] = mesh.nodes[2, start + i]
-        r[4, i] = mesh.nodes[0, start + i]
-    execute(energy.local, NODAL, r, n)
+def nodal(mesh, energy, low, high, work):
+    """Fill the registers that depend on the nodes only, for the cells from `low` to `high`."""
+    r, n, c, q = work.registers, high - low, mesh.cells.shape[1], mesh.tables.shape[1]
+    for b in range(q):
+        w, log_p, rank = mesh.nodes[0], mesh.nodes[1], mesh.nodes[2]
+        for i in range(n):
+            r[2, b * n + i] = log_p[b * c + low + i]
+            r[3, b * n + i] = rank[b * c + low + i]
+            r[4, b * n + i] = w[b * c + low + i]
+    execute(energy.local, NODAL, r, q * n)

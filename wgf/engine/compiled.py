@@ -178,6 +178,8 @@ def obstacle(projection: Projection, method: Integrator) -> str | None:
         return "it needs quadrature=gauss"
     if theta.dtype != torch.float64 or theta.device.type != "cpu":
         return "it needs dtype=float64 and device=cpu"
+    if projection.problem.potential.moves:
+        return "it knows potentials only that do not depend on the time"
     if projection.problem.steady:
         return "it stops at the end time only"
     if projection.map.adaptation is not None:

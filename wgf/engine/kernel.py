@@ -157,6 +157,8 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
                     v[STAGES + s, i] = v[IMAGE, i] - v[SLOPE, i]
                 clear(v[STAGES + s][size - k :])
                 solve(mesh, energy, work, v[STAGES + s])
+                if method.weights[s] == 0.0:
+                    continue
                 # the same method for E' = D(c), see `Rodas4.step`
                 rate = velocity(mesh, v[SLOPE], v[START if s == 0 else SPEED])
                 for i in range(size - k):

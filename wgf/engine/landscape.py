@@ -6,58 +6,81 @@ import math
 
 import numpy as np
 
-from wgf.engine.arrays import ALL, WOODBURY, clear, copy, nodal
+from wgf.engine.arrays import WOODBURY, clear, copy, nodal
 from wgf.engine.linear import back, cholesky, factorise
 from wgf.engine.program import BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES, compiled, execute
 
 
 @compiled
-def evaluate(c, mesh, low, high, x, d):
-    """f and f' at the nodes of the cells from `low` to `high`."""
-    k = mesh.taps
-    i = 0
-    for cell in range(low, high):
-        f, t = mesh.cells[cell, 0], mesh.cells[cell, 1]
-        for p in range(mesh.tables.shape[2]):
-            u = v = 0.0
-            for j in range(k):
-                u += mesh.tables[0, t, p, j] * c[f + j]
-                v += mesh.tables[1, t, p, j] * c[f + j]
-            x[i], d[i] = u, v
-            i += 1
+def evaluate(c, mesh, low, high, local, x, d):
+    """f and f' at the nodes of the cells from `low` to `high`, node b of cell low + i at b n + i for n cells."""
+    k, q, n, at = mesh.taps, mesh.tables.shape[1], high - low, mesh.cells[1, low]
+    first = mesh.cells[0, low:high]
+    for j in range(k):
+        to = local[j]
+        for i in range(n):
+            to[i] = c[first[i] + j]
+    for b in range(q):
+        x_b, d_b = x[b * n : b * n + n], d[b * n : b * n + n]
+        for j in range(k):
+            value, slope, by = mesh.tables[0, b, j, at : at + n], mesh.tables[1, b, j, at : at + n], local[j]
+            if j == 0:
+                for i in range(n):
+                    x_b[i] = value[i] * by[i]
+                    d_b[i] = slope[i] * by[i]
+            else:
+                for i in range(n):
+                    x_b[i] += value[i] * by[i]
+                    d_b[i] += slope[i] * by[i]
+
+
+@compiled
+def gathered(mesh, j, low, high, force, stress, to):
+    """sum over the nodes of each cell of force B_j + stress B_j'."""
+    q, n, at = mesh.tables.shape[1], high - low, mesh.cells[1, low]
+    for b in range(q):
+        value, slope = mesh.tables[0, b, j, at : at + n], mesh.tables[1, b, j, at : at + n]
+        u, v = force[b * n : b * n + n], stress[b * n : b * n + n]
+        if b == 0:
+            for i in range(n):
+                to[i] = value[i] * u[i] + slope[i] * v[i]
+        else:
+            for i in range(n):
+                to[i] += value[i] * u[i] + slope[i] * v[i]
 
 
 @compiled
 def judge(c, mesh, energy, work):
     """Sum of the energies, sum of their sizes, the variance and the smallest slope; the energies go to work.terms."""
-    r, p, q = work.registers, energy.local, mesh.tables.shape[2]
-    per, cells = r.shape[1] // q, len(mesh.cells)
-    terms, least, square, bad = work.terms, math.inf, 0.0, False
+    r, p, q = work.registers, energy.local, mesh.tables.shape[1]
+    per, cells = r.shape[1] // q, mesh.cells.shape[1]
+    terms, least, square, bad = work.terms, math.inf, 0.0, 0
     center = 0.0
     for i in range(len(c)):
         center += mesh.mean[i] * c[i]
     clear(terms)
     for low in range(0, cells, per):
         high = min(cells, low + per)
-        n, s = (high - low) * q, low * q
-        evaluate(c, mesh, low, high, r[0], r[1])
+        n = (high - low) * q
+        evaluate(c, mesh, low, high, work.local, r[0], r[1])
         if cells > per:
-            nodal(mesh, energy, s, n, work)
+            nodal(mesh, energy, low, high, work)
         execute(p, VALUE, r, n)
+        x, d, w = r[0], r[1], r[4]
         count = (len(p.layout) - VALUES) // 2
         for k in range(count):
             row, total = r[p.layout[VALUES + k]], 0.0
             for i in range(n):
-                total += mesh.nodes[0, s + i] * row[i]
+                total += w[i] * row[i]
             terms[p.layout[VALUES + count + k]] += total
         for i in range(n):
-            d = r[1, i]
-            bad |= d != d
-            least = min(least, d)
-            square += mesh.nodes[0, s + i] * (r[0, i] - center) ** 2
+            bad += d[i] != d[i]
+            least = min(least, d[i])
+            square += w[i] * (x[i] - center) ** 2
         if len(work.nodes[0]):
-            for i in range(n):
-                work.nodes[0, s + i] = r[0, i]
+            for b in range(q):
+                for i in range(high - low):
+                    work.nodes[0, b * cells + low + i] = x[b * (high - low) + i]
     if energy.quadratic != 0.0:
         total = 0.0
         for i in range(mesh.nodes.shape[1]):
@@ -106,13 +129,13 @@ def pair_force(w, x, p, r, force):
 @compiled
 def gradient(c, mesh, energy, work, g):
     """Derivative of the energy in the coordinates, into g [M + K]."""
-    r, p, k, q = work.registers, energy.local, mesh.taps, mesh.tables.shape[2]
-    per, cells = r.shape[1] // q, len(mesh.cells)
+    r, p, k, q = work.registers, energy.local, mesh.taps, mesh.tables.shape[1]
+    per, cells = r.shape[1] // q, mesh.cells.shape[1]
     clear(g)
     mean, outside = 0.0, len(work.nodes[0]) > 0
     if outside:
         x, force = work.nodes[0], work.nodes[2]
-        evaluate(c, mesh, ALL, cells, x, work.nodes[1])
+        positions(c, mesh, work)
         for i in range(len(x)):
             mean += mesh.nodes[0, i] * x[i]
         if energy.interacts:
@@ -123,32 +146,57 @@ def gradient(c, mesh, energy, work, g):
             force[i] += energy.quadratic * (x[i] - mean)
     for low in range(0, cells, per):
         high = min(cells, low + per)
-        n, s = (high - low) * q, low * q
-        evaluate(c, mesh, low, high, r[0], r[1])
+        n = high - low
+        evaluate(c, mesh, low, high, work.local, r[0], r[1])
         if cells > per:
-            nodal(mesh, energy, s, n, work)
-        execute(p, FIRST, r, n)
-        has_x, has_d = p.layout[SLOPES] >= 0, p.layout[SLOPES + 1] >= 0
-        row_x, row_d = r[p.layout[SLOPES]], r[p.layout[SLOPES + 1]]
-        i = 0
-        for cell in range(low, high):
-            f, t = mesh.cells[cell, 0], mesh.cells[cell, 1]
+            nodal(mesh, energy, low, high, work)
+        execute(p, FIRST, r, n * q)
+        u, v, to, w = work.local[0], work.local[1], work.local[2], r[4]
+        weighted(p.layout[SLOPES], r, w, n * q, u)
+        weighted(p.layout[SLOPES + 1], r, w, n * q, v)
+        if outside:
             for b in range(q):
-                w = mesh.nodes[0, s + i]
-                u = w * row_x[i] if has_x else 0.0
-                v = w * row_d[i] if has_d else 0.0
-                if outside:
-                    u += w * work.nodes[2, s + i]
-                for j in range(k):
-                    g[f + j] += mesh.tables[0, t, b, j] * u + mesh.tables[1, t, b, j] * v
-                i += 1
+                for i in range(n):
+                    u[b * n + i] += w[b * n + i] * work.nodes[2, b * cells + low + i]
+        first = mesh.cells[0, low:high]
+        for j in range(k):
+            gathered(mesh, j, low, high, u, v, to)
+            for i in range(n):
+                g[first[i] + j] += to[i]
+
+
+@compiled
+def weighted(row, r, w, n, to):
+    """Weights times a row of the registers, which is zero by definition for row = -1."""
+    if row >= 0:
+        by = r[row]
+        for i in range(n):
+            to[i] = w[i] * by[i]
+    else:
+        for i in range(n):
+            to[i] = 0.0
+
+
+@compiled
+def positions(c, mesh, work):
+    """f at all nodes, into work.nodes."""
+    q, cells = mesh.tables.shape[1], mesh.cells.shape[1]
+    per = work.registers.shape[1] // q
+    for low in range(0, cells, per):
+        high = min(cells, low + per)
+        n = high - low
+        x = work.registers[0]
+        evaluate(c, mesh, low, high, work.local, x, work.registers[1])
+        for b in range(q):
+            for i in range(n):
+                work.nodes[0, b * cells + low + i] = x[b * n + i]
 
 
 @compiled
 def hessian(c, mesh, energy, work, shift):
     """shift times the mass matrix plus the Hessian, factorised; whether it is positive definite."""
-    r, p, k, q, A = work.registers, energy.local, mesh.taps, mesh.tables.shape[2], work.band
-    per, cells = r.shape[1] // q, len(mesh.cells)
+    r, p, k, q, A = work.registers, energy.local, mesh.taps, mesh.tables.shape[1], work.band
+    per, cells = r.shape[1] // q, mesh.cells.shape[1]
     m = len(A) - k
     for j in range(m):
         for b in range(k):
@@ -160,7 +208,7 @@ def hessian(c, mesh, energy, work, shift):
     if dense:
         for j in range(m):
             clear(work.dense[j])
-        evaluate(c, mesh, ALL, cells, work.nodes[0], work.nodes[1])
+        positions(c, mesh, work)
         clear(work.nodes[3])
         if energy.interacts:
             coupling(mesh, work.nodes[0], energy.pair, work.pairs, work.nodes[3], work.dense)
@@ -169,29 +217,34 @@ def hessian(c, mesh, energy, work, shift):
                 work.dense[a, b] -= energy.quadratic * mesh.mean[a] * mesh.mean[b]
     for low in range(0, cells, per):
         high = min(cells, low + per)
-        n, s = (high - low) * q, low * q
-        evaluate(c, mesh, low, high, r[0], r[1])
+        n = high - low
+        evaluate(c, mesh, low, high, work.local, r[0], r[1])
         if cells > per:
-            nodal(mesh, energy, s, n, work)
-        execute(p, SECOND, r, n)
-        has_xx, has_xd, has_dd = p.layout[BENDS] >= 0, p.layout[BENDS + 1] >= 0, p.layout[BENDS + 2] >= 0
-        row_xx, row_xd, row_dd = r[p.layout[BENDS]], r[p.layout[BENDS + 1]], r[p.layout[BENDS + 2]]
-        i = 0
-        for cell in range(low, high):
-            f, t = mesh.cells[cell, 0], mesh.cells[cell, 1]
+            nodal(mesh, energy, low, high, work)
+        execute(p, SECOND, r, n * q)
+        local, w = work.local, r[4]
+        xx, xd, dd, y, z, to = local[0], local[1], local[2], local[3], local[4], local[5]
+        weighted(p.layout[BENDS], r, w, n * q, xx)
+        weighted(p.layout[BENDS + 1], r, w, n * q, xd)
+        weighted(p.layout[BENDS + 2], r, w, n * q, dd)
+        if energy.quadratic != 0.0:
+            for i in range(n * q):
+                xx[i] += energy.quadratic * w[i]
+        if dense:
             for b in range(q):
-                w = mesh.nodes[0, s + i]
-                xx = energy.quadratic * w + (w * row_xx[i] if has_xx else 0.0)
-                xd = w * row_xd[i] if has_xd else 0.0
-                dd = w * row_dd[i] if has_dd else 0.0
-                if dense:
-                    xx += work.nodes[3, s + i]
-                for j in range(k):
-                    u, v = mesh.tables[0, t, b, j], mesh.tables[1, t, b, j]
-                    y, z = xx * u + xd * v, dd * v + xd * u
-                    for h in range(j, k):
-                        A[f + j, h - j] += mesh.tables[0, t, b, h] * y + mesh.tables[1, t, b, h] * z
-                i += 1
+                for i in range(n):
+                    xx[b * n + i] += work.nodes[3, b * cells + low + i]
+        first, at = mesh.cells[0, low:high], mesh.cells[1, low]
+        for j in range(k):
+            for b in range(q):
+                value, slope, s = mesh.tables[0, b, j, at : at + n], mesh.tables[1, b, j, at : at + n], b * n
+                for i in range(n):
+                    y[s + i] = xx[s + i] * value[i] + xd[s + i] * slope[i]
+                    z[s + i] = dd[s + i] * slope[i] + xd[s + i] * value[i]
+            for h in range(j, k):
+                gathered(mesh, h, low, high, y, z, to)
+                for i in range(n):
+                    A[first[i] + j, h - j] += to[i]
     if dense:
         for j in range(m):
             for b in range(min(k, m - j)):
@@ -216,28 +269,28 @@ def hessian(c, mesh, energy, work, shift):
 @compiled
 def coupling(mesh, x, p, r, bend, dense):
     """The second derivative of the pairs: sums of w_i w_j W'' per node, and the matrix, minus that of the pairs."""
-    k, q, n = mesh.taps, mesh.tables.shape[2], len(x)
+    k, q, n, cells = mesh.taps, mesh.tables.shape[1], len(x), mesh.cells.shape[1]
     load = np.zeros(len(mesh.mean))
-    has = p.layout[BENDS] >= 0
+    if p.layout[BENDS] < 0:
+        return
     for i in range(n):
         clear(load)
         for j in range(n):
             r[0, j] = x[i] - x[j]
-        if not has:
-            return
         execute(p, SECOND, r, n)
-        row, total, j = r[p.layout[BENDS]], 0.0, 0
-        for cell in range(len(mesh.cells)):
-            f, t = mesh.cells[cell, 0], mesh.cells[cell, 1]
-            for b in range(q):
-                v = mesh.nodes[0, i] * mesh.nodes[0, j] * row[j] if r[0, j] != 0.0 else 0.0
-                total += v
-                for a in range(k):
-                    load[f + a] += v * mesh.tables[0, t, b, a]
-                j += 1
+        row, total, weight = r[p.layout[BENDS]], 0.0, mesh.nodes[0, i]
+        for j in range(n):
+            row[j] = weight * mesh.nodes[0, j] * row[j] if x[i] != x[j] else 0.0
+            total += row[j]
         bend[i] = total
-        f, t = mesh.cells[i // q, 0], mesh.cells[i // q, 1]
         for a in range(k):
-            v = mesh.tables[0, t, i % q, a]
+            for cell in range(cells):
+                v = 0.0
+                for b in range(q):
+                    v += mesh.tables[0, b, a, mesh.cells[1, cell]] * row[b * cells + cell]
+                load[mesh.cells[0, cell] + a] += v
+        f = mesh.cells[0, i % cells]
+        for a in range(k):
+            v = mesh.tables[0, i // cells, a, mesh.cells[1, i % cells]]
             for b in range(f + a + 1):
                 dense[f + a, b] -= v * load[b]

@@ -14,6 +14,8 @@ from wgf.engine.arrays import Mesh, Method
 from wgf.engine.energies import Table, shared_energy
 from wgf.engine.kernel import NOT_FINITE, REPORT, advance
 from wgf.engine.linear import factorise
+from wgf.engine.program import BLOCK
+from wgf.engine.tape import Untraceable
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.time_loop import Clock
 from wgf.problem.equations import Problem
@@ -23,6 +25,7 @@ from wgf.projection.field import Projection
 log = logging.getLogger("wgf")
 
 _meshes: WeakKeyDictionary[Chart, Mesh] = WeakKeyDictionary()
+SAME = 1e-9  # difference of basis functions, relative to the largest, that rounding of the breakpoints explains
 WIDEST = 1e4  # widest range of a table (length)
 
 
@@ -42,15 +45,45 @@ def _mesh(chart: Chart, order: int) -> Mesh:
     factor = mass.copy()
     factorise(factor, chart.size)
     mean = np.zeros(chart.size + k)
-    mean[: chart.size] = chart.load(nodes.w, torch.zeros_like(nodes.w)).numpy()
+    w = nodes.w.numpy()
+    for j in range(k):
+        mean[: chart.size] += np.bincount(first + j, w * values[:, j], chart.size)
+    along = np.stack([w, nodes.log_p.numpy(), nodes.rank.numpy()]).reshape(3, cells, order)
+    columns, tables = _tables(values.reshape(cells, order, k), slopes.reshape(cells, order, k))
     return Mesh(
         k,
-        np.stack([first[::order], np.arange(cells)], axis=1),
-        np.stack([values, slopes]).reshape(2, cells, order, k),
-        np.stack([nodes.w.numpy(), nodes.log_p.numpy(), nodes.rank.numpy()]),
+        np.stack([first[::order], columns]),
+        tables,
+        np.ascontiguousarray(along.transpose(0, 2, 1)).reshape(3, -1),
         np.stack([mass, factor]),
         mean,
     )
+
+
+def _tables(values: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Column of each cell [C], and tables [2, Q, K, columns], from the basis at the nodes, both [C, Q, K].
+
+    A program treats some cells at once. If they all have the functions of the middle cell, as most cells of uniform
+    breakpoints have, they share its columns.
+    """
+    cells, order, _ = values.shape
+    per, middle = max(1, BLOCK // order), cells // 2
+    columns, blocks, end = np.arange(cells), [], 0
+    shared = -1
+    for low in range(0, cells, per):
+        block = np.stack([values[low : low + per], slopes[low : low + per]])
+        model = np.stack([values[middle], slopes[middle]])[:, None]
+        scale = np.abs(model).max(axis=(1, 2, 3), keepdims=True)
+        alike = cells > 2 * per and bool((np.abs(block - model) <= SAME * scale).all())
+        if alike and shared < 0:
+            shared, block = end, np.broadcast_to(model, (2, per, *model.shape[2:]))
+        elif alike:
+            columns[low : low + per] = shared + np.arange(block.shape[1])
+            continue
+        columns[low : low + per] = end + np.arange(min(per, cells - low))
+        blocks.append(block)
+        end += block.shape[1]
+    return columns, np.ascontiguousarray(np.concatenate(blocks, axis=1).transpose(0, 2, 3, 1))
 
 
 @lru_cache(maxsize=16)
@@ -59,6 +92,12 @@ def method_of(integrator: Rodas4) -> Method:
     tableau = np.array([[[*row, *[0.0] * (6 - len(row))] for row in rows] for rows in (integrator.a, integrator.c)])
     i = integrator
     return Method(tableau, np.array(i.quadrature()), i.gamma, i.rtol, i.atol, i.dt_min, int(i.max_steps))
+
+
+def _ends(chart: Chart, c: torch.Tensor) -> list[torch.Tensor]:
+    """Positions of an increasing map at the outer nodes (length)."""
+    first, values, _ = chart.basis_at_nodes
+    return [torch.dot(values[end], c[first[end] : first[end] + values.shape[1]]) for end in (0, -1)]
 
 
 class Leg(NamedTuple):
@@ -108,8 +147,7 @@ class Plan:
         self.chart, self.terms, self.attractive = chart, problem.terms, problem.collapses
         self.mesh = mesh_of(chart, order)
         self.method, self.std = method_of(integrator), problem.law.std
-        x = chart.at_nodes(start).x
-        low, high = float(x.min()), float(x.max())
+        low, high = (float(x) for x in _ends(chart, start))
         self.range = Table(1.5 * low - 0.5 * high, 1.5 * high - 0.5 * low)
         self.energy, self.parameters = shared_energy(self.terms, self.range)
         self.offsets = torch.tensor([term.offset(chart.nodes) for term in self.terms], dtype=torch.float64)
@@ -121,6 +159,8 @@ class Plan:
         """Plan of a projected flow on a chart."""
         assert projection.landscape is not None
         assert projection.quadrature.order is not None
+        if projection.problem.potential.kinks is not None:
+            raise Untraceable(f"the kinks of V = {projection.problem.potential}")
         chart = projection.landscape.chart
         start = chart.coordinates(projection.initial)
         return cls(projection.problem, chart, projection.quadrature.order, start, integrator)

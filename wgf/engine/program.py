@@ -19,7 +19,7 @@ from wgf.engine.tape import CODES, Tape
 log = logging.getLogger("wgf")
 
 COMPILES = "numba:compile"  # event of numba
-BLOCK = 1024  # nodes that a program treats at once; its registers then fit into the cache
+BLOCK = 512  # nodes that a program treats at once; its registers then fit into the cache
 PANEL = 10  # coefficients of a panel of a table
 
 ADD, SUB, MUL, DIV, NEG, INVERSE, LOG, EXP = (

@@ -138,7 +138,7 @@ def ensemble(
         raise ConfigError(f"an ensemble of this kind is impossible: {why}; use wgf.solve for each flow")
     try:
         map = projection.map
-        rule = LeanGauss(nodes or (map.least_order + 2) // 2)
+        rule = LeanGauss(nodes or LeanGauss().least(map.least_order))
         at = rule.nodes(base, map.knots(map.theta.detach()))
         space = map.space()
         assert space is not None
@@ -166,6 +166,7 @@ def ensemble(
     report = np.zeros((n, REPORT + len(problem.terms)))
     given = np.stack([values[name] for name in names], axis=1) if names else np.zeros((n, 0))
     goals = np.array(stops)
+    steps = plan.method._replace(weights=np.zeros(6))  # an ensemble has no dissipation
 
     def part(start: int) -> None:
         rows = slice(start, start + CHUNK)
@@ -176,7 +177,7 @@ def ensemble(
                 later[rows],
                 plan.mesh,
                 energy,
-                plan.method,
+                steps,
                 given[rows],
                 times[rows],
                 counts[rows],

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,9 +22,14 @@ from wgf.projection.chart import with_tails
 from wgf.saved_maps import read_only
 from wgf.settings.arguments import number, numbers
 from wgf.settings.ranges import Count, Range, checked, fault
+from wgf.tables.datasets import of_ensemble
+
+if TYPE_CHECKING:
+    from xarray import Dataset
 
 BISECTIONS = 60
 POINTS = 400  # of a fan of densities
+RANKS = 200  # of the quantiles in a dataset
 ARRAYS = ("t", "coordinates", "status", "steps", "rejected", "reached", "w2_error", "w")
 
 
@@ -205,6 +210,13 @@ class Ensemble:
             raise ConfigError(f"over={over!r} is not allowed: expected one or two of {', '.join(self.parameters)}")
         columns = {name: self.parameters[name] for name in names}
         return over_parameters(columns, np.asarray(numbers[what], dtype=float), what, heading)
+
+    def to_xarray(self) -> Dataset:
+        """Dataset of xarray with units: quantiles x over flow, time and rank (mass to the left), the parameters and the
+        columns of `table` over the flows. Raises `ConfigError` where xarray is not installed."""
+        rank = (np.arange(RANKS) + 0.5) / RANKS
+        x = np.stack([self.quantile(rank, t) for t in self.t], axis=1)
+        return of_ensemble(self.parameters, self.t, rank, x, self.table())
 
     def save(self, path: str | Path) -> None:
         """Write the flows, their mesh and their base to one .npz file.

@@ -1,13 +1,22 @@
-"""Animation of the density: a GIF with a frame for every saved time."""
+"""Film of the density: a frame for every saved time, as GIF, or as MP4 where ffmpeg is installed."""
 
 from __future__ import annotations
 
+import base64
 import io
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
+from wgf import files
+from wgf.errors import ConfigError
 from wgf.figures import style
 from wgf.figures.density import ceiling, computed, cut_off, reference, window
 from wgf.figures.style import COLORS, DENSITY, EXACT, POSITION, canvas, key, styled, title, walls
@@ -17,11 +26,77 @@ DPI = 100  # 640 x 426 pixels
 LENGTH, HOLD = 3000, 1200  # milliseconds: all frames but the last, the last
 SHADES = 64
 FRAMES = 60  # at most, equally spaced among the saved times
+SLOWEST = 40  # milliseconds of a frame at least
+
+
+def kinds() -> list[str]:
+    """The kinds of film files that this machine can write."""
+    return [".gif", *([".mp4"] if shutil.which("ffmpeg") else [])]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Film:
+    """Frames of 640 x 426 pixels, about 3 s, for ever; a notebook shows them."""
+
+    frames: list[Image.Image]
+
+    @property
+    def each(self) -> int:
+        """Duration of a frame (ms)."""
+        return max(SLOWEST, LENGTH // max(1, len(self.frames) - 1))
+
+    @cached_property
+    def gif(self) -> bytes:
+        """The content of a .gif file."""
+        shades = np.array(self.frames[-1].quantize(SHADES).getpalette()).reshape(-1, 3)
+        shades[(shades >= 244).all(axis=1)] = 255  # Pillow compares six bits a channel: else white becomes 252
+        palette = Image.new("P", (1, 1))
+        palette.putpalette(shades.ravel().tolist())
+        first, *others = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in self.frames)
+        file, times = io.BytesIO(), [self.each] * len(others) + [HOLD]
+        first.save(file, "GIF", save_all=True, append_images=others, duration=times, loop=0, disposal=1)
+        return file.getvalue()
+
+    @cached_property
+    def mp4(self) -> bytes:
+        """The content of an .mp4 file.
+
+        Raises:
+            ConfigError: ffmpeg is not installed, or it fails.
+        """
+        if (program := shutil.which("ffmpeg")) is None:
+            raise ConfigError("an .mp4 file needs the program ffmpeg: install it, or save a .gif file")
+        held = [self.frames[-1]] * round(HOLD / self.each)
+        shape = "x".join(map(str, self.frames[0].size))
+        source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", shape, "-r", f"{1000 / self.each:g}", "-i", "-"]
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / "film.mp4"
+            words = [program, "-y", "-loglevel", "error", *source, "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+            raw = b"".join(frame.tobytes() for frame in [*self.frames, *held])
+            answer = subprocess.run([*words, str(target)], input=raw, capture_output=True)
+            if answer.returncode or not target.exists():
+                why = answer.stderr.decode(errors="replace").strip().splitlines()
+                raise ConfigError(f"ffmpeg wrote no film ({why[-1] if why else answer.returncode}): save a .gif file")
+            return target.read_bytes()
+
+    def save(self, path: str | Path) -> None:
+        """Write a .gif or an .mp4 file.
+
+        Raises:
+            ConfigError: the name ends otherwise, or an .mp4 file cannot be made.
+        """
+        kinds = {".gif": "gif", ".mp4": "mp4"}
+        if (kind := kinds.get(Path(path).suffix)) is None:
+            raise ConfigError(f"path={str(path)!r} is not allowed: expected a name that ends in .gif or .mp4")
+        files.write(Path(path), getattr(self, kind))
+
+    def _repr_html_(self) -> str:
+        return f'<img alt="film of the density" src="data:image/gif;base64,{base64.b64encode(self.gif).decode()}">'
 
 
 @styled
-def animation(solution: SavedMaps, heading: str) -> bytes:
-    """The content of a .gif file which repeats for ever; 640 x 426 pixels.
+def film(solution: SavedMaps, heading: str) -> Film:
+    """The film of the density.
 
     The axes are drawn once and the curves on a copy of them for every frame: about 5 ms each.
     """
@@ -52,13 +127,4 @@ def animation(solution: SavedMaps, heading: str) -> bytes:
         for artist in (curve, other, note):
             axes.draw_artist(artist)
         frames.append(Image.fromarray(np.asarray(agg.buffer_rgba())[..., :3].copy()))
-    shades = np.array(frames[-1].quantize(SHADES).getpalette()).reshape(-1, 3)
-    shades[(shades >= 244).all(axis=1)] = 255  # Pillow compares six bits a channel: else white becomes 252
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(shades.ravel().tolist())
-    quantized = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-    each = max(40, LENGTH // max(1, len(frames) - 1))
-    file = io.BytesIO()
-    times = [each] * (len(frames) - 1) + [HOLD]
-    quantized[0].save(file, "GIF", save_all=True, append_images=quantized[1:], duration=times, loop=0, disposal=1)
-    return file.getvalue()
+    return Film(frames)

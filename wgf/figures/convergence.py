@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from wgf.figures.style import MARKERS, PALETTE, Plain, canvas, logarithmic, styled, title
+from wgf.figures.style import MARKERS, PALETTE, Plain, at_least_a_decade, canvas, logarithmic, styled, title
 from wgf.figures.typeset import WIDE
 
 APART = 1.3  # smallest ratio of neighbours on the axis whose numbers do not overlap
@@ -102,9 +102,7 @@ def convergence(
     else:
         axes.xaxis.set_major_formatter(Plain())
         axes.xaxis.set_minor_formatter(Plain(labelOnlyBase=False))
-    if heights and max(heights) < 10 * min(heights):  # less than a decade is not blown up
-        middle = np.sqrt(min(heights) * max(heights))
-        axes.set_ylim(middle / 4, 4 * middle)
+    at_least_a_decade(axes, np.array(heights))
     if floor > 0:
         low, high = axes.get_ylim()
         mark: dict[str, Any] = {"color": "0.45", "ls": "none", "clip_on": False}

@@ -62,7 +62,7 @@ def ridgeline(solution: SavedMaps, heading: str) -> Figure:
         if solution.exact_T is not None and s:
             x, rho = reference(solution, s, 2 * top)
             axes.plot(x, k * gap + rho, zorder=-k, **EXACT)
-    times = [f"${style.plain(float(solution.t[s]), 3)}$" for s in picked]
+    times = [style.tex(style.plain(float(solution.t[s]), 3)) for s in picked]
     axes.set_yticks([k * gap for k in range(len(picked))], labels=times)
     axes.set(xlim=window(solution, picked), ylim=(-0.05 * gap, (len(picked) - 1) * gap + 1.15 * top))
     axes.set(xlabel=POSITION, ylabel=TIME)
@@ -103,7 +103,7 @@ def spacetime(solution: SavedMaps, heading: str) -> Figure:
     axes.grid(False)
     shares = ", ".join(f"{100 * q:.0f}" for q in QUANTILES)
     axes.set_xlabel(POSITION)
-    style.note(axes, f"lines: {shares} % of the mass to their left", color="white")
+    style.note(axes, f"lines: {shares} % of the mass to their left", color="white", ground=picture.cmap(0.0))
     axes.set(xlim=window(solution, every), ylim=(solution.t[0], solution.t[-1]))
     style.times(axes.yaxis, solution.t)
     style.walls(axes, solution)

@@ -32,6 +32,7 @@ def energy(rows: Columns, heading: str) -> Figure:
         gap = np.abs(total[0] - total - rows["dissipated"])
         bottom.plot(t, np.where(gap > 0, gap, np.nan), color=PALETTE[1], lw=1.6)
         bottom.set_ylabel("balance gap")
+        style.at_least_a_decade(bottom, gap[gap > 0])
         bottom.set_title(r"$|F(0) - F(t) - \int_0^t \mathrm{dissipation}|$", loc="right", fontsize=9.5, pad=3)
     bottom.set_xlim(style.limits(t, 0.02))
     style.times(bottom.xaxis, t)
@@ -47,6 +48,7 @@ def steps(rows: Columns, heading: str) -> Figure:
     style.logarithmic(dt, slope)
     dt.plot(t[1:], rows["dt"][1:], color=PALETTE[0], lw=1.4, **_dots(0, t))
     dt.set_ylabel("step size")
+    style.at_least_a_decade(dt, rows["dt"][rows["dt"] > 0])
     deviation = np.sqrt(np.maximum(rows["second_moment"] - rows["mean"] ** 2, 0.0))
     pairs = (
         (rejected, "steps so far", {"accepted": rows["step"], "rejected": rows["rejected"]}),

@@ -6,6 +6,7 @@ import functools
 import io
 import logging
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
@@ -13,11 +14,12 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, LogLocator, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, LogLocator, MaxNLocator, ScalarFormatter
 
 from wgf.figures.typeset import WIDE, typeset
 from wgf.saved_maps import SavedMaps
@@ -29,7 +31,6 @@ SUPPORT = 1e-6  # mass left out on either side of a map
 STYLE: dict[str, Any] = {
     "font.size": 10,
     "mathtext.fontset": "dejavusans",
-    "axes.formatter.use_mathtext": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "0.35",
@@ -57,6 +58,8 @@ MARKERS = "osD^vPX"
 # plasma without its yellow end, which is too faint on white
 COLORS = LinearSegmentedColormap.from_list("times", matplotlib.colormaps["plasma"](np.linspace(0.0, 0.8, 256)))
 
+FACTOR = re.compile(r"(?:1e(-?\d+))?([-+].*)?")  # of the numbers of an axis, and what is added to them
+
 Args = ParamSpec("Args")
 Answer = TypeVar("Answer")
 
@@ -67,7 +70,12 @@ def styled(draw: Callable[Args, Answer]) -> Callable[Args, Answer]:
     @functools.wraps(draw)
     def drawn(*args: Args.args, **kwargs: Args.kwargs) -> Answer:
         with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
-            return draw(*args, **kwargs)
+            answer = draw(*args, **kwargs)
+        for axes in answer.axes if isinstance(answer, Figure) else ():
+            for axis in (axes.xaxis, axes.yaxis):
+                if type(axis.get_major_formatter()) is ScalarFormatter:
+                    axis.set_major_formatter(Short())
+        return answer
 
     return drawn
 
@@ -93,7 +101,11 @@ def encoded(figure: Figure, kind: str) -> bytes:
         layout.execute(figure)
         figure.set_layout_engine("none")
     file, date = io.BytesIO(), {"pdf": "CreationDate", "svg": "Date"}.get(kind)
-    figure.savefig(file, format=kind, dpi=DPI, metadata={date: None} if date else None)
+    if kind == "png":  # savefig would draw once more to learn the size, which is fixed
+        figure.dpi = DPI
+        FigureCanvasAgg(figure).print_png(file)
+    else:
+        figure.savefig(file, format=kind, dpi=DPI, metadata={date: None} if date else None)
     return file.getvalue()
 
 
@@ -101,6 +113,7 @@ def title(axes: Axes, what: str, heading: str = "", width: int = WIDE) -> None:
     """Title on the left: what is shown, and in small letters the heading, usually the equation."""
     small = typeset(heading, width)
     axes.yaxis.get_offset_text().set_horizontalalignment("right")  # beside the heading, above the numbers
+    axes.yaxis.get_offset_text().set_x(-0.01)
     axes.yaxis.OFFSETTEXTPAD = 8
     axes.set_title(what, loc="left", fontsize=11, pad=8 + 13 * len(small.splitlines()), color="0.1")
     if small:
@@ -120,7 +133,8 @@ def times(axis: Axis, t: np.ndarray) -> None:
 def scaled(axes: Axes) -> None:
     """A linear vertical axis with one power of ten for all of its numbers where they are tiny or large."""
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 4), useMathText=True)
+    axes.yaxis.set_major_formatter(Short(useOffset=False))
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 4))
 
 
 def quantile(values: np.ndarray, share: float) -> float:
@@ -132,6 +146,15 @@ def quantile(values: np.ndarray, share: float) -> float:
 def time_of(solution: SavedMaps, s: int) -> str:
     """A saved time as TeX."""
     return f"t = {plain(float(solution.t[s]))}"
+
+
+class Short(ScalarFormatter):
+    """Formatter of a linear axis; only the power of ten of its numbers is typeset, and what is to be added is said."""
+
+    def get_offset(self) -> str:
+        power, added = FACTOR.fullmatch(super().get_offset().replace("\N{MINUS SIGN}", "-")).groups()  # type: ignore[union-attr]
+        words = [rf"$\times 10^{{{power}}}$"] if power else []
+        return " ".join([*words, *([f"add {float(added):.10g}"] if added else [])])
 
 
 class Plain(LogFormatterSciNotation):
@@ -152,9 +175,18 @@ def logarithmic(*several: Axes) -> None:
         axes.tick_params(axis="y", which="minor", labelsize=8)
 
 
-def note(axes: Axes, *lines: str, color: str = "0.3") -> None:
-    """A few small words in the upper left corner."""
-    axes.text(0.01, 0.985, "\n".join(lines), transform=axes.transAxes, va="top", color=color, fontsize=9)
+def at_least_a_decade(axes: Axes, values: np.ndarray) -> None:
+    """A logarithmic axis of positive values that differ by less than a factor of 10 is not blown up."""
+    if values.size and values.max() < 10 * values.min():
+        middle = float(np.sqrt(values.min() * values.max()))
+        axes.set_ylim(middle / 4, 4 * middle)
+
+
+def note(axes: Axes, *lines: str, color: str = "0.3", ground: Any = "none") -> None:
+    """A few small words in the upper left corner, on a ground of some colour."""
+    box: dict[str, Any] = {"facecolor": ground, "lw": 0, "pad": 2, "alpha": 0.75}
+    place: dict[str, Any] = {"transform": axes.transAxes, "va": "top", "zorder": 6}
+    axes.text(0.01, 0.985, "\n".join(lines), color=color, fontsize=9, bbox=box, **place)
 
 
 def bar(
@@ -172,7 +204,7 @@ def time_bar(figure: Figure, axes: Any, solution: SavedMaps, shown: list[int]) -
     if len(shown) > 1:
         times = solution.t[shown].tolist()
         mappable = ScalarMappable(Normalize(times[0], times[-1]), COLORS)
-        bar(figure, mappable, axes, {t: f"${plain(t, 3)}$" for t in times}, TIME)
+        bar(figure, mappable, axes, {t: tex(plain(t, 3)) for t in times}, TIME)
 
 
 def walls(axes: Axes, solution: SavedMaps, along: str = "x") -> None:
@@ -224,7 +256,7 @@ def shown(solution: SavedMaps, count: int = SHOWN) -> list[int]:
     return sorted({int(np.abs(solution.t - t).argmin()) for t in wanted})
 
 
-def colors(solution: SavedMaps) -> Callable[[int], tuple[float, ...]]:
+def colors(solution: SavedMaps) -> Callable[[int], tuple[float, float, float, float]]:
     """The colour of a saved time, by its index."""
     scale = Normalize(solution.t[0], solution.t[-1])
     return lambda s: COLORS(float(scale(solution.t[s])))
@@ -246,6 +278,11 @@ def limits(values: np.ndarray, margin: float = 0.04) -> tuple[float, float]:
 def plain(value: float, digits: int = 4) -> str:
     """0.2 as it is, and 2e-7 as TeX's power of ten."""
     return f"{value:.{digits}g}" if value == 0 or 1e-3 <= abs(value) < 10**digits else scientific(value)
+
+
+def tex(text: str) -> str:
+    """A text of `plain` as matplotlib reads it; only powers of ten are typeset, which takes 5 ms each."""
+    return f"${text}$" if "\\" in text else text.replace("-", "\N{MINUS SIGN}")
 
 
 def scientific(value: float) -> str:

@@ -10,7 +10,8 @@ KNOWN = re.compile(r"rho_t = [\w +\-*/^().,|<>=']*")  # what `Problem.equation` 
 FUNCTIONS = ("arccos", "arcsin", "arctan", "cosh", "cos", "exp", "log", "sinh", "sin", "tanh", "tan", "max", "min")
 TOKENS = re.compile(
     r"rho(?P<index>_(?:t|xx))?|(?P<group>\)_x+)|\^(?P<power>\([^()]*\)|-?[\w.]+)|(?P<conv> \* (?=rho))|(?P<times>\*)"
-    r"|(?P<mantissa>[\d.]+)e(?P<exponent>[-+]?\d+)|(?P<word>[A-Za-z][A-Za-z_]+)|(?P<sign> [-+=<>] )|(?P<space> )"
+    r"|(?P<mantissa>[\d.]+)e(?P<exponent>[-+]?\d+)|(?P<word>[A-Za-z][A-Za-z_]+|a(?= circle))"
+    r"|(?P<sign> [-+=<>] )|(?P<space> )"
 )
 
 

@@ -80,6 +80,11 @@ def begin(parts: Parts, projection: Projection, method: Integrator) -> History:
     check(projection, method)
     pde, potential, interaction, law = parts
     own = projection.problem
+    if own.potential.kinks is not None:
+        raise ConfigError(
+            f"potential={own.potential} has kinks, whose motion has no derivatives here: smooth them, such as "
+            "sqrt(x**2 + 1e-4) for abs(x), or detach the tensors"
+        )
     problem = pde.problem(law or own.law, potential, interaction, own.t_end, projection.map.base, own.domain)
     _check_reach(problem, projection, [t for t in tensors_of(parts) if t.is_leaf])
     recorded = RecordedStates(projection.map)

@@ -23,7 +23,7 @@ from wgf.projection.field import Projection
 from wgf.projection.solvers import Auto, Solver
 
 RTOL = 1e-5  # of the coarse run
-WIDEST = 32  # width of the coarse network; 128 neurons place the knots equally well
+WIDTH = 32  # of the network of the coarse run; 128 neurons place the knots equally well, 4 do so badly
 FLOOR = 0.1  # smallest |T''| in the density of knots, relative to its root mean square
 SMOOTHING = 2.0  # cells over which T''^2 is averaged
 GRID = 4001
@@ -32,7 +32,7 @@ GRID = 4001
 def adapted(problem: Problem, map: TwoSidedReLU, quadrature: Quadrature, solver: Solver) -> TwoSidedReLU:
     """The network with start knots from a coarse run; unchanged, with equispaced knots, if this run stops early."""
     theta = map.theta
-    coarse = TwoSidedReLU(min(map.width, WIDEST), map.bound, "all", "uniform", base=map.base).to(theta.device)
+    coarse = TwoSidedReLU(WIDTH, map.bound, "all", "uniform", base=map.base).to(theta.device)
     field = Projection(problem, coarse, quadrature, Auto() if solver.regularisation(map) is None else solver)
     end = run(field, Limex(rtol=RTOL), field.initial, [problem.t_end], LoopCallback())
     if end.status is not Status.completed or (final := end.state.evaluation.knots) is None:

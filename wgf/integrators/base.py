@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from wgf.integrators.status import Status
 from wgf.networks.base import TransportMap
 from wgf.problem.energy import MapAtNodes
 from wgf.problem.equations import Problem
-from wgf.projection.chart_energy import Landscape
+from wgf.projection.chart_energy import Landscape, rates
 from wgf.projection.field import Evaluation, Projection
 from wgf.projection.knots import KnotFlow
 
@@ -34,6 +34,15 @@ class Field(Protocol):
 
     def __call__(self, theta: Tensor) -> Evaluation:
         """Evaluate the field at theta [p]."""
+
+    def over(self, begin: float, end: float) -> Field:
+        """The field at `begin` of a step that ends at `end` (time); itself if the potential does not move."""
+
+    def stage(self, share: float) -> Field:
+        """The field at a share of the step, 1 for its end; itself if the potential does not move."""
+
+    def velocity_of(self, theta: Tensor, part: slice) -> Tensor:
+        """Velocity of a part of the parameters while the others stand still."""
 
     def at_nodes(self, theta: Tensor) -> MapAtNodes:
         """The map at the quadrature nodes."""
@@ -82,6 +91,46 @@ class Step:
     evaluations: int = 1
 
 
+class Work(NamedTuple):
+    """Work of a potential that moves over a step: dF/dt = -D + P along the flow, with the power P = int dV/dt rho.
+
+    Attributes:
+        done: integral of P by Simpson's rule (energy).
+        doubt: distance to the trapezoid rule, which estimates an error (energy).
+    """
+
+    done: float = 0.0
+    doubt: float = 0.0
+
+    @property
+    def most(self) -> float:
+        """Energy that the flow can have gained (energy)."""
+        return self.done + self.doubt
+
+    @classmethod
+    def over(cls, field: Field, dt: float, before: State, after: State) -> Work:
+        """Work over a step of length dt (time); 0 if the potential does not move.
+
+        The state in the middle is that of the cubic Hermite interpolation, so the integral has order 4.
+        """
+        if field.stage(1.0) is field:
+            return cls()
+        bend = before.evaluation.velocity - after.evaluation.velocity
+        middle = 0.5 * (before.theta + after.theta) + dt / 8 * bend
+        places = (before.theta, middle, after.theta)
+        powers = [power(field.stage(share), theta) for share, theta in zip((0.0, 0.5, 1.0), places, strict=True)]
+        first, half, last = torch.stack(powers).tolist()
+        simpson, trapezoid = dt / 6 * (first + 4 * half + last), dt / 2 * (first + last)
+        return cls(simpson, abs(simpson - trapezoid))
+
+
+def power(field: Field, theta: Tensor) -> Tensor:
+    """P at parameters theta [p], scalar (energy/time)."""
+    with torch.no_grad():
+        at = field.at_nodes(theta)
+    return torch.dot(at.w, rates(field.problem.potential, at.x)[0])
+
+
 @dataclass(frozen=True)
 class Judged:
     """Numbers of a proposed step that decide whether the loop accepts it, on the host."""
@@ -117,15 +166,15 @@ def judge(step: Step) -> Judged:
     return Judged(energy, lost, size, slope, dissipation, finite, math.isfinite(velocity) and math.isfinite(err), err)
 
 
-def verdict(now: Judged, then: Judged, tolerance: float) -> Status | None:
-    """Reason to reject a step from `now` to `then`, or None."""
+def verdict(now: Judged, then: Judged, tolerance: float, gain: float = 0.0) -> Status | None:
+    """Reason to reject a step from `now` to `then`, or None. gain: energy that a moving potential can have added."""
     if then.slope <= 0:
         return Status.folded
     if not then.finite:
         return Status.not_finite
     if not then.solved:
         return Status.solver_failed
-    if then.energy > now.energy + tolerance * (1 + max(now.size, then.size)):
+    if not then.energy <= now.energy + gain + tolerance * (1 + max(now.size, then.size)):
         return Status.energy_rise
     return None
 
@@ -136,7 +185,7 @@ def equal_steps(length: float, dt: float) -> int:
 
 
 class Integrator(ABC):
-    """A one-step method for the autonomous flow theta' = field(theta).
+    """A one-step method for the flow theta' = field(theta), at the times `field.stage` if the potential moves.
 
     Attributes:
         order: order of the error at a fixed time.

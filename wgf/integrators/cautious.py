@@ -24,9 +24,9 @@ def chart_state(field: Field, state: State) -> tuple[Landscape, Point]:
 
 
 def displaced(field: Field, landscape: Landscape, state: State, displacement: Tensor) -> State:
-    """State after a displacement of the coordinates [M]."""
+    """State at the end of a step that displaces the coordinates by [M]."""
     theta = state.theta + landscape.chart.lift(displacement)
-    return State(theta, field(theta))
+    return State(theta, field.stage(1.0)(theta))
 
 
 class Cautious(Adaptive):
@@ -36,9 +36,9 @@ class Cautious(Adaptive):
     order = 1
 
     def step(self, field: Field, dt: float, state: State) -> Step:
-        landscape, point = chart_state(field, state)
+        (landscape, point), (middle, _) = chart_state(field.stage(1.0), state), chart_state(field.stage(0.5), state)
         one = proximal(landscape, point.c, dt, point.c)
-        half = proximal(landscape, point.c, 0.5 * dt, point.c)
+        half = proximal(middle, point.c, 0.5 * dt, point.c)
         two = proximal(landscape, half.c, 0.5 * dt, half.c)
         count = one.iterations + half.iterations + two.iterations + 1
         if failure := one.failure or half.failure or two.failure:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -24,13 +27,19 @@ class RungeKutta(Integrator):
     def stages(self, field: Field, dt: float, state: State) -> tuple[Tensor, list[Evaluation]]:
         """New parameters [p], and the field at the stages 1, ..., s and at the new parameters."""
         found, theta = [state.evaluation], state.theta
-        for row in self.tableau:
+        for row, share in zip(self.tableau, self.shares(), strict=True):
             theta = state.theta
             for a, stage in zip(row, found, strict=True):
                 if a:
                     theta = theta.add(stage.velocity, alpha=dt * a)
-            found.append(field(theta))
+            found.append(field.stage(share)(theta))
         return theta, found
+
+    @classmethod
+    @cache
+    def shares(cls) -> tuple[float, ...]:
+        """Times of the stages in shares of the step: the sums of the rows, exactly 1 for the last."""
+        return (*(math.fsum(row) for row in cls.tableau[:-1]), 1.0)
 
     def dissipated(self, dt: float, stages: list[Evaluation]) -> Tensor | None:
         """Energy dissipated in the step, by its weights; None for a method of order 1, where a trapezoid is better."""
@@ -98,13 +107,15 @@ class Alternating(FixedStep):
         return self
 
     def step(self, field: Field, dt: float, state: State) -> Step:
-        theta, evaluation = state.theta, state.evaluation
-        for part in field.map.parts:
+        parts = field.map.parts
+        velocity, theta = state.evaluation.velocity[parts[0]], state.theta
+        for k, part in enumerate(parts):
+            if k > 0:
+                velocity = field.stage(k / len(parts)).velocity_of(theta, part) / len(parts)
             moved = torch.zeros_like(theta)
-            moved[part] = evaluation.velocity[part]
+            moved[part] = velocity
             theta = theta.add(moved, alpha=dt)
-            evaluation = field(theta)
-        return Step(State(theta, evaluation), evaluations=len(field.map.parts))
+        return Step(State(theta, field.stage(1.0)(theta)), evaluations=len(parts))
 
 
 class Dopri5(Adaptive, RungeKutta):

@@ -82,7 +82,8 @@ class KnotModel:
 def descend(field: Field, state: State, tau: float) -> Step:
     """Take one step of length tau, split into parts that neither raise the energy nor fold the map."""
     theta, left, part, count = state.theta, tau, tau, 0
-    energy = state.evaluation.terms.sum().item()
+    moves, field = field.problem is not field.stage(1.0).problem, field.stage(1.0)
+    energy = (field.terms(field.at_nodes(theta)) if moves else state.evaluation.terms).sum().item()
 
     def model_at(theta: Tensor) -> Model | KnotModel:
         return Model(field, theta, DAMPING) if field.knots is None else KnotModel(field.knots, theta)
@@ -153,8 +154,8 @@ class GaussNewton(Adaptive):
             slope = field.map.min_slope(middle, field.at_nodes(middle).dx).item()
         if not (slope > 0 and math.isfinite(slope)):
             return Step(state, failure="half a step folds the map", evaluations=1)
-        two = half + Model(field, middle, self.damping).displacement(0.5 * dt)
+        two = half + Model(field.stage(0.5), middle, self.damping).displacement(0.5 * dt)
         theta = state.theta + 2 * two - whole
-        new = State(theta, field(theta))
+        new = State(theta, field.stage(1.0)(theta))
         error = torch.dot(two - whole, here.metric @ (two - whole)).sqrt()
         return Step(new, self.of_length(error, new.evaluation, field), evaluations=3)

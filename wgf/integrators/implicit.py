@@ -38,7 +38,7 @@ def needs_chart(integrator: Integrator, field: Projection) -> None:
 
 class DiagonallyImplicit(Integrator):
     """Singly diagonally implicit Runge-Kutta method: stage i is prox(c + dt sum_{j<i} a_ij k_j, gamma dt). The last
-    stage is the new state.
+    stage is the new state, and its time is the end of the step.
 
     Args:
         dt: the step (time); the time loop takes equal steps between the saved times, none longer, and says so if they
@@ -65,8 +65,9 @@ class DiagonallyImplicit(Integrator):
         landscape, point = chart_state(field, state)
         velocities: list[Tensor] = []
         tau, count = self.gamma * dt, 0
-        c = point.c
-        for row in ((), *self.lower):
+        c, last = point.c, len(self.lower)
+        for i, row in enumerate(((), *self.lower)):
+            landscape, _ = chart_state(field.stage(1.0 if i == last else self.gamma + sum(row)), state)
             anchor = point.c
             for a, k in zip(row, velocities, strict=True):
                 anchor = anchor.add(k, alpha=dt * a)
@@ -127,9 +128,10 @@ class Rodas4(Adaptive):
 
     Each step factorises the matrix M/(gamma dt) + H once. The stages u_i solve
 
-        (M/(gamma dt) + H) u_i = -grad F(c + sum_{j<i} a_ij u_j) + M sum_{j<i} c_ij u_j / dt,
+        (M/(gamma dt) + H) u_i = -grad F(t_i, c + sum_{j<i} a_ij u_j) + M sum_{j<i} c_ij u_j / dt - gamma_i dt dF'/dt,
 
-    the new state is c + sum_{j<5} a_5j u_j + u_5 + u_6, and u_6 estimates its error. Settings of `Adaptive`.
+    with t_i = t + alpha_i dt and dF'/dt = d/dt grad F(t, c) for a potential that moves. The new state is
+    c + sum_{j<5} a_5j u_j + u_5 + u_6, and u_6 estimates its error. Settings of `Adaptive`.
 
     Source: G. Steinebach, preprint 1741, TU Darmstadt (1995); Hairer and Wanner, Solving ODEs II, section IV.7.
     """
@@ -153,6 +155,14 @@ class Rodas4(Adaptive):
         (34.62605830930532, 15.30084976114473, 56.99955578662667, 18.40807009793095, -5.714285714285717),
     )
 
+    @classmethod
+    @cache
+    def times(cls) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """alpha_i, the row sums of a (1/gamma - c)^-1, and gamma_i, those of (1/gamma - c)^-1."""
+        lower, strict = (np.array([[*row, *[0.0] * (6 - len(row))] for row in rows]) for rows in (cls.a, cls.c))
+        ones = np.linalg.solve(np.eye(6) / cls.gamma - strict, np.ones(6))
+        return tuple((lower @ ones).round(14)), tuple(ones.round(14))
+
     def on(self, field: Projection) -> Rodas4:
         needs_chart(self, field)
         return self
@@ -167,16 +177,22 @@ class Rodas4(Adaptive):
         if not factor.positive:
             return Step(state, failure="the step is too long for the concave part of the energy", evaluations=0)
         stages, pulls = point.c.new_empty(6, len(point.c)), torch.zeros(6, len(point.c)).to(point.c)
-        gradients = [point.gradient]
-        stages[0] = factor.solve(-point.gradient)
+        gradients, (alpha, gamma) = [point.gradient], self.times()
+        drift = None if field.stage(1.0) is field else dt * landscape.drift(point.at)
+
+        def load(i: int) -> Tensor:
+            return gradients[i] if drift is None else gradients[i] + gamma[i] * drift
+
+        stages[0] = factor.solve(-load(0))
         tables = self._tables(point.c.dtype, point.c.device)
         for i in range(1, 6):
             where, pulls[i] = tables[i] @ stages[:i]
-            gradients.append(landscape.gradient(chart.at_nodes(point.c + where)))
-            stages[i] = factor.solve(chart.mass.matvec(pulls[i] / dt) - gradients[i])
+            there, _ = chart_state(field.stage(alpha[i]), state)
+            gradients.append(there.gradient(chart.at_nodes(point.c + where)))
+            stages[i] = factor.solve(chart.mass.matvec(pulls[i] / dt) - load(i))
         new = displaced(field, landscape, state, where + stages[5])
         error = self.of_length(chart.length(stages[5]), new.evaluation, field)
-        # the same method for E' = D(c); H u_i is known from the equation of u_i
+        # the same method for E' = D(t, c); H u_i is known from the equation of u_i, and dD/dt cancels its dF'/dt
         g, v = torch.stack(gradients), torch.stack([chart.project(gradient) for gradient in gradients])
         rates = (g * v).sum(1) - 2 * (g @ v[0]) + 2 / dt * ((pulls - stages / self.gamma) @ g[0])
         weights = torch.tensor(self.quadrature(), dtype=g.dtype, device=g.device)

@@ -1,8 +1,8 @@
 """Extrapolated linearly implicit Euler steps for moving knots: order 4, stable for every step.
 
-A substep from y_j solves (G + R + tau H) d = -tau dF(y_j) with H >= 0 (see `wgf.projection.knots`). The results of
-1, 2, 3 and 4 substeps have an expansion in the length of a substep for any H, and extrapolation removes its first three
-terms.
+A substep from y_j at t_j solves (G + R + tau H) d = -tau dF(t_j, y_j) with H >= 0 (see `wgf.projection.knots`). The
+results of 1, 2, 3 and 4 substeps have an expansion in the length of a substep for any H, and extrapolation removes its
+first three terms.
 
 Source: P. Deuflhard, Recent progress in extrapolation methods for ODEs, SIAM Rev. 27 (1985), 505-535; Hairer and
 Wanner, Solving ODEs II, section IV.9.
@@ -18,7 +18,7 @@ from wgf.integrators.base import Field, State, Step
 from wgf.integrators.controller import Adaptive
 from wgf.networks.knot_space import Broken
 from wgf.projection.field import Projection
-from wgf.projection.knots import KnotFlow, KnotPoint
+from wgf.projection.knots import KnotPoint
 
 SHRINKS = 0.5  # a step that leaves less of the width of a cell is too long
 FOLDS = "the step folds the map or lets two knots meet"
@@ -46,7 +46,7 @@ class Limex(Adaptive):
         table: list[Tensor] = []  # rows of the table of Aitken and Neville; the last entry is the energy dissipated
         evaluations = 0
         for n in range(1, self.order + 1):
-            first = self._substeps(knots, here, dt, n)
+            first = self._substeps(field, here, dt, n)
             evaluations += n - 1
             if first is None:
                 return Step(state, failure=FOLDS, evaluations=evaluations)
@@ -59,17 +59,19 @@ class Limex(Adaptive):
         if not knots.is_increasing(y):
             return Step(state, failure=FOLDS, evaluations=evaluations)
         theta = knots.space.lift(y)
-        new = State(theta, field(theta))
+        new = State(theta, field.stage(1.0)(theta))
         error = self.of_length(here.length(defect), new.evaluation, field)
         shrinks = (Broken.of(y).h < SHRINKS * here.map.h).any()
         error = torch.where(shrinks, error.clamp(min=TOO_LONG), error)
         return Step(new, error, dissipated=table[-1][-1], evaluations=evaluations + 1)
 
     @staticmethod
-    def _substeps(knots: KnotFlow, here: KnotPoint, dt: float, n: int) -> Tensor | None:
+    def _substeps(field: Field, here: KnotPoint, dt: float, n: int) -> Tensor | None:
         """Displacement after n substeps of length dt / n, and the energy dissipated [N + 1]; None if the map folds."""
         point, moved, lost = here, torch.zeros_like(here.y), here.y.new_zeros(1)
         for j in range(n):
+            knots = field.stage(j / n).knots
+            assert knots is not None
             if j > 0:
                 point = knots.at(here.y + moved)
             d = point.displacement(dt / n)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -23,6 +23,7 @@ class SavedStates(LoopCallback):
         theta: parameters [p] at each time.
         breakpoints: breakpoints of the mesh at each time [m] (length).
         terms: energy terms [k] at each time (energy).
+        clocks: the counts at each time; empty for a flow from an old checkpoint.
     """
 
     map: TransportMap
@@ -30,6 +31,7 @@ class SavedStates(LoopCallback):
     theta: list[Tensor] = field(default_factory=list)
     breakpoints: list[Tensor] = field(default_factory=list)
     terms: list[Tensor] = field(default_factory=list)
+    clocks: list[Clock] = field(default_factory=list)
 
     def remesh(self, map: TransportMap) -> None:
         self.map = map
@@ -39,6 +41,7 @@ class SavedStates(LoopCallback):
         self.theta.append(state.theta)
         self.breakpoints.append(self.map.breakpoints())
         self.terms.append(state.terms)
+        self.clocks.append(replace(clock))
 
     def __getitem__(self, k: int) -> Moment:
         """Network on the breakpoints of state k, and its parameters."""

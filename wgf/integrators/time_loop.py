@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wgf.integrators.base import Field, Integrator, Judged, State, Step, equal_steps, judge, verdict
+from wgf.integrators.base import Field, Integrator, Judged, State, Step, Work, equal_steps, judge, verdict
 from wgf.integrators.cautious import fallback_of
 from wgf.integrators.status import Status
 from wgf.networks.base import TransportMap
@@ -28,6 +28,7 @@ class Clock:
         steps, rejected, evaluations: counts so far.
         dissipated: integral of the dissipation over the accepted steps, by the integrator or the trapezoid rule
             (energy).
+        work: integral of the power of a moving potential over the accepted steps (energy).
         next_dt: the step to try next (time).
         error: error of the last accepted step, relative to the tolerances.
         target: number of stops already met.
@@ -47,6 +48,7 @@ class Clock:
     rejected: int = 0
     evaluations: int = 0
     dissipated: float = 0.0
+    work: float = 0.0
     next_dt: float = 0.0
     error: float = 1.0
     target: int = 0
@@ -113,8 +115,9 @@ def evolve(
     """Integrate theta' = velocity(theta) from t = 0, or from the time of a clock, to the last of `stops`.
 
     The loop accepts a step if it is finite, keeps the map increasing (min slope > 0), does not raise the energy beyond
-    rounding, and has an error within the tolerances. After a rejected step an adaptive integrator tries a smaller one;
-    with a fixed step the loop ends with the status that says why, unless the integrator is not strict.
+    rounding (and beyond the work of a potential that moves), and has an error within the tolerances. After a rejected
+    step an adaptive integrator tries a smaller one; with a fixed step the loop ends with the status that says why,
+    unless the integrator is not strict.
 
     Args:
         velocity: the field.
@@ -130,10 +133,10 @@ def evolve(
         mesh: proposes other breakpoints after a step; None for fixed ones.
         steady: the loop ends at a stop with at most this dissipation (energy/time).
     """
-    state = State(theta, velocity(theta))
-    now = judge(Step(state))
     begins = clock is None
     clock = clock or Clock(evaluations=1, next_dt=integrator.first_dt(stops[-1]))
+    state = State(theta, velocity.over(clock.t, clock.t)(theta))
+    now = judge(Step(state))
     map: TransportMap | None = None
 
     def ended(status: Status, detail: str = "") -> End:
@@ -162,18 +165,18 @@ def evolve(
             else:
                 count = equal_steps(goal - clock.last_stop, dt)
                 trial, lands = (goal - clock.last_stop) / count, clock.since_stop + 1 == count
-            proposed = integrator.step(velocity, trial, state)
-            then = judge(proposed)
+            begin, count = (clock.t, 1) if integrator.adaptive else (clock.last_stop, clock.since_stop + 1)
+            reached = goal if lands else begin + count * trial
+            field = velocity.over(clock.t, reached)
+            proposed, then, fault, work = attempt(integrator, field, trial, state, now, tolerance)
             clock.evaluations += proposed.evaluations
-            fault = Status.solver_failed if proposed.failure else verdict(now, then, tolerance)
             method, clock.folds = integrator, clock.folds + 1 if fault is Status.folded else 0
             if clock.folds >= FOLDS and fallback is not None:
-                method, proposed = fallback, fallback.step(velocity, trial, state)
-                then = judge(proposed)
+                method = fallback
+                proposed, then, fault, work = attempt(fallback, field, trial, state, now, tolerance)
                 clock.evaluations += proposed.evaluations
-                fault = Status.solver_failed if proposed.failure else verdict(now, then, tolerance)
             if not integrator.strict:
-                fault = tolerated(fault, then, clock, clock.t + trial)
+                fault = tolerated(fault, then, clock, reached)
             if fault is not None or then.error > 1:
                 clock.rejected += 1
                 if not integrator.adaptive:
@@ -187,7 +190,7 @@ def evolve(
                     why = f"dt = {trial:.3g}" if reason is fault else f"the last step tried: {cause}"
                     return ended(Status.blow_up if collapsed else reason, why)
                 continue
-            change = accepted(mesh, velocity, state, proposed.state, now, tolerance)
+            change = accepted(mesh, field, state, proposed.state, now, tolerance, work.most)
             if change is not None and change.again:
                 clock.rejected, clock.evaluations = clock.rejected + 1, clock.evaluations + 1
                 state, now, velocity, map = _moved(change, clock)
@@ -199,16 +202,14 @@ def evolve(
             # no calls from here to the new state, so that no signal can separate a time from its state
             by_trapezoid = 0.5 * trial * (now.dissipation + then.dissipation)
             clock.dissipated += by_trapezoid if math.isnan(then.dissipated) else then.dissipated
+            clock.work += work.done
             clock.steps += 1
             clock.dt, clock.next_dt, clock.error = trial, dt, then.error
+            clock.t = reached
             if lands:
-                clock.t = clock.last_stop = goal
-                clock.since_stop, clock.target = 0, clock.target + 1
-            elif integrator.adaptive:
-                clock.t += trial
-            else:
+                clock.last_stop, clock.since_stop, clock.target = goal, 0, clock.target + 1
+            elif not integrator.adaptive:
                 clock.since_stop += 1
-                clock.t = clock.last_stop + clock.since_stop * trial
             state, now = proposed.state, then
             if mesh is not None:
                 clock.mesh_error = max(clock.mesh_error, mesh.error)
@@ -223,15 +224,25 @@ def evolve(
         return ended(Status.interrupted)
 
 
+def attempt(
+    method: Integrator, field: Field, dt: float, state: State, now: Judged, tolerance: float
+) -> tuple[Step, Judged, Status | None, Work]:
+    """A proposed step, its numbers, the reason to reject it if there is one, and the work of a moving potential."""
+    proposed = method.step(field, dt, state)
+    then, work = judge(proposed), Work.over(field, dt, state, proposed.state)
+    fault = Status.solver_failed if proposed.failure else verdict(now, then, tolerance, work.most)
+    return proposed, then, fault, work
+
+
 def accepted(
-    mesh: Mesh | None, field: Field, before: State, after: State, now: Judged, tolerance: float
+    mesh: Mesh | None, field: Field, before: State, after: State, now: Judged, tolerance: float, gain: float
 ) -> Change | None:
-    """The first change of the breakpoints that keeps the map increasing and the energy below that before the step."""
+    """The first change of the breakpoints that keeps the map increasing and lets the energy rise by `gain` at most."""
     if mesh is None or not isinstance(field, Projection):
         return None
     for change in mesh.changes(field, before.theta, after.theta):
         moved = judge(Step(State(change.transfer.theta, change.transfer.evaluation)))
-        if verdict(now, moved, tolerance) is None:
+        if verdict(now, moved, tolerance, 0.0 if change.again else gain) is None:
             return change
     return None
 

@@ -172,10 +172,10 @@ class TransportMap(nn.Module):
         """Coordinates of a continuous piecewise linear map with free knots; None for other maps."""
         return None
 
-    def steps(self, theta: Tensor) -> Steps | None:
-        """Neurons of a ReLU network that trains its biases only; None for other networks.
+    def steps(self, theta: Tensor, part: slice = slice(None)) -> Steps | None:
+        """Neurons of a ReLU network if this part of theta consists of their biases; else None.
 
-        Step functions at the knots span the tangent space of such a network.
+        Step functions at the knots span the derivatives with respect to biases.
         """
         return None
 

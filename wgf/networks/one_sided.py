@@ -46,7 +46,7 @@ class OneSidedReLU(TransportMap):
         width = float(settings["width"])
         return Size(2 * width, 2 * width, 1, banded=True)
 
-    def steps(self, theta: Tensor) -> Steps:
+    def steps(self, theta: Tensor, part: slice = slice(None)) -> Steps:
         return Steps(self.weights, theta, torch.zeros_like(theta, dtype=torch.bool))
 
     def knots(self, theta: Tensor) -> Tensor:

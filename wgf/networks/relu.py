@@ -21,18 +21,19 @@ from wgf.networks.base import Size, Steps, TransportMap
 from wgf.networks.knot_space import KnotSpace
 from wgf.networks.spline_space import TAIL_MASS, SplineSpace
 from wgf.problem.base import Base
-from wgf.settings.ranges import Choice, Positive, TwoOrMore, checked
+from wgf.settings.ranges import Choice, Positive, Share, TwoOrMore, checked
 
 Train = Annotated[str, Choice("weights", "biases", "all", "alternating")]
 StartKnots = Annotated[str, Choice("auto", "paired", "uniform", "adapted")]
 
 
-def initial_knots(base: Base, width: int, bound: float) -> Tensor:
-    """Initial knots [m] (length): equispaced on mean -+ bound std, clipped to the interior of a bounded support."""
+def initial_knots(base: Base, width: int, bound: float, margin: float = 1.0) -> Tensor:
+    """Initial knots [m] (length): equispaced on mean -+ bound std, clipped to the support without a margin at either
+    edge of a bounded one, in units of its length / (m + 1)."""
     low, high = base.mean - bound * base.std, base.mean + bound * base.std
     if math.isfinite(base.lower):
-        margin = (base.upper - base.lower) / (width + 1)
-        low, high = max(low, base.lower + margin), min(high, base.upper - margin)
+        edge = margin * (base.upper - base.lower) / (width + 1)
+        low, high = max(low, base.lower + edge), min(high, base.upper - edge)
     return torch.linspace(low, high, width, dtype=torch.float64)
 
 
@@ -42,9 +43,9 @@ def reach(base: Base) -> tuple[float, float]:
     return float(base.quantile(tail)), float(base.upper_quantile(tail))
 
 
-def single_knots(base: Base, width: int, bound: float) -> Tensor:
+def single_knots(base: Base, width: int, bound: float, margin: float = 1.0) -> Tensor:
     """Equispaced knots [2m - 2] (length) as in `initial_knots`, and within `reach`."""
-    knots, (low, high) = initial_knots(base, 2 * width - 2, bound), reach(base)
+    knots, (low, high) = initial_knots(base, 2 * width - 2, bound, margin), reach(base)
     return torch.linspace(max(float(knots[0]), low), min(float(knots[-1]), high), 2 * width - 2, dtype=torch.float64)
 
 
@@ -59,6 +60,8 @@ class TwoSidedReLU(TransportMap):
         start: start knots; all choices start as the identity. "paired": the paper's m pairs b = bt. "uniform": 2m - 2
             equispaced knots, where only the outer two are pairs. "adapted": 2m - 2 knots that a coarse run places.
             "auto": "adapted" with train="all", else "paired", because only train="all" allows the other two.
+        margin: distance of the start knots from the edges of a bounded support, in units of its length / (m + 1);
+            0 places the outer knots on the edges, as the paper's program does for porous media (no unit).
         base: the reference measure p.
 
     Attributes:
@@ -76,6 +79,7 @@ class TwoSidedReLU(TransportMap):
         bound: Positive = 4.0,
         train: Train = "weights",
         start: StartKnots = "auto",
+        margin: Share = 1.0,
         *,
         base: Base,
     ) -> None:
@@ -83,11 +87,16 @@ class TwoSidedReLU(TransportMap):
         if train != "all" and start not in ("auto", "paired"):
             raise ConfigError(f"start={start} is possible only with network.train=all: use network.start=paired")
         self.width, self.bound, self.train_part = width, bound, train
-        knots, ones = initial_knots(base, width, bound), torch.ones(width, dtype=torch.float64)
+        knots, ones = initial_knots(base, width, bound, margin), torch.ones(width, dtype=torch.float64)
         if not float(base.mass(knots[:-1], knots[1:]).sum()) > 1e-12:
             raise ConfigError(
                 f"network.bound={bound!r} with network.width={width} leaves no mass between the "
                 "knots: increase network.bound"
+            )
+        if not float(torch.minimum(base.cdf(knots), base.survival(knots)).max()) > TAIL_MASS:
+            raise ConfigError(
+                f"network.bound={bound!r} with network.width={width} leaves no knot where the law has mass: increase "
+                "network.width"
             )
         self.register_buffer("initial", torch.cat([ones, -ones, knots, knots]))
         self.register_buffer("offset", knots.mean())
@@ -101,7 +110,7 @@ class TwoSidedReLU(TransportMap):
         self.adapts = train == "all" and start in ("auto", "adapted")
         self.register_buffer("start_knots", knots)
         if train == "all" and start != "paired":
-            self._start_at(single_knots(base, width, bound))
+            self._start_at(single_knots(base, width, bound, margin))
 
     def _start_at(self, knots: Tensor) -> None:
         """Start as the identity with these knots [2m - 2] (length)."""
@@ -138,8 +147,8 @@ class TwoSidedReLU(TransportMap):
         free = self.train_part == "all"
         return KnotSpace(self.base, self.start_knots, self.width, self.offset) if free else None
 
-    def steps(self, theta: Tensor) -> Steps | None:
-        if self.train_part != "biases":
+    def steps(self, theta: Tensor, part: slice = slice(None)) -> Steps | None:
+        if not (self.train_part == "biases" or (self.parts and part == self.parts[1])):
             return None
         weights, biases = self.parameters_of(theta)
         return Steps(weights / self.width, biases, torch.arange(2 * self.width, device=theta.device) >= self.width)

@@ -15,6 +15,9 @@ from wgf.settings.ranges import fault
 
 BASES = ("auto", "law", "gaussian", "barenblatt")
 GAP = 1e-4  # density in a gap relative to the largest density, below which a map cannot move mass across
+# density at an edge, relative to the largest density, below which the law vanishes there; True: in a porous medium
+EDGE = {True: 1e-2, False: 1e-5}
+HEAVY = 50.0  # reach of a law in standard deviations from which its tails are too heavy for a porous medium
 FARTHEST = 4.0  # standard deviations from the mean of a base to a wall
 SEEN = 1e-9  # mass beyond which a dip of the density is a tail
 
@@ -25,7 +28,8 @@ def choose(wanted: Base | str, law: Law, internal: Term | None, domain: Domain) 
     `auto` takes the law itself unless diffusion demands another base. Linear diffusion smooths a law at once: where the
     law has an edge, a kink, a jump or a gap, its map from itself gets singular there, and a Gaussian law of equal mean
     and variance serves better. In a porous medium gaps stay. So do the edges of a law on an interval: there the
-    symmetric beta law of Barenblatt's exponent serves better. docs/methods.md has measurements.
+    symmetric beta law of Barenblatt's exponent serves better. A smooth law on a half-line whose density vanishes at its
+    edge stays its own base, but not in a porous medium if its tail is heavy. docs/methods.md has measurements.
 
     Between walls the base of a linear diffusion has the whole domain as its support, see `_within`.
 
@@ -58,7 +62,7 @@ def choose(wanted: Base | str, law: Law, internal: Term | None, domain: Domain) 
         raise ConfigError(f"base=law is impossible: {type(law).__name__} has no density; use base=gaussian")
     if wanted == "gaussian" or known is None:
         return Gaussian(law.mean, law.std)
-    if wanted == "law" or exponent is None or (known.is_regular and (exponent > 1 or gap(known) >= GAP)):
+    if wanted == "law" or exponent is None or _serves(known, exponent):
         return known
     return _barenblatt(law, exponent) if exponent > 1 and law.is_compact else Gaussian(law.mean, law.std)
 
@@ -121,6 +125,26 @@ def _barenblatt(law: Law, exponent: float) -> Base:
     if isinstance(law, SymmetricBeta) and law.a == exponent / (exponent - 1):
         return law
     return SymmetricBeta(0.5 * (law.lower + law.upper), 0.5 * (law.upper - law.lower), exponent / (exponent - 1))
+
+
+def _serves(law: Base, exponent: float) -> bool:
+    """Whether a law is a good base of its own map under a diffusion."""
+    if exponent == 1 and gap(law) < GAP:
+        return False
+    if law.is_regular:
+        return True
+    light = max(abs(end - law.mean) for end in law.reach()) <= HEAVY * law.std
+    vanishes = law.smooth and not law.is_compact and edge(law) < EDGE[exponent > 1]
+    return vanishes and (exponent == 1 or light)
+
+
+def edge(law: Base) -> float:
+    """Density beside the edges of the support, relative to the largest density."""
+    tail = torch.tensor([SEEN], dtype=torch.float64)
+    ends = [law.quantile(tail)] if math.isfinite(law.lower) else []
+    ends += [law.upper_quantile(tail)] if math.isfinite(law.upper) else []
+    peak = law.density(torch.linspace(*law.reach(), 4001, dtype=torch.float64)[1:-1]).max()
+    return float(torch.stack([law.density(z).max() for z in ends]).max() / peak) if ends else 0.0
 
 
 def gap(law: Base) -> float:

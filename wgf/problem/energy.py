@@ -51,7 +51,9 @@ class MapAtNodes:
         """The same without derivatives."""
         nodes = self.nodes
         return MapAtNodes(
-            Nodes(nodes.z.detach(), nodes.w.detach(), nodes.base, nodes.cell), self.x.detach(), self.dx.detach()
+            Nodes(nodes.z.detach(), nodes.w.detach(), nodes.base, nodes.cell, nodes.order),
+            self.x.detach(),
+            self.dx.detach(),
         )
 
     @property

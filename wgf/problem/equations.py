@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from wgf.errors import ConfigError
@@ -40,6 +40,10 @@ class Problem:
     domain: Domain = field(default_factory=Line)
     other_base: Base | None = None
     steady: float = 0.0
+
+    def at(self, t: float) -> Problem:
+        """The problem with the potential as it is at the time t; itself if the potential does not move."""
+        return replace(self, potential=self.potential.at(t)) if self.potential.moves else self
 
     @property
     def steady_dissipation(self) -> float:

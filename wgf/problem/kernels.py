@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from wgf.errors import ConfigError
-from wgf.problem.convexity import least_bend_of_powers, least_bend_of_waves
 from wgf.problem.energy import Elementary, factor
 from wgf.problem.interaction import Interaction, Log, Newtonian, Pairwise, Quadratic, Zero
 from wgf.settings.expression import Expression
@@ -154,3 +156,28 @@ class Expressed(Pairwise):
 
     def __str__(self) -> str:
         return str(self.expression)
+
+
+def least_bend_of_powers(strength: float, a: float, b: float) -> float | None:
+    """min over r > 0 of strength ((a - 1) r^(a-2) - (b - 1) r^(b-2)) for a > b >= 1; None if it has no lower bound.
+
+    The minimum lies at r^(a-b) = (b - 1)(b - 2) / ((a - 1)(a - 2)).
+    """
+    if b == 1:
+        return strength if a == 2 else 0.0
+    if b < 2:
+        return None
+    r = ((b - 1) * (b - 2) / ((a - 1) * (a - 2))) ** (1 / (a - b))
+    return float(strength * ((a - 1) * r ** (a - 2) - (b - 1) * r ** (b - 2)))
+
+
+def least_bend_of_waves(amplitudes: Sequence[float], lengths: Sequence[float]) -> float:
+    """inf over r > 0 of the second derivative of c_1 exp(-r/s_1) + c_2 exp(-r/s_2), c_1 > 0 > c_2.
+
+    With a_i = c_i / s_i^2 it lies at r = 0, at infinity, or where a_1/s_1 exp(-r/s_1) = -a_2/s_2 exp(-r/s_2).
+    """
+    (s, t), (a, b) = lengths, (c / s**2 for c, s in zip(amplitudes, lengths, strict=True))
+    least = min(a + b, 0.0)
+    if s != t and (r := math.log(-a * t / (b * s)) / (1 / s - 1 / t)) > 0:
+        least = min(least, a * math.exp(-r / s) + b * math.exp(-r / t))
+    return least

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from abc import abstractmethod
-from functools import cached_property
-from typing import NamedTuple
+from functools import cached_property, lru_cache
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from wgf.errors import ConfigError
 from wgf.problem.energy import Curvature, Local, MapAtNodes, factor
+from wgf.problem.kinks import Crossing, Kinks, crossing, find
 from wgf.settings.enclosure import least_bend
 from wgf.settings.expression import Expression
 from wgf.settings.ranges import Finite, Text, checked
@@ -38,15 +40,29 @@ class Potential(Local):
     Attributes:
         convexity: lower bound of V'' on the whole line (1/time), needed for an error bound; None if there is none or
             it is unknown.
+        moves: whether V depends on the time; then `value_at` uses the time `self.t`, differentiably.
+        t: the time, scalar (time).
         polynomial: whether V is known to be a polynomial.
+        kinks: where V' or V'' jumps, as far as known; None if nowhere.
     """
 
     name = "potential"
     convexity: float | None = None
+    kinks: Kinks | None = None
     polynomial = False
+    moves = False
+    t = torch.zeros((), dtype=torch.float64)
+
+    def at(self, t: float) -> Self:
+        """The potential as it is at the time t, which no longer moves; itself if it never did."""
+        if not self.moves:
+            return self
+        other = copy.copy(self)
+        other.t, other.moves = torch.tensor(t, dtype=torch.float64), False
+        return other
 
     def parabola(self) -> Parabola | None:
-        """The coefficients of V, where it is a polynomial of degree 2 at most; else None."""
+        """The coefficients of V, where it is a polynomial of degree 2 at most and does not move; else None."""
         return None
 
     def characteristic(self, t: float, z: Tensor) -> Tensor | None:
@@ -75,12 +91,41 @@ class Potential(Local):
     def density(self, x: Tensor, dx: Tensor, log_p: Tensor) -> Tensor:
         return self.value_at(x)
 
+    def value(self, at: MapAtNodes) -> Tensor:
+        value = super().value(at)
+        if (crossed := self._crossed(at)) is not None:
+            kinks, here = crossed
+            y = at.x[here.nodes] - kinks.x[:, None]
+            value = value + (at.w[here.nodes] * here.share * kinks.parts(y)[0]).sum()
+        return value
+
     def covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:
-        force = at.w * self.derivative(at.x)
+        slope = self.derivative(at.x)
+        if (crossed := self._crossed(at)) is not None:
+            kinks, here = crossed
+            slope = slope.index_add(0, here.nodes.view(-1), (here.share * kinks.parts(here.y)[1]).view(-1))
+        force = at.w * slope
         return force, torch.zeros_like(force)
 
     def curvature(self, at: MapAtNodes) -> Curvature:
-        return Curvature(xx=at.w * self.second_derivative(at.x))
+        bend = self.second_derivative(at.x)
+        if (crossed := self._crossed(at)) is not None:
+            kinks, here = crossed
+            added = here.rise * kinks.slope[:, None] + here.share * kinks.bend[:, None]
+            bend = bend.index_add(0, here.nodes.view(-1), added.view(-1))
+        return Curvature(xx=at.w * bend)
+
+    def _crossed(self, at: MapAtNodes) -> tuple[Kinks, Crossing] | None:
+        """The kinks, and where a map crosses them; None without kinks or without cells."""
+        if self.kinks is None or at.nodes.order is None:
+            return None
+        kinks = _on(self.kinks, at.x.dtype, at.x.device)
+        return kinks, crossing(kinks, at.x.detach(), at.nodes.order)
+
+
+@lru_cache(maxsize=64)
+def _on(kinks: Kinks, dtype: torch.dtype, device: torch.device) -> Kinks:
+    return Kinks(*(part.to(device, dtype) for part in kinks))
 
 
 def _from(center: float) -> str:
@@ -195,12 +240,12 @@ class Sextic(Potential):
 
 
 class Expressed(Potential):
-    """V written in the config, such as "x**4/4 - a*x**2/2" with a constant a=1.
+    """V written in the config, such as "x**4/4 - a*x**2/2" with a constant a=1; `t` in it is the time.
 
     Args:
         expr: the formula.
         force: constant force f, which adds -f x; on a circle V need not be periodic, only its slope (length/time).
-        constants: values of names in the formula; a name `force` in the formula is such a constant.
+        constants: values of names in the formula; a name `force` or `t` in the formula can be such a constant.
     """
 
     derivable = ("constants",)
@@ -209,21 +254,27 @@ class Expressed(Potential):
     def __init__(self, expr: Text, force: Finite = 0.0, **constants: Finite) -> None:
         if force and "force" in re.findall(r"\w+", expr):
             constants, force = constants | {"force": force}, 0.0
-        self.expression, self.force = Expression(expr, constants), force
+        self.expression, self.force = Expression(expr, constants, clock="t"), force
+        self.moves = self.expression.moves
 
     @cached_property
     def convexity(self) -> float | None:  # type: ignore[override]
-        return least_bend(self.expression)
+        return None if self.expression.moves else least_bend(self.expression)
+
+    @cached_property
+    def kinks(self) -> Kinks | None:  # type: ignore[override]
+        return None if self.expression.moves else find(self.expression)
 
     def parabola(self) -> Parabola | None:
-        coefficients = self.expression.polynomial()
+        coefficients = None if self.moves else self.expression.at(self.t).polynomial()
         if coefficients is None or len(coefficients) > 3:
             return None
         _, slope, half = [*coefficients, 0.0, 0.0, 0.0][:3]
         return Parabola(self.force - slope, 2 * half, 0.0)
 
     def value_at(self, x: Tensor) -> Tensor:
-        return self.expression(x) - self.force * x if self.force else self.expression(x)
+        expression = self.expression.at(self.t) if self.expression.moves else self.expression
+        return expression(x) - self.force * x if self.force else expression(x)
 
     def __str__(self) -> str:
         return f"{self.expression} - {self.force:g} x" if self.force else str(self.expression)

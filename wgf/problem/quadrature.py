@@ -25,12 +25,14 @@ class Nodes:
         base: the reference measure p.
         cell: number of sorted knots to the left of each node [n]; None if the rule does not follow the knots. It
             distinguishes coincident knots; a comparison with z cannot.
+        order: number of Gauss nodes per cell; None for a rule without cells.
     """
 
     z: Tensor
     w: Tensor
     base: Base
     cell: Tensor | None = None
+    order: int | None = None
 
     @cached_property
     def log_p(self) -> Tensor:
@@ -79,6 +81,10 @@ class Quadrature(ABC):
         """Rule for the metric of a tangent space; the metric needs nodes in every cell."""
         return self
 
+    def least(self, order: int) -> int:
+        """Smallest number of nodes per cell for a network that needs this order of a Gauss rule."""
+        return order
+
     @abstractmethod
     def count(self, cells: float) -> float:
         """Approximate number of nodes for a number of cells."""
@@ -113,7 +119,7 @@ class Gauss(Quadrature):
         left, width = mesh[:-1], mesh[1:] - mesh[:-1]
         z = (left[:, None] + width[:, None] * s).reshape(-1)
         w = (width[:, None] * half).reshape(-1) * base.density(z)
-        return Nodes(z, w, base, cell.repeat_interleave(self.order))
+        return Nodes(z, w, base, cell.repeat_interleave(self.order), self.order)
 
 
 class LeanGauss(Gauss):
@@ -121,6 +127,9 @@ class LeanGauss(Gauss):
 
     The integrals are less accurate than those of `Gauss`, by about h^(2 order) for knots at distance h.
     """
+
+    def least(self, order: int) -> int:
+        return (order + 2) // 2
 
     def nodes(self, base: Base, knots: Tensor) -> Nodes:
         s, half = legendre(self.order, knots.dtype, knots.device)
@@ -130,7 +139,7 @@ class LeanGauss(Gauss):
         mesh = torch.cat([outer, inner]).unique()
         left, width = mesh[:-1], mesh.diff()
         z = (left[:, None] + width[:, None] * s).reshape(-1)
-        return Nodes(z, (width[:, None] * half).reshape(-1) * base.density(z), base)
+        return Nodes(z, (width[:, None] * half).reshape(-1) * base.density(z), base, None, self.order)
 
 
 class MonteCarlo(Quadrature):

@@ -19,6 +19,7 @@ RESOLVED = {torch.float64: 1e-7, torch.float32: 1e-4}  # error of a law's mass, 
 SAMPLES, LEVELS, ZOOM, MOST = 2000, 8, 20, 16  # of the search for singular points
 HUGE = {torch.float64: 1e120, torch.float32: 1e15}  # a distance whose square is still a number
 DECADES = 2000  # points of the way there
+MOMENTS = 8  # intervals between the times at which a moving potential is checked
 PERIODIC = 1e-9  # relative difference of forces that are the same
 
 
@@ -34,11 +35,16 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
     v, (low, high) = problem.potential, problem.domain.reach(problem.law)
     if v.vanishes:
         return
-    if not v.polynomial and (x := singular_point(v, low, high)) is not None:
-        raise ConfigError(
-            f"potential={v} is not finite at x={x:.4g}, which the initial law reaches: expected a finite V and V' "
-            f"from {low:.4g} to {high:.4g}; choose another potential or law"
-        )
+    if v.moves and problem.steady:
+        raise ConfigError(f"stop=steady with potential={v} is impossible: a driven flow never rests, use stop=end")
+    times = [problem.t_end * k / MOMENTS for k in range(MOMENTS + 1)] if v.moves else [0.0]
+    for t in times:
+        if not v.polynomial and (x := singular_point(v.at(t), low, high)) is not None:
+            when = f" at t={t:.4g}" if v.moves else ""
+            raise ConfigError(
+                f"potential={v} is not finite at x={x:.4g}{when}, which the initial law reaches: expected a finite V "
+                f"and V' from {low:.4g} to {high:.4g}; choose another potential or law"
+            )
     spread = 8.6 * math.sqrt(2 * (problem.linear_diffusion or 0.0) * problem.t_end)
     if problem.domain.period is not None:
         return
@@ -48,7 +54,7 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
         if wall is not None:
             continue
         x = problem.law.mean + side * math.hypot(end - problem.law.mean, spread)
-        t = escape_time(v, x, side, HUGE[dtype])
+        t = max(escape_time(v.at(t), x, side, HUGE[dtype]) for t in times)
         if t < problem.t_end:
             raise ConfigError(
                 f"potential={v} falls so fast that what is at x={x:.4g} is at infinity at t={t:.4g}: lower t_end below "
@@ -75,7 +81,8 @@ def _check_periodic(problem: Problem, length: float) -> None:
     """
     x = torch.linspace(0.0, length, SAMPLES + 1, dtype=torch.float64)[1:-1] + 0.1 * length / SAMPLES
     v, kernel = problem.potential, problem.interaction
-    if not v.vanishes and not _repeats(v.derivative, x, length):
+    times = [problem.t_end * k / MOMENTS for k in range(MOMENTS + 1)]
+    if not v.vanishes and not all(_repeats(v.at(t).derivative, x, length) for t in times):
         raise ConfigError(
             f"potential={v} is impossible on {problem.domain}: expected a periodic slope, such as that of cos(x) with "
             "length 2 pi; potential.force adds a constant force"

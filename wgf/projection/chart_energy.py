@@ -3,6 +3,7 @@ interaction couples distant particles."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from wgf.problem.energy import Local, MapAtNodes
 from wgf.problem.equations import Problem
+from wgf.problem.potential import Potential
 from wgf.problem.quadrature import Nodes
 from wgf.projection.chart import Chart
 from wgf.projection.linalg.banded import Banded, Cholesky, DenseCholesky
@@ -53,18 +55,32 @@ class Landscape:
     """
 
     def __init__(self, problem: Problem, chart: Chart) -> None:
-        self.chart, self.energies = chart, problem.terms
+        self.chart, self.energies, self.potential = chart, problem.terms, problem.potential
+
+    def of(self, problem: Problem) -> Landscape:
+        """The energy of another problem in the same coordinates."""
+        other = copy.copy(self)
+        other.energies, other.potential = problem.terms, problem.potential
+        return other
+
+    def drift(self, at: MapAtNodes) -> Tensor:
+        """Time derivative of the gradient of F at a fixed map [M]."""
+        rate = rates(self.potential, at.x)[1]
+        return self.chart.load(at.w * rate, torch.zeros_like(rate))
 
     def _parts(self, at: MapAtNodes) -> list[MapAtNodes]:
         """The map in blocks of nodes that fit the cache, if every term is a sum over nodes; else in one piece."""
         if len(at.x) <= BLOCK or not all(isinstance(term, Local) for term in self.energies):
             return [at]
-        return [MapAtNodes(*part) for part in zip(self._nodes, at.x.split(BLOCK), at.dx.split(BLOCK), strict=True)]
+        size = len(self._nodes[0].z)
+        return [MapAtNodes(*part) for part in zip(self._nodes, at.x.split(size), at.dx.split(size), strict=True)]
 
     @cached_property
     def _nodes(self) -> list[Nodes]:
         nodes = self.chart.nodes
-        return [Nodes(z, w, nodes.base) for z, w in zip(nodes.z.split(BLOCK), nodes.w.split(BLOCK), strict=True)]
+        size = BLOCK - BLOCK % (nodes.order or 1)  # whole cells
+        parts = zip(nodes.z.split(size), nodes.w.split(size), strict=True)
+        return [Nodes(z, w, nodes.base, None, nodes.order) for z, w in parts]
 
     def terms(self, at: MapAtNodes) -> Tensor:
         """Values of all terms of F [number of terms] (energy)."""
@@ -110,6 +126,21 @@ class Landscape:
         """Part of the second derivative that is local and convex in f and in f' separately."""
         xx, dd, _ = self._curvature(at)
         return Hessian(self.chart.band(xx.clamp(min=0), dd.clamp(min=0)), None, self.chart.mass)
+
+
+def rates(potential: Potential, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Time derivatives of V [n] (energy/(mass time)) and of V' [n] (length/time^2) at x [n] and its time."""
+    other = copy.copy(potential)
+    with torch.enable_grad():
+        x, other.t = x.detach().requires_grad_(), torch.full_like(x, float(potential.t)).requires_grad_()
+        value = other.value_at(x).sum()
+        if not value.requires_grad:
+            return torch.zeros_like(x), torch.zeros_like(x)
+        rate = torch.autograd.grad(value, other.t, create_graph=True, materialize_grads=True)[0]
+        bend = torch.zeros_like(x)
+        if rate.requires_grad:
+            bend = torch.autograd.grad(rate.sum(), x, materialize_grads=True)[0]
+    return rate.detach(), bend
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,53 +20,12 @@ from wgf.problem.energy import Local, MapAtNodes
 from wgf.problem.equations import Problem
 from wgf.problem.quadrature import Quadrature
 from wgf.projection.chart_energy import Landscape
-from wgf.projection.knots import KnotFlow, KnotPoint
+from wgf.projection.evaluation import Evaluation, Point
+from wgf.projection.knots import KnotFlow
 from wgf.projection.shared_charts import nodes_of, shared_chart
 from wgf.projection.solvers import Solver, Velocity
 from wgf.projection.start import initial
 from wgf.projection.tangent import Tangent
-
-
-@dataclass(frozen=True)
-class Point:
-    """A map in the coordinates of a chart.
-
-    Attributes:
-        c: coordinates [M].
-        at: the map at the nodes.
-        gradient: gradient of F [M].
-    """
-
-    c: Tensor
-    at: MapAtNodes
-    gradient: Tensor
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Velocity and energies at one theta.
-
-    Attributes:
-        velocity: theta' [p].
-        terms: value of every energy term [k] (energy).
-        min_slope: smallest f', scalar; <= 0 means that the map is folded.
-        dissipation: -grad F . theta', the rate at which the energy falls, scalar (energy/time).
-        scale: standard deviation of the solution, the unit of relative errors (length).
-        length: computes the W2 length sqrt(d^T G d) of a small displacement d [p] of the parameters (length).
-        report: computes the numbers of the linear solve on demand; see `Velocity`.
-        point: the map in the coordinates of its chart; None without a chart.
-        knots: the flow in the coordinates of moving knots; None without them.
-    """
-
-    velocity: Tensor
-    terms: Tensor
-    min_slope: Tensor
-    dissipation: Tensor
-    scale: Tensor
-    length: Callable[[Tensor], Tensor]
-    report: Callable[[], dict[str, float | None]]
-    point: Point | None = None
-    knots: KnotPoint | None = None
 
 
 class Projection:
@@ -90,12 +48,14 @@ class Projection:
 
     def __init__(self, problem: Problem, map: TransportMap, quadrature: Quadrature, solver: Solver) -> None:
         self.problem, self.map, self.quadrature, self.solver = problem, map, quadrature, solver
+        self._moving, self._span = problem, (0.0, 0.0)
         self.start = Start(problem.law, map.base)
         solver.check(map)
-        if quadrature.order is not None and quadrature.order < map.least_order:
+        least = quadrature.least(map.least_order)
+        if quadrature.order is not None and quadrature.order < least:
             raise ConfigError(
-                f"quadrature.order={quadrature.order} is impossible: this network needs at least {map.least_order} "
-                f"nodes in a cell, use quadrature.order={map.least_order} or more"
+                f"quadrature.order={quadrature.order} is impossible: this network needs at least {least} nodes in a "
+                f"cell, use quadrature.order={least} or more"
             )
         self._metric_rule = quadrature.for_metric()
         theta = map.theta.detach()
@@ -146,7 +106,26 @@ class Projection:
     def on(self, map: TransportMap) -> Projection:
         """Projection with the same problem, quadrature and solver on another map."""
         other = Projection(self.problem, map, self.quadrature, self.solver)
-        other.first_slope = self.first_slope
+        other.first_slope, other._moving, other._span = self.first_slope, self._moving, self._span
+        return other
+
+    def over(self, begin: float, end: float) -> Projection:
+        """The field at `begin` of a step that ends at `end` (time); itself if the potential does not move."""
+        if not self._moving.potential.moves:
+            return self
+        other = copy.copy(self)
+        other._span = begin, end
+        return other.stage(0.0)
+
+    def stage(self, share: float) -> Projection:
+        """The field at a share of the step, 1 for its end; itself if the potential does not move."""
+        if not self._moving.potential.moves:
+            return self
+        begin, end = self._span
+        other = copy.copy(self)
+        other.problem = self._moving.at(end if share == 1 else begin + share * (end - begin))
+        other.landscape = self.landscape and self.landscape.of(other.problem)
+        other.knots = self.knots and self.knots.of(other.problem)
         return other
 
     def at_nodes(self, theta: Tensor) -> MapAtNodes:
@@ -214,6 +193,11 @@ class Projection:
         dissipation = -torch.dot(gradient, velocity.value)
         scale = self.problem.domain.scale(at)
         return Evaluation(velocity.value, terms, min_slope, dissipation, scale, tangent.length, velocity.report)
+
+    @torch.no_grad()
+    def velocity_of(self, theta: Tensor, part: slice) -> Tensor:
+        """Velocity of a part of the parameters while the others stand still."""
+        return self.solver.solve(self.tangent(theta, part), self.gradient(theta)[0][part]).value
 
     def _in_turn(self, theta: Tensor, gradient: Tensor) -> Velocity:
         """Mean velocity of parts that are updated in turn for equal times: each part follows its own projection."""

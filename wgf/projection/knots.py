@@ -12,6 +12,7 @@ cells at the start. All matrices are banded with 3 diagonals on either side of t
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import cache, cached_property, reduce
 
@@ -194,6 +195,12 @@ class KnotFlow:
         self._fixed = quadrature.nodes(base, map.b) if quadrature.fixed else None
         mass = Cells(metric_rule.nodes(base, map.b), map, Frame.of(map))
         self.c0 = (mass.sum(mass.nodes.w)[1:-1] * map.h**2).mean()
+
+    def of(self, problem: Problem) -> KnotFlow:
+        """The flow of another problem with the same regularisation."""
+        other = copy.copy(self)
+        other.problem, other._local = problem, tuple(term for term in problem.terms if isinstance(term, Local))
+        return other
 
     def is_increasing(self, y: Tensor) -> bool:
         """Whether y [N] is an increasing map with ordered knots inside the support of the base."""

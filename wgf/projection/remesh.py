@@ -65,8 +65,8 @@ class Mesh(ABC):
 
     @abstractmethod
     def changes(self, projection: Projection, before: Tensor, after: Tensor) -> Iterator[Change]:
-        """Changes after a step from the parameters `before` to `after` [p], the best first; the time loop takes the
-        first one that keeps the energy below that before the step."""
+        """Changes after a step of the projection from the parameters `before` to `after` [p], the best first; the time
+        loop takes the first one that keeps the energy below that before the step."""
 
 
 class ByTolerance(Mesh):
@@ -81,17 +81,18 @@ class ByTolerance(Mesh):
         self.tol, self.most = tol, most
 
     def changes(self, projection: Projection, before: Tensor, after: Tensor) -> Iterator[Change]:
-        indicator, errors = self.look(projection, after)
+        begin, end = projection.stage(0.0), projection.stage(1.0)
+        indicator, errors = self.look(end, after)
         share = self.tol**2 / max(len(errors.cells), LEAST)
         finer = self._split(projection, indicator, errors, share)
         if finer is not None:
             if float(errors.cells.max()) > AGAIN * share or float(errors.tails.max()) > AGAIN**2 * share:
-                yield Change(transferred(projection, before, finer), again=True)
-            yield Change(transferred(projection, after, finer))
+                yield Change(transferred(begin, before, finer), again=True)
+            yield Change(transferred(end, after, finer))
             return
         coarser = self._merged(indicator, errors, share)
         if coarser is not None:
-            found = transferred(projection, after, coarser)
+            found = transferred(end, after, coarser)
             if found.distance < MOVED * self.tol:
                 yield Change(found)
 
@@ -132,6 +133,7 @@ class Equidistribution(Mesh):
     is the same over all cells. It does so where this would reduce the estimated error by TRIGGER. For smooth flows."""
 
     def changes(self, projection: Projection, before: Tensor, after: Tensor) -> Iterator[Change]:
+        projection = projection.stage(1.0)
         indicator, errors = self.look(projection, after)
         power, points = 2 * indicator.space.degree + 3, indicator.space.points
         monitor = self._monitor(indicator, errors, 1 / power)

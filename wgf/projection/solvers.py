@@ -188,7 +188,7 @@ class Banded(Solver):
             )
 
     def solve(self, tangent: Tangent, gradient: Tensor) -> Velocity:
-        neurons = tangent.map.steps(tangent.theta)
+        neurons = tangent.map.steps(tangent.theta, tangent.part)
         if neurons is None:
             raise TypeError(f"{type(tangent.map).__name__} has no closed form: call Solver.check first")
         space = StepSpace(tangent.map.base, neurons, self.rcond)
@@ -248,7 +248,7 @@ class Auto(Banded):
         """Every map is allowed."""
 
     def solve(self, tangent: Tangent, gradient: Tensor) -> Velocity:
-        if tangent.map.steps(tangent.theta) is not None:
+        if tangent.map.steps(tangent.theta, tangent.part) is not None:
             return super().solve(tangent, gradient)
         found = dense.filtered_eigen(tangent.metric, -gradient, self.rcond)
         return Velocity(found.value, lambda: _dense_report(tangent, gradient, found))

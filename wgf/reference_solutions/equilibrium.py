@@ -125,7 +125,7 @@ def equilibrium(problem: Problem) -> Equilibrium | None:
     W2 distance to it is infinite), and where double precision does not resolve it.
     """
     v, diffusion, walls = problem.potential, problem.linear_diffusion, problem.domain.support
-    if not diffusion or not problem.interaction.vanishes:
+    if not diffusion or not problem.interaction.vanishes or v.moves:
         return None
     if (length := problem.domain.period) is not None:
         rise = v.value_at(torch.tensor([0.3 * length, 1.3 * length], dtype=torch.float64)).diff().abs()

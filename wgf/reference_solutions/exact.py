@@ -8,7 +8,7 @@ only on the mass on either side of it, which is constant until two particles mee
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -20,8 +20,9 @@ from torch import Tensor
 from wgf.problem.base import Base, Start
 from wgf.problem.equations import Problem
 from wgf.problem.laws import Barenblatt, Gaussian, Semicircle
-from wgf.problem.potential import Parabola, Potential
+from wgf.problem.potential import Parabola, Potential, Zero
 
+SHARES = [((k + 0.5) * 0.618033988749895) % 1 for k in range(40)]  # of the end time, at which a potential is looked at
 MOST_EVALUATIONS = 20_000  # of V' in one integration; beyond them the characteristics are NaN
 
 
@@ -122,6 +123,43 @@ class Characteristics:
         return self._path(t)
 
 
+@dataclass(frozen=True)
+class Driven:
+    """`SelfSimilar` in a potential of degree 2 that moves, V' = k(t) (x - c(t)) - f(t): the scale L and M solve
+
+        (L^n)' = n (a - (k + w) L^n),   M' = -V'(t, M),   n = g + 1,
+
+    by a Runge-Kutta method of order 8 at rtol 1e-13.
+
+    Args:
+        potential: V.
+        still: the same law at rest, with k = w.
+    """
+
+    potential: Potential
+    still: SelfSimilar
+    name = "exact: self-similar solution"
+
+    def moments(self, t: float) -> tuple[float, float]:
+        """M and L at the time t (length, no unit)."""
+        n = self.still.g + 1
+
+        def rates(t: float, y: np.ndarray) -> tuple[float, float]:
+            v = self.potential.at(t).parabola()
+            assert v is not None
+            return v.force - v.stiffness * (y[0] - v.center), n * (self.still.a - (v.stiffness + self.still.k) * y[1])
+
+        begin = (self.still.mean, 1.0)
+        if t == 0:
+            return begin
+        mean, power = scipy.integrate.solve_ivp(rates, (0.0, t), begin, "DOP853", rtol=1e-13, atol=1e-13).y[:, -1]
+        return mean, power ** (1 / n) if power > 0 else math.nan
+
+    def __call__(self, t: float, z: Tensor) -> Tensor:
+        mean, scale = self.moments(t)
+        return mean + (z - self.still.mean) * scale
+
+
 class Path:
     """Trajectories of particles that start at some points z, integrated as far as a caller asks.
 
@@ -134,9 +172,11 @@ class Path:
     def __init__(self, potential: Potential, z: Tensor) -> None:
         self.start, self.since, self._left = z, 0.0, MOST_EVALUATIONS
 
-        def velocity(_: float, x: np.ndarray) -> np.ndarray:
+        def velocity(t: float, x: np.ndarray) -> np.ndarray:
             self._left -= 1
-            return -potential.derivative(torch.from_numpy(x)).numpy() if self._left > 0 else np.full_like(x, np.nan)
+            if self._left <= 0:
+                return np.full_like(x, np.nan)
+            return -potential.at(t).derivative(torch.from_numpy(x)).numpy()
 
         with np.errstate(all="ignore"):
             self._solver = scipy.integrate.DOP853(
@@ -202,8 +242,14 @@ def find(problem: Problem) -> Exact | None:
     return known if known is None or problem.start.is_identity else FromBase(known, problem.start)
 
 
-def _self_similar(problem: Problem) -> SelfSimilar | None:
+def _self_similar(problem: Problem) -> SelfSimilar | Driven | None:
     law, v, w, u = problem.law, problem.potential.parabola(), problem.interaction.elementary, problem.internal
+    if problem.potential.moves:
+        times = [problem.t_end * share for share in SHARES]
+        if any(problem.potential.at(t).parabola() is None for t in times):
+            return None
+        still = _self_similar(replace(problem, potential=Zero()))
+        return Driven(problem.potential, still) if isinstance(still, SelfSimilar) else None
     if v is None or w is None or w.kink:
         return None
     k, g, a = v.stiffness + w.quadratic, 1.0, 0.0

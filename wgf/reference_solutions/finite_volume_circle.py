@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import scipy.interpolate
+import scipy  # its modules are loaded when they are first used
 import torch
 
 from wgf.problem.equations import Problem
+from wgf.problem.potential import Potential
 from wgf.reference_solutions.base import Computed, Unresolved
 from wgf.reference_solutions.finite_volume_domain import integrate
-from wgf.reference_solutions.finite_volume_schemes import Monotone, Pressure, differences
+from wgf.reference_solutions.finite_volume_schemes import Grid, Monotone, Pressure, differences
 
 LEVELS = {
     False: (128, 256, 512, 1024, 2048),
@@ -41,19 +42,26 @@ class Ring(Monotone):
         h = length / cells
         self.width = self.gap = np.full(1, h)
         self.faces = torch.arange(cells, dtype=torch.float64) * h
-        v = problem.potential
-        self.drift = ((v.value_at(self.faces + 0.5 * h) - v.value_at(self.faces - 0.5 * h)) / h).numpy()
+        self.potential, self.grid = problem.potential, Grid(0.0, length, 0.0, length, cells)
+        self.drift = self.slopes(problem.potential, self.grid)
         _, force = problem.interaction.split()
         self.matrix = None if force is None else force(self.faces[:, None] - (self.faces + 0.5 * h)).numpy()
         i = np.arange(cells)
         self.place = np.where(2 * i < cells, 2 * i, 2 * (cells - 1 - i) + 1)
         self.order = np.argsort(self.place)
 
+    def slopes(self, potential: Potential, grid: Grid) -> np.ndarray:
+        """Differences of V between the middles of cells at the faces [N] (length/time)."""
+        h = grid.high / grid.cells
+        values = potential.value_at(self.faces + 0.5 * h) - potential.value_at(self.faces - 0.5 * h)
+        return (values / h).numpy()
+
     def _cells(self, mass: np.ndarray) -> np.ndarray:
         return np.diff(mass, append=mass[0] + 1)
 
-    def velocity(self, mass: np.ndarray) -> np.ndarray:
-        return self.drift if self.matrix is None else self.drift + self.matrix @ self._cells(mass)
+    def velocity(self, t: float, mass: np.ndarray) -> np.ndarray:
+        drift = self.drift_at(t)
+        return drift if self.matrix is None else drift + self.matrix @ self._cells(mass)
 
     def rate(self, mass: np.ndarray, v: np.ndarray) -> np.ndarray:
         cells = self._cells(mass)
@@ -62,10 +70,10 @@ class Ring(Monotone):
 
     def __call__(self, t: float, y: np.ndarray) -> np.ndarray:
         mass = y[self.place]
-        return self.rate(mass, self.velocity(mass))[self.order]
+        return self.rate(mass, self.velocity(t, mass))[self.order]
 
     def bands(self, t: float, y: np.ndarray) -> np.ndarray:
-        v = self.velocity(y[self.place])
+        v = self.velocity(t, y[self.place])
         return differences(lambda bumped: self.rate(bumped[self.place], v)[self.order], y, 2 * self.reach)
 
 

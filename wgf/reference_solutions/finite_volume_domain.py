@@ -187,17 +187,17 @@ def _scout_cells(problem: Problem, times: np.ndarray, grid: Grid) -> np.ndarray:
     """Masses of the cells at t = 0 and at the times [1 + k, N], each with the same relative accuracy: for the tails."""
     scheme, law, x = Monotone(problem, grid), problem.law, torch.from_numpy(grid.x(grid.s)[0])
 
-    def velocity(cells: np.ndarray) -> np.ndarray:
-        return scheme.velocity(np.cumsum(cells)[:-1])
+    def velocity(t: float, cells: np.ndarray) -> np.ndarray:
+        return scheme.velocity(t, np.cumsum(cells)[:-1])
 
     def rate(cells: np.ndarray, v: np.ndarray) -> np.ndarray:
         return np.diff(scheme.flux(cells, v), prepend=0.0, append=0.0)
 
     def bands(t: float, cells: np.ndarray) -> np.ndarray:
-        v = velocity(cells)
+        v = velocity(t, cells)
         return differences(lambda bumped: rate(bumped, v), cells, reach)
 
     start, reach = law.mass(x[:-1], x[1:]).numpy(), scheme.reach + 1
     start = np.maximum(start, 0.0) / start.sum()
-    cells = integrate(lambda _, cells: rate(cells, velocity(cells)), bands, start, times, 1e-5, 1e-14, reach)
+    cells = integrate(lambda t, cells: rate(cells, velocity(t, cells)), bands, start, times, 1e-5, 1e-14, reach)
     return np.vstack([start, cells])

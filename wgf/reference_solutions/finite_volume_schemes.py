@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -117,7 +118,8 @@ class Scheme(ABC):
         x, kernel, u = grid.x(grid.s)[0], problem.interaction, problem.internal
         self.pressure = None if u is None else Pressure(u)
         inner = torch.from_numpy(x[1:-1])
-        self.drift = self.slopes(problem.potential, grid)  # the part of v that does not change
+        self.potential, self.grid = problem.potential, grid
+        self.drift = self.slopes(problem.potential, grid)  # the part of v that does not depend on the masses, at t = 0
         self.kink, force = kernel.split()
         self.matrix: np.ndarray | None = None
         if force is not None:
@@ -155,20 +157,30 @@ class Scheme(ABC):
     def rate(self, mass: np.ndarray, v: np.ndarray) -> np.ndarray:
         """dF/dt [N - 1] at F [N - 1] for the velocities v [N - 1] (length/time)."""
 
-    def velocity(self, mass: np.ndarray) -> np.ndarray:
+    def drift_at(self, t: float) -> np.ndarray:
+        """The part of v that does not depend on the masses, at the time t (length/time)."""
+        v, grid = self.potential, self.grid
+        return self.drift + (self.slopes(v.at(t), grid) - self._first) if v.moves else self.drift
+
+    @cached_property
+    def _first(self) -> np.ndarray:
+        """V' at t = 0 [N - 1] (length/time)."""
+        return self.slopes(self.potential.at(0.0), self.grid)
+
+    def velocity(self, t: float, mass: np.ndarray) -> np.ndarray:
         """v at the inner faces [N - 1] (length/time)."""
-        v = self.drift if self.matrix is None else self.drift + self.matrix @ mass
+        v = self.drift_at(t) if self.matrix is None else self.drift_at(t) + self.matrix @ mass
         return v + self.kink * (2 * mass - 1) if self.kink else v
 
     def __call__(self, t: float, mass: np.ndarray) -> np.ndarray:
-        return self.rate(mass, self.velocity(mass))
+        return self.rate(mass, self.velocity(t, mass))
 
     def bands(self, t: float, mass: np.ndarray) -> np.ndarray:
         """The Jacobian within `reach` of its diagonal, J[i, j] at [reach + i - j, j], shape [2 reach + 1, N - 1].
 
         What the interaction couples beyond is smooth in space, so Newton's method does without it.
         """
-        v = self.velocity(mass)
+        v = self.velocity(t, mass)
         result = differences(lambda bumped: self.rate(bumped, v), mass, self.reach)
         step = 1e-7 * (np.abs(v) + np.abs(v).max()) + TINY
         along = (self.rate(mass, v + step) - self.rate(mass, v)) / step
@@ -257,7 +269,7 @@ class Monotone(Scheme):
     @property
     def linear(self) -> bool:
         diffuses = self.pressure is not None and self.pressure.linear is not None
-        return diffuses and not self.dense and not self.kink
+        return diffuses and not self.dense and not self.kink and not self.potential.moves
 
     @property
     def goal(self) -> float:

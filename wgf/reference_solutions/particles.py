@@ -149,13 +149,13 @@ def _positions(problem: Problem, track: Track, times: np.ndarray) -> np.ndarray:
     masses = law.density(points).numpy() * slope / track.count
     left = EVALUATIONS
 
-    def velocity(_: float, y: np.ndarray) -> np.ndarray:
+    def velocity(t: float, y: np.ndarray) -> np.ndarray:
         nonlocal left
         left -= 1
         if left < 0:
             return np.full_like(y, np.nan)
         x = middle + unit * y
-        v = -problem.potential.derivative(torch.from_numpy(x)).numpy() - drift
+        v = -problem.potential.at(t).derivative(torch.from_numpy(x)).numpy() - drift
         if force is not None:
             even, odd = torch.from_numpy(x[::2].copy()), torch.from_numpy(x[1::2].copy())
             forces = force(even[:, None] - odd).numpy()

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
-import scipy.interpolate
-import scipy.optimize
+import scipy  # its modules are loaded when they are first used
 import torch
 from torch import Tensor
 

@@ -45,8 +45,18 @@ def load(folder: str | Path) -> Flow:
         saved.theta.append(checkpoint["theta"])
         saved.breakpoints.append(saved.map.breakpoints())
         saved.terms.append(checkpoint["terms"])
+        saved.clocks.append(clock)
     status, detail = _status(folder, checkpoint), checkpoint.get("detail", "")
-    return Flow(experiment.projection, experiment.integrator, saved, status, clock, detail, experiment.reference)
+    return Flow(
+        experiment.projection,
+        experiment.integrator,
+        saved,
+        status,
+        clock,
+        detail,
+        experiment.reference,
+        config=(folder / "config.yaml").read_text(encoding="utf-8"),
+    )
 
 
 def _config(folder: Path) -> DictConfig:

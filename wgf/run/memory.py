@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 from wgf.errors import ConfigError
-from wgf.flow import GRID
 from wgf.integrators.base import Integrator
 from wgf.networks.base import Size
 from wgf.problem.energy import Term
 from wgf.problem.equations import Problem
 from wgf.problem.quadrature import Quadrature
 from wgf.projection.solvers import Solver
+from wgf.tables.of_flow import GRID
 
 PANELS = 14  # cells that the panels of a base add
 NUMBER = 8  # bytes

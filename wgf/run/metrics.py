@@ -112,6 +112,7 @@ class Metrics:
             **{f"energy_{term.name}": value for term, value in zip(self.problem.terms, terms, strict=True)},
             "dissipation": e.dissipation.item(),
             "dissipated": clock.dissipated,
+            **({"work": clock.work} if self.problem.potential.moves else {}),
             "mean": moments["mean"],
             "second_moment": moments["second_moment"],
             "min_slope": min(e.min_slope.item(), moments["min_slope"]),
@@ -139,7 +140,7 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
     e, error, moments = state.evaluation, metrics.error(clock.t, state.theta), metrics.moments(state.theta)
     terms = {term.name: value for term, value in zip(problem.terms, e.terms.tolist(), strict=True)}
     first = flow.saved.terms[0] if flow.saved.terms else e.terms  # no saved terms if the flow failed at the start
-    lost = float(first.sum()) - sum(terms.values())
+    lost = float(first.sum()) - sum(terms.values()) + clock.work
     rounding = 1e3 * torch.finfo(state.theta.dtype).eps * float(e.terms.abs().sum())
     return Result(
         status=flow.status.name,
@@ -153,6 +154,7 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
         energy=sum(terms.values()),
         energy_terms=terms,
         dissipated=clock.dissipated,
+        work=clock.work if problem.potential.moves else None,
         dissipation_gap=abs(lost - clock.dissipated) / lost if lost > rounding else None,
         w2_best=_optional("w2_best", lambda: None if error is None else best_w2(projection, error)),
         reference_solution=known.name if known else None,

@@ -133,6 +133,7 @@ class Recorder(LoopCallback):
                 "saved_theta": list(self.saved.theta),
                 "saved_breakpoints": list(self.saved.breakpoints),
                 "saved_terms": list(self.saved.terms),
+                "saved_clocks": [dataclasses.asdict(each) for each in self.saved.clocks],
                 "rows": self.rows,
                 "last_row": self.last_row,
                 "logged": self._logged,
@@ -149,7 +150,8 @@ class Recorder(LoopCallback):
 def saved_states(map: TransportMap, checkpoint: dict[str, Any]) -> SavedStates:
     """Saved states of a checkpoint, on the device of a map."""
     device = map.theta.device
-    tensors = [
+    theta, breakpoints, terms = (
         [entry.to(device) for entry in checkpoint[f"saved_{name}"]] for name in ("theta", "breakpoints", "terms")
-    ]
-    return SavedStates(map, list(checkpoint["saved_t"]), *tensors)
+    )
+    clocks = [Clock(**entry) for entry in checkpoint.get("saved_clocks", [])]
+    return SavedStates(map, list(checkpoint["saved_t"]), theta, breakpoints, terms, clocks)

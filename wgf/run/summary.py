@@ -51,9 +51,14 @@ def show(
     place = _relative(folder)
     commands = [f"results in   {place}"]
     if any(folder.glob("events.out.tfevents.*")):
-        commands.append(f"look at it   tensorboard --logdir {place}")
+        commands += watch(_relative(folder.resolve().parent))  # TensorBoard would call a run without siblings "."
     for line in commands:
         console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def watch(place: str | Path) -> list[str]:
+    """How to look at the runs below a folder: smoothing would draw curves that no run has."""
+    return [f"look at it   tensorboard --logdir {place}", "at           http://localhost:6006/?smoothing=0"]
 
 
 def lines(result: Result) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ attributes and calls. It needs no torch, so a bad formula fails before torch is 
 from __future__ import annotations
 
 import ast
+import copy
 import math
 import operator
 import re
@@ -48,17 +49,22 @@ class Expression:
         text: the formula; `^` means `**`.
         constants: values of named constants.
         variable: name of the variable.
+        clock: name of the time, which the formula may contain; None for none.
 
     Attributes:
         tree: the syntax tree of the text.
+        moves: whether the formula contains the time.
 
     Raises:
         ConfigError: with the first part of the text that is not allowed, or with a constant that is not in the text.
     """
 
-    def __init__(self, text: str, constants: Mapping[str, float] | None = None, variable: str = "x") -> None:
+    def __init__(
+        self, text: str, constants: Mapping[str, float] | None = None, variable: str = "x", clock: str | None = None
+    ) -> None:
         self.text, self.variable, given = text, variable, dict(constants or {})
-        self.constants = CONSTANTS | given
+        self._clock = None if clock in given else clock
+        self.constants: dict[str, Any] = CONSTANTS | given | ({} if self._clock is None else {self._clock: 0.0})
         text = text.replace("^", "**")
         if len(text) > MAX_LENGTH:
             raise ConfigError(f"expr is {len(text)} characters long: at most {MAX_LENGTH} are allowed")
@@ -73,7 +79,14 @@ class Expression:
         for name, value in given.items():
             if name in taken or name not in names:
                 raise ConfigError(f"{name}={value!r} is not a constant of expr={self.text!r}: give names that it has")
-        self._given = given
+        self._given, self.moves = given, self._clock in names
+
+    def at(self, t: Any) -> Expression:
+        """The formula at a time t, a number or a tensor that broadcasts to the variable."""
+        other = copy.copy(self)
+        if self._clock is not None:
+            other.constants = self.constants | {self._clock: t}
+        return other
 
     def __str__(self) -> str:
         values = ", ".join(f"{name} = {value:g}" for name, value in self._given.items())
@@ -128,13 +141,30 @@ class Expression:
         """Evaluate at a tensor x [...], differentiably; returns [...]."""
         return self._value(self.tree, x) + 0.0 * x
 
-    def polynomial(self) -> list[float] | None:
-        """The coefficients c_0, c_1, ... where the text is a polynomial in x, the last one not 0; else None.
+    def switches(self) -> list[ast.AST]:
+        """Parts of the text at whose zeros abs, sign, max, min and where switch."""
+        found: list[ast.AST] = []
+        for call in (node for node in ast.walk(self.tree) if isinstance(node, ast.Call)):
+            name, one = call.func.id, call.args[0]  # type: ignore[attr-defined]
+            if name in PAIRS:
+                found.append(ast.BinOp(one, ast.Sub(), call.args[1]))
+            elif isinstance(one, ast.Compare):
+                found.append(ast.BinOp(one.left, ast.Sub(), one.comparators[0]))
+            elif name in ("abs", "sign"):
+                found.append(one)
+        return found
+
+    def part(self, node: ast.AST, x: Any) -> Any:
+        """Value of a part of the text at a tensor x [...]."""
+        return self._value(node, x)
+
+    def polynomial(self, part: ast.AST | None = None) -> list[float] | None:
+        """The coefficients c_0, c_1, ... where the text or a part is a polynomial in x, the last not 0; else None.
 
         The decision is exact: numbers are added and multiplied as fractions.
         """
         try:
-            return [float(c) for c in self._coefficients(self.tree)]
+            return [float(c) for c in self._coefficients(part or self.tree)]
         except (ArithmeticError, ValueError):
             return None
 

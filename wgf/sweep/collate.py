@@ -18,6 +18,7 @@ import yaml
 from wgf import files
 from wgf.errors import ConfigError
 from wgf.result import clear
+from wgf.run.summary import watch
 from wgf.settings.flat import label, leaves, number
 from wgf.sweep import closing
 from wgf.sweep import job_folder as job
@@ -143,7 +144,7 @@ def collate(root: Path) -> Table:
     }
     shown = [config for path, config in configs.items() if any(path.parent.glob("events.out.tfevents.*"))]
     if shown:
-        from wgf.run.callbacks.hparams import write_experiment  # tensorboard
+        from wgf.run.loggers.hparams import write_experiment  # tensorboard
 
         write_experiment(root, shown, {name for row in found.rows for name, value in row.items() if value is not None})
     if any(config.get("figures") for config in configs.values()):
@@ -198,7 +199,7 @@ def report(found: Table) -> None:
     print(summary(found))
     print(f"results in   {found.root / 'results.csv'}")
     if any(found.root.glob("events.out.tfevents.*")):
-        print(f"look at it   tensorboard --logdir {found.root}")
+        print(*watch(found.root), sep="\n")
 
 
 def main() -> None:

@@ -14,13 +14,13 @@ import numpy as np
 
 from wgf.errors import ConfigError
 from wgf.files import write
-from wgf.result import Result, compared
-from wgf.run import summary
+from wgf.result import Result
 from wgf.run.callbacks import history
 from wgf.saved_maps import DAMAGED, SavedMaps
 from wgf.sweep import collate as sweep
-from wgf.sweep import html as page
 from wgf.sweep.command import command
+from wgf.sweep.pages import html, run
+from wgf.sweep.pages import sweep as several
 
 USAGE = "usage: wgf-report DIR   write figures and DIR/report.html of a run, of a sweep or of all runs below DIR"
 RUN = ("result.json", "history.csv", "config.yaml")  # a folder with one of these files is that of a run
@@ -34,7 +34,6 @@ CAPTIONS = {
     "errors": "The distance to the reference solution over time, and where it comes from.",
     "energy": "The energy, its dissipation, and the error of their balance.",
     "steps": "Step size, steps, moments and the smallest slope.",
-    "evolution": "The density over time.",
     "convergence-width": "The error against the width, with fitted slopes.",
     "convergence-degree": "The error against the degree.",
     "convergence-dt": "The error against the step size, with fitted slopes.",
@@ -42,51 +41,58 @@ CAPTIONS = {
     "cost": "The error against the work: evaluations x parameters.",
     "final": "The densities at the end.",
 }
-NOTE = "<p>* not clearly above the error of the reference solution; the figures of errors leave it out</p>"
-COLUMNS = ("status", "t_end", *compared(), "min_slope", "message")
 
 
-def run_page(folder: Path) -> Path:
-    """Write the figures and the page of a run; returns the path of the page.
+def run_page(folder: Path, drawing: bool = True) -> Path:
+    """Write the page of a run, and its figures; returns the path of the page.
+
+    Args:
+        folder: of the run.
+        drawing: whether to draw the figures; without them the page still has its charts.
 
     Raises:
         ConfigError: a file of the run is damaged.
     """
-    from wgf.figures.animation import animation  # matplotlib
-    from wgf.figures.catalogue import OF_HISTORY, OF_SOLUTION
+    content = _read(folder / "result.json", _result)
+    result = None if content is None else Result.from_dict(content)
+    solution, rows = _solution(folder), _read(folder / "history.csv", _history)
+    pictures = save(folder, _drawn(result, solution, rows, folder.resolve().name)) if drawing else []
+    if solution is not None and drawing:
+        from wgf.figures.animation import film, kinds  # matplotlib
+
+        moving = film(solution, _heading(result, folder.resolve().name))
+        for kind in kinds():
+            moving.save(folder / "figures" / f"evolution{kind}")
+    return write(folder / "report.html", run.page(folder, result, solution, pictures).encode())
+
+
+def _drawn(
+    result: Result | None, solution: SavedMaps | None, rows: dict[str, np.ndarray] | None, name: str
+) -> dict[str, Any]:
+    """The figures that the files of a run allow."""
+    from wgf.figures.catalogue import OF_HISTORY, OF_SOLUTION  # matplotlib
     from wgf.figures.errors import errors
 
-    result = _read(folder / "result.json", _result) or {}
-    solution, rows = _solution(folder), _read(folder / "history.csv", _history)
-    status = str(result.get("status", "no result"))
-    message = str(result.get("message", "there is no result.json: the run has not ended, or was killed"))
-    title = str(result.get("equation", folder.resolve().name))
-    heading = title if status == "completed" else f"{title} ({status})"
+    heading = _heading(result, name)
     drawn: dict[str, Any] = {}
     if solution is not None:
         drawn |= {name: draw(solution, heading) for name, draw in OF_SOLUTION.items() if name != "errors"}
-        drawn["errors"] = errors(solution, heading, result.get("reference_error") or 0.0)
+        drawn["errors"] = errors(solution, heading, (result and result.reference_error) or 0.0)
     if rows is not None and len(rows["t"]):
         drawn |= {name: draw(rows, heading) for name, draw in OF_HISTORY.items()}
-    pictures = save(folder, {name: figure for name, figure in drawn.items() if figure is not None})
-    if solution is not None:
-        film = animation(solution, heading)
-        write(folder / "figures" / "evolution.gif", film)
-        pictures.insert(0, page.figure(film, "gif", CAPTIONS["evolution"]))
-    parts = [
-        page.head(title, status, status == "completed", message, str(folder)),
-        page.section("Result", page.facts(_lines(result))),
-        page.section("Figures", page.figures(pictures)),
-        page.section(
-            "Config", page.listing("config.yaml", _text(folder / "config.yaml")),
-            page.listing("provenance.json", _text(folder / "provenance.json")),
-        ),
-    ]  # fmt: skip
-    return write(folder / "report.html", page.page(title, parts).encode())
+    return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def _heading(result: Result | None, name: str) -> str:
+    """The equation of a run, and its status if it did not complete."""
+    status = result.status if result else "no result"
+    title = (result and result.equation) or name
+    return title if status == "completed" else f"{title} ({status})"
 
 
 def sweep_page(folder: Path) -> Path:
-    """Write the figures and the page that compare all runs below a folder; returns the path of the page.
+    """Write the figures and the page that compare all runs below a folder, and a page without figures for every run
+    that has none; returns the path of the page.
 
     Raises:
         ConfigError: there are no runs, or a file of one is damaged.
@@ -96,31 +102,24 @@ def sweep_page(folder: Path) -> Path:
     found = sweep.table(folder)
     if not found.rows:
         raise ConfigError(f"{folder} holds no runs: expected the folder of a run, of a sweep, or outputs")
-    name, jobs = folder.resolve().name, [str(row["job"]) for row in found.rows]
+    jobs = [str(row["job"]) for row in found.rows]
     equations = {row["equation"] for row in found.rows if "equation" in row}
     heading = equations.pop() if len(equations) == 1 else ""
-    drawn = convergences(found.axes, found.rows, heading)
     ends = found.ends({job: solution.end for job in jobs if (solution := _solution(folder / job)) is not None})
+    drawn = convergences(found.axes, found.rows, heading)
     if ends and (heading or len(found.axes) < 3 or not drawn):  # else the runs have too little in common
         drawn["final"] = finals(ends, heading)
+    for job in jobs:
+        if not _is_recent(folder / job):
+            run_page(folder / job, drawing=False)
     pictures = save(folder, drawn)
-    columns = ["job", *found.axes, *(key for key in COLUMNS if any(row.get(key) is not None for row in found.rows))]
-    rows = [row | ({"message": None} if row["status"] == "completed" else {}) for row in found.rows]
-    cells = [[_cell(row.get(column)) + _mark(row, column) for column in columns] for row in rows]
-    links = [f"{job}/report.html" if (folder / job / "report.html").exists() else "" for job in jobs]
-    good = not found.failed()
-    status = "completed" if good else "incomplete"
-    parts = [
-        page.head(name, status, good, sweep.summary(found), heading, str(folder)),
-        page.section(
-            "Results",
-            page.rows(columns, cells, links),
-            NOTE if any(_mark(row, column) for row in rows for column in columns) else "",
-        ),
-        page.section("Figures", page.figures(pictures)),
-        page.section("Config", page.listing(f"config.yaml of {jobs[0]}", _text(folder / jobs[0] / "config.yaml"))),
-    ]
-    return write(folder / "report.html", page.page(f"{name}: {len(found.rows)} runs", parts).encode())
+    return write(folder / "report.html", several.page(found, heading, pictures).encode())
+
+
+def _is_recent(folder: Path) -> bool:
+    """Whether a run has a page of its last result."""
+    page, result = folder / "report.html", folder / "result.json"
+    return page.exists() and result.exists() and page.stat().st_mtime >= result.stat().st_mtime
 
 
 def save(folder: Path, figures: dict[str, Any]) -> list[str]:
@@ -128,20 +127,10 @@ def save(folder: Path, figures: dict[str, Any]) -> list[str]:
     from wgf.figures.style import encoded
 
     sweep.write_figures(folder, figures)
-    return [page.figure(encoded(drawn, "svg"), "svg", CAPTIONS.get(name, name)) for name, drawn in figures.items()]
-
-
-def _mark(row: dict[str, Any], column: str) -> str:
-    """A star at an error that is not clearly above that of the reference solution."""
-    return "*" if column.endswith("_error") and row.get(column.replace("error", "clear")) is False else ""
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
-def _lines(result: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(name, text) for name, text in summary.lines(Result.from_dict(result)) if name != "status"]
+    return [
+        html.figure(encoded(drawn, "svg"), "svg", CAPTIONS.get(name, name), lines=name != "spacetime")
+        for name, drawn in figures.items()
+    ]
 
 
 def _read(path: Path, read: Callable[[Path], Any], errors: tuple[type[Exception], ...] = (ValueError,)) -> Any:
@@ -176,10 +165,6 @@ def _history(path: Path) -> dict[str, np.ndarray]:
 
 def _solution(folder: Path) -> SavedMaps | None:
     return _read(folder / "solution.npz", SavedMaps.load, DAMAGED)
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
 def report(folder: Path) -> Path:

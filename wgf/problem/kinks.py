@@ -1,0 +1,167 @@
+"""Kinks of a potential inside a cell of a quadrature, where its force jumps.
+
+A Gauss rule sees a kink only when a node crosses it: the velocity of a flow would jump at every crossing. Here the cell
+in which the map crosses a kink is integrated on both sides of the crossing, of the polynomials through its nodes. With
+nodes s_i in (-1, 1), s the crossing and P_n the Legendre polynomials, node i then has the mean sign
+
+    sigma_i = 1 - sum_n (2n + 1) P_n(s_i) int_{-1}^s P_n   instead of   sign(f(s_i) - x).
+
+The energy is stationary in s, so that sigma_i is also the share of the node in the force; its own derivative is
+-sum_n (2n + 1) P_n(s_i) P_n(s) ds with ds = -df(s) / f'(s).
+"""
+
+from __future__ import annotations
+
+import ast
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.polynomial import legendre
+from torch import Tensor
+
+from wgf.settings.expression import Expression
+
+MODES = 12  # most Legendre polynomials in a cell
+STEPS = 8  # of Newton's method for the crossing
+WINDOW, SAMPLES = 100.0, 40_001  # where kinks without a formula are sought (length)
+MOST = 64  # kinks
+NEAR = 1e-6  # distance of the two sides at which jumps are measured
+LEAST = 1e-9  # jump relative to the size of the derivative
+
+
+class Kinks(NamedTuple):
+    """Places [K] (length), and the jumps of V' and of V'' there [K]."""
+
+    x: Tensor
+    slope: Tensor
+    bend: Tensor
+
+    def parts(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Value and derivatives of slope y + bend y^2/2 at distances y [K, ...] from the kinks."""
+        slope, bend = self.slope[:, None], self.bend[:, None]
+        return y * (slope + 0.5 * bend * y), slope + bend * y, bend.expand_as(y)
+
+
+class Crossing(NamedTuple):
+    """The cells in which a map crosses kinks.
+
+    Attributes:
+        nodes: indices of their nodes [K, q].
+        y: distances of the map from the kinks there [K, q] (length).
+        share: (sigma_i - sign y_i) / 2 [K, q]; 0 for a kink that the map does not cross.
+        rise: derivative of sigma_i / 2 in the value of the map at the crossing, as a weight of that node [K, q].
+    """
+
+    nodes: Tensor
+    y: Tensor
+    share: Tensor
+    rise: Tensor
+
+
+@lru_cache(maxsize=16)
+def modes(order: int) -> tuple[np.ndarray, np.ndarray]:
+    """(2n + 1) P_n(s_i) [N, q], and the Gauss weights of sum 2 [q]."""
+    s, w = legendre.leggauss(order)
+    count = min(order, MODES)
+    return (2 * np.arange(count)[:, None] + 1) * legendre.legvander(s, count - 1).T, w
+
+
+@lru_cache(maxsize=16)
+def _tables(order: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
+    """Modes [N, q]; values at nodes -> powers of s, powers -> P_n and their primitives, as matrices of monomials."""
+    table, w = modes(order)
+    count = len(table)
+    monomials, primitives = np.zeros((count, count)), np.zeros((count, count + 1))
+    for n, one in enumerate(np.eye(count)):
+        for row, series in ((monomials[n], one), (primitives[n], legendre.legint(one, lbnd=-1))):
+            powers = legendre.leg2poly(series)
+            row[: len(powers)] = powers
+    to_powers = (0.5 * w * table).T @ monomials
+    return tuple(torch.from_numpy(m).to(device, dtype) for m in (table, to_powers, monomials, primitives))
+
+
+def crossing(kinks: Kinks, x: Tensor, order: int) -> Crossing:
+    """Where a map with increasing values x [n] at nodes in cells of `order` nodes crosses kinks."""
+    table, to_powers, monomials, primitives = _tables(order, x.dtype, x.device)
+    power = torch.arange(len(table) + 1, device=x.device)
+    cells, at = x.reshape(-1, order), kinks.x
+    polynomials = cells @ to_powers  # [C, N]
+    right = polynomials.sum(1)
+    left = polynomials[0, ::2].sum() - polynomials[0, 1::2].sum()
+    cell = torch.searchsorted(right, at).clamp(max=len(right) - 1)
+    inside = (at > left) & (at < right[-1])
+    c = polynomials[cell]
+    dc = c[:, 1:] * power[1:-1]
+    low, high = -torch.ones_like(at), torch.ones_like(at)
+    s = torch.zeros_like(at)
+    for turn in range(STEPS):
+        powers = s[:, None] ** power
+        gap = (powers[:, :-1] * c).sum(1) - at
+        low, high = torch.where(gap < 0, s, low), torch.where(gap < 0, high, s)
+        s = s - gap / (powers[:, :-2] * dc).sum(1)
+        other = 0.5 * (low + high) if turn % 2 == 0 else s.clamp(low, high)  # a crossing may lie at an end
+        s = torch.where((s >= low) & (s <= high), s, other)
+    s = s.nan_to_num(0.0)
+    powers = s[:, None] ** power
+    sigma = 1 - (powers @ primitives.T) @ table
+    slope = (powers[:, :-2] * dc).sum(1)
+    rise = torch.where(inside & (slope > 0), 0.5 / slope, 0.0)[:, None] * ((powers[:, :-1] @ monomials.T) @ table)
+    y = cells[cell] - at[:, None]
+    share = torch.where(inside[:, None], 0.5 * (sigma - y.sign()), 0.0)
+    nodes = cell[:, None] * order + torch.arange(order, device=x.device)
+    return Crossing(nodes, y, share, rise)
+
+
+def find(expression: Expression) -> Kinks | None:
+    """Kinks of a formula where its abs, sign, max, min and where switch; None if there are none.
+
+    All zeros of polynomials are found, other zeros within 100 of the origin. A kink that is not found costs accuracy at
+    the quadrature, no more.
+    """
+    places: list[float] = []
+    for switch in expression.switches():
+        places += _zeros(expression, switch)
+    if not places:
+        return None
+    x = torch.tensor(sorted(set(places)), dtype=torch.float64)
+    near = NEAR * (1 + x.abs())
+    sides = [_jet(expression, x + side * near) for side in (-1.0, 1.0)]
+    (v0, s0, b0), (v1, s1, b1) = sides
+    slope, bend = s1 - s0 - near * (b1 + b0), b1 - b0
+    sizes = LEAST * (1 + s0.abs() + s1.abs()), 1e3 * LEAST * (1 + b0.abs() + b1.abs())
+    jumps = (slope.abs() > sizes[0]) | (bend.abs() > sizes[1])
+    finite = torch.isfinite(slope) & torch.isfinite(bend)
+    steady = (v1 - v0).abs() <= 2 * near * (1 + s0.abs() + s1.abs())  # V itself does not jump
+    smooth = near * (b0.abs() + b1.abs()) <= 1e-3 * (1 + s0.abs() + s1.abs())  # V' is not that of a root
+    keep = jumps & finite & steady & smooth
+    keep &= torch.nn.functional.pad(x.diff() > 4 * near[1:], (1, 0), value=True)
+    if not 0 < int(keep.sum()) <= MOST:
+        return None
+    return Kinks(x[keep], slope[keep], bend[keep])
+
+
+def _jet(expression: Expression, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    with torch.enable_grad():
+        x = x.requires_grad_()
+        v = expression(x)
+        slope = torch.autograd.grad(v.sum(), x, create_graph=True)[0]
+        bend = torch.autograd.grad(slope.sum(), x, materialize_grads=True)[0] if slope.requires_grad else 0 * slope
+    return v.detach(), slope.detach(), bend.detach()
+
+
+def _zeros(expression: Expression, switch: ast.AST) -> list[float]:
+    coefficients = expression.polynomial(switch)
+    if coefficients is not None:
+        roots = np.polynomial.polynomial.polyroots(coefficients) if len(coefficients) > 1 else np.zeros(0)
+        return [float(r.real) for r in roots if abs(r.imag) <= 1e-9 * (1 + abs(r.real))]
+    x = torch.linspace(-WINDOW, WINDOW, SAMPLES, dtype=torch.float64)
+    value = expression.part(switch, x)
+    begin = torch.nonzero(value[:-1].sign() * value[1:].sign() < 0).flatten()
+    low, high, sign = x[begin], x[begin + 1], value[begin].sign()
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        same = expression.part(switch, middle).sign() == sign
+        low, high = torch.where(same, middle, low), torch.where(same, high, middle)
+    return [*high.tolist(), *x[value == 0].tolist()][: MOST + 1]

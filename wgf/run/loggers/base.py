@@ -1,0 +1,138 @@
+"""The interface of loggers: what is logged of a run is decided here, once for all trackers."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from wgf.errors import ConfigError
+from wgf.result import Result, compared
+from wgf.run.callbacks.base import Callback, Outcome, Row, Run
+from wgf.run.callbacks.history import read
+from wgf.settings.expression import PREFIX
+
+TAGS = {
+    "t": "steps/t",
+    "dt": "steps/size",
+    "evaluations": "steps/evaluations",
+    "rejected": "steps/rejected",
+    "energy": "energy/total",
+    "dissipation": "balance/dissipation",
+    "dissipated": "balance/dissipated",
+    "mean": "moments/mean",
+    "second_moment": "moments/second",
+    "min_slope": "map/min_slope",
+    "breakpoints": "map/breakpoints",
+}
+LOGARITHMS = {"w1_error": "error/log10_w1", "w2_error": "error/log10_w2", "w2_bound_own": "error/log10_w2_bound"}
+LOST = "balance/energy_lost"
+ROUNDING = 1e-15  # an error so small is 0 (length)
+FILES = ("config.yaml", "provenance.json", "result.json", "history.csv", "solution.npz")
+
+
+def tag(column: str) -> str:
+    """Tag of a column: energy_entropy becomes energy/entropy; columns that are not in a table go to solver/."""
+    if column.startswith("energy_"):
+        return "energy/" + column.removeprefix("energy_")
+    if column.startswith(PREFIX):
+        return "observed/" + column.removeprefix(PREFIX)
+    return LOGARITHMS.get(column) or TAGS.get(column, "solver/" + column)
+
+
+def measured(row: Mapping[str, float | int | None]) -> dict[str, float]:
+    """Tag and value of every number of a row that is finite; errors as log10, without those that are only rounding."""
+    found = {}
+    for column, value in row.items():
+        if column != "step" and value is not None and math.isfinite(value):
+            if column not in LOGARITHMS:
+                found[tag(column)] = float(value)
+            elif value > ROUNDING:
+                found[tag(column)] = math.log10(value)
+    return found
+
+
+def finals(result: Result) -> dict[str, float]:
+    """Tag and value of the numbers of a result that tables of several runs compare, if they are finite."""
+    known = {name: value for name in compared() if (value := getattr(result, name)) is not None}
+    return {f"final/{name}": value for name, value in known.items() if math.isfinite(value)}
+
+
+def identity(run: Run) -> str:
+    """Eight letters that a run keeps when it is resumed."""
+    text = f"{run.folder.resolve()} {run.provenance.get('start')}"
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def require(module: str, logger: str, extra: str) -> None:
+    """Check that an optional package is installed.
+
+    Raises:
+        ConfigError: it is not; the line says how to install it.
+    """
+    if find_spec(module) is None:
+        raise ConfigError(
+            f"logger={logger} needs the package {module}, which is not installed: "
+            f"pip install 'wgf[{extra}]', or choose another logger"
+        )
+
+
+class Logger(Callback):
+    """Base class of loggers. Subclasses override the five methods at the end."""
+
+    def start(self, run: Run) -> None:
+        self._run = run
+        self._steps: dict[float, int] = {}  # t -> step of the rows so far
+        self._energy = math.nan  # at t = 0
+        self._compared = False  # whether the rows contain errors
+        if run.rows:  # a resumed run
+            earlier = read(run.folder / "history.csv")
+            self._steps = {t: int(k) for t, k in zip(earlier["t"].tolist(), earlier["step"].tolist(), strict=True)}
+            self._energy = float(earlier["energy"][0])
+            self._compared = bool(np.isfinite(earlier["w1_error"]).any())
+        self.begin(run)
+
+    def row(self, row: Row) -> None:
+        step, t = int(row["step"] or 0), float(row["t"] or 0.0)
+        values, energy = measured(row), float("nan" if row.get("energy") is None else row["energy"] or 0.0)
+        if not self._steps:
+            self._energy = energy
+        self._steps[t] = step
+        self._compared |= row.get("w1_error") is not None
+        if math.isfinite(lost := self._energy - energy):
+            values[LOST] = lost
+        self.scalars(values, step, t)
+
+    def finish(self, run: Run, outcome: Outcome) -> None:
+        maps, last = outcome.maps, outcome.result.steps or 0
+        if maps is not None and maps.errors is not None and not self._compared:  # the reference came after the rows
+            for t, (w1, w2) in zip(maps.t.tolist(), maps.errors.tolist(), strict=True):
+                if t in self._steps:
+                    self.scalars(measured({"w1_error": w1, "w2_error": w2}), self._steps[t], t)
+        for name, picture in outcome.pictures(run).items() if run.figures and maps is not None else ():
+            self.figure(name, picture, last)
+        for name in FILES:
+            if (path := run.folder / name).exists():
+                self.file(path)
+        self.end(run, outcome)
+
+    # what a tracker does
+
+    def begin(self, run: Run) -> None:
+        """Open the tracker; a resumed run has `run.rows` earlier rows."""
+
+    def scalars(self, values: dict[str, float], step: int, t: float) -> None:
+        """Log some scalars at an accepted step and the time of the equation."""
+
+    def figure(self, name: str, png: bytes, step: int) -> None:
+        """Log a figure, the content of a PNG file of 1200 pixels."""
+
+    def file(self, path: Path) -> None:
+        """Log a file of the run; trackers that read the folder of the run need not."""
+
+    def end(self, run: Run, outcome: Outcome) -> None:
+        """Log the result, for every status."""

@@ -1,0 +1,1 @@
+"""Maps and numbers of flows as arrays and datasets."""

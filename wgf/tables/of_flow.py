@@ -1,0 +1,73 @@
+"""Maps and numbers of a flow at its saved times, as arrays."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from wgf.carried_law import carried_law
+from wgf.expectation import expectation
+from wgf.integrators.saved_states import SavedStates
+from wgf.problem.equations import Problem
+from wgf.projection.field import Projection
+from wgf.reference_solutions.exact import Exact
+from wgf.reference_solutions.wasserstein import Carried, distance
+from wgf.saved_maps import SavedMaps
+
+GRID = 2001  # points of the base
+CLOCK = {"step": "steps", "dt": "dt", "dissipated": "dissipated", "evaluations": "evaluations", "rejected": "rejected"}
+
+
+def maps(problem: Problem, saved: SavedStates, known: Exact | None) -> SavedMaps:
+    """The maps on a fine grid of the base, with a reference solution where one is known."""
+    base, domain = saved.map.base, problem.domain
+    z = torch.linspace(*base.reach(), GRID, dtype=torch.float64)
+    states = [saved[k] for k in range(len(saved.times))]
+    values = [carried_law(*state, domain).evaluate(z) for state in states]
+    knots = pad_sequence([map.knots(theta).double().cpu() for map, theta in states], True, math.nan).numpy()
+    return SavedMaps(
+        t=np.array(saved.times),
+        z=z.numpy(),
+        T=torch.stack([x for x, _ in values]).numpy(),
+        dT=torch.stack([dx for _, dx in values]).numpy(),
+        rho0=base.density(z).numpy(),
+        exact_T=None if known is None else torch.stack([known(t, z) for t in saved.times]).numpy(),
+        errors=None if known is None else _errors(saved, known),
+        knots=knots if knots.size else None,
+        walls=domain.ends,
+        period=None if (period := domain.period) is None else np.array(period),
+    )
+
+
+def _errors(saved: SavedStates, known: Exact) -> np.ndarray:
+    """W1 and W2 to a solution at the saved times [s, 2] (length); NaN where it is not known."""
+    found = [distance(Carried.by(*saved[k]), Carried.of(saved.map.base, known, t)) for k, t in enumerate(saved.times)]
+    return np.array([(each.w1, each.w2) for each in found])
+
+
+def table(projection: Projection, saved: SavedStates) -> dict[str, np.ndarray]:
+    """Columns [s] of numbers at the saved times under the names of history.csv, with the units of
+    `wgf.result.Result`.
+
+    An old checkpoint holds no counts: then the columns step, dt, dissipated, evaluations and rejected are missing.
+    """
+    states = [saved[k] for k in range(len(saved.times))]
+    moments = zip(saved.times, states, strict=True)
+    found = [projection.on(map).over(t, t)(theta) for t, (map, theta) in moments]
+    laws = [Carried.by(map, theta) for map, theta in states]
+    terms = np.array([each.terms.tolist() for each in found])
+    counted = {column: [getattr(clock, name) for clock in saved.clocks] for column, name in CLOCK.items()}
+    columns = {
+        "t": saved.times,
+        "energy": terms.sum(axis=1),
+        **{f"energy_{term.name}": terms[:, k] for k, term in enumerate(projection.problem.terms)},
+        "dissipation": [each.dissipation.item() for each in found],
+        "mean": [expectation(law, "x") for law in laws],
+        "second_moment": [expectation(law, "x**2") for law in laws],
+        "min_slope": [each.min_slope.item() for each in found],
+        **(counted if len(saved.clocks) == len(saved.times) else {}),
+    }
+    return {name: np.array(values, dtype=float) for name, values in columns.items()}
