@@ -87,7 +87,8 @@ def convergence(
         heights += y.tolist()
         color, marker = PALETTE[k % len(PALETTE)], MARKERS[(k + k // len(PALETTE)) % len(MARKERS)]
         used = asymptotic(x, y)
-        rate = slope(x[used], y[used]) if fit else None
+        enough = used.stop - used.start >= min(3, len(x))  # two of many points show no order
+        rate = slope(x[used], y[used]) if fit and enough else None
         if rate is not None:
             line = np.exp(np.log(y[used]).mean() + rate * (np.log(x[used]) - np.log(x[used]).mean()))
             axes.plot(x[used], line, color=color, lw=1.0, ls="--", alpha=0.7)

@@ -41,8 +41,9 @@ def errors(solution: SavedMaps, heading: str, floor: float = 0.0) -> Figure | No
         seen = np.isfinite(error) & (error > 0) & (solution.t > solution.t[0])  # the start is exact
         look = {"color": style.PALETTE[k], "marker": style.MARKERS[k], "ms": 4, "lw": 1.6}
         above.plot(solution.t[seen], error[seen], label=name, **look)
-    if solution.w2_bound is not None:
-        bound, color = np.where(solution.w2_bound > 0, solution.w2_bound, np.nan), style.PALETTE[1]
+    known = np.nan if solution.w2_bound is None else solution.w2_bound
+    if (seen := (known > 0) & (solution.t > solution.t[0])).any():
+        bound, color = np.where(seen, known, np.nan), style.PALETTE[1]
         above.plot(solution.t, bound, color=color, lw=1.2, ls="--", label="$W_2$ is below (certificate)")
         above.fill_between(solution.t, bound, 1.6 * np.nanmax(bound), color=color, alpha=0.12, lw=0)
     if floor > 0:
