@@ -76,7 +76,7 @@ def assemble(
     well_posed.check_problem(problem, precision)
     map = placed(network(problem.base), problem.start, problem.domain).to(device=device_of(device), dtype=precision)
     if isinstance(map, TwoSidedReLU) and map.adapts:
-        map = adapted(problem, map, quadrature, solver)
+        map = adapted(problem, map, solver)
     projection = Projection(problem, map, quadrature, solver)
     method = integrator.on(projection)
     check_start(projection)

@@ -1,7 +1,8 @@
 """Start knots for moving knots, placed where a coarse run of the same flow bends the map.
 
 The identity is the same map on any knots, so the start knots are free. For a piecewise linear interpolation of T the
-best density of knots is proportional to (p T''^2)^(1/3). A coarse run from equispaced knots gives T'' at the end time.
+best density of knots is proportional to (p T''^2)^(1/3). A coarse run from equispaced knots gives T'' at the end time;
+it takes Gauss nodes also for runs on random particles, whose noise would only shorten its steps.
 The knots therefore look ahead to the end time; a run to another end time starts from other knots.
 """
 
@@ -18,7 +19,7 @@ from wgf.networks.knot_space import Broken
 from wgf.networks.relu import TwoSidedReLU, reach
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
-from wgf.problem.quadrature import Quadrature
+from wgf.problem.quadrature import Gauss
 from wgf.projection.field import Projection
 from wgf.projection.solvers import Auto, Solver
 
@@ -29,11 +30,11 @@ SMOOTHING = 2.0  # cells over which T''^2 is averaged
 GRID = 4001
 
 
-def adapted(problem: Problem, map: TwoSidedReLU, quadrature: Quadrature, solver: Solver) -> TwoSidedReLU:
+def adapted(problem: Problem, map: TwoSidedReLU, solver: Solver) -> TwoSidedReLU:
     """The network with start knots from a coarse run; unchanged, with equispaced knots, if this run stops early."""
     theta = map.theta
     coarse = TwoSidedReLU(WIDTH, map.bound, "all", "uniform", base=map.base).to(theta.device)
-    field = Projection(problem, coarse, quadrature, Auto() if solver.regularisation(map) is None else solver)
+    field = Projection(problem, coarse, Gauss(), Auto() if solver.regularisation(map) is None else solver)
     end = run(field, Limex(rtol=RTOL), field.initial, [problem.t_end], LoopCallback())
     if end.status is not Status.completed or (final := end.state.evaluation.knots) is None:
         return map
