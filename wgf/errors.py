@@ -23,3 +23,8 @@ class ConfigError(WgfError, ValueError):
 
     def __reduce__(self):
         return type(self), self.lines
+
+
+def install(extra: str) -> str:
+    """Command that installs an extra; the registry's package of the name wgf is another program."""
+    return f"pip install -e '.[{extra}]' (in the checkout)"

@@ -109,6 +109,12 @@ def compared() -> dict[str, str]:
     return {entry.name: label(entry.name) for entry in fields(Result) if entry.metadata["compared"]}
 
 
+def meaning(name: str) -> tuple[str, str]:
+    """Meaning and unit of a number of a result."""
+    known = Result.__dataclass_fields__[name].metadata
+    return known["meaning"], known["unit"]
+
+
 def label(name: str) -> str:
     """Name of a number of a result in figures and tables."""
     known = {entry.name: entry.metadata["label"] or entry.name.replace("_", " ") for entry in fields(Result)}

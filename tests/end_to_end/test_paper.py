@@ -49,7 +49,7 @@ def solved(*overrides: str) -> tuple[Experiment, End]:
 
 def measured(experiment: Experiment, end: End, exact=None) -> dict[str, float]:
     metrics = Metrics(experiment.problem, experiment.map, exact or experiment.exact)
-    found, error = metrics.moments(end.state.theta), metrics.error(end.clock.t, end.state.theta)
+    found, error = metrics.moments(end.state), metrics.error(end.clock.t, end.state.theta)
     if error is not None:
         found |= {"w1_error": error.w1, "w2_error": error.w2}
     assert found["mass"] == pytest.approx(1, abs=1e-10)  # the rest is quadrature of an algebraic edge

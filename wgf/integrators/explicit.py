@@ -103,7 +103,9 @@ class Alternating(FixedStep):
 
     def on(self, field: Projection) -> Alternating:
         if not field.map.parts:
-            raise ConfigError("alternating does not fit, use network=two_sided_relu network.train=alternating")
+            raise ConfigError(
+                "integrator=alternating does not fit the network, use network=two_sided_relu network.train=alternating"
+            )
         return self
 
     def step(self, field: Field, dt: float, state: State) -> Step:

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from wgf.networks.base import Size, Steps, TransportMap
-from wgf.networks.relu import initial_knots
+from wgf.networks.base import Size, Steps
+from wgf.networks.relu import PiecewiseLinear, initial_knots
 from wgf.problem.base import Base
 from wgf.settings.ranges import Positive, TwoOrMore, checked
 
 
-class OneSidedReLU(TransportMap):
+class OneSidedReLU(PiecewiseLinear):
     """Two-layer ReLU network with 2m right-facing neurons, whose biases are trained.
 
     Args:
@@ -58,21 +58,7 @@ class OneSidedReLU(TransportMap):
         weights = self.weights[order]
         return knots, 1 + pad(weights.cumsum(0), (1, 0)), -pad((weights * knots).cumsum(0), (1, 0))
 
-    def f(self, theta: Tensor, z: Tensor) -> Tensor:
-        return self.evaluate(theta, z)[0]
-
-    def evaluate(self, theta: Tensor, z: Tensor, cell: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        knots, slope, intercept = self.cells(theta)
-        if cell is None:
-            cell = torch.searchsorted(knots.detach(), z.detach(), right=True)
-        return slope[cell] * z + intercept[cell], slope[cell]
-
     def jacobian(self, theta: Tensor, z: Tensor, cell: Tensor | None = None) -> Tensor:
         rank = theta.argsort(stable=True).argsort()  # coincident knots keep their order
         active = z[:, None] > theta if cell is None else cell[:, None] > rank
         return -active.to(z) * self.weights
-
-    def min_slope(self, theta: Tensor, slopes: Tensor) -> Tensor:
-        knots, slope, _ = self.cells(theta)
-        wide = pad(knots.diff() > 0, (1, 1), value=True)  # skip cells of zero width
-        return torch.where(wide, slope, torch.inf).min()

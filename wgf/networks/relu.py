@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -49,7 +50,30 @@ def single_knots(base: Base, width: int, bound: float, margin: float = 1.0) -> T
     return torch.linspace(max(float(knots[0]), low), min(float(knots[-1]), high), 2 * width - 2, dtype=torch.float64)
 
 
-class TwoSidedReLU(TransportMap):
+class PiecewiseLinear(TransportMap):
+    """A map with constant slope between its knots, which may move."""
+
+    @abstractmethod
+    def cells(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Sorted knots [K] and, on the K + 1 cells between them, slope and intercept of f; O(K log K)."""
+
+    def f(self, theta: Tensor, z: Tensor) -> Tensor:
+        return self.evaluate(theta, z)[0]
+
+    def evaluate(self, theta: Tensor, z: Tensor, cell: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        knots, slope, intercept = self.cells(theta)
+        if cell is None:
+            cell = torch.searchsorted(knots.detach(), z.detach(), right=True)
+        dx = slope[cell]
+        return dx * z + intercept[cell], dx
+
+    def min_slope(self, theta: Tensor, slopes: Tensor) -> Tensor:
+        knots, slope, _ = self.cells(theta)
+        wide = pad(knots.diff() > 0, (1, 1), value=True)  # skip cells of zero width
+        return torch.where(wide, slope, torch.inf).min()
+
+
+class TwoSidedReLU(PiecewiseLinear):
     """Two-layer ReLU network with m right-facing and m left-facing neurons, piecewise linear with 2m knots.
 
     Args:
@@ -167,16 +191,6 @@ class TwoSidedReLU(TransportMap):
         slope, intercept = torch.cat([first[:, None], first[:, None] + steps], dim=1)
         return knots, slope, intercept
 
-    def f(self, theta: Tensor, z: Tensor) -> Tensor:
-        return self.evaluate(theta, z)[0]
-
-    def evaluate(self, theta: Tensor, z: Tensor, cell: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        knots, slope, intercept = self.cells(theta)
-        if cell is None:
-            cell = torch.searchsorted(knots.detach(), z.detach(), right=True)
-        dx = slope[cell]
-        return dx * z + intercept[cell], dx
-
     def jacobian(self, theta: Tensor, z: Tensor, cell: Tensor | None = None) -> Tensor:
         weights, biases = self.parameters_of(theta)
         m, z = self.width, z[:, None]
@@ -193,11 +207,6 @@ class TwoSidedReLU(TransportMap):
         if self.train_part != "weights":
             blocks.append(active * torch.cat([-weights[:m], weights[m:]]) / m)
         return torch.cat(blocks, dim=1)
-
-    def min_slope(self, theta: Tensor, slopes: Tensor) -> Tensor:
-        knots, slope, _ = self.cells(theta)
-        wide = pad(knots.diff() > 0, (1, 1), value=True)  # skip cells of zero width
-        return torch.where(wide, slope, torch.inf).min()
 
 
 class WeightSpace(SplineSpace):

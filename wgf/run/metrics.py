@@ -69,15 +69,15 @@ class Metrics:
         """The same on other breakpoints."""
         return Metrics(self.problem, map, self.known, self.observed)
 
-    def moments(self, theta: Tensor) -> dict[str, float]:
-        """mean, second_moment, mass, and the smallest slope at the nodes."""
+    def moments(self, state: State) -> dict[str, float]:
+        """mean, second_moment, mass, and the smallest slope at the nodes of the moments and of the projection."""
+        theta = state.theta
         nodes = self._nodes(theta) if self.map.moving_knots else self.nodes
         z, w = nodes.z, nodes.w
         with torch.no_grad():
             x, slope = self.map.evaluate(theta.double(), z)
-        moments = torch.stack(
-            [torch.dot(w, x), torch.dot(w, x * x), w.sum(), self.map.min_slope(theta.double(), slope)]
-        ).tolist()
+        least = torch.minimum(self.map.min_slope(theta.double(), slope), state.evaluation.min_slope)
+        moments = torch.stack([torch.dot(w, x), torch.dot(w, x * x), w.sum(), least]).tolist()
         return dict(zip(("mean", "second_moment", "mass", "min_slope"), moments, strict=True))
 
     def error(self, t: float, theta: Tensor) -> Distance | None:
@@ -103,7 +103,7 @@ class Metrics:
         """Row of the history. All rows of a run have the same keys in the same order."""
         e = state.evaluation
         terms = e.terms.tolist()
-        moments, error = self.moments(state.theta), self.error(clock.t, state.theta)
+        moments, error = self.moments(state), self.error(clock.t, state.theta)
         return {
             "step": clock.steps,
             "t": clock.t,
@@ -115,7 +115,7 @@ class Metrics:
             **({"work": clock.work} if self.problem.potential.moves else {}),
             "mean": moments["mean"],
             "second_moment": moments["second_moment"],
-            "min_slope": min(e.min_slope.item(), moments["min_slope"]),
+            "min_slope": moments["min_slope"],
             **{name: expectation(Carried.by(self.map, state.theta), f) for name, f in self.observed.items()},
             **({} if self.map.adaptation is None else {"breakpoints": len(self.map.breakpoints())}),
             "w1_error": None if error is None else error.w1,
@@ -137,7 +137,7 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
     problem, clock, known = flow.problem, flow.clock, flow.reference_solution
     projection = flow.projection.on(flow.saved.map)
     metrics = Metrics(problem, projection.map, known)
-    e, error, moments = state.evaluation, metrics.error(clock.t, state.theta), metrics.moments(state.theta)
+    e, error, moments = state.evaluation, metrics.error(clock.t, state.theta), metrics.moments(state)
     terms = {term.name: value for term, value in zip(problem.terms, e.terms.tolist(), strict=True)}
     first = flow.saved.terms[0] if flow.saved.terms else e.terms  # no saved terms if the flow failed at the start
     lost = float(first.sum()) - sum(terms.values()) + clock.work
@@ -165,7 +165,7 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
         **_adaptive(flow),
         second_moment_law=second_moment(problem, clock.t),
         blow_up_bound=blow_up_bound(problem),
-        min_slope=min(e.min_slope.item(), moments["min_slope"]),
+        min_slope=moments["min_slope"],
         parameters=state.theta.numel(),
         wall_s=round(seconds, 3),
         w1_error=None if error is None else error.w1,

@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep
 from omegaconf import DictConfig, open_dict
 
-from wgf.errors import ConfigError, in_one_line
+from wgf.errors import ConfigError, in_one_line, install
 from wgf.integrators.status import Status
 from wgf.loading import loading
 from wgf.run.signals import STOPPING, Signals
@@ -158,8 +158,8 @@ def _absent(hydra: DictConfig, kind: str) -> Iterator[str]:
     package = target.split(".")[1]
     if target.startswith("hydra_plugins.") and find_spec(f"hydra_plugins.{package}") is None:
         name, choice = package.replace("_", "-"), hydra.runtime.choices[f"hydra/{kind}"]
-        mend = f"-e '.[{EXTRAS[package]}]' (in the checkout)" if package in EXTRAS else name
-        yield f"hydra/{kind}={choice} needs {name}: pip install {mend}"
+        mend = install(EXTRAS[package]) if package in EXTRAS else f"pip install {name}"
+        yield f"hydra/{kind}={choice} needs {name}: {mend}"
 
 
 def _axes(overrides: list[str]) -> Iterator[list[str]]:

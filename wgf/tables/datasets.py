@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wgf.errors import ConfigError
+from wgf.errors import ConfigError, install
+from wgf.result import meaning
 from wgf.saved_maps import SavedMaps
 
 if TYPE_CHECKING:
@@ -22,20 +23,11 @@ OF_MAPS: dict[str, Meaning] = {
     "density": ("density at x", "mass/length"),
     "x_reference": ("position of the particle by the reference solution", "length"),
 }
-OF_TIMES: dict[str, Meaning] = {
+OF_TIMES: dict[str, Meaning] = {  # what is no number of a result
     "energy": ("energy F", "energy"),
     "dissipation": ("rate at which the energy falls", "energy/time"),
-    "dissipated": ("integral of the dissipation over time", "energy"),
-    "mean": ("mean of x", "length"),
-    "second_moment": ("mean of x^2", "length^2"),
-    "min_slope": ("smallest slope of the map", "1"),
     "step": ("accepted steps so far", "1"),
     "dt": ("last step", "time"),
-    "evaluations": ("evaluations of the velocity so far", "1"),
-    "rejected": ("rejected steps so far", "1"),
-    "w1_error": ("W1 distance to the reference solution", "length"),
-    "w2_error": ("W2 distance to the reference solution", "length"),
-    "w2_bound": ("upper bound of the W2 error", "length"),
 }
 
 
@@ -90,7 +82,8 @@ def of_ensemble(
 def _meaning(name: str) -> Meaning:
     if name.startswith("energy_"):
         return f"term {name.removeprefix('energy_')} of the energy", "energy"
-    return OF_TIMES[name]
+    what, unit = OF_TIMES.get(name) or meaning(name)
+    return what, unit or "1"
 
 
 def _dataset(arrays: Mapping[str, Any], coordinates: Mapping[str, Any], facts: Mapping[str, Any]) -> Dataset:
@@ -98,7 +91,7 @@ def _dataset(arrays: Mapping[str, Any], coordinates: Mapping[str, Any], facts: M
     try:
         xarray = import_module("xarray")
     except ImportError:
-        raise ConfigError("to_xarray needs xarray: pip install -e '.[data]' (in the checkout)") from None
+        raise ConfigError(f"to_xarray needs xarray: {install('data')}") from None
 
     def made(entries: Mapping[str, Any]) -> dict[str, Any]:
         return {

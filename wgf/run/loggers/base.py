@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wgf.errors import ConfigError
+from wgf.errors import ConfigError, install
 from wgf.result import Result, compared
 from wgf.run.callbacks.base import Callback, Outcome, Row, Run
 from wgf.run.callbacks.history import read
@@ -68,17 +68,14 @@ def identity(run: Run) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def require(module: str, logger: str, extra: str) -> None:
-    """Check that an optional package is installed.
+def require(name: str) -> None:
+    """Check that the package of a logger, its extra and its choice in the configs, all of one name, is installed.
 
     Raises:
         ConfigError: it is not; the line says how to install it.
     """
-    if find_spec(module) is None:
-        raise ConfigError(
-            f"logger={logger} needs the package {module}, which is not installed: "
-            f"pip install 'wgf[{extra}]', or choose another logger"
-        )
+    if find_spec(name) is None:
+        raise ConfigError(f"logger={name} needs {name}: {install(name)}, or choose another logger")
 
 
 class Logger(Callback):

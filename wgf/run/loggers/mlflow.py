@@ -26,7 +26,7 @@ class Mlflow(Logger):
 
     @checked
     def __init__(self, uri: Text = "", experiment: Text = "wgf") -> None:
-        require("mlflow", "mlflow", "mlflow")
+        require("mlflow")
         self._uri, self._experiment = uri, experiment
 
     def begin(self, run: Run) -> None:

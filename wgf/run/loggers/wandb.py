@@ -27,7 +27,7 @@ class Wandb(Logger):
 
     @checked
     def __init__(self, project: Text = "wgf", online: Switch = False) -> None:
-        require("wandb", "wandb", "wandb")
+        require("wandb")
         self._project, self._online = project, online
 
     def begin(self, run: Run) -> None:
