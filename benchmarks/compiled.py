@@ -1,8 +1,8 @@
-"""The compiled engine: one flow against finite volumes, flows per minute of an ensemble, and large steps.
+"""The compiled engine: flows per minute of an ensemble, and large steps.
 
     OMP_NUM_THREADS=1 python benchmarks/compiled.py
 
-prints processor times of one thread; those of a flow include its set-up. Compiling, once per machine, is not counted.
+prints processor times of one thread. Compiling, once per machine, is not counted.
 """
 
 import resource
@@ -10,50 +10,13 @@ import time
 
 import numpy as np
 import torch
-from competitor import Competitor
-from finite_volume import FINITE_VOLUMES
-from problems import KELLER_SEGEL, POROUS, QUARTIC, SEXTIC, Problem
-from reference_maps import quadrature, reference_map, wasserstein_1
-from wgf_flows import COMPILED, ENSEMBLE
 
 import wgf
 from wgf.engine.compiled import Compiled, run
 from wgf.integrators.time_loop import LoopCallback
 
-TARGETS = (1e-4, 1e-6, 1e-8)  # W1 errors (length)
-CANDIDATES, REPEATS = 3, 12  # settings that are compared; runs of each
 FLOWS, WIDTH, DEGREE, BOUND = 2000, 36, 4, 4.25
 LARGE = (1_000, 10_000, 100_000, 1_000_000)  # breakpoints
-
-
-def least_times(code: Competitor, problem: Problem) -> list[float]:
-    """Least time of a code to each target (s); infinite if no resolution of its ladder reaches it."""
-    trials = []
-    for resolution in code.ladder[problem]:
-        start = time.process_time()
-        solution = code.run(problem, resolution)
-        seconds = time.process_time() - start
-        trials.append((seconds, resolution, wasserstein_1(solution(quadrature()[0]), reference_map(problem)[0])))
-    least = []
-    for target in TARGETS:
-        good = sorted((t for t in trials if t[2] <= target), key=lambda t: t[0])[:CANDIDATES]
-        seconds = float("inf")
-        for _ in range(REPEATS):
-            for _, resolution, _ in good:
-                start = time.process_time()
-                code.run(problem, resolution)
-                seconds = min(seconds, time.process_time() - start)
-        least.append(seconds / code.flows)
-    return least
-
-
-def single_flows() -> None:
-    """Print the times to the targets."""
-    print("W1 errors", TARGETS)
-    for problem in (QUARTIC, SEXTIC, POROUS, KELLER_SEGEL):
-        for code in (COMPILED, ENSEMBLE, FINITE_VOLUMES):
-            times = ", ".join(f"{1e3 * t:.2f} ms" for t in least_times(code, problem))
-            print(f"{problem.name}, {code.name}: {times}", flush=True)
 
 
 def many_flows() -> None:
@@ -105,6 +68,5 @@ def large_steps() -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    single_flows()
     many_flows()
     large_steps()
