@@ -91,7 +91,7 @@ def run(folder: Path, line: str) -> str:
     here, there = pty.openpty()
     words = [sys.executable, "-m", *shlex.split(line)]
     place = os.environ | {"COLUMNS": str(COLUMNS), "LINES": "60", "TERM": "xterm-256color"}
-    process = subprocess.Popen(words, cwd=folder, env=place, stdout=there, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(words, cwd=folder, env=place, stdout=there, stderr=there)
     os.close(there)
     parts = []
     while True:
