@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import warnings
+from functools import cache
 
 import numpy as np
 import torch
@@ -13,9 +15,36 @@ from wgf.problem.base import Base
 from wgf.problem.domain import Domain
 
 REACH = 1.5  # the mesh reaches so many times the range of the law's panels
-TAIL_CELLS = 24  # on either side of the breakpoints
+TAIL_CELL = 1 / 56  # width of a cell beyond the breakpoints, relative to the mesh
 NEWTON = 12  # steps to where a map takes a value
-DENSE = 256  # splines up to which a product with a full matrix is faster than gathering
+
+
+class _Combination:
+    """sum_j shape_j c_(first + j) at nodes, for rows of coefficients c [r, size].
+
+    Args:
+        first: index of the first function at the nodes [n], or [r, n] where each map has its own.
+        shape: the functions there [n, k] or [r, n, k].
+        size: number of coefficients.
+    """
+
+    def __init__(self, first: Tensor, shape: Tensor, size: int) -> None:
+        self._columns, self._shape = first[..., None] + torch.arange(shape.shape[-1], device=first.device), shape
+        self._matrix: Tensor | None = None
+        if first.dim() == 1:  # the sparse product is several times as fast
+            n, k = shape.shape
+            starts = torch.arange(0, n * k + 1, k, device=first.device)
+            with warnings.catch_warnings():  # torch warns once that its CSR tensors are beta
+                warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+                self._matrix = torch.sparse_csr_tensor(
+                    starts, self._columns.reshape(-1), shape.reshape(-1), (n, size), check_invariants=False
+                )
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        if self._matrix is not None:
+            return (self._matrix @ rows.T).T.contiguous()
+        found = rows.gather(1, self._columns.flatten(1)).view_as(self._shape)
+        return (found * self._shape).sum(-1)
 
 
 class Mesh:
@@ -51,7 +80,7 @@ class Mesh:
         self.widths = self.cells.diff()
         self.z = (self.cells[..., :-1, None] + self.widths[..., None] * s).flatten(-2)
         self.dz = (self.widths[..., None] * half).flatten(-2)
-        self._primitives = torch.from_numpy(_primitives(x, order)).to(points)
+        self._primitives = torch.from_numpy(_primitives(order)).to(points)
         with torch.enable_grad():
             z = self.z.detach().reshape(-1).requires_grad_()
             log_p = base.log_density(z)
@@ -66,12 +95,13 @@ class Mesh:
             not self.walls[k] and math.isfinite(end) and float(base.density(ends[k])) > 0
             for k, end in enumerate(ends.tolist())
         )
-        self.first, self._values, self._slopes = self._basis(space.degree)
-        self._bends: Tensor | None = None
+        first, *parts = self._basis(space.degree)
+        self._values, self._slopes = (_Combination(first, part, space.size) for part in parts)
+        self._bends: _Combination | None = None
         if space.degree > 1:
-            _, _, bends = self._basis(space.degree - 1, self.first)
+            _, _, bends = self._basis(space.degree - 1, first)
             tail = (self.z < points[0]) | (self.z > points[-1])
-            self._bends = bends.masked_fill(tail[..., None], 0.0)
+            self._bends = _Combination(first, bends.masked_fill(tail[..., None], 0.0), space.size - 1)
             k = space.degree
             knots = torch.cat([points[:1].expand(k), points, points[-1:].expand(k)])
             self._spacing = (knots[k + 1 : -1] - knots[1 : -k - 1]) / k
@@ -83,7 +113,7 @@ class Mesh:
     def split(self, c: Tensor, at: Tensor) -> Mesh:
         """Cells of their own for maps with coefficients c [r, M], cut where a map takes a value of `at` [K] (length).
 
-        Where it does not, the cell in the middle is halved, so that all maps have as many cells.
+        Where it does not, the cell in the middle is cut, so that all maps have as many cells.
         """
         goal = at.to(c).expand(len(c), -1).contiguous()
         right = torch.searchsorted(self.values(c), goal)
@@ -98,35 +128,24 @@ class Mesh:
             low, high = torch.where(gap < 0, z, low), torch.where(gap < 0, high, z)
             z = z - gap / (own * slopes.view_as(own)).sum(-1)
             z = torch.where((z >= low) & (z <= high), z, 0.5 * (low + high))
-        half = self.cells[self.middle] + 0.5 * self.widths[self.middle]
-        cells = torch.cat([self.cells.expand(len(c), -1), torch.where(inside, z, half)], 1)
+        share = torch.arange(1, len(at) + 1, dtype=c.dtype, device=c.device) / (len(at) + 1)
+        elsewhere = self.cells[self.middle] + share * self.widths[self.middle]
+        cells = torch.cat([self.cells.expand(len(c), -1), torch.where(inside, z, elsewhere)], 1)
         return Mesh(self.base, self.space, self.order, self.domain, cells.sort(1).values)
-
-    def _sum(self, rows: Tensor, shape: Tensor) -> Tensor:
-        """sum_j shape[:, j] rows[:, first + j], [r, n] for coefficients [r, M]."""
-        if self.first.dim() > 1:
-            return torch.stack([rows.gather(1, self.first + j) for j in range(shape.shape[-1])], -1).mul(shape).sum(-1)
-        if rows.shape[1] <= DENSE:
-            columns = self.first[:, None] + torch.arange(shape.shape[1], device=shape.device)
-            return rows @ shape.new_zeros(len(shape), rows.shape[1]).scatter_(1, columns, shape).T
-        found = rows[:, self.first] * shape[:, 0]
-        for j in range(1, shape.shape[1]):
-            found += rows[:, self.first + j] * shape[:, j]
-        return found
 
     def values(self, c: Tensor) -> Tensor:
         """Splines at the nodes [r, n] from their coefficients c [r, M]."""
-        return self._sum(c, self._values)
+        return self._values(c)
 
     def slopes(self, c: Tensor) -> Tensor:
         """First derivatives [r, n]."""
-        return self._sum(c, self._slopes)
+        return self._slopes(c)
 
     def bends(self, c: Tensor) -> Tensor:
         """Second derivatives [r, n] between the breakpoints; 0 in the tails."""
         if self._bends is None:
             return c.new_zeros(len(c), self.z.shape[-1])
-        return self._sum(c.diff(dim=1) / self._spacing, self._bends)
+        return self._bends(c.diff(dim=1) / self._spacing)
 
     def integral(self, f: Tensor) -> Tensor:
         """int f p dz [r] for f [r, n]."""
@@ -159,17 +178,25 @@ def _cells(base: Base, points: Tensor) -> Tensor:
     tails = panels[:0]
     if not math.isfinite(base.lower):
         low, high = base.mean + REACH * (low - base.mean), base.mean + REACH * (high - base.mean)
-        steps = torch.linspace(0, 1, TAIL_CELLS + 1, dtype=points.dtype, device=points.device)
         left, right = torch.minimum(points[0], high), torch.maximum(points[-1], low)
-        tails = torch.cat([low + (left - low) * steps, right + (high - right) * steps])
+        tails = torch.cat(
+            [_divided(low, left, TAIL_CELL * (high - low)), _divided(right, high, TAIL_CELL * (high - low))]
+        )
     inner = points[(points >= low) & (points <= high)]
     mesh = torch.cat([panels, tails, inner]).sort().values
     wide = torch.nn.functional.pad(mesh.diff() > 1e-12 * (high - low), (1, 0), value=True)
     return mesh[wide]
 
 
-def _primitives(x: np.ndarray, order: int) -> np.ndarray:
+def _divided(low: Tensor, high: Tensor, width: Tensor) -> Tensor:
+    """Ends of equal cells of at most this width."""
+    return low + (high - low) * torch.linspace(0, 1, int((high - low) / width) + 2, dtype=low.dtype, device=low.device)
+
+
+@cache
+def _primitives(order: int) -> np.ndarray:
     """Matrix [order, order] from values at Gauss nodes to integrals from the left end of a cell of width 1."""
     legendre = np.polynomial.legendre
+    x, _ = legendre.leggauss(order)
     columns = [0.5 * legendre.legval(x, legendre.legint(row, lbnd=-1)) for row in np.eye(order)]
     return np.stack(columns, 1) @ np.linalg.inv(legendre.legvander(x, order - 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -14,6 +16,7 @@ from wgf.problem.equations import Problem
 
 THRESHOLDS = (0.3, 3.0)  # largest |log a| in the core
 CORE = 5  # fewest cells of a core
+HUGE = 1e200  # instead of infinity: infinite as a norm, and 0 times it is 0
 NEWTON = 60  # most Newton steps
 
 
@@ -78,8 +81,7 @@ class Evaluator:
     def _on(self, mesh: Mesh, forces: Force, c: Tensor, v: Tensor) -> Residuals:
         known = self.known
         x, dx, bend, velocity = mesh.values(c), mesh.slopes(c), mesh.bends(c), mesh.values(v)
-        folded = (dx <= 0).any(1)
-        dx = dx.masked_fill(dx <= 0, 1.0)
+        folded = dx.amin(1) <= 0
         slide, sums = self.problem.potential.derivative(x.reshape(-1)).reshape(x.shape), forces.sums(x)
         pull = velocity + slide + forces(x, dx, bend, sums)
         if known.diffusion == 0:
@@ -99,14 +101,16 @@ class Evaluator:
             equilibrated = equilibrated + mesh.integral(own * mesh.p - equilibrated)[:, None]
         ratio = equilibrated / (own * mesh.p)
         strong = g * own * (mesh.dlog_p - slope_bend / slope) + pull
+        excess = ratio.nan_to_num(0.0, 0.0, 0.0) - 1  # the ratio is finite in every core
+        bounded = strong.nan_to_num(HUGE, HUGE, -HUGE)
         columns = []
-        for threshold in THRESHOLDS:
-            share, rise, allowed = _core(mesh, ratio, threshold)
-            excess = torch.where(share > 0, ratio, 1.0) - 1
-            rest = torch.where(share < 1, (1 - share) * strong, 0.0) + share * mean + rise * own * excess
-            a = (1 + share * excess) * (dx / slope) ** g
+        for share, rise, allowed in _cores(mesh, ratio):
+            rest = (1 - share) * bounded + share * mean + rise * own.nan_to_num(HUGE, HUGE, -HUGE) * excess
+            a = 1 + share * excess
+            if slope is not dx:
+                a = a * (dx / slope) ** g
             if attraction is None:
-                flux = mesh.integral(pressure * dx ** (1 - g) * psi(g, a))
+                flux = mesh.integral(pressure * (psi(g, a) if g == 1 else dx ** (1 - g) * psi(g, a)))
             else:
                 flux, positive = self._attracted(mesh, a, attraction)
                 allowed = allowed & positive
@@ -138,38 +142,44 @@ class Evaluator:
         return levels.gather(1, index) + steps * along.clamp(0, 1), torch.where(inside, steps / widths[cell], 0.0)
 
 
-def _core(mesh: Mesh, ratio: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Share of the equilibrated flux at the nodes and its derivative [r, n], and whether the choice is allowed [r].
+def _cores(mesh: Mesh, ratio: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """For each threshold the share of the equilibrated flux at the nodes and its derivative [r, n], and whether it is
+    allowed [r].
 
     The core is the run of cells around the middle where the equilibrated flux is close to the map's own. The share
     is 1 there, falls to 0 over its two outer cells, and stays 1 up to ends that the core reaches. Where p does not
     vanish at an end, the core must reach it.
+
+    Args:
+        mesh: the nodes.
+        ratio: of the equilibrated flux to the map's own [r, n].
     """
-    distance = ratio.log().abs().nan_to_num(nan=torch.inf, posinf=torch.inf)
-    close = (distance.reshape(len(ratio), -1, mesh.order) <= threshold).all(2).long()
-    last, cell = close.shape[1] - 1, torch.arange(close.shape[1], device=close.device)
-    high = close.masked_fill(cell < mesh.middle, 1).cumprod(1).sum(1) - 1
-    low = last + 1 - close.masked_fill(cell > mesh.middle, 1).flip(1).cumprod(1).sum(1)
-    small = high - low + 1 < CORE
-    whole = (low == 0) & ~small, (high == last) & ~small
+    by_cell = ratio.unflatten(1, (-1, mesh.order))
+    least, most = by_cell.amin(2), by_cell.amax(2)
+    last, cell = least.shape[1] - 1, torch.arange(least.shape[1], device=ratio.device)
     cells = mesh.cells.expand(len(ratio), -1)
+    far = 4 * (cells[:, -1] - cells[:, 0])
 
-    def end(index: Tensor) -> Tensor:
-        return cells.gather(1, index.clamp(0, last + 1)[:, None])
+    def ramp(outer: Tensor, inner: Tensor, full: Tensor, small: Tensor) -> tuple[Tensor, Tensor]:
+        """From 0 at a cell end to 1 at another; 1 everywhere for full cores and 0 for small ones."""
+        begin, end = (cells.gather(1, index.clamp(0, last + 1)[:, None]) for index in (outer, inner))
+        width = end - begin
+        away = width.sign() * far[:, None]
+        begin = torch.where(full[:, None], begin - away, torch.where(small[:, None], begin + away, begin))
+        along = (mesh.z - begin) / width
+        share = along.clamp(0, 1)
+        return share, (share == along) / width
 
-    def ramp(outer: Tensor, inner: Tensor, full: Tensor) -> tuple[Tensor, Tensor]:
-        width = inner - outer
-        along = (mesh.z - outer) / width
-        slope = torch.where((along > 0) & (along < 1), 1 / width, 0.0)
-        full = full[:, None]
-        return torch.where(full, 1.0, along.clamp(0, 1)), torch.where(full, 0.0, slope)
-
-    left, dleft = ramp(end(low.clamp(max=last)), end(low + 2), whole[0])
-    right, dright = ramp(end(high.clamp(min=0) + 1), end(high - 1), whole[1])
-    share = torch.where(small[:, None], 0.0, left * right)
-    rise = torch.where(small[:, None], 0.0, dleft * right + left * dright)
-    allowed = torch.ones_like(small)
-    for is_open, reached in zip(mesh.open, whole, strict=True):
-        if is_open:
-            allowed = allowed & reached
-    return share, rise, allowed
+    for threshold in THRESHOLDS:
+        close = ((least >= math.exp(-threshold)) & (most <= math.exp(threshold))).long()  # not of NaN
+        high = close.masked_fill(cell < mesh.middle, 1).cumprod(1).sum(1) - 1
+        low = last + 1 - close.masked_fill(cell > mesh.middle, 1).flip(1).cumprod(1).sum(1)
+        small = high - low + 1 < CORE
+        whole = (low == 0) & ~small, (high == last) & ~small
+        left, dleft = ramp(low.clamp(max=last), low + 2, whole[0], small)
+        right, dright = ramp(high.clamp(min=0) + 1, high - 1, whole[1], small)
+        allowed = torch.ones_like(small)
+        for is_open, reached in zip(mesh.open, whole, strict=True):
+            if is_open:
+                allowed = allowed & reached
+        yield left * right, dleft * right + left * dright, allowed
