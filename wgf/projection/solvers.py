@@ -230,10 +230,11 @@ class Auto(Banded):
     """Closed form if there is one, moving knots for train = "all", else an eigenvalue solver with a smooth cut.
 
     The smooth cut, e/(e^2 + (rcond e_max)^2) in place of 1/e, keeps the velocity continuous when knots meet and a
-    direction disappears. With a sharp cut the velocity would jump between steps.
+    direction disappears. With a sharp cut the velocity would jump between steps. Weights that are updated in turn have
+    a closed form of the metric, and a damping instead of a cut.
 
     Args:
-        rcond: position of the cut, relative to the largest eigenvalue.
+        rcond: position of the cut, relative to the largest eigenvalue, or the damping, relative to the trace.
     """
 
     @checked
