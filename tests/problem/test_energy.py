@@ -214,7 +214,7 @@ ROUGH = ("log", "morse", "attraction_2.5_1.5")  # kernels that are not smooth at
 @pytest.mark.parametrize("train", ["weights", "biases", "all", "mlp"])
 @every_term
 def test_gradients_are_those_of_finite_differences(name, train):
-    """With rough kernels the sum of the pairs depends on the nodes, which move with the knots, the gradient does not."""
+    """The sum of rough pairs depends on the nodes, which move with the knots; the gradient does not contain this."""
     moves = name in ROUGH and train in ("biases", "all")
     rule, rtol = (Gauss(32), 5e-3) if moves else (Gauss(), 1e-6)
     for law in (Gaussian(0.3, 1.2), Semicircle(1.3), Uniform(-2.0, 1.5)):
