@@ -28,7 +28,8 @@ SPILL = 1e-10  # mass near an open end that shows that the range is too small
 EXTENSIONS = 8
 FULL = 1e-7  # mass in an outermost cell at an open end that shows that the adapted range is too small
 NODES = 16  # of the upper half of a parabola
-EVALUATIONS, STEPS = 40_000, 8000  # of the field on one grid, between two times
+EVALUATIONS = 40_000  # of the field on one grid
+ABSOLUTE = 1e-12  # tolerance in time of masses up to 1: the same from the left and from the right
 
 Field = Callable[[float, np.ndarray], np.ndarray]
 
@@ -59,7 +60,7 @@ def integrate(
         return function(t, y) if left > 0 else np.full_like(y, np.nan)
 
     solver = scipy.integrate.ode(counted, jacobian)
-    tolerances = {"rtol": relative, "atol": absolute, "nsteps": STEPS}
+    tolerances = {"rtol": relative, "atol": absolute, "nsteps": EVALUATIONS}
     solver.set_integrator("vode", method="bdf", with_jacobian=True, lband=reach, uband=reach, **tolerances)
     solver.set_initial_value(y, 0.0)
     rows = []
@@ -191,7 +192,7 @@ def _adapted(grid: Grid, cells: np.ndarray, law: Base, domain: Domain) -> Grid:
 
 
 def _tail(x: np.ndarray, mass: np.ndarray) -> float:
-    """Where there is a mass TAIL on the left (length), between points x [n] with the masses `mass` [n] on their left."""
+    """Where there is a mass TAIL on the left (length); `mass` [n] is that on the left of x [n]."""
     return float(np.interp(math.log(TAIL), np.log(np.maximum(np.maximum.accumulate(mass), 1e-300)), x))
 
 
