@@ -40,7 +40,7 @@ def test_its_ends_meet_the_walls_when_barenblatts_do():
 
 def test_it_leans_on_a_wall():
     """In V = 8 x the steady density is 4 (s - x) from the wall at 0 to s = sqrt(1/2)."""
-    flow = walled(wgf.Uniform(0.3, 0.8), wgf.HalfLine(), 3.0, "8*x", saves=2)
+    flow = walled(wgf.Uniform(0.3, 0.8), wgf.HalfLine(), 3.0, "8*x", saves=1)
     s, u = math.sqrt(0.5), np.linspace(0, 0.9, 11)
     np.testing.assert_allclose(flow.quantile(3.0, u), s * (1 - np.sqrt(1 - u)), atol=3e-5)
     assert flow.density(3.0, 0.9) == 0.0
@@ -63,7 +63,9 @@ def test_finite_volumes_see_the_same():
 
 
 def test_a_wall_lets_go():
-    flow = walled(wgf.Uniform(0.3, 0.8), wgf.Interval(), 0.9, "3*(x - 0.5 + 0.6*sin(3*t))^2", saves=9)
+    law = wgf.Uniform(0.3, 0.8)
+    network = wgf.Spline(12, base=law)
+    flow = walled(law, wgf.Interval(), 0.9, "3*(x - 0.5 + 0.6*sin(3*t))^2", network=network, saves=9)
     held = [flow.quantile(t, 1.0) == 1.0 for t in flow.t]
     assert flow.status is wgf.Status.completed
     assert [held[k] for k in (0, 1, 3, 6, 9)] == [False, True, True, False, True]
