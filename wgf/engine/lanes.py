@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wgf.engine.arrays import Work, begin, clear, copy, workspace
+from wgf.engine.arrays import Work, begin, clear, workspace
 from wgf.engine.program import BENDS, BLOCK, FIRST, FIXED, NODAL, SECOND, SLOPES, VALUE, VALUES, compiled, execute
 
 WHOLE, SIZE, SQUARE, LEAST, MEAN = range(5)  # rows of `Lanes.sums`

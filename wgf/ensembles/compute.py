@@ -44,7 +44,7 @@ OrderOrNone = Annotated[int | None, Range(int, low=1, high=64, none=True)]
 
 SHIFT, SCALE = "shift", "scale"  # of the initial law: x = shift + scale z, z distributed as the base
 FINER = 1e-2  # tolerances of the richer flows, relative to those of the flows
-CHUNK = 512  # flows that one thread computes without looking at signals
+CHUNK = 512  # most flows that one thread computes without looking at signals
 CODES = {0: Status.completed, 2: Status.blow_up, 3: Status.max_steps, 4: Status.step_too_small}
 
 
@@ -172,8 +172,11 @@ def ensemble(
 
     beside = len(plan.mesh.nodes[0]) <= BLOCK and not energy.interacts and energy.quadratic == 0.0
 
+    workers = threads or os.cpu_count() or 1
+    size_of_part = min(CHUNK, -(-n // workers))
+
     def part(start: int) -> None:
-        rows = slice(start, start + CHUNK)
+        rows = slice(start, start + size_of_part)
         shared = plan.mesh, energy, steps
         parts = c[rows], goals, later[rows], *shared, given[rows], times[rows], counts[rows], report[rows]
         if beside:
@@ -181,9 +184,8 @@ def ensemble(
         else:
             advance(*parts, 2**40, False)
 
-    starts = range(0, n, CHUNK)
-    with ThreadPoolExecutor(min(threads or os.cpu_count() or 1, len(starts))) as pool:
-        list(pool.map(part, starts))
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(part, range(0, n, size_of_part)))
     saved[:, 1:] = later
     status = np.array([CODES[int(code)].name for code in report[:, 0]])
     stuck = report[:, 0] == STUCK
