@@ -8,7 +8,7 @@ only on the mass on either side of it, which is constant until two particles mee
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -21,9 +21,9 @@ from wgf.problem.base import Base, Start
 from wgf.problem.equations import Problem
 from wgf.problem.laws import Barenblatt, Gaussian, Semicircle
 from wgf.problem.potential import Parabola, Potential, Zero
+from wgf.reference_solutions.characteristics import Characteristics
 
 SHARES = [((k + 0.5) * 0.618033988749895) % 1 for k in range(40)]  # of the end time, at which a potential is looked at
-MOST_EVALUATIONS = 20_000  # of V' in one integration; beyond them the characteristics are NaN
 
 
 class Exact(Protocol):
@@ -50,7 +50,7 @@ def center_of_mass(mean: float, v: Parabola, t: float) -> float:
     return v.center + (mean - v.center) * math.exp(-v.stiffness * t) + v.force * decay(v.stiffness, t)
 
 
-@dataclass
+@dataclass(frozen=True)
 class FromBase:
     """Exact map on the base: the exact map on the initial law after T(0).
 
@@ -61,16 +61,13 @@ class FromBase:
 
     known: Exact
     start: Start
-    _last: tuple[Tensor, Tensor] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
         return self.known.name
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
-        if self._last is None or self._last[0] is not z:  # the same points again: characteristics continue from them
-            self._last = z, self.start(z)
-        return self.known(t, self._last[1])
+        return self.known(t, self.start(z))
 
 
 @dataclass(frozen=True)
@@ -104,23 +101,6 @@ class SelfSimilar:
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
         return center_of_mass(self.mean, self.potential, t) + (z - self.mean) * self.scale(t)
-
-
-@dataclass
-class Characteristics:
-    """x' = -V'(x) by the potential's own formula, else by a Runge-Kutta method of order 8 at rtol 1e-13."""
-
-    potential: Potential
-    _path: Path | None = field(default=None, init=False, repr=False, compare=False)
-    name = "exact: characteristics"
-
-    def __call__(self, t: float, z: Tensor) -> Tensor:
-        known = self.potential.characteristic(t, z)
-        if known is not None:
-            return known
-        if self._path is None or self._path.start is not z or t < self._path.since:
-            self._path = Path(self.potential, z)
-        return self._path(t)
 
 
 @dataclass(frozen=True)
@@ -158,46 +138,6 @@ class Driven:
     def __call__(self, t: float, z: Tensor) -> Tensor:
         mean, scale = self.moments(t)
         return mean + (z - self.still.mean) * scale
-
-
-class Path:
-    """Trajectories of particles that start at some points z, integrated as far as a caller asks.
-
-    The steps do not depend on the times at which the trajectories are evaluated, so a resumed run gets the same bits.
-
-    Attributes:
-        since: begin of the last step, before which the trajectories are no longer known (time).
-    """
-
-    def __init__(self, potential: Potential, z: Tensor) -> None:
-        self.start, self.since, self._left = z, 0.0, MOST_EVALUATIONS
-
-        def velocity(t: float, x: np.ndarray) -> np.ndarray:
-            self._left -= 1
-            if self._left <= 0:
-                return np.full_like(x, np.nan)
-            return -potential.at(t).derivative(torch.from_numpy(x)).numpy()
-
-        with np.errstate(all="ignore"):
-            self._solver = scipy.integrate.DOP853(
-                velocity, 0.0, z.detach().cpu().double().numpy(), math.inf, rtol=1e-13, atol=1e-13
-            )
-        self._within: scipy.integrate.DenseOutput | None = None
-
-    def __call__(self, t: float) -> Tensor:
-        """x [n] (length); NaN where the method fails."""
-        solver = self._solver
-        if t == 0:
-            return self.start
-        with np.errstate(all="ignore"):
-            while solver.t < t and solver.status == "running":
-                solver.step()
-                self._within = None
-            if solver.t < t:
-                return torch.full_like(self.start, math.nan)
-            self.since = solver.t_old
-            self._within = self._within or solver.dense_output()
-            return torch.from_numpy(self._within(t)).to(self.start)
 
 
 @dataclass(frozen=True)
@@ -273,7 +213,7 @@ def _self_similar(problem: Problem) -> SelfSimilar | Driven | None:
 
 def _characteristics(problem: Problem) -> Characteristics | None:
     alone = problem.internal is None and problem.interaction.vanishes
-    return Characteristics(problem.potential) if alone else None
+    return Characteristics(problem.potential, problem.law, problem.t_end) if alone else None
 
 
 def _sheets(problem: Problem) -> Sheets | None:
