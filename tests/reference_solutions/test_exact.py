@@ -72,9 +72,13 @@ def test_expressions_of_degree_two_have_affine_maps(expr: str):
     assert isinstance(exact.find(problem(LinearTransport(), Gaussian(), Expressed(expr))), exact.SelfSimilar)
 
 
-@pytest.mark.parametrize("expr", ["x**3", "abs(x)", "abs(x)**2", "x + 1e-9*cos(x)", "x**2.5", "x**3/x"])
+@pytest.mark.parametrize("expr", ["x**3", "abs(x)**3", "x + 1e-9*cos(x)", "x**2.5", "x**3/x"])
 def test_other_expressions_have_characteristics(expr: str):
     assert isinstance(exact.find(problem(LinearTransport(), Gaussian(), Expressed(expr))), exact.Characteristics)
+
+
+def test_kinks_leave_it_to_particles():
+    assert exact.find(problem(LinearTransport(), Gaussian(), Expressed("abs(x)"))) is None
 
 
 def test_a_drift_moves_every_particle_alike():
@@ -94,12 +98,12 @@ def test_characteristics_that_end_are_nan(expr: str):
     assert solution(1.0, column(0.5, 2.0)).isnan().all()
 
 
-@pytest.mark.parametrize("expr", ["x**4/4 - x**2/2 + x/9", "x**4/4 + cos(3*x) - x/2", "x**2 - abs(x - 0.3)"])
+@pytest.mark.parametrize("expr", ["x**4/4 - x**2/2 + x/9", "x**4/4 + cos(3*x) - x/2"])
 def test_tabulated_characteristics_are_those_of_single_particles(expr: str):
-    """Also in steep cells, beside kinks and beyond the table."""
+    """Also in steep cells and beyond the table."""
     law, potential = Mixture(), Expressed(expr)
     solution = exact.find(problem(LinearTransport(), law, potential))
-    z = torch.cat([torch.linspace(-3, 3, 10, dtype=torch.float64), column(-20.0, 0.29999, 0.30001, 25.0)])
+    z = torch.cat([torch.linspace(-3, 3, 10, dtype=torch.float64), column(-20.0, 0.30001, 25.0)])
     for t in (0.01, 0.3):
         alone = torch.cat([torch.from_numpy(Path(potential, place.numpy())(t)) for place in z.split(1)])
         assert torch.allclose(solution(t, z), alone, rtol=2e-11, atol=2e-11)

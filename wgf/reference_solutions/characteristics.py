@@ -48,9 +48,7 @@ class Characteristics:
             return known
         if t == 0:
             return z
-        start = z.detach().cpu().double().numpy()
-        smooth = self.potential.kinks is None
-        return torch.from_numpy(self._table(t, start) if smooth else Path(self.potential, start)(t)).to(z)
+        return torch.from_numpy(self._table(t, z.detach().cpu().double().numpy())).to(z)
 
     @cached_property
     def _table(self) -> Table:

@@ -213,7 +213,8 @@ def _self_similar(problem: Problem) -> SelfSimilar | Driven | None:
 
 def _characteristics(problem: Problem) -> Characteristics | None:
     alone = problem.internal is None and problem.interaction.vanishes
-    return Characteristics(problem.potential, problem.law, problem.t_end) if alone else None
+    smooth = problem.potential.kinks is None  # else particles stop and start at the kinks, each at its own time
+    return Characteristics(problem.potential, problem.law, problem.t_end) if alone and smooth else None
 
 
 def _sheets(problem: Problem) -> Sheets | None:
