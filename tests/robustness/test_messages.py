@@ -38,8 +38,8 @@ class WithKnots(MLP):
 def test_particles_do_not_see_the_knots_of_a_network_of_ones_own():
     law = Gaussian()
     map = WithKnots(4, base=law, generator=torch.Generator().manual_seed(0))
-    field = Projection(problem(law, wgf.Entropy(1.0)), map, MonteCarlo(100, seed=0), Auto())
-    (line,) = refusal(field.gradient, map.theta.detach())
+    parts = problem(law, wgf.Entropy(1.0)), map, MonteCarlo(100, seed=0), Auto()
+    (line,) = refusal(Projection, *parts)
     assert line.startswith("quadrature=monte_carlo needs a ReLU network")
 
 

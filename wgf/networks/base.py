@@ -36,8 +36,8 @@ class Size:
     banded: bool
 
 
-class Steps(NamedTuple):
-    """ReLU neurons a_i (z - b_i)_+, or a_i (b_i - z)_+ if they face left, whose biases b_i are the parameters.
+class Neurons(NamedTuple):
+    """ReLU neurons a_i (z - b_i)_+, or a_i (b_i - z)_+ if they face left.
 
     Attributes:
         weights: a [k]. biases: b [k] (length). faces_left: [k].
@@ -172,22 +172,28 @@ class TransportMap(nn.Module):
         """Coordinates of a continuous piecewise linear map with free knots; None for other maps."""
         return None
 
-    def steps(self, theta: Tensor, part: slice = slice(None)) -> Steps | None:
+    def moving_neurons(self, theta: Tensor) -> Neurons | None:
+        """Neurons of a ReLU network whose knots move: f is their sum and a fixed linear function; else None."""
+        return None
+
+    def cells(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Sorted knots [K] and, on the K + 1 cells between them, slope and intercept of a piecewise linear map."""
+        raise NotImplementedError(f"{type(self).__name__} is not piecewise linear")
+
+    def pulled_back(self, weights: Tensor, biases: Tensor) -> Tensor:
+        """Derivative of a function in theta [p], from those in the weights and the biases of `moving_neurons` [k]."""
+        raise NotImplementedError(f"{type(self).__name__} has no neurons whose knots move")
+
+    def steps(self, theta: Tensor, part: slice = slice(None)) -> Neurons | None:
         """Neurons of a ReLU network if this part of theta consists of their biases; else None.
 
         Step functions at the knots span the derivatives with respect to biases.
         """
         return None
 
-    def cells(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Sorted knots [K] and, on the K + 1 cells between them, slope and intercept of a piecewise linear map.
-
-        Raises:
-            ConfigError: the network has no such form.
-        """
-        raise ConfigError(
-            "quadrature=monte_carlo needs a ReLU network (two_sided_relu, one_sided_relu) or one without knots"
-        )
+    def ramps(self, theta: Tensor, part: slice) -> Neurons | None:
+        """Derivatives of f by this part of theta if these are the weights of a network whose knots move; else None."""
+        return None
 
     @abstractmethod
     def f(self, theta: Tensor, z: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from wgf.networks.base import Size, Steps
+from wgf.networks.base import Neurons, Size
 from wgf.networks.relu import PiecewiseLinear, initial_knots
 from wgf.problem.base import Base
 from wgf.settings.ranges import Positive, TwoOrMore, checked
@@ -46,8 +46,14 @@ class OneSidedReLU(PiecewiseLinear):
         width = float(settings["width"])
         return Size(2 * width, 2 * width, 1, banded=True)
 
-    def steps(self, theta: Tensor, part: slice = slice(None)) -> Steps:
-        return Steps(self.weights, theta, torch.zeros_like(theta, dtype=torch.bool))
+    def moving_neurons(self, theta: Tensor) -> Neurons:
+        return Neurons(self.weights, theta, torch.zeros_like(theta, dtype=torch.bool))
+
+    def steps(self, theta: Tensor, part: slice = slice(None)) -> Neurons:
+        return self.moving_neurons(theta)
+
+    def pulled_back(self, weights: Tensor, biases: Tensor) -> Tensor:
+        return biases
 
     def knots(self, theta: Tensor) -> Tensor:
         return theta

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from wgf.errors import ConfigError
-from wgf.networks.base import Size, Steps, TransportMap
+from wgf.networks.base import Neurons, Size, TransportMap
 from wgf.networks.knot_space import KnotSpace
 from wgf.networks.spline_space import TAIL_MASS, SplineSpace
 from wgf.problem.base import Base
@@ -54,8 +54,7 @@ class PiecewiseLinear(TransportMap):
     """A map with constant slope between its knots, which may move."""
 
     @abstractmethod
-    def cells(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Sorted knots [K] and, on the K + 1 cells between them, slope and intercept of f; O(K log K)."""
+    def cells(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]: ...
 
     def f(self, theta: Tensor, z: Tensor) -> Tensor:
         return self.evaluate(theta, z)[0]
@@ -171,11 +170,22 @@ class TwoSidedReLU(PiecewiseLinear):
         free = self.train_part == "all"
         return KnotSpace(self.base, self.start_knots, self.width, self.offset) if free else None
 
-    def steps(self, theta: Tensor, part: slice = slice(None)) -> Steps | None:
-        if not (self.train_part == "biases" or (self.parts and part == self.parts[1])):
+    def steps(self, theta: Tensor, part: slice = slice(None)) -> Neurons | None:
+        biases_only = self.train_part == "biases" or (self.parts and part == self.parts[1])
+        return self.moving_neurons(theta) if biases_only else None
+
+    def ramps(self, theta: Tensor, part: slice) -> Neurons | None:
+        neurons = self.moving_neurons(theta) if self.parts and part == self.parts[0] else None
+        return neurons and neurons._replace(weights=torch.full_like(neurons.weights, 1 / self.width))
+
+    def moving_neurons(self, theta: Tensor) -> Neurons | None:
+        if not self.moving_knots:
             return None
         weights, biases = self.parameters_of(theta)
-        return Steps(weights / self.width, biases, torch.arange(2 * self.width, device=theta.device) >= self.width)
+        return Neurons(weights / self.width, biases, torch.arange(2 * self.width, device=theta.device) >= self.width)
+
+    def pulled_back(self, weights: Tensor, biases: Tensor) -> Tensor:
+        return biases if self.train_part == "biases" else torch.cat([weights / self.width, biases])
 
     def knots(self, theta: Tensor) -> Tensor:
         return self.parameters_of(theta)[1]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from wgf.errors import ConfigError
+from wgf.problem.base import Base
 from wgf.problem.quadrature import Nodes
 
 
@@ -191,3 +193,30 @@ class Local(Term):
                 for g in (force, stress)
             ]
         return Curvature(rows[0][0], rows[1][1], rows[0][1])
+
+
+def covector(terms: Sequence[Term], at: MapAtNodes) -> tuple[Tensor, Tensor]:
+    """Force and stress [n] of a sum of terms, see `Term.covector`."""
+    force, stress = torch.zeros_like(at.x), torch.zeros_like(at.x)
+    for term in terms:
+        forces, stresses = term.covector(at)
+        force, stress = force + forces, stress + stresses
+    return force, stress
+
+
+def jumps(terms: Sequence[Term], base: Base, knots: Tensor, x: Tensor, slopes: Tensor) -> Tensor:
+    """Derivative p(b) [e(b-) - e(b+)] [k] of the local terms in the places b of the kinks of a map (energy/length).
+
+    Args:
+        terms: all terms.
+        base: p.
+        knots: b [k], sorted, with the values x [k] of the map (length).
+        slopes: of the map, on the cells between the knots [k + 1].
+    """
+    log_p = base.log_density(knots)
+    p, log_p = log_p.exp(), log_p.masked_fill(log_p == -math.inf, 0.0)  # no jump outside the support
+    total = torch.zeros_like(x)
+    for term in terms:
+        if isinstance(term, Local):
+            total = total + p * (term.density(x, slopes[:-1], log_p) - term.density(x, slopes[1:], log_p))
+    return total

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from functools import cached_property
 from typing import Any
 
@@ -14,14 +13,15 @@ import torch
 from torch import Tensor
 
 from wgf.errors import ConfigError
-from wgf.networks.base import TransportMap
+from wgf.networks.base import Neurons, TransportMap
 from wgf.problem.base import Start
-from wgf.problem.energy import Local, MapAtNodes
+from wgf.problem.energy import MapAtNodes
 from wgf.problem.equations import Problem
 from wgf.problem.quadrature import Quadrature
 from wgf.projection.chart_energy import Landscape
 from wgf.projection.evaluation import Evaluation, Point
 from wgf.projection.knots import KnotFlow
+from wgf.projection.neurons.derivative import derivative
 from wgf.projection.shared_charts import nodes_of, shared_chart
 from wgf.projection.solvers import Solver, Velocity
 from wgf.projection.start import initial
@@ -51,6 +51,10 @@ class Projection:
         self._moving, self._span = problem, (0.0, 0.0)
         self.start = Start(problem.law, map.base)
         solver.check(map)
+        if quadrature.fixed and map.moving_knots and map.moving_neurons(map.theta.detach()) is None:
+            raise ConfigError(
+                "quadrature=monte_carlo needs a ReLU network (two_sided_relu, one_sided_relu) or one without knots"
+            )
         least = quadrature.least(map.least_order)
         if quadrature.order is not None and quadrature.order < least:
             raise ConfigError(
@@ -146,6 +150,10 @@ class Projection:
 
     def gradient(self, theta: Tensor) -> tuple[Tensor, Tensor, MapAtNodes]:
         """grad F [p], the terms of F [k] and the map at the nodes, all detached from autograd."""
+        if (neurons := self.map.moving_neurons(theta)) is not None:
+            gradient, at = self._by_neurons(theta, neurons)
+            with torch.no_grad():
+                return gradient, self.terms(at), at
         theta = theta.detach().requires_grad_()
         with torch.enable_grad():
             at = self.at_nodes(theta)
@@ -154,28 +162,26 @@ class Projection:
             if len(terms):
                 gradient = torch.autograd.grad(terms.sum(), theta, materialize_grads=True)[0]
         theta = theta.detach()
-        if self.map.moving_knots and self.quadrature.fixed:
-            gradient = gradient + self._jumps(theta)
         return gradient, terms.detach(), at.detach()
 
-    def _jumps(self, theta: Tensor) -> Tensor:
-        """Part of grad F that fixed particles miss when a knot b moves: p(b) [e(b-) - e(b+)] for every local term."""
-        knots, slope, intercept = self.map.cells(theta)
-        log_p, x = self.map.base.log_density(knots), slope[1:] * knots + intercept[1:]
-        p, log_p = log_p.exp(), log_p.masked_fill(log_p == -math.inf, 0.0)  # no jump outside the support
-        local = [term for term in self.problem.terms if isinstance(term, Local)]
-        jump = sum(
-            (t.density(x, slope[:-1], log_p) - t.density(x, slope[1:], log_p) for t in local), torch.zeros_like(x)
-        )
-        order = self.map.knots(theta).argsort(stable=True)
-        gradient = torch.zeros_like(theta)
-        gradient[-len(knots) :].index_copy_(0, order, jump * p)
-        return gradient
+    @torch.no_grad()
+    def _by_neurons(self, theta: Tensor, neurons: Neurons) -> tuple[Tensor, MapAtNodes]:
+        """grad F [p] of a network whose knots move, and the map at the nodes; without the terms of F."""
+        at = self.at_nodes(theta)
+        return self.map.pulled_back(*derivative(self.problem.terms, at, neurons, self.map.cells(theta))), at
 
-    def tangent(self, theta: Tensor, part: slice = slice(None)) -> Tangent:
-        """Tangent space at theta, or the span of the derivatives with respect to a part of the parameters."""
+    def tangent(self, theta: Tensor, part: slice = slice(None), at: MapAtNodes | None = None) -> Tangent:
+        """Tangent space at theta, or the span of the derivatives with respect to a part of the parameters.
+
+        Args:
+            theta: parameters [p].
+            part: these parameters.
+            at: the map at the nodes, if known.
+        """
         nodes = self._metric_nodes
-        if nodes is None:
+        if nodes is None and at is not None and self._metric_rule is self.quadrature:
+            nodes = at.nodes
+        elif nodes is None:
             nodes = self._metric_rule.nodes(self.map.base, self.map.knots(theta))
         return Tangent(self.map, theta, nodes, part)
 
@@ -188,8 +194,8 @@ class Projection:
             return self._on_knots(self.knots, theta)
         gradient, terms, at = self.gradient(theta)
         min_slope = self.map.min_slope(theta, at.dx)
-        tangent = self.tangent(theta)
-        velocity = self._in_turn(theta, gradient) if self.map.parts else self.solver.solve(tangent, gradient)
+        tangent = self.tangent(theta, at=at)
+        velocity = self._in_turn(theta, gradient, at) if self.map.parts else self.solver.solve(tangent, gradient)
         dissipation = -torch.dot(gradient, velocity.value)
         scale = self.problem.domain.scale(at)
         return Evaluation(velocity.value, terms, min_slope, dissipation, scale, tangent.length, velocity.report)
@@ -197,12 +203,14 @@ class Projection:
     @torch.no_grad()
     def velocity_of(self, theta: Tensor, part: slice) -> Tensor:
         """Velocity of a part of the parameters while the others stand still."""
-        return self.solver.solve(self.tangent(theta, part), self.gradient(theta)[0][part]).value
+        neurons = self.map.moving_neurons(theta)
+        gradient, at = self.gradient(theta)[::2] if neurons is None else self._by_neurons(theta, neurons)
+        return self.solver.solve(self.tangent(theta, part, at), gradient[part]).value
 
-    def _in_turn(self, theta: Tensor, gradient: Tensor) -> Velocity:
+    def _in_turn(self, theta: Tensor, gradient: Tensor, at: MapAtNodes) -> Velocity:
         """Mean velocity of parts that are updated in turn for equal times: each part follows its own projection."""
         parts = self.map.parts
-        found = [self.solver.solve(self.tangent(theta, part), gradient[part]) for part in parts]
+        found = [self.solver.solve(self.tangent(theta, part, at), gradient[part]) for part in parts]
 
         def report() -> dict[str, float | None]:
             reports = [each.report() for each in found]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from functools import cache, cached_property, reduce
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from torch.nn.functional import pad
 
 from wgf.networks.knot_space import Broken, KnotSpace
 from wgf.problem.base import Base
-from wgf.problem.energy import Local, MapAtNodes
+from wgf.problem.energy import Local, MapAtNodes, covector, jumps
 from wgf.problem.equations import Problem
 from wgf.problem.quadrature import Nodes, Quadrature
 from wgf.projection.linalg.banded import Banded, Cholesky
@@ -232,17 +232,10 @@ class KnotFlow:
         Nodes that move with the knots would also change the sums over nodes. That change vanishes with the quadrature
         error for local terms; for interactions it is an artefact. Force and stress do not contain it.
         """
-        if not self.problem.terms:
-            return torch.zeros_like(map.slopes).repeat_interleave(2)
-        forces, stresses = zip(*(term.covector(at) for term in self.problem.terms), strict=True)
-        force, stress = reduce(torch.add, forces), reduce(torch.add, stresses)
+        force, stress = covector(self.problem.terms, at)
         stretch = cells.sum(force * cells.xi) + cells.sum(stress) / frame.width
         gradient = frame.vector(cells.sum(force), stretch)
-        log_p = self.base.log_density(map.b)
-        p, log_p = log_p.exp(), log_p.masked_fill(log_p == -torch.inf, 0.0)  # no jump outside the support
-        for term in self._local:
-            jump = term.density(map.u, map.slopes[:-1], log_p) - term.density(map.u, map.slopes[1:], log_p)
-            gradient[1:-1:2] += p * jump
+        gradient[1:-1:2] += jumps(self.problem.terms, self.base, map.b, map.u, map.slopes)
         return gradient
 
     def _regularisation(self, map: Broken, masses: Tensor) -> Tensor:

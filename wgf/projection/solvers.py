@@ -14,7 +14,9 @@ from wgf.errors import ConfigError
 from wgf.networks.base import TransportMap
 from wgf.projection.linalg import dense
 from wgf.projection.linalg.minres import minres
-from wgf.projection.tangent import StepSpace, Tangent
+from wgf.projection.neurons.ramps import RampSpace
+from wgf.projection.neurons.steps import StepSpace
+from wgf.projection.tangent import Tangent
 from wgf.settings.ranges import Count, Fraction, NonNegative, Positive, checked
 
 
@@ -228,10 +230,11 @@ class Auto(Banded):
     """Closed form if there is one, moving knots for train = "all", else an eigenvalue solver with a smooth cut.
 
     The smooth cut, e/(e^2 + (rcond e_max)^2) in place of 1/e, keeps the velocity continuous when knots meet and a
-    direction disappears. With a sharp cut the velocity would jump between steps.
+    direction disappears. With a sharp cut the velocity would jump between steps. Weights that are updated in turn have
+    a closed form of the metric, and a damping instead of a cut.
 
     Args:
-        rcond: position of the cut, relative to the largest eigenvalue.
+        rcond: position of the cut, relative to the largest eigenvalue, or the damping, relative to the trace.
     """
 
     @checked
@@ -250,5 +253,9 @@ class Auto(Banded):
     def solve(self, tangent: Tangent, gradient: Tensor) -> Velocity:
         if tangent.map.steps(tangent.theta, tangent.part) is not None:
             return super().solve(tangent, gradient)
+        if (ramps := tangent.map.ramps(tangent.theta, tangent.part)) is not None:
+            space = RampSpace(tangent.nodes, ramps, self.rcond)
+            value = space.solve(gradient)
+            return Velocity(value, lambda: _report(tangent, gradient, value, damped=space.damping))
         found = dense.filtered_eigen(tangent.metric, -gradient, self.rcond)
         return Velocity(found.value, lambda: _dense_report(tangent, gradient, found))

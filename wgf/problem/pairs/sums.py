@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-FEWEST = 1000  # nodes from which this sum is faster than all pairs
+FEWEST = 300  # nodes from which this sum is faster than all pairs
 LEAF = 2  # mean number of particles in a box of the last level
 LEVELS = 16  # at most
 PAIRS = 1 << 16  # touching pairs evaluated at once: they fit the cache

@@ -1,0 +1,1 @@
+"""Closed forms for ReLU networks whose knots move, O(m) after sorting."""
