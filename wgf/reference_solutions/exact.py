@@ -31,10 +31,14 @@ class Exact(Protocol):
 
     Attributes:
         name: the kind of solution, as result.json reports it.
+        quick: whether a run can measure its error at every row of its history, else it does so at the saved times.
     """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def quick(self) -> bool: ...
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
         """T(t, z) [n] at z [n] (length); NaN where it does not exist."""
@@ -66,6 +70,10 @@ class FromBase:
     def name(self) -> str:
         return self.known.name
 
+    @property
+    def quick(self) -> bool:
+        return self.known.quick
+
     def __call__(self, t: float, z: Tensor) -> Tensor:
         return self.known(t, self.start(z))
 
@@ -92,6 +100,7 @@ class SelfSimilar:
     g: float
     a: float
     name = "exact: self-similar solution"
+    quick = True
 
     def scale(self, t: float) -> float:
         """L(t); NaN after a collapse in finite time."""
@@ -119,6 +128,7 @@ class Driven:
     potential: Potential
     still: SelfSimilar
     name = "exact: self-similar solution"
+    quick = True
 
     def moments(self, t: float) -> tuple[float, float]:
         """M and L at the time t (length, no unit)."""
@@ -158,6 +168,7 @@ class Sheets:
     k: float
     strength: float
     name = "exact: sheets"
+    quick = True
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
         shrink, push = math.exp(-self.k * t), self.strength * decay(self.k, t)
