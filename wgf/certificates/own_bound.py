@@ -25,7 +25,8 @@ SPACING = 1e-3, 1e-2  # recorded states: relative to the end time, and to the ti
 BALANCE = [10.0**k for k in range(-8, 5, 2)]  # trade-offs between the two residuals, relative to the law's width
 MOST = 4000  # nodes whose pairs are summed
 ROUNDING = 1e-12  # of a bound, relative to the law's width
-SMALL = 0.3  # residual of a step without a second continuation, relative to the mean
+SHOWING = 0.25  # the steps with this share of the residual show whether another continuation in time helps
+HELP = 0.05  # relative decrease of their residual by which it does
 LARGEST = 300.0  # largest -lambda t; its exponential is squared
 UNRESOLVED = 10.0  # relative rise with the doubled quadrature above which there is no bound; a smaller one is added
 
@@ -232,24 +233,35 @@ class OwnBound(LoopCallback):
 
 
 def _evaluated(evaluate: Evaluator, record: Record, order: int, which: slice) -> Steps:
-    """Residuals of some steps of a record, by quintics in time; by cubics where these matter; by lines where both fold.
+    """Residuals of some steps of a record, by quintics in time; by cubics where these help; by lines where both fold.
 
-    Any choice gives a bound. Steps whose residuals are a small part of the whole keep their quintics.
+    Any choice gives a bound. The steps with the largest residuals show whether cubics help.
     """
     line, cubic, quintic = (Curve(*(part[which] for part in continuation(record, k, order))) for k in (0, 1, 2))
     best = _residuals(evaluate, quintic.c, quintic.v)
-    part = (line.weights * (best.force + best.flux.sqrt()).amin(-1)).sum(1).nan_to_num(nan=torch.inf)
-    large = ~(part * len(part) < SMALL * part.sum())
     second, third = (Residuals(*(torch.full_like(part, torch.inf) for part in best)) for _ in range(2))
-    bad = large & ~_usable(best)
-    for found, curve, where in ((second, cubic, large), (third, line, bad)):
-        if curve is line:
-            where = where & ~_usable(second)
-        if bool(where.any()):
+
+    def compute(found: Residuals, curve: Curve, where: Tensor) -> None:
+        if len(where):
             for part, computed in zip(found, _residuals(evaluate, curve.c[where], curve.v[where]), strict=True):
                 part[where] = computed
+
+    parts, ranking = _parts(best, line.weights).sort(descending=True)
+    before = parts.cumsum(0) - parts
+    worst = ranking[(before < SHOWING * parts.sum()) | parts.isinf()]
+    compute(second, cubic, worst)
+    helped = torch.minimum(_parts(second, line.weights), _parts(best, line.weights))[worst].sum()
+    if not helped > (1 - HELP) * parts[: len(worst)].sum():
+        compute(second, cubic, ranking[len(worst) :])
+    compute(third, line, (~_usable(best) & ~_usable(second)).nonzero().flatten())
     flux, force, strong = zip(second, best, third, strict=True)
     return Steps(line.s, line.weights, torch.cat(flux, -1), torch.cat(force, -1), torch.stack(strong, -1))
+
+
+def _parts(found: Residuals, weights: Tensor) -> Tensor:
+    """Size of the residual of each step [r]; infinite where it is no number."""
+    rates = (found.force + found.flux.sqrt()).amin(-1)
+    return (weights * rates).sum(1).nan_to_num(nan=torch.inf)
 
 
 def _residuals(evaluate: Evaluator, c: Tensor, v: Tensor) -> Residuals:

@@ -35,7 +35,7 @@ RAISED, HIGHEST = 2, 5  # the degree of the rich spline is higher by so much, an
 BOUND = 7.0  # standard deviations up to which its breakpoints reach on either side, at least
 BREAKPOINTS = 64  # at least
 FINER = 2.0  # breakpoints per length, relative to the run; sums over pairs of nodes cost too much for more than 1
-RTOL, TIGHTER = 1e-7, 10.0  # largest tolerance of its steps, and ratio of the tolerances
+RTOL, TIGHTER = 1e-7, 5.0  # largest tolerance of its steps, and ratio of the tolerances
 
 
 class Unknown(Exception):
