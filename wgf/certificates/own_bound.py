@@ -17,8 +17,7 @@ from wgf.integrators.base import State
 from wgf.integrators.time_loop import Clock, LoopCallback
 from wgf.projection.field import Projection
 
-ORDERS = (6, 3)  # Gauss nodes per cell and per step
-DOUBLED = (12, 6)
+ORDER, PER_STEP = 6, 3  # Gauss nodes per cell and per step
 SAMPLE, FIRST = 12, 2  # the quadrature is doubled on one step of so many, from this step on
 CHUNK = 64  # steps evaluated at once, and most rows of nodes
 SPACING = 1e-3, 1e-2  # recorded states: relative to the end time, and to the time
@@ -67,13 +66,14 @@ class OwnBound(LoopCallback):
     Args:
         projection: problem and network.
         past: what `saved` returned before a run was interrupted, or None.
+        order: Gauss nodes per cell.
 
     Attributes:
         convexity: lambda (1/time), None if there is no bound.
         unknown: why there is no bound, or None.
     """
 
-    def __init__(self, projection: Projection, past: dict[str, Any] | None = None) -> None:
+    def __init__(self, projection: Projection, past: dict[str, Any] | None = None, order: int = ORDER) -> None:
         self.projection, problem = projection, projection.problem
         known = conditions(problem)
         self.unknown = known.unknown
@@ -94,12 +94,12 @@ class OwnBound(LoopCallback):
         self._chart, self._landscape = landscape.chart, landscape
         kernel = problem.interaction.elementary
         if kernel is None or kernel.logarithm:
-            points = ORDERS[0] * len(landscape.chart.space.points)
+            points = order * len(landscape.chart.space.points)
             if points > MOST:
                 self.unknown = f"{points} nodes are too many for sums over pairs of them: decrease network.width"
                 return
         base, space = projection.map.base, landscape.chart.space
-        meshes = [Mesh(base, space, orders[0], problem.domain) for orders in (ORDERS, DOUBLED)]
+        meshes = [Mesh(base, space, nodes, problem.domain) for nodes in (order, 2 * order)]
         self._evaluate, self._evaluate_doubled = (Evaluator(problem, known, mesh) for mesh in meshes)
         self._scale = projection.map.base.std
         self._decay = decay(problem, known)
@@ -217,10 +217,10 @@ class OwnBound(LoopCallback):
         ]
         c, v, a = (torch.stack(part).double() for part in zip(*rows, strict=True))
         record = Record(torch.tensor(times, dtype=c.dtype, device=c.device), c, v, a)
-        self._steps.append(_evaluated(self._evaluate, record, ORDERS[1], slice(None)))
+        self._steps.append(_evaluated(self._evaluate, record, PER_STEP, slice(None)))
         sample = slice((FIRST - self._count) % SAMPLE, None, SAMPLE)
         if sample.start < len(times) - 1:
-            self._doubled.append(_evaluated(self._evaluate_doubled, record, DOUBLED[1], sample))
+            self._doubled.append(_evaluated(self._evaluate_doubled, record, 2 * PER_STEP, sample))
         self._count += len(times) - 1
         self._pending = self._pending[-1:]
 
@@ -266,7 +266,8 @@ def _parts(found: Residuals, weights: Tensor) -> Tensor:
 
 def _residuals(evaluate: Evaluator, c: Tensor, v: Tensor) -> Residuals:
     """Residuals [r, nt, ...] of curves [r, nt, M]."""
-    found = [evaluate(*rows) for rows in zip(c.flatten(0, 1).split(CHUNK), v.flatten(0, 1).split(CHUNK), strict=True)]
+    parts = -(-len(c) * c.shape[1] // CHUNK)
+    found = [evaluate(*rows) for rows in zip(*(rows.flatten(0, 1).tensor_split(parts) for rows in (c, v)), strict=True)]
     return Residuals(*(torch.cat(part).unflatten(0, c.shape[:2]) for part in zip(*found, strict=True)))
 
 
