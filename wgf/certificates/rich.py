@@ -15,13 +15,12 @@ from torch import Tensor
 
 from wgf.certificates.certificate import Certificate
 from wgf.certificates.own_bound import Bound, OwnBound
-from wgf.engine.compiled import Compiled, choose, run
 from wgf.errors import ConfigError, in_one_line
 from wgf.integrators.base import Integrator, State
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.saved_states import SavedStates
 from wgf.integrators.status import Status
-from wgf.integrators.time_loop import Clock, LoopCallback
+from wgf.integrators.time_loop import Clock, LoopCallback, run
 from wgf.networks.base import TransportMap
 from wgf.networks.spline import Spline
 from wgf.problem.base import Base
@@ -173,8 +172,7 @@ def richer(projection: Projection, integrator: Integrator) -> tuple[Projection, 
 
     finer = Spline(width=width, degree=min(degree + RAISED, HIGHEST), bound=bound, base=map.base)
     field = Projection(problem, on_domain(finer, problem.domain).to(map.theta.device), Gauss(), Auto())
-    engine = "compiled" if isinstance(integrator, Compiled) else "auto"
-    return field, choose(engine, field, method.on(field))
+    return field, method.on(field)
 
 
 def _range(base: Base, bound: float) -> float:
