@@ -29,7 +29,7 @@ from wgf.problem.potential import Expressed, Quartic, Sextic
 from wgf.problem.potential import Quadratic as Well
 from wgf.reference_solutions import exact
 from wgf.reference_solutions.characteristics import Path
-from wgf.reference_solutions.moment_laws import blow_up_bound, second_moment
+from wgf.reference_solutions.exact import blow_up_bound, second_moment
 
 
 def column(*values: float) -> torch.Tensor:

@@ -23,8 +23,7 @@ from wgf.networks.base import TransportMap
 from wgf.problem.equations import Problem
 from wgf.problem.quadrature import Gauss, Nodes
 from wgf.reference_solutions.equilibrium import equilibrium
-from wgf.reference_solutions.exact import Exact
-from wgf.reference_solutions.moment_laws import blow_up_bound, second_moment
+from wgf.reference_solutions.exact import Exact, blow_up_bound, second_moment
 from wgf.reference_solutions.wasserstein import Carried, Distance, distance
 from wgf.result import Result
 from wgf.run.best_approximation import best_w2
