@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from wgf.carried_law import carried_law
@@ -48,9 +50,11 @@ def _errors(saved: SavedStates, known: Exact) -> np.ndarray:
     return np.array([(each.w1, each.w2) for each in found])
 
 
-def table(projection: Projection, saved: SavedStates) -> dict[str, np.ndarray]:
+def table(
+    projection: Projection, saved: SavedStates, observed: Mapping[str, Callable[[Tensor], Tensor]]
+) -> dict[str, np.ndarray]:
     """Columns [s] of numbers at the saved times under the names of history.csv, with the units of
-    `wgf.result.Result`.
+    `wgf.result.Result`; among them the means of the observed functions.
 
     An old checkpoint holds no counts: then the columns step, dt, dissipated, evaluations and rejected are missing.
     """
@@ -68,6 +72,7 @@ def table(projection: Projection, saved: SavedStates) -> dict[str, np.ndarray]:
         "mean": [expectation(law, "x") for law in laws],
         "second_moment": [expectation(law, "x**2") for law in laws],
         "min_slope": [each.min_slope.item() for each in found],
+        **{name: [expectation(law, f) for law in laws] for name, f in observed.items()},
         **(counted if len(saved.clocks) == len(saved.times) else {}),
     }
     return {name: np.array(values, dtype=float) for name, values in columns.items()}
