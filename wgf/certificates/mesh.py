@@ -105,6 +105,8 @@ class Mesh:
             k = space.degree
             knots = torch.cat([points[:1].expand(k), points, points[-1:].expand(k)])
             self._spacing = (knots[k + 1 : -1] - knots[1 : -k - 1]) / k
+        else:
+            self._smooth = self._between_middles()
 
     def _basis(self, degree: int, first: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         found = basis(self.points, degree, self.z.reshape(-1), first if first is None else first.reshape(-1))
@@ -146,6 +148,25 @@ class Mesh:
         if self._bends is None:
             return c.new_zeros(len(c), self.z.shape[-1])
         return self._bends(c.diff(dim=1) / self._spacing)
+
+    def _between_middles(self) -> list[_Combination]:
+        """Slopes of piecewise linear maps that are linear between the middles of their cells, and their derivatives."""
+        middles = 0.5 * (self.points[1:] + self.points[:-1])
+        if len(middles) == 1:  # one slope
+            first, ones = torch.zeros_like(self.z, dtype=torch.long), torch.ones_like(self.z)[..., None]
+            return [_Combination(first, shape, 1) for shape in (ones, 0 * ones)]
+        cell = torch.searchsorted(middles[1:-1].contiguous(), self.z)
+        along = (self.z - middles[cell]) / middles.diff()[cell]
+        rise = ((along > 0) & (along < 1)) / middles.diff()[cell]
+        along = along.clamp(0, 1)
+        shapes = torch.stack([1 - along, along], -1), torch.stack([-rise, rise], -1)
+        return [_Combination(cell, shape, len(middles)) for shape in shapes]
+
+    def smooth_slopes(self, c: Tensor) -> tuple[Tensor, Tensor]:
+        """Continuous slopes of piecewise linear maps [r, n], and their derivatives."""
+        levels = c.diff(dim=1) / self.points.diff()
+        slopes, bends = self._smooth
+        return slopes(levels), bends(levels)
 
     def integral(self, f: Tensor) -> Tensor:
         """int f p dz [r] for f [r, n]."""

@@ -64,8 +64,6 @@ class Evaluator:
     def __init__(self, problem: Problem, known: Conditions, mesh: Mesh) -> None:
         self.problem, self.known, self.mesh = problem, known, mesh
         self.force = Force(problem.interaction, mesh)
-        if mesh.space.degree == 1:  # slopes are taken at the middles of the cells
-            self._middles = 0.5 * (mesh.points[1:] + mesh.points[:-1])
 
     def __call__(self, c: Tensor, v: Tensor) -> Residuals:
         """Residuals of maps with coefficients c and velocities v [r, M].
@@ -89,7 +87,7 @@ class Evaluator:
             force = torch.where(folded, torch.inf, strong)[:, None].expand(-1, len(THRESHOLDS))
             return Residuals(torch.zeros_like(force), force, strong)
         attraction = known.chi * forces.pressure(dx, sums) if known.chi and sums is not None else None
-        slope, slope_bend = (dx, bend) if mesh.space.degree > 1 else self._smooth(c, mesh.z)
+        slope, slope_bend = (dx, bend) if mesh.space.degree > 1 else mesh.smooth_slopes(c)
         mean = mesh.integral(pull)[:, None]
         if any(mesh.walls):
             mean = torch.zeros_like(mean)  # walls hold any total force
@@ -126,20 +124,6 @@ class Evaluator:
         b = 1 + diffusion * (a - 1) / left
         positive = (left > 0).all(1) & (b > 0).all(1)
         return mesh.integral(left * psi(1.0, b.clamp(min=0))), positive
-
-    def _smooth(self, c: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Continuous slopes of piecewise linear maps [r, n], and their derivatives: linear between middles of cells."""
-        middles, n = self._middles, z.shape[-1]
-        levels = c.diff(dim=1) / self.mesh.points.diff()
-        if len(middles) == 1:
-            return levels.expand(-1, n), torch.zeros_like(levels).expand(-1, n)
-        cell = torch.searchsorted(middles[1:-1].contiguous(), z)
-        widths = middles.diff()
-        along = (z - middles[cell]) / widths[cell]
-        index = cell.expand(len(c), -1)
-        steps = levels.diff(dim=1).gather(1, index)
-        inside = (along > 0) & (along < 1)
-        return levels.gather(1, index) + steps * along.clamp(0, 1), torch.where(inside, steps / widths[cell], 0.0)
 
 
 def _cores(mesh: Mesh, ratio: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

@@ -23,7 +23,7 @@ from wgf.problem.quadrature import Gauss
 from wgf.projection.field import Projection
 from wgf.projection.solvers import Auto, Solver
 
-RTOL = 1e-5  # of the coarse run
+RTOL, MAX_STEPS = 1e-5, 500  # of the coarse run
 WIDTH = 32  # of the network of the coarse run; 128 neurons place the knots equally well, 4 do so badly
 FLOOR = 0.1  # smallest |T''| in the density of knots, relative to its root mean square
 SMOOTHING = 2.0  # cells over which T''^2 is averaged
@@ -31,12 +31,15 @@ GRID = 4001
 
 
 def adapted(problem: Problem, map: TwoSidedReLU, solver: Solver) -> TwoSidedReLU:
-    """The network with start knots from a coarse run; unchanged, with equispaced knots, if this run stops early."""
+    """The network with start knots from a coarse run; unchanged, with equispaced knots, if this run fails.
+
+    A run of MAX_STEPS steps may end early: a flow that needs so many has come to rest.
+    """
     theta = map.theta
     coarse = TwoSidedReLU(WIDTH, map.bound, "all", "uniform", base=map.base).to(theta.device)
     field = Projection(problem, coarse, Gauss(), Auto() if solver.regularisation(map) is None else solver)
-    end = run(field, Limex(rtol=RTOL), field.initial, [problem.t_end], LoopCallback())
-    if end.status is not Status.completed or (final := end.state.evaluation.knots) is None:
+    end = run(field, Limex(rtol=RTOL, max_steps=MAX_STEPS), field.initial, [problem.t_end], LoopCallback())
+    if end.status not in (Status.completed, Status.max_steps) or (final := end.state.evaluation.knots) is None:
         return map
     return map.with_start_knots(equidistributed(map.base, final.map, len(map.start_knots)).to(theta))
 

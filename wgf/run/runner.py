@@ -141,6 +141,7 @@ def _run(
                 end.clock,
                 end.detail,
                 experiment.reference,
+                observed=experiment.observed,
             )
             result, bounds = _measure(flow, end, seconds, experiment, bound, signals, callbacks)
             faults, known = list(callbacks.dropped), len(callbacks.dropped)
