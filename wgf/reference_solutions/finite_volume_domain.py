@@ -14,7 +14,7 @@ import numpy as np
 import scipy  # its modules are loaded when they are first used
 import torch
 
-from wgf.problem.base import Base
+from wgf.problem.base import Law
 from wgf.problem.domain import Domain
 from wgf.problem.equations import Problem
 from wgf.problem.laws import Barenblatt
@@ -168,7 +168,7 @@ def widened(grid: Grid, ends: tuple[bool, bool]) -> Grid:
     return Grid(grid.low - room * ends[0], grid.high + room * ends[1], grid.centre, grid.stretch, grid.cells)
 
 
-def _adapted(grid: Grid, cells: np.ndarray, law: Base, domain: Domain) -> Grid:
+def _adapted(grid: Grid, cells: np.ndarray, law: Law, domain: Domain) -> Grid:
     """The range without its empty open ends, its smallest cells where the density changes fastest. cells: [k, N].
 
     What the coarse run knows has its errors, which rounding decides, so its numbers are rounded to a few, counted from
