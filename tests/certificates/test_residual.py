@@ -7,13 +7,15 @@ import torch
 from bounded_runs import bounded, error, posed
 
 from wgf.certificates.conditions import conditions
-from wgf.certificates.mesh import Mesh
+from wgf.certificates.mesh import Mesh, _jumps
 from wgf.certificates.residual import Evaluator
 from wgf.networks.spline import Spline
 from wgf.networks.spline_space import SplineSpace
 from wgf.problem import laws
 from wgf.problem.domain import Line
 from wgf.problem.equations import FokkerPlanck, LinearTransport, PorousMedium
+from wgf.problem.laws import Exponential, Gaussian, Uniform
+from wgf.problem.laws.beta import SymmetricBeta
 from wgf.problem.potential import Expressed
 
 SPACES = [SplineSpace(torch.linspace(-4, 4, 14, dtype=torch.float64), degree) for degree in (1, 3, 5)]
@@ -60,3 +62,15 @@ def test_a_bound_over_kinks_moves_little_with_the_quadrature():
     wrong = error(coarse, theta, lambda t, z: fine.map.evaluate(best, z)[0])
     assert wrong - small.value <= bound.value <= 40 * wrong
     assert bound.quadrature < 1e-2
+
+
+@pytest.mark.parametrize("place", [-1e4, -0.973, 0.0, 7.027, 59.0435])
+@pytest.mark.parametrize("exponent", [1.3, 2.0, 3.0, 4.5])
+def test_a_density_that_vanishes_at_an_edge_does_so_wherever_it_lies(place: float, exponent: float):
+    assert _jumps(SymmetricBeta(place + 1.2, 1.2, 1 + 1 / (exponent - 1))) == (False, False)
+
+
+def test_densities_that_jump():
+    assert _jumps(Uniform(-1.0, 2.0)) == (True, True)
+    assert _jumps(Exponential(0.3)) == (True, False)
+    assert _jumps(Gaussian()) == (False, False)

@@ -16,6 +16,7 @@ from wgf.problem.domain import Domain
 
 REACH = 1.5  # the mesh reaches so many times the range of the law's panels
 TAIL_CELL = 1 / 56  # width of a cell beyond the breakpoints, relative to the mesh
+EDGE = 1e-10, 1e-6  # distances from an end at which p is compared, relative to the range
 NEWTON = 12  # steps to where a map takes a value
 
 
@@ -90,11 +91,7 @@ class Mesh:
         self.w = self.dz * self.p
         mean = self.cells.new_full((*self.cells.shape[:-1], 1), base.mean)
         self.middle = torch.searchsorted(self.cells, mean).clamp(1, self.widths.shape[-1]) - 1
-        ends = torch.tensor([base.lower, base.upper], dtype=points.dtype, device=points.device)
-        self.open = tuple(
-            not self.walls[k] and math.isfinite(end) and float(base.density(ends[k])) > 0
-            for k, end in enumerate(ends.tolist())
-        )
+        self.open = tuple(not wall and jump for wall, jump in zip(self.walls, _jumps(base), strict=True))
         first, *parts = self._basis(space.degree)
         self._values, self._slopes = (_Combination(first, part, space.size) for part in parts)
         self._bends: _Combination | None = None
@@ -191,6 +188,16 @@ class Mesh:
             from_left = torch.full_like(from_left, self.walls[1])
         begin = torch.where(from_left, left, right)
         return -(begin[..., None] + local).reshape(f.shape)
+
+
+def _jumps(base: Base) -> tuple[bool, bool]:
+    """At which ends p does not vanish: there it is as large as nearby, and a vanishing p ~ distance^a is not.
+
+    The value at an end itself says nothing: rounding of (1 - y^2)^a leaves 1e-8 for a = 1/2.
+    """
+    span = base.upper - base.lower if math.isfinite(base.upper - base.lower) else base.std
+    near, nearby = (torch.tensor([base.lower + h * span, base.upper - h * span], dtype=torch.float64) for h in EDGE)
+    return tuple((base.density(near) > 0.5 * base.density(nearby)).tolist())
 
 
 def _cells(base: Base, points: Tensor) -> Tensor:

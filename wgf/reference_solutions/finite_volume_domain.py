@@ -28,7 +28,7 @@ SPILL = 1e-10  # mass near an open end that shows that the range is too small
 EXTENSIONS = 8
 FULL = 1e-7  # mass in an outermost cell at an open end that shows that the adapted range is too small
 NODES = 16  # of the upper half of a parabola
-EVALUATIONS = 40_000  # of the field on one grid
+EVALUATIONS = 20_000  # of the field on one grid
 ABSOLUTE = 1e-12  # tolerance in time of masses up to 1: the same from the left and from the right
 
 Field = Callable[[float, np.ndarray], np.ndarray]
