@@ -62,6 +62,8 @@ class Engine:
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Check the config of every job, since two harmless choices may run code together; then launch the jobs."""
+        if sweep := current().sweep:
+            sweep.check()
         if self._foreign:
             for words in job_overrides:
                 check_node(self._context.config_loader.load_sweep_config(self._config, list(words)).hydra)

@@ -5,12 +5,14 @@
     OMP_NUM_THREADS=1 python scripts/certificates.py --costs        the table of costs instead
 
 Errors are measured against the closed form or against a spline of degree 5 with 193 breakpoints, whose own bound is the
-error of the measurement. The exit status is 1 if a bound lies below an error.
+error of the measurement. Random problems with a row in the file --out are not judged again. The exit status is 1 if a
+bound lies below an error.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import sys
 import time
@@ -164,17 +166,30 @@ def judged(pde: PDE, law: Base, potential: Potential | None, t_end: float, netwo
     return Judged(kind, found.own and found.own / error, found.bound and found.bound / error, holds)
 
 
-def random_problems(count: int, seed: int) -> Iterator[Judged]:
-    """Judge so many random problems; problem number k depends on the seed and on k alone."""
-    for k in range(count):
-        rng = np.random.default_rng([seed, k])
-        pde, law, potential, t_end = draw(rng)
-        width, degree = int(rng.choice([8, 12, 16, 24, 32])), int(rng.integers(0, 6))
-        network = Spline(width, degree, base=law) if degree else TwoSidedReLU(width, base=law)
-        if (found := judged(pde, law, potential, t_end, network)) is not None:
-            if not found.holds:
-                print(f"problem {k} of seed {seed}: {found}", flush=True)
-            yield found
+def random_problem(k: int, seed: int) -> Judged | None:
+    """Judge problem number k of a seed; it depends on these numbers alone."""
+    rng = np.random.default_rng([seed, k])
+    pde, law, potential, t_end = draw(rng)
+    width, degree = int(rng.choice([8, 12, 16, 24, 32])), int(rng.integers(0, 6))
+    return judged(
+        pde, law, potential, t_end, Spline(width, degree, base=law) if degree else TwoSidedReLU(width, base=law)
+    )
+
+
+def random_problems(count: int, seed: int, out: Path) -> list[Judged]:
+    """Judge so many random problems, except those with a row in `out`, to which it appends the others."""
+    rows = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    known = {row["k"]: row["judged"] for row in rows if row["seed"] == seed and row["k"] < count}
+    with out.open("a") as file:
+        for k in range(count):
+            if k not in known:
+                known[k] = random_problem(k, seed)
+                print(json.dumps({"seed": seed, "k": k, "judged": known[k]}), file=file, flush=True)
+    found = {k: Judged(*row) for k, row in sorted(known.items()) if row is not None}
+    for k, entry in found.items():
+        if not entry.holds:
+            print(f"problem {k} of seed {seed}: {entry}", flush=True)
+    return list(found.values())
 
 
 def summary(found: list[Judged]) -> Iterator[str]:
@@ -224,13 +239,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--random", type=int, default=0, help="number of random problems")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("certificates.jsonl"), help="rows of the random problems")
     parser.add_argument("--costs", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("error", Incomplete)
     page = PAGE.read_text(encoding="utf-8")
     if args.random:
-        found = list(random_problems(args.random, args.seed))
+        found = random_problems(args.random, args.seed, args.out)
         table, good = "\n".join(summary(found)) + "\n", all(entry.holds for entry in found)
         print(table)
         command = f"python scripts/certificates.py --random {args.random}" + (

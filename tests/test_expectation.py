@@ -61,3 +61,18 @@ def test_a_flow_stops_when_it_is_steady():
     assert flow.t[-1] < 22
     assert float(flow.projection(flow.saved.theta[-1]).dissipation) < (1e-5 * 0.5 / 40) ** 2
     assert wgf.solve(wgf.FokkerPlanck(), **settings).t[-1] == 40
+
+
+def test_a_flow_observes_formulas_and_functions():
+    settings = {"potential": "x**2/2", "law": wgf.Gaussian(1.0, 0.3), "t_end": 1.0, "saves": [0.25]}
+    table = wgf.solve(wgf.FokkerPlanck(0.5), observe=["right=where(x > 0, 1, 0)", "x**2"], **settings).table()
+    named = wgf.solve(wgf.FokkerPlanck(0.5), observe={"wave": torch.cos, "square": "x**2"}, **settings).table()
+    for k, t in enumerate((0.0, 0.25, 1.0)):
+        mean, variance = math.exp(-t), 0.09 * math.exp(-2 * t) + 0.5 * (1 - math.exp(-2 * t))
+        right = 0.5 * math.erfc(-mean / math.sqrt(2 * variance))
+        assert table["observed_right"][k] == pytest.approx(right, abs=1e-6)
+        assert table["observed_x**2"][k] == pytest.approx(mean**2 + variance, abs=1e-6)
+        assert named["observed_wave"][k] == pytest.approx(math.cos(mean) * math.exp(-variance / 2), abs=1e-6)
+    assert (named["observed_square"] == table["observed_x**2"]).all()
+    with pytest.raises(ConfigError, match="the name 'y'"):
+        wgf.solve(wgf.FokkerPlanck(), observe=["y"], t_end=1.0)

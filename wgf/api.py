@@ -16,6 +16,7 @@ from wgf.assemble import DTYPES, assemble
 from wgf.confirm import confirm
 from wgf.engine.compiled import ENGINES, run
 from wgf.errors import ConfigError
+from wgf.expectation import observed
 from wgf.flow import Flow
 from wgf.gradients.states import begin, check_hidden
 from wgf.gradients.tensors import plain, tensors_of
@@ -73,6 +74,7 @@ def solve(
     stop: Annotated[str, Choice("end", "steady")] = "end",
     steady: Positive = 1e-6,
     threads: CountOrNone = 1,
+    observe: Any = (),
 ) -> Flow:
     """Solve a Wasserstein gradient flow from t = 0 to t_end.
 
@@ -102,6 +104,8 @@ def solve(
         stop: "end" to run until t_end, or "steady" to stop at the first saved time from which the solution would move
             by less than `steady` standard deviations of the law, in W2, in the time t_end at its present speed.
         steady: this tolerance (no unit).
+        observe: formulas of x whose means over the law are columns of `flow.table()`, "x**4" or "right=where(x > 0,
+            1, 0)"; or a mapping of names to formulas or to functions of tensors [n] -> [n].
         threads: threads of torch while the flow is computed; None leaves the number to torch. Small products gain
             nothing from more than one, and on a busy machine they lose much.
 
@@ -115,6 +119,7 @@ def solve(
         Incomplete: the run failed before t_end; `status` and `message` say why.
     """
     check_kinds(locals())
+    functions = observed(observe)
     domain = domain or Line()
     if not isinstance(law, Law) and tensors_of(law):
         raise ConfigError("law: samples have no derivatives, detach them; the numbers of wgf.Gaussian and others have")
@@ -155,7 +160,9 @@ def solve(
     saved.remesh(end.map or projection.map)
     if not saved.times or end.clock.t > saved.times[-1]:  # the run stopped between two saved times
         saved.stop(end.clock, end.state)
-    flow = Flow(projection, method, saved, end.status, end.clock, end.detail, reference_solution, history)
+    flow = Flow(
+        projection, method, saved, end.status, end.clock, end.detail, reference_solution, history, observed=functions
+    )
     if not end.status.is_success:
         warnings.warn(f"the flow stopped at t={end.clock.t:g} of {t_end:g}, {flow.message}", Incomplete, stacklevel=4)
     return flow

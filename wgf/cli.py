@@ -16,7 +16,6 @@ import sys
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from signal import SIGINT
 from typing import Any
 
 import hydra
@@ -28,6 +27,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from wgf.errors import ConfigError, WgfError
 from wgf.files import claimed
 from wgf.loading import loading
+from wgf.run.signals import number_of
 from wgf.settings.check import CONFIGS, check, raise_faults
 from wgf.settings.choices import listing
 from wgf.settings.constants import declared
@@ -159,9 +159,9 @@ def main() -> None:
         except WgfError as error:
             print(f"wgf: {error}", file=sys.stderr)
             sys.exit(1)
-        except KeyboardInterrupt:  # outside the time loop, which ends a run with a status
+        except KeyboardInterrupt as interrupt:  # outside the time loop, which ends a run with a status
             print("wgf: interrupted", file=sys.stderr)
-            sys.exit(128 + ((session.sweep and session.sweep.received) or SIGINT))
+            sys.exit(128 + ((session.sweep and session.sweep.received) or number_of(interrupt)))
         except BrokenPipeError:  # the reader of the output, head or a pager, has ended
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)

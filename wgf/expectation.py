@@ -3,17 +3,29 @@ no longer changes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from wgf.problem.quadrature import legendre
 from wgf.reference_solutions.wasserstein import Carried
-from wgf.settings.expression import Expression
+from wgf.settings.expression import PREFIX, Expression, observables
 
 ORDER, ROUNDS, CELLS = 6, 60, 40_000  # nodes per cell; largest numbers of rounds, and of cells halved in one
 FINE = 1e-10  # change of the integral by halving a cell, relative to the integral of |phi|
+
+
+def observed(entries: Any) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Column -> function of x, for formulas as in `observables`, or names with formulas or functions of tensors.
+
+    Raises:
+        ConfigError: one is not a formula of x, or two have the same name.
+    """
+    if not isinstance(entries, Mapping):
+        return {**observables(entries)}
+    return {f"{PREFIX}{name}": f if callable(f) else Expression(str(f)) for name, f in entries.items()}
 
 
 def expectation(carried: Carried, function: str | Callable[[Tensor], Tensor]) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -64,6 +64,7 @@ class Flow:
         reference: which reference solution to use: "exact", "finite_volume", "auto" or "none".
         history: the steps, if the problem holds tensors that require grad.
         config: the config of a run of the command, YAML; empty for a flow of `wgf.solve`.
+        observed: functions of x whose means are columns of `table`.
     """
 
     projection: Projection
@@ -75,6 +76,7 @@ class Flow:
     reference: str = "auto"
     history: History | None = None
     config: str = ""
+    observed: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
 
     @property
     def problem(self) -> Problem:
@@ -103,7 +105,7 @@ class Flow:
 
     def __getstate__(self) -> dict[str, Any]:
         """Fields only: a copy computes the cached values anew, of which some cannot be copied."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
 
     def __repr__(self) -> str:
         place = f"t = {self.t[-1]:g} of {self.problem.t_end:g} in {self.clock.steps} steps"
@@ -266,8 +268,8 @@ class Flow:
         self.saved_maps.save(path)
 
     def table(self) -> dict[str, np.ndarray]:
-        """Columns [s] of numbers at the saved times, under the names of history.csv."""
-        return table(self.projection, self.saved)
+        """Columns [s] of numbers at the saved times, `observed` among them, under the names of history.csv."""
+        return table(self.projection, self.saved, self.observed)
 
     def plot(self, name: str = "density") -> Any:
         """Draw the saved times: "density", "ridgeline", "spacetime", "map", "slope", "errors", "energy" or "steps" (a
@@ -282,15 +284,14 @@ class Flow:
         return draw(name, lambda: self.saved_maps, self.table, title)
 
     def to_xarray(self) -> Dataset:
-        """Dataset of xarray with units: maps and densities over time and z, energies and errors over time. Raises
-        `ConfigError` where xarray is not installed."""
+        """Dataset of xarray with units: maps, densities, energies, errors; a `ConfigError` without xarray."""
         return of_flow(self.saved_maps, self.table(), self._facts() | {"config": self.config})
 
     def _facts(self) -> dict[str, str]:
         parts = {"network": self.saved.map, "integrator": self.integrator, "law": self.problem.law}
-        place = {"time": f"{self.t[-1]:g} of {self.problem.t_end:g} in {self.clock.steps} steps"}
+        place = f"{self.t[-1]:g} of {self.problem.t_end:g} in {self.clock.steps} steps"
         names = {name: type(part).__name__ for name, part in parts.items()}
-        return {"equation": self.problem.equation, "status": self.message} | place | names
+        return {"equation": self.problem.equation, "status": self.message, "time": place} | names
 
     def _repr_html_(self) -> str:
         from wgf.figures.notebook import html

@@ -36,9 +36,9 @@ from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions import exact, finite_volume
 from wgf.reference_solutions.base import Unresolved, yardstick
 from wgf.reference_solutions.equilibrium import equilibrium
+from wgf.reference_solutions.exact import second_moment
 from wgf.reference_solutions.finite_volume import Volumes, _root
 from wgf.reference_solutions.finite_volume_schemes import Central, Grid, Monotone
-from wgf.reference_solutions.moment_laws import second_moment
 from wgf.run.runner import build, run
 
 DATA = Path(__file__).parents[1] / "data"

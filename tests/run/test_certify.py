@@ -78,3 +78,16 @@ def test_a_richer_run_that_fails_costs_no_result(what: BaseException, tmp_path: 
     found = verified(tmp_path, SMALL)
     assert (found["status"], found["w2_bound"]) == ("completed", found["w2_bound_own"])
     assert found["w2_bound_unknown"] == (str(what) or None)
+
+
+def test_a_bound_above_the_width_of_the_law_is_not_printed(tmp_path: Path):
+    """Eight breakpoints cannot bound the error across the gap of a mixture; a richer run can."""
+    words = "network.width=8 law=mixture potential=quadratic t_end=0.2 reference_solution=none "
+    found = unverified(tmp_path / "own", words)
+    spread = (found["second_moment"] - found["mean"] ** 2) ** 0.5
+    assert found["w2_bound"] is None
+    assert found["w2_bound_own"] > spread
+    assert found["w2_bound_unknown"].endswith(
+        f"would exceed the standard deviation {spread:.2g} of the law: increase network.width, or use verify=true"
+    )
+    assert verified(tmp_path / "rich", words)["w2_bound"] < 0.03 * spread

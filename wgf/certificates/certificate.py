@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wgf.certificates.own_bound import Bound
 
@@ -53,3 +53,15 @@ class Certificate:
                 best = sum_of_both
             unknown = best.unknown or (rich.unknown and f"of the richer run: {rich.unknown}")
         return cls(best.value, own.value, distance, value, convexity, best.quadrature, unknown)
+
+    def within(self, spread: float) -> Certificate:
+        """This certificate, without a bound if that says nothing.
+
+        Args:
+            spread: standard deviation of the law (length): already the W2 distance to a point mass.
+        """
+        if self.bound is None or self.bound <= spread:
+            return self
+        verify = "" if self.distance is not None else ", or use verify=true"
+        why = f"{self.bound:.2g} would exceed the standard deviation {spread:.2g} of the law: increase network.width"
+        return replace(self, bound=None, quadrature=None, unknown=why + verify)

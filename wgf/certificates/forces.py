@@ -17,12 +17,16 @@ class Force:
     Args:
         kernel: W; its convexity is known, or it is logarithmic.
         mesh: the nodes.
+
+    Attributes:
+        has_pairs: whether the force is a sum over the pairs of nodes, which all maps share then.
     """
 
     def __init__(self, kernel: Interaction, mesh: Mesh) -> None:
         self.kernel, self.mesh = kernel, mesh
-        base, z = mesh.base, mesh.z
-        self.rank = base.cdf(z) - base.survival(z)
+        base, z = mesh.base, mesh.z.reshape(-1)
+        self.rank = (base.cdf(z) - base.survival(z)).view_as(mesh.z)
+        self.has_pairs = kernel.elementary is None or bool(kernel.elementary.logarithm)
         if kernel.elementary and kernel.elementary.logarithm:
             self._hilbert, self._sums_at_start = self._transform()
 

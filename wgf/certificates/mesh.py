@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import warnings
+from functools import cache
 
 import numpy as np
 import torch
@@ -13,18 +15,49 @@ from wgf.problem.base import Base
 from wgf.problem.domain import Domain
 
 REACH = 1.5  # the mesh reaches so many times the range of the law's panels
-TAIL_CELLS = 24  # on either side of the breakpoints
-DENSE = 256  # splines up to which a product with a full matrix is faster than gathering
+TAIL_CELL = 1 / 56  # width of a cell beyond the breakpoints, relative to the mesh
+NEWTON = 12  # steps to where a map takes a value
+
+
+class _Combination:
+    """sum_j shape_j c_(first + j) at nodes, for rows of coefficients c [r, size].
+
+    Args:
+        first: index of the first function at the nodes [n], or [r, n] where each map has its own.
+        shape: the functions there [n, k] or [r, n, k].
+        size: number of coefficients.
+    """
+
+    def __init__(self, first: Tensor, shape: Tensor, size: int) -> None:
+        self._columns, self._shape = first[..., None] + torch.arange(shape.shape[-1], device=first.device), shape
+        self._matrix: Tensor | None = None
+        if first.dim() == 1:  # the sparse product is several times as fast
+            n, k = shape.shape
+            starts = torch.arange(0, n * k + 1, k, device=first.device)
+            with warnings.catch_warnings():  # torch warns once that its CSR tensors are beta
+                warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+                self._matrix = torch.sparse_csr_tensor(
+                    starts, self._columns.reshape(-1), shape.reshape(-1), (n, size), check_invariants=False
+                )
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        if self._matrix is not None:
+            return (self._matrix @ rows.T).T.contiguous()
+        found = rows.gather(1, self._columns.flatten(1)).view_as(self._shape)
+        return (found * self._shape).sum(-1)
 
 
 class Mesh:
     """Gauss nodes on cells between the breakpoints of a spline space, the panels of the base, and in the tails.
+
+    All maps share the cells, or each of r maps has its own: then every array begins with a dimension r.
 
     Args:
         base: the reference measure p.
         space: splines of the map.
         order: nodes per cell.
         domain: where the map lives.
+        cells: ends of the cells [c + 1] or [r, c + 1] (length); None for those above.
 
     Attributes:
         cells: ends of the cells [c + 1] (length).
@@ -32,68 +65,108 @@ class Mesh:
         z, dz: nodes and Lebesgue weights [n] (length).
         w: weights p dz [n] (mass).
         p, log_p, dlog_p: density of the base, its logarithm, and the derivative of that [n].
-        middle: the cell that holds the mean of the base.
+        middle: the cell that holds the mean of the base [1].
         walls: at which ends the map is fixed at a wall, so that a flux need not vanish there.
         open: at which other ends p does not vanish, so that only an equilibrated flux vanishes there.
     """
 
-    def __init__(self, base: Base, space: SplineSpace, order: int, domain: Domain) -> None:
+    def __init__(self, base: Base, space: SplineSpace, order: int, domain: Domain, cells: Tensor | None = None) -> None:
         points = space.points.double()
         self.walls = tuple(wall is not None for wall in domain.walls)
-        self.base, self.space, self.points, self.order = base, space, points, order
-        self.cells = _cells(base, points)
+        self.base, self.space, self.points, self.order, self.domain = base, space, points, order, domain
+        self.cells = _cells(base, points) if cells is None else cells
         x, w = np.polynomial.legendre.leggauss(order)
         s, half = torch.from_numpy(0.5 * (x + 1)).to(points), torch.from_numpy(0.5 * w).to(points)
         self.widths = self.cells.diff()
-        self.z = (self.cells[:-1, None] + self.widths[:, None] * s).reshape(-1)
-        self.dz = (self.widths[:, None] * half).reshape(-1)
-        self._primitives = torch.from_numpy(_primitives(x, order)).to(points)
+        self.z = (self.cells[..., :-1, None] + self.widths[..., None] * s).flatten(-2)
+        self.dz = (self.widths[..., None] * half).flatten(-2)
+        self._primitives = torch.from_numpy(_primitives(order)).to(points)
         with torch.enable_grad():
-            z = self.z.detach().requires_grad_()
+            z = self.z.detach().reshape(-1).requires_grad_()
             log_p = base.log_density(z)
             slope = torch.autograd.grad(log_p.sum(), z)[0] if log_p.requires_grad else torch.zeros_like(z)
-        self.log_p, self.dlog_p = log_p.detach(), slope
+        self.log_p, self.dlog_p = log_p.detach().view_as(self.z), slope.view_as(self.z)
         self.p = self.log_p.exp()
         self.w = self.dz * self.p
-        self.middle = int(torch.searchsorted(self.cells, base.mean).clamp(1, len(self.widths))) - 1
+        mean = self.cells.new_full((*self.cells.shape[:-1], 1), base.mean)
+        self.middle = torch.searchsorted(self.cells, mean).clamp(1, self.widths.shape[-1]) - 1
         ends = torch.tensor([base.lower, base.upper], dtype=points.dtype, device=points.device)
         self.open = tuple(
             not self.walls[k] and math.isfinite(end) and float(base.density(ends[k])) > 0
             for k, end in enumerate(ends.tolist())
         )
-        self.first, self._values, self._slopes = basis(points, space.degree, self.z)
-        self._bends: Tensor | None = None
+        first, *parts = self._basis(space.degree)
+        self._values, self._slopes = (_Combination(first, part, space.size) for part in parts)
+        self._bends: _Combination | None = None
         if space.degree > 1:
-            _, _, bends = basis(points, space.degree - 1, self.z, self.first)
+            _, _, bends = self._basis(space.degree - 1, first)
             tail = (self.z < points[0]) | (self.z > points[-1])
-            self._bends = bends.masked_fill(tail[:, None], 0.0)
+            self._bends = _Combination(first, bends.masked_fill(tail[..., None], 0.0), space.size - 1)
             k = space.degree
             knots = torch.cat([points[:1].expand(k), points, points[-1:].expand(k)])
             self._spacing = (knots[k + 1 : -1] - knots[1 : -k - 1]) / k
+        else:
+            self._smooth = self._between_middles()
 
-    def _sum(self, rows: Tensor, shape: Tensor) -> Tensor:
-        """sum_j shape[:, j] rows[:, first + j], [r, n] for coefficients [r, M]."""
-        if rows.shape[1] <= DENSE:
-            columns = self.first[:, None] + torch.arange(shape.shape[1], device=shape.device)
-            return rows @ shape.new_zeros(len(shape), rows.shape[1]).scatter_(1, columns, shape).T
-        found = rows[:, self.first] * shape[:, 0]
-        for j in range(1, shape.shape[1]):
-            found += rows[:, self.first + j] * shape[:, j]
-        return found
+    def _basis(self, degree: int, first: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        found = basis(self.points, degree, self.z.reshape(-1), first if first is None else first.reshape(-1))
+        return tuple(part.view(*self.z.shape, *part.shape[1:]) for part in found)  # type: ignore[return-value]
+
+    def split(self, c: Tensor, at: Tensor) -> Mesh:
+        """Cells of their own for maps with coefficients c [r, M], cut where a map takes a value of `at` [K] (length).
+
+        Where it does not, the cell in the middle is cut, so that all maps have as many cells.
+        """
+        goal = at.to(c).expand(len(c), -1).contiguous()
+        right = torch.searchsorted(self.values(c), goal)
+        inside = (right > 0) & (right < len(self.z))
+        low, high = self.z[(right - 1).clamp(min=0)], self.z[right.clamp(max=len(self.z) - 1)]
+        z = 0.5 * (low + high)
+        columns = torch.arange(self.space.degree + 1, device=c.device)
+        for _ in range(NEWTON):
+            first, values, slopes = basis(self.points, self.space.degree, z.reshape(-1))
+            own = c.gather(1, (first[:, None] + columns).view(len(c), -1)).view(*z.shape, -1)
+            gap = (own * values.view_as(own)).sum(-1) - goal
+            low, high = torch.where(gap < 0, z, low), torch.where(gap < 0, high, z)
+            z = z - gap / (own * slopes.view_as(own)).sum(-1)
+            z = torch.where((z >= low) & (z <= high), z, 0.5 * (low + high))
+        share = torch.arange(1, len(at) + 1, dtype=c.dtype, device=c.device) / (len(at) + 1)
+        elsewhere = self.cells[self.middle] + share * self.widths[self.middle]
+        cells = torch.cat([self.cells.expand(len(c), -1), torch.where(inside, z, elsewhere)], 1)
+        return Mesh(self.base, self.space, self.order, self.domain, cells.sort(1).values)
 
     def values(self, c: Tensor) -> Tensor:
         """Splines at the nodes [r, n] from their coefficients c [r, M]."""
-        return self._sum(c, self._values)
+        return self._values(c)
 
     def slopes(self, c: Tensor) -> Tensor:
         """First derivatives [r, n]."""
-        return self._sum(c, self._slopes)
+        return self._slopes(c)
 
     def bends(self, c: Tensor) -> Tensor:
         """Second derivatives [r, n] between the breakpoints; 0 in the tails."""
         if self._bends is None:
-            return torch.zeros(len(c), len(self.z), dtype=c.dtype, device=c.device)
-        return self._sum(c.diff(dim=1) / self._spacing, self._bends)
+            return c.new_zeros(len(c), self.z.shape[-1])
+        return self._bends(c.diff(dim=1) / self._spacing)
+
+    def _between_middles(self) -> list[_Combination]:
+        """Slopes of piecewise linear maps that are linear between the middles of their cells, and their derivatives."""
+        middles = 0.5 * (self.points[1:] + self.points[:-1])
+        if len(middles) == 1:  # one slope
+            first, ones = torch.zeros_like(self.z, dtype=torch.long), torch.ones_like(self.z)[..., None]
+            return [_Combination(first, shape, 1) for shape in (ones, 0 * ones)]
+        cell = torch.searchsorted(middles[1:-1].contiguous(), self.z)
+        along = (self.z - middles[cell]) / middles.diff()[cell]
+        rise = ((along > 0) & (along < 1)) / middles.diff()[cell]
+        along = along.clamp(0, 1)
+        shapes = torch.stack([1 - along, along], -1), torch.stack([-rise, rise], -1)
+        return [_Combination(cell, shape, len(middles)) for shape in shapes]
+
+    def smooth_slopes(self, c: Tensor) -> tuple[Tensor, Tensor]:
+        """Continuous slopes of piecewise linear maps [r, n], and their derivatives."""
+        levels = c.diff(dim=1) / self.points.diff()
+        slopes, bends = self._smooth
+        return slopes(levels), bends(levels)
 
     def integral(self, f: Tensor) -> Tensor:
         """int f p dz [r] for f [r, n]."""
@@ -109,12 +182,11 @@ class Mesh:
         At walls the integral does not begin there, and the mean may be any: with one wall it begins at the other end.
         """
         rows = (f * self.p).reshape(len(f), -1, self.order)
-        weights = self.dz.reshape(-1, self.order)
-        total = (rows * weights).sum(-1)
-        local = (rows @ self._primitives.T) * self.widths[:, None]
+        total = (rows * self.dz.unflatten(-1, (-1, self.order))).sum(-1)
+        local = (rows @ self._primitives.T) * self.widths[..., None]
         left = total.cumsum(1) - total
         right = -total.flip(1).cumsum(1).flip(1)
-        from_left = torch.arange(len(self.widths), device=f.device) < self.middle
+        from_left = torch.arange(self.widths.shape[-1], device=f.device) < self.middle
         if any(self.walls):
             from_left = torch.full_like(from_left, self.walls[1])
         begin = torch.where(from_left, left, right)
@@ -127,17 +199,25 @@ def _cells(base: Base, points: Tensor) -> Tensor:
     tails = panels[:0]
     if not math.isfinite(base.lower):
         low, high = base.mean + REACH * (low - base.mean), base.mean + REACH * (high - base.mean)
-        steps = torch.linspace(0, 1, TAIL_CELLS + 1, dtype=points.dtype, device=points.device)
         left, right = torch.minimum(points[0], high), torch.maximum(points[-1], low)
-        tails = torch.cat([low + (left - low) * steps, right + (high - right) * steps])
+        tails = torch.cat(
+            [_divided(low, left, TAIL_CELL * (high - low)), _divided(right, high, TAIL_CELL * (high - low))]
+        )
     inner = points[(points >= low) & (points <= high)]
     mesh = torch.cat([panels, tails, inner]).sort().values
     wide = torch.nn.functional.pad(mesh.diff() > 1e-12 * (high - low), (1, 0), value=True)
     return mesh[wide]
 
 
-def _primitives(x: np.ndarray, order: int) -> np.ndarray:
+def _divided(low: Tensor, high: Tensor, width: Tensor) -> Tensor:
+    """Ends of equal cells of at most this width."""
+    return low + (high - low) * torch.linspace(0, 1, int((high - low) / width) + 2, dtype=low.dtype, device=low.device)
+
+
+@cache
+def _primitives(order: int) -> np.ndarray:
     """Matrix [order, order] from values at Gauss nodes to integrals from the left end of a cell of width 1."""
     legendre = np.polynomial.legendre
+    x, _ = legendre.leggauss(order)
     columns = [0.5 * legendre.legval(x, legendre.legint(row, lbnd=-1)) for row in np.eye(order)]
     return np.stack(columns, 1) @ np.linalg.inv(legendre.legvander(x, order - 1))

@@ -17,15 +17,15 @@ from wgf.integrators.base import State
 from wgf.integrators.time_loop import Clock, LoopCallback
 from wgf.projection.field import Projection
 
-ORDERS = (6, 3)  # Gauss nodes per cell and per step
-DOUBLED = (12, 6)
+ORDER, PER_STEP = 6, 3  # Gauss nodes per cell and per step
 SAMPLE, FIRST = 12, 2  # the quadrature is doubled on one step of so many, from this step on
 CHUNK = 64  # steps evaluated at once, and most rows of nodes
 SPACING = 1e-3, 1e-2  # recorded states: relative to the end time, and to the time
 BALANCE = [10.0**k for k in range(-8, 5, 2)]  # trade-offs between the two residuals, relative to the law's width
 MOST = 4000  # nodes whose pairs are summed
 ROUNDING = 1e-12  # of a bound, relative to the law's width
-SMALL = 0.3  # residual of a step without a second continuation, relative to the mean
+SHOWING = 0.25  # the steps with this share of the residual show whether another continuation in time helps
+HELP = 0.05  # relative decrease of their residual by which it does
 LARGEST = 300.0  # largest -lambda t; its exponential is squared
 UNRESOLVED = 10.0  # relative rise with the doubled quadrature above which there is no bound; a smaller one is added
 
@@ -66,13 +66,14 @@ class OwnBound(LoopCallback):
     Args:
         projection: problem and network.
         past: what `saved` returned before a run was interrupted, or None.
+        order: Gauss nodes per cell.
 
     Attributes:
         convexity: lambda (1/time), None if there is no bound.
         unknown: why there is no bound, or None.
     """
 
-    def __init__(self, projection: Projection, past: dict[str, Any] | None = None) -> None:
+    def __init__(self, projection: Projection, past: dict[str, Any] | None = None, order: int = ORDER) -> None:
         self.projection, problem = projection, projection.problem
         known = conditions(problem)
         self.unknown = known.unknown
@@ -93,12 +94,12 @@ class OwnBound(LoopCallback):
         self._chart, self._landscape = landscape.chart, landscape
         kernel = problem.interaction.elementary
         if kernel is None or kernel.logarithm:
-            points = ORDERS[0] * len(landscape.chart.space.points)
+            points = order * len(landscape.chart.space.points)
             if points > MOST:
                 self.unknown = f"{points} nodes are too many for sums over pairs of them: decrease network.width"
                 return
         base, space = projection.map.base, landscape.chart.space
-        meshes = [Mesh(base, space, orders[0], problem.domain) for orders in (ORDERS, DOUBLED)]
+        meshes = [Mesh(base, space, nodes, problem.domain) for nodes in (order, 2 * order)]
         self._evaluate, self._evaluate_doubled = (Evaluator(problem, known, mesh) for mesh in meshes)
         self._scale = projection.map.base.std
         self._decay = decay(problem, known)
@@ -216,10 +217,10 @@ class OwnBound(LoopCallback):
         ]
         c, v, a = (torch.stack(part).double() for part in zip(*rows, strict=True))
         record = Record(torch.tensor(times, dtype=c.dtype, device=c.device), c, v, a)
-        self._steps.append(_evaluated(self._evaluate, record, ORDERS[1], slice(None)))
+        self._steps.append(_evaluated(self._evaluate, record, PER_STEP, slice(None)))
         sample = slice((FIRST - self._count) % SAMPLE, None, SAMPLE)
         if sample.start < len(times) - 1:
-            self._doubled.append(_evaluated(self._evaluate_doubled, record, DOUBLED[1], sample))
+            self._doubled.append(_evaluated(self._evaluate_doubled, record, 2 * PER_STEP, sample))
         self._count += len(times) - 1
         self._pending = self._pending[-1:]
 
@@ -232,29 +233,41 @@ class OwnBound(LoopCallback):
 
 
 def _evaluated(evaluate: Evaluator, record: Record, order: int, which: slice) -> Steps:
-    """Residuals of some steps of a record, by quintics in time; by cubics where these matter; by lines where both fold.
+    """Residuals of some steps of a record, by quintics in time; by cubics where these help; by lines where both fold.
 
-    Any choice gives a bound. Steps whose residuals are a small part of the whole keep their quintics.
+    Any choice gives a bound. The steps with the largest residuals show whether cubics help.
     """
     line, cubic, quintic = (Curve(*(part[which] for part in continuation(record, k, order))) for k in (0, 1, 2))
     best = _residuals(evaluate, quintic.c, quintic.v)
-    part = (line.weights * (best.force + best.flux.sqrt()).amin(-1)).sum(1).nan_to_num(nan=torch.inf)
-    large = ~(part * len(part) < SMALL * part.sum())
     second, third = (Residuals(*(torch.full_like(part, torch.inf) for part in best)) for _ in range(2))
-    bad = large & ~_usable(best)
-    for found, curve, where in ((second, cubic, large), (third, line, bad)):
-        if curve is line:
-            where = where & ~_usable(second)
-        if bool(where.any()):
+
+    def compute(found: Residuals, curve: Curve, where: Tensor) -> None:
+        if len(where):
             for part, computed in zip(found, _residuals(evaluate, curve.c[where], curve.v[where]), strict=True):
                 part[where] = computed
+
+    parts, ranking = _parts(best, line.weights).sort(descending=True)
+    before = parts.cumsum(0) - parts
+    worst = ranking[(before < SHOWING * parts.sum()) | parts.isinf()]
+    compute(second, cubic, worst)
+    helped = torch.minimum(_parts(second, line.weights), _parts(best, line.weights))[worst].sum()
+    if not helped > (1 - HELP) * parts[: len(worst)].sum():
+        compute(second, cubic, ranking[len(worst) :])
+    compute(third, line, (~_usable(best) & ~_usable(second)).nonzero().flatten())
     flux, force, strong = zip(second, best, third, strict=True)
     return Steps(line.s, line.weights, torch.cat(flux, -1), torch.cat(force, -1), torch.stack(strong, -1))
 
 
+def _parts(found: Residuals, weights: Tensor) -> Tensor:
+    """Size of the residual of each step [r]; infinite where it is no number."""
+    rates = (found.force + found.flux.sqrt()).amin(-1)
+    return (weights * rates).sum(1).nan_to_num(nan=torch.inf)
+
+
 def _residuals(evaluate: Evaluator, c: Tensor, v: Tensor) -> Residuals:
     """Residuals [r, nt, ...] of curves [r, nt, M]."""
-    found = [evaluate(*rows) for rows in zip(c.flatten(0, 1).split(CHUNK), v.flatten(0, 1).split(CHUNK), strict=True)]
+    parts = -(-len(c) * c.shape[1] // CHUNK)
+    found = [evaluate(*rows) for rows in zip(*(rows.flatten(0, 1).tensor_split(parts) for rows in (c, v)), strict=True)]
     return Residuals(*(torch.cat(part).unflatten(0, c.shape[:2]) for part in zip(*found, strict=True)))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -14,6 +16,7 @@ from wgf.problem.equations import Problem
 
 THRESHOLDS = (0.3, 3.0)  # largest |log a| in the core
 CORE = 5  # fewest cells of a core
+HUGE = 1e200  # instead of infinity: infinite as a norm, and 0 times it is 0
 NEWTON = 60  # most Newton steps
 
 
@@ -61,23 +64,30 @@ class Evaluator:
     def __init__(self, problem: Problem, known: Conditions, mesh: Mesh) -> None:
         self.problem, self.known, self.mesh = problem, known, mesh
         self.force = Force(problem.interaction, mesh)
-        if mesh.space.degree == 1:  # slopes are taken at the middles of the cells
-            self._middles = 0.5 * (mesh.points[1:] + mesh.points[:-1])
 
     def __call__(self, c: Tensor, v: Tensor) -> Residuals:
-        """Residuals of maps with coefficients c and velocities v [r, M]."""
-        mesh, known = self.mesh, self.known
+        """Residuals of maps with coefficients c and velocities v [r, M].
+
+        Cells end where a map crosses a kink of V, unless the forces are sums over the pairs of nodes.
+        """
+        kinks = self.problem.potential.kinks
+        if kinks is None or self.force.has_pairs:
+            return self._on(self.mesh, self.force, c, v)
+        mesh = self.mesh.split(c, kinks.x)
+        return self._on(mesh, Force(self.problem.interaction, mesh), c, v)
+
+    def _on(self, mesh: Mesh, forces: Force, c: Tensor, v: Tensor) -> Residuals:
+        known = self.known
         x, dx, bend, velocity = mesh.values(c), mesh.slopes(c), mesh.bends(c), mesh.values(v)
-        folded = (dx <= 0).any(1)
-        dx = dx.masked_fill(dx <= 0, 1.0)
-        slide, sums = self.problem.potential.derivative(x.reshape(-1)).reshape(x.shape), self.force.sums(x)
-        pull = velocity + slide + self.force(x, dx, bend, sums)
+        folded = dx.amin(1) <= 0
+        slide, sums = self.problem.potential.derivative(x.reshape(-1)).reshape(x.shape), forces.sums(x)
+        pull = velocity + slide + forces(x, dx, bend, sums)
         if known.diffusion == 0:
             strong = mesh.norm(pull)
             force = torch.where(folded, torch.inf, strong)[:, None].expand(-1, len(THRESHOLDS))
             return Residuals(torch.zeros_like(force), force, strong)
-        attraction = known.chi * self.force.pressure(dx, sums) if known.chi and sums is not None else None
-        slope, slope_bend = (dx, bend) if mesh.space.degree > 1 else self._smooth(c)
+        attraction = known.chi * forces.pressure(dx, sums) if known.chi and sums is not None else None
+        slope, slope_bend = (dx, bend) if mesh.space.degree > 1 else mesh.smooth_slopes(c)
         mean = mesh.integral(pull)[:, None]
         if any(mesh.walls):
             mean = torch.zeros_like(mean)  # walls hold any total force
@@ -89,73 +99,71 @@ class Evaluator:
             equilibrated = equilibrated + mesh.integral(own * mesh.p - equilibrated)[:, None]
         ratio = equilibrated / (own * mesh.p)
         strong = g * own * (mesh.dlog_p - slope_bend / slope) + pull
+        excess = ratio.nan_to_num(0.0, 0.0, 0.0) - 1  # the ratio is finite in every core
+        bounded = strong.nan_to_num(HUGE, HUGE, -HUGE)
         columns = []
-        for threshold in THRESHOLDS:
-            share, rise, allowed = self._core(ratio, threshold)
-            excess = torch.where(share > 0, ratio, 1.0) - 1
-            rest = torch.where(share < 1, (1 - share) * strong, 0.0) + share * mean + rise * own * excess
-            a = (1 + share * excess) * (dx / slope) ** g
+        for share, rise, allowed in _cores(mesh, ratio):
+            rest = (1 - share) * bounded + share * mean + rise * own.nan_to_num(HUGE, HUGE, -HUGE) * excess
+            a = 1 + share * excess
+            if slope is not dx:
+                a = a * (dx / slope) ** g
             if attraction is None:
-                flux = mesh.integral(pressure * dx ** (1 - g) * psi(g, a))
+                flux = mesh.integral(pressure * (psi(g, a) if g == 1 else dx ** (1 - g) * psi(g, a)))
             else:
-                flux, positive = self._attracted(a, attraction)
+                flux, positive = self._attracted(mesh, a, attraction)
                 allowed = allowed & positive
             flux = torch.where(allowed & ~folded & flux.isfinite(), flux, torch.inf)
             columns.append((flux, mesh.norm(rest)))
         flux, force = (torch.stack(part, 1) for part in zip(*columns, strict=True))
         return Residuals(flux, force, torch.where(folded | bool(any(mesh.open)), torch.inf, mesh.norm(strong)))
 
-    def _attracted(self, a: Tensor, attraction: Tensor) -> tuple[Tensor, Tensor]:
+    def _attracted(self, mesh: Mesh, a: Tensor, attraction: Tensor) -> tuple[Tensor, Tensor]:
         """Q of Theorem 2 [r], and whether chi kappa_h < D everywhere [r]."""
         diffusion = self.known.diffusion
         left = diffusion - attraction
         b = 1 + diffusion * (a - 1) / left
         positive = (left > 0).all(1) & (b > 0).all(1)
-        return self.mesh.integral(left * psi(1.0, b.clamp(min=0))), positive
+        return mesh.integral(left * psi(1.0, b.clamp(min=0))), positive
 
-    def _smooth(self, c: Tensor) -> tuple[Tensor, Tensor]:
-        """Continuous slopes of piecewise linear maps [r, n], and their derivatives: linear between middles of cells."""
-        middles, z = self._middles, self.mesh.z
-        levels = c.diff(dim=1) / self.mesh.points.diff()
-        if len(middles) == 1:
-            return levels.expand(-1, len(z)), torch.zeros_like(levels).expand(-1, len(z))
-        cell = torch.searchsorted(middles[1:-1].contiguous(), z)
-        widths = middles.diff()
-        along = (z - middles[cell]) / widths[cell]
-        steps = levels.diff(dim=1)[:, cell]
-        inside = (along > 0) & (along < 1)
-        return levels[:, cell] + steps * along.clamp(0, 1), torch.where(inside, steps / widths[cell], 0.0)
 
-    def _core(self, ratio: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Share of the equilibrated flux at the nodes and its derivative [r, n], and whether the choice is allowed [r].
+def _cores(mesh: Mesh, ratio: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """For each threshold the share of the equilibrated flux at the nodes and its derivative [r, n], and whether it is
+    allowed [r].
 
-        The core is the run of cells around the middle where the equilibrated flux is close to the map's own. The share
-        is 1 there, falls to 0 over its two outer cells, and stays 1 up to ends that the core reaches. Where p does not
-        vanish at an end, the core must reach it.
-        """
-        mesh, z = self.mesh, self.mesh.z
-        distance = ratio.log().abs().nan_to_num(nan=torch.inf, posinf=torch.inf)
-        close = (distance.reshape(len(ratio), -1, mesh.order) <= threshold).all(2).long()
-        last, middle = close.shape[1] - 1, mesh.middle
-        high = middle + close[:, middle:].cumprod(1).sum(1) - 1
-        low = middle - close[:, : middle + 1].flip(1).cumprod(1).sum(1) + 1
+    The core is the run of cells around the middle where the equilibrated flux is close to the map's own. The share
+    is 1 there, falls to 0 over its two outer cells, and stays 1 up to ends that the core reaches. Where p does not
+    vanish at an end, the core must reach it.
+
+    Args:
+        mesh: the nodes.
+        ratio: of the equilibrated flux to the map's own [r, n].
+    """
+    by_cell = ratio.unflatten(1, (-1, mesh.order))
+    least, most = by_cell.amin(2), by_cell.amax(2)
+    last, cell = least.shape[1] - 1, torch.arange(least.shape[1], device=ratio.device)
+    cells = mesh.cells.expand(len(ratio), -1)
+    far = 4 * (cells[:, -1] - cells[:, 0])
+
+    def ramp(outer: Tensor, inner: Tensor, full: Tensor, small: Tensor) -> tuple[Tensor, Tensor]:
+        """From 0 at a cell end to 1 at another; 1 everywhere for full cores and 0 for small ones."""
+        begin, end = (cells.gather(1, index.clamp(0, last + 1)[:, None]) for index in (outer, inner))
+        width = end - begin
+        away = width.sign() * far[:, None]
+        begin = torch.where(full[:, None], begin - away, torch.where(small[:, None], begin + away, begin))
+        along = (mesh.z - begin) / width
+        share = along.clamp(0, 1)
+        return share, (share == along) / width
+
+    for threshold in THRESHOLDS:
+        close = ((least >= math.exp(-threshold)) & (most <= math.exp(threshold))).long()  # not of NaN
+        high = close.masked_fill(cell < mesh.middle, 1).cumprod(1).sum(1) - 1
+        low = last + 1 - close.masked_fill(cell > mesh.middle, 1).flip(1).cumprod(1).sum(1)
         small = high - low + 1 < CORE
         whole = (low == 0) & ~small, (high == last) & ~small
-        cells = mesh.cells
-
-        def ramp(outer: Tensor, inner: Tensor, full: Tensor) -> tuple[Tensor, Tensor]:
-            width = (inner - outer)[:, None]
-            along = (z - outer[:, None]) / width
-            slope = torch.where((along > 0) & (along < 1), 1 / width, 0.0)
-            full = full[:, None]
-            return torch.where(full, 1.0, along.clamp(0, 1)), torch.where(full, 0.0, slope)
-
-        left, dleft = ramp(cells[low.clamp(max=last)], cells[(low + 2).clamp(max=last + 1)], whole[0])
-        right, dright = ramp(cells[(high + 1).clamp(min=1)], cells[(high - 1).clamp(min=0)], whole[1])
-        share = torch.where(small[:, None], 0.0, left * right)
-        rise = torch.where(small[:, None], 0.0, dleft * right + left * dright)
+        left, dleft = ramp(low.clamp(max=last), low + 2, whole[0], small)
+        right, dright = ramp(high.clamp(min=0) + 1, high - 1, whole[1], small)
         allowed = torch.ones_like(small)
         for is_open, reached in zip(mesh.open, whole, strict=True):
             if is_open:
                 allowed = allowed & reached
-        return share, rise, allowed
+        yield left * right, dleft * right + left * dright, allowed

@@ -24,7 +24,7 @@ from wgf.problem.quadrature import Gauss
 from wgf.projection.field import Projection
 from wgf.projection.solvers import Auto, Solver
 
-RTOL = 1e-5  # of the coarse run
+RTOL, MAX_STEPS = 1e-5, 500  # of the coarse run
 WIDTH = 32  # of the network of the coarse run; 128 neurons place the knots equally well, 4 do so badly
 POWER = 1.1  # r; with 1, the best W1, the W2 error is up to 1.55 times the best; with 1.1, W1 is up to 5 % larger
 FLOOR = 0.1  # smallest |T''| in the density of knots, relative to its root mean square
@@ -35,8 +35,8 @@ GRID = 4001
 def adapted(problem: Problem, map: TwoSidedReLU, solver: Solver) -> TwoSidedReLU:
     """The network with start knots from a coarse run.
 
-    If this run stops early, the knots are equispaced; if a run from these stops early, too, they are the paper's pairs,
-    whose cells are twice as wide.
+    If this run fails, the knots are equispaced; if a run from these fails, too, they are the paper's pairs, whose cells
+    are twice as wide.
     """
     theta = map.theta
     if (final := coarse(problem, map, solver, WIDTH)) is not None:
@@ -47,12 +47,15 @@ def adapted(problem: Problem, map: TwoSidedReLU, solver: Solver) -> TwoSidedReLU
 
 
 def coarse(problem: Problem, map: TwoSidedReLU, solver: Solver, width: int) -> Broken | None:
-    """Map at the end time of a run from equispaced knots with few digits; None if it stops early."""
+    """Map at the end of a run from equispaced knots with few digits; None if it fails.
+
+    A run of MAX_STEPS steps may end early: a flow that needs so many has come to rest.
+    """
     network = TwoSidedReLU(width, map.bound, "all", "uniform", base=map.base).to(map.theta.device)
     field = Projection(problem, network, Gauss(), Auto() if solver.regularisation(map) is None else solver)
-    end = run(field, Limex(rtol=RTOL), field.initial, [problem.t_end], LoopCallback())
+    end = run(field, Limex(rtol=RTOL, max_steps=MAX_STEPS), field.initial, [problem.t_end], LoopCallback())
     final = end.state.evaluation.knots
-    return final.map if end.status is Status.completed and final is not None else None
+    return final.map if end.status in (Status.completed, Status.max_steps) and final is not None else None
 
 
 def bending(map: Broken) -> Tensor:

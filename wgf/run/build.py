@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from wgf.assemble import assemble
 from wgf.confirm import at_tolerance, confirm, noted
 from wgf.engine.compiled import run
 from wgf.errors import ConfigError
+from wgf.expectation import observed
 from wgf.integrators.base import Integrator
 from wgf.integrators.time_loop import Clock, End, LoopCallback
 from wgf.networks.base import TransportMap
@@ -27,7 +28,6 @@ from wgf.run import memory
 from wgf.run.callbacks.base import Callback
 from wgf.settings.check import GROUPS, raise_faults
 from wgf.settings.constructors import settings
-from wgf.settings.expression import Expression, observables
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Experiment:
     figures: bool
     reference: str = "none"
     certificate: str = "own"
-    observed: Mapping[str, Expression] = field(default_factory=dict)
+    observed: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = field(default_factory=dict)
 
     @property
     def problem(self) -> Problem:
@@ -153,7 +153,7 @@ def build(cfg: DictConfig) -> Experiment:
         cfg.figures,
         cfg.reference_solution,
         certificate,
-        observables(cfg.observe),
+        observed(cfg.observe),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -59,7 +60,7 @@ def certified(
                 unknown = str(why)
                 log.warning("w2_bound: %s", unknown)
     found = [certificate(flow, own.at(t), own.convexity, richer, t) for t in times]
-    last = found[-1]
+    last = found[-1].within(math.sqrt(max(result.second_moment - result.mean**2, 0.0)))
     bounds = np.array([np.nan if entry.bound is None else entry.bound for entry in found])
     result = replace(
         result,

@@ -56,6 +56,7 @@ def load(folder: str | Path) -> Flow:
         detail,
         experiment.reference,
         config=(folder / "config.yaml").read_text(encoding="utf-8"),
+        observed=experiment.observed,
     )
 
 

@@ -23,8 +23,7 @@ from wgf.networks.base import TransportMap
 from wgf.problem.equations import Problem
 from wgf.problem.quadrature import Gauss, Nodes
 from wgf.reference_solutions.equilibrium import equilibrium
-from wgf.reference_solutions.exact import Exact
-from wgf.reference_solutions.moment_laws import blow_up_bound, second_moment
+from wgf.reference_solutions.exact import Exact, blow_up_bound, second_moment
 from wgf.reference_solutions.wasserstein import Carried, Distance, distance
 from wgf.result import Result
 from wgf.run.best_approximation import best_w2
@@ -99,11 +98,13 @@ class Metrics:
         end = equilibrium(self.problem)
         return None if end is None else self.distance(end, math.inf, theta).w2
 
-    def row(self, clock: Clock, state: State) -> dict[str, float | int | None]:
-        """Row of the history. All rows of a run have the same keys in the same order."""
+    def row(self, clock: Clock, state: State, saved: bool = True) -> dict[str, float | int | None]:
+        """Row of the history, of a saved time or not. All rows of a run have the same keys in the same order."""
         e = state.evaluation
         terms = e.terms.tolist()
-        moments, error = self.moments(state), self.error(clock.t, state.theta)
+        moments = self.moments(state)
+        seen = saved or (self.known is not None and self.known.quick)
+        error = self.error(clock.t, state.theta) if seen else None
         return {
             "step": clock.steps,
             "t": clock.t,

@@ -67,6 +67,7 @@ def run(
     folder: Path,
     resuming: bool = False,
     bar: bool = True,
+    outer: Signals | None = None,
 ) -> Result:
     """Run an experiment and write its files to `folder`.
 
@@ -76,6 +77,7 @@ def run(
         folder: folder of the run; made if it does not exist.
         resuming: whether to resume the run in this folder from its last checkpoint.
         bar: whether to show a progress bar on a terminal.
+        outer: the signals of the code that calls.
 
     Returns:
         The content of result.json; `unsaved` lists the files that could not be written.
@@ -84,7 +86,7 @@ def run(
         ConfigError: another process works in this folder, or the run cannot resume.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with claimed(folder), Signals() as signals:
+    with claimed(folder), Signals(outer) as signals:
         return _run(experiment, cfg, folder, resuming, signals, [Progress()] if bar else [])
 
 
@@ -139,6 +141,7 @@ def _run(
                 end.clock,
                 end.detail,
                 experiment.reference,
+                observed=experiment.observed,
             )
             result, bounds = _measure(flow, end, seconds, experiment, bound, signals, callbacks)
             faults, known = list(callbacks.dropped), len(callbacks.dropped)

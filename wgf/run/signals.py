@@ -12,18 +12,27 @@ from typing import Any
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
+def number_of(interrupt: KeyboardInterrupt) -> signal.Signals:
+    """The signal that raised an interruption; Ctrl-C if it names none."""
+    return next((number for number in STOPPING if number in interrupt.args), signal.SIGINT)
+
+
 class Signals:
-    """Turns both signals into KeyboardInterrupt: at once, or inside `held` at the next `check`.
+    """Turns both signals into KeyboardInterrupt(number): at once, or inside `held` at the next `check`.
 
     Python allows signal handlers only in the main thread; in other threads this class does nothing. Signals that the
     process ignores (Ctrl-C in a background process of a script) stay ignored.
+
+    Args:
+        outer: the signals of the code that calls; what they have received counts here, too, even if a package that
+            was being imported has caught the KeyboardInterrupt.
 
     Attributes:
         received: number of the last signal, None before the first.
     """
 
-    def __init__(self) -> None:
-        self.received: int | None = None
+    def __init__(self, outer: Signals | None = None) -> None:
+        self.received: int | None = outer.received if outer else None
         self._held = 0
         self._before: dict[int, Any] = {}
 
@@ -41,7 +50,7 @@ class Signals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         if not self._held:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(number)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -68,4 +77,4 @@ class Signals:
             KeyboardInterrupt: a signal has arrived.
         """
         if self.received is not None:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(self.received)

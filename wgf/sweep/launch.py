@@ -18,7 +18,7 @@ from omegaconf import DictConfig, open_dict
 from wgf.errors import ConfigError, in_one_line, install
 from wgf.integrators.status import Status
 from wgf.loading import loading
-from wgf.run.signals import STOPPING, Signals
+from wgf.run.signals import STOPPING, Signals, number_of
 from wgf.settings.check import check, raise_faults
 from wgf.settings.foreign_configs import check_node
 from wgf.settings.refusals import check_folder
@@ -103,20 +103,21 @@ def run_job(cfg: DictConfig, folder: Path, root: Path) -> float:
     sweep = current().sweep
     if sweep is None:
         ignore_signals()
-    with Signals() as signals, when_free(folder) as claim:
+    with Signals(sweep) as signals, when_free(folder) as claim:
         try:
             if not finished(folder) and not is_stopped(root):
-                _compute(cfg, folder, claim)
-        except KeyboardInterrupt:
+                _compute(cfg, folder, claim, signals)
+        except KeyboardInterrupt as interrupt:
             with signals.held():
-                claim.mark(Status.interrupted.name, "stopped before its first step")
+                name = number_of(interrupt).name
+                claim.mark(Status.interrupted.name, f"stopped before its first step ({name})")
     found = outcome(folder)
     if sweep is not None and found["status"] == Status.interrupted.name:
         sweep.stop(next((number for number in STOPPING if number.name in found["message"]), SIGINT))
     return objective(found, cfg.objective)
 
 
-def _compute(cfg: DictConfig, folder: Path, claim: Claim) -> None:
+def _compute(cfg: DictConfig, folder: Path, claim: Claim, signals: Signals) -> None:
     """Run a job and mark how it ended where its result.json does not say so."""
     resuming = claim.begin()
     try:
@@ -126,7 +127,7 @@ def _compute(cfg: DictConfig, folder: Path, claim: Claim) -> None:
         with loading():
             from wgf.run.runner import build, run
 
-        result = run(build(cfg), cfg, folder, resuming, bar=False)
+        result = run(build(cfg), cfg, folder, resuming, bar=False, outer=signals)
         if result.status == cfg.expect:
             claim.mark(EXPECTED, result.message)
     except ConfigError as error:

@@ -114,12 +114,12 @@ class Sweep(Signals):
             self.received = number
             with suppress(OSError):  # a full disk must not keep a signal from its effect
                 self._stop_workers()
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(number)
 
     def _stop_workers(self) -> None:
         """Tell every job in a child process to stop, and wait for its end."""
         end, told = time.monotonic() + GRACE, set[int]()
-        if jobs(self.root):
+        if self.root.exists():
             write(self.root / STOPPED, _name(os.getpid()).encode())
         if _workers(self.root):  # not by print, which the signal may have interrupted
             os.write(2, b"wgf: the jobs stop after their step; a second signal kills them\n")

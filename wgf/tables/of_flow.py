@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from wgf.carried_law import carried_law
@@ -13,6 +15,7 @@ from wgf.expectation import expectation
 from wgf.integrators.saved_states import SavedStates
 from wgf.problem.equations import Problem
 from wgf.projection.field import Projection
+from wgf.projection.transfer import touching
 from wgf.reference_solutions.exact import Exact
 from wgf.reference_solutions.wasserstein import Carried, distance
 from wgf.saved_maps import SavedMaps
@@ -48,15 +51,17 @@ def _errors(saved: SavedStates, known: Exact) -> np.ndarray:
     return np.array([(each.w1, each.w2) for each in found])
 
 
-def table(projection: Projection, saved: SavedStates) -> dict[str, np.ndarray]:
+def table(
+    projection: Projection, saved: SavedStates, observed: Mapping[str, Callable[[Tensor], Tensor]]
+) -> dict[str, np.ndarray]:
     """Columns [s] of numbers at the saved times under the names of history.csv, with the units of
-    `wgf.result.Result`.
+    `wgf.result.Result`; among them the means of the observed functions.
 
     An old checkpoint holds no counts: then the columns step, dt, dissipated, evaluations and rejected are missing.
     """
     states = [saved[k] for k in range(len(saved.times))]
     moments = zip(saved.times, states, strict=True)
-    found = [projection.on(map).over(t, t)(theta) for t, (map, theta) in moments]
+    found = [touching(projection.on(map).over(t, t), theta)(theta) for t, (map, theta) in moments]
     laws = [Carried.by(map, theta) for map, theta in states]
     terms = np.array([each.terms.tolist() for each in found])
     counted = {column: [getattr(clock, name) for clock in saved.clocks] for column, name in CLOCK.items()}
@@ -68,6 +73,7 @@ def table(projection: Projection, saved: SavedStates) -> dict[str, np.ndarray]:
         "mean": [expectation(law, "x") for law in laws],
         "second_moment": [expectation(law, "x**2") for law in laws],
         "min_slope": [each.min_slope.item() for each in found],
+        **{name: [expectation(law, f) for law in laws] for name, f in observed.items()},
         **(counted if len(saved.clocks) == len(saved.times) else {}),
     }
     return {name: np.array(values, dtype=float) for name, values in columns.items()}
