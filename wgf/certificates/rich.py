@@ -1,7 +1,7 @@
 """Bound of the W2 error of any run by the triangle inequality: W2(run, exact) <= W2(run, rich) + bound(rich).
 
-The rich run solves the same problem with a spline of degree 5 or 3 and as many breakpoints per length or twice as many, on a
-wider range, with smaller tolerances, and carries its own bound. The inequality holds for every network and method.
+The rich run solves the same problem with a spline of degree 5 or 3 and as many breakpoints per length or twice as many,
+on a wider range, with smaller tolerances, and carries its own bound. The inequality holds for every network and method.
 """
 
 from __future__ import annotations
