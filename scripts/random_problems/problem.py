@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -151,7 +152,7 @@ class Posed:
         v = self.potential
         return (8 * (v(x + h) - v(x - h)) - (v(x + 2 * h) - v(x - 2 * h))) / (12 * h)
 
-    @property
+    @cached_property
     def unit(self) -> float:
         """Distance between the quartiles of the law (length)."""
         u = np.array([0.25])

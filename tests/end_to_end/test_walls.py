@@ -210,7 +210,7 @@ def test_a_run_between_walls_from_the_command_line(tmp_path):
     ("words", "line"),
     [
         ("domain=interval", "the initial law has mass 0.5 to the left of the wall at 0: choose a law on (0, 1)"),
-        ("domain=half_line law=exponential pde=linear_transport", "without linear diffusion mass can pile up"),
+        ("domain=half_line law=exponential pde=linear_transport", "without diffusion mass can pile up"),
         (
             "domain=interval law=uniform law.low=0 network=mlp",
             "MLP knows the whole line only: on (0, 1) use network",

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import wgf
+from wgf.engine import program
 from wgf.ensembles.files import read, written
 
 N = 5
@@ -166,3 +167,52 @@ def test_figures(flows):
         flows.plot("colour", over="a")
     with pytest.raises(wgf.ConfigError, match="expected one or two of"):
         flows.plot("std", over="q")
+
+
+@pytest.mark.parametrize(
+    ("pde", "potential", "rtol", "settings"),
+    [
+        (wgf.FokkerPlanck(), "a*x**4/4 - cos(b*x)", 1e-3, {"saves": 3}),  # more flows than lanes
+        (wgf.PorousMedium(), "a*x**2/2 + b*x", 1e-1, {"saves": 1}),  # results that depend on the nodes only; rejections
+    ],
+)
+def test_lanes_do_the_steps_of_single_flows(monkeypatch, pde, potential, rtol, settings):
+    r, n = np.random.default_rng(1), 37
+    parameters = {
+        "diffusion": r.uniform(0.1, 2.0, n), "a": r.uniform(0.0, 3.0, n), "b": r.uniform(-3.0, 3.0, n),
+        "scale": r.uniform(0.3, 2.0, n), **({"exponent": r.uniform(1.2, 3.0, n)} if "Porous" in repr(pde) else {}),
+    }  # fmt: skip
+
+    def compute():
+        method = wgf.Rodas4(rtol, 0.0, 0.2)
+        return wgf.ensemble(
+            pde, parameters, potential=potential, t_end=0.5, network=NETWORK, integrator=method, **settings
+        )
+
+    flows = compute()
+    monkeypatch.setattr(program, "BLOCK", 0)
+    single = compute()
+    for name in ("status", "steps", "rejected", "t"):
+        np.testing.assert_array_equal(getattr(flows, name), getattr(single, name))
+    assert (flows.rejected > 0).any()
+    np.testing.assert_allclose(flows.coordinates, single.coordinates, atol=1e-12)
+    np.testing.assert_allclose(flows.reached, single.reached, rtol=1e-12)
+
+
+def test_lanes_know_the_ends_of_single_flows(monkeypatch):
+    """A step that is too long for a concave potential, a step below the smallest, and the largest number of steps."""
+
+    def compute(*settings):
+        return wgf.ensemble(
+            wgf.FokkerPlanck(), {"a": [-1.0, 1.0, -10.0, 0.5, 9.0]}, potential="a*x**2/2", t_end=0.5, network=NETWORK,
+            integrator=wgf.Rodas4(*settings),
+        )  # fmt: skip
+
+    for settings in ((1e-3, 0.0, 0.5), (1e-4, 0.0, 1e-2, 5e-3), (1e-6, 0.0, 1e-3, 1e-12, 12)):
+        flows = compute(*settings)
+        with monkeypatch.context() as patched:
+            patched.setattr(program, "BLOCK", 0)
+            single = compute(*settings)
+        for name in ("status", "steps", "rejected"):
+            np.testing.assert_array_equal(getattr(flows, name), getattr(single, name))
+        np.testing.assert_allclose(flows.coordinates, single.coordinates, rtol=1e-11, atol=1e-11)

@@ -36,9 +36,9 @@ from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions import exact, finite_volume
 from wgf.reference_solutions.base import Unresolved, yardstick
 from wgf.reference_solutions.equilibrium import equilibrium
+from wgf.reference_solutions.exact import second_moment
 from wgf.reference_solutions.finite_volume import Volumes, _root
 from wgf.reference_solutions.finite_volume_schemes import Central, Grid, Monotone
-from wgf.reference_solutions.moment_laws import second_moment
 from wgf.run.runner import build, run
 
 DATA = Path(__file__).parents[1] / "data"
@@ -249,7 +249,7 @@ def test_porous_medium_from_a_gaussian():
 def test_order(kind: type[Central] | type[Monotone], order: float, cells: tuple[int, int]):
     oracle, errors = density_oracle(QUARTIC, 0.2, -7.0, 7.0, 240), []
     for n in cells:
-        run = finite_volume._run(kind, QUARTIC, np.array([0.2]), Grid(-7.0, 6.5, 0.0, 3.0, n), 1e-10)
+        run = finite_volume._run(kind, QUARTIC, np.array([0.2]), Grid(-7.0, 6.5, 0.0, 3.0, n))
         one = Oracle(lambda z, run=run: run.map(0, QUARTIC.law, z))
         errors.append(distance(QUARTIC.law, lambda z: oracle(0.2, z), lambda z, one=one: one(0.2, z)))
     assert math.log2(errors[0] / errors[1]) > order
@@ -269,7 +269,7 @@ def test_order(kind: type[Central] | type[Monotone], order: float, cells: tuple[
 def test_mass_and_positivity(p: Problem):
     """The masses left of the faces rise from 0 to 1, so cells are positive and no mass is lost."""
     times = np.array([0.01, 0.1])
-    run = finite_volume._run(Monotone, p, times, Grid(-7.0, 7.0, 0.0, 5.0, 200), 1e-8)
+    run = finite_volume._run(Monotone, p, times, Grid(-7.0, 7.0, 0.0, 5.0, 200))
     assert (run.mass[:, 0] == 0).all()
     assert (run.mass[:, -1] == 1).all()
     assert np.diff(run.mass, axis=1).min() >= 0
@@ -351,6 +351,35 @@ def test_stated_errors_follow_the_unit_of_length_and_the_place(
     assert two.w2_errors == pytest.approx(length * one.w2_errors, rel=1e-9 if not shift else 1e-3)
 
 
+SIMILAR = {
+    "length": (2.0**-9, 0.0, 1.0),
+    "time": (1.0, 0.0, 2.0**7),
+    "place": (1.0, 8.0, 1.0),
+    "side": (-1.0, 0.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("kind", SIMILAR)
+def test_a_similar_problem_has_a_similar_grid_and_the_same_error(kind: str, monkeypatch: pytest.MonkeyPatch):
+    """Particles at length (x + shift) at the time `time` t follow the same equation with other coefficients."""
+    monkeypatch.setitem(finite_volume.LEVELS, False, (64, 128, 256))
+
+    def solved(length: float, shift: float, time: float) -> finite_volume.Reference:
+        unit = abs(length)
+        law = Mixture([length * (shift - 1), length * (shift + 0.7)], [0.4 * unit, 0.3 * unit], [0.4, 0.6])
+        v = Expressed(f"{length**2 / time!r}*((x/{length!r} - {shift!r})**4/4 + (x/{length!r} - {shift!r})**3/9)")
+        return finite_volume.solve(problem(PorousMedium(1.5, 0.8 * unit**2.5 / time), law, v), [0.07 * time])
+
+    (length, shift, time), one = SIMILAR[kind], solved(1.0, 0.0, 1.0)
+    two = solved(length, shift, time)
+    ends = length * (np.array([one.fine.grid.low, one.fine.grid.high]) + shift)
+    assert [two.fine.grid.low, two.fine.grid.high] == pytest.approx(np.sort(ends), rel=1e-12)
+    assert two.fine.grid.centre == pytest.approx(length * (one.fine.grid.centre + shift), rel=1e-12)
+    assert two.fine.grid.stretch == pytest.approx(abs(length) * one.fine.grid.stretch, rel=1e-12)
+    assert two.errors == pytest.approx(abs(length) * one.errors, rel=1e-2)
+    assert two.w2_errors == pytest.approx(abs(length) * one.w2_errors, rel=2e-2)
+
+
 # the equilibrium
 
 
@@ -421,7 +450,7 @@ def test_failure_costs_nothing(monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
 
 
 def test_grid_is_whole():
-    run = finite_volume._run(Monotone, QUARTIC, np.array([0.1]), Grid(-6.0, 6.0, 0.0, 1.0, 50), 1e-6)
+    run = finite_volume._run(Monotone, QUARTIC, np.array([0.1]), Grid(-6.0, 6.0, 0.0, 1.0, 50))
     assert isinstance(run, Volumes)
     x, dx, _ = run.grid.x(run.grid.s)
     assert x[[0, -1]] == pytest.approx([-6, 6], abs=1e-12)

@@ -34,6 +34,8 @@ def conditions(problem: Problem) -> Conditions:
     attraction = max(kernel.elementary.logarithm, 0.0) if kernel.elementary else 0.0
     if problem.domain.period is not None:
         return Conditions(unknown=f"the bound is proved on the line and between walls, not on {problem.domain}")
+    if exponent > 1 and problem.domain.ends is not None:
+        return Conditions(unknown="the bound is not proved for a porous medium between walls")
     if internal is not None and spreads is None:
         return Conditions(unknown=f"the bound is not proved for the internal energy {internal}")
     if v.moves:

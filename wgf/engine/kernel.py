@@ -31,6 +31,7 @@ COMPLETED, PAUSED, BLOW_UP, MAX_STEPS, STUCK = range(5)
 SOUND, FOLDED, NOT_FINITE, NOT_SOLVED, ENERGY_RISE, CONCAVE, INACCURATE = range(7)
 SAFETY, SHRINK, GROW, COLLAPSE = 0.9, 0.2, 5.0, 1e-3
 TINY = 2.2250738585072014e-308
+ROUNDING = 64 * 2.220446049250313e-16
 REPORT = 5  # numbers of a report before the energies
 
 
@@ -42,6 +43,66 @@ def factor_of_step(error, previous):
     else:
         f = SAFETY * error ** (-0.7 / 4.0) * max(previous, 1e-4) ** (0.4 / 4.0)
     return min(GROW, max(SHRINK, f))
+
+
+@compiled
+def fault_of(length, now, then, scale, slope, finite):
+    """What is wrong with the end of an attempt; the order of the questions is that of `time_loop`.
+
+    Args:
+        length: of the error estimate; negative where the matrix was not positive definite.
+        now, then: energies. scale: the size of the energies.
+        slope: the smallest one. finite: whether the coordinates are, and whether the velocity and the error are.
+    """
+    if length < 0.0:
+        return CONCAVE
+    if slope <= 0:
+        return FOLDED
+    if not (math.isfinite(then) and math.isfinite(slope) and finite[0]):
+        return NOT_FINITE
+    if not finite[1]:
+        return NOT_SOLVED
+    return ENERGY_RISE if then > now + ROUNDING * (1 + scale) else SOUND
+
+
+@compiled
+def settle(fault, error, trial, lands, goals, times, counts, report):
+    """Move the clocks of a flow after an attempt; whether the step is accepted."""
+    if fault == SOUND and error <= 1.0:
+        dt = times[2]
+        grown = trial * factor_of_step(error, times[3])
+        counts[0] += 1
+        times[0] = goals[counts[3]] if lands else times[0] + trial
+        times[2] = max(dt, grown) if trial < dt else grown
+        times[1], times[3] = trial, error
+        return True
+    counts[1] += 1
+    times[2] = 0.25 * trial if fault != SOUND else trial * factor_of_step(error, 1.0)
+    report[3], report[4] = (fault if fault != SOUND else INACCURATE), trial
+    return False
+
+
+@compiled
+def end_of(accepted, slope, method, goals, times, counts):
+    """How a flow ended, or -1. `accepted`: whether it has new coordinates, also at the start."""
+    if accepted:
+        if counts[4] != 0 and slope < COLLAPSE:
+            return BLOW_UP
+        if counts[3] == len(goals):
+            return COMPLETED
+    elif times[2] < method.dt_min:
+        return STUCK
+    return MAX_STEPS if counts[0] + counts[1] >= method.max_steps else -1
+
+
+@compiled
+def aim(goals, times, counts):
+    """Length of the next attempt, and whether it ends at the next goal."""
+    t, dt, goal = times[0], times[2], goals[counts[3]]
+    lands = t + dt * (1 + 1e-9) >= goal
+    if lands:
+        return goal - t, True
+    return (0.5 * (goal - t) if t + 2 * dt > goal else dt), False
 
 
 @entry
@@ -64,7 +125,6 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
     work = workspace(mesh, energy)
     v, size, k = work.vectors, c.shape[1], mesh.taps
     new = v[NEW]
-    rounding = 64 * 2.220446049250313e-16
     for flow in range(len(c)):
         begin(mesh, energy, parameters[flow], work)
         copy(c[flow], new)
@@ -76,64 +136,31 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
             then, then_scale, square, then_slope = judge(new, mesh, energy, work)
             gradient(new, mesh, energy, work, v[SLOPE])
             velocity(mesh, v[SLOPE], v[SPEED])
+            accepted = opening
             if not opening:
-                fault = SOUND
                 error = length / max(method.atol * times[flow, 5] + method.rtol * math.sqrt(square), TINY)
-                if length < 0.0:
-                    fault, error = CONCAVE, 0.0
-                elif then_slope <= 0:
-                    fault = FOLDED
-                elif not (math.isfinite(then) and math.isfinite(then_slope) and math.isfinite(total(new))):
-                    fault = NOT_FINITE
-                elif not (math.isfinite(total(v[SPEED])) and math.isfinite(error)):
-                    fault = NOT_SOLVED
-                elif then > now + rounding * (1 + max(scale, then_scale)):
-                    fault = ENERGY_RISE
-                accepted = fault == SOUND and error <= 1.0
+                finite = math.isfinite(total(new)), math.isfinite(total(v[SPEED])) and math.isfinite(error)
+                fault = fault_of(length, now, then, max(scale, then_scale), then_slope, finite)
+                accepted = settle(fault, error, trial, lands, goals, times[flow], counts[flow], report[flow])
                 attempts += 1
-                if accepted:
-                    dt = times[flow, 2]
-                    grown = trial * factor_of_step(error, times[flow, 3])
-                    times[flow, 4] += lost
-                    counts[flow, 0] += 1
-                    times[flow, 0] = goals[counts[flow, 3]] if lands else times[flow, 0] + trial
-                    times[flow, 2] = max(dt, grown) if trial < dt else grown
-                    times[flow, 1], times[flow, 3] = trial, error
-                else:
-                    counts[flow, 1] += 1
-                    times[flow, 2] = 0.25 * trial if fault != SOUND else trial * factor_of_step(error, 1.0)
-                    report[flow, 3], report[flow, 4] = (fault if fault != SOUND else INACCURATE), trial
-            if opening or accepted:
+            if accepted:
                 now, scale, slope = then, then_scale, then_slope
                 copy(new, c[flow])
                 copy(v[SLOPE], v[GRADIENT])
                 report[flow, 1], report[flow, 2] = now, slope
                 copy(work.terms, report[flow, REPORT:])
-                if not opening and lands:
-                    stop = counts[flow, 3]
+                times[flow, 4] += lost
+                if lands:
                     if len(saved) > 0:
-                        copy(c[flow], saved[flow, stop])
+                        copy(c[flow], saved[flow, counts[flow, 3]])
                     counts[flow, 3] += 1
-                if counts[flow, 4] != 0 and slope < COLLAPSE:
-                    end = BLOW_UP
-                elif counts[flow, 3] == len(goals):
-                    end = COMPLETED
-                elif single and not opening:
-                    end = PAUSED
-            elif times[flow, 2] < method.dt_min:
-                end = STUCK
-            if end == -1 and counts[flow, 0] + counts[flow, 1] >= method.max_steps:
-                end = MAX_STEPS
-            if end == -1 and attempts >= most:
+            end = end_of(accepted, slope, method, goals, times[flow], counts[flow])
+            if end == -1 and (attempts >= most or (single and accepted and not opening)):
                 end = PAUSED
             if end != -1:
                 break
             opening = False
-            t, dt, goal = times[flow, 0], times[flow, 2], goals[counts[flow, 3]]
-            lands = t + dt * (1 + 1e-9) >= goal
-            trial = goal - t if lands else dt
-            if not lands and t + 2 * dt > goal:
-                trial = 0.5 * (goal - t)
+            trial, lands = aim(goals, times[flow], counts[flow])
             copy(c[flow], new)
             if not hessian(new, mesh, energy, work, 1.0 / (method.gamma * trial)):
                 length = -1.0

@@ -35,7 +35,16 @@ FIXED, NODAL, VALUE, FIRST, SECOND = np.arange(5)  # parts of a program; numba m
 SLOPES, BENDS, VALUES = 6, 8, 11  # places in `layout`
 
 
-SOURCES = ("arrays", "kernel", "landscape", "linear", "program", "tape")  # files that the machine code depends on
+SOURCES = (
+    "arrays",
+    "kernel",
+    "landscape",
+    "lanes",
+    "linear",
+    "many",
+    "program",
+    "tape",
+)  # files that the machine code depends on
 STAMP = sha256(b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()
 
 

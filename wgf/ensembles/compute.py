@@ -44,7 +44,7 @@ OrderOrNone = Annotated[int | None, Range(int, low=1, high=64, none=True)]
 
 SHIFT, SCALE = "shift", "scale"  # of the initial law: x = shift + scale z, z distributed as the base
 FINER = 1e-2  # tolerances of the richer flows, relative to those of the flows
-CHUNK = 64  # flows that one thread computes without looking at signals
+CHUNK = 512  # most flows that one thread computes without looking at signals
 CODES = {0: Status.completed, 2: Status.blow_up, 3: Status.max_steps, 4: Status.step_too_small}
 
 
@@ -86,7 +86,9 @@ def ensemble(
     """
     from wgf.engine.energies import energy_of
     from wgf.engine.kernel import FOLDED, REPORT, STUCK, advance
+    from wgf.engine.many import advance_many
     from wgf.engine.plan import Plan
+    from wgf.engine.program import BLOCK
     from wgf.engine.tape import Tape, Untraceable
     from wgf.engine.traced import Traced
 
@@ -168,28 +170,22 @@ def ensemble(
     goals = np.array(stops)
     steps = plan.method._replace(weights=np.zeros(6))  # an ensemble has no dissipation
 
-    def part(start: int) -> None:
-        rows = slice(start, start + CHUNK)
-        advance(
-            *(
-                c[rows],
-                goals,
-                later[rows],
-                plan.mesh,
-                energy,
-                steps,
-                given[rows],
-                times[rows],
-                counts[rows],
-                report[rows],
-            ),
-            2**40,
-            False,
-        )
+    beside = len(plan.mesh.nodes[0]) <= BLOCK and not energy.interacts and energy.quadratic == 0.0
 
-    starts = range(0, n, CHUNK)
-    with ThreadPoolExecutor(min(threads or os.cpu_count() or 1, len(starts))) as pool:
-        list(pool.map(part, starts))
+    workers = threads or os.cpu_count() or 1
+    size_of_part = min(CHUNK, -(-n // workers))
+
+    def part(start: int) -> None:
+        rows = slice(start, start + size_of_part)
+        shared = plan.mesh, energy, steps
+        parts = c[rows], goals, later[rows], *shared, given[rows], times[rows], counts[rows], report[rows]
+        if beside:
+            advance_many(*parts)
+        else:
+            advance(*parts, 2**40, False)
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(part, range(0, n, size_of_part)))
     saved[:, 1:] = later
     status = np.array([CODES[int(code)].name for code in report[:, 0]])
     stuck = report[:, 0] == STUCK

@@ -14,6 +14,7 @@ from wgf.integrators.status import Status
 from wgf.networks.base import TransportMap
 from wgf.projection.field import Projection
 from wgf.projection.remesh import Change, Mesh, mesh_of
+from wgf.projection.transfer import Contact, contact_of, touching
 
 FOLDS = 3  # folds in a row after which the fallback of the integrator takes the step
 COLLAPSE = 1e-3  # smallest slope, relative to the start, below which an attraction has concentrated mass in a point
@@ -111,6 +112,7 @@ def evolve(
     fallback: Integrator | None = None,
     mesh: Mesh | None = None,
     steady: float = -1.0,
+    contact: Contact | None = None,
 ) -> End:
     """Integrate theta' = velocity(theta) from t = 0, or from the time of a clock, to the last of `stops`.
 
@@ -132,6 +134,7 @@ def evolve(
         fallback: takes a step after FOLDS folds in a row; None for no other method.
         mesh: proposes other breakpoints after a step; None for fixed ones.
         steady: the loop ends at a stop with at most this dissipation (energy/time).
+        contact: walls that hold the ends of the map while they are there; None for none.
     """
     begins = clock is None
     clock = clock or Clock(evaluations=1, next_dt=integrator.first_dt(stops[-1]))
@@ -190,6 +193,11 @@ def evolve(
                     why = f"dt = {trial:.3g}" if reason is fault else f"the last step tried: {cause}"
                     return ended(Status.blow_up if collapsed else reason, why)
                 continue
+            if isinstance(velocity, Projection) and contact is not None:
+                share = contact.share(velocity, state.theta, proposed.state.theta)
+                if share < 1:
+                    clock.rejected, clock.next_dt = clock.rejected + 1, share * trial
+                    continue
             change = accepted(mesh, field, state, proposed.state, now, tolerance, work.most)
             if change is not None and change.again:
                 clock.rejected, clock.evaluations = clock.rejected + 1, clock.evaluations + 1
@@ -217,6 +225,13 @@ def evolve(
                 clock.evaluations += 1
                 state, now, velocity, map = _moved(change, clock)
                 callback.remesh(map)
+            touched = None
+            here = field.stage(1.0) if change is None else velocity
+            if isinstance(here, Projection) and contact is not None:
+                touched = contact.change(here, state.theta)
+            if touched is not None:
+                velocity, state = touched.projection, State(touched.theta, touched.evaluation)
+                now = judge(Step(state))
             callback.step(clock, state, now.energy)
             if lands:
                 callback.stop(clock, state)
@@ -264,8 +279,9 @@ def run(
     clock: Clock | None = None,
 ) -> End:
     """Call `evolve` with the settings that the problem and its quadrature require."""
+    begin = clock.t if clock else 0.0
     return evolve(
-        projection,
+        touching(projection.over(begin, begin), theta),
         integrator,
         theta,
         stops,
@@ -277,4 +293,5 @@ def run(
         fallback=fallback_of(projection, integrator),
         mesh=mesh_of(projection),
         steady=projection.problem.steady_dissipation or -1.0,
+        contact=contact_of(projection),
     )

@@ -31,7 +31,8 @@ def choose(wanted: Base | str, law: Law, internal: Term | None, domain: Domain) 
     symmetric beta law of Barenblatt's exponent serves better. A smooth law on a half-line whose density vanishes at its
     edge stays its own base, but not in a porous medium if its tail is heavy. docs/methods.md has measurements.
 
-    Between walls the base of a linear diffusion has the whole domain as its support, see `_within`.
+    Between walls the base of a linear diffusion has the whole domain as its support, see `_within`; in a porous medium
+    it is the uniform law on the support of the law, see `_towards`.
 
     Args:
         wanted: a base, or one of `BASES`: `gaussian` has mean and variance of the law, `barenblatt` the ends of its
@@ -49,6 +50,8 @@ def choose(wanted: Base | str, law: Law, internal: Term | None, domain: Domain) 
         return _around(domain.period, wanted, law)
     if not domain.is_line and exponent == 1:
         return _within(domain, wanted, law)
+    if not domain.is_line:
+        return _towards(domain, wanted, law)
     if isinstance(wanted, Base):
         return wanted
     if not isinstance(wanted, str) or wanted not in BASES:
@@ -88,6 +91,26 @@ def _within(domain: Domain, wanted: Base | str, law: Law) -> Base:
     if high is not None:
         return Uniform(low, high)
     return TruncatedNormal(law.mean, max(law.std, (law.mean - low) / FARTHEST), low, None)
+
+
+def _towards(domain: Domain, wanted: Base | str, law: Law) -> Base:
+    """The base of a porous medium between walls: the uniform law on the support of the law, or a law without end.
+
+    At a wall the density is positive. The slope p/rho of a map from a base whose density vanishes there, such as that
+    of Barenblatt, would fall to 0 at the contact.
+
+    Raises:
+        ConfigError: another base is wanted by name, or the support of a law without end has no density.
+    """
+    if isinstance(wanted, Base):
+        return wanted
+    if wanted == "auto" and law.is_compact and not isinstance(law, Uniform):
+        return Uniform(law.lower, law.upper)
+    if wanted in ("auto", "law") and isinstance(law, Base):
+        return law
+    raise ConfigError(
+        f"base={wanted} is impossible in a porous medium on {domain}: use base=auto and a law on an interval"
+    )
 
 
 def _around(length: float, wanted: Base | str, law: Law) -> Base:

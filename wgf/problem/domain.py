@@ -1,11 +1,13 @@
 """Domains of the solution: walls, tails of maps, and the length scale of errors.
 
-A wall reflects: no mass passes it. In a diffusion the ends of the support are at the walls at once and stay there, so
-the map is fixed at the ends of its base.
+A wall reflects: no mass passes it. In a linear diffusion the ends of the support are at the walls at once and stay
+there, so the map is fixed at the ends of its base. In a porous medium the ends are free until they meet a wall, and
+again when the forces pull them off.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -38,15 +40,31 @@ class Domain:
     Attributes:
         walls: reflecting walls on the left and on the right, None where there is none (length).
         period: length of a circle, None elsewhere (length).
+        free: ends of the map, on the left and on the right, that no wall holds, although there is one.
     """
 
     walls: tuple[float | None, float | None] = (None, None)
+    free: tuple[bool, bool] = (False, False)
     period: float | None = None
 
     @property
     def is_line(self) -> bool:
         """Whether the domain is the whole line."""
         return self.walls == (None, None) and self.period is None
+
+    @property
+    def held(self) -> tuple[float | None, float | None]:
+        """Walls that hold the ends of the map on the left and on the right, None at a free end (length)."""
+        left, right = (None if free else wall for wall, free in zip(self.walls, self.free, strict=True))
+        return left, right
+
+    def freed(self, left: bool, right: bool) -> Domain:
+        """The same domain with free ends of the map."""
+        if self.free == (left, right):
+            return self
+        other = copy.copy(self)
+        other.free = left, right
+        return other
 
     @property
     def ends(self) -> np.ndarray | None:
@@ -63,9 +81,9 @@ class Domain:
         return self.walls if self.period is None else (0.0, self.period)
 
     def holds(self, x: Tensor) -> Tensor:
-        """Whether points [n] (length) lie in a domain with walls, the walls included; never without walls."""
+        """Whether points [n] (length) lie between walls that all hold the map, the walls included."""
         low, high = self.walls
-        inside = torch.full_like(x, self.walls != (None, None), dtype=torch.bool)
+        inside = torch.full_like(x, self.walls != (None, None) and not any(self.free), dtype=torch.bool)
         inside = inside if low is None else inside & (x >= low)
         return inside if high is None else inside & (x <= high)
 
@@ -75,7 +93,7 @@ class Domain:
 
     def tails(self, base: Base, breakpoints: Tensor) -> tuple[bool, bool]:
         """Whether a map with these breakpoints [m] (length) needs a tail on the left and on the right."""
-        left, right = (wall is None for wall in self.walls)
+        left, right = (wall is None for wall in self.held)
         return left and float(base.cdf(breakpoints[:1])) > 0, right and float(base.survival(breakpoints[-1:])) > 0
 
     def scale(self, at: MapAtNodes) -> Tensor:
@@ -96,12 +114,19 @@ class Domain:
         if self.is_line:
             return
         self._outside(law)
-        diffusion = None if internal is None else internal.power_diffusion()
-        if self.period is None and (diffusion is None or diffusion.exponent != 1):
+        if self.period is None and (internal is None or internal.power_diffusion() is None):
             raise ConfigError(
-                f"domain {self} with this equation is impossible: without linear diffusion mass can pile up in a point "
-                "at a wall, which no map with a density holds; use domain=line if no mass reaches the walls"
+                f"domain {self} with this equation is impossible: without diffusion mass can pile up in a point at a "
+                "wall, which no map with a density holds; use domain=line if no mass reaches the walls"
             )
+
+    def at_start(self, law: Law, internal: Term | None) -> Domain:
+        """The domain at t = 0: in a porous medium a wall holds only an end of the map that begins there."""
+        diffusion = None if internal is None else internal.power_diffusion()
+        if diffusion is None or diffusion.exponent == 1:
+            return self
+        away = (wall is not None and end != wall for wall, end in zip(self.walls, (law.lower, law.upper), strict=True))
+        return self.freed(*away)
 
     def _outside(self, law: Law) -> None:
         """Check that the law has no mass outside.

@@ -156,6 +156,7 @@ class PDE(ABC):
         internal = self.internal()
         domain = domain or Line()
         domain.check(law, internal)
+        domain = domain.at_start(law, internal)
         chosen = bases.choose(base, law, internal, domain)
         equation = _written(potential, internal, kernel, domain)
         other = None if chosen is law else chosen

@@ -120,7 +120,7 @@ class Chart:
         """Which coordinates are free [M], and the values of the others [M] (length)."""
         points = self.space.points
         free, held = points.new_ones(self.size, dtype=torch.bool), points.new_zeros(self.size)
-        for end, wall in zip((0, -1), domain.walls, strict=True):
+        for end, wall in zip((0, -1), domain.held, strict=True):
             if wall is not None:
                 free[end], held[end] = False, wall
         return free, held

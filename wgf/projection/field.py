@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -111,6 +112,17 @@ class Projection:
         """Projection with the same problem, quadrature and solver on another map."""
         other = Projection(self.problem, map, self.quadrature, self.solver)
         other.first_slope, other._moving, other._span = self.first_slope, self._moving, self._span
+        return other
+
+    def freed(self, left: bool, right: bool) -> Projection:
+        """Projection whose map has free ends on the left and on the right, although there are walls."""
+        domain = self.problem.domain.freed(left, right)
+        other = Projection(replace(self.problem, domain=domain), self.map, self.quadrature, self.solver)
+        other.first_slope, other._span, other._moving = (
+            self.first_slope,
+            self._span,
+            replace(self._moving, domain=domain),
+        )
         return other
 
     def over(self, begin: float, end: float) -> Projection:

@@ -139,7 +139,7 @@ def on_domain(map: TransportMap, domain: Domain) -> TransportMap:
     if domain.period is not None:
         return map.on_circle(domain.period)
     points = map.breakpoints()
-    low, high = (float(points[end]) if wall is None else wall for end, wall in zip((0, -1), domain.walls, strict=True))
+    low, high = (float(points[end]) if wall is None else wall for end, wall in zip((0, -1), domain.held, strict=True))
     share = (points - points[0]) / (points[-1] - points[0])
     stretched = low + (high - low) * share
     stretched[0], stretched[-1] = low, high

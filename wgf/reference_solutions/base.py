@@ -33,6 +33,7 @@ class Computed(ABC):
     """
 
     name: ClassVar[str]
+    quick: ClassVar[bool] = False
 
     times: np.ndarray
     errors: np.ndarray

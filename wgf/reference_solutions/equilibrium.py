@@ -112,6 +112,7 @@ class Equilibrium:
 
     map: ByRank
     name = "exact: equilibrium"
+    quick = True
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
         """T(z) [n] at z [n] (length)."""

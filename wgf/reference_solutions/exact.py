@@ -3,12 +3,18 @@
 There are three families. Self-similar solutions: the law keeps its shape, so T is affine. Characteristics: without
 diffusion and interaction each particle solves x' = -V'(x). Sheets: under W = s |x|/2 the force on a particle depends
 only on the mass on either side of it, which is constant until two particles meet.
+
+The variance S is known more often: with linear diffusion D, W = s log|x| + w x^2/2 and V of degree 2,
+
+    d/dt S = -2 k S + 2 D - s,   k = V'' + w,
+
+for any initial law on the line. For Keller-Segel s = 2 chi, and S = 0 is a time by which the solution has blown up.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -21,9 +27,9 @@ from wgf.problem.base import Base, Start
 from wgf.problem.equations import Problem
 from wgf.problem.laws import Barenblatt, Gaussian, Semicircle
 from wgf.problem.potential import Parabola, Potential, Zero
+from wgf.reference_solutions.characteristics import Characteristics
 
 SHARES = [((k + 0.5) * 0.618033988749895) % 1 for k in range(40)]  # of the end time, at which a potential is looked at
-MOST_EVALUATIONS = 20_000  # of V' in one integration; beyond them the characteristics are NaN
 
 
 class Exact(Protocol):
@@ -31,10 +37,14 @@ class Exact(Protocol):
 
     Attributes:
         name: the kind of solution, as result.json reports it.
+        quick: whether a run can measure its error at every row of its history, else it does so at the saved times.
     """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def quick(self) -> bool: ...
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
         """T(t, z) [n] at z [n] (length); NaN where it does not exist."""
@@ -50,7 +60,7 @@ def center_of_mass(mean: float, v: Parabola, t: float) -> float:
     return v.center + (mean - v.center) * math.exp(-v.stiffness * t) + v.force * decay(v.stiffness, t)
 
 
-@dataclass
+@dataclass(frozen=True)
 class FromBase:
     """Exact map on the base: the exact map on the initial law after T(0).
 
@@ -61,16 +71,17 @@ class FromBase:
 
     known: Exact
     start: Start
-    _last: tuple[Tensor, Tensor] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
         return self.known.name
 
+    @property
+    def quick(self) -> bool:
+        return self.known.quick
+
     def __call__(self, t: float, z: Tensor) -> Tensor:
-        if self._last is None or self._last[0] is not z:  # the same points again: characteristics continue from them
-            self._last = z, self.start(z)
-        return self.known(t, self._last[1])
+        return self.known(t, self.start(z))
 
 
 @dataclass(frozen=True)
@@ -95,6 +106,7 @@ class SelfSimilar:
     g: float
     a: float
     name = "exact: self-similar solution"
+    quick = True
 
     def scale(self, t: float) -> float:
         """L(t); NaN after a collapse in finite time."""
@@ -104,23 +116,6 @@ class SelfSimilar:
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
         return center_of_mass(self.mean, self.potential, t) + (z - self.mean) * self.scale(t)
-
-
-@dataclass
-class Characteristics:
-    """x' = -V'(x) by the potential's own formula, else by a Runge-Kutta method of order 8 at rtol 1e-13."""
-
-    potential: Potential
-    _path: Path | None = field(default=None, init=False, repr=False, compare=False)
-    name = "exact: characteristics"
-
-    def __call__(self, t: float, z: Tensor) -> Tensor:
-        known = self.potential.characteristic(t, z)
-        if known is not None:
-            return known
-        if self._path is None or self._path.start is not z or t < self._path.since:
-            self._path = Path(self.potential, z)
-        return self._path(t)
 
 
 @dataclass(frozen=True)
@@ -139,6 +134,7 @@ class Driven:
     potential: Potential
     still: SelfSimilar
     name = "exact: self-similar solution"
+    quick = True
 
     def moments(self, t: float) -> tuple[float, float]:
         """M and L at the time t (length, no unit)."""
@@ -160,46 +156,6 @@ class Driven:
         return mean + (z - self.still.mean) * scale
 
 
-class Path:
-    """Trajectories of particles that start at some points z, integrated as far as a caller asks.
-
-    The steps do not depend on the times at which the trajectories are evaluated, so a resumed run gets the same bits.
-
-    Attributes:
-        since: begin of the last step, before which the trajectories are no longer known (time).
-    """
-
-    def __init__(self, potential: Potential, z: Tensor) -> None:
-        self.start, self.since, self._left = z, 0.0, MOST_EVALUATIONS
-
-        def velocity(t: float, x: np.ndarray) -> np.ndarray:
-            self._left -= 1
-            if self._left <= 0:
-                return np.full_like(x, np.nan)
-            return -potential.at(t).derivative(torch.from_numpy(x)).numpy()
-
-        with np.errstate(all="ignore"):
-            self._solver = scipy.integrate.DOP853(
-                velocity, 0.0, z.detach().cpu().double().numpy(), math.inf, rtol=1e-13, atol=1e-13
-            )
-        self._within: scipy.integrate.DenseOutput | None = None
-
-    def __call__(self, t: float) -> Tensor:
-        """x [n] (length); NaN where the method fails."""
-        solver = self._solver
-        if t == 0:
-            return self.start
-        with np.errstate(all="ignore"):
-            while solver.t < t and solver.status == "running":
-                solver.step()
-                self._within = None
-            if solver.t < t:
-                return torch.full_like(self.start, math.nan)
-            self.since = solver.t_old
-            self._within = self._within or solver.dense_output()
-            return torch.from_numpy(self._within(t)).to(self.start)
-
-
 @dataclass(frozen=True)
 class Sheets:
     """Sheets of mass under W = s |x|/2 + w x^2/2 and V of degree 2: T = M(t) + y, M the center of mass,
@@ -218,6 +174,7 @@ class Sheets:
     k: float
     strength: float
     name = "exact: sheets"
+    quick = True
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
         shrink, push = math.exp(-self.k * t), self.strength * decay(self.k, t)
@@ -273,7 +230,8 @@ def _self_similar(problem: Problem) -> SelfSimilar | Driven | None:
 
 def _characteristics(problem: Problem) -> Characteristics | None:
     alone = problem.internal is None and problem.interaction.vanishes
-    return Characteristics(problem.potential) if alone else None
+    smooth = problem.potential.kinks is None  # else particles stop and start at the kinks, each at its own time
+    return Characteristics(problem.potential, problem.law, problem.t_end) if alone and smooth else None
 
 
 def _sheets(problem: Problem) -> Sheets | None:
@@ -281,3 +239,35 @@ def _sheets(problem: Problem) -> Sheets | None:
     if problem.internal is not None or v is None or w is None or w.logarithm or not isinstance(problem.law, Base):
         return None
     return Sheets(problem.law, v, v.stiffness + w.quadratic, 2 * w.kink)
+
+
+def second_moment(problem: Problem, t: float) -> float | None:
+    """int x^2 rho (length^2) where it obeys an equation of its own; else None."""
+    law, v, rates = problem.law, problem.potential.parabola(), _variance(problem)
+    if v is None or rates is None:
+        return None
+    k, growth = rates
+    return center_of_mass(law.mean, v, t) ** 2 + law.std**2 * math.exp(-2 * k * t) + growth * decay(2 * k, t)
+
+
+def blow_up_bound(problem: Problem) -> float | None:
+    """The time by which the solution must have blown up, because its variance would vanish (time); None without one.
+
+    Without a potential the variance changes at the constant rate 2 D - s, and the bound is std^2 / (s - 2 D).
+    """
+    rates = _variance(problem)
+    if rates is None or rates[1] >= 0:
+        return None
+    k, growth = rates
+    start = problem.law.std**2 / -growth
+    if k == 0:
+        return start
+    return math.log1p(2 * k * start) / (2 * k) if 2 * k * start > -1 else None
+
+
+def _variance(problem: Problem) -> tuple[float, float] | None:
+    """k and 2 D - s of the equation of the variance; None where the variance has none."""
+    v, w, diffusion = problem.potential.parabola(), problem.interaction.elementary, problem.linear_diffusion
+    if v is None or w is None or w.kink or diffusion is None or not problem.domain.is_line:
+        return None
+    return v.stiffness + w.quadratic, 2 * diffusion - w.logarithm

@@ -17,7 +17,7 @@ import torch
 from wgf.problem.equations import Problem
 from wgf.problem.potential import Potential
 from wgf.reference_solutions.base import Computed, Unresolved
-from wgf.reference_solutions.finite_volume_domain import integrate
+from wgf.reference_solutions.finite_volume_domain import ABSOLUTE, integrate
 from wgf.reference_solutions.finite_volume_schemes import Grid, Monotone, Pressure, differences
 
 LEVELS = {
@@ -29,7 +29,6 @@ GOAL = 2e-8  # W1 error relative to the length that is worth no further refineme
 RATE = 3.0, 5.0  # gains of a halving of the cells with which the limit is extrapolated
 LEAST = 0.05  # share of the change by the last halving that an error is at least
 FLOOR, W2_FLOOR = 5e-9, 5e-8  # errors of the integration in time, relative to the length
-TOLERANCE = 1e-10
 
 
 class Ring(Monotone):
@@ -165,6 +164,6 @@ def _run(problem: Problem, times: np.ndarray, cells: int, length: float) -> Turn
     """F at the times on a grid."""
     scheme = Ring(problem, cells)
     start = problem.law.cdf(scheme.faces).numpy()[scheme.order]
-    found = integrate(scheme, scheme.bands, start, times, TOLERANCE, 0.1 * TOLERANCE, 2 * scheme.reach)
+    found = integrate(scheme, scheme.bands, start, times, 0.0, ABSOLUTE, 2 * scheme.reach)
     mass = found[:, scheme.place]
     return Turned(np.hstack([mass, mass[:, :1] + 1]), length)

@@ -14,6 +14,7 @@ import numpy as np
 import scipy  # its modules are loaded when they are first used
 import torch
 
+from wgf.problem.base import Law
 from wgf.problem.domain import Domain
 from wgf.problem.equations import Problem
 from wgf.problem.laws import Barenblatt
@@ -27,7 +28,8 @@ SPILL = 1e-10  # mass near an open end that shows that the range is too small
 EXTENSIONS = 8
 FULL = 1e-7  # mass in an outermost cell at an open end that shows that the adapted range is too small
 NODES = 16  # of the upper half of a parabola
-EVALUATIONS, STEPS = 40_000, 8000  # of the field on one grid, between two times
+EVALUATIONS = 40_000  # of the field on one grid
+ABSOLUTE = 1e-12  # tolerance in time of masses up to 1: the same from the left and from the right
 
 Field = Callable[[float, np.ndarray], np.ndarray]
 
@@ -58,7 +60,7 @@ def integrate(
         return function(t, y) if left > 0 else np.full_like(y, np.nan)
 
     solver = scipy.integrate.ode(counted, jacobian)
-    tolerances = {"rtol": relative, "atol": absolute, "nsteps": STEPS}
+    tolerances = {"rtol": relative, "atol": absolute, "nsteps": EVALUATIONS}
     solver.set_integrator("vode", method="bdf", with_jacobian=True, lband=reach, uband=reach, **tolerances)
     solver.set_initial_value(y, 0.0)
     rows = []
@@ -130,13 +132,13 @@ def scout(problem: Problem, times: np.ndarray) -> Grid:
     else:
         raise Unresolved("the law spreads beyond all bounds")
     for _ in range(2):  # twice: the first pass smears what is much finer than its cells
-        grid = _adapted(grid, cells, problem.domain)
+        grid = _adapted(grid, cells, law, problem.domain)
         for _ in range(EXTENSIONS):
             cells = _scout_cells(problem, times, grid)
             if not any(full := crowded(cells, problem.domain)):
                 break
             grid = widened(grid, full)
-    return _adapted(grid, cells, problem.domain)
+    return _adapted(grid, cells, law, problem.domain)
 
 
 def _reach(problem: Problem, ends: np.ndarray, t: float) -> np.ndarray:
@@ -146,7 +148,7 @@ def _reach(problem: Problem, ends: np.ndarray, t: float) -> np.ndarray:
     if diffusion is None:
         return np.hypot(ends, 0.05 * problem.law.std)
     kappa, g = diffusion
-    normal = 7 * math.sqrt(2 * kappa * t)
+    normal = 7 * math.sqrt(2 * kappa * problem.law.std ** (1 - g) * t)  # diffusivity at densities like the law's
     if g == 1:
         return np.hypot(ends, normal)
     if v is not None and v.stiffness > 0:  # a source solution in this potential stops spreading
@@ -166,21 +168,32 @@ def widened(grid: Grid, ends: tuple[bool, bool]) -> Grid:
     return Grid(grid.low - room * ends[0], grid.high + room * ends[1], grid.centre, grid.stretch, grid.cells)
 
 
-def _adapted(grid: Grid, cells: np.ndarray, domain: Domain) -> Grid:
-    """The range without its empty open ends, its smallest cells where the density changes fastest. cells: [k, N]."""
-    x, left, right = grid.x(grid.s)[0], np.cumsum(cells, axis=1), np.cumsum(cells[:, ::-1], axis=1)
-    y, low, high = 0.5 * (x[1:] + x[:-1]), grid.low, grid.high
-    inside = ((left > TAIL) & (right[:, ::-1] > TAIL)).any(0)
-    edge = 0.03 * (y[inside][-1] - y[inside][0])
-    left_wall, right_wall = domain.walls
-    low = max(low, y[inside][0] - edge) if left_wall is None else low
-    high = min(high, y[inside][-1] + edge) if right_wall is None else high
-    rho = cells / np.diff(x)
+def _adapted(grid: Grid, cells: np.ndarray, law: Law, domain: Domain) -> Grid:
+    """The range without its empty open ends, its smallest cells where the density changes fastest. cells: [k, N].
+
+    What the coarse run knows has its errors, which rounding decides, so its numbers are rounded to a few, counted from
+    the law's mean in its standard deviations: the grid is the same in other units, shifted and reflected.
+    """
+    x, (left_wall, right_wall) = grid.x(grid.s)[0], domain.walls
+    low = min(_tail(x[1:], np.cumsum(masses)) for masses in cells)
+    high = max(-_tail(-x[-2::-1], np.cumsum(masses[::-1])) for masses in cells)
+    mean, std, edge = law.mean, law.std, 0.03 * (high - low)
+    step = std * 2.0 ** (np.floor(np.log2((high - low) / std)) - 5)
+    low = max(grid.low, mean + step * np.floor((low - edge - mean) / step)) if left_wall is None else grid.low
+    high = min(grid.high, mean + step * np.ceil((high + edge - mean) / step)) if right_wall is None else grid.high
+    rho, y = cells / np.diff(x), 0.5 * (x[1:] + x[:-1])
     slope = np.diff(rho, axis=1) / np.diff(y)
     scale = rho.max(1) / np.abs(slope).max(1)  # over which the density changes (length)
     k = int(scale.argmin())
+    stretch = std * 2.0 ** (np.round(4 * np.log2(3 * scale[k] / std)) / 4)
     weight = slope[k] ** 2
-    return Grid(low, high, float(weight @ x[1:-1] / weight.sum()), 3 * float(scale[k]), SCOUT)
+    offset = weight @ (x[1:-1] - mean) / weight.sum()
+    return Grid(low, high, mean + 0.125 * stretch * np.round(8 * offset / stretch), stretch, SCOUT)
+
+
+def _tail(x: np.ndarray, mass: np.ndarray) -> float:
+    """Where there is a mass TAIL on the left (length); `mass` [n] is that on the left of x [n]."""
+    return float(np.interp(math.log(TAIL), np.log(np.maximum(np.maximum.accumulate(mass), 1e-300)), x))
 
 
 def _scout_cells(problem: Problem, times: np.ndarray, grid: Grid) -> np.ndarray:

@@ -38,6 +38,7 @@ class CosineSeries:
     """
 
     name = "exact: cosine series"
+    quick = True
 
     def __init__(self, problem: Problem) -> None:
         low, high = problem.domain.walls
@@ -94,6 +95,7 @@ class CircleSeries:
     """
 
     name = "exact: Fourier series"
+    quick = True
 
     def __init__(self, problem: Problem, force: float) -> None:
         assert problem.domain.period is not None

@@ -69,7 +69,7 @@ class Recorder(LoopCallback):
             self.bound.step(clock, state, energy)
         if clock.target < len(self.saved.times):  # else `stop` follows and saves this state
             if clock.t >= (self._logged + 1) * self.metrics.problem.t_end / ROWS:
-                self._row(clock, state)
+                self._row(clock, state, saved=False)
             self._between_steps(clock, state)
 
     def remesh(self, map: TransportMap) -> None:
@@ -100,9 +100,9 @@ class Recorder(LoopCallback):
         """Wall time so far (seconds)."""
         return self.wall + monotonic() - self._begin
 
-    def _row(self, clock: Clock, state: State, bound: float | None = None) -> None:
+    def _row(self, clock: Clock, state: State, bound: float | None = None, saved: bool = True) -> None:
         if clock.steps != self.last_row:
-            self.callbacks.row(self.metrics.row(clock, state) | {BOUND: bound})
+            self.callbacks.row(self.metrics.row(clock, state, saved) | {BOUND: bound})
             self.rows, self.last_row = self.rows + 1, clock.steps
             self._logged = math.floor(clock.t / self.metrics.problem.t_end * ROWS)
 

@@ -15,6 +15,7 @@ from wgf.expectation import expectation
 from wgf.integrators.saved_states import SavedStates
 from wgf.problem.equations import Problem
 from wgf.projection.field import Projection
+from wgf.projection.transfer import touching
 from wgf.reference_solutions.exact import Exact
 from wgf.reference_solutions.wasserstein import Carried, distance
 from wgf.saved_maps import SavedMaps
@@ -60,7 +61,7 @@ def table(
     """
     states = [saved[k] for k in range(len(saved.times))]
     moments = zip(saved.times, states, strict=True)
-    found = [projection.on(map).over(t, t)(theta) for t, (map, theta) in moments]
+    found = [touching(projection.on(map).over(t, t), theta)(theta) for t, (map, theta) in moments]
     laws = [Carried.by(map, theta) for map, theta in states]
     terms = np.array([each.terms.tolist() for each in found])
     counted = {column: [getattr(clock, name) for clock in saved.clocks] for column, name in CLOCK.items()}

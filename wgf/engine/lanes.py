@@ -1,0 +1,299 @@
+"""Energy, gradient, Hessian and linear algebra of several flows side by side, one flow in each lane.
+
+A number of one flow is here a row with one entry for each lane, so loops over lanes run in vector registers. The
+formulas are those of `wgf.engine.landscape` and `wgf.engine.linear`, for energies without pairs.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from wgf.engine.arrays import Work, begin, clear, workspace
+from wgf.engine.program import BENDS, BLOCK, FIRST, FIXED, NODAL, SECOND, SLOPES, VALUE, VALUES, compiled, execute
+
+WHOLE, SIZE, SQUARE, LEAST, MEAN = range(5)  # rows of `Lanes.sums`
+
+
+class Lanes(NamedTuple):
+    """Arrays of L flows.
+
+    Attributes:
+        alone: arrays of one flow, for what depends on the nodes only.
+        registers: registers of the program for some cells; node b of cell i of n in lane l is column (b n + i) L + l.
+        kept: results that depend on the nodes only [instructions, Q C, L].
+        band: matrix [M + K, K, L].
+        vectors: [14, M + K, L], in the order of `wgf.engine.arrays`.
+        terms: energies [k, L].
+        sums: energy, sum of the sizes of the energies, variance, smallest slope, and mean position [5, L].
+        rows: one row for a product, and another, for each lane [2, L].
+        zeros: a row of derivatives that are zero by definition.
+        sound: whether the matrix is positive definite [L].
+    """
+
+    alone: Work
+    registers: np.ndarray
+    kept: np.ndarray
+    band: np.ndarray
+    vectors: np.ndarray
+    terms: np.ndarray
+    sums: np.ndarray
+    rows: np.ndarray
+    zeros: np.ndarray
+    sound: np.ndarray
+
+
+@compiled
+def lanes_of(mesh, energy, lanes):
+    """Arrays of several flows on a mesh of at most BLOCK nodes."""
+    size, k, q, p = len(mesh.mean), mesh.taps, mesh.tables.shape[1], energy.local
+    columns = max(1, BLOCK // (q * lanes)) * q * lanes
+    registers = np.zeros((len(p.start), columns))
+    for i in range(len(p.start)):
+        registers[i, :] = p.start[i]
+    return Lanes(
+        workspace(mesh, energy),
+        registers,
+        np.zeros((p.layout[NODAL + 1] - p.layout[NODAL], mesh.nodes.shape[1], lanes)),
+        np.zeros((size, k, lanes)),
+        np.zeros((14, size, lanes)),
+        np.zeros((energy.size, lanes)),
+        np.zeros((5, lanes)),
+        np.zeros((2, lanes)),
+        np.zeros(columns),
+        np.zeros(lanes, dtype=np.bool_),
+    )
+
+
+@compiled
+def enter(mesh, energy, parameters, lane, work):
+    """Put the parameters of a flow into a lane."""
+    p, lanes, alone = energy.local, work.rows.shape[1], work.alone.registers
+    begin(mesh, energy, parameters, work.alone)
+    for k in range(len(p.parameters)):
+        if p.parameters[k] >= 0:
+            work.registers[p.parameters[k], lane::lanes] = parameters[k]
+    for k in range(p.layout[FIXED], p.layout[FIXED + 1]):
+        work.registers[p.code[k, 4], lane::lanes] = alone[p.code[k, 4], 0]
+    for k in range(len(work.kept)):
+        row = alone[p.code[p.layout[NODAL] + k, 4]]
+        for i in range(work.kept.shape[1]):
+            work.kept[k, i, lane] = row[i]
+
+
+@compiled
+def run(part, c, mesh, energy, low, high, work):
+    """f, f' and a part of the program at the nodes of the cells from `low` to `high`."""
+    r, p, n, k = work.registers, energy.local, high - low, mesh.taps
+    q, cells, lanes = mesh.tables.shape[1], mesh.cells.shape[1], work.rows.shape[1]
+    for b in range(q):
+        for i in range(n):
+            s, node, first, at = (
+                (b * n + i) * lanes,
+                b * cells + low + i,
+                mesh.cells[0, low + i],
+                mesh.cells[1, low + i],
+            )
+            x, d, log_p, rank, w = r[0, s:], r[1, s:], r[2, s:], r[3, s:], r[4, s:]
+            for j in range(k):
+                value, slope, by = mesh.tables[0, b, j, at], mesh.tables[1, b, j, at], c[first + j]
+                if j == 0:
+                    for lane in range(lanes):
+                        x[lane] = value * by[lane]
+                        d[lane] = slope * by[lane]
+                else:
+                    for lane in range(lanes):
+                        x[lane] += value * by[lane]
+                        d[lane] += slope * by[lane]
+            for lane in range(lanes):
+                log_p[lane] = mesh.nodes[1, node]
+                rank[lane] = mesh.nodes[2, node]
+                w[lane] = mesh.nodes[0, node]
+            for m in range(len(work.kept)):
+                to = r[p.code[p.layout[NODAL] + m, 4], s:]
+                for lane in range(lanes):
+                    to[lane] = work.kept[m, node, lane]
+    execute(p, part, r, n * q * lanes)
+
+
+@compiled
+def row_of(place, work):
+    """A result of the program, which is zero by definition for place = -1."""
+    return work.registers[place] if place >= 0 else work.zeros
+
+
+@compiled
+def judge_lanes(c, mesh, energy, work):
+    """Fill the sums and the energies."""
+    p, r, lanes = energy.local, work.registers, work.rows.shape[1]
+    q, cells = mesh.tables.shape[1], mesh.cells.shape[1]
+    per, count, sums = r.shape[1] // (q * lanes), (len(p.layout) - VALUES) // 2, work.sums
+    for k in range(len(work.terms)):
+        clear(work.terms[k])
+    for k in range(len(sums)):
+        clear(sums[k])
+    for lane in range(lanes):
+        sums[LEAST, lane] = math.inf
+    mean, least, square = sums[MEAN], sums[LEAST], sums[SQUARE]
+    for i in range(len(c)):
+        for lane in range(lanes):
+            mean[lane] += mesh.mean[i] * c[i, lane]
+    for low in range(0, cells, per):
+        high = min(cells, low + per)
+        n = high - low
+        run(VALUE, c, mesh, energy, low, high, work)
+        for b in range(q):
+            for i in range(n):
+                s, w = (b * n + i) * lanes, mesh.nodes[0, b * cells + low + i]
+                x, d = r[0, s:], r[1, s:]
+                for k in range(count):
+                    to, value = work.terms[p.layout[VALUES + count + k]], r[p.layout[VALUES + k], s:]
+                    for lane in range(lanes):
+                        to[lane] += w * value[lane]
+                for lane in range(lanes):
+                    least[lane] = d[lane] if d[lane] != d[lane] or d[lane] < least[lane] else least[lane]
+                    square[lane] += w * (x[lane] - mean[lane]) ** 2
+    for k in range(len(work.terms)):
+        for lane in range(lanes):
+            sums[WHOLE, lane] += work.terms[k, lane]
+            sums[SIZE, lane] += abs(work.terms[k, lane])
+
+
+@compiled
+def gradient_lanes(c, mesh, energy, work, g):
+    """Derivative of the energies in the coordinates, into g [M + K, L]."""
+    p, r, lanes, k = energy.local, work.registers, work.rows.shape[1], mesh.taps
+    q, cells = mesh.tables.shape[1], mesh.cells.shape[1]
+    per = r.shape[1] // (q * lanes)
+    for i in range(len(g)):
+        clear(g[i])
+    for low in range(0, cells, per):
+        high = min(cells, low + per)
+        n = high - low
+        run(FIRST, c, mesh, energy, low, high, work)
+        force, stress = row_of(p.layout[SLOPES], work), row_of(p.layout[SLOPES + 1], work)
+        for b in range(q):
+            for i in range(n):
+                s, w, at, first = (b * n + i) * lanes, mesh.nodes[0, b * cells + low + i], low + i, 0
+                at, first = mesh.cells[1, at], mesh.cells[0, at]
+                u, v = force[s:], stress[s:]
+                for j in range(k):
+                    value, slope, to = w * mesh.tables[0, b, j, at], w * mesh.tables[1, b, j, at], g[first + j]
+                    for lane in range(lanes):
+                        to[lane] += value * u[lane] + slope * v[lane]
+
+
+@compiled
+def hessian_lanes(c, mesh, energy, work, shift):
+    """shift [L] times the mass matrix plus the Hessian, factorised."""
+    p, r, lanes, k, A = energy.local, work.registers, work.rows.shape[1], mesh.taps, work.band
+    q, cells = mesh.tables.shape[1], mesh.cells.shape[1]
+    per, m = r.shape[1] // (q * lanes), len(A) - k
+    for j in range(m + k):
+        for b in range(k):
+            to, mass = A[j, b], mesh.bands[0, j, b] if j < m else 0.0
+            for lane in range(lanes):
+                to[lane] = shift[lane] * mass
+    y, z = work.rows[0], work.rows[1]
+    for low in range(0, cells, per):
+        high = min(cells, low + per)
+        n = high - low
+        run(SECOND, c, mesh, energy, low, high, work)
+        xx, xd = row_of(p.layout[BENDS], work), row_of(p.layout[BENDS + 1], work)
+        dd = row_of(p.layout[BENDS + 2], work)
+        for b in range(q):
+            for i in range(n):
+                s, w = (b * n + i) * lanes, mesh.nodes[0, b * cells + low + i]
+                first, at = mesh.cells[0, low + i], mesh.cells[1, low + i]
+                u, mixed, v = xx[s:], xd[s:], dd[s:]
+                for j in range(k):
+                    value, slope = w * mesh.tables[0, b, j, at], w * mesh.tables[1, b, j, at]
+                    for lane in range(lanes):
+                        y[lane] = value * u[lane] + slope * mixed[lane]
+                        z[lane] = slope * v[lane] + value * mixed[lane]
+                    for h in range(j, k):
+                        by, rise, to = mesh.tables[0, b, h, at], mesh.tables[1, b, h, at], A[first + j, h - j]
+                        for lane in range(lanes):
+                            to[lane] += by * y[lane] + rise * z[lane]
+    factorise_lanes(A, m, work.sound, y)
+
+
+@compiled
+def factorise_lanes(A, m, sound, ratio):
+    """L D L^T of each band in place, and whether the matrix is positive definite."""
+    k, lanes = A.shape[1], A.shape[2]
+    for lane in range(lanes):
+        sound[lane] = True
+    for j in range(m):
+        first = A[j, 0]
+        for lane in range(lanes):
+            sound[lane] &= first[lane] > 0.0 and first[lane] < math.inf
+        for lane in range(lanes):
+            first[lane] = 1.0 / first[lane]
+        for r in range(1, k):
+            of = A[j, r]
+            for lane in range(lanes):
+                ratio[lane] = of[lane] * first[lane]
+            for s in range(r, k):
+                by, to = A[j, s], A[j + r, s - r]
+                for lane in range(lanes):
+                    to[lane] -= ratio[lane] * by[lane]
+        for r in range(1, k):
+            of = A[j, r]
+            for lane in range(lanes):
+                of[lane] *= first[lane]
+
+
+@compiled
+def solve_lanes(A, y, m):
+    """Solve with the factors of each band, in place."""
+    k, lanes = A.shape[1], A.shape[2]
+    for j in range(m):
+        v = y[j]
+        for r in range(1, k):
+            of, to = A[j, r], y[j + r]
+            for lane in range(lanes):
+                to[lane] -= of[lane] * v[lane]
+    for j in range(m, m + k):
+        clear(y[j])
+    for j in range(m - 1, -1, -1):
+        v, of = y[j], A[j, 0]
+        for lane in range(lanes):
+            v[lane] *= of[lane]
+        for r in range(1, k):
+            of, by = A[j, r], y[j + r]
+            for lane in range(lanes):
+                v[lane] -= of[lane] * by[lane]
+
+
+@compiled
+def multiply_lanes(mesh, x, y):
+    """Mass matrix times x [M + K, L], into y."""
+    k, lanes = mesh.taps, x.shape[1]
+    for j in range(len(x)):
+        clear(y[j])
+    for j in range(len(x) - k):
+        v, to = x[j], y[j]
+        for r in range(k):
+            mass, by, other = mesh.bands[0, j, r], x[j + r], y[j + r]
+            for lane in range(lanes):
+                to[lane] += mass * by[lane]
+            if r > 0:
+                for lane in range(lanes):
+                    other[lane] += mass * v[lane]
+
+
+@compiled
+def place(row, lane, to):
+    """Copy the coordinates of one flow [M + K] into a lane."""
+    for i in range(len(row)):
+        to[i, lane] = row[i]
+
+
+@compiled
+def take(of, lane, row):
+    """Copy a lane into the coordinates of one flow [M + K]."""
+    for i in range(len(row)):
+        row[i] = of[i, lane]

@@ -1,0 +1,164 @@
+"""Characteristics: the map T(t, .) of particles x' = -V'(t, x), which nothing but a potential moves.
+
+An error is an integral over thousands of particles at many times, and the map is smooth where V is. So the particles at
+the Chebyshev points of some cells are followed once, and polynomials say where the others are. Particles in a cell
+whose polynomial is not accurate are followed one by one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import scipy  # its modules are loaded when they are first used
+import torch
+from torch import Tensor
+
+from wgf.problem.base import Law
+from wgf.problem.potential import Potential
+
+MOST_EVALUATIONS = 20_000  # of V' in one integration; beyond them the characteristics are NaN
+POINTS, CELLS, HALVINGS, MOST_ROUGH = 20, 34, 8, 100
+SHARES = 0.2, 0.5, 1.0  # of the end time, at which cells are made small enough
+WIDEST = 11.5  # of the edges of the first cells on the axis of the standard normal law: 1e-30 of the mass
+Cells = tuple[np.ndarray, np.ndarray, np.ndarray]  # left and right ends [n], coefficients of polynomials [n, POINTS]
+ACCURATE = 1e-14  # of the positions: the last coefficients of a polynomial that is used
+
+
+@dataclass
+class Characteristics:
+    """The exact map, by the potential's own formula, else by a Runge-Kutta method of order 8 at rtol 1e-13.
+
+    Args:
+        potential: V.
+        law: the initial law.
+        t_end: the time at which the cells are made small enough.
+    """
+
+    potential: Potential
+    law: Law = field(repr=False)
+    t_end: float
+    name = "exact: characteristics"
+
+    @property
+    def quick(self) -> bool:
+        return self.potential.characteristic(0.0, torch.zeros(0)) is not None
+
+    def __call__(self, t: float, z: Tensor) -> Tensor:
+        known = self.potential.characteristic(t, z)
+        if known is not None:
+            return known
+        if t == 0:
+            return z
+        return torch.from_numpy(self._table(t, z.detach().cpu().double().numpy())).to(z)
+
+    @cached_property
+    def _table(self) -> Table:
+        s = np.linspace(-WIDEST, WIDEST, CELLS + 1)
+        ranks = torch.from_numpy(scipy.special.ndtr(s)), torch.from_numpy(scipy.special.ndtr(-s))
+        edges = np.unique([*self.law.at_rank(*ranks).tolist(), *self.law.reach()])
+        return Table(self.potential, edges[np.isfinite(edges)], self.t_end)
+
+
+class Table:
+    """Positions of particles by a polynomial in each cell of their starts.
+
+    Most cells serve all times: their particles are followed from one time to the next. Neither they nor the cells that
+    one time needs depend on the times asked for before, so a resumed run finds the same bits.
+
+    Args:
+        potential: V.
+        edges: of the first cells, increasing [n + 1] (length).
+        t_end: the end time.
+    """
+
+    def __init__(self, potential: Potential, edges: np.ndarray, t_end: float) -> None:
+        self.potential = potential
+        k = np.arange(POINTS)
+        angles = (k + 0.5) * math.pi / POINTS
+        self._points = np.cos(angles)
+        self._transform = 2 / POINTS * np.cos(k[:, None] * angles)  # values at the points -> coefficients
+        self._transform[0] /= 2
+        self._left, self._right, _ = self._refined(
+            edges[:-1], edges[1:], Path(potential, self._starts(edges[:-1], edges[1:]))(t_end), t_end
+        )
+        self._path = Path(potential, self._starts(self._left, self._right))
+        self._cells: tuple[float, Cells] | None = None
+
+    def __call__(self, t: float, z: np.ndarray) -> np.ndarray:
+        """Positions [n] at time t > 0 of particles that start at z [n] (length)."""
+        if self._cells is None or self._cells[0] != t:
+            if t < self._path.since:
+                self._path = Path(self.potential, self._starts(self._left, self._right))
+            self._cells = t, self._refined(self._left, self._right, self._path(t), t)
+        left, right, polynomials = self._cells[1]
+        cell = np.clip(np.searchsorted(left, z, "right") - 1, 0, len(left) - 1)
+        place = (2 * z - left[cell] - right[cell]) / (right - left)[cell]
+        known = _accurate(polynomials)[cell] & (np.abs(place) <= 1)
+        x = np.empty_like(z)
+        x[known] = np.polynomial.chebyshev.chebval(place[known], polynomials[cell[known]].T, tensor=False)
+        if not known.all():
+            x[~known] = Path(self.potential, z[~known])(t)
+        return x
+
+    def _starts(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        return (0.5 * (left + right)[:, None] + 0.5 * (right - left)[:, None] * self._points).ravel()
+
+    def _refined(self, left: np.ndarray, right: np.ndarray, x: np.ndarray, t: float) -> Cells:
+        """Cells, halved where their polynomials are not accurate at time t; x: positions of their particles."""
+        c = x.reshape(-1, POINTS) @ self._transform.T
+        for _ in range(HALVINGS):
+            rough = ~_accurate(c)
+            if not rough.any() or rough.all() or rough.sum() > MOST_ROUGH:
+                break
+            middle = 0.5 * (left + right)[rough]
+            low, high = np.concatenate([left[rough], middle]), np.concatenate([middle, right[rough]])
+            new = Path(self.potential, self._starts(low, high))(t).reshape(-1, POINTS) @ self._transform.T
+            left, right = np.concatenate([left[~rough], low]), np.concatenate([right[~rough], high])
+            c, order = np.concatenate([c[~rough], new]), np.argsort(left)
+            left, right, c = left[order], right[order], c[order]
+        return left, right, c
+
+
+def _accurate(c: np.ndarray) -> np.ndarray:
+    """Whether polynomials with coefficients c [cells, POINTS] are."""
+    with np.errstate(invalid="ignore"):
+        return np.abs(c[:, -3:]).max(1) <= ACCURATE * np.abs(c[:, :2]).sum(1)  # false for NaN
+
+
+class Path:
+    """Trajectories of particles that start at some points z [n] (length), integrated as far as a caller asks.
+
+    The steps do not depend on the times at which the trajectories are evaluated.
+
+    Attributes:
+        since: begin of the last step, before which the trajectories are no longer known (time).
+    """
+
+    def __init__(self, potential: Potential, z: np.ndarray) -> None:
+        self.since, self._start, self._left = 0.0, z, MOST_EVALUATIONS
+
+        def velocity(t: float, x: np.ndarray) -> np.ndarray:
+            self._left -= 1
+            if self._left <= 0:
+                return np.full_like(x, np.nan)
+            return -potential.at(t).derivative(torch.from_numpy(x)).numpy()
+
+        with np.errstate(all="ignore"):
+            self._solver = scipy.integrate.DOP853(velocity, 0.0, z, math.inf, rtol=1e-13, atol=1e-13)
+        self._within: scipy.integrate.DenseOutput | None = None
+
+    def __call__(self, t: float) -> np.ndarray:
+        """Positions [n] at time t > 0 (length); NaN where the method fails."""
+        solver = self._solver
+        with np.errstate(all="ignore"):
+            while solver.t < t and solver.status == "running":
+                solver.step()
+                self._within = None
+            if solver.t < t:
+                return np.full_like(self._start, math.nan)
+            self.since = solver.t_old
+            self._within = self._within or solver.dense_output()
+            return self._within(t)
