@@ -121,9 +121,8 @@ def stopped(found: Cells) -> str:
             names = " and ".join(dict.fromkeys(PAPER[name] for (name, *_), _ in ended))
             causes = " or ".join(sorted({row["status"].replace("_", " ") for _, row in ended}))
             widest = max(key[3] for key, _ in ended)
-            sentences.append(
-                f"{len(ended)} {'that trains' if len(ended) == 1 else 'that train'} {words} ({causes}): {names}, m up to {widest}"
-            )
+            verb = "that trains" if len(ended) == 1 else "that train"
+            sentences.append(f"{len(ended)} {verb} {words} ({causes}): {names}, m up to {widest}")
     return "; ".join(sentences) or "none"
 
 
