@@ -118,9 +118,11 @@ def stopped(found: Cells) -> str:
     for train, words in TRAINED.items():
         ended = [(key, row) for key, row in found.items() if key[1] == train and row["status"] != "completed"]
         if ended:
-            folds = sum(row["status"] == "folded" for _, row in ended)
-            names = ", ".join(dict.fromkeys(PAPER[name] for (name, *_), _ in ended))
-            sentences.append(f"{words}: {len(ended)} ({folds} folded; {names}; m <= {max(key[3] for key, _ in ended)})")
+            names = " and ".join(dict.fromkeys(PAPER[name] for (name, *_), _ in ended))
+            causes = " or ".join(sorted({row["status"].replace("_", " ") for _, row in ended}))
+            widest = max(key[3] for key, _ in ended)
+            verb = "that trains" if len(ended) == 1 else "that train"
+            sentences.append(f"{len(ended)} {verb} {words} ({causes}): {names}, m up to {widest}")
     return "; ".join(sentences) or "none"
 
 

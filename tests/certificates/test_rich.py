@@ -79,7 +79,7 @@ def test_what_is_richer():
     finer, method = richer(flow.projection, Rodas4(rtol=1e-4, atol=1e-6))
     assert finer.map.degree == 5
     assert finer.map.points.diff().max() <= 0.5 * 8 / 32
-    assert (method.rtol, method.atol) == pytest.approx((2e-7, 2e-9))
+    assert (method.rtol, method.atol) == pytest.approx((1e-7, 1e-9))
 
 
 def test_a_richer_run_that_fails_says_why(monkeypatch):

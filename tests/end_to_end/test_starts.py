@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command_line import called
 from run_folders import result
+from scipy.special import ndtr
 from short_runs import BARE
+from walled import distribution
 
 import wgf
 from wgf.problem.laws import Mixture
@@ -34,7 +37,24 @@ def test_a_mixture_with_a_gap_runs_by_default(tmp_path):
     exact = Mixture([-2, 1], [math.hypot(0.15, 1), math.hypot(0.3, 1)], [0.5, 0.5])
     flow = wgf.load(tmp_path / "run")  # the same breakpoints again
     assert flow.w2(exact) < 1e-4
+    levels = torch.linspace(0.01, 0.99, 21, dtype=torch.float64)
+    np.testing.assert_allclose(flow.quantile(0.5, levels), exact.quantile(levels), atol=1e-4)
+    assert flow.cdf(0.5, 0.0) == pytest.approx(float(exact.cdf(torch.zeros(1, dtype=torch.float64))), abs=1e-4)
     assert found["second_moment"] == pytest.approx(exact.std**2 + exact.mean**2, rel=1e-4)
+
+
+def test_an_escape_over_a_barrier_by_adaptive_breakpoints(tmp_path):
+    """Against an expansion in eigenfunctions between walls so far away that no mass reaches them."""
+    words = "pde.diffusion=0.08 potential.center=0 law.mean=-1 law.std=0.2 t_end=60 network.knots=adaptive saves=1"
+    status, _, err = called(tmp_path, *words.split(), *QUICK, "reference_solution=none")
+    assert status == 0, err
+    flow, levels = wgf.load(tmp_path / "run"), np.linspace(0.01, 0.99, 15)
+    mass = distribution(lambda x: x**3 - x, lambda x: ndtr((x + 1) / 0.2), 0.08, 60.0, -2.8, 2.8, n=96)
+    assert flow.cdf(60.0, 0.0) == pytest.approx(mass(0.0), abs=1e-5)
+    np.testing.assert_allclose(mass(flow.quantile(60.0, levels)), levels, atol=1e-5)
+    density = mass.deriv()
+    error = (mass(flow.quantile(60.0, levels)) - levels) / density(flow.quantile(60.0, levels))
+    assert np.abs(error).max() < 1e-4  # of the quantiles
 
 
 def test_the_tour_goes_from_a_thousand_samples_to_a_density(tmp_path):

@@ -1,19 +1,24 @@
 """Extrapolated steps with moving knots: order, errors against reference solutions, energy, statuses."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from whole_flows import Energies, field_of, flow, march, start_of
 
+import wgf
 from wgf.api import solve
 from wgf.assemble import assemble
 from wgf.errors import ConfigError
+from wgf.integrators import adapted
 from wgf.integrators.auto import Auto as AutoIntegrator
 from wgf.integrators.gauss_newton import GaussNewton
 from wgf.integrators.implicit import JKO
 from wgf.integrators.limex import Limex
 from wgf.integrators.status import Status
-from wgf.networks.relu import TwoSidedReLU
+from wgf.networks.knot_space import Broken
+from wgf.networks.relu import TwoSidedReLU, reach
 from wgf.networks.spline import Spline
 from wgf.problem.equations import FokkerPlanck, KellerSegel, LinearTransport, PorousMedium
 from wgf.problem.interaction import Zero as NoInteraction
@@ -165,6 +170,39 @@ def test_adapted_knots_are_the_choice_of_auto_and_do_not_change_the_given_networ
     assert (knots.diff() > 0).all()
     assert not torch.allclose(knots, given.start_knots, atol=0.1)
     assert torch.allclose(projection.map(knots), knots, atol=1e-13)
+
+
+def test_knots_that_fold_the_map_give_way_to_pairs():
+    """A tail in which the force waves: close knots beside it fold the map, pairs do not."""
+    law = wgf.Laplace(0.8, 0.65)
+    wave = "0.214*(x + 1.15)**2 + 0.67*cos(x + 4.98) + 0.43*cos(2*x + 6.03) - 0.32*cos(3*x + 0.83)"
+
+    def found(start: str) -> wgf.Flow:
+        network = TwoSidedReLU(17, 4.0, "all", start, base=law)
+        return wgf.solve(
+            wgf.LinearTransport(), potential=wave, law=law, network=network, t_end=0.385, saves=1,
+            reference_solution="none",
+        )  # fmt: skip
+
+    with pytest.warns(wgf.Incomplete, match="folds the map"):
+        found("uniform")
+    flow = found("auto")
+    assert flow.status is Status.completed
+    assert len(flow.projection.map.start_knots) == 17
+
+
+@pytest.mark.parametrize("r", [1.0, 1.1])
+def test_knots_have_the_density_of_the_smallest_error(r, monkeypatch):
+    """For T'' constant the density is p^(1/(2r+1)): a wider Gaussian, whose quantiles are known."""
+    monkeypatch.setattr(adapted, "POWER", r)
+    b = torch.linspace(-6, 6, 400, dtype=torch.float64)
+    parabola = Broken(b, 0.05 * b**2, torch.cat([b[:1] * 0.1, 0.1 * 0.5 * (b[1:] + b[:-1]), b[-1:] * 0.1]))
+    knots = adapted.equidistributed(LAW, parabola, 9)
+    wider = wgf.Gaussian(0.0, math.sqrt(2 * r + 1))
+    low, high = reach(LAW)
+    ends = wider.cdf(torch.tensor([low, high], dtype=torch.float64))
+    levels = ends[0] + (ends[1] - ends[0]) * torch.arange(1, 10, dtype=torch.float64) / 10
+    assert torch.allclose(knots, wider.quantile(levels), atol=5e-3)
 
 
 def test_misfits_are_refused():

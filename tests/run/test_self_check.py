@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from short_runs import AFFINE, config, run_config, unverified, verified
 
 import wgf
@@ -92,6 +93,20 @@ def test_steps_too_long_are_seen(tmp_path: Path):
     found = unverified(tmp_path, "integrator=jko integrator.dt=0.1 t_end=1 reference_solution=none")
     assert found["status"] == "completed"
     assert found["doubts"].startswith("dissipated: ")
+
+
+@pytest.mark.parametrize("order", [2, 8])
+def test_a_quadrature_too_coarse_for_the_energy_is_seen(order: int, tmp_path: Path):
+    """Judged by the energies of a network without knots on a fine grid, from its map alone."""
+    result = unverified(tmp_path, f"network=mlp network.width=4 quadrature.order={order} t_end=0.05 law=laplace")
+    flow = wgf.load(tmp_path)
+    z = torch.linspace(-30, 30, 200_001, dtype=torch.float64)
+    x, slope = flow.saved[-1][0].evaluate(flow.saved[-1][1], z)
+    p, v = flow.problem.law.density(z), flow.problem.potential.value_at(x)
+    right = float(torch.trapezoid(p * (v + flow.problem.linear_diffusion * (p.log() - slope.log())), z))
+    off = abs(result["energy"] - right) / (abs(result["energy_potential"]) + abs(result["energy_entropy"]))
+    assert (off > 1e-4) == (order == 2), off
+    assert ("energy_entropy, dissipated: cells" in (result["doubts"] or "")) == (order == 2)
 
 
 def test_steps_too_long_move_the_second_moment(tmp_path: Path):

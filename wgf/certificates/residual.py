@@ -16,8 +16,11 @@ from wgf.problem.equations import Problem
 
 THRESHOLDS = (0.3, 3.0)  # largest |log a| in the core
 CORE = 5  # fewest cells of a core
+LARGEST = (
+    31_000_000  # bytes; glibc keeps arrays for reuse up to the largest one freed, else half of the time is mapping
+)
 HUGE = 1e200  # instead of infinity: infinite as a norm, and 0 times it is 0
-NEWTON = 60  # most Newton steps
+NEWTON, STEP = 60, 1e-8  # most Newton steps, and the last one, relative; its square is the error of the supremum
 
 
 def psi(g: float, a: Tensor) -> Tensor:
@@ -30,10 +33,10 @@ def psi(g: float, a: Tensor) -> Tensor:
         return (a.sqrt() - 1) ** 2
     u = torch.where(a >= 1, a.clamp(min=1e-300) ** (-1 / g), 1.0)
     for _ in range(NEWTON):
-        f, df = u ** (-g - 1) * (g - (g - 1) * u) - a, -g * u ** (-g - 2) * (g + 1 - (g - 1) * u)
-        step = f / df
+        power = u ** (-g - 2)
+        step = (power * u * (g - (g - 1) * u) - a) / (-g * power * (g + 1 - (g - 1) * u))
         u = u - step
-        if float((step.abs() / u).nan_to_num().max()) < 1e-13:
+        if float((step.abs() / u).nan_to_num().max()) < STEP:
             break
     return ((a - u**-g) * (1 - u)).clamp(min=0)
 
@@ -63,6 +66,7 @@ class Evaluator:
 
     def __init__(self, problem: Problem, known: Conditions, mesh: Mesh) -> None:
         self.problem, self.known, self.mesh = problem, known, mesh
+        torch.empty(LARGEST, dtype=torch.uint8)  # freed at once
         self.force = Force(problem.interaction, mesh)
 
     def __call__(self, c: Tensor, v: Tensor) -> Residuals:

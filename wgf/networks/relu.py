@@ -109,7 +109,7 @@ class TwoSidedReLU(PiecewiseLinear):
         super().__init__(base)
         if train != "all" and start not in ("auto", "paired"):
             raise ConfigError(f"start={start} is possible only with network.train=all: use network.start=paired")
-        self.width, self.bound, self.train_part = width, bound, train
+        self.width, self.bound, self.train_part, self.margin = width, bound, train, margin
         knots, ones = initial_knots(base, width, bound, margin), torch.ones(width, dtype=torch.float64)
         if not float(base.mass(knots[:-1], knots[1:]).sum()) > 1e-12:
             raise ConfigError(
@@ -136,14 +136,14 @@ class TwoSidedReLU(PiecewiseLinear):
             self._start_at(single_knots(base, width, bound, margin))
 
     def _start_at(self, knots: Tensor) -> None:
-        """Start as the identity with these knots [2m - 2] (length)."""
+        """Start as the identity with these knots (length), [2m - 2], or [m] for pairs."""
         self.start_knots = knots.to(self.initial)
         space = KnotSpace(self.base, self.start_knots, self.width, self.offset)
         self.initial = space.lift(space.identity)
         self.theta = nn.Parameter(self.initial.clone())
 
     def with_start_knots(self, knots: Tensor) -> TwoSidedReLU:
-        """The same network with other start knots [2m - 2] (length), for train = "all"."""
+        """The same network with other start knots (length), for train = "all": [2m - 2], or [m] for pairs."""
         other = copy.deepcopy(self, {id(self.base): self.base})
         other._start_at(knots)
         other.adapts = False

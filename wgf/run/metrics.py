@@ -20,8 +20,9 @@ from wgf.flow import Flow
 from wgf.integrators.base import State
 from wgf.integrators.time_loop import Clock
 from wgf.networks.base import TransportMap
+from wgf.problem.energy import MapAtNodes
 from wgf.problem.equations import Problem
-from wgf.problem.quadrature import Gauss, Nodes
+from wgf.problem.quadrature import Gauss, Nodes, Quadrature
 from wgf.reference_solutions.equilibrium import equilibrium
 from wgf.reference_solutions.exact import Exact, blow_up_bound, second_moment
 from wgf.reference_solutions.wasserstein import Carried, Distance, distance
@@ -98,6 +99,21 @@ class Metrics:
         end = equilibrium(self.problem)
         return None if end is None else self.distance(end, math.inf, theta).w2
 
+    def energy_error(self, quadrature: Quadrature, theta: Tensor) -> float | None:
+        """Largest change of an energy when a quadrature halves its cells (energy); None for a rule without cells."""
+        if quadrature.order is None or self.problem.potential.moves or not self.problem.terms:
+            return None
+        theta, base = theta.detach().double(), self.map.base
+        knots = self.map.knots(theta).double()
+        mesh = torch.cat([torch.tensor(base.panels()).to(knots), knots.clamp(base.lower, base.upper)]).unique()
+        energies = []
+        for cuts in (knots, torch.cat([knots, 0.5 * (mesh[1:] + mesh[:-1])])):
+            nodes = quadrature.nodes(base, cuts)
+            with torch.no_grad():
+                at = MapAtNodes(nodes, *self.map.evaluate(theta, nodes.z))
+                energies.append(torch.stack([term.value(at) for term in self.problem.terms]))
+        return float((energies[1] - energies[0]).abs().max())
+
     def row(self, clock: Clock, state: State, saved: bool = True) -> dict[str, float | int | None]:
         """Row of the history, of a saved time or not. All rows of a run have the same keys in the same order."""
         e = state.evaluation
@@ -141,6 +157,8 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
     e, error, moments = state.evaluation, metrics.error(clock.t, state.theta), metrics.moments(state)
     terms = {term.name: value for term, value in zip(problem.terms, e.terms.tolist(), strict=True)}
     first = flow.saved.terms[0] if flow.saved.terms else e.terms  # no saved terms if the flow failed at the start
+    ends = (Metrics(problem, flow.projection.map, known), flow.projection.initial), (metrics, state.theta)
+    changes = [each.energy_error(projection.quadrature, theta) or 0.0 for each, theta in ends]
     lost = float(first.sum()) - sum(terms.values()) + clock.work
     rounding = 1e3 * torch.finfo(state.theta.dtype).eps * float(e.terms.abs().sum())
     return Result(
@@ -154,6 +172,7 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
         evaluations=clock.evaluations,
         energy=sum(terms.values()),
         energy_terms=terms,
+        energy_error=max(changes) or None,
         dissipated=clock.dissipated,
         work=clock.work if problem.potential.moves else None,
         dissipation_gap=abs(lost - clock.dissipated) / lost if lost > rounding else None,

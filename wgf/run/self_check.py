@@ -13,6 +13,7 @@ from wgf.result import Result
 from wgf.saved_maps import SavedMaps
 
 MASS = 1e-6  # tolerance of the mass
+ENERGY = 1e-4  # tolerance of the energy, relative to the sizes of its terms
 BALANCE = 0.1  # tolerance of the dissipated energy, relative to the energy lost
 MOMENT = 1e-2  # tolerance of the second moment, relative to its law
 ROUNDED = 1e-3  # tolerance of the bound, relative
@@ -69,6 +70,13 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
                 f"map: not increasing between the quadrature nodes at t = {maps.t[rises.argmin()]:.6g}, so densities "
                 "are wrong there; increase network.width"
             )
+    size = sum(map(abs, result.energy_terms.values()))
+    if result.energy_error is not None and result.energy_error > ENERGY * size:
+        names = ", ".join(f"energy_{name}" for name in result.energy_terms)
+        yield (
+            f"energy, {names}, dissipated: cells half as long change them by {result.energy_error:.1e}; "
+            "increase quadrature.order"
+        )
     gap = result.dissipation_gap
     if gap is not None and not gap <= BALANCE:
         yield f"dissipated: {gap:.0%} off the energy lost, the steps are too long, shorten them"
