@@ -12,7 +12,7 @@ from wgf.networks.spline import Spline
 from wgf.problem import laws
 from wgf.problem.domain import Line
 from wgf.problem.energy import MapAtNodes
-from wgf.problem.kinks import Kinks, crossing
+from wgf.problem.kinks import Kinks, crossing, find
 from wgf.problem.potential import Expressed
 from wgf.problem.quadrature import Gauss
 from wgf.projection.chart import Chart
@@ -140,3 +140,12 @@ def test_a_flow_over_kinks_takes_few_steps_and_is_right(text, smooth):
 
 def test_switches_of_a_formula():
     assert len(Expression("abs(x) + max(x, 1) + where(x < 2, x, 2) + sign(x) + sin(x)").switches()) == 4
+
+
+@pytest.mark.parametrize("length", [2.0**-9, 2.0**9])
+def test_jumps_are_the_same_in_other_units_of_length(length: float):
+    text = "3*exp(-abs({x} + 0.105)) + 1.75/(1 + ({x} + 0.943)**2)"
+    one, two = (find(Expression(text.format(x=f"(x/{unit!r})"))) for unit in (1.0, length))
+    assert two.x == pytest.approx(length * one.x, rel=1e-12)
+    assert two.slope == pytest.approx(one.slope / length, rel=1e-10)
+    assert two.slope == pytest.approx([-6 / length], rel=1e-10)

@@ -27,7 +27,7 @@ MODES = 12  # most Legendre polynomials in a cell
 STEPS = 8  # of Newton's method for the crossing
 WINDOW, SAMPLES = 100.0, 40_001  # where kinks without a formula are sought (length)
 MOST = 64  # kinks
-NEAR = 1e-6  # distance of the two sides at which jumps are measured
+NEAR = 1e-9  # distance of the two sides at which jumps are measured: its square is lost, in any unit of length
 LEAST = 1e-9  # jump relative to the size of the derivative
 
 
@@ -133,7 +133,8 @@ def find(expression: Expression) -> Kinks | None:
     sizes = LEAST * (1 + s0.abs() + s1.abs()), 1e3 * LEAST * (1 + b0.abs() + b1.abs())
     jumps = (slope.abs() > sizes[0]) | (bend.abs() > sizes[1])
     finite = torch.isfinite(slope) & torch.isfinite(bend)
-    steady = (v1 - v0).abs() <= 2 * near * (1 + s0.abs() + s1.abs())  # V itself does not jump
+    rounding = 8 * torch.finfo(x.dtype).eps * (v0.abs() + v1.abs())
+    steady = (v1 - v0).abs() <= 2 * near * (1 + s0.abs() + s1.abs()) + rounding  # V itself does not jump
     smooth = near * (b0.abs() + b1.abs()) <= 1e-3 * (1 + s0.abs() + s1.abs())  # V' is not that of a root
     keep = jumps & finite & steady & smooth
     keep &= torch.nn.functional.pad(x.diff() > 4 * near[1:], (1, 0), value=True)
