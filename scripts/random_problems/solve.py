@@ -117,7 +117,7 @@ def compared(kind: str, settings: Settings, result: dict[str, Any], similar: dic
     found = []
     std = s.length * math.sqrt(max(result["second_moment"] - result["mean"] ** 2, 0.0))
     size = std + s.length * s.shift
-    energies = s.energy * (abs(result["energy"]) + abs(result["dissipated"])) + 1e-300
+    energies = s.energy * (abs(result["energy"] or 0.0) + abs(result["dissipated"])) + 1e-300
     rounding = INVARIANT * ROUNDING[settings["dtype"]] / ROUNDING["float64"]
     if any(similar[name] != result[name] for name in ("steps", "rejected")):  # then the tolerance of the steps counts
         rounding = max(rounding, settings.get("integrator.rtol", 1e-3))
