@@ -21,7 +21,6 @@ from wgf.problem.potential import Potential
 
 MOST_EVALUATIONS = 20_000  # of V' in one integration; beyond them the characteristics are NaN
 POINTS, CELLS, HALVINGS, MOST_ROUGH = 20, 34, 8, 100
-SHARES = 0.2, 0.5, 1.0  # of the end time, at which cells are made small enough
 WIDEST = 11.5  # of the edges of the first cells on the axis of the standard normal law: 1e-30 of the mass
 Cells = tuple[np.ndarray, np.ndarray, np.ndarray]  # left and right ends [n], coefficients of polynomials [n, POINTS]
 ACCURATE = 1e-14  # of the positions: the last coefficients of a polynomial that is used
