@@ -15,7 +15,8 @@ Result = dict[str, Any]
 INVARIANT = 1e-9  # relative difference of a number of a similar problem
 ESTIMATED = 0.1  # the same of an estimated error: rounding decides its steps in time and tails of 1e-9
 STEPS = 2, 0.1  # difference of a count, and as a share of it: rounding may decide whether a step is accepted
-ENCLOSED = 1e-3  # the same of bounds: they rest on an enclosure of V'' to 1e-4
+ENCLOSED, SQUARED = 1e-3, 1e-7  # the same of bounds, which rest on an enclosure of V'' to 1e-4, and relative to the
+# width of the law: they are roots of sums of squares
 MEASURED = {"w1_error": "reference_error", "w2_error": "reference_w2_error", "w2_best": "reference_w2_error"}
 NEARBY = Similarity(1 + 2.0**-40, 0.0, 1.0, False)  # changes every digit beyond the twelfth
 SENSITIVE = 10.0  # rounding may change a number by so many times what the nearby problem changes it
@@ -73,6 +74,8 @@ def _compared(s: Similarity, by: str, settings: Settings, result: Result, simila
     }
     for name, right in expected(s, settings, result).items():
         printed = similar.get(name)
+        if name == "energy_error":  # None says that nothing changes
+            right, printed = right or 0.0, printed or 0.0
         if right is None or printed is None:
             if (right is None) != (printed is None):
                 found.append(Verdict(name, by, 2.0, math.nan if printed is None else printed, math.nan))
@@ -89,7 +92,7 @@ def _compared(s: Similarity, by: str, settings: Settings, result: Result, simila
         elif name.startswith("w2_bound"):
             if name != "w2_bound_lambda" and min(right, printed) > size:
                 continue  # a bound above the width of the law says nothing
-            allowed = max(allowed, ENCLOSED * abs(right))
+            allowed = max(allowed, ENCLOSED * abs(right) + SQUARED * scale)
         elif name == "dissipated":
             allowed += (result["dissipation_gap"] or 0.0) * abs(right)
         found.append(Verdict(name, by, abs(printed - right) / (allowed + 1e-300), printed, right))

@@ -4,7 +4,8 @@ The particles x_i hold the masses u_i on their left. Between two of them the den
 
     x_i' = - (P_{i+1/2} - P_{i-1/2}) / mass_i - int V' hat_i du / mass_i - W' * rho,   P = D rho or kappa rho^g,
 
-hat_i being the linear hat function of the ranks; without diffusion x_i' = -V'(x_i) - W' * rho. Second order in the ranks, extrapolated from two numbers of particles.
+hat_i being the linear hat function of the ranks; without diffusion x_i' = -V'(x_i) - W' * rho. Second order in
+the ranks, extrapolated from two numbers of particles.
 """
 
 import math
