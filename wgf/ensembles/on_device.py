@@ -246,8 +246,8 @@ def compute(job: Job, device: torch.device) -> Ends:
     """
     if (m := len(job.mesh.mean) - job.mesh.taps) > MOST:
         raise ConfigError(
-            f"device={device} holds maps of at most {MOST} coordinates in an ensemble, not {m}: reduce the width of the "
-            "network, or use device=cpu"
+            f"an ensemble with device={device} holds maps of at most {MOST} coordinates, not {m}: reduce the width "
+            "of the network, or use device=cpu"
         )
     with torch.no_grad(), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
         landscape = Landscape(job.mesh, job.energy, device)
