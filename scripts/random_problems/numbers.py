@@ -231,8 +231,8 @@ class Judge:
         start = begin.w(self.problem.quantiles(begin.left, begin.right), 2)
         yield from self._verdict("initial_w2", "quadrature", start, 10 * CLOSE * start + EXACT * self.std)
         if self.truth is not None and self.problem.settings["law"] not in ("student", "lognormal"):
-            right, doubt = float(self.truth.mass @ self.truth.x**2), self.truth.error
-            allowed = 2 * math.sqrt(right) * doubt + doubt**2 + 1e-5 * right
+            (right, change), doubt = self.truth.second_moment(), self.truth.error
+            allowed = 2 * math.sqrt(right) * doubt + doubt**2 + change + 1e-5 * right
             yield from self._verdict("second_moment_law", self.truth.by, right, allowed)
 
     def energies(self) -> Iterator[Verdict]:

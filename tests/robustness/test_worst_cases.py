@@ -149,6 +149,27 @@ def test_similar_problems_have_similar_solutions(kind: str, stress: ModuleType):
     assert x[inside] == pytest.approx(s.x(one.x[inside]), abs=1e-6 * s.length)
 
 
+@pytest.mark.parametrize("kind", ["shift", "reflection", "lengths", "times"])
+def test_a_number_that_does_not_follow_is_noticed_unless_rounding_moves_it(kind: str, judge):
+    from random_problems.invariance import NEARBY, invariance
+    from random_problems.similar import SIMILARITIES, expected
+
+    def similar(s, factor=1.0):
+        numbers = judge.result | expected(s, WELL, judge.result)
+        return numbers | {"w2_error": factor * numbers["w2_error"]}
+
+    def false(*answers):
+        rest = iter(answers)
+        return {each.number for each in invariance(kind, WELL, judge.result, lambda _: next(rest)) if each.used > 1}
+
+    s = SIMILARITIES[kind]
+    assert false(similar(s)) == set()
+    assert false(similar(s, 1.01), similar(NEARBY)) == {"w2_error"}
+    assert false(similar(s, 1.01), similar(NEARBY, 1.01)) == set()
+    assert false(similar(s) | {"status": "folded"}, similar(NEARBY)) == {"status"}
+    assert false(similar(s, 1.01), similar(NEARBY) | {"status": "folded"}) == set()
+
+
 LAWS = (
     "gaussian", "mixture", "uniform", "laplace", "semicircle", "barenblatt", "student", "lognormal", "gamma",
     "exponential", "beta", "truncated_normal", "table", "histogram",

@@ -28,6 +28,7 @@ STEPS = 8  # of Newton's method for the crossing
 WINDOW, SAMPLES = 100.0, 40_001  # where kinks without a formula are sought (length)
 MOST = 64  # kinks
 NEAR = 1e-9  # distance of the two sides at which jumps are measured: its square is lost, in any unit of length
+ROUNDING = 64  # of a cell's end, in last places of the largest
 LEAST = 1e-9  # jump relative to the size of the derivative
 
 
@@ -45,13 +46,14 @@ class Kinks(NamedTuple):
 
 
 class Crossing(NamedTuple):
-    """The cells in which a map crosses kinks.
+    """The cells in which a map crosses kinks: two for each kink, which are one cell counted half twice unless the map
+    crosses a kink where two cells meet. So a reflected problem has the reflected forces.
 
     Attributes:
-        nodes: indices of their nodes [K, q].
-        y: distances of the map from the kinks there [K, q] (length).
-        share: (sigma_i - sign y_i) / 2 [K, q]; 0 for a kink that the map does not cross.
-        rise: derivative of sigma_i / 2 in the value of the map at the crossing, as a weight of that node [K, q].
+        nodes: indices of their nodes [K, 2q].
+        y: distances of the map from the kinks there [K, 2q] (length).
+        share: (sigma_i - sign y_i) / 4 [K, 2q]; 0 for a kink that the map does not cross.
+        rise: derivative of sigma_i / 4 in the value of the map at the crossing, as a weight of that node [K, 2q].
     """
 
     nodes: Tensor
@@ -86,32 +88,33 @@ def crossing(kinks: Kinks, x: Tensor, order: int) -> Crossing:
     """Where a map with increasing values x [n] at nodes in cells of `order` nodes crosses kinks."""
     table, to_powers, monomials, primitives = _tables(order, x.dtype, x.device)
     power = torch.arange(len(table) + 1, device=x.device)
-    cells, at = x.reshape(-1, order), kinks.x
+    cells, at = x.reshape(-1, order), kinks.x[:, None]
     polynomials = cells @ to_powers  # [C, N]
     right = polynomials.sum(1)
     left = polynomials[0, ::2].sum() - polynomials[0, 1::2].sum()
-    cell = torch.searchsorted(right, at).clamp(max=len(right) - 1)
+    near = ROUNDING * torch.finfo(x.dtype).eps * right.abs().amax()
+    cell = torch.searchsorted(right, torch.cat([at - near, at + near], 1)).clamp(max=len(right) - 1)  # [K, 2]
     inside = (at > left) & (at < right[-1])
     c = polynomials[cell]
-    dc = c[:, 1:] * power[1:-1]
-    low, high = -torch.ones_like(at), torch.ones_like(at)
-    s = torch.zeros_like(at)
+    dc = c[..., 1:] * power[1:-1]
+    s = torch.zeros_like(cell, dtype=x.dtype)
+    low, high = s - 1, s + 1
     for turn in range(STEPS):
-        powers = s[:, None] ** power
-        gap = (powers[:, :-1] * c).sum(1) - at
+        powers = s[..., None] ** power
+        gap = (powers[..., :-1] * c).sum(-1) - at
         low, high = torch.where(gap < 0, s, low), torch.where(gap < 0, high, s)
-        s = s - gap / (powers[:, :-2] * dc).sum(1)
+        s = s - gap / (powers[..., :-2] * dc).sum(-1)
         other = 0.5 * (low + high) if turn % 2 == 0 else s.clamp(low, high)  # a crossing may lie at an end
         s = torch.where((s >= low) & (s <= high), s, other)
     s = s.nan_to_num(0.0)
-    powers = s[:, None] ** power
+    powers = s[..., None] ** power
     sigma = 1 - (powers @ primitives.T) @ table
-    slope = (powers[:, :-2] * dc).sum(1)
-    rise = torch.where(inside & (slope > 0), 0.5 / slope, 0.0)[:, None] * ((powers[:, :-1] @ monomials.T) @ table)
-    y = cells[cell] - at[:, None]
-    share = torch.where(inside[:, None], 0.5 * (sigma - y.sign()), 0.0)
-    nodes = cell[:, None] * order + torch.arange(order, device=x.device)
-    return Crossing(nodes, y, share, rise)
+    slope = (powers[..., :-2] * dc).sum(-1)
+    rise = torch.where(inside & (slope > 0), 0.25 / slope, 0.0)[..., None] * ((powers[..., :-1] @ monomials.T) @ table)
+    y = cells[cell] - at[..., None]
+    share = torch.where(inside[..., None], 0.25 * (sigma - y.sign()), 0.0)
+    nodes = cell[..., None] * order + torch.arange(order, device=x.device)
+    return Crossing(nodes.flatten(1), y.flatten(1), share.flatten(1), rise.flatten(1))
 
 
 def find(expression: Expression) -> Kinks | None:
