@@ -18,7 +18,8 @@ STEPS = 2, 0.1  # difference of a count, and as a share of it: rounding may deci
 ENCLOSED, SQUARED = 1e-3, 1e-7  # the same of bounds, which rest on an enclosure of V'' to 1e-4, and relative to the
 # width of the law: they are roots of sums of squares
 MEASURED = {"w1_error": "reference_error", "w2_error": "reference_w2_error", "w2_best": "reference_w2_error"}
-NEARBY = Similarity(1 + 2.0**-40, 0.0, 1.0, False)  # changes every digit beyond the twelfth
+NEARBY = 1 + 2.0**-40  # ratio of end times, and of fixed steps, of a nearby problem: much more than rounding
+IDENTITY = Similarity(1.0, 0.0, 1.0, False)
 SENSITIVE = 10.0  # rounding may change a number by so many times what the nearby problem changes it
 
 
@@ -40,13 +41,11 @@ def invariance(kind: str, settings: Settings, result: Result, solve: Callable[[S
     found = _compared(SIMILARITIES[kind], by, settings, result, solve(other))
     if all(verdict.used <= 1 for verdict in found):
         return found
-    nearby = applied(NEARBY, settings)
-    if nearby is None:
-        return found
-    moved = solve(nearby)
+    times = {key: NEARBY * settings[key] for key in ("t_end", "integrator.dt") if key in settings}
+    moved = solve(settings | times)
     if moved["status"] != result["status"]:
         return []
-    changes = {verdict.number: verdict.used for verdict in _compared(NEARBY, by, settings, result, moved)}
+    changes = {verdict.number: verdict.used for verdict in _compared(IDENTITY, by, settings, result, moved)}
     return [replace(each, used=each.used / max(1.0, SENSITIVE * changes.get(each.number, 0.0))) for each in found]
 
 
