@@ -169,7 +169,7 @@ def test_a_table_grows_with_the_flow():
 
 
 def test_a_table_has_the_derivatives_of_the_potential():
-    energy = energy_of([Net()], Table(-5.0, 5.0))
+    energy = energy_of([Net()], lambda: Table(-5.0, 5.0))
     from wgf.engine.program import tabulated
 
     table, x = energy.local.tables[0], torch.linspace(-4.9, 4.9, 7, dtype=torch.float64)

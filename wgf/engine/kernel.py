@@ -27,7 +27,7 @@ from wgf.engine.landscape import gradient, hessian, judge
 from wgf.engine.linear import multiply, solve, velocity
 from wgf.engine.program import compiled, entry
 
-COMPLETED, PAUSED, BLOW_UP, MAX_STEPS, STUCK = range(5)
+COMPLETED, PAUSED, BLOW_UP, MAX_STEPS, STUCK, REFUSED = range(6)
 SOUND, FOLDED, NOT_FINITE, NOT_SOLVED, ENERGY_RISE, CONCAVE, INACCURATE = range(7)
 SAFETY, SHRINK, GROW, COLLAPSE = 0.9, 0.2, 5.0, 1e-3
 TINY = 2.2250738585072014e-308
@@ -155,6 +155,8 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
                         copy(c[flow], saved[flow, counts[flow, 3]])
                     counts[flow, 3] += 1
             end = end_of(accepted, slope, method, goals, times[flow], counts[flow])
+            if opening and not (slope > 0.0 and math.isfinite(now) and math.isfinite(total(new))):
+                end, report[flow, 3] = REFUSED, FOLDED if slope <= 0.0 else NOT_FINITE
             if end == -1 and (attempts >= most or (single and accepted and not opening)):
                 end = PAUSED
             if end != -1:

@@ -55,8 +55,8 @@ class Range:
     def admits(self, value: Any) -> bool:
         if value is None:
             return self.none
-        if isinstance(value, bool) or not isinstance(value, Real):  # numpy scalars are Real
-            return False
+        if type(value) not in (float, int) and (isinstance(value, bool) or not isinstance(value, Real)):
+            return False  # numpy scalars are Real, which takes long to find out
         try:
             number = float(value)
         except OverflowError:
@@ -246,11 +246,11 @@ def checked(function: F) -> F:
             owner = name if name in rules else others
             if (rule := rules.get(owner)) is None:
                 return value
+            if rule.admits(value):
+                return _converted(value, rule)
             if owner in derivable and _has_derivatives(value) and rule.admits(_numbers(value)):
                 tensors = True
                 return _copied(value)
-            if rule.admits(value):
-                return _converted(value, rule)
             bad.append(fault(name, value, rule))
             return value
 
