@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from wgf.engine.arrays import WOODBURY, clear, copy, nodal
+from wgf.engine.arrays import TAPS, WOODBURY, clear, copy, nodal
 from wgf.engine.linear import back, cholesky, factorise
 from wgf.engine.program import BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES, compiled, execute
 
@@ -128,7 +128,7 @@ def pair_force(w, x, p, r, force):
 
 @compiled
 def gradient(c, mesh, energy, work, g):
-    """Derivative of the energy in the coordinates, into g [M + K]."""
+    """Derivative of the energy in the coordinates, into g [M + TAPS]."""
     r, p, k, q = work.registers, energy.local, mesh.taps, mesh.tables.shape[1]
     per, cells = r.shape[1] // q, mesh.cells.shape[1]
     clear(g)
@@ -197,13 +197,10 @@ def hessian(c, mesh, energy, work, shift):
     """shift times the mass matrix plus the Hessian, factorised; whether it is positive definite."""
     r, p, k, q, A = work.registers, energy.local, mesh.taps, mesh.tables.shape[1], work.band
     per, cells = r.shape[1] // q, mesh.cells.shape[1]
-    m = len(A) - k
-    for j in range(m):
-        for b in range(k):
+    m = len(A) - TAPS
+    for j in range(m + TAPS):
+        for b in range(TAPS):
             A[j, b] = shift * mesh.bands[0, j, b]
-    for j in range(m, m + k):
-        for b in range(k):
-            A[j, b] = 0.0
     dense = len(work.dense) > 0
     if dense:
         for j in range(m):
@@ -255,7 +252,7 @@ def hessian(c, mesh, energy, work, shift):
     if energy.quadratic > 0.0:
         z = work.vectors[WOODBURY]
         copy(mesh.mean, z)
-        back(A, z, m, mesh.taps)
+        back(A, z, m)
         s = 0.0
         for j in range(m):
             s += z[j] * mesh.mean[j]

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from wgf.engine.arrays import Mesh, Method
+from wgf.engine.arrays import TAPS, Mesh, Method
 from wgf.engine.energies import Table, shared_energy
 from wgf.engine.kernel import NOT_FINITE, REPORT, advance
 from wgf.engine.linear import factorise
@@ -40,11 +40,11 @@ def _mesh(chart: Chart, order: int) -> Mesh:
     first, values, slopes = (t.detach().numpy() for t in chart.basis_at_nodes)
     k, nodes = chart.space.degree + 1, chart.nodes
     cells = len(first) // order
-    mass = np.zeros((chart.size + k, k))
-    mass[: chart.size] = chart.mass.band.numpy().T
+    mass = np.zeros((chart.size + TAPS, TAPS))
+    mass[: chart.size, :k] = chart.mass.band.numpy().T
     factor = mass.copy()
     factorise(factor, chart.size)
-    mean = np.zeros(chart.size + k)
+    mean = np.zeros(chart.size + TAPS)
     w = nodes.w.numpy()
     for j in range(k):
         mean[: chart.size] += np.bincount(first + j, w * values[:, j], chart.size)
