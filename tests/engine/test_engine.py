@@ -9,9 +9,9 @@ import torch
 import wgf
 from wgf.engine.compiled import Compiled
 from wgf.engine.energies import INPUTS, Table, energy_of
-from wgf.engine.table import tabulate
-from wgf.engine.tape import Tape, Untraceable
-from wgf.engine.traced import record, variable
+from wgf.engine.tapes.table import tabulate
+from wgf.engine.tapes.tape import Tape, Untraceable
+from wgf.engine.tapes.traced import record, variable
 from wgf.integrators.time_loop import LoopCallback
 from wgf.problem import interaction, internal, kernels, potential
 from wgf.problem.laws import Mixture, Uniform
@@ -70,7 +70,7 @@ def test_jets_are_the_derivatives_of_autograd(term):
 
 def interpreted(tape, inputs, register):
     """Value of a register, computed by numpy."""
-    from wgf.engine.tape import NAMES
+    from wgf.engine.tapes.tape import NAMES
 
     unary = {"inverse": lambda a: 1 / a, "neg": np.negative, "erf": np.vectorize(math.erf), "atan": np.arctan}
     binary = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "pow": np.power}

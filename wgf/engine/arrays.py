@@ -117,7 +117,7 @@ def workspace(mesh, energy):
     block = max(min(n, BLOCK), q)
     return Work(
         np.zeros((len(energy.local.start), block)),
-        np.zeros((len(energy.pair.start), n if energy.interacts else 1)),
+        np.zeros((len(energy.pair.start), max(n, BLOCK) if energy.interacts else 1)),
         np.zeros((max(k, 6), block)),
         np.zeros((size, TAPS)),
         np.zeros((d, d)),

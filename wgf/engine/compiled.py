@@ -204,7 +204,7 @@ def _is_large(projection: Projection) -> bool:
 
 def _failure(projection: Projection, method: Compiled) -> str | None:
     """Why compiled code cannot compute this flow here, or None. Loads the code, and compiles it the first time."""
-    from wgf.engine.tape import Untraceable
+    from wgf.engine.tapes.tape import Untraceable
 
     try:
         plan = method.plan(projection)

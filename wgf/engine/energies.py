@@ -10,9 +10,9 @@ import numpy as np
 
 from wgf.engine.arrays import Energy
 from wgf.engine.program import program
-from wgf.engine.table import lookup, tabulate
-from wgf.engine.tape import Tape, Untraceable
-from wgf.engine.traced import Traced, record, variable
+from wgf.engine.tapes.table import lookup, tabulate
+from wgf.engine.tapes.tape import Tape, Untraceable
+from wgf.engine.tapes.traced import Traced, record, variable
 from wgf.kept import Kept, content
 from wgf.problem.energy import Term
 from wgf.problem.potential import Potential

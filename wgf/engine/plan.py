@@ -15,7 +15,7 @@ from wgf.engine.energies import Table, shared_energy
 from wgf.engine.kernel import NOT_FINITE, REPORT, advance
 from wgf.engine.linear import factorise
 from wgf.engine.program import BLOCK
-from wgf.engine.tape import Untraceable
+from wgf.engine.tapes.tape import Untraceable
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.time_loop import Clock
 from wgf.problem.equations import Problem

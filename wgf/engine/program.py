@@ -17,7 +17,7 @@ from numba import types
 from numba.core import event
 from numba.extending import intrinsic
 
-from wgf.engine.tape import CODES, Tape
+from wgf.engine.tapes.tape import CODES, Tape
 
 log = logging.getLogger("wgf")
 
@@ -40,17 +40,9 @@ FIXED, NODAL, VALUE, FIRST, SECOND = np.arange(5)  # parts of a program; numba m
 SLOPES, BENDS, VALUES = 6, 8, 11  # places in `layout`
 
 
-SOURCES = (
-    "arrays",
-    "kernel",
-    "landscape",
-    "lanes",
-    "linear",
-    "many",
-    "program",
-    "tape",
-)  # files that the machine code depends on
-STAMP = sha256(b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()
+# the machine code depends on these files
+SOURCES = ("arrays", "kernel", "landscape", "lanes", "linear", "many", "pairs", "program", "tapes/tape")
+STAMP = sha256(b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()
 
 
 jit: Any = numba.njit
@@ -103,7 +95,7 @@ class Program(NamedTuple):
             dd [3], and of the energies, followed by the terms to which they belong; -1 for zero by definition.
         parameters: registers of the parameters; -1 for a parameter that the program does not use.
         start: initial value of every register.
-        tables: tabulated functions [t, 3 + panels PANEL], see `wgf.engine.table`.
+        tables: tabulated functions [t, 3 + panels PANEL], see `wgf.engine.tapes.table`.
     """
 
     code: np.ndarray
@@ -248,6 +240,12 @@ def execute(p, part, registers, n):
             other = registers[code[k, 3]]
             for i in range(n):
                 out[i] = v[i] if u[i] != 0.0 else other[i]
+        elif op == EQUAL:
+            for i in range(n):
+                out[i] = 1.0 if u[i] == v[i] else 0.0
+        elif op == ABS:
+            for i in range(n):
+                out[i] = abs(u[i])
         elif op == LOG:
             for i in range(n):
                 out[i] = logarithm(u[i])
@@ -276,14 +274,10 @@ def function(op, x, y):
         return math.cos(x)
     if op == TANH:
         return math.tanh(x)
-    if op == ABS:
-        return abs(x)
     if op == SIGN:
         return 1.0 if x > 0.0 else (-1.0 if x < 0.0 else 0.0)
     if op == ERF:
         return math.erf(x)
     if op == ATAN:
         return math.atan(x)
-    if op == EXPM1:
-        return math.expm1(x)
-    return 1.0 if x == y else 0.0  # EQUAL
+    return math.expm1(x)  # EXPM1

@@ -89,8 +89,8 @@ def ensemble(
     from wgf.engine.many import advance_many
     from wgf.engine.plan import Plan
     from wgf.engine.program import BLOCK
-    from wgf.engine.tape import Tape, Untraceable
-    from wgf.engine.traced import Traced
+    from wgf.engine.tapes.tape import Tape, Untraceable
+    from wgf.engine.tapes.traced import Traced
 
     check_kinds(locals())
     if not (law is None or isinstance(law, Base)):
