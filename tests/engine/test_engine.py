@@ -291,4 +291,27 @@ def test_compiled_code_is_kept_until_a_source_of_it_changes():
     from wgf.engine import program
 
     folder = Path(program.__file__).parent
-    assert set(program.SOURCES) == {f.stem for f in folder.glob("*.py") if "\n@compiled" in f.read_text()} | {"tape"}
+    assert set(program.SOURCES) == {f.stem for f in folder.glob("*.py") if "\n@compiled" in f.read_text()} | {
+        "tapes/tape"
+    }
+
+
+def test_the_logarithm_is_that_of_numpy():
+    import numba
+
+    from wgf.engine.program import OPTIONS, logarithm
+
+    @numba.njit(**OPTIONS)
+    def logarithms(x, y):
+        for i in range(len(x)):
+            y[i] = logarithm(x[i])
+
+    draw = np.random.default_rng(0)
+    near = 1 + draw.uniform(-0.5, 0.5, 1000) * 10.0 ** -draw.integers(0, 12, 1000)
+    x = np.concatenate([np.exp(draw.uniform(-700, 700, 1000)), near, [1.0, 0.5, math.sqrt(0.5), 0.0, math.inf]])
+    found, bad = np.empty_like(x), np.array([-1.0, -math.inf, math.nan])
+    logarithms(x, found)
+    with np.errstate(divide="ignore"):
+        np.testing.assert_allclose(found, np.log(x), rtol=5e-16, atol=0)
+    logarithms(bad.copy(), bad)
+    assert np.isnan(bad).all()
