@@ -9,6 +9,7 @@ Two processes share the work. The exit status is 1 if a promise of the page does
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 import warnings
@@ -64,6 +65,18 @@ def truth(pde: PDE, potential: object, t_end: float, law: wgf.Base = LAW, error:
         if not coarser.status is finer.status is Status.completed or finer.w1(coarser) < error:
             break
     return finer
+
+
+def blow_up_time(pde: PDE, potential: object, t_end: float, law: wgf.Base) -> float:
+    """When splines of degree 5 blow up, to BLOW_UP / 10; infinite if they do not, or if 192 breakpoints do not tell."""
+    before = math.inf
+    for width in (24, 48, 96, 192):
+        solution = spline(pde, potential, t_end, law, width)
+        t = solution.t[-1] if solution.status is Status.blow_up else math.inf
+        if math.isfinite(t) and close(before, t, 0.1 * BLOW_UP):
+            return t
+        before = t
+    return math.inf
 
 
 def relu(width: int, train: str, start: str = "auto", law: wgf.Base = LAW) -> wgf.TwoSidedReLU:
@@ -138,8 +151,7 @@ def random(number: int) -> Answer:
         finer = flow(pde, potential, t_end, relu(width, "all", law=law), integrator=Limex(rtol=1e-8))
         ends = close(finer.t[-1], full.t[-1], 1e-3)
     elif not ends and full.status is Status.blow_up:  # a blow-up of the solution, too
-        solution = spline(pde, potential, t_end, law, 96)
-        ends = solution.status is Status.blow_up and close(solution.t[-1], full.t[-1], BLOW_UP)
+        ends = close(full.t[-1], blow_up_time(pde, potential, t_end, law), BLOW_UP)
     if full.status is weights.status is Status.completed:
         exact = truth(pde, potential, t_end, law)
         if exact.status is Status.completed:
@@ -149,8 +161,8 @@ def random(number: int) -> Answer:
 
 
 def close(a: float, b: float, rtol: float) -> bool:
-    """Whether two times agree."""
-    return abs(a - b) <= rtol * abs(b)
+    """Whether two times agree; never if the second is infinite."""
+    return math.isfinite(b) and abs(a - b) <= rtol * abs(b)
 
 
 def exact(width: int) -> Answer:

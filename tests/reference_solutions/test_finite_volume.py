@@ -34,10 +34,10 @@ from wgf.problem.quadrature import Gauss
 from wgf.reference_solutions import cache as cache_files
 from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions import exact, finite_volume
-from wgf.reference_solutions.base import Unresolved, yardstick
+from wgf.reference_solutions.base import Starts, Unresolved, yardstick
 from wgf.reference_solutions.equilibrium import equilibrium
 from wgf.reference_solutions.exact import second_moment
-from wgf.reference_solutions.finite_volume import Volumes, _root
+from wgf.reference_solutions.finite_volume import LAST, Volumes, _root
 from wgf.reference_solutions.finite_volume_schemes import Central, Grid, Monotone
 from wgf.run.runner import build, run
 
@@ -250,7 +250,7 @@ def test_order(kind: type[Central] | type[Monotone], order: float, cells: tuple[
     oracle, errors = density_oracle(QUARTIC, 0.2, -7.0, 7.0, 240), []
     for n in cells:
         run = finite_volume._run(kind, QUARTIC, np.array([0.2]), Grid(-7.0, 6.5, 0.0, 3.0, n))
-        one = Oracle(lambda z, run=run: run.map(0, QUARTIC.law, z))
+        one = Oracle(lambda z, run=run: run.map(0, Starts.of(QUARTIC.law, z, LAST)))
         errors.append(distance(QUARTIC.law, lambda z: oracle(0.2, z), lambda z, one=one: one(0.2, z)))
     assert math.log2(errors[0] / errors[1]) > order
 
@@ -516,8 +516,10 @@ def test_the_stated_w2_error_holds_where_a_law_has_edges(t: float):
     assert 1e-7 < error < found.w2_error < 1e-3
 
 
-def test_root_of_increasing_polynomials():
+@pytest.mark.parametrize("share", [0.5, 0.99, -1.0])
+def test_root_of_increasing_polynomials(share: float):
     low = np.array([0.0, -1.0, 3.0, 0.0])
     weights = np.array([[1.0, 1.0, 0.0, 1e-12], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0], [0.0, 1.0, 0.0, 1e-17]])
     target = np.array([1e-12, 0.125, 7.0, 0.0])  # s^3, s^3 + 1, 2 s, 1e-12 s^3 + 1e-17: the last one is never 0
-    assert _root(weights, target, low) == pytest.approx([1e-4, -(0.875 ** (1 / 3)), 3.5, 0.0], rel=1e-14, abs=1e-13)
+    found = _root(weights, target, low, np.full(4, share))
+    assert found == pytest.approx([1e-4, -(0.875 ** (1 / 3)), 3.5, 0.0], rel=1e-14, abs=1e-13)

@@ -11,6 +11,7 @@ from wgf.certificates.rich import Unknown
 from wgf.run.build import build
 from wgf.run.callbacks.history import read
 from wgf.run.certify import recorder
+from wgf.run.load import load
 from wgf.saved_maps import SavedMaps
 
 SMALL = "network.width=8 t_end=0.05 "
@@ -81,13 +82,16 @@ def test_a_richer_run_that_fails_costs_no_result(what: BaseException, tmp_path: 
 
 
 def test_a_bound_above_the_width_of_the_law_is_not_printed(tmp_path: Path):
-    """Eight breakpoints cannot bound the error across the gap of a mixture; a richer run can."""
+    """Nor returned. Eight breakpoints cannot bound the error across the gap of a mixture; a richer run can."""
     words = "network.width=8 law=mixture potential=quadratic t_end=0.2 reference_solution=none "
     found = unverified(tmp_path / "own", words)
     spread = (found["second_moment"] - found["mean"] ** 2) ** 0.5
     assert found["w2_bound"] is None
     assert found["w2_bound_own"] > spread
     assert found["w2_bound_unknown"].endswith(
-        f"would exceed the standard deviation {spread:.2g} of the law: increase network.width, or use verify=true"
+        f"would exceed the standard deviation {spread:.2g} of the law: increase network.width, or use verify=true "
+        "(in Python rich=True)"
     )
+    again = load(tmp_path / "own").certificate(rich=False)
+    assert (again.bound, again.own, again.unknown) == (None, found["w2_bound_own"], found["w2_bound_unknown"])
     assert verified(tmp_path / "rich", words)["w2_bound"] < 0.03 * spread

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
+from torch import Tensor
+
 from wgf.certificates.own_bound import Bound
+from wgf.networks.base import TransportMap
+from wgf.problem.quadrature import Gauss
+
+
+@torch.no_grad()
+def spread(map: TransportMap, theta: Tensor) -> float:
+    """Standard deviation (length) of the law that a map with parameters theta [p] carries."""
+    theta = theta.double()
+    nodes = Gauss().nodes(map.base, map.knots(theta).double())
+    x = map.evaluate(theta, nodes.z)[0]
+    return float((nodes.w @ (x - nodes.w @ x) ** 2).sqrt())
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,6 @@ class Certificate:
         """
         if self.bound is None or self.bound <= spread:
             return self
-        verify = "" if self.distance is not None else ", or use verify=true"
+        verify = "" if self.distance is not None else ", or use verify=true (in Python rich=True)"
         why = f"{self.bound:.2g} would exceed the standard deviation {spread:.2g} of the law: increase network.width"
         return replace(self, bound=None, quadrature=None, unknown=why + verify)

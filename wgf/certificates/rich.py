@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from wgf.certificates.certificate import Certificate
+from wgf.certificates.certificate import Certificate, spread
 from wgf.certificates.conditions import conditions
 from wgf.certificates.own_bound import Bound, OwnBound
 from wgf.errors import ConfigError, in_one_line
@@ -132,6 +132,7 @@ def certified(projection: Projection, integrator: Integrator, saved: SavedStates
     if t not in saved.times:
         raise ConfigError(f"t={t!r} is not allowed: expected a saved time, one of {saved.times}")
     state, stops = saved[saved.times.index(t)], [time for time in saved.times if 0 < time <= t]
+    width = spread(*state)
     recorder, states = OwnBound(projection), SavedStates(projection.map)
     if recorder.unknown is None and stops:
         both = _Both(states, recorder)
@@ -142,13 +143,13 @@ def certified(projection: Projection, integrator: Integrator, saved: SavedStates
     if own.value is not None and stops:  # the repeated run may differ on another machine
         own = own._replace(value=own.value + RichRun(states, recorder).distance(t, *state))
     if not (rich and stops):
-        return Certificate.of(own, recorder.convexity)
+        return Certificate.of(own, recorder.convexity).within(width)
     try:
         finer = rich_run(projection, integrator, stops)
     except Unknown as why:
-        found = Certificate.of(own, recorder.convexity)
+        found = Certificate.of(own, recorder.convexity).within(width)
         return replace(found, unknown="; ".join(filter(None, (found.unknown, str(why)))))
-    return Certificate.of(own, finer.recorder.convexity, finer.bound(t), finer.distance(t, *state))
+    return Certificate.of(own, finer.recorder.convexity, finer.bound(t), finer.distance(t, *state)).within(width)
 
 
 def richer(projection: Projection, integrator: Integrator) -> tuple[Projection, Integrator]:

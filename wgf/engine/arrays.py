@@ -37,6 +37,11 @@ class Mesh(NamedTuple):
     bands: np.ndarray
     mean: np.ndarray
 
+    @property
+    def size(self) -> int:
+        """Number of coordinates M."""
+        return len(self.mean) - TAPS
+
 
 class Energy(NamedTuple):
     """The energy of a problem.

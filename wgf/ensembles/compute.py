@@ -1,13 +1,11 @@
-"""`wgf.ensemble`: many flows that differ in parameters only, computed together in machine code."""
+"""`wgf.ensemble`: many flows that differ in parameters only, computed together."""
 
 from __future__ import annotations
 
 import copy
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Annotated, Any, get_type_hints
 
@@ -15,9 +13,10 @@ import numpy as np
 import torch
 
 from wgf.api import check_kinds, stops_of
-from wgf.assemble import assemble
+from wgf.assemble import assemble, device_of
 from wgf.engine.compiled import obstacle
 from wgf.ensembles.flows import Ensemble, SplineMesh
+from wgf.ensembles.job import Job
 from wgf.errors import ConfigError
 from wgf.integrators.auto import Auto
 from wgf.integrators.base import Integrator
@@ -44,7 +43,6 @@ OrderOrNone = Annotated[int | None, Range(int, low=1, high=64, none=True)]
 
 SHIFT, SCALE = "shift", "scale"  # of the initial law: x = shift + scale z, z distributed as the base
 FINER = 1e-2  # tolerances of the richer flows, relative to those of the flows
-CHUNK = 512  # most flows that one thread computes without looking at signals
 CODES = {0: Status.completed, 2: Status.blow_up, 3: Status.max_steps, 4: Status.step_too_small}
 
 
@@ -62,6 +60,7 @@ def ensemble(
     nodes: OrderOrNone = None,
     saves: int | Sequence[float] = 1,
     threads: CountOrNone = None,
+    device: str | torch.device = "cpu",
     errors: Annotated[bool, Flag()] = False,
 ) -> Ensemble:
     """Compute many flows that differ in parameters.
@@ -77,7 +76,8 @@ def ensemble(
         nodes: quadrature nodes per cell between the breakpoints; by default about half as many as the degree of the
             map, enough for six digits. Increase it for more.
         saves: number of equal intervals at whose ends to save the maps, or the saved times (time).
-        threads: threads that compute; all cores by default.
+        threads: threads that compute on the CPU; all cores by default.
+        device: cpu, cuda, cuda:<number> or auto. A GPU computes all flows at once; it pays from about a thousand.
         errors: whether to estimate the W2 error of each flow at the saved times, by the distance to flows with twice as
             many cells and tolerances 100 times smaller; this takes about eight times as long.
 
@@ -85,14 +85,14 @@ def ensemble(
         ConfigError: an argument is not allowed, or compiled code cannot hold the energies.
     """
     from wgf.engine.energies import energy_of
-    from wgf.engine.kernel import FOLDED, REPORT, STUCK, advance
-    from wgf.engine.many import advance_many
+    from wgf.engine.kernel import FOLDED, STUCK
     from wgf.engine.plan import Plan
-    from wgf.engine.program import BLOCK
     from wgf.engine.tapes.tape import Tape, Untraceable
     from wgf.engine.tapes.traced import Traced
+    from wgf.ensembles import in_threads, on_device
 
     check_kinds(locals())
+    where = device_of(str(device))
     if not (law is None or isinstance(law, Base)):
         raise ConfigError(fault("law", law, "a law with a density, an object of wgf.Base"))
     values = _columns(parameters)
@@ -158,47 +158,23 @@ def ensemble(
     c = np.zeros((n, len(plan.mesh.mean)))
     one = chart.constant().numpy()
     c[:, :size] = scale[:, None] * line.numpy() + values.get(SHIFT, np.zeros(n))[:, None] * one
-    saved = np.full((n, len(stops) + 1, c.shape[1]), np.nan)
-    saved[:, 0] = c
-    later = np.full((n, len(stops), c.shape[1]), np.nan)
-    times = np.tile([0.0, 0.0, method.first_dt(float(t_end)), 1.0, 0.0, base.std], (n, 1))
-    times[:, 5] *= scale
-    counts = np.zeros((n, 5), dtype=np.int64)
-    counts[:, 2], counts[:, 4] = 1, _collapses(problem, pde, values)
-    report = np.zeros((n, REPORT + len(problem.terms)))
     given = np.stack([values[name] for name in names], axis=1) if names else np.zeros((n, 0))
-    goals = np.array(stops)
-    steps = plan.method._replace(weights=np.zeros(6))  # an ensemble has no dissipation
-
-    beside = len(plan.mesh.nodes[0]) <= BLOCK and not energy.interacts and energy.quadratic == 0.0
-
-    workers = threads or os.cpu_count() or 1
-    size_of_part = min(CHUNK, -(-n // workers))
-
-    def part(start: int) -> None:
-        rows = slice(start, start + size_of_part)
-        shared = plan.mesh, energy, steps
-        parts = c[rows], goals, later[rows], *shared, given[rows], times[rows], counts[rows], report[rows]
-        if beside:
-            advance_many(*parts)
-        else:
-            advance(*parts, 2**40, False)
-
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(part, range(0, n, size_of_part)))
-    saved[:, 1:] = later
-    status = np.array([CODES[int(code)].name for code in report[:, 0]])
-    stuck = report[:, 0] == STUCK
-    status[stuck & (report[:, 3] == FOLDED)] = Status.folded.name
-    status[stuck & (counts[:, 4] != 0) & (report[:, 2] < math.sqrt(COLLAPSE))] = Status.blow_up.name
+    attracts = _collapses(problem, pde, values)
+    first = method.first_dt(float(t_end))
+    job = Job(plan.mesh, energy, plan.method, c, given, base.std * scale, attracts, np.array(stops), first)
+    ends = on_device.compute(job, where) if where.type == "cuda" else in_threads.compute(job, threads)
+    status = np.array([CODES[int(code)].name for code in ends.code])
+    stuck = ends.code == STUCK
+    status[stuck & (ends.fault == FOLDED)] = Status.folded.name
+    status[stuck & attracts & (ends.slope < math.sqrt(COLLAPSE))] = Status.blow_up.name
     flows = Ensemble(
         dict(values),
         np.array([0.0, *stops]),
-        saved[:, :, :size],
+        np.concatenate([c[:, None, :size], ends.saved[:, :, :size]], axis=1),
         status,
-        counts[:, 0],
-        counts[:, 1],
-        times[:, 0],
+        ends.steps,
+        ends.rejected,
+        ends.reached,
         np.full((n, len(stops) + 1), np.nan),
         at.w.numpy(),
         base,
@@ -223,6 +199,7 @@ def ensemble(
         nodes=rule.order + 1,
         saves=saves,
         threads=threads,
+        device=device,
     )
     return replace(flows, w2_error=np.stack([flows.gap(rich, float(t)) for t in flows.t], axis=1))
 

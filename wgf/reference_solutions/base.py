@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -91,3 +92,37 @@ def width(law: Law, maps: np.ndarray, w: np.ndarray) -> float:
     """
     variances = (maps - (maps @ w)[:, None]) ** 2 @ w
     return max(law.std, math.sqrt(variances.max()))
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Particles at t = 0.
+
+    Attributes:
+        z: positions [n] (length).
+        beyond: how far they lie in the tails, 0 between these [n] (length).
+        tails: two points in the left tail and two in the right one (length).
+        mass: mass to the left of the particles, those in the tails moved to their ends, and of `tails` [n + 4].
+    """
+
+    z: np.ndarray
+    beyond: np.ndarray
+    tails: tuple[float, float, float, float]
+    mass: np.ndarray
+
+    @classmethod
+    def of(cls, law: Base, z: np.ndarray, last: float) -> Starts:
+        """Particles of a law at z [n] (length); where less mass than `last` is left lie the tails."""
+        tails = _tails(law, last)
+        inside = np.clip(z, tails[0], tails[-1])
+        points = torch.from_numpy(np.append(inside, tails))
+        low, high = law.cdf(points).numpy(), law.survival(points).numpy()
+        return cls(z, z - inside, tails, np.where(low < 0.5, low, 1 - high))
+
+
+@lru_cache(maxsize=16)
+def _tails(law: Base, last: float) -> tuple[float, float, float, float]:
+    """Points with the masses `last` and 100 `last` to their left, and the same to their right, increasing (length)."""
+    ranks = torch.tensor([last, 100 * last], dtype=torch.float64)
+    (a, b), (d, c) = law.quantile(ranks).tolist(), law.upper_quantile(ranks).tolist()
+    return a, b, c, d

@@ -16,7 +16,7 @@ import torch
 
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
-from wgf.reference_solutions.base import Computed, Unresolved, width, yardstick
+from wgf.reference_solutions.base import Computed, Starts, Unresolved, width, yardstick
 from wgf.reference_solutions.finite_volume_domain import (
     ABSOLUTE,
     EARLY,
@@ -66,15 +66,13 @@ class Volumes:
     smooth: bool
     curves: dict[int, scipy.interpolate.PPoly] = field(default_factory=dict, compare=False, repr=False)
 
-    def map(self, k: int, law: Base, z: np.ndarray, last: float = LAST) -> np.ndarray:
-        """T = quantile o cdf_p at time number k and z [n] (length), linear where less mass than `last` is left."""
-        tails = torch.tensor([last, 100 * last], dtype=torch.float64)
-        (a, b), (d, c) = law.quantile(tails).numpy(), law.upper_quantile(tails).numpy()
-        inside = np.clip(z, a, d)
+    def map(self, k: int, starts: Starts) -> np.ndarray:
+        """T = quantile o cdf_p at time number k (length), linear in the tails."""
+        a, b, c, d = starts.tails
         with np.errstate(all="ignore"):  # of scipy's interpolation, where the law is flat
-            *x, one, two, three, four = self._inverse(k, law, np.append(inside, [a, b, c, d]))
-        slopes = np.where(z < a, (two - one) / (b - a), (four - three) / (d - c))
-        return np.array(x) + slopes * (z - inside)
+            *x, one, two, three, four = self._inverse(k, starts.mass)
+        slopes = np.where(starts.z < a, (two - one) / (b - a), (four - three) / (d - c))
+        return np.array(x) + slopes * starts.beyond
 
     def _curve(self, k: int) -> scipy.interpolate.PPoly:
         """Mass left of s at time number k, interpolated; kept, because maps are evaluated many times."""
@@ -87,28 +85,26 @@ class Volumes:
             )
         return self.curves[k]
 
-    def _inverse(self, k: int, law: Base, z: np.ndarray) -> np.ndarray:
-        """The x [n] with as much mass to the left as z [n] has."""
-        s, points = self.grid.s, torch.from_numpy(z)
-        low, high = law.cdf(points).numpy(), law.survival(points).numpy()
-        mass, curve = self.mass[k], self._curve(k)
-        target = np.where(low < 0.5, low, 1 - high)
+    def _inverse(self, k: int, target: np.ndarray) -> np.ndarray:
+        """The x [n] with the masses `target` [n] to the left."""
+        s, mass, curve = self.grid.s, self.mass[k], self._curve(k)
         cell = np.clip(np.searchsorted(mass, target, side="right") - 1, 0, len(s) - 2)
         piece = np.clip(np.searchsorted(curve.x, cell + 0.5, side="right") - 1, 0, curve.c.shape[1] - 1)
-        weights = curve.c[:, piece]
-        return self.grid.x(curve.x[piece] + _root(weights, target, cell - curve.x[piece]))[0]
+        origin, share = curve.x[piece], (target - mass[cell]) / (mass[cell + 1] - mass[cell])
+        return self.grid.x(origin + _root(curve.c[:, piece], target, cell - origin, share))[0]
 
 
-def _root(weights: np.ndarray, target: np.ndarray, low: np.ndarray) -> np.ndarray:
-    """Where increasing polynomials have the values `target` [n], in [low, low + 1].
+def _root(weights: np.ndarray, target: np.ndarray, low: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Where increasing polynomials have the values `target` [n], in [low, low + 1], first tried at low + share.
 
     Newton's steps that stay in the bracket, and bisections of it for what they do not find.
 
     Args:
         weights: of the powers [degree + 1, n], the highest first.
-        target, low: [n].
+        target, low, share: [n]; shares outside (0, 1) count as 1/2.
     """
-    below, above, at = low, low + 1.0, low + 0.5
+    below, above = low, low + 1.0
+    at = low + np.where((share > 0) & (share < 1), share, 0.5)
     for step in range(NEWTON + BISECTIONS):
         value, slope = weights[0], np.zeros_like(at)
         for weight in weights[1:]:
@@ -143,9 +139,10 @@ class Reference(Computed):
     share: float
 
     def map(self, k: int, z: np.ndarray, last: float = LAST) -> np.ndarray:
-        """T at time number k and z [n] (length); `last`: see `Volumes.map`."""
-        fine = self.fine.map(k, self.law, z, last)
-        return fine + self.share * (fine - self.coarse.map(k, self.law, z, last)) if self.share else fine
+        """T at time number k and z [n] (length), linear where less mass than `last` is left."""
+        starts = Starts.of(self.law, z, last)
+        fine = self.fine.map(k, starts)
+        return fine + self.share * (fine - self.coarse.map(k, starts)) if self.share else fine
 
 
 def solve(problem: Problem, times: Sequence[float]) -> Reference:
@@ -189,6 +186,7 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
     """Refine until the goal or the finest level; the two finest grids and the estimate their differences give."""
     law = problem.base  # maps act on the base; only ranks link it to the initial law
     z, w = yardstick(law)
+    starts = Starts.of(law, z, LAST)
     scheme = kind(problem, _with(grid, 16))
     levels = LINEAR_LEVELS if scheme.linear else LEVELS[scheme.dense]
     best: Reference | None = None
@@ -202,7 +200,7 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
             if runs or level > 1:
                 break
             continue  # too coarse: try a finer one
-        maps.append(np.stack([runs[-1].map(k, law, z) for k in range(len(times))]))
+        maps.append(np.stack([runs[-1].map(k, starts) for k in range(len(times))]))
         unit = width(problem.law, maps[-1], w)
         if level > 1 and runs[-1].dips.max() > DIP * unit:
             raise Unresolved("the scheme oscillates")

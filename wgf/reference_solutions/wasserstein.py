@@ -1,8 +1,8 @@
 """Wasserstein distances on the line, W_q^q = int_0^1 |q_1(u) - q_2(u)|^q du: particles of equal rank are compared.
 
-The integral runs over one of the two bases, on cells that are halved until W1 and W2 no longer change: edges, tails,
-kinks and jumps of the maps are resolved wherever they lie. A cell in which the difference changes its sign is cut
-there, because |difference| has a kink.
+The integral runs over one of the two bases, on cells that are cut in three until W1 and W2 no longer change: edges,
+tails, kinks and jumps of the maps are resolved wherever they lie. A cell in which the difference changes its sign is
+cut there, because |difference| has a kink.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from wgf.reference_solutions.base import Computed
 from wgf.reference_solutions.exact import Exact
 
 ORDER = 6  # nodes per cell
-FINE = 1e-9  # share of W_q^q, of the laws or of a map's own error, that halving a cell may change
-CELLS, ROUNDS = 40_000, 60  # halved in one round at most, and rounds at most
+FINE = 3e-10  # share of W_q^q, of the laws or of a map's own error, that cutting a cell may change
+CELLS, ROUNDS = 30_000, 40  # cut in one round at most, and rounds at most
+PARTS = 3  # of a cell that is cut
+FIRST = 0.4  # share of a cell in its first part: a cut that no reflection keeps lets no jump hide
 LEAST = 1e-30  # mass beyond the last cell, where there is no edge
 TURNS = 4096  # points at which maps of a circle are compared to find the best turn
-NEAR = 0.1  # share of a cell that a cut at least leaves on either side
 ROUNDING = 8 * torch.finfo(torch.float64).eps  # error of a position, relative to the largest
 
 
@@ -95,7 +96,7 @@ class Distance:
 
     Attributes:
         w1, w2: W1 and W2 (length); NaN where one of the maps is unknown.
-        w1_error, w2_error: changes of W1 and W2 when the last cells were halved (length).
+        w1_error, w2_error: changes of W1 and W2 when the last cells were cut (length).
         nodes: quadrature of the first law's base.
         target: positions of the second law's particles of equal rank [n] (length).
     """
@@ -151,7 +152,7 @@ def _by_rank(one: Carried, other: Carried) -> Distance:
     s, half = legendre(ORDER, torch.float64, mesh.device)
 
     def measured(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """int |gap|^q p for q = 1, 2, the rounding of both and what W1 hides [5, N]; cuts of the cells [N]; nodes."""
+        """int |gap|^q p for q = 1, 2, the rounding of both and what W1 hides [5, N]; cuts of cells [N, 2]; nodes."""
         z = low[:, None] + (high - low)[:, None] * s
         w = (high - low)[:, None] * half * base.density(z)
         start = z.reshape(-1)
@@ -165,7 +166,7 @@ def _by_rank(one: Carried, other: Carried) -> Distance:
         size = gap.abs()
         cuts, hidden = _turns(low, high, z, gap)
         sums = [(w * v).sum(1) for v in (size, size * size, noise, (2 * size + noise) * noise)]
-        sums.append(hidden * base.density(cuts))
+        sums.append(hidden * base.density(cuts[:, 0]))
         return torch.stack(sums), cuts, [start, w.reshape(-1), y.reshape(-1)]
 
     low, high = mesh[:-1], mesh[1:]
@@ -173,22 +174,22 @@ def _by_rank(one: Carried, other: Carried) -> Distance:
     total, doubt = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
     kept: list[list[Tensor]] = []
     for round in range(ROUNDS):
-        low, high = torch.stack([low, cuts], 1).reshape(-1), torch.stack([cuts, high], 1).reshape(-1)
+        low, high = torch.column_stack([low, cuts]).reshape(-1), torch.column_stack([cuts, high]).reshape(-1)
         new, new_cuts, nodes = measured(low, high)
-        pairs = new.reshape(5, -1, 2).sum(2)
-        change = (pairs[:2] - sums[:2]).abs()
-        change[0] += pairs[4]
-        allowed = FINE * (total + pairs[:2].sum(1) + unknown)[:, None] + pairs[2:4]
+        parts = new.reshape(5, -1, PARTS).sum(2)
+        change = (parts[:2] - sums[:2]).abs()
+        change[0] += parts[4]
+        allowed = FINE * (total + parts[:2].sum(1) + unknown)[:, None] + parts[2:4]
         again = (change > allowed).any(0)
         if int(again.sum()) > CELLS or round == ROUNDS - 1:
             again = torch.zeros_like(again)
-        total, doubt = total + pairs[:2, ~again].sum(1), doubt + change[:, ~again].sum(1)
-        again = again.repeat_interleave(2)
+        total, doubt = total + parts[:2, ~again].sum(1), doubt + change[:, ~again].sum(1)
+        again = again.repeat_interleave(PARTS)
         kept.append([part[~again.repeat_interleave(ORDER)] for part in nodes])
         if not again.any():
             break
         low, high, sums, cuts = low[again], high[again], new[:, again], new_cuts[again]
-    z, w, y = (torch.cat(parts) for parts in zip(*kept, strict=True))
+    z, w, y = (torch.cat(pieces) for pieces in zip(*kept, strict=True))
     order = z.argsort()
     w1, square = total.tolist()
     w1_error, square_error = doubt.tolist()
@@ -198,10 +199,11 @@ def _by_rank(one: Carried, other: Carried) -> Distance:
 
 
 def _turns(low: Tensor, high: Tensor, z: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
-    """Where to cut the cells [N], and the areas below |gap| [N] that a change of sign outside all nodes hides.
+    """Where to cut the cells [N, 2], and the areas below |gap| [N] that a change of sign outside all nodes hides.
 
-    A cell is cut at the first change of sign of the gap, known at the nodes z [N, n], else in the middle. A cut near an
-    end would leave almost the same cell, whose integral proves nothing: then the middle serves better.
+    A cell is cut at the first change of sign of the gap, known at the nodes z [N, n], if there is one, and amid the
+    longer part: no part is longer than half the cell, so that the parts prove its integral. Symmetric cuts would
+    prove too much: where a jump lies in the middle of a cell, the cell and its parts agree on a wrong integral.
     """
     ends = gap @ _to_ends()
     hidden = torch.zeros_like(low)
@@ -213,9 +215,9 @@ def _turns(low: Tensor, high: Tensor, z: Tensor, gap: Tensor) -> tuple[Tensor, T
     a, b = gap.gather(1, k)[:, 0], gap.gather(1, k + 1)[:, 0]
     before, after = z.gather(1, k)[:, 0], z.gather(1, k + 1)[:, 0]
     root = before + (after - before) * a / torch.where(a == b, 1.0, a - b)
-    share = (root - low) / (high - low)
-    clear = turns.any(1) & (share > NEAR) & (share < 1 - NEAR)
-    return torch.where(clear, root, 0.5 * (low + high)), hidden
+    first = root.where(turns.any(1), low + FIRST * (high - low))
+    second = 0.5 * (first + torch.where(2 * first < low + high, high, low))
+    return torch.stack([first, second], 1).sort(1).values, hidden
 
 
 @cache

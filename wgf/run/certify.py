@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from wgf.certificates.certificate import Certificate
+from wgf.certificates.certificate import Certificate, spread
 from wgf.certificates.own_bound import Bound, OwnBound
 from wgf.certificates.rich import RichRun, Unknown, rich_run
 from wgf.flow import Flow
@@ -60,7 +59,7 @@ def certified(
                 unknown = str(why)
                 log.warning("w2_bound: %s", unknown)
     found = [certificate(flow, own.at(t), own.convexity, richer, t) for t in times]
-    last = found[-1].within(math.sqrt(max(result.second_moment - result.mean**2, 0.0)))
+    last = found[-1]
     bounds = np.array([np.nan if entry.bound is None else entry.bound for entry in found])
     result = replace(
         result,
@@ -77,6 +76,9 @@ def certified(
 
 def certificate(flow: Flow, own: Bound, convexity: float | None, rich: RichRun | None, t: float) -> Certificate:
     """Certificate of a flow at a saved time."""
+    state = flow.state(t)
     if rich is None:
-        return Certificate.of(own, convexity)
-    return Certificate.of(own, rich.recorder.convexity, rich.bound(t), rich.distance(t, *flow.state(t)))
+        found = Certificate.of(own, convexity)
+    else:
+        found = Certificate.of(own, rich.recorder.convexity, rich.bound(t), rich.distance(t, *state))
+    return found.within(spread(*state))

@@ -1,0 +1,45 @@
+"""An ensemble in machine code, on all cores."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from wgf.engine import program
+from wgf.engine.kernel import REPORT, advance
+from wgf.engine.many import advance_many
+from wgf.ensembles.job import Ends, Job
+
+CHUNK = 512  # most flows that one thread computes without looking at signals
+
+
+def compute(job: Job, threads: int | None = None) -> Ends:
+    """The flows of a job, by `threads` threads; by all cores if None."""
+    mesh, energy = job.mesh, job.energy
+    n, width = job.c.shape
+    c = job.c.copy()
+    saved = np.full((n, len(job.goals), width), np.nan)
+    times = np.zeros((n, 6))
+    times[:, 2], times[:, 3], times[:, 5] = job.first_dt, 1.0, job.std
+    counts = np.zeros((n, 5), dtype=np.int64)
+    counts[:, 2], counts[:, 4] = 1, job.collapses
+    report = np.zeros((n, REPORT + energy.size))
+    method = job.method._replace(weights=np.zeros(6))  # an ensemble has no dissipation
+    beside = mesh.nodes.shape[1] <= program.BLOCK and not energy.interacts and energy.quadratic == 0.0
+    workers = threads or os.cpu_count() or 1
+    size = min(CHUNK, -(-n // workers))
+
+    def part(start: int) -> None:
+        rows = slice(start, start + size)
+        shared = job.goals, saved[rows], mesh, energy, method
+        parts = c[rows], *shared, job.parameters[rows], times[rows], counts[rows], report[rows]
+        if beside:
+            advance_many(*parts)
+        else:
+            advance(*parts, 2**40, False)
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(part, range(0, n, size)))
+    return Ends(saved, report[:, 0], report[:, 3], report[:, 2], counts[:, 0], counts[:, 1], times[:, 0])
