@@ -189,10 +189,8 @@ class Plan:
             log.info("particles leave the table of the potential: it now reaches from %g to %g", *self.range)
             self.energy, self.parameters = shared_energy(self.terms, lambda: self.range)
         code, energy, slope, fault, trial = report[0, :REPORT].tolist()
-        terms, *counted = report[0, REPORT:], *counts[0, :4].tolist()
-        return Leg(
-            int(code), int(fault), trial, padded[0, :size], terms, energy, slope, times[0, :5].tolist(), *counted
-        )
+        done = padded[0, :size], report[0, REPORT:], energy, slope, times[0, :5].tolist()
+        return Leg(int(code), int(fault), trial, *done, *counts[0, :4].tolist())
 
 
 def _wider(low: float, high: float) -> Table:

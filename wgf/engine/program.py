@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numba
+import numba.extending
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import event
-from numba.extending import intrinsic
 
 from wgf.engine.tapes.tape import CODES, Tape
 
@@ -46,6 +46,7 @@ STAMP = sha256(b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for 
 
 
 jit: Any = numba.njit
+intrinsic: Any = numba.extending.intrinsic
 OPTIONS: dict[str, Any] = {
     "fastmath": {"contract", "reassoc", "nsz", "arcp"},  # NaN and infinity stay what they are
     "error_model": "numpy",
@@ -158,13 +159,13 @@ def prepare(p, parameters, registers):
 
 
 @intrinsic
-def bits(typing, x):
+def bits(typing: Any, x: Any) -> Any:
     """The 64 bits of a number as a whole number."""
     return types.int64(types.float64), lambda _, builder, signature, args: builder.bitcast(args[0], ir.IntType(64))
 
 
 @intrinsic
-def number(typing, bits):
+def number(typing: Any, bits: Any) -> Any:
     """The number with these 64 bits."""
     return types.float64(types.int64), lambda _, builder, signature, args: builder.bitcast(args[0], ir.DoubleType())
 
