@@ -3,15 +3,15 @@
 Code that passes here builds no tensor on the wrong device. torch takes the device for `meta`, which has no memory.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 from unittest import mock
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 DEVICE = torch.device("meta")
 _aten = torch.ops.aten
@@ -46,6 +46,9 @@ class Remote(Tensor):
         )
         return super().__getitem__(parts)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.inner.__reduce_ex__(protocol)
+
     def tolist(self) -> Any:
         return self.inner.tolist()
 
@@ -58,39 +61,66 @@ class Remote(Tensor):
 class _Factories(TorchDispatchMode):
     """Makes new tensors on the pretended device."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # loading it takes seconds, and nothing here is compiled
+
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         return _call(func, args, kwargs or {})
 
 
-def _bare(t: Any) -> Any:
-    return t.inner if isinstance(t, Remote) else t
+def _bare(thing: Any) -> Any:
+    if isinstance(thing, Remote):
+        return thing.inner
+    return type(thing)(map(_bare, thing)) if isinstance(thing, (list, tuple)) else thing
+
+
+def _remote(thing: Any) -> Any:
+    if isinstance(thing, Tensor):
+        return Remote(thing)
+    return type(thing)(map(_remote, thing)) if isinstance(thing, (list, tuple)) else thing
+
+
+def _tensors(things: Iterable[Any]) -> Iterator[Tensor]:
+    for thing in things:
+        if isinstance(thing, Tensor):
+            yield thing
+        elif isinstance(thing, (list, tuple)):
+            yield from _tensors(thing)
+
+
+@cache
+def _written(func: Any) -> int | None:
+    """Which argument an operation writes and returns."""
+    places = [k for k, a in enumerate(func._schema.arguments) if a.alias_info is not None and a.alias_info.is_write]
+    return places[0] if places and func._schema.returns and not func._schema.arguments[places[0]].kwarg_only else None
 
 
 def _call(func: Any, args: tuple, kwargs: dict) -> Any:
     """An operation of torch, on either device."""
-    given = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
-    local = [t for t in given if not isinstance(t, Remote) and t.dim() > 0]
+    device = kwargs.get("device")
+    given = list(_tensors(args))
     remote = [t for t in given if isinstance(t, Remote)]
+    there = bool(remote) if device is None else torch.device(device) == DEVICE
+    if not remote and not there:
+        return func(*args, **kwargs)
+    local = [t for t in given if not isinstance(t, Remote) and t.dim() > 0]
     indices = func in _INDEXED and isinstance(args[0], Remote) and all(t.dtype is torch.int64 for t in local)
     if remote and local and func not in _ACROSS and not indices:
         raise RuntimeError(f"{func}: tensors on two devices, of shape {[*local[0].shape]} on the CPU")
-    device, there = kwargs.get("device"), bool(remote)
     if device is not None:
-        there = torch.device(device) == DEVICE
         kwargs = kwargs | {"device": torch.device("cpu")}
     if func is _aten._efficientzerotensor.default:
         func = _aten.zeros.default  # the other has no memory
-    result = func(*tree_map(_bare, args), **tree_map(_bare, kwargs))
-    written = [
-        value
-        for argument, value in zip(func._schema.arguments, args, strict=False)
-        if argument.alias_info is not None and argument.alias_info.is_write
-    ] + ([kwargs["out"]] if "out" in kwargs else [])
-    if written and func._schema.returns:
-        return written[0]
-    if func is _aten._to_copy.default and remote and not there:
-        result = result.clone()
-    return tree_map(lambda t: Remote(t) if there and isinstance(t, Tensor) else t, result)
+    out = kwargs.get("out")
+    result = func(*map(_bare, args), **{name: _bare(value) for name, value in kwargs.items()})
+    if out is not None:
+        return out
+    if (place := _written(func)) is not None:
+        return args[place]
+    if func is _aten._to_copy.default and not there:
+        return result.clone()
+    return _remote(result) if there else result
 
 
 def _made(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -104,9 +134,8 @@ def _made_like(self: Tensor, data: Any, *, dtype: Any = None, device: Any = None
 
 @contextmanager
 def pretended() -> Iterator[None]:
-    """Gives device=cuda the pretended device."""
-    known: Callable[[str], torch.device] = torch.device
-    place = lambda name: DEVICE if name.startswith("cuda") else known(name)  # noqa: E731
+    """Gives device=cuda and device=auto the pretended device."""
+    place = lambda name: torch.device("cpu") if name == "cpu" else DEVICE  # noqa: E731
     with (
         mock.patch("wgf.assemble.device_of", place),
         mock.patch("torch.tensor", _made),
