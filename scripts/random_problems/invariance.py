@@ -18,15 +18,16 @@ STEPS = 2, 0.1  # difference of a count, and as a share of it: rounding may deci
 ENCLOSED, SQUARED = 1e-3, 1e-7  # the same of bounds, which rest on an enclosure of V'' to 1e-4, and relative to the
 # width of the law: they are roots of sums of squares
 MEASURED = {"w1_error": "reference_error", "w2_error": "reference_w2_error", "w2_best": "reference_w2_error"}
-NEARBY = Similarity(1 + 2.0**-40, 0.0, 1.0, False)  # changes every digit beyond the twelfth
-SENSITIVE = 10.0  # rounding may change a number by so many times what the nearby problem changes it
+NEARBY = Similarity(1.0123, 0.0, 1.0, False), Similarity(1.0, 0.0, 1.0123, False)  # all digits are rounded anew
+SENSITIVE = 10.0  # rounding may change a number by so many times what a nearby problem changes it
 
 
 def invariance(kind: str, settings: Settings, result: Result, solve: Callable[[Settings], Result]) -> list[Verdict]:
     """Verdicts by a similar problem; none if the command has no settings for it.
 
-    A flow may amplify rounding until its numbers differ (knots that meet, maps that nearly fold). If a number does not
-    follow, a nearby problem shows by how much rounding alone may change it.
+    A flow may amplify rounding until its numbers differ (knots that meet, maps that nearly fold, explicit steps at
+    their limit). If a number does not follow, the similar problem in units that are hardly different shows by how much
+    rounding alone may change it.
 
     Args:
         kind: of the similarity.
@@ -36,17 +37,15 @@ def invariance(kind: str, settings: Settings, result: Result, solve: Callable[[S
     other = applied(SIMILARITIES[kind], settings)
     if other is None:
         return []
-    by = f"invariance: {kind}"
-    found = _compared(SIMILARITIES[kind], by, settings, result, solve(other))
-    if all(verdict.used <= 1 for verdict in found):
+    by, similar = f"invariance: {kind}", solve(other)
+    found = _compared(SIMILARITIES[kind], by, settings, result, similar)
+    if all(verdict.used <= 1 for verdict in found) or similar["status"] != result["status"]:
         return found
-    nearby = applied(NEARBY, settings)
-    if nearby is None:
-        return found
+    s, nearby = next((s, near) for s in NEARBY if (near := applied(s, other)) is not None)
     moved = solve(nearby)
-    if moved["status"] != result["status"]:
+    if moved["status"] != similar["status"]:
         return []
-    changes = {verdict.number: verdict.used for verdict in _compared(NEARBY, by, settings, result, moved)}
+    changes = {verdict.number: verdict.used for verdict in _compared(s, by, other, similar, moved)}
     return [replace(each, used=each.used / max(1.0, SENSITIVE * changes.get(each.number, 0.0))) for each in found]
 
 

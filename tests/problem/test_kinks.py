@@ -32,6 +32,8 @@ from wgf.settings.expression import Expression
         ("abs(exp(x) - 2)", [math.log(2)], [4.0], [4.0]),
         ("abs(x**3)", None, None, None),
         ("abs(x**2+1)", None, None, None),
+        ("abs(x)**1.5", None, None, None),
+        ("x*sqrt(abs(x))", None, None, None),
         ("abs(x)**1.5 + sqrt(abs(x))", None, None, None),
         ("where(x < 1, 0, 1)", None, None, None),
         ("x**4", None, None, None),

@@ -29,6 +29,7 @@ WINDOW, SAMPLES = 100.0, 40_001  # where kinks without a formula are sought (len
 MOST = 64  # kinks
 NEAR = 1e-9  # distance of the two sides at which jumps are measured: its square is lost, in any unit of length
 ROUNDING = 64  # of a cell's end, in last places of the largest
+FARTHER, LASTING = 4.0, 0.01  # the jumps so many times farther, and their relative difference
 LEAST = 1e-9  # jump relative to the size of the derivative
 
 
@@ -130,20 +131,29 @@ def find(expression: Expression) -> Kinks | None:
         return None
     x = torch.tensor(sorted(set(places)), dtype=torch.float64)
     near = NEAR * (1 + x.abs())
-    sides = [_jet(expression, x + side * near) for side in (-1.0, 1.0)]
-    (v0, s0, b0), (v1, s1, b1) = sides
-    slope, bend = s1 - s0 - near * (b1 + b0), b1 - b0
-    sizes = LEAST * (1 + s0.abs() + s1.abs()), 1e3 * LEAST * (1 + b0.abs() + b1.abs())
-    jumps = (slope.abs() > sizes[0]) | (bend.abs() > sizes[1])
-    finite = torch.isfinite(slope) & torch.isfinite(bend)
-    rounding = 8 * torch.finfo(x.dtype).eps * (v0.abs() + v1.abs())
-    steady = (v1 - v0).abs() <= 2 * near * (1 + s0.abs() + s1.abs()) + rounding  # V itself does not jump
-    smooth = near * (b0.abs() + b1.abs()) <= 1e-3 * (1 + s0.abs() + s1.abs())  # V' is not that of a root
-    keep = jumps & finite & steady & smooth
+    (slope, bend), (sizes, sizes_of_bend), sane = _jumps(expression, x, near)
+    farther, _, _ = _jumps(expression, x, FARTHER * near)
+    jumps = (slope.abs() > sizes) | (bend.abs() > sizes_of_bend)
+    # those of a root, such as |x|^1.5, depend on the distance
+    lasts = (farther[0] - slope).abs() <= LASTING * slope.abs() + sizes
+    lasts &= (farther[1] - bend).abs() <= LASTING * bend.abs() + sizes_of_bend
+    keep = jumps & lasts & sane
     keep &= torch.nn.functional.pad(x.diff() > 4 * near[1:], (1, 0), value=True)
     if not 0 < int(keep.sum()) <= MOST:
         return None
     return Kinks(x[keep], slope[keep], bend[keep])
+
+
+def _jumps(expression: Expression, x: Tensor, near: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
+    """Jumps of V' and V'' at places x [K] by values at distances `near` [K], their errors, and where they are sane."""
+    (v0, s0, b0), (v1, s1, b1) = (_jet(expression, x + side * near) for side in (-1.0, 1.0))
+    slope, bend = s1 - s0 - near * (b1 + b0), b1 - b0
+    sizes = LEAST * (1 + s0.abs() + s1.abs()), 1e3 * LEAST * (1 + b0.abs() + b1.abs())
+    finite = torch.isfinite(slope) & torch.isfinite(bend)
+    rounding = 8 * torch.finfo(x.dtype).eps * (v0.abs() + v1.abs())
+    steady = (v1 - v0).abs() <= 2 * near * (1 + s0.abs() + s1.abs()) + rounding  # V itself does not jump
+    smooth = near * (b0.abs() + b1.abs()) <= 1e-3 * (1 + s0.abs() + s1.abs())  # V' is not that of a root
+    return (slope, bend), sizes, finite & steady & smooth
 
 
 def _jet(expression: Expression, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
