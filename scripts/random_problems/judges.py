@@ -58,6 +58,11 @@ class Truth:
         one, two = (norm_of(self.errors, self.mass, q) + change for q, change in enumerate(changes, 1))
         return one, two
 
+    def second_moment(self) -> tuple[float, float]:
+        """The second moment, and what half of the particles change (length^2)."""
+        right, half = float(self.mass @ self.x**2), masses(self.left[::2], self.right[::2])
+        return right, abs(float(half @ self.x[::2] ** 2) - right)
+
     @property
     def error(self) -> float:
         """W2 error of the particles."""

@@ -51,7 +51,7 @@ class Trapezoids:
         x = np.clip(x, self.x[0], self.x[-1])
         k = np.clip(np.searchsorted(self.x, x, side="right") - 1, 0, len(self.x) - 2)
         t, slope = x - self.x[k], np.diff(self.p)[k] / np.diff(self.x)[k]
-        return self.below[k] + t * (self.p[k] + 0.5 * slope * t)
+        return np.clip(self.below[k] + t * (self.p[k] + 0.5 * slope * t), 0.0, 1.0)  # rounding may exceed 1
 
     def sf(self, x: np.ndarray) -> np.ndarray:
         return 1 - self.cdf(x)

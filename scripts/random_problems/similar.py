@@ -145,6 +145,8 @@ def expected(s: Similarity, settings: Settings, result: Mapping[str, Any]) -> di
             continue
         found[name] = None if square is None else s.length**2 * (square + 2 * sign * s.shift * mean + s.shift**2)
     energies = {key.removeprefix("energy_"): result[key] for key in result if key.startswith("energy_")}
+    error = energies.pop("error")
+    found["energy_error"] = None if error is None else s.energy * error
     if None in energies.values():  # energies that are not resolved are no numbers
         return found
     logarithm = math.log(s.length)

@@ -91,7 +91,10 @@ METHODS = {
     "rodas4 attraction": "integrator=rodas4 pde=keller_segel potential=none pde.chi=1.5 t_end=0.3 integrator.rtol=1e-7",
     "rodas4 driven": "integrator=rodas4 potential=expression potential.expr='x**4/4-sin(3*t)*x' t_end=0.3",
     "gauss_newton": "integrator=gauss_newton network=two_sided_relu network.train=biases network.width=3 t_end=0.01",
-    "limex": "network=two_sided_relu network.train=all network.width=3",
+    "limex": "network=two_sided_relu network.train=all network.width=3 t_end=0.03",
+    "limex blow-up": "network=two_sided_relu network.train=all network.start=uniform pde=keller_segel potential=none "
+    "pde.chi=4 t_end=1 integrator.rtol=1e-4",
+    "limex fold": "network=two_sided_relu network.train=all network.width=2 network.start=uniform pde=linear_transport",
     "a fold": "integrator=euler integrator.dt=1e-3 network=two_sided_relu pde=linear_transport t_end=0.1",
     "a blow-up": "integrator=rodas4 pde=keller_segel potential=none pde.chi=4 t_end=1 integrator.rtol=1e-4",
 }

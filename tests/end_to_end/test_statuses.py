@@ -65,6 +65,24 @@ ENDS = {
     Status.solver_failed: (ROOT + "integrator=sdirk2 integrator.dt=0.5", 1.0),
     Status.interrupted: (EULER + "1e-3 t_end=0.1", 0.02),
 }
+KNOTS = "network=two_sided_relu network.train=all "
+MOVING = {  # the same ends of full updates, by the integrator that auto chooses
+    Status.completed: ("t_end=0.01", 0.01),
+    Status.steady: ("potential=quadratic t_end=40 stop=steady steady=1e-3", 20.0),
+    Status.blow_up: (
+        "network.start=uniform pde=keller_segel potential=none pde.chi=4 integrator.rtol=1e-4 t_end=1",
+        0.077,
+    ),
+    Status.step_too_small: (
+        "network.start=uniform integrator.dt=0.05 integrator.dt_min=1e-2 integrator.rtol=1e-9",
+        0.0,
+    ),
+    Status.folded: ("network.width=2 network.start=uniform pde=linear_transport t_end=0.3", 0.004),
+    Status.max_steps: ("network.start=uniform integrator.max_steps=7", 0.018),
+    Status.interrupted: ("network.start=uniform", 0.075),
+}
+CASES = [*((status, *end) for status, end in ENDS.items())]
+CASES += [(status, KNOTS + words, time) for status, (words, time) in MOVING.items()]
 
 
 def terminate() -> None:
@@ -73,9 +91,14 @@ def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-@pytest.mark.parametrize("status", Status, ids=str)
-def test_every_status(status: Status, tmp_path: Path, run_with, capsys: pytest.CaptureFixture[str]):
-    overrides, time = ENDS[status]
+def test_every_status_is_tried():
+    assert set(ENDS) == set(Status)
+
+
+@pytest.mark.parametrize(("status", "overrides", "time"), CASES)
+def test_every_status(
+    status: Status, overrides: str, time: float, tmp_path: Path, run_with, capsys: pytest.CaptureFixture[str]
+):
     cfg = config(overrides)
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     code = run_with(cfg, tmp_path, 20, terminate) if status is Status.interrupted else main(cfg, tmp_path)

@@ -2,6 +2,8 @@
 
 import io
 import math
+import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -373,6 +375,18 @@ def test_a_film_is_shown_and_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     program.write_text("#!/bin/sh\necho no codec >&2\nexit 1\n")
     with pytest.raises(ConfigError, match=r"ffmpeg wrote no film \(no codec\): save a \.gif file"):
         film(solution(4), TITLE).save(tmp_path / "again.mp4")
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+def test_a_real_ffmpeg_keeps_the_frames(tmp_path: Path):
+    moving = film(solution(4), TITLE)
+    moving.save(tmp_path / "film.mp4")
+    read = ["ffmpeg", "-v", "error", "-i", str(tmp_path / "film.mp4"), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    frames = np.frombuffer(subprocess.run(read, capture_output=True, check=True).stdout, dtype=np.uint8)
+    seen = frames.reshape(-1, 426, 640, 3).astype(float)
+    assert len(seen) == 5 + 2
+    for one, other in zip(seen, [*moving.frames, moving.frames[-1], moving.frames[-1]], strict=True):
+        assert np.abs(one - np.asarray(other, dtype=float)).mean() < 4  # of 255
 
 
 def test_the_summary_of_a_notebook():

@@ -4,7 +4,8 @@ The particles x_i hold the masses u_i on their left. Between two of them the den
 
     x_i' = - (P_{i+1/2} - P_{i-1/2}) / mass_i - int V' hat_i du / mass_i - W' * rho,   P = D rho or kappa rho^g,
 
-hat_i being the linear hat function of the ranks. Second order in the ranks, extrapolated from two numbers of particles.
+hat_i being the linear hat function of the ranks; without diffusion x_i' = -V'(x_i) - W' * rho. Second order in
+the ranks, extrapolated from two numbers of particles.
 """
 
 import math
@@ -63,6 +64,8 @@ def positions(
         return np.pad(diffusion * (cells / gaps) ** exponent, 1)
 
     def local(x: np.ndarray) -> np.ndarray:
+        if diffusion == 0:
+            return -slope(x)
         points = x[:-1, None] + np.diff(x)[:, None] * GAUSS
         pull = slope(points.ravel()).reshape(points.shape) * cells[:, None] * SHARES
         drift = np.pad((pull * (1 - GAUSS)).sum(1), (0, 1)) + np.pad((pull * GAUSS).sum(1), (1, 0))

@@ -11,7 +11,7 @@ import wgf
 from wgf.api import solve
 from wgf.assemble import assemble
 from wgf.errors import ConfigError
-from wgf.integrators import adapted
+from wgf.integrators import adapted, time_loop
 from wgf.integrators.auto import Auto as AutoIntegrator
 from wgf.integrators.gauss_newton import GaussNewton
 from wgf.integrators.implicit import JKO
@@ -189,6 +189,16 @@ def test_knots_that_fold_the_map_give_way_to_pairs():
     flow = found("auto")
     assert flow.status is Status.completed
     assert len(flow.projection.map.start_knots) == 17
+
+
+def test_knots_gather_where_a_coarse_run_blows_up(monkeypatch):
+    monkeypatch.setattr(adapted, "WIDTH", 3)
+    monkeypatch.setattr(time_loop, "COLLAPSE", 0.2)  # sooner
+    problem = KellerSegel(20.0).problem(LAW, Quartic(0.0), NoInteraction(), 1.0)  # wells at -1 and 1
+    map = adapted.adapted(problem, network(width=8), Auto())
+    widths = map.start_knots.diff()
+    assert len(widths) == 13
+    assert widths.min() < 0.5 * widths.max()
 
 
 @pytest.mark.parametrize("r", [1.0, 1.1])

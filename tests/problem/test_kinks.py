@@ -32,6 +32,8 @@ from wgf.settings.expression import Expression
         ("abs(exp(x) - 2)", [math.log(2)], [4.0], [4.0]),
         ("abs(x**3)", None, None, None),
         ("abs(x**2+1)", None, None, None),
+        ("abs(x)**1.5", None, None, None),
+        ("x*sqrt(abs(x))", None, None, None),
         ("abs(x)**1.5 + sqrt(abs(x))", None, None, None),
         ("where(x < 1, 0, 1)", None, None, None),
         ("x**4", None, None, None),
@@ -71,6 +73,23 @@ def test_integrals_on_both_sides_of_a_crossing(order):
     phi = 1 + z[here.nodes]  # the derivative of int sign(T - x) phi is 2 phi(z)/T'(z) times that of T
     slope = torch.where(inner, (1 + roots) / (1 + roots / 4), 0.0)
     torch.testing.assert_close((weights[here.nodes] * here.rise * phi).sum(1), slope, rtol=1e-11, atol=1e-11)
+
+
+def test_a_kink_where_two_cells_meet_bends_both_alike():
+    """The reflected map crosses the reflected kink with the reflected weights; an empty cell there changes nothing."""
+    s = torch.from_numpy(np.polynomial.legendre.leggauss(3)[0])
+    edges = torch.tensor([-1.0, -0.4, 0.1, 0.1, 0.7, 1.0], dtype=torch.float64)
+    x = (edges[:-1, None] + 0.5 * edges.diff()[:, None] * (1 + s)).reshape(-1)
+
+    def bend(x, place):
+        one = torch.ones(1, dtype=torch.float64)
+        here = crossing(Kinks(place * one, 2 * one, 0 * one), x, 3)
+        return torch.zeros_like(x).index_add(0, here.nodes.view(-1), here.rise.view(-1))
+
+    found = bend(x, 0.1)
+    torch.testing.assert_close(found, bend(-x.flip(0), -0.1).flip(0))
+    left, right = (bend(x, 0.1 + side * 1e-9) for side in (-1, 1))
+    torch.testing.assert_close(found, 0.5 * (left + right), rtol=1e-7, atol=1e-7)
 
 
 @pytest.mark.parametrize("degree", [1, 3])

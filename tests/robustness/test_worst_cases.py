@@ -149,6 +149,33 @@ def test_similar_problems_have_similar_solutions(kind: str, stress: ModuleType):
     assert x[inside] == pytest.approx(s.x(one.x[inside]), abs=1e-6 * s.length)
 
 
+@pytest.mark.parametrize("kind", ["shift", "reflection", "lengths", "times"])
+def test_a_number_that_does_not_follow_is_noticed_unless_rounding_moves_it(kind: str, judge):
+    from random_problems.invariance import NEARBY, invariance
+    from random_problems.similar import SIMILARITIES, applied, expected
+
+    s, settings = SIMILARITIES[kind], WELL | {"integrator.rtol": 1e-3}
+
+    def similar(factor=1.0, nearby=1.0):
+        """Numbers of the similar and of the nearby problem, W2 errors multiplied by factors."""
+        one = judge.result | expected(s, settings, judge.result)
+        two = one | expected(NEARBY[0], applied(s, settings), one)
+        return [each | {"w2_error": f * each["w2_error"]} for each, f in ((one, factor), (two, factor * nearby))]
+
+    def false(*answers):
+        rest = iter(answers)
+        found = invariance(kind, settings, judge.result, lambda _: next(rest))
+        return {each.number for each in found if each.used > 1}
+
+    assert false(*similar()) == set()
+    assert false(*similar(1.01)) == {"w2_error"}
+    assert false(*similar(1.01, 1.01)) == set()
+    one, two = similar()
+    assert false(one | {"status": "folded"}, two) == {"status"}
+    one, two = similar(1.01)
+    assert false(one, two | {"status": "folded"}) == set()
+
+
 LAWS = (
     "gaussian", "mixture", "uniform", "laplace", "semicircle", "barenblatt", "student", "lognormal", "gamma",
     "exponential", "beta", "truncated_normal", "table", "histogram",

@@ -1,10 +1,18 @@
-"""Numbers of a finished run that are optional: one that fails costs no other."""
+"""Numbers of a finished run: optional ones, and the smallest slope between the nodes."""
 
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+import torch
 from short_runs import quick_run
+
+from wgf.networks.spline import Spline
+from wgf.problem import laws
+from wgf.problem.equations import FokkerPlanck
+from wgf.problem.interaction import Zero
+from wgf.problem.potential import Quadratic
+from wgf.run.metrics import Metrics
 
 
 def test_an_optional_number_that_fails_costs_no_result(tmp_path: Path, caplog, monkeypatch: pytest.MonkeyPatch):
@@ -14,3 +22,19 @@ def test_an_optional_number_that_fails_costs_no_result(tmp_path: Path, caplog, m
     assert (found["status"], found["w2_best"], found["w2_to_equilibrium"]) == ("completed", None, None)
     assert (tmp_path / "solution.npz").exists()
     assert "no w2_to_equilibrium: IndexError: index 0 is out of bounds" in caplog.text
+
+
+def test_the_smallest_slope_between_the_nodes():
+    """A cubic map whose slope 2e-4 + 9 (z - a)^2 in a cell is ten times larger at all nodes."""
+    law, place = laws.Gaussian(), 0.3123
+    map = Spline(width=9, degree=3, bound=4.0, base=law)
+    z = torch.linspace(0.0, 1.0, 4001, dtype=torch.float64)[:-1]
+    grid = torch.linspace(-4, 4, 2000, dtype=torch.float64)
+    wanted = 2e-4 * grid + 3 * (grid - place) ** 3
+    design = map.jacobian(map.theta.detach(), grid)
+    theta = torch.linalg.lstsq(design, wanted[:, None]).solution[:, 0]
+    problem = FokkerPlanck().problem(law, Quadratic(), Zero(), 1.0)
+    metrics = Metrics(problem, map, None)
+    assert float(map.evaluate(theta, metrics.nodes.z)[1].min()) > 2e-3
+    assert float(map.evaluate(theta, z)[1].min()) == pytest.approx(2e-4, rel=1e-2)
+    assert metrics.least_slope(theta) == pytest.approx(2e-4, rel=1e-6)

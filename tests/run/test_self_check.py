@@ -109,6 +109,16 @@ def test_a_quadrature_too_coarse_for_the_energy_is_seen(order: int, tmp_path: Pa
     assert ("energy_entropy, dissipated: cells" in (result["doubts"] or "")) == (order == 2)
 
 
+@pytest.mark.parametrize("order", [1, 8])
+def test_full_updates_are_doubted_for_the_same_reasons(order: int, tmp_path: Path):
+    words = f"network=two_sided_relu network.train=all network.start=uniform network.width=4 quadrature.order={order} "
+    found = unverified(tmp_path, words + "t_end=0.01 reference_solution=none")
+    assert found["status"] == "completed"
+    said = found["doubts"] or ""
+    assert said.startswith("energy, energy_potential, energy_entropy, dissipated: cells") == (order == 1)
+    assert (said == "") == (order == 8)
+
+
 def test_steps_too_long_move_the_second_moment(tmp_path: Path):
     found = unverified(tmp_path, AFFINE + "integrator=heun integrator.dt=0.25 network.width=3 t_end=1")
     assert found["status"] == "completed"

@@ -1,6 +1,6 @@
 """What the kernel works on: a chart, an energy and a method as arrays, and the arrays of one flow.
 
-A vector of coordinates has K = k + 1 zeros at its end, and a band holds A[j + r, j] in row j, column r.
+A vector of coordinates has TAPS zeros at its end, and a band holds A[j + r, j] in row j, column r < TAPS.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 
 from wgf.engine.program import BLOCK, NODAL, Program, compiled, execute, prepare
 
+TAPS = 6  # columns of a band, enough for degree 5: loops over them have a known length
 GRADIENT, NEW, PULL, SLOPE, IMAGE, SPEED, WOODBURY, START, STAGES = range(9)  # rows of the vectors
 ALL = np.int64(0)  # the first cell of all; numba makes a copy of a function for each int
 
@@ -20,13 +21,13 @@ class Mesh(NamedTuple):
     over the cells run along memory.
 
     Attributes:
-        taps: K.
+        taps: K = k + 1.
         cells: first basis function of each cell, and the column of each cell in the tables [2, C]. The cells that a
             program treats at once have neighbouring columns.
         tables: basis functions and their slopes [2, Q, K, columns].
         nodes: weights, log densities and 2 P - 1 at the nodes [3, Q C].
-        bands: mass matrix and its factorisation [2, M + K, K].
-        mean: integrals of the basis functions [M + K].
+        bands: mass matrix and its factorisation [2, M + TAPS, TAPS].
+        mean: integrals of the basis functions [M + TAPS].
     """
 
     taps: int
@@ -35,6 +36,11 @@ class Mesh(NamedTuple):
     nodes: np.ndarray
     bands: np.ndarray
     mean: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Number of coordinates M."""
+        return len(self.mean) - TAPS
 
 
 class Energy(NamedTuple):
@@ -73,7 +79,7 @@ class Method(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Arrays of one flow: registers of both programs, numbers of each cell, band, dense matrix, vectors [14, M + K],
+    """Arrays of one flow: registers of both programs, numbers of each cell, band, dense matrix, vectors [14, M + TAPS],
     nodes [4, n], terms.
 
     The nodes hold f, f', force and bend of an interaction.
@@ -112,13 +118,13 @@ def total(x):
 @compiled
 def workspace(mesh, energy):
     size, n, q, k = len(mesh.mean), mesh.nodes.shape[1], mesh.tables.shape[1], mesh.taps
-    d = size - k if energy.interacts or energy.quadratic < 0.0 else 0
+    d = size - TAPS if energy.interacts or energy.quadratic < 0.0 else 0
     block = max(min(n, BLOCK), q)
     return Work(
         np.zeros((len(energy.local.start), block)),
-        np.zeros((len(energy.pair.start), n if energy.interacts else 1)),
+        np.zeros((len(energy.pair.start), max(n, BLOCK) if energy.interacts else 1)),
         np.zeros((max(k, 6), block)),
-        np.zeros((size, k)),
+        np.zeros((size, TAPS)),
         np.zeros((d, d)),
         np.zeros((14, size)),
         np.zeros((4, n if energy.interacts or energy.quadratic != 0.0 else 0)),

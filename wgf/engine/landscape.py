@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from wgf.engine.arrays import WOODBURY, clear, copy, nodal
+from wgf.engine.arrays import TAPS, WOODBURY, clear, copy, nodal
 from wgf.engine.linear import back, cholesky, factorise
+from wgf.engine.pairs import coupling, pair_energy, pair_force
 from wgf.engine.program import BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES, compiled, execute
 
 
@@ -35,11 +34,10 @@ def evaluate(c, mesh, low, high, local, x, d):
 
 
 @compiled
-def gathered(mesh, j, low, high, force, stress, to):
-    """sum over the nodes of each cell of force B_j + stress B_j'."""
-    q, n, at = mesh.tables.shape[1], high - low, mesh.cells[1, low]
-    for b in range(q):
-        value, slope = mesh.tables[0, b, j, at : at + n], mesh.tables[1, b, j, at : at + n]
+def gathered(tables, j, at, n, force, stress, to):
+    """sum over the nodes of each of n cells of force B_j + stress B_j', for cells with columns from `at`."""
+    for b in range(tables.shape[1]):
+        value, slope = tables[0, b, j, at : at + n], tables[1, b, j, at : at + n]
         u, v = force[b * n : b * n + n], stress[b * n : b * n + n]
         if b == 0:
             for i in range(n):
@@ -96,39 +94,8 @@ def judge(c, mesh, energy, work):
 
 
 @compiled
-def pair_energy(w, x, p, r):
-    """1/2 sum w_i w_j W(x_i - x_j)."""
-    energy = 0.0
-    for i in range(len(w)):
-        n = i + 1
-        for j in range(n):
-            r[0, j] = x[i] - x[j]
-        execute(p, VALUE, r, n)
-        row, total = r[p.layout[VALUES]], 0.0
-        for j in range(i):
-            total += w[j] * row[j]
-        energy += w[i] * (total + 0.5 * w[i] * row[i])
-    return energy
-
-
-@compiled
-def pair_force(w, x, p, r, force):
-    """force_i = sum_j w_j W'(x_i - x_j)."""
-    clear(force)
-    for i in range(1, len(w)):
-        for j in range(i):
-            r[0, j] = x[i] - x[j]
-        execute(p, FIRST, r, i)
-        row, total = r[p.layout[SLOPES]], 0.0
-        for j in range(i):
-            total += w[j] * row[j]
-            force[j] -= w[i] * row[j]
-        force[i] += total
-
-
-@compiled
 def gradient(c, mesh, energy, work, g):
-    """Derivative of the energy in the coordinates, into g [M + K]."""
+    """Derivative of the energy in the coordinates, into g [M + TAPS]."""
     r, p, k, q = work.registers, energy.local, mesh.taps, mesh.tables.shape[1]
     per, cells = r.shape[1] // q, mesh.cells.shape[1]
     clear(g)
@@ -160,7 +127,7 @@ def gradient(c, mesh, energy, work, g):
                     u[b * n + i] += w[b * n + i] * work.nodes[2, b * cells + low + i]
         first = mesh.cells[0, low:high]
         for j in range(k):
-            gathered(mesh, j, low, high, u, v, to)
+            gathered(mesh.tables, j, mesh.cells[1, low], n, u, v, to)
             for i in range(n):
                 g[first[i] + j] += to[i]
 
@@ -197,13 +164,10 @@ def hessian(c, mesh, energy, work, shift):
     """shift times the mass matrix plus the Hessian, factorised; whether it is positive definite."""
     r, p, k, q, A = work.registers, energy.local, mesh.taps, mesh.tables.shape[1], work.band
     per, cells = r.shape[1] // q, mesh.cells.shape[1]
-    m = len(A) - k
-    for j in range(m):
-        for b in range(k):
+    m = len(A) - TAPS
+    for j in range(m + TAPS):
+        for b in range(TAPS):
             A[j, b] = shift * mesh.bands[0, j, b]
-    for j in range(m, m + k):
-        for b in range(k):
-            A[j, b] = 0.0
     dense = len(work.dense) > 0
     if dense:
         for j in range(m):
@@ -211,7 +175,7 @@ def hessian(c, mesh, energy, work, shift):
         positions(c, mesh, work)
         clear(work.nodes[3])
         if energy.interacts:
-            coupling(mesh, work.nodes[0], energy.pair, work.pairs, work.nodes[3], work.dense)
+            coupling(mesh, work.nodes[0], energy.pair, work.pairs, work.local, work.nodes[3], work.dense)
         for a in range(m):
             for b in range(m):
                 work.dense[a, b] -= energy.quadratic * mesh.mean[a] * mesh.mean[b]
@@ -242,7 +206,7 @@ def hessian(c, mesh, energy, work, shift):
                     y[s + i] = xx[s + i] * value[i] + xd[s + i] * slope[i]
                     z[s + i] = dd[s + i] * slope[i] + xd[s + i] * value[i]
             for h in range(j, k):
-                gathered(mesh, h, low, high, y, z, to)
+                gathered(mesh.tables, h, at, n, y, z, to)
                 for i in range(n):
                     A[first[i] + j, h - j] += to[i]
     if dense:
@@ -255,7 +219,7 @@ def hessian(c, mesh, energy, work, shift):
     if energy.quadratic > 0.0:
         z = work.vectors[WOODBURY]
         copy(mesh.mean, z)
-        back(A, z, m, mesh.taps)
+        back(A, z, m)
         s = 0.0
         for j in range(m):
             s += z[j] * mesh.mean[j]
@@ -264,33 +228,3 @@ def hessian(c, mesh, energy, work, shift):
             z[j] *= energy.quadratic / s
         return s > 0.0
     return True
-
-
-@compiled
-def coupling(mesh, x, p, r, bend, dense):
-    """The second derivative of the pairs: sums of w_i w_j W'' per node, and the matrix, minus that of the pairs."""
-    k, q, n, cells = mesh.taps, mesh.tables.shape[1], len(x), mesh.cells.shape[1]
-    load = np.zeros(len(mesh.mean))
-    if p.layout[BENDS] < 0:
-        return
-    for i in range(n):
-        clear(load)
-        for j in range(n):
-            r[0, j] = x[i] - x[j]
-        execute(p, SECOND, r, n)
-        row, total, weight = r[p.layout[BENDS]], 0.0, mesh.nodes[0, i]
-        for j in range(n):
-            row[j] = weight * mesh.nodes[0, j] * row[j] if x[i] != x[j] else 0.0
-            total += row[j]
-        bend[i] = total
-        for a in range(k):
-            for cell in range(cells):
-                v = 0.0
-                for b in range(q):
-                    v += mesh.tables[0, b, a, mesh.cells[1, cell]] * row[b * cells + cell]
-                load[mesh.cells[0, cell] + a] += v
-        f = mesh.cells[0, i % cells]
-        for a in range(k):
-            v = mesh.tables[0, i // cells, a, mesh.cells[1, i % cells]]
-            for b in range(f + a + 1):
-                dense[f + a, b] -= v * load[b]

@@ -87,8 +87,8 @@ def ensemble(
     from wgf.engine.energies import energy_of
     from wgf.engine.kernel import FOLDED, STUCK
     from wgf.engine.plan import Plan
-    from wgf.engine.tape import Tape, Untraceable
-    from wgf.engine.traced import Traced
+    from wgf.engine.tapes.tape import Tape, Untraceable
+    from wgf.engine.tapes.traced import Traced
     from wgf.ensembles import in_threads, on_device
 
     check_kinds(locals())
@@ -147,7 +147,7 @@ def ensemble(
         chart = Chart(space, at, at, problem.domain)
         line = chart.coordinates(projection.initial)
         plan = Plan(problem, chart, rule.order, line, method)  # type: ignore[arg-type]
-        energy = energy_of(problem.terms, plan.range, names, bind)
+        energy = energy_of(problem.terms, lambda: plan.range, names, bind)
     except Untraceable as error:
         raise ConfigError(f"this ensemble is impossible: compiled code cannot hold {error}") from None
     if unknown := [name for name in names if name not in used]:

@@ -45,7 +45,7 @@ class Landscape:
     """
 
     def __init__(self, mesh: Mesh, energy: Energy, device: torch.device) -> None:
-        m, (_, q, k, _), cells = len(mesh.mean) - mesh.taps, mesh.tables.shape, mesh.cells.shape[1]
+        m, (_, q, k, _), cells = mesh.size, mesh.tables.shape, mesh.cells.shape[1]
         n = q * cells
         basis = np.zeros((2, q, cells, m + k))
         for j in range(k):
@@ -63,7 +63,7 @@ class Landscape:
         self.basis = tensor(basis[:, :, :m].reshape(2 * n, m))
         self.loads = tensor(w * basis[:, :, :m].transpose(0, 2, 1))
         self.products = tensor(np.stack([(w[:, None] * p).transpose(2, 0, 1).reshape(m * k, n) for p in pairs]))
-        mass = mesh.bands[0, :m]
+        mass = mesh.bands[0, :m, :k]
         whole = np.zeros((m, m + k))
         for r in range(k):
             whole[np.arange(m), np.arange(m) + r] = mass[:, r]

@@ -25,6 +25,7 @@ from wgf.projection.field import Projection
 from wgf.projection.solvers import Auto, Solver
 
 RTOL, MAX_STEPS = 1e-5, 500  # of the coarse run
+USEFUL = (Status.completed, Status.max_steps, Status.blow_up)  # ends of the coarse run
 WIDTH = 32  # of the network of the coarse run; 128 neurons place the knots equally well, 4 do so badly
 POWER = 1.1  # r; with 1, the best W1, the W2 error is up to 1.55 times the best; with 1.1, W1 is up to 5 % larger
 FLOOR = 0.1  # smallest |T''| in the density of knots, relative to its root mean square
@@ -49,13 +50,14 @@ def adapted(problem: Problem, map: TwoSidedReLU, solver: Solver) -> TwoSidedReLU
 def coarse(problem: Problem, map: TwoSidedReLU, solver: Solver, width: int) -> Broken | None:
     """Map at the end of a run from equispaced knots with few digits; None if it fails.
 
-    A run of MAX_STEPS steps may end early: a flow that needs so many has come to rest.
+    A run of MAX_STEPS steps may end early: a flow that needs so many has come to rest. A run that blows up ends at the
+    map that concentrates: knots for this map find the time of the blow-up better than equispaced ones.
     """
     network = TwoSidedReLU(width, map.bound, "all", "uniform", base=map.base).to(map.theta.device)
     field = Projection(problem, network, Gauss(), Auto() if solver.regularisation(map) is None else solver)
     end = run(field, Limex(rtol=RTOL, max_steps=MAX_STEPS), field.initial, [problem.t_end], LoopCallback())
     final = end.state.evaluation.knots
-    return final.map if end.status in (Status.completed, Status.max_steps) and final is not None else None
+    return final.map if end.status in USEFUL and final is not None else None
 
 
 def bending(map: Broken) -> Tensor:

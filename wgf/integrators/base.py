@@ -82,6 +82,7 @@ class Step:
         dissipated: integral of the dissipation over the step, scalar (energy); None for the trapezoid rule.
         failure: why the step failed, or None.
         evaluations: number of evaluations of the field or of its derivatives.
+        fault: the status of a run that ends with this failure.
     """
 
     state: State
@@ -89,6 +90,7 @@ class Step:
     dissipated: Tensor | None = None
     failure: str | None = None
     evaluations: int = 1
+    fault: Status = Status.solver_failed
 
 
 class Work(NamedTuple):

@@ -16,12 +16,14 @@ from torch import Tensor
 from wgf.errors import ConfigError
 from wgf.integrators.base import Field, State, Step
 from wgf.integrators.controller import Adaptive
+from wgf.integrators.status import Status
 from wgf.networks.knot_space import Broken
 from wgf.projection.field import Projection
 from wgf.projection.knots import KnotPoint
 
 SHRINKS = 0.5  # a step that leaves less of the width of a cell is too long
 FOLDS = "the step folds the map or lets two knots meet"
+SINGULAR = "the matrix of the step is singular"
 TOO_LONG = 1.5  # relative error given to such a step
 
 
@@ -46,18 +48,17 @@ class Limex(Adaptive):
         table: list[Tensor] = []  # rows of the table of Aitken and Neville; the last entry is the energy dissipated
         evaluations = 0
         for n in range(1, self.order + 1):
-            first = self._substeps(field, here, dt, n)
+            row = [self._substeps(field, here, dt, n)]
             evaluations += n - 1
-            if first is None:
-                return Step(state, failure=FOLDS, evaluations=evaluations)
-            row = [first]
+            if not knots.is_increasing(here.y + row[0][:-1]):
+                return _failed(state, row[0], evaluations)
             for k, below in enumerate(table, start=1):
                 row.append(row[-1] + (row[-1] - below) / (n / (n - k) - 1))
             table = row
         moved, defect = table[-1][:-1], (table[-1] - table[-2])[:-1]
         y = here.y + moved
         if not knots.is_increasing(y):
-            return Step(state, failure=FOLDS, evaluations=evaluations)
+            return _failed(state, y, evaluations)
         theta = knots.space.lift(y)
         new = State(theta, field.stage(1.0)(theta))
         error = self.of_length(here.length(defect), new.evaluation, field)
@@ -66,16 +67,24 @@ class Limex(Adaptive):
         return Step(new, error, dissipated=table[-1][-1], evaluations=evaluations + 1)
 
     @staticmethod
-    def _substeps(field: Field, here: KnotPoint, dt: float, n: int) -> Tensor | None:
-        """Displacement after n substeps of length dt / n, and the energy dissipated [N + 1]; None if the map folds."""
+    def _substeps(field: Field, here: KnotPoint, dt: float, n: int) -> Tensor:
+        """Displacement after n substeps of length dt / n, and the energy dissipated [N + 1]; after the first substep
+        that folds the map, if one does."""
         point, moved, lost = here, torch.zeros_like(here.y), here.y.new_zeros(1)
         for j in range(n):
-            knots = field.stage(j / n).knots
-            assert knots is not None
             if j > 0:
+                knots = field.stage(j / n).knots
+                assert knots is not None
+                if not knots.is_increasing(here.y + moved):
+                    break
                 point = knots.at(here.y + moved)
             d = point.displacement(dt / n)
             moved, lost = moved + d, lost - torch.dot(point.gradient, d)
-            if not knots.is_increasing(here.y + moved):
-                return None
         return torch.cat([moved, lost])
+
+
+def _failed(state: State, moved: Tensor, evaluations: int) -> Step:
+    """A step to a map that does not increase, or that is not finite because a matrix is singular."""
+    if bool(moved.isfinite().all()):
+        return Step(state, failure=FOLDS, evaluations=evaluations, fault=Status.folded)
+    return Step(state, failure=SINGULAR, evaluations=evaluations)

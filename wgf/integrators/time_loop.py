@@ -90,7 +90,8 @@ class LoopCallback:
 def tolerated(fault: Status | None, then: Judged, clock: Clock, t: float) -> Status | None:
     """Reason to reject a step of an integrator that is not strict; notes at t in the clock what the run accepts."""
     if fault not in (Status.folded, Status.energy_rise) or not (then.finite and then.solved):
-        return Status.not_finite if fault is Status.folded and not then.finite else fault
+        folded_before = fault is Status.folded and clock.folded_at is not None
+        return Status.not_finite if folded_before and not then.finite else fault
     if then.slope <= 0 and clock.folded_at is None:
         clock.folded_at = t
     if fault is Status.energy_rise and clock.raised_at is None:
@@ -182,15 +183,16 @@ def evolve(
                 fault = tolerated(fault, then, clock, reached)
             if fault is not None or then.error > 1:
                 clock.rejected += 1
+                why = f"dt = {trial:.3g}" + (f", {proposed.failure}" if proposed.failure else "")
+                why += ", where the energy is not finite" if fault is Status.folded and not integrator.strict else ""
                 if not integrator.adaptive:
-                    why = f"dt = {trial:.3g}" + (f", {proposed.failure}" if proposed.failure else "")
                     return ended(fault or Status.step_too_small, why)
                 clock.next_dt = 0.25 * trial if fault else method.next_dt(trial, then.error, 1.0)
                 if clock.next_dt < integrator.dt_min:
                     collapsed = attractive and now.slope < math.sqrt(COLLAPSE) * first_slope
                     cause = proposed.failure or (fault.value if fault else "its error exceeds the tolerances")
                     reason = Status.folded if fault is Status.folded else Status.step_too_small
-                    why = f"dt = {trial:.3g}" if reason is fault else f"the last step tried: {cause}"
+                    why = why if reason is fault else f"the last step tried: {cause}"
                     return ended(Status.blow_up if collapsed else reason, why)
                 continue
             if isinstance(velocity, Projection) and contact is not None:
@@ -245,7 +247,7 @@ def attempt(
     """A proposed step, its numbers, the reason to reject it if there is one, and the work of a moving potential."""
     proposed = method.step(field, dt, state)
     then, work = judge(proposed), Work.over(field, dt, state, proposed.state)
-    fault = Status.solver_failed if proposed.failure else verdict(now, then, tolerance, work.most)
+    fault = proposed.fault if proposed.failure else verdict(now, then, tolerance, work.most)
     return proposed, then, fault, work
 
 

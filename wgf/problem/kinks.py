@@ -28,6 +28,8 @@ STEPS = 8  # of Newton's method for the crossing
 WINDOW, SAMPLES = 100.0, 40_001  # where kinks without a formula are sought (length)
 MOST = 64  # kinks
 NEAR = 1e-9  # distance of the two sides at which jumps are measured: its square is lost, in any unit of length
+ROUNDING = 64  # of a cell's end, in last places of the largest
+FARTHER, LASTING = 4.0, 0.01  # the jumps so many times farther, and their relative difference
 LEAST = 1e-9  # jump relative to the size of the derivative
 
 
@@ -45,13 +47,14 @@ class Kinks(NamedTuple):
 
 
 class Crossing(NamedTuple):
-    """The cells in which a map crosses kinks.
+    """The cells in which a map crosses kinks: two for each kink, which are one cell counted half twice unless the map
+    crosses a kink where two cells meet. So a reflected problem has the reflected forces.
 
     Attributes:
-        nodes: indices of their nodes [K, q].
-        y: distances of the map from the kinks there [K, q] (length).
-        share: (sigma_i - sign y_i) / 2 [K, q]; 0 for a kink that the map does not cross.
-        rise: derivative of sigma_i / 2 in the value of the map at the crossing, as a weight of that node [K, q].
+        nodes: indices of their nodes [K, 2q].
+        y: distances of the map from the kinks there [K, 2q] (length).
+        share: (sigma_i - sign y_i) / 4 [K, 2q]; 0 for a kink that the map does not cross.
+        rise: derivative of sigma_i / 4 in the value of the map at the crossing, as a weight of that node [K, 2q].
     """
 
     nodes: Tensor
@@ -86,32 +89,33 @@ def crossing(kinks: Kinks, x: Tensor, order: int) -> Crossing:
     """Where a map with increasing values x [n] at nodes in cells of `order` nodes crosses kinks."""
     table, to_powers, monomials, primitives = _tables(order, x.dtype, x.device)
     power = torch.arange(len(table) + 1, device=x.device)
-    cells, at = x.reshape(-1, order), kinks.x
+    cells, at = x.reshape(-1, order), kinks.x[:, None]
     polynomials = cells @ to_powers  # [C, N]
     right = polynomials.sum(1)
     left = polynomials[0, ::2].sum() - polynomials[0, 1::2].sum()
-    cell = torch.searchsorted(right, at).clamp(max=len(right) - 1)
+    near = ROUNDING * torch.finfo(x.dtype).eps * right.abs().amax()
+    cell = torch.searchsorted(right, torch.cat([at - near, at + near], 1)).clamp(max=len(right) - 1)  # [K, 2]
     inside = (at > left) & (at < right[-1])
     c = polynomials[cell]
-    dc = c[:, 1:] * power[1:-1]
-    low, high = -torch.ones_like(at), torch.ones_like(at)
-    s = torch.zeros_like(at)
+    dc = c[..., 1:] * power[1:-1]
+    s = torch.zeros_like(cell, dtype=x.dtype)
+    low, high = s - 1, s + 1
     for turn in range(STEPS):
-        powers = s[:, None] ** power
-        gap = (powers[:, :-1] * c).sum(1) - at
+        powers = s[..., None] ** power
+        gap = (powers[..., :-1] * c).sum(-1) - at
         low, high = torch.where(gap < 0, s, low), torch.where(gap < 0, high, s)
-        s = s - gap / (powers[:, :-2] * dc).sum(1)
+        s = s - gap / (powers[..., :-2] * dc).sum(-1)
         other = 0.5 * (low + high) if turn % 2 == 0 else s.clamp(low, high)  # a crossing may lie at an end
         s = torch.where((s >= low) & (s <= high), s, other)
     s = s.nan_to_num(0.0)
-    powers = s[:, None] ** power
+    powers = s[..., None] ** power
     sigma = 1 - (powers @ primitives.T) @ table
-    slope = (powers[:, :-2] * dc).sum(1)
-    rise = torch.where(inside & (slope > 0), 0.5 / slope, 0.0)[:, None] * ((powers[:, :-1] @ monomials.T) @ table)
-    y = cells[cell] - at[:, None]
-    share = torch.where(inside[:, None], 0.5 * (sigma - y.sign()), 0.0)
-    nodes = cell[:, None] * order + torch.arange(order, device=x.device)
-    return Crossing(nodes, y, share, rise)
+    slope = (powers[..., :-2] * dc).sum(-1)
+    rise = torch.where(inside & (slope > 0), 0.25 / slope, 0.0)[..., None] * ((powers[..., :-1] @ monomials.T) @ table)
+    y = cells[cell] - at[..., None]
+    share = torch.where(inside[..., None], 0.25 * (sigma - y.sign()), 0.0)
+    nodes = cell[..., None] * order + torch.arange(order, device=x.device)
+    return Crossing(nodes.flatten(1), y.flatten(1), share.flatten(1), rise.flatten(1))
 
 
 def find(expression: Expression) -> Kinks | None:
@@ -127,20 +131,29 @@ def find(expression: Expression) -> Kinks | None:
         return None
     x = torch.tensor(sorted(set(places)), dtype=torch.float64)
     near = NEAR * (1 + x.abs())
-    sides = [_jet(expression, x + side * near) for side in (-1.0, 1.0)]
-    (v0, s0, b0), (v1, s1, b1) = sides
-    slope, bend = s1 - s0 - near * (b1 + b0), b1 - b0
-    sizes = LEAST * (1 + s0.abs() + s1.abs()), 1e3 * LEAST * (1 + b0.abs() + b1.abs())
-    jumps = (slope.abs() > sizes[0]) | (bend.abs() > sizes[1])
-    finite = torch.isfinite(slope) & torch.isfinite(bend)
-    rounding = 8 * torch.finfo(x.dtype).eps * (v0.abs() + v1.abs())
-    steady = (v1 - v0).abs() <= 2 * near * (1 + s0.abs() + s1.abs()) + rounding  # V itself does not jump
-    smooth = near * (b0.abs() + b1.abs()) <= 1e-3 * (1 + s0.abs() + s1.abs())  # V' is not that of a root
-    keep = jumps & finite & steady & smooth
+    (slope, bend), (sizes, sizes_of_bend), sane = _jumps(expression, x, near)
+    farther, _, _ = _jumps(expression, x, FARTHER * near)
+    jumps = (slope.abs() > sizes) | (bend.abs() > sizes_of_bend)
+    # those of a root, such as |x|^1.5, depend on the distance
+    lasts = (farther[0] - slope).abs() <= LASTING * slope.abs() + sizes
+    lasts &= (farther[1] - bend).abs() <= LASTING * bend.abs() + sizes_of_bend
+    keep = jumps & lasts & sane
     keep &= torch.nn.functional.pad(x.diff() > 4 * near[1:], (1, 0), value=True)
     if not 0 < int(keep.sum()) <= MOST:
         return None
     return Kinks(x[keep], slope[keep], bend[keep])
+
+
+def _jumps(expression: Expression, x: Tensor, near: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
+    """Jumps of V' and V'' at places x [K] by values at distances `near` [K], their errors, and where they are sane."""
+    (v0, s0, b0), (v1, s1, b1) = (_jet(expression, x + side * near) for side in (-1.0, 1.0))
+    slope, bend = s1 - s0 - near * (b1 + b0), b1 - b0
+    sizes = LEAST * (1 + s0.abs() + s1.abs()), 1e3 * LEAST * (1 + b0.abs() + b1.abs())
+    finite = torch.isfinite(slope) & torch.isfinite(bend)
+    rounding = 8 * torch.finfo(x.dtype).eps * (v0.abs() + v1.abs())
+    steady = (v1 - v0).abs() <= 2 * near * (1 + s0.abs() + s1.abs()) + rounding  # V itself does not jump
+    smooth = near * (b0.abs() + b1.abs()) <= 1e-3 * (1 + s0.abs() + s1.abs())  # V' is not that of a root
+    return (slope, bend), sizes, finite & steady & smooth
 
 
 def _jet(expression: Expression, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

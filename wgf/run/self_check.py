@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from wgf.integrators.status import Status
 from wgf.integrators.time_loop import Clock
 from wgf.projection.remesh import UNRESOLVED
 from wgf.result import Result
@@ -70,6 +71,8 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
                 f"map: not increasing between the quadrature nodes at t = {maps.t[rises.argmin()]:.6g}, so densities "
                 "are wrong there; increase network.width"
             )
+        elif result.status == Status.completed.name and not result.min_slope > 0:
+            yield f"map: its smallest slope is {result.min_slope:.1e}, so densities are wrong; increase network.width"
     size = sum(map(abs, result.energy_terms.values()))
     if result.energy_error is not None and result.energy_error > ENERGY * size:
         names = ", ".join(f"energy_{name}" for name in result.energy_terms)

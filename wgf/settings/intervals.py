@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FAR = 1e6  # boxes reach so far on either side
+FAR = 1e12  # boxes reach so far on either side
 ROUNDING, TINY = 1e-15, 1e-320  # a function of numpy errs by less
 DECAY = 64.0  # exp(-x) is treated as x^-DECAY far away
 

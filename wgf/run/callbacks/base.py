@@ -86,6 +86,10 @@ class Callback:
     def start(self, run: Run) -> None:
         """Called before the first step."""
 
+    def look(self) -> list[str]:
+        """Lines for the end of the terminal's output that say how to look at what was written."""
+        return []
+
     def phase(self, name: str) -> None:
         """Called when a phase of the run begins; `name` is one of `PHASES`."""
 

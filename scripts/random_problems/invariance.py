@@ -1,0 +1,98 @@
+"""Whether the numbers of a similar problem (shifted, reflected, in other units) follow from those of a problem."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from random_problems.numbers import ROUNDING, Verdict
+from random_problems.similar import COUNTS, SIMILARITIES, Settings, Similarity, applied, expected
+
+Result = dict[str, Any]
+
+INVARIANT = 1e-9  # relative difference of a number of a similar problem
+ESTIMATED = 0.1  # the same of an estimated error: rounding decides its steps in time and tails of 1e-9
+STEPS = 2, 0.1  # difference of a count, and as a share of it: rounding may decide whether a step is accepted
+ENCLOSED, SQUARED = 1e-3, 1e-7  # the same of bounds, which rest on an enclosure of V'' to 1e-4, and relative to the
+# width of the law: they are roots of sums of squares
+MEASURED = {"w1_error": "reference_error", "w2_error": "reference_w2_error", "w2_best": "reference_w2_error"}
+NEARBY = Similarity(1.0123, 0.0, 1.0, False), Similarity(1.0, 0.0, 1.0123, False)  # all digits are rounded anew
+SENSITIVE = 10.0  # rounding may change a number by so many times what a nearby problem changes it
+
+
+def invariance(kind: str, settings: Settings, result: Result, solve: Callable[[Settings], Result]) -> list[Verdict]:
+    """Verdicts by a similar problem; none if the command has no settings for it.
+
+    A flow may amplify rounding until its numbers differ (knots that meet, maps that nearly fold, explicit steps at
+    their limit). If a number does not follow, the similar problem in units that are hardly different shows by how much
+    rounding alone may change it.
+
+    Args:
+        kind: of the similarity.
+        settings, result: the problem and its result.
+        solve: computes the result of other settings.
+    """
+    other = applied(SIMILARITIES[kind], settings)
+    if other is None:
+        return []
+    by, similar = f"invariance: {kind}", solve(other)
+    found = _compared(SIMILARITIES[kind], by, settings, result, similar)
+    if all(verdict.used <= 1 for verdict in found) or similar["status"] != result["status"]:
+        return found
+    s, nearby = next((s, near) for s in NEARBY if (near := applied(s, other)) is not None)
+    moved = solve(nearby)
+    if moved["status"] != similar["status"]:
+        return []
+    changes = {verdict.number: verdict.used for verdict in _compared(s, by, other, similar, moved)}
+    return [replace(each, used=each.used / max(1.0, SENSITIVE * changes.get(each.number, 0.0))) for each in found]
+
+
+def _compared(s: Similarity, by: str, settings: Settings, result: Result, similar: Result) -> list[Verdict]:
+    """The numbers of a similar problem against those that should follow from the problem."""
+    if similar["status"] != result["status"]:
+        return [Verdict("status", by, 2.0, math.nan, math.nan)]
+    found = []
+    std = s.length * math.sqrt(max(result["second_moment"] - result["mean"] ** 2, 0.0))
+    size = std + s.length * abs(s.shift)
+    dissipated = s.energy * abs(result["dissipated"])
+    energies = s.energy * abs(result["energy"] or 0.0) + dissipated + 1e-300
+    rounding = INVARIANT * ROUNDING[settings["dtype"]] / ROUNDING["float64"]
+    if settings["dtype"] == "float32":
+        rounding *= size / std
+    if any(similar[name] != result[name] for name in ("steps", "rejected")):  # then the tolerance of the steps counts
+        rounding = max(rounding, settings.get("integrator.rtol", 1e-3))
+    scales = {
+        "mean": size,
+        "min_slope": 1.0,
+        "dissipation_gap": energies / (dissipated + 1e-300),
+        "dissipated": energies,
+        "second_moment": size**2,
+        "second_moment_law": size**2,
+    }
+    for name, right in expected(s, settings, result).items():
+        printed = similar.get(name)
+        if name == "energy_error":  # None says that nothing changes
+            right, printed = right or 0.0, printed or 0.0
+        if right is None or printed is None:
+            if (right is None) != (printed is None):
+                found.append(Verdict(name, by, 2.0, math.nan if printed is None else printed, math.nan))
+            continue
+        scale = scales.get(name, energies if name.startswith("energy") else 0.0 if "lambda" in name else size)
+        allowed = rounding * (abs(right) + scale)
+        if name in COUNTS:
+            counted = STEPS[0] + STEPS[1] * abs(right) if name in ("steps", "rejected", "evaluations") else 0.5
+            allowed = counted
+        elif name in MEASURED:
+            allowed += s.length * (result[MEASURED[name]] or 0.0)
+        elif name.startswith("reference_") or name == "energy_error":
+            allowed = max(allowed, ESTIMATED * abs(right))
+        elif name.startswith("w2_bound"):
+            if name != "w2_bound_lambda" and min(right, printed) > size:
+                continue  # a bound above the width of the law says nothing
+            allowed = max(allowed, ENCLOSED * abs(right) + SQUARED * scale)
+        elif name == "dissipated":
+            allowed += (result["dissipation_gap"] or 0.0) * abs(right)
+        found.append(Verdict(name, by, abs(printed - right) / (allowed + 1e-300), printed, right))
+    return found
