@@ -19,6 +19,7 @@ from torch import Tensor
 from wgf.networks.base import TransportMap
 from wgf.problem.base import Base, Law, Start
 from wgf.problem.quadrature import Nodes, legendre
+from wgf.process import threads_of_torch
 from wgf.reference_solutions.base import Computed
 from wgf.reference_solutions.exact import Exact
 
@@ -109,6 +110,7 @@ class Distance:
     target: Tensor
 
 
+@threads_of_torch(1)
 def distance(one: Carried, other: Carried, fine: float = FINE) -> Distance:
     """Compute W1 and W2 between two carried laws; cutting a cell may change this share `fine` of them."""
     if one.period is None:

@@ -14,6 +14,7 @@ from wgf.carried_law import carried_law
 from wgf.expectation import expectation
 from wgf.integrators.saved_states import SavedStates
 from wgf.problem.equations import Problem
+from wgf.process import threads_of_torch
 from wgf.projection.field import Projection
 from wgf.projection.transfer import touching
 from wgf.reference_solutions.exact import Exact
@@ -25,6 +26,7 @@ SHARE = 1e-5  # that cutting a cell may change an error at a saved time: four di
 CLOCK = {"step": "steps", "dt": "dt", "dissipated": "dissipated", "evaluations": "evaluations", "rejected": "rejected"}
 
 
+@threads_of_torch(1)
 def maps(problem: Problem, saved: SavedStates, known: Exact | None) -> SavedMaps:
     """The maps on a fine grid of the base, with a reference solution where one is known."""
     base, domain = saved.map.base, problem.domain
@@ -53,6 +55,7 @@ def _errors(saved: SavedStates, known: Exact) -> np.ndarray:
     return np.array([(each.w1, each.w2) for each in found])
 
 
+@threads_of_torch(1)
 def table(
     projection: Projection, saved: SavedStates, observed: Mapping[str, Callable[[Tensor], Tensor]]
 ) -> dict[str, np.ndarray]:
