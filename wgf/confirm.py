@@ -53,7 +53,8 @@ def confirm(projection: Projection, integrator: Integrator, stops: list[float]) 
             reason = f"the run with tol={tol:g} ended as {end.status} at t={end.clock.t:g}"
             continue
         gap = None if last is None else difference(last, saved)
-        log.info("width=auto: tol=%g, %d breakpoints, W2 distance to the last run %s", tol, saved.map.width, gap)
+        apart = "" if gap is None else f", W2 distance {gap:.1e} to the run before"
+        log.info("width=auto: tol=%g, %d breakpoints%s", tol, saved.map.width, apart)
         last, best = saved, finer
         if end.clock.mesh_error > UNRESOLVED * tol * std:
             reason = f"network.width: {adaptation.most} breakpoints are too few for tol={tol:g}"

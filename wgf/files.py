@@ -6,6 +6,7 @@ import csv
 import errno
 import io
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -126,3 +127,9 @@ def claimed(folder: Path) -> Iterator[None]:
         if not granted:
             raise ConfigError(f"{folder} is in use: another process runs in it")
         yield
+
+
+def relative(folder: Path) -> str:
+    """Quoted path of the folder for the shell, relative to the current folder where it lies below."""
+    path = os.path.relpath(folder)
+    return shlex.quote(str(folder.resolve()) if path.startswith("..") else path)

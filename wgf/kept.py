@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable
-from functools import cached_property
+from collections.abc import Callable, Container, Hashable
+from functools import cached_property, lru_cache
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -13,6 +14,8 @@ from torch import Tensor
 from wgf.settings.expression import Expression
 
 Result = TypeVar("Result")
+PARAMETER = "a parameter"  # stands for a number that does not count
+PLAIN = {float, str, bool, type(None)}
 
 
 class Kept(Generic[Result]):
@@ -37,23 +40,45 @@ class Kept(Generic[Result]):
         return result
 
 
-def describe(value: Any) -> str:
-    """Text of an object that is the same for equal settings, whatever their types.
+def content(value: Any, parameters: Container[str] = ()) -> Hashable:
+    """All settings of an object as nested tuples, the same for equal settings whatever their types.
+
+    Args:
+        value: a number, a text, an array, a list, or an object of a class of wgf.
+        parameters: settings of it, or constants of its expression, whose numbers do not count.
 
     Raises:
         TypeError: the object is of a class from outside wgf, whose settings may mean anything.
     """
-    if isinstance(value, bool | int | float | str | None):
-        return repr(float(value) if isinstance(value, int | float) else value)
-    if isinstance(value, np.ndarray | Tensor):
+    kind = type(value)
+    if kind in PLAIN:
+        return value
+    if isinstance(value, (int, float)):
+        return float(value)
+    if isinstance(value, (list, tuple)):
+        return tuple(map(content, value))
+    if isinstance(value, (np.ndarray, Tensor)):
         return hashlib.sha256(np.asarray(value).tobytes()).hexdigest()
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(describe, value))}]"
-    if not type(value).__module__.startswith("wgf."):
-        raise TypeError(f"{type(value).__name__} is not a class of wgf")
+    path, computed = _class(kind)  # type: ignore[arg-type]  # mypy takes no class for hashable
     made = {"text": value.text, **value.constants} if isinstance(value, Expression) else vars(value)
-    settings = {
-        name: part for name, part in made.items() if not isinstance(getattr(type(value), name, None), cached_property)
-    }
-    inside = ", ".join(f"{name}={describe(entry)}" for name, entry in sorted(settings.items()))
-    return f"{type(value).__module__}.{type(value).__qualname__}({inside})"
+    within = parameters if "expression" in made else ()
+    settings = [
+        (name, content(part, within) if name not in parameters else PARAMETER)
+        for name, part in made.items()
+        if name not in computed
+    ]
+    return path, *sorted(settings, key=itemgetter(0))
+
+
+@lru_cache(maxsize=256)
+def _class(kind: type) -> tuple[str, frozenset[str]]:
+    """Name of a class, and the attributes that its objects compute."""
+    if not kind.__module__.startswith("wgf."):
+        raise TypeError(f"{kind.__name__} is not a class of wgf")
+    computed = (name for name in dir(kind) if isinstance(getattr(kind, name, None), cached_property))
+    return f"{kind.__module__}.{kind.__qualname__}", frozenset(computed)
+
+
+def describe(value: Any) -> str:
+    """Text of `content`."""
+    return repr(content(value))

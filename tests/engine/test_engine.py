@@ -9,9 +9,9 @@ import torch
 import wgf
 from wgf.engine.compiled import Compiled
 from wgf.engine.energies import INPUTS, Table, energy_of
-from wgf.engine.table import tabulate
-from wgf.engine.tape import Tape, Untraceable
-from wgf.engine.traced import record, variable
+from wgf.engine.tapes.table import tabulate
+from wgf.engine.tapes.tape import Tape, Untraceable
+from wgf.engine.tapes.traced import record, variable
 from wgf.integrators.time_loop import LoopCallback
 from wgf.problem import interaction, internal, kernels, potential
 from wgf.problem.laws import Mixture, Uniform
@@ -70,7 +70,7 @@ def test_jets_are_the_derivatives_of_autograd(term):
 
 def interpreted(tape, inputs, register):
     """Value of a register, computed by numpy."""
-    from wgf.engine.tape import NAMES
+    from wgf.engine.tapes.tape import NAMES
 
     unary = {"inverse": lambda a: 1 / a, "neg": np.negative, "erf": np.vectorize(math.erf), "atan": np.arctan}
     binary = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "pow": np.power}
@@ -169,7 +169,7 @@ def test_a_table_grows_with_the_flow():
 
 
 def test_a_table_has_the_derivatives_of_the_potential():
-    energy = energy_of([Net()], Table(-5.0, 5.0))
+    energy = energy_of([Net()], lambda: Table(-5.0, 5.0))
     from wgf.engine.program import tabulated
 
     table, x = energy.local.tables[0], torch.linspace(-4.9, 4.9, 7, dtype=torch.float64)
@@ -291,4 +291,27 @@ def test_compiled_code_is_kept_until_a_source_of_it_changes():
     from wgf.engine import program
 
     folder = Path(program.__file__).parent
-    assert set(program.SOURCES) == {f.stem for f in folder.glob("*.py") if "\n@compiled" in f.read_text()} | {"tape"}
+    assert set(program.SOURCES) == {f.stem for f in folder.glob("*.py") if "\n@compiled" in f.read_text()} | {
+        "tapes/tape"
+    }
+
+
+def test_the_logarithm_is_that_of_numpy():
+    import numba
+
+    from wgf.engine.program import OPTIONS, logarithm
+
+    @numba.njit(**OPTIONS)
+    def logarithms(x, y):
+        for i in range(len(x)):
+            y[i] = logarithm(x[i])
+
+    draw = np.random.default_rng(0)
+    near = 1 + draw.uniform(-0.5, 0.5, 1000) * 10.0 ** -draw.integers(0, 12, 1000)
+    x = np.concatenate([np.exp(draw.uniform(-700, 700, 1000)), near, [1.0, 0.5, math.sqrt(0.5), 0.0, math.inf]])
+    found, bad = np.empty_like(x), np.array([-1.0, -math.inf, math.nan])
+    logarithms(x, found)
+    with np.errstate(divide="ignore"):
+        np.testing.assert_allclose(found, np.log(x), rtol=5e-16, atol=0)
+    logarithms(bad.copy(), bad)
+    assert np.isnan(bad).all()

@@ -13,7 +13,7 @@ from wgf.errors import ConfigError
 from wgf.integrators.implicit import SDIRK3, Rodas4
 from wgf.networks.mlp import MLP
 from wgf.networks.relu import TwoSidedReLU
-from wgf.networks.spline import Spline
+from wgf.networks.spline import Spline, greville
 from wgf.problem.internal import Entropy
 from wgf.problem.laws import Gaussian, Uniform
 from wgf.problem.potential import Quartic
@@ -170,7 +170,7 @@ def test_degree_1_is_the_flow_of_the_weights(integrator, law):
     splines = Spline(width + 2, 1, 2.5, base=law)
     splines.points.copy_(hats)
     with torch.no_grad():
-        splines.theta.copy_(splines._greville())
+        splines.theta.copy_(greville(splines.points, splines.degree))
     ends = [flow(flowing, map, integrator, 0.1).state.theta for map in (neurons, splines)]
     z = torch.linspace(-3, 3, 301, dtype=torch.float64)
     one, other = (map.evaluate(theta, z)[0] for map, theta in zip((neurons, splines), ends, strict=True))

@@ -26,7 +26,7 @@ def test_equal_maps_share_a_chart():
 def test_energies_that_differ_in_numbers_share_a_program():
     def of(**constants):
         terms = (wgf.potentials.Expressed("a*x**4/4 - x**2", **constants), wgf.FokkerPlanck(0.37).internal())
-        return shared_energy(terms, Table(-5.0, 5.0))
+        return shared_energy(terms, lambda: Table(-5.0, 5.0))
 
     energy, parameters = of(a=0.123456789)
     other, others = of(a=0.12345678)

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from wgf.files import relative
 from wgf.result import Result
 from wgf.run import summary
+from wgf.run.loggers.base import watch
 
 TITLE = "rho_t = rho_xx + (rho V')_x, V = (x - 1)^4/4 - (x - 1)^2/2"
 RESULT = {"status": "completed", "message": "reached the end time", "equation": TITLE, "t_end": 0.2, "t_wanted": 0.2}
@@ -21,9 +23,9 @@ RESULT |= {"rank": 18, "condition": 3.04, "residual": 1e-16, "truncated": 0, "da
 RESULT |= {"wall_s": 1.354}
 
 
-def printed(result: dict[str, Any], folder: Path, width: int = 100) -> str:
-    stream = io.StringIO()
-    summary.show(Result.from_dict(result), folder, {"flow": 1.354, "figures": 75.0}, Console(file=stream, width=width))
+def printed(result: dict[str, Any], folder: Path, width: int = 100, look: tuple[str, ...] = ()) -> str:
+    stream, phases = io.StringIO(), {"flow": 1.354, "figures": 75.0}
+    summary.show(Result.from_dict(result), folder, phases, look, Console(file=stream, width=width))
     return stream.getvalue()
 
 
@@ -71,10 +73,8 @@ def test_bound_of_the_error():
             else ""
         )
 
-    known = {"w2_bound": 3.81e-5, "w2_bound_lambda": -1.0000000000000067, "w2_bound_quadrature": 3.2e-4}
-    words = (
-        "W2 error <= 3.8e-05 (computable bound; lambda = -1; quadrature changes it by 0.03 %; rounding not enclosed)"
-    )
+    known = {"w2_bound": 3.811e-5, "w2_bound_quadrature": 3e-4}
+    words = "W2 error <= 3.82e-05, proved up to quadrature, which changes it by 0.03 %, and rounding"
     assert line(**known) == words
     assert line(**known, w2_bound_distance=3e-5) == words + "; W2 distance 3.0e-05 to a richer run"
     assert line(w2_bound_unknown="W folds") == "no bound of the W2 error: W folds"
@@ -93,9 +93,9 @@ def test_table_says_how_to_look_at_the_run(tmp_path: Path, monkeypatch: pytest.M
     folder = tmp_path / ("a long name with spaces " * 5 + "[red]x[/red]").strip() / "run"
     folder.mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    assert "tensorboard" not in printed(RESULT, folder)
-    (folder / "events.out.tfevents.1").touch()
-    line, address = printed(RESULT, folder, width=40).splitlines()[-2:]  # one line, ready to be copied
+    look = watch(relative(folder.parent))
+    where, line, address = printed(RESULT, folder, 40, tuple(look)).splitlines()[-3:]  # one line, ready to be copied
+    assert where == f"results in   '{folder.relative_to(tmp_path)}'"
     assert line == f"look at it   tensorboard --logdir '{folder.parent.relative_to(tmp_path)}'"
     assert address == "at           http://localhost:6006/?smoothing=0"
     monkeypatch.chdir(folder)  # a place outside the working directory is written in full

@@ -30,7 +30,7 @@ LARGE = 500_000  # nodes, and pairs of nodes / PAIRS_PER_NODE, from which compil
 PAIRS_PER_NODE = 8
 NODES_PER_CALL = 20_000_000  # nodes, over all attempts of one call: Ctrl-C waits for about a second
 AGREEMENT = 1e-8  # relative difference between the energies of both engines at the start
-COMPLETED, PAUSED, BLOW_UP, MAX_STEPS = range(4)  # ends of the kernel
+COMPLETED, PAUSED, BLOW_UP, MAX_STEPS, _, REFUSED = range(6)  # ends of the kernel
 CAUSES = {  # what the kernel says of a failed attempt
     1: Status.folded.value,
     2: Status.not_finite.value,
@@ -46,12 +46,12 @@ class Reached(State):
 
     Args:
         theta: parameters [p].
-        terms: values of the energy terms [k] (energy).
+        plan, leg: the plan, and the leg that ended here.
         field: evaluates the field at theta.
     """
 
-    def __init__(self, theta: Tensor, terms: Tensor, field: Callable[[Tensor], Evaluation]) -> None:
-        self.__dict__.update(theta=theta, _terms=terms, _field=field)
+    def __init__(self, theta: Tensor, plan: Plan, leg: Leg, field: Callable[[Tensor], Evaluation]) -> None:
+        self.__dict__.update(theta=theta, _plan=plan, _leg=leg, _field=field)
 
     @cached_property
     def evaluation(self) -> Evaluation:
@@ -59,7 +59,7 @@ class Reached(State):
 
     @property
     def terms(self) -> Tensor:
-        return self.__dict__["_terms"]
+        return torch.from_numpy(self.__dict__["_leg"].terms + self.__dict__["_plan"].offsets)
 
 
 class Compiled(Rodas4):
@@ -85,38 +85,41 @@ class Compiled(Rodas4):
         clock = clock or Clock(evaluations=1, next_dt=self.first_dt(stops[-1]))
         chart = plan.chart
         c = chart.coordinates(theta)
-        energy, slope, terms = plan.look(c)
-        state: State = Reached(theta, terms, projection)
-        if not (slope > 0 and math.isfinite(energy) and math.isfinite(float(theta.sum()))):
-            return End(Status.folded if slope <= 0 else Status.not_finite, clock, state, "at the start")
-        observed = type(callback).step is not LoopCallback.step
         most = max(1, NODES_PER_CALL // plan.work)
+        observed = type(callback).step is not LoopCallback.step
+        looks = begins and type(callback).stop is not LoopCallback.stop  # the callback sees the start first
+        leg = plan.advance(c.numpy(), stops[: clock.target + 1], clock, 0 if looks else most, observed)
+        state: State = Reached(theta, plan, leg, projection)
+        if leg.code == REFUSED:
+            return End(Status(CAUSES[leg.fault]), clock, state, "at the start")
         try:  # Ctrl-C comes at any time, also while the callback works
-            if begins:
+            if looks:
                 callback.stop(clock, state)
             while True:
-                leg = plan.advance(c, stops[: clock.target + 1], clock, most, observed)
                 lands, moved = leg.target > clock.target, leg.steps > clock.steps
-                theta = state.theta + chart.lift(leg.c - c) if moved else state.theta
-                reached = Reached(theta, leg.terms, projection) if moved else state
-                c, stop = chart.coordinates(theta), stops[leg.target - 1] if lands else clock.last_stop
+                if moved:
+                    theta = theta + chart.lift(torch.from_numpy(leg.c) - c)
+                reached = Reached(theta, plan, leg, projection) if moved else state
+                stop = stops[leg.target - 1] if lands else clock.last_stop
                 # no calls from here to the new state, so that no signal can separate a time from its state
                 clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated = leg.times
                 clock.steps, clock.rejected, clock.evaluations = leg.steps, leg.rejected, leg.evaluations
                 clock.target, clock.last_stop = leg.target, stop
                 state = reached
-                if moved:
-                    callback.step(clock, state, leg.energy)
+                if moved and observed:
+                    callback.step(clock, state, leg.energy + float(plan.offsets.sum()))
                 if lands:
                     callback.stop(clock, state)
-                if (end := self._end(leg, clock, state, len(stops), plan.attractive)) is None:
-                    continue
-                if end.status is Status.folded and fallback_of(projection, self) is not None:
-                    clock.next_dt = self.first_dt(stops[-1])
-                    return time_loop.run(projection, self, state.theta, stops, callback, clock)
-                return end
+                if (end := self._end(leg, clock, state, len(stops), plan.attractive)) is not None:
+                    break
+                c = chart.coordinates(theta)
+                leg = plan.advance(c.numpy(), stops[: clock.target + 1], clock, most, observed)
         except KeyboardInterrupt:
             return End(Status.interrupted, clock, state)
+        if end.status is Status.folded and fallback_of(projection, self) is not None:
+            clock.next_dt = self.first_dt(stops[-1])
+            return time_loop.run(projection, self, state.theta, stops, callback, clock)
+        return end
 
     def _end(self, leg: Leg, clock: Clock, state: State, stops: int, attractive: bool) -> End | None:
         """How the loop ended, or None if it goes on."""
@@ -201,12 +204,13 @@ def _is_large(projection: Projection) -> bool:
 
 def _failure(projection: Projection, method: Compiled) -> str | None:
     """Why compiled code cannot compute this flow here, or None. Loads the code, and compiles it the first time."""
-    from wgf.engine.tape import Untraceable
+    from wgf.engine.tapes.tape import Untraceable
 
     try:
         plan = method.plan(projection)
         theta = projection.initial
-        energy = plan.look(plan.chart.coordinates(theta))[0]
+        start = plan.chart.coordinates(theta).numpy()
+        energy = plan.advance(start, [1.0], Clock(next_dt=1.0), 0, False).energy + plan.offsets.sum()
     except Untraceable as error:
         return f"compiled code cannot hold {error}"
     except ImportError as error:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from wgf.engine.arrays import Energy
 from wgf.engine.program import program
-from wgf.engine.table import lookup, tabulate
-from wgf.engine.tape import Tape, Untraceable
-from wgf.engine.traced import Traced, record, variable
-from wgf.kept import Kept, describe
+from wgf.engine.tapes.table import lookup, tabulate
+from wgf.engine.tapes.tape import Tape, Untraceable
+from wgf.engine.tapes.traced import Traced, record, variable
+from wgf.kept import Kept, content
 from wgf.problem.energy import Term
 from wgf.problem.potential import Potential
 from wgf.settings.expression import CONSTANTS
@@ -26,8 +24,7 @@ MOST = 64  # energies that are kept
 _energies = Kept[Energy](MOST)
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """Ends of the range on which potentials are tabulated (length)."""
 
     low: float
@@ -36,7 +33,7 @@ class Table:
 
 def energy_of(
     terms: Sequence[Term],
-    table: Table,
+    table: Callable[[], Table],
     names: Sequence[str] = (),
     bind: Callable[[Term, Tape], Term] = lambda term, tape: term,
 ) -> Energy:
@@ -44,7 +41,7 @@ def energy_of(
 
     Args:
         terms: terms of the energy.
-        table: where a potential is tabulated if no tape can hold it.
+        table: says where a potential is tabulated; asked only if no tape can hold it.
         names: parameters of the energy.
         bind: copy of a term whose numbers are parameters of a tape.
 
@@ -81,15 +78,17 @@ def energy_of(
     local = program(tape, values, owners, slopes, curvature, names)
     if isinstance(quadratic, Traced):
         raise Untraceable("the strength of a quadratic interaction as a parameter")
-    none = program(pairs, [], [], [None, None], [None] * 3, names)
-    return Energy(local, pair or none, pair is not None, place, float(quadratic), len(terms))
+    interacts = pair is not None
+    if quadratic and not interacts:
+        pair = program(pairs, [], [], [None, None], [None] * 3, names)
+    return Energy(local, pair, interacts, place, float(quadratic), len(terms))
 
 
 def _entries(traced: Traced, *orders: tuple[int, int]) -> list[int | None]:
     return [traced.jet.get(order) for order in orders]
 
 
-def _density(tape: Tape, term: Term, table: Table) -> Traced:
+def _density(tape: Tape, term: Term, table: Callable[[], Table]) -> Traced:
     """Jet of the density of a term: traced, or read from a table for a potential."""
     parts = term.parts()
     assert parts is not None
@@ -100,10 +99,10 @@ def _density(tape: Tape, term: Term, table: Table) -> Traced:
     except Untraceable:
         if not isinstance(term, Potential):
             raise
-        return lookup(tape, tabulate(term, table.low, table.high))
+        return lookup(tape, tabulate(term, *table()))
 
 
-def shared_energy(terms: Sequence[Term], table: Table) -> tuple[Energy, np.ndarray]:
+def shared_energy(terms: Sequence[Term], table: Callable[[], Table]) -> tuple[Energy, np.ndarray]:
     """The energy of earlier terms of the same form, else a new one; and the parameters of these terms [1, p].
 
     Parameters are the numbers that may have derivatives, see `derivable`, unless they are whole: whole powers are
@@ -112,24 +111,31 @@ def shared_energy(terms: Sequence[Term], table: Table) -> tuple[Energy, np.ndarr
     Raises:
         Untraceable: see `energy_of`.
     """
-    numbers = {(k, name): value for k, term in enumerate(terms) for name, value in _numbers(term).items()}
-    names = [f"{k} {name}" for k, name in numbers]
-
-    def bind(term: Term, tape: Tape) -> Term:
-        place = next(k for k, each in enumerate(terms) if each is term)
-        given = {name: Traced(tape, {(0, 0): tape.parameter(f"{k} {name}")}) for k, name in numbers if k == place}
-        return _with(term, given)
-
-    def make() -> Energy:
-        energy = energy_of(terms, table, names, bind)
-        if len(energy.local.tables):
-            raise Untraceable("numbers in a table")
-        return energy
-
+    numbers = [_numbers(term) for term in terms]
     try:
-        return _energies(tuple(_form(term) for term in terms), make), np.array([list(numbers.values())])
+        form = tuple(map(content, terms, numbers))
+        energy = _energies(form, lambda: _parametric(terms, numbers, table))
     except (TypeError, Untraceable):  # a class from outside wgf, or a definition that branches at a number
         return energy_of(terms, table), np.zeros((1, 0))
+    return energy, np.array([[value for each in numbers for value in each.values()]])
+
+
+def _parametric(terms: Sequence[Term], numbers: Sequence[dict[str, float]], table: Callable[[], Table]) -> Energy:
+    """Energy whose parameters are these numbers of each term.
+
+    Raises:
+        Untraceable: see `energy_of`, or a table would hold numbers.
+    """
+
+    def bind(term: Term, tape: Tape) -> Term:
+        k = next(k for k, each in enumerate(terms) if each is term)
+        return _with(term, {name: Traced(tape, {(0, 0): tape.parameter(f"{k} {name}")}) for name in numbers[k]})
+
+    names = [f"{k} {name}" for k, each in enumerate(numbers) for name in each]
+    energy = energy_of(terms, table, names, bind)
+    if len(energy.local.tables):
+        raise Untraceable("numbers in a table")
+    return energy
 
 
 def _numbers(term: Term) -> dict[str, float]:
@@ -150,18 +156,3 @@ def _with(term: Term, numbers: dict[str, Any]) -> Term:
         bound.expression = copy.copy(expression)  # type: ignore[attr-defined]
         bound.expression.constants = expression.constants | numbers  # type: ignore[attr-defined]
     return bound
-
-
-def _form(term: Term) -> Hashable:
-    """Text of a term without its parameters.
-
-    Raises:
-        TypeError: it has settings of a class from outside wgf.
-    """
-    kind, numbers = type(term), _numbers(term)
-    fixed = {
-        name: value
-        for name, value in vars(_with(term, dict.fromkeys(numbers, "parameter"))).items()
-        if not isinstance(getattr(kind, name, None), cached_property)
-    }
-    return f"{kind.__module__}.{kind.__qualname__}", describe([[name, fixed[name]] for name in sorted(fixed)])

@@ -24,10 +24,10 @@ from wgf.engine.arrays import (
     workspace,
 )
 from wgf.engine.landscape import gradient, hessian, judge
-from wgf.engine.linear import multiply, solve, velocity
+from wgf.engine.linear import half_solved, multiply, solve
 from wgf.engine.program import compiled, entry
 
-COMPLETED, PAUSED, BLOW_UP, MAX_STEPS, STUCK = range(5)
+COMPLETED, PAUSED, BLOW_UP, MAX_STEPS, STUCK, REFUSED = range(6)
 SOUND, FOLDED, NOT_FINITE, NOT_SOLVED, ENERGY_RISE, CONCAVE, INACCURATE = range(7)
 SAFETY, SHRINK, GROW, COLLAPSE = 0.9, 0.2, 5.0, 1e-3
 TINY = 2.2250738585072014e-308
@@ -105,14 +105,24 @@ def aim(goals, times, counts):
     return (0.5 * (goal - t) if t + 2 * dt > goal else dt), False
 
 
+@compiled
+def rate(v, s, h):
+    """E' = D of stage s by the same method, see `Rodas4.step`; START and SPEED hold D^(1/2) L^-1 of the gradients."""
+    start, speed, found = v[START], v[START if s == 0 else SPEED], 0.0
+    for i in range(len(start)):
+        drift = v[PULL, i] - v[STAGES + s, i] / h
+        found += speed[i] * (speed[i] - 2 * start[i]) + 2 * v[GRADIENT, i] * drift
+    return found
+
+
 @entry
 def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, report, most, single):
     """Steps of several flows on one mesh, each from its coordinates through all goals, or until something ends it.
 
     Args:
-        c: coordinates [b, M + K], updated.
+        c: coordinates [b, M + TAPS], updated.
         goals: times of the stops [s]; a flow continues with the goal number counts[3].
-        saved: coordinates at the goals met [b, s, M + K]; empty to keep none.
+        saved: coordinates at the goals met [b, s, M + TAPS]; empty to keep none.
         parameters: parameters of the energy [b, p].
         times: t, dt, next_dt, error and dissipated of the clocks, updated, and the standard deviations of the initial
             laws (length) [b, 6].
@@ -122,24 +132,24 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
         most: largest number of attempts of a flow in this call.
         single: whether to return after every accepted step.
     """
-    work = workspace(mesh, energy)
-    v, size, k = work.vectors, c.shape[1], mesh.taps
+    pair = energy.pair
+    work = workspace(mesh, energy, pair)
+    v, size = work.vectors, c.shape[1]
     new = v[NEW]
     for flow in range(len(c)):
-        begin(mesh, energy, parameters[flow], work)
+        begin(mesh, energy, pair, parameters[flow], work)
         copy(c[flow], new)
         end, attempts, opening = -1, 0, True
         now = scale = slope = lost = trial = length = 0.0  # lost: energy dissipated in a step
         lands = False
         while end == -1:
             # the field at the new coordinates; in the first turn these are the old ones
-            then, then_scale, square, then_slope = judge(new, mesh, energy, work)
-            gradient(new, mesh, energy, work, v[SLOPE])
-            velocity(mesh, v[SLOPE], v[SPEED])
+            then, then_scale, square, then_slope = judge(new, mesh, energy, pair, work)
+            gradient(new, mesh, energy, pair, work, v[SLOPE])
             accepted = opening
             if not opening:
                 error = length / max(method.atol * times[flow, 5] + method.rtol * math.sqrt(square), TINY)
-                finite = math.isfinite(total(new)), math.isfinite(total(v[SPEED])) and math.isfinite(error)
+                finite = math.isfinite(total(new)), math.isfinite(total(v[SLOPE])) and math.isfinite(error)
                 fault = fault_of(length, now, then, max(scale, then_scale), then_slope, finite)
                 accepted = settle(fault, error, trial, lands, goals, times[flow], counts[flow], report[flow])
                 attempts += 1
@@ -155,6 +165,8 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
                         copy(c[flow], saved[flow, counts[flow, 3]])
                     counts[flow, 3] += 1
             end = end_of(accepted, slope, method, goals, times[flow], counts[flow])
+            if opening and not (slope > 0.0 and math.isfinite(now) and math.isfinite(total(new))):
+                end, report[flow, 3] = REFUSED, FOLDED if slope <= 0.0 else NOT_FINITE
             if end == -1 and (attempts >= most or (single and accepted and not opening)):
                 end = PAUSED
             if end != -1:
@@ -162,7 +174,7 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
             opening = False
             trial, lands = aim(goals, times[flow], counts[flow])
             copy(c[flow], new)
-            if not hessian(new, mesh, energy, work, 1.0 / (method.gamma * trial)):
+            if not hessian(new, mesh, energy, pair, work, 1.0 / (method.gamma * trial)):
                 length = -1.0
                 continue
             counts[flow, 2] += 6
@@ -178,21 +190,15 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
                 if s == 0:
                     copy(v[GRADIENT], v[SLOPE])
                 else:
-                    gradient(new, mesh, energy, work, v[SLOPE])
-                multiply(mesh, v[PULL], v[IMAGE])
-                for i in range(size - k):
+                    gradient(new, mesh, energy, pair, work, v[SLOPE])
+                multiply(mesh.bands[0], v[PULL], v[IMAGE])
+                for i in range(size):
                     v[STAGES + s, i] = v[IMAGE, i] - v[SLOPE, i]
-                clear(v[STAGES + s][size - k :])
-                solve(mesh, energy, work, v[STAGES + s])
-                if method.weights[s] == 0.0:
-                    continue
-                # the same method for E' = D(c), see `Rodas4.step`
-                rate = velocity(mesh, v[SLOPE], v[START if s == 0 else SPEED])
-                for i in range(size - k):
-                    drift = v[PULL, i] - v[STAGES + s, i] / (method.gamma * trial)
-                    rate += 2 * (v[GRADIENT, i] * drift - v[START, i] * v[SLOPE, i])
-                lost += trial * method.weights[s] * rate
-            multiply(mesh, v[STAGES + 5], v[IMAGE])
+                solve(mesh, pair, work, v[STAGES + s])
+                if method.weights[s] != 0.0:
+                    half_solved(mesh.bands[1], v[SLOPE], v[START if s == 0 else SPEED])
+                    lost += trial * method.weights[s] * rate(v, s, method.gamma * trial)
+            multiply(mesh.bands[0], v[STAGES + 5], v[IMAGE])
             length = 0.0
             for i in range(size):
                 new[i] += v[STAGES + 5, i]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from wgf.engine.arrays import WOODBURY, clear, copy, nodal
+from wgf.engine.arrays import TAPS, WOODBURY, clear, copy, nodal
 from wgf.engine.linear import back, cholesky, factorise
+from wgf.engine.pairs import coupling, pair_energy, pair_force
 from wgf.engine.program import BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES, compiled, execute
 
 
@@ -35,11 +34,10 @@ def evaluate(c, mesh, low, high, local, x, d):
 
 
 @compiled
-def gathered(mesh, j, low, high, force, stress, to):
-    """sum over the nodes of each cell of force B_j + stress B_j'."""
-    q, n, at = mesh.tables.shape[1], high - low, mesh.cells[1, low]
-    for b in range(q):
-        value, slope = mesh.tables[0, b, j, at : at + n], mesh.tables[1, b, j, at : at + n]
+def gathered(tables, j, at, n, force, stress, to):
+    """sum over the nodes of each of n cells of force B_j + stress B_j', for cells with columns from `at`."""
+    for b in range(tables.shape[1]):
+        value, slope = tables[0, b, j, at : at + n], tables[1, b, j, at : at + n]
         u, v = force[b * n : b * n + n], stress[b * n : b * n + n]
         if b == 0:
             for i in range(n):
@@ -50,7 +48,7 @@ def gathered(mesh, j, low, high, force, stress, to):
 
 
 @compiled
-def judge(c, mesh, energy, work):
+def judge(c, mesh, energy, pair, work):
     """Sum of the energies, sum of their sizes, the variance and the smallest slope; the energies go to work.terms."""
     r, p, q = work.registers, energy.local, mesh.tables.shape[1]
     per, cells = r.shape[1] // q, mesh.cells.shape[1]
@@ -77,17 +75,14 @@ def judge(c, mesh, energy, work):
             bad += d[i] != d[i]
             least = min(least, d[i])
             square += w[i] * (x[i] - center) ** 2
-        if len(work.nodes[0]):
+        if pair is not None:
             for b in range(q):
                 for i in range(high - low):
                     work.nodes[0, b * cells + low + i] = x[b * (high - low) + i]
-    if energy.quadratic != 0.0:
-        total = 0.0
-        for i in range(mesh.nodes.shape[1]):
-            total += mesh.nodes[0, i] * (work.nodes[0, i] - center) ** 2
-        terms[energy.term] += 0.5 * energy.quadratic * total
-    if energy.interacts:
-        terms[energy.term] += pair_energy(mesh.nodes[0], work.nodes[0], energy.pair, work.pairs)
+    if pair is not None:
+        terms[energy.term] += 0.5 * energy.quadratic * square
+        if energy.interacts:
+            terms[energy.term] += pair_energy(mesh.nodes[0], work.nodes[0], pair, work.pairs)
     whole = size = 0.0
     for k in range(len(terms)):
         whole += terms[k]
@@ -96,50 +91,18 @@ def judge(c, mesh, energy, work):
 
 
 @compiled
-def pair_energy(w, x, p, r):
-    """1/2 sum w_i w_j W(x_i - x_j)."""
-    energy = 0.0
-    for i in range(len(w)):
-        n = i + 1
-        for j in range(n):
-            r[0, j] = x[i] - x[j]
-        execute(p, VALUE, r, n)
-        row, total = r[p.layout[VALUES]], 0.0
-        for j in range(i):
-            total += w[j] * row[j]
-        energy += w[i] * (total + 0.5 * w[i] * row[i])
-    return energy
-
-
-@compiled
-def pair_force(w, x, p, r, force):
-    """force_i = sum_j w_j W'(x_i - x_j)."""
-    clear(force)
-    for i in range(1, len(w)):
-        for j in range(i):
-            r[0, j] = x[i] - x[j]
-        execute(p, FIRST, r, i)
-        row, total = r[p.layout[SLOPES]], 0.0
-        for j in range(i):
-            total += w[j] * row[j]
-            force[j] -= w[i] * row[j]
-        force[i] += total
-
-
-@compiled
-def gradient(c, mesh, energy, work, g):
-    """Derivative of the energy in the coordinates, into g [M + K]."""
+def gradient(c, mesh, energy, pair, work, g):
+    """Derivative of the energy in the coordinates, into g [M + TAPS]."""
     r, p, k, q = work.registers, energy.local, mesh.taps, mesh.tables.shape[1]
     per, cells = r.shape[1] // q, mesh.cells.shape[1]
     clear(g)
-    mean, outside = 0.0, len(work.nodes[0]) > 0
-    if outside:
-        x, force = work.nodes[0], work.nodes[2]
+    if pair is not None:
+        x, force, mean = work.nodes[0], work.nodes[2], 0.0
         positions(c, mesh, work)
         for i in range(len(x)):
             mean += mesh.nodes[0, i] * x[i]
         if energy.interacts:
-            pair_force(mesh.nodes[0], x, energy.pair, work.pairs, force)
+            pair_force(mesh.nodes[0], x, pair, work.pairs, force)
         else:
             clear(force)
         for i in range(len(x)):
@@ -154,13 +117,13 @@ def gradient(c, mesh, energy, work, g):
         u, v, to, w = work.local[0], work.local[1], work.local[2], r[4]
         weighted(p.layout[SLOPES], r, w, n * q, u)
         weighted(p.layout[SLOPES + 1], r, w, n * q, v)
-        if outside:
+        if pair is not None:
             for b in range(q):
                 for i in range(n):
                     u[b * n + i] += w[b * n + i] * work.nodes[2, b * cells + low + i]
         first = mesh.cells[0, low:high]
         for j in range(k):
-            gathered(mesh, j, low, high, u, v, to)
+            gathered(mesh.tables, j, mesh.cells[1, low], n, u, v, to)
             for i in range(n):
                 g[first[i] + j] += to[i]
 
@@ -193,26 +156,22 @@ def positions(c, mesh, work):
 
 
 @compiled
-def hessian(c, mesh, energy, work, shift):
+def hessian(c, mesh, energy, pair, work, shift):
     """shift times the mass matrix plus the Hessian, factorised; whether it is positive definite."""
     r, p, k, q, A = work.registers, energy.local, mesh.taps, mesh.tables.shape[1], work.band
     per, cells = r.shape[1] // q, mesh.cells.shape[1]
-    m = len(A) - k
-    for j in range(m):
-        for b in range(k):
+    m = len(A) - TAPS
+    for j in range(m + TAPS):
+        for b in range(TAPS):
             A[j, b] = shift * mesh.bands[0, j, b]
-    for j in range(m, m + k):
-        for b in range(k):
-            A[j, b] = 0.0
-    dense = len(work.dense) > 0
-    if dense:
-        for j in range(m):
+    if pair is not None:
+        for j in range(len(work.dense)):
             clear(work.dense[j])
-        positions(c, mesh, work)
         clear(work.nodes[3])
         if energy.interacts:
-            coupling(mesh, work.nodes[0], energy.pair, work.pairs, work.nodes[3], work.dense)
-        for a in range(m):
+            positions(c, mesh, work)
+            coupling(mesh, work.nodes[0], pair, work.pairs, work.local, work.nodes[3], work.dense)
+        for a in range(len(work.dense)):
             for b in range(m):
                 work.dense[a, b] -= energy.quadratic * mesh.mean[a] * mesh.mean[b]
     for low in range(0, cells, per):
@@ -227,13 +186,10 @@ def hessian(c, mesh, energy, work, shift):
         weighted(p.layout[BENDS], r, w, n * q, xx)
         weighted(p.layout[BENDS + 1], r, w, n * q, xd)
         weighted(p.layout[BENDS + 2], r, w, n * q, dd)
-        if energy.quadratic != 0.0:
-            for i in range(n * q):
-                xx[i] += energy.quadratic * w[i]
-        if dense:
+        if pair is not None:
             for b in range(q):
                 for i in range(n):
-                    xx[b * n + i] += work.nodes[3, b * cells + low + i]
+                    xx[b * n + i] += energy.quadratic * w[b * n + i] + work.nodes[3, b * cells + low + i]
         first, at = mesh.cells[0, low:high], mesh.cells[1, low]
         for j in range(k):
             for b in range(q):
@@ -242,55 +198,31 @@ def hessian(c, mesh, energy, work, shift):
                     y[s + i] = xx[s + i] * value[i] + xd[s + i] * slope[i]
                     z[s + i] = dd[s + i] * slope[i] + xd[s + i] * value[i]
             for h in range(j, k):
-                gathered(mesh, h, low, high, y, z, to)
+                gathered(mesh.tables, h, at, n, y, z, to)
                 for i in range(n):
                     A[first[i] + j, h - j] += to[i]
-    if dense:
+    if pair is not None:
+        return coupled(mesh, energy, work)
+    return factorise(A, m)
+
+
+@compiled
+def coupled(mesh, energy, work):
+    """Factorise the band together with what couples distant nodes; whether the sum is positive definite."""
+    A, m, k = work.band, len(mesh.mean) - TAPS, mesh.taps
+    if len(work.dense) > 0:
         for j in range(m):
             for b in range(min(k, m - j)):
                 work.dense[j + b, j] += A[j, b]
         return cholesky(work.dense)
     if not factorise(A, m):
         return False
-    if energy.quadratic > 0.0:
-        z = work.vectors[WOODBURY]
-        copy(mesh.mean, z)
-        back(A, z, m, mesh.taps)
-        s = 0.0
-        for j in range(m):
-            s += z[j] * mesh.mean[j]
-        s = 1.0 - energy.quadratic * s
-        for j in range(m):
-            z[j] *= energy.quadratic / s
-        return s > 0.0
-    return True
-
-
-@compiled
-def coupling(mesh, x, p, r, bend, dense):
-    """The second derivative of the pairs: sums of w_i w_j W'' per node, and the matrix, minus that of the pairs."""
-    k, q, n, cells = mesh.taps, mesh.tables.shape[1], len(x), mesh.cells.shape[1]
-    load = np.zeros(len(mesh.mean))
-    if p.layout[BENDS] < 0:
-        return
-    for i in range(n):
-        clear(load)
-        for j in range(n):
-            r[0, j] = x[i] - x[j]
-        execute(p, SECOND, r, n)
-        row, total, weight = r[p.layout[BENDS]], 0.0, mesh.nodes[0, i]
-        for j in range(n):
-            row[j] = weight * mesh.nodes[0, j] * row[j] if x[i] != x[j] else 0.0
-            total += row[j]
-        bend[i] = total
-        for a in range(k):
-            for cell in range(cells):
-                v = 0.0
-                for b in range(q):
-                    v += mesh.tables[0, b, a, mesh.cells[1, cell]] * row[b * cells + cell]
-                load[mesh.cells[0, cell] + a] += v
-        f = mesh.cells[0, i % cells]
-        for a in range(k):
-            v = mesh.tables[0, i // cells, a, mesh.cells[1, i % cells]]
-            for b in range(f + a + 1):
-                dense[f + a, b] -= v * load[b]
+    z, s = work.vectors[WOODBURY], 0.0
+    copy(mesh.mean, z)
+    back(A, z, m)
+    for j in range(m):
+        s += z[j] * mesh.mean[j]
+    s = 1.0 - energy.quadratic * s
+    for j in range(m):
+        z[j] *= energy.quadratic / s
+    return s > 0.0

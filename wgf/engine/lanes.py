@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wgf.engine.arrays import Work, begin, clear, workspace
+from wgf.engine.arrays import TAPS, Work, begin, clear, workspace
 from wgf.engine.program import BENDS, BLOCK, FIRST, FIXED, NODAL, SECOND, SLOPES, VALUE, VALUES, compiled, execute
 
 WHOLE, SIZE, SQUARE, LEAST, MEAN = range(5)  # rows of `Lanes.sums`
@@ -24,8 +24,8 @@ class Lanes(NamedTuple):
         alone: arrays of one flow, for what depends on the nodes only.
         registers: registers of the program for some cells; node b of cell i of n in lane l is column (b n + i) L + l.
         kept: results that depend on the nodes only [instructions, Q C, L].
-        band: matrix [M + K, K, L].
-        vectors: [14, M + K, L], in the order of `wgf.engine.arrays`.
+        band: matrix [M + TAPS, K, L].
+        vectors: [14, M + TAPS, L], in the order of `wgf.engine.arrays`.
         terms: energies [k, L].
         sums: energy, sum of the sizes of the energies, variance, smallest slope, and mean position [5, L].
         rows: one row for a product, and another, for each lane [2, L].
@@ -54,7 +54,7 @@ def lanes_of(mesh, energy, lanes):
     for i in range(len(p.start)):
         registers[i, :] = p.start[i]
     return Lanes(
-        workspace(mesh, energy),
+        workspace(mesh, energy, None),
         registers,
         np.zeros((p.layout[NODAL + 1] - p.layout[NODAL], mesh.nodes.shape[1], lanes)),
         np.zeros((size, k, lanes)),
@@ -71,7 +71,7 @@ def lanes_of(mesh, energy, lanes):
 def enter(mesh, energy, parameters, lane, work):
     """Put the parameters of a flow into a lane."""
     p, lanes, alone = energy.local, work.rows.shape[1], work.alone.registers
-    begin(mesh, energy, parameters, work.alone)
+    begin(mesh, energy, None, parameters, work.alone)
     for k in range(len(p.parameters)):
         if p.parameters[k] >= 0:
             work.registers[p.parameters[k], lane::lanes] = parameters[k]
@@ -163,7 +163,7 @@ def judge_lanes(c, mesh, energy, work):
 
 @compiled
 def gradient_lanes(c, mesh, energy, work, g):
-    """Derivative of the energies in the coordinates, into g [M + K, L]."""
+    """Derivative of the energies in the coordinates, into g [M + TAPS, L]."""
     p, r, lanes, k = energy.local, work.registers, work.rows.shape[1], mesh.taps
     q, cells = mesh.tables.shape[1], mesh.cells.shape[1]
     per = r.shape[1] // (q * lanes)
@@ -190,10 +190,10 @@ def hessian_lanes(c, mesh, energy, work, shift):
     """shift [L] times the mass matrix plus the Hessian, factorised."""
     p, r, lanes, k, A = energy.local, work.registers, work.rows.shape[1], mesh.taps, work.band
     q, cells = mesh.tables.shape[1], mesh.cells.shape[1]
-    per, m = r.shape[1] // (q * lanes), len(A) - k
-    for j in range(m + k):
+    per, m = r.shape[1] // (q * lanes), len(A) - TAPS
+    for j in range(len(A)):
         for b in range(k):
-            to, mass = A[j, b], mesh.bands[0, j, b] if j < m else 0.0
+            to, mass = A[j, b], mesh.bands[0, j, b]
             for lane in range(lanes):
                 to[lane] = shift[lane] * mass
     y, z = work.rows[0], work.rows[1]
@@ -256,7 +256,7 @@ def solve_lanes(A, y, m):
             of, to = A[j, r], y[j + r]
             for lane in range(lanes):
                 to[lane] -= of[lane] * v[lane]
-    for j in range(m, m + k):
+    for j in range(m, len(y)):
         clear(y[j])
     for j in range(m - 1, -1, -1):
         v, of = y[j], A[j, 0]
@@ -270,11 +270,11 @@ def solve_lanes(A, y, m):
 
 @compiled
 def multiply_lanes(mesh, x, y):
-    """Mass matrix times x [M + K, L], into y."""
+    """Mass matrix times x [M + TAPS, L], into y."""
     k, lanes = mesh.taps, x.shape[1]
     for j in range(len(x)):
         clear(y[j])
-    for j in range(len(x) - k):
+    for j in range(len(x) - TAPS):
         v, to = x[j], y[j]
         for r in range(k):
             mass, by, other = mesh.bands[0, j, r], x[j + r], y[j + r]
@@ -287,13 +287,13 @@ def multiply_lanes(mesh, x, y):
 
 @compiled
 def place(row, lane, to):
-    """Copy the coordinates of one flow [M + K] into a lane."""
+    """Copy the coordinates of one flow [M + TAPS] into a lane."""
     for i in range(len(row)):
         to[i, lane] = row[i]
 
 
 @compiled
 def take(of, lane, row):
-    """Copy a lane into the coordinates of one flow [M + K]."""
+    """Copy a lane into the coordinates of one flow [M + TAPS]."""
     for i in range(len(row)):
         row[i] = of[i, lane]

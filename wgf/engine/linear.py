@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from wgf.engine.arrays import WOODBURY, clear, copy
+from wgf.engine.arrays import TAPS, WOODBURY, copy
 from wgf.engine.program import compiled, entry
 
 
@@ -27,57 +27,60 @@ def cholesky(A):
 
 @entry
 def factorise(A, m):
-    """L D L^T of a band in place; whether the matrix is positive definite."""
-    k = A.shape[1]
+    """L D L^T of a band [m + TAPS, TAPS] in place, D inverted; whether the matrix is positive definite."""
     for j in range(m):
         v = A[j, 0]
         if not (v > 0.0 and v < math.inf):
             return False
         w = 1.0 / v
         A[j, 0] = w
-        for r in range(1, k):
+        for r in range(1, TAPS):
             ratio = A[j, r] * w
-            for s in range(r, k):
+            for s in range(r, TAPS):
                 A[j + r, s - r] -= ratio * A[j, s]
-        for r in range(1, k):
+        for r in range(1, TAPS):
             A[j, r] *= w
     return True
 
 
 @compiled
-def back(A, y, m, taps):
-    """Solve with the factors of a band, in place."""
-    k = taps
+def forward(A, y, m):
+    """Solve with L, in place. What is known of the next rows waits in registers."""
+    a, b, c, d, e = y[0], y[1], y[2], y[3], y[4]
     for j in range(m):
-        v = y[j]
-        for r in range(1, k):
-            y[j + r] -= A[j, r] * v
-    clear(y[m:])
-    for j in range(m - 1, -1, -1):
-        v = y[j] * A[j, 0]
-        for r in range(1, k):
-            v -= A[j, r] * y[j + r]
+        v = a
         y[j] = v
+        a, b, c, d, e = (
+            b - A[j, 1] * v,
+            c - A[j, 2] * v,
+            d - A[j, 3] * v,
+            e - A[j, 4] * v,
+            y[j + 5] - A[j, 5] * v,
+        )
 
 
 @compiled
-def solve(mesh, energy, work, y):
+def back(A, y, m):
+    """Solve with the factors of a band, in place; y [m + TAPS] ends with zeros."""
+    forward(A, y, m)
+    a = b = c = d = e = 0.0
+    for j in range(m - 1, -1, -1):
+        v = y[j] * A[j, 0] - A[j, 5] * e - A[j, 4] * d - A[j, 3] * c - A[j, 2] * b
+        v -= A[j, 1] * a
+        y[j] = v
+        a, b, c, d, e = v, a, b, c, d
+
+
+@compiled
+def solve(mesh, pair, work, y):
     """Solve with the matrix of `hessian`, in place."""
-    m, L = len(mesh.mean) - mesh.taps, work.dense
-    if len(L) > 0:
-        for i in range(m):
-            s = y[i]
-            for j in range(i):
-                s -= L[i, j] * y[j]
-            y[i] = s * L[i, i]
-        for i in range(m - 1, -1, -1):
-            v = y[i] * L[i, i]
-            y[i] = v
-            for j in range(i):
-                y[j] -= L[i, j] * v
-        return
-    back(work.band, y, m, mesh.taps)
-    if energy.quadratic > 0.0:
+    m = len(mesh.mean) - TAPS
+    if pair is None:
+        back(work.band, y, m)
+    elif len(work.dense) > 0:
+        back_dense(work.dense, y)
+    else:
+        back(work.band, y, m)
         s = 0.0
         for j in range(m):
             s += mesh.mean[j] * y[j]
@@ -86,27 +89,37 @@ def solve(mesh, energy, work, y):
 
 
 @compiled
-def multiply(mesh, x, y):
-    """Mass matrix times x, into y."""
-    k = mesh.taps
-    m = len(x) - k
-    clear(y)
-    for j in range(m):
-        v = x[j]
-        t = mesh.bands[0, j, 0] * v
-        for r in range(1, k):
-            y[j + r] += mesh.bands[0, j, r] * v
-            t += mesh.bands[0, j, r] * x[j + r]
-        y[j] += t
+def back_dense(L, y):
+    """Solve with a Cholesky factor, in place."""
+    for i in range(len(L)):
+        s = y[i]
+        for j in range(i):
+            s -= L[i, j] * y[j]
+        y[i] = s * L[i, i]
+    for i in range(len(L) - 1, -1, -1):
+        v = y[i] * L[i, i]
+        y[i] = v
+        for j in range(i):
+            y[j] -= L[i, j] * v
 
 
 @compiled
-def velocity(mesh, g, v):
-    """Velocity -mass^-1 g into v; the dissipation."""
-    copy(g, v)
-    m = len(v) - mesh.taps
-    back(mesh.bands[1], v, m, mesh.taps)
-    s = 0.0
+def multiply(A, x, y):
+    """Band times x, into y; both end with zeros."""
+    a = b = c = d = e = 0.0
+    for j in range(len(x) - TAPS):
+        v, t = x[j], a
+        for r in range(TAPS):
+            t += A[j, r] * x[j + r]
+        y[j] = t
+        a, b, c, d, e = b + A[j, 1] * v, c + A[j, 2] * v, d + A[j, 3] * v, e + A[j, 4] * v, A[j, 5] * v
+
+
+@compiled
+def half_solved(A, g, y):
+    """D^(1/2) L^-1 g into y: the square of its length is g mass^-1 g, the dissipation."""
+    m = len(g) - TAPS
+    copy(g, y)
+    forward(A, y, m)
     for j in range(m):
-        s += v[j] * g[j]
-    return s
+        y[j] *= math.sqrt(A[j, 0])

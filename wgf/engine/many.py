@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from wgf.engine.arrays import GRADIENT, IMAGE, NEW, PULL, SLOPE, SPEED, STAGES, clear, copy
+from wgf.engine.arrays import GRADIENT, IMAGE, NEW, PULL, SLOPE, SPEED, STAGES, TAPS, clear, copy
 from wgf.engine.kernel import REPORT, TINY, aim, end_of, fault_of, settle
 from wgf.engine.lanes import (
     LEAST,
@@ -131,7 +131,7 @@ def attempt(mesh, energy, method, work, shift, trial, length):
         shift: 1/(gamma h) [L]. trial: lengths h of the attempts [L] (time).
         length: norm of the error estimate, -1 where the matrix is not positive definite [L], filled (length).
     """
-    v, k = work.vectors, mesh.taps
+    v = work.vectors
     size = v.shape[1]
     new, pull, image = v[NEW], v[PULL], v[IMAGE]
     hessian_lanes(v[CURRENT], mesh, energy, work, shift)
@@ -151,10 +151,10 @@ def attempt(mesh, energy, method, work, shift, trial, length):
             gradient_lanes(new, mesh, energy, work, force)
         multiply_lanes(mesh, pull, image)
         stage = v[STAGES + s]
-        for i in range(size - k):
+        for i in range(size - TAPS):
             for lane in range(len(trial)):
                 stage[i, lane] = image[i, lane] - force[i, lane]
-        solve_lanes(work.band, stage, size - k)
+        solve_lanes(work.band, stage, size - TAPS)
     last = v[STAGES + 5]
     multiply_lanes(mesh, last, image)
     clear(length)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
+from functools import cache, cached_property
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
-from wgf.engine.arrays import Mesh, Method
+from wgf.engine.arrays import TAPS, Mesh, Method
 from wgf.engine.energies import Table, shared_energy
 from wgf.engine.kernel import NOT_FINITE, REPORT, advance
 from wgf.engine.linear import factorise
 from wgf.engine.program import BLOCK
-from wgf.engine.tape import Untraceable
+from wgf.engine.tapes.tape import Untraceable
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.time_loop import Clock
 from wgf.problem.equations import Problem
@@ -40,11 +40,11 @@ def _mesh(chart: Chart, order: int) -> Mesh:
     first, values, slopes = (t.detach().numpy() for t in chart.basis_at_nodes)
     k, nodes = chart.space.degree + 1, chart.nodes
     cells = len(first) // order
-    mass = np.zeros((chart.size + k, k))
-    mass[: chart.size] = chart.mass.band.numpy().T
+    mass = np.zeros((chart.size + TAPS, TAPS))
+    mass[: chart.size, :k] = chart.mass.band.numpy().T
     factor = mass.copy()
     factorise(factor, chart.size)
-    mean = np.zeros(chart.size + k)
+    mean = np.zeros(chart.size + TAPS)
     w = nodes.w.numpy()
     for j in range(k):
         mean[: chart.size] += np.bincount(first + j, w * values[:, j], chart.size)
@@ -86,18 +86,17 @@ def _tables(values: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.ndar
     return columns, np.ascontiguousarray(np.concatenate(blocks, axis=1).transpose(0, 2, 3, 1))
 
 
-@lru_cache(maxsize=16)
-def method_of(integrator: Rodas4) -> Method:
-    """Tableau and tolerances of an integrator."""
-    tableau = np.array([[[*row, *[0.0] * (6 - len(row))] for row in rows] for rows in (integrator.a, integrator.c)])
-    i = integrator
-    return Method(tableau, np.array(i.quadrature()), i.gamma, i.rtol, i.atol, i.dt_min, int(i.max_steps))
+@cache
+def _tableau(kind: type[Rodas4]) -> tuple[np.ndarray, np.ndarray]:
+    """Tableau [2, 6, 6] and weights of the dissipation [6] of a method."""
+    rows = [[[*row, *[0.0] * (6 - len(row))] for row in rows] for rows in (kind.a, kind.c)]
+    return np.array(rows), np.array(kind.quadrature())
 
 
-def _ends(chart: Chart, c: torch.Tensor) -> list[torch.Tensor]:
+def _ends(chart: Chart, c: torch.Tensor) -> list[float]:
     """Positions of an increasing map at the outer nodes (length)."""
     first, values, _ = chart.basis_at_nodes
-    return [torch.dot(values[end], c[first[end] : first[end] + values.shape[1]]) for end in (0, -1)]
+    return [float(torch.dot(values[end], c[first[end] : first[end] + values.shape[1]])) for end in (0, -1)]
 
 
 class Leg(NamedTuple):
@@ -105,19 +104,19 @@ class Leg(NamedTuple):
 
     Attributes:
         code: how it ended; fault, trial: why its last failed attempt failed, and the length of that attempt (time).
-        c: coordinates [M]. terms: values of the energy terms [k].
-        energy, slope: energy and smallest slope.
+        c: coordinates [M]. terms: values of the energy terms [k], without the offsets of the plan (energy).
+        energy, slope: their sum and the smallest slope.
         times: t, dt, next_dt, error and dissipated. steps, rejected, evaluations, target: as in `Clock`.
     """
 
     code: int
     fault: int
     trial: float
-    c: torch.Tensor
-    terms: torch.Tensor
+    c: np.ndarray
+    terms: np.ndarray
     energy: float
     slope: float
-    times: tuple[float, ...]
+    times: list[float]
     steps: int
     rejected: int
     evaluations: int
@@ -144,13 +143,11 @@ class Plan:
     """
 
     def __init__(self, problem: Problem, chart: Chart, order: int, start: torch.Tensor, integrator: Rodas4) -> None:
-        self.chart, self.terms, self.attractive = chart, problem.terms, problem.collapses
-        self.mesh = mesh_of(chart, order)
-        self.method, self.std = method_of(integrator), problem.law.std
-        low, high = (float(x) for x in _ends(chart, start))
-        self.range = Table(1.5 * low - 0.5 * high, 1.5 * high - 0.5 * low)
-        self.energy, self.parameters = shared_energy(self.terms, self.range)
-        self.offsets = torch.tensor([term.offset(chart.nodes) for term in self.terms], dtype=torch.float64)
+        self.chart, self.terms, self.attractive, self._start = chart, problem.terms, problem.collapses, start
+        self.mesh, self.std = mesh_of(chart, order), problem.law.std
+        i = integrator
+        self.method = Method(*_tableau(type(i)), i.gamma, i.rtol, i.atol, i.dt_min, int(i.max_steps))
+        self.energy, self.parameters = shared_energy(self.terms, lambda: self.range)
         n = self.mesh.nodes.shape[1]
         self.work = 6 * (n * n if self.energy.interacts else n)
 
@@ -165,36 +162,37 @@ class Plan:
         start = chart.coordinates(projection.initial)
         return cls(projection.problem, chart, projection.quadrature.order, start, integrator)
 
-    def look(self, c: torch.Tensor) -> tuple[float, float, torch.Tensor]:
-        """Energy, smallest slope and energy terms [k] at the coordinates c [M]."""
-        leg = self.advance(c, [1.0], Clock(next_dt=1.0), 0, False)
-        return leg.energy, leg.slope, leg.terms
+    @cached_property
+    def range(self) -> Table:
+        low, high = _ends(self.chart, self._start)
+        return _wider(low, high)
 
-    def advance(self, c: torch.Tensor, goals: list[float], clock: Clock, most: int, single: bool) -> Leg:
+    @cached_property
+    def offsets(self) -> np.ndarray:
+        return np.array([term.offset(self.chart.nodes) for term in self.terms])
+
+    def advance(self, c: np.ndarray, goals: list[float], clock: Clock, most: int, single: bool) -> Leg:
         """Steps from c [M] to the last goal, or to an end; see `wgf.engine.kernel.advance`."""
-        size = len(c)
+        size, saved = len(c), np.empty((0, 0, 0))
         while True:
             padded = np.zeros((1, len(self.mesh.mean)))
-            padded[0, :size] = c.numpy()
+            padded[0, :size] = c
             times = np.array([[clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated, self.std]])
             counts = np.array([[clock.steps, clock.rejected, clock.evaluations, clock.target, self.attractive]])
             report = np.zeros((1, REPORT + len(self.terms)))
-            saved = np.zeros((0, 0, 0))
             parts = self.mesh, self.energy, self.method, self.parameters
             advance(padded, np.array(goals), saved, *parts, times, counts, report, most, single)
             left = len(self.energy.local.tables) and report[0, 3] == NOT_FINITE
             if not left or self.range.high - self.range.low > WIDEST:
                 break
-            self._widen()
+            self.range = _wider(*self.range)
+            log.info("particles leave the table of the potential: it now reaches from %g to %g", *self.range)
+            self.energy, self.parameters = shared_energy(self.terms, lambda: self.range)
         code, energy, slope, fault, trial = report[0, :REPORT].tolist()
-        c, terms = torch.from_numpy(padded[0, :size].copy()), torch.from_numpy(report[0, REPORT:]) + self.offsets
-        energy += float(self.offsets.sum())
-        return Leg(
-            int(code), int(fault), trial, c, terms, energy, slope, tuple(times[0, :5].tolist()), *counts[0, :4].tolist()
-        )
+        done = padded[0, :size], report[0, REPORT:], energy, slope, times[0, :5].tolist()
+        return Leg(int(code), int(fault), trial, *done, *counts[0, :4].tolist())
 
-    def _widen(self) -> None:
-        low, high = self.range.low, self.range.high
-        self.range = Table(1.5 * low - 0.5 * high, 1.5 * high - 0.5 * low)
-        log.info("particles leave the table of the potential: it now reaches from %g to %g", low, high)
-        self.energy, self.parameters = shared_energy(self.terms, self.range)
+
+def _wider(low: float, high: float) -> Table:
+    """A range twice as wide around another."""
+    return Table(1.5 * low - 0.5 * high, 1.5 * high - 0.5 * low)

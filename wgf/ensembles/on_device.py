@@ -244,7 +244,7 @@ def compute(job: Job, device: torch.device) -> Ends:
     Raises:
         ConfigError: the maps have too many coordinates.
     """
-    if (m := len(job.mesh.mean) - job.mesh.taps) > MOST:
+    if (m := job.mesh.size) > MOST:
         raise ConfigError(
             f"an ensemble with device={device} holds maps of at most {MOST} coordinates, not {m}: reduce the width "
             "of the network, or use device=cpu"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wgf.engine.program import FIXED, NODAL, PANEL, Program
-from wgf.engine.tape import CODES, TWO
+from wgf.engine.tapes.tape import CODES, TWO
 
 OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "inverse": torch.reciprocal,

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from wgf.errors import ConfigError
+from wgf.kept import Kept, content
 from wgf.networks.base import Adaptation, Size, TransportMap
 from wgf.networks.periodic import PeriodicSpline
 from wgf.networks.spline_space import TAIL_MASS, SplineSpace, basis
@@ -28,6 +29,7 @@ Placement = Annotated[str, Choice("uniform", "quantile", "adaptive", "equidistri
 
 WIDTH, MOST = 32, 400  # breakpoints by default: of a fixed number, and at most of adaptive ones
 CELLS = 12  # with which adaptive breakpoints begin
+KEPT = 32  # meshes that are kept for later networks
 
 
 class Neurons(NamedTuple):
@@ -53,6 +55,45 @@ def breakpoints(base: Base, width: int, bound: float, placement: str) -> Tensor:
     levels = torch.linspace(below, above, width, dtype=torch.float64)[1:-1]
     inner = torch.where(levels < 0.5, base.quantile(levels), base.upper_quantile(1 - levels))
     return torch.cat([ends[:1], inner, ends[1:]])
+
+
+class Mesh(NamedTuple):
+    """Breakpoints [m], and the coefficients of the identity on them [m + k - 1] (length)."""
+
+    points: Tensor
+    identity: Tensor
+
+
+_meshes = Kept[Mesh](KEPT)
+
+
+def mesh(base: Base, width: int, bound: float, placement: str, degree: int) -> Mesh:
+    """Fixed breakpoints and the identity on them, copies of those of an earlier network with the same content.
+
+    Raises:
+        ConfigError: breakpoints coincide.
+    """
+
+    def make() -> Mesh:
+        points = breakpoints(base, width, bound, placement)
+        if not bool((points.diff() > 1e-9 * base.std).all()):
+            raise ConfigError(
+                f"network.bound={bound!r} with network.width={width} and network.knots={placement} makes breakpoints "
+                "coincide: increase network.bound or decrease network.width"
+            )
+        return Mesh(points, greville(points, degree))
+
+    try:
+        key = content(base), width, bound, placement, degree
+    except TypeError:  # a class from outside wgf
+        return make()
+    return Mesh(*(part.clone() for part in _meshes(key, make)))
+
+
+def greville(points: Tensor, degree: int) -> Tensor:
+    """Coefficients of the identity [m + k - 1]: means of k neighbouring knots (length)."""
+    knots = torch.cat([points[:1].expand(degree), points, points[-1:].expand(degree)])
+    return knots[1:-1].unfold(0, degree, 1).mean(1)
 
 
 def few(base: Base, tol: float) -> Tensor:
@@ -98,18 +139,14 @@ class Spline(TransportMap):
             most = width if isinstance(width, int) else MOST
             self.adaptation = Adaptation(tol, most, confirms=width == "auto")
             points = few(base, tol)
+            start = greville(points, degree)
         else:
             width = width if isinstance(width, int) else WIDTH
             self.adaptation = Adaptation(None, width) if knots == "equidistributed" else None
-            points = breakpoints(base, width, bound, knots)
+            points, start = mesh(base, width, bound, knots, degree)
         self.width = len(points)
-        if not bool((points.diff() > 1e-9 * base.std).all()):
-            raise ConfigError(
-                f"network.bound={bound!r} with network.width={width} and network.knots={knots} makes breakpoints "
-                "coincide: increase network.bound or decrease network.width"
-            )
         self.register_buffer("points", points)
-        self.theta = nn.Parameter(self._greville())
+        self.theta = nn.Parameter(start)
 
     @classmethod
     def size(cls, settings: Mapping[str, Any]) -> Size:
@@ -118,18 +155,12 @@ class Spline(TransportMap):
         degree = settings["degree"]
         return Size(width + degree - 1, width, degree, banded=True)
 
-    def _greville(self) -> Tensor:
-        """Coefficients of the identity: means of k neighbouring knots."""
-        k, points = self.degree, self.points
-        knots = torch.cat([points[:1].expand(k), points, points[-1:].expand(k)])
-        return knots[1:-1].unfold(0, k, 1).mean(1)
-
     def on_breakpoints(self, points: Tensor) -> Spline:
         """Network on other breakpoints [m], increasing (length); the identity at the start."""
         other = copy.copy(self)
         other._buffers, other._parameters = dict(self._buffers), dict(self._parameters)
         other.width, other.points = len(points), points
-        other.theta = nn.Parameter(other._greville())
+        other.theta = nn.Parameter(greville(points, self.degree))
         return other
 
     def on_circle(self, length: float) -> PeriodicSpline:

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 import torch
 
-from wgf.kept import Kept, describe
+from wgf.kept import Kept, content
 from wgf.networks.base import TransportMap
 from wgf.networks.spline_space import SplineSpace
 from wgf.problem.domain import Domain
@@ -42,7 +42,7 @@ def _key(map: TransportMap, space: SplineSpace, quadrature: Quadrature, domain: 
     if torch.is_inference_mode_enabled():  # tensors made there have no derivatives elsewhere
         return None
     try:
-        text = describe([map.base, quadrature, domain])
+        settings = content(map.base), content(quadrature), content(domain)
     except TypeError:  # a class from outside wgf
         return None
-    return points.detach().numpy().tobytes(), points.dtype, space.degree, text
+    return points.detach().numpy().tobytes(), points.dtype, space.degree, settings

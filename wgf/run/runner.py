@@ -55,7 +55,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
     clock = Stopwatch()
     with Signals() as signals:
         result = _run(experiment, cfg, folder, resuming, signals, [Progress(), clock])
-    summary.show(result, folder, clock.seconds)
+    summary.show(result, folder, clock.seconds, experiment.logger.look())
     if signals.received is not None:
         return 128 + signals.received
     return 0 if (Status[result.status].is_success or result.status == cfg.expect) and result.unsaved is None else 1

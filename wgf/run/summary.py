@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.box import ROUNDED
@@ -13,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wgf.result import Result, is_clear, label
+from wgf.files import relative
+from wgf.result import Result, at_most, is_clear, label
 
 ROUNDING = 1e-14  # of a sum, relative to its terms
 COUNTS = {"steps": "accepted", "rejected": "rejected", "evaluations": "evaluations"}
@@ -28,7 +27,11 @@ SOLVER = {
 
 
 def show(
-    result: Result, folder: Path, phases: Mapping[str, float] | None = None, console: Console | None = None
+    result: Result,
+    folder: Path,
+    phases: Mapping[str, float] | None = None,
+    look: Sequence[str] = (),
+    console: Console | None = None,
 ) -> None:
     """Print a result: plain text in a pipe, some colour on a terminal. The first line of the run names the equation.
 
@@ -36,6 +39,7 @@ def show(
         result: the result; the table omits numbers that are None.
         folder: folder of the run. Lines with the folder are never wrapped, so that people can copy them.
         phases: wall time of each phase of the run (s).
+        look: lines that say how to look at the run.
         console: output; standard output by default.
     """
     console = console or Console()
@@ -48,17 +52,8 @@ def show(
         color = "green" if cell.startswith(("completed", "steady")) else "red"
         grid.add_row(name, Text(cell, color if name == "status" else ""))
     console.print(grid)
-    place = _relative(folder)
-    commands = [f"results in   {place}"]
-    if any(folder.glob("events.out.tfevents.*")):
-        commands += watch(_relative(folder.resolve().parent))  # TensorBoard would call a run without siblings "."
-    for line in commands:
+    for line in (f"results in   {relative(folder)}", *look):
         console.print(line, soft_wrap=True, markup=False, highlight=False)
-
-
-def watch(place: str | Path) -> list[str]:
-    """How to look at the runs below a folder: smoothing would draw curves that no run has."""
-    return [f"look at it   tensorboard --logdir {place}", "at           http://localhost:6006/?smoothing=0"]
 
 
 def lines(result: Result) -> list[tuple[str, str]]:
@@ -85,7 +80,7 @@ def lines(result: Result) -> list[tuple[str, str]]:
         (label("w1_error"), _error(r.w1_error, against, r.reference_error)),
         (label("w2_error"), _error(r.w2_error, against, r.reference_w2_error)),
         ("bound", _bound(r)),
-        ("doubts", r.doubts or ""),
+        ("doubts", r.doubts or "none"),
         ("unsaved", r.unsaved or ""),
         ("best W2", _error(r.w2_best, " within reach of this network", None)),
         ("start", _number(r.initial_w2 or None, "W2 distance {:.1e} to the initial law")),
@@ -143,12 +138,5 @@ def _bound(r: Result) -> str:
     away = _number(r.w2_bound_distance, "W2 distance {:.1e} to a richer run")
     if r.w2_bound is None:
         return _join(away, r.w2_bound_unknown and f"no bound of the W2 error: {r.w2_bound_unknown}", between="; ")
-    change = _number(r.w2_bound_quadrature, "quadrature changes it by {:.1g} %; ", 100)
-    fine = f"computable bound; lambda = {r.w2_bound_lambda:.4g}; {change}rounding not enclosed"
-    return _join(f"W2 error <= {r.w2_bound:.1e} ({fine})", away, between="; ")
-
-
-def _relative(folder: Path) -> str:
-    """Quoted path of the folder for the shell, relative to the current folder where it lies below."""
-    path = os.path.relpath(folder)
-    return shlex.quote(str(folder.resolve()) if path.startswith("..") else path)
+    change = _number(r.w2_bound_quadrature, "quadrature, which changes it by {:.2g} %, and ", 100)
+    return _join(f"W2 error <= {at_most(r.w2_bound)}, proved up to {change}rounding", away, between="; ")

@@ -55,8 +55,8 @@ class Range:
     def admits(self, value: Any) -> bool:
         if value is None:
             return self.none
-        if isinstance(value, bool) or not isinstance(value, Real):  # numpy scalars are Real
-            return False
+        if type(value) not in (float, int) and (isinstance(value, bool) or not isinstance(value, Real)):
+            return False  # numpy scalars are Real, which takes long to find out
         try:
             number = float(value)
         except OverflowError:
@@ -64,7 +64,7 @@ class Range:
         if not math.isfinite(number) or (self.kind is int and number != int(number)):
             return False
         if self.kind is int:
-            number = int(value)  # type: ignore[call-overload]
+            number = int(value)
         above = number > self.low if self.open_low else number >= self.low
         below = number < self.high if self.open_high else number <= self.high
         return above and below
@@ -246,11 +246,11 @@ def checked(function: F) -> F:
             owner = name if name in rules else others
             if (rule := rules.get(owner)) is None:
                 return value
+            if rule.admits(value):
+                return _converted(value, rule)
             if owner in derivable and _has_derivatives(value) and rule.admits(_numbers(value)):
                 tensors = True
                 return _copied(value)
-            if rule.admits(value):
-                return _converted(value, rule)
             bad.append(fault(name, value, rule))
             return value
 

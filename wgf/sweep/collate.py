@@ -18,7 +18,7 @@ import yaml
 from wgf import files
 from wgf.errors import ConfigError
 from wgf.result import clear
-from wgf.run.summary import watch
+from wgf.run.loggers.base import watch
 from wgf.settings.flat import label, leaves, number
 from wgf.sweep import closing
 from wgf.sweep import job_folder as job

@@ -88,7 +88,9 @@ def test_mlflow(tmp_path: Path, parts: tuple[range, ...]):
 
     store = (tmp_path / "store").as_uri()
     (tmp_path / "run").mkdir()
-    logged(Mlflow(store, "trial"), tmp_path / "run", parts)
+    tracker = Mlflow(store, "trial")
+    logged(tracker, tmp_path / "run", parts)
+    assert tracker.look() == [f"look at it   mlflow ui --backend-store-uri {store}"]
     client = mlflow.MlflowClient(store)
     (run,) = client.search_runs([client.get_experiment_by_name("trial").experiment_id])
     assert run.info.status == "FINISHED"
@@ -107,7 +109,9 @@ def test_wandb(tmp_path: Path):
 
     from wgf.run.loggers.wandb import Wandb
 
-    logged(Wandb(), tmp_path)
+    tracker = Wandb()
+    logged(tracker, tmp_path)
+    assert tracker.look() == [f"send it      wandb sync {tmp_path}/wandb/offline-run-*"]
     wandb.teardown()  # waits, as the end of a command does, for the process that writes
     (place,) = tmp_path.glob("wandb/offline-run-*")
     (path,) = place.glob("*.wandb")

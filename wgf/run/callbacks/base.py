@@ -10,7 +10,7 @@ from typing import Any
 
 from wgf.errors import in_one_line
 from wgf.integrators.status import Status
-from wgf.loading import loading
+from wgf.process import loading
 from wgf.result import Result
 from wgf.saved_maps import SavedMaps
 
@@ -85,6 +85,10 @@ class Callback:
 
     def start(self, run: Run) -> None:
         """Called before the first step."""
+
+    def look(self) -> list[str]:
+        """Lines for the end of the terminal's output that say how to look at what was written."""
+        return []
 
     def phase(self, name: str) -> None:
         """Called when a phase of the run begins; `name` is one of `PHASES`."""

@@ -78,6 +78,11 @@ def require(name: str) -> None:
         raise ConfigError(f"logger={name} needs {name}: {install(name)}, or choose another logger")
 
 
+def watch(place: str | Path) -> list[str]:
+    """How to look at the runs below a folder: smoothing would draw curves that no run has."""
+    return [f"look at it   tensorboard --logdir {place}", "at           http://localhost:6006/?smoothing=0"]
+
+
 class Logger(Callback):
     """Base class of loggers. Subclasses override the five methods at the end."""
 

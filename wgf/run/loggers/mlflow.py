@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -29,10 +31,15 @@ class Mlflow(Logger):
         require("mlflow")
         self._uri, self._experiment = uri, experiment
 
-    def begin(self, run: Run) -> None:
-        import os
+    @property
+    def _store(self) -> str:
+        return self._uri or os.environ.get("MLFLOW_TRACKING_URI") or Path("mlruns").absolute().as_uri()
 
-        uri = self._uri or os.environ.get("MLFLOW_TRACKING_URI") or Path("mlruns").absolute().as_uri()
+    def look(self) -> list[str]:
+        return [f"look at it   mlflow ui --backend-store-uri {shlex.quote(self._store)}"]
+
+    def begin(self, run: Run) -> None:
+        uri = self._store
         if uri.startswith("file:"):
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # a folder needs no data base
         from mlflow import MlflowClient

@@ -11,9 +11,10 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from wgf.files import relative
 from wgf.result import Result
 from wgf.run.callbacks.base import Outcome, Run
-from wgf.run.loggers.base import LOGARITHMS, LOST, TAGS, Logger, finals, tag
+from wgf.run.loggers.base import LOGARITHMS, LOST, TAGS, Logger, finals, tag, watch
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -43,6 +44,9 @@ class TensorBoard(Logger):
     """Writes one event file to the folder of the run: `tensorboard --logdir <parent folder>`."""
 
     _writer: SummaryWriter
+
+    def look(self) -> list[str]:
+        return watch(relative(self._run.folder.resolve().parent))  # it would call a run without siblings "."
 
     def begin(self, run: Run) -> None:
         from torch.utils.tensorboard import SummaryWriter  # takes 0.4 s: load it only when needed

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from wgf.files import relative
 from wgf.run.callbacks.base import Outcome, Run
 from wgf.run.loggers.base import Logger, finals, identity, require
 from wgf.settings.flat import leaves
@@ -29,6 +30,10 @@ class Wandb(Logger):
     def __init__(self, project: Text = "wgf", online: Switch = False) -> None:
         require("wandb")
         self._project, self._online = project, online
+
+    def look(self) -> list[str]:
+        place = relative(self._run.folder)
+        return [] if self._online else [f"send it      wandb sync {place}/wandb/offline-run-*"]
 
     def begin(self, run: Run) -> None:
         os.environ.setdefault("WANDB_SILENT", "true")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from wgf.result import label
+from wgf.result import at_most, label
 from wgf.settings.flat import number, short
 from wgf.sweep import closing, orders
 from wgf.sweep.collate import Table, summary
@@ -137,7 +137,7 @@ def _text(row: Row, key: str) -> str:
 
 
 def _bounded(row: Row) -> str:
-    return f"at most {row['w2_bound']:.1e} (computable bound)" if row.get("w2_bound") is not None else "no bound"
+    return f"at most {at_most(row['w2_bound'])} (computable bound)" if row.get("w2_bound") is not None else "no bound"
 
 
 def _status(row: Row) -> str:

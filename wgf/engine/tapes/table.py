@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from wgf.engine.tape import Tape, Untraceable
-from wgf.engine.traced import Traced
+from wgf.engine.tapes.tape import Tape, Untraceable
+from wgf.engine.tapes.traced import Traced
 from wgf.problem.potential import Potential
 
 DEGREE = 9

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wgf.engine.tape import MOST_PRODUCTS, ORDERS, Jet, Tape, Untraceable
+from wgf.engine.tapes.tape import MOST_PRODUCTS, ORDERS, Jet, Tape, Untraceable
 
 
 class Traced:

@@ -1,0 +1,1 @@
+"""Energies as straight-line programs, recorded from their definitions in torch."""
