@@ -233,11 +233,12 @@ def explain(
     shown: list[int],
     *more: Line2D,
     times: bool = True,
+    compared: bool = True,
 ) -> None:
-    """Title, legend of the curves (computed, reference, more), and the bar of the times."""
+    """Title, legend of the curves (computed, reference where it is known and `compared`, more), bar of the times."""
     first = figure.axes[0]
     names = [key("computed", color=colors(solution)(shown[-1]), lw=1.8, ls="-"), *more]
-    if solution.exact_T is not None:
+    if compared and solution.exact_T is not None:
         names.insert(1, key("reference", **EXACT))
     first.legend(handles=names)
     title(first, what, heading)

@@ -31,7 +31,7 @@ def page(found: Table, heading: str, pictures: list[str]) -> str:
     """
     rows = [dict(row) for row in found.rows]
     orders.add(rows, found.axes)
-    best, name, good = closing.best(rows), found.root.resolve().name, not found.failed()
+    best, name, good = closing.best(rows, found.axes), found.root.resolve().name, not found.failed()
     first = found.root / rows[0]["job"]
     parts = [
         html.head(name, "completed" if good else "incomplete", good, summary(found), heading),
