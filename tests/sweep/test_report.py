@@ -15,6 +15,7 @@ from PIL import Image
 from run_pages import result, sweep, write
 from saved_solutions import TITLE
 
+from wgf.figures import animation
 from wgf.sweep.report import main, report
 
 OF_RUN = ["density", "energy", "errors", "map", "ridgeline", "slope", "spacetime", "steps"]
@@ -64,7 +65,7 @@ def kinds(stems: list[str]) -> list[str]:
 def test_page_of_a_run(tmp_path: Path):
     folder = write(tmp_path / "run", result(), seed=3)
     assert report(folder) == folder / "report.html"
-    assert names(folder / "figures") == sorted([*kinds(OF_RUN), "evolution.gif"])
+    assert names(folder / "figures") == sorted([*kinds(OF_RUN), *(f"evolution{kind}" for kind in animation.kinds())])
     with Image.open(folder / "figures" / "density.png") as picture:
         assert picture.size == (1200, 800)
     assert all((folder / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF") for name in OF_RUN)
