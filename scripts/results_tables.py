@@ -67,7 +67,8 @@ def cells(*studies: Study) -> Cells:
     """Runs of the paper's experiments with their folders."""
     found = {}
     for study in studies:
-        only = {name: command_value(study, name) for name in ("experiment", "network.train", "network.bound")}
+        names = ("experiment", "network.train", "network.bound", "network.width")
+        only = {name: command_value(study, name) for name in names}
         for row in study.rows:
             full = only | {name: str(row[name]) for name in study.axes}
             key = full["experiment"].removeprefix("paper/"), full["network.train"]
@@ -118,11 +119,13 @@ def stopped(found: Cells) -> str:
     for train, words in TRAINED.items():
         ended = [(key, row) for key, row in found.items() if key[1] == train and row["status"] != "completed"]
         if ended:
-            names = " and ".join(dict.fromkeys(PAPER[name] for (name, *_), _ in ended))
+            widths: dict[str, set[int]] = {}
+            for (name, _, _, width), _ in ended:
+                widths.setdefault(PAPER[name], set()).add(width)
+            names = " and ".join(f"{name}, m = {', '.join(map(str, sorted(w)))}" for name, w in widths.items())
             causes = " or ".join(sorted({row["status"].replace("_", " ") for _, row in ended}))
-            widest = max(key[3] for key, _ in ended)
             verb = "that trains" if len(ended) == 1 else "that train"
-            sentences.append(f"{len(ended)} {verb} {words} ({causes}): {names}, m up to {widest}")
+            sentences.append(f"{len(ended)} {verb} {words} ({causes}): {names}")
     return "; ".join(sentences) or "none"
 
 
@@ -138,9 +141,10 @@ def own_steps(found: Cells) -> str:
 
 
 def marked(row: Row) -> str:
-    """Cell with the error of a run, marked if the map is folded or else the energy rose."""
+    """Cell with the error of a run, with its mark, and with another if the map is folded or else the energy rose."""
     doubts = json.loads((row["folder"] / "result.json").read_text())["doubts"] or ""
-    return error(row) + (" (f)" if "folded since" in doubts else " (e)" if "energy: rose" in doubts else "")
+    fault = " (f)" if "folded since" in doubts else " (e)" if "energy: rose" in doubts else ""
+    return error(row) + row.get("mark", "") + fault
 
 
 # W1 errors printed in the notebook two_layer_1d_new-checkpoint.ipynb of commit 9470462: cell, setting as its comment

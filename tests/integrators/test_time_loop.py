@@ -448,7 +448,12 @@ def test_a_step_that_is_not_strict_goes_on_and_notes_the_time(method: type[Integ
 
 
 def test_a_rise_of_the_energy_is_noted_and_a_number_that_is_not_finite_still_ends_the_run():
+    """The energy ends at 0.5: at the first fold of a diffusion, or after the fold of a transport."""
     end, _ = flow(climbing, Euler(dt=0.1, strict=False), [1.0])
     assert (end.status, end.clock.raised_at, end.clock.folded_at) == (Status.completed, pytest.approx(0.1), None)
-    lost = lambda theta: evaluation(-theta, torch.where(theta > 0.5, theta, torch.nan).sum(), theta[0] - 0.5)  # noqa: E731
-    assert flow(lost, Euler(dt=0.1, strict=False), [1.0])[0].status is Status.not_finite
+    lost = lambda theta, s: evaluation(-theta, torch.where(theta > 0.5, theta, torch.nan).sum(), theta[0] - s)  # noqa: E731
+    for slope, status in ((0.5, Status.folded), (0.8, Status.not_finite)):
+        end, _ = flow(lambda theta, s=slope: lost(theta, s), Euler(dt=0.1, strict=False), [1.0])
+        assert end.status is status
+        assert (end.clock.folded_at is None) == (status is Status.folded)
+        assert ("where the energy is not finite" in end.detail) == (status is Status.folded)

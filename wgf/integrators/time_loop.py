@@ -90,7 +90,8 @@ class LoopCallback:
 def tolerated(fault: Status | None, then: Judged, clock: Clock, t: float) -> Status | None:
     """Reason to reject a step of an integrator that is not strict; notes at t in the clock what the run accepts."""
     if fault not in (Status.folded, Status.energy_rise) or not (then.finite and then.solved):
-        return Status.not_finite if fault is Status.folded and not then.finite else fault
+        folded_before = fault is Status.folded and clock.folded_at is not None
+        return Status.not_finite if folded_before and not then.finite else fault
     if then.slope <= 0 and clock.folded_at is None:
         clock.folded_at = t
     if fault is Status.energy_rise and clock.raised_at is None:
@@ -183,6 +184,7 @@ def evolve(
             if fault is not None or then.error > 1:
                 clock.rejected += 1
                 why = f"dt = {trial:.3g}" + (f", {proposed.failure}" if proposed.failure else "")
+                why += ", where the energy is not finite" if fault is Status.folded and not integrator.strict else ""
                 if not integrator.adaptive:
                     return ended(fault or Status.step_too_small, why)
                 clock.next_dt = 0.25 * trial if fault else method.next_dt(trial, then.error, 1.0)

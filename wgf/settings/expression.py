@@ -211,8 +211,8 @@ class Expression:
         if isinstance(node, ast.Name):
             if node.id == self.variable:
                 return x
-            constant = self.constants[node.id]  # a number, or a tensor with derivatives
-            return constant.expand_as(x) if isinstance(constant, torch.Tensor) else torch.full_like(x, constant)
+            value = self.constants[node.id]  # a number, or a tensor with derivatives
+            return value.to(x.device).expand_as(x) if isinstance(value, torch.Tensor) else torch.full_like(x, value)
         if isinstance(node, ast.UnaryOp):
             return UNARY[type(node.op)](self._value(node.operand, x))
         if isinstance(node, ast.BinOp):

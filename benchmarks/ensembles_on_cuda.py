@@ -1,0 +1,83 @@
+"""Flows per minute of ensembles on a GPU, beside those of the machine code on all cores.
+
+    python benchmarks/ensembles_on_cuda.py [device]
+
+prints a line for each number of flows, in wall time with set-up and transfers, and the W1 errors of the steps.
+"""
+
+import os
+import sys
+import time
+
+import numpy as np
+import torch
+
+import wgf
+
+COUNTS = (256, 1024, 4096, 16384, 65536)
+WIDTH, DEGREE, BOUND = 36, 4, 4.25
+RANGES = {"diffusion": (0.5, 1.5), "a": (0.5, 1.5), "b": (0.5, 1.5), "c": (-1, 1), "shift": (-0.5, 0.5)}
+CHECKED = 256  # flows that are computed with finer steps, too
+REPEATS = 3
+
+
+def compute(count: int, rtol: float, device: str) -> wgf.Ensemble:
+    """The first flows of a quartic family."""
+    r = np.random.default_rng(0)
+    parameters = {
+        name: r.uniform(*ends, max(COUNTS))[:count] for name, ends in (RANGES | {"scale": (0.7, 1.3)}).items()
+    }
+    return wgf.ensemble(
+        wgf.FokkerPlanck(),
+        parameters,
+        potential="a*x**4/4 - b*x**2/2 + c*x",
+        t_end=0.2,
+        network=wgf.Spline(WIDTH, DEGREE, BOUND, base=wgf.Gaussian()),
+        integrator=wgf.Rodas4(rtol, 0.0, 0.002),
+        device=device,
+    )
+
+
+def keller_segel(count: int, device: str) -> wgf.Ensemble:
+    """Flows with a logarithmic interaction."""
+    chi = np.linspace(0.2, 0.9, count)
+    network = wgf.Spline(26, 5, 4.75, base=wgf.Gaussian())
+    return wgf.ensemble(
+        wgf.KellerSegel(), {"chi": chi}, t_end=0.2, network=network, integrator=wgf.Rodas4(1e-3, 0.0), device=device
+    )
+
+
+def seconds_of(compute, count: int, device: str) -> float:
+    """Shortest time of some calls, after one that loads and compiles."""
+    compute(min(count, CHECKED), device)
+    times = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        compute(count, device)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def line(name: str, count: int, device: str, seconds: float) -> None:
+    print(f"{name}, {count} flows, {device}: {seconds:.3g} s, {60 * count / seconds:,.0f} flows per minute", flush=True)
+
+
+def main(device: str) -> None:
+    cores = f"cpu ({os.cpu_count()} cores)"
+    quartic = lambda count, where: compute(count, 1e-3, where)  # noqa: E731
+    for count in COUNTS:
+        line("quartic", count, device, seconds_of(quartic, count, device))
+    line("quartic", COUNTS[2], cores, seconds_of(quartic, COUNTS[2], "cpu"))
+    for where, name in ((device, device), ("cpu", cores)):
+        line("Keller-Segel", COUNTS[0], name, seconds_of(keller_segel, COUNTS[0], where))
+    flows, known, finer = (
+        compute(CHECKED, rtol, where) for rtol, where in ((1e-3, device), (1e-3, "cpu"), (1e-7, "cpu"))
+    )
+    z = flows.z.numpy()
+    error = np.abs(flows.map(z) - finer.map(z)) @ flows.w
+    print(f"W1 error of the steps: {np.median(error):.1e} (median), {error.max():.1e} (largest)")
+    print(f"largest difference to the machine code: {np.abs(flows.coordinates - known.coordinates).max():.1e}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "cuda" if torch.cuda.is_available() else "cpu")
