@@ -16,6 +16,7 @@ from run_pages import result, sweep, write
 from saved_solutions import TITLE
 
 from wgf.figures import animation
+from wgf.sweep import working
 from wgf.sweep.report import main, report
 
 OF_RUN = ["density", "energy", "errors", "map", "ridgeline", "slope", "spacetime", "steps"]
@@ -134,7 +135,21 @@ def test_the_command(tmp_path: Path):
     assert (status, out[:21]) == (0, "usage: wgf-report DIR")
     write(tmp_path / "run", None, whole=False)
     answer = command(tmp_path, "run", start=("-m", "wgf.sweep.report"))
-    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "report in   run/report.html\n", "")
+    assert (answer.returncode, answer.stdout, answer.stderr) == (
+        0,
+        "report in   run/report.html\n",
+        "figures: energy, steps\n",
+    )
+
+
+def test_a_terminal_counts_the_figures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert list(working.counted("figures", {"map": 1, "slope": 2})) == [("map", 1), ("slope", 2)]
+    with working.working("writing"):
+        pass
+    said = capsys.readouterr().err
+    assert "figures 1 of 2: map" in said or "figures 2 of 2: slope" in said
+    assert "writing" in said
 
 
 # many runs

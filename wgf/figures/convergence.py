@@ -104,7 +104,7 @@ def convergence(
             axes.plot(x[out], y[out], **look | {"ls": "none", "mfc": "none", "label": None})
             left_out = True
     if left_out:
-        hollow = {"marker": "o", "color": "0.45", "mfc": "none", "ls": "none"}
+        hollow: dict[str, Any] = {"marker": "o", "color": "0.45", "mfc": "none", "ls": "none"}
         axes.plot([], [], label="outside the fit: less than half as steep", **hollow)
     ticks = np.array(sorted(places))
     if 0 < len(ticks) <= 10 and (ticks[1:] > APART * ticks[:-1]).all():
@@ -117,7 +117,8 @@ def convergence(
     at_least_a_decade(axes, np.array(heights))
     if floor > 0:
         low, high = axes.get_ylim()
-        words, mark = f"error of the reference {floor:.0e}", {"color": "0.45", "ls": "none"}
+        words = f"error of the reference {floor:.0e}"
+        mark: dict[str, Any] = {"color": "0.45", "ls": "none"}
         if low <= floor <= high:
             at = axes.get_yaxis_transform()
             axes.plot([1.0], [floor], marker="<", transform=at, clip_on=False, label=words, **mark)

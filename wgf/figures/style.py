@@ -100,12 +100,17 @@ def encoded(figure: Figure, kind: str) -> bytes:
     if layout is not None:  # savefig would draw the whole figure once more for the layout
         layout.execute(figure)
         figure.set_layout_engine("none")
-    file, date = io.BytesIO(), {"pdf": "CreationDate", "svg": "Date"}.get(kind)
-    if kind == "png":  # savefig would draw once more to learn the size, which is fixed
-        figure.dpi = DPI
+    file, figure.dpi = io.BytesIO(), DPI  # the PDF and the SVG change the resolution to their own
+    if kind == "png":  # savefig would draw each kind once more to learn the size, which is fixed
         FigureCanvasAgg(figure).print_png(file)
+    elif kind == "svg":
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})
     else:
-        figure.savefig(file, format=kind, dpi=DPI, metadata={date: None} if date else None)
+        from matplotlib.backends.backend_pdf import FigureCanvasPdf
+
+        FigureCanvasPdf(figure).print_pdf(file, metadata={"CreationDate": None})
     return file.getvalue()
 
 

@@ -21,10 +21,12 @@ from wgf.sweep import collate as sweep
 from wgf.sweep.command import command
 from wgf.sweep.pages import html, run
 from wgf.sweep.pages import sweep as several
+from wgf.sweep.working import counted
 
 USAGE = "usage: wgf-report DIR   write figures and DIR/report.html of a run, of a sweep or of all runs below DIR"
 RUN = ("result.json", "history.csv", "config.yaml")  # a folder with one of these files is that of a run
 DRAWN = ("step", "t", "dt", "energy", "dissipation", "mean", "second_moment", "min_slope", "rejected")  # of history.csv
+FILM = "evolution"
 CAPTIONS = {
     "density": "The density at about six times.",
     "ridgeline": "The density, one time above the other.",
@@ -57,12 +59,6 @@ def run_page(folder: Path, drawing: bool = True) -> Path:
     result = None if content is None else Result.from_dict(content)
     solution, rows = _solution(folder), _read(folder / "history.csv", _history)
     pictures = save(folder, _drawn(result, solution, rows, folder.resolve().name)) if drawing else []
-    if solution is not None and drawing:
-        from wgf.figures.animation import film, kinds  # matplotlib
-
-        moving = film(solution, _heading(result, folder.resolve().name))
-        for kind in kinds():
-            moving.save(folder / "figures" / f"evolution{kind}")
     return write(folder / "report.html", run.page(folder, result, solution, pictures).encode())
 
 
@@ -70,6 +66,7 @@ def _drawn(
     result: Result | None, solution: SavedMaps | None, rows: dict[str, np.ndarray] | None, name: str
 ) -> dict[str, Any]:
     """The figures that the files of a run allow."""
+    from wgf.figures.animation import film  # matplotlib
     from wgf.figures.catalogue import OF_HISTORY, OF_SOLUTION  # matplotlib
     from wgf.figures.errors import errors
 
@@ -78,6 +75,7 @@ def _drawn(
     if solution is not None:
         drawn |= {name: draw(solution, heading) for name, draw in OF_SOLUTION.items() if name != "errors"}
         drawn["errors"] = errors(solution, heading, (result and result.reference_error) or 0.0)
+        drawn[FILM] = film(solution, heading)
     if rows is not None and len(rows["t"]):
         drawn |= {name: draw(rows, heading) for name, draw in OF_HISTORY.items()}
     return {name: figure for name, figure in drawn.items() if figure is not None}
@@ -123,14 +121,19 @@ def _is_recent(folder: Path) -> bool:
 
 
 def save(folder: Path, figures: dict[str, Any]) -> list[str]:
-    """Write figures/<name>.png and .pdf; returns the figures as pictures of a page."""
+    """Write figures/<name>.png and .pdf, and the film; returns the figures as pictures of a page."""
+    from wgf.figures.animation import kinds  # matplotlib
     from wgf.figures.style import encoded
 
-    sweep.write_figures(folder, figures)
-    return [
-        html.figure(encoded(drawn, "svg"), "svg", CAPTIONS.get(name, name), lines=name != "spacetime")
-        for name, drawn in figures.items()
-    ]
+    pictures = []
+    for name, drawn in counted("figures", figures):
+        if name == FILM:
+            for kind in kinds():
+                drawn.save(folder / "figures" / f"{name}{kind}")
+        else:
+            sweep.write_figures(folder, {name: drawn})
+            pictures.append(html.figure(encoded(drawn, "svg"), "svg", CAPTIONS.get(name, name), name != "spacetime"))
+    return pictures
 
 
 def _read(path: Path, read: Callable[[Path], Any], errors: tuple[type[Exception], ...] = (ValueError,)) -> Any:
