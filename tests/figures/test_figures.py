@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import pyplot
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 from saved_solutions import TITLE, history, solution
@@ -27,6 +29,7 @@ from wgf.figures.comparison import convergences, finals
 from wgf.figures.comparison import curves as curves_of
 from wgf.figures.convergence import asymptotic, convergence, positive
 from wgf.figures.convergence import slope as rate
+from wgf.figures.dark import GROUND, contrast, dark, follows
 from wgf.figures.density import density, ridgeline, spacetime
 from wgf.figures.errors import errors
 from wgf.figures.history import energy, steps
@@ -98,6 +101,26 @@ def test_words(draw: Callable[[SavedMaps, str], Figure | None], exact: bool):
     if draw not in (spacetime, errors):
         assert "computed" in words
         assert ("reference" in words) == exact
+
+
+def test_dark_figures_can_be_read():
+    svg = encoded(density(solution(2), TITLE), "svg")
+    follows_page = follows(svg)
+    assert ElementTree.fromstring(follows_page).tag.endswith("svg")
+    light, night = (dict(re.findall(r"--(\w+):(#\w+)", rules)) for rules in follows_page.decode().split("@media", 1))
+    night = {color: night[color] for color in light}
+    assert all(f"#{name}" == color for name, color in light.items())
+    assert all(f": #{color}".encode() not in follows_page for color in light)
+    for color, other in night.items():
+        grey = color[:2] == color[2:4] == color[4:]
+        assert grey or contrast(to_rgb(other), GROUND) >= 3
+    assert contrast(to_rgb(dark("#000000")), GROUND) > 12
+    assert dark("#ffffff") == "#16171a"
+    assert contrast((0, 0, 0), (1, 1, 1)) == pytest.approx(21)
+    assert contrast(to_rgb("#777777"), (1, 1, 1)) == pytest.approx(4.48, abs=0.005)  # as the tools of WCAG say
+    assert b"<image" not in svg  # the bar of the times changes its colours, too
+    filled = follows(encoded(spacetime(solution(2), TITLE), "svg"), filled=True)
+    assert b"stroke: #ffffff" in filled  # white lines on colours stay white
 
 
 # densities

@@ -55,8 +55,8 @@ WALL: dict[str, Any] = {"facecolor": "0.8", "edgecolor": "0.55", "hatch": "////"
 # Okabe and Ito's palette for colour-blind readers, from dark to light; markers distinguish the curves in grey
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
-# plasma without its yellow end, which is too faint on white
-COLORS = LinearSegmentedColormap.from_list("times", matplotlib.colormaps["plasma"](np.linspace(0.0, 0.8, 256)))
+# plasma without its yellow end, too faint on white; 50 shades or more would be pixels, which no dark page can recolour
+COLORS = LinearSegmentedColormap.from_list("times", matplotlib.colormaps["plasma"](np.linspace(0.0, 0.8, 48)), 48)
 
 FACTOR = re.compile(r"(?:1e(-?\d+))?([-+].*)?")  # of the numbers of an axis, and what is added to them
 

@@ -123,6 +123,7 @@ def _is_recent(folder: Path) -> bool:
 def save(folder: Path, figures: dict[str, Any]) -> list[str]:
     """Write figures/<name>.png and .pdf, and the film; returns the figures as pictures of a page."""
     from wgf.figures.animation import kinds  # matplotlib
+    from wgf.figures.dark import follows
     from wgf.figures.style import encoded
 
     pictures = []
@@ -132,7 +133,8 @@ def save(folder: Path, figures: dict[str, Any]) -> list[str]:
                 drawn.save(folder / "figures" / f"{name}{kind}")
         else:
             sweep.write_figures(folder, {name: drawn})
-            pictures.append(html.figure(encoded(drawn, "svg"), "svg", CAPTIONS.get(name, name), name != "spacetime"))
+            content = follows(encoded(drawn, "svg"), filled=name == "spacetime")
+            pictures.append(html.figure(content, "svg", CAPTIONS.get(name, name)))
     return pictures
 
 

@@ -67,18 +67,16 @@ def command(words: str) -> str:
     return tag("div", tag("code", escape(words)), button, class_="command") if words else ""
 
 
-def figure(content: bytes, kind: str, caption: str, lines: bool = True) -> str:
+def figure(content: bytes, kind: str, caption: str) -> str:
     """An embedded picture; names inside an SVG do not clash with those of others.
 
     Args:
         content: of its file.
         kind: "svg", "gif" or "png".
         caption: what it shows.
-        lines: whether it has lines on white, which a dark page inverts; colours that fill it stay.
     """
     source = f"data:{KINDS[kind]};base64,{base64.b64encode(content).decode()}"
-    look = "lines" if lines else "colours"
-    picture = f'<img class="{look}" src="{source}" alt="{escape(caption)}">'
+    picture = f'<img src="{source}" alt="{escape(caption)}">'
     return tag("figure", picture, tag("figcaption", escape(caption)))
 
 
