@@ -112,7 +112,7 @@ def assert_blown_up(flows):
     assert list(flows.status) == list(known.status) == ["completed", "blow_up"]
     np.testing.assert_allclose(flows.reached, known.reached, rtol=1e-6)
     np.testing.assert_allclose(flows.coordinates[0], known.coordinates[0], atol=1e-10)
-    assert np.isnan(flows.map(0.0)[1])
+    assert np.isnan(flows.map(None, 0.0)[1])
 
 
 def test_a_collapse_ends_one_flow_only(monkeypatch):

@@ -48,6 +48,24 @@ def test_cumulative_sums_are_the_derivative_by_autograd(name, train):
     assert (found - expected).abs().max() < 1e-8 * expected.abs().max()
 
 
+@pytest.mark.parametrize("internal", [Entropy(0.7), PowerLaw(2.0, 0.5)], ids=["entropy", "power law"])
+def test_the_derivative_at_a_pair_is_that_of_opening_it(internal):
+    """The energy has a kink where b = bt; the derivative is that for b < bt."""
+    law = LAWS["gaussian"]
+    map = network(law, "biases", 5)
+    field = Projection(problem(law, potentials.Quartic(0.2), internal), map, Gauss(), Auto())
+    theta, small = field.initial, 1e-6
+    gradient = field.gradient(theta)[0]
+    for i, opens in ((1, -small), (2, -small), (6, small), (7, small)):
+        differences = []
+        for step in (opens, -opens):
+            moved = theta.clone()
+            moved[i] += step
+            differences.append(float(field.energy(moved).sum() - field.energy(theta).sum()) / step)
+        assert float(gradient[i]) == pytest.approx(differences[0], abs=1e-5)
+        assert abs(differences[1] - differences[0]) > 1e-3
+
+
 def test_particles_give_the_same_sums_without_cells():
     law = LAWS["gaussian"]
     map = network(law, "all", 4)

@@ -15,7 +15,7 @@ from PIL import Image
 from run_pages import result, sweep, write
 from saved_solutions import TITLE
 
-from wgf.figures import animation
+from wgf.figures.animation import kinds as films
 from wgf.sweep import working
 from wgf.sweep.report import main, report
 
@@ -66,7 +66,7 @@ def kinds(stems: list[str]) -> list[str]:
 def test_page_of_a_run(tmp_path: Path):
     folder = write(tmp_path / "run", result(), seed=3)
     assert report(folder) == folder / "report.html"
-    assert names(folder / "figures") == sorted([*kinds(OF_RUN), *(f"evolution{kind}" for kind in animation.kinds())])
+    assert names(folder / "figures") == sorted([*kinds(OF_RUN), *(f"evolution{kind}" for kind in films())])
     with Image.open(folder / "figures" / "density.png") as picture:
         assert picture.size == (1200, 800)
     assert all((folder / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF") for name in OF_RUN)
@@ -77,6 +77,7 @@ def test_page_of_a_run(tmp_path: Path):
     assert found.words["dt"] == ["status", "W1 error", "energy"]
     assert found.words["strong"] == ["completed", "1.0e-03", "-0.693147"]
     assert found.words["code"] == ["wgf seed=3"]
+    assert "The density at t = 0, 0.25, 0.5, 0.75, 1." in found.words["figcaption"]
     assert "1.0000e-03 (ln -6.908)" in found.words["td"]
     assert "t_end: 1.0\nnote: <b>&amp;" in found.words["pre"][0]  # as it stands in the file
 
@@ -170,6 +171,11 @@ def test_page_of_a_sweep(tmp_path: Path):
     assert "4.00" in found.words["td"]
     assert set(found.links) == {f"{job}/report.html" for job in (0, 1, 2, 3, 4, 5, 9)}
     assert found.words["code"] == ["wgf network.width=16 network.degree=3"]
+    assert "This command repeats the best job:" in found.words["p"]
+    assert found.words["summary"] == ["config.yaml of the best job, 5"]
+    assert found.words["h1"] == ["Runs in sweep"]
+    (root / "multirun.yaml").touch()
+    assert read(report(root)).words["h1"] == ["Sweep over network.width, network.degree"]
 
 
 def test_every_job_has_a_page(tmp_path: Path):

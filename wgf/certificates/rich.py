@@ -26,6 +26,7 @@ from wgf.networks.base import TransportMap
 from wgf.networks.spline import Spline
 from wgf.problem.base import Base
 from wgf.problem.quadrature import Gauss
+from wgf.process import threads_of_torch
 from wgf.projection.field import Projection
 from wgf.projection.solvers import Auto
 from wgf.projection.start import on_domain
@@ -114,6 +115,7 @@ def rich_run(projection: Projection, integrator: Integrator, stops: list[float])
     return RichRun(both.states, both.recorder)
 
 
+@threads_of_torch(1)
 def certified(projection: Projection, integrator: Integrator, saved: SavedStates, t: float, rich: bool) -> Certificate:
     """Computable upper bound of the W2 error of a finished flow; it needs no reference solution.
 

@@ -132,19 +132,20 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
         most: largest number of attempts of a flow in this call.
         single: whether to return after every accepted step.
     """
-    work = workspace(mesh, energy)
+    pair = energy.pair
+    work = workspace(mesh, energy, pair)
     v, size = work.vectors, c.shape[1]
     new = v[NEW]
     for flow in range(len(c)):
-        begin(mesh, energy, parameters[flow], work)
+        begin(mesh, energy, pair, parameters[flow], work)
         copy(c[flow], new)
         end, attempts, opening = -1, 0, True
         now = scale = slope = lost = trial = length = 0.0  # lost: energy dissipated in a step
         lands = False
         while end == -1:
             # the field at the new coordinates; in the first turn these are the old ones
-            then, then_scale, square, then_slope = judge(new, mesh, energy, work)
-            gradient(new, mesh, energy, work, v[SLOPE])
+            then, then_scale, square, then_slope = judge(new, mesh, energy, pair, work)
+            gradient(new, mesh, energy, pair, work, v[SLOPE])
             accepted = opening
             if not opening:
                 error = length / max(method.atol * times[flow, 5] + method.rtol * math.sqrt(square), TINY)
@@ -173,7 +174,7 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
             opening = False
             trial, lands = aim(goals, times[flow], counts[flow])
             copy(c[flow], new)
-            if not hessian(new, mesh, energy, work, 1.0 / (method.gamma * trial)):
+            if not hessian(new, mesh, energy, pair, work, 1.0 / (method.gamma * trial)):
                 length = -1.0
                 continue
             counts[flow, 2] += 6
@@ -189,11 +190,11 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
                 if s == 0:
                     copy(v[GRADIENT], v[SLOPE])
                 else:
-                    gradient(new, mesh, energy, work, v[SLOPE])
+                    gradient(new, mesh, energy, pair, work, v[SLOPE])
                 multiply(mesh.bands[0], v[PULL], v[IMAGE])
                 for i in range(size):
                     v[STAGES + s, i] = v[IMAGE, i] - v[SLOPE, i]
-                solve(mesh, energy, work, v[STAGES + s])
+                solve(mesh, pair, work, v[STAGES + s])
                 if method.weights[s] != 0.0:
                     half_solved(mesh.bands[1], v[SLOPE], v[START if s == 0 else SPEED])
                     lost += trial * method.weights[s] * rate(v, s, method.gamma * trial)

@@ -76,7 +76,7 @@ class Announcement(event.Listener):
     def on_start(self, event: Any) -> None:
         path = event.data["dispatcher"].py_func.__module__
         if path.startswith("wgf.engine"):
-            log.info("compiling the engine for this machine, once: this takes about 15 s")
+            log.info("compiling the engine for this machine, once: this takes about 12 s")
             numba.core.event.unregister(COMPILES, self)
 
     def on_end(self, event: Any) -> None:

@@ -6,7 +6,7 @@ It writes DIR/figures/*.png and *.pdf, and DIR/report.html, which needs no other
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,6 @@ RUN = ("result.json", "history.csv", "config.yaml")  # a folder with one of thes
 DRAWN = ("step", "t", "dt", "energy", "dissipation", "mean", "second_moment", "min_slope", "rejected")  # of history.csv
 FILM = "evolution"
 CAPTIONS = {
-    "density": "The density at about six times.",
-    "ridgeline": "The density, one time above the other.",
     "spacetime": "The density over space and time, with the paths of quantiles.",
     "map": "The transport map with its knots, and its error at the last time where a reference solution is known.",
     "slope": "The slope of the map. At slope 0 the density is infinite and the map folds.",
@@ -58,7 +56,8 @@ def run_page(folder: Path, drawing: bool = True) -> Path:
     content = _read(folder / "result.json", _result)
     result = None if content is None else Result.from_dict(content)
     solution, rows = _solution(folder), _read(folder / "history.csv", _history)
-    pictures = save(folder, _drawn(result, solution, rows, folder.resolve().name)) if drawing else []
+    drawn = _drawn(result, solution, rows, folder.resolve().name) if drawing else {}
+    pictures = save(folder, drawn, CAPTIONS | _times(solution)) if drawn else []
     return write(folder / "report.html", run.page(folder, result, solution, pictures).encode())
 
 
@@ -79,6 +78,21 @@ def _drawn(
     if rows is not None and len(rows["t"]):
         drawn |= {name: draw(rows, heading) for name, draw in OF_HISTORY.items()}
     return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def _times(solution: SavedMaps | None) -> dict[str, str]:
+    """The captions that say at which times the density is drawn."""
+    if solution is None:
+        return {}
+    from wgf.figures.density import RIDGES  # matplotlib
+    from wgf.figures.style import shown
+
+    times = ", ".join(f"{t:.4g}" for t in solution.t[shown(solution)].tolist())
+    ridges = len(shown(solution, RIDGES))
+    return {
+        "density": f"The density at t = {times}.",
+        "ridgeline": f"The density at {ridges} times, one above the other.",
+    }
 
 
 def _heading(result: Result | None, name: str) -> str:
@@ -110,7 +124,7 @@ def sweep_page(folder: Path) -> Path:
     for job in jobs:
         if not _is_recent(folder / job):
             run_page(folder / job, drawing=False)
-    pictures = save(folder, drawn)
+    pictures = save(folder, drawn, CAPTIONS)
     return write(folder / "report.html", several.page(found, heading, pictures).encode())
 
 
@@ -120,7 +134,7 @@ def _is_recent(folder: Path) -> bool:
     return page.exists() and result.exists() and page.stat().st_mtime >= result.stat().st_mtime
 
 
-def save(folder: Path, figures: dict[str, Any]) -> list[str]:
+def save(folder: Path, figures: dict[str, Any], captions: Mapping[str, str]) -> list[str]:
     """Write figures/<name>.png and .pdf, and the film; returns the figures as pictures of a page."""
     from wgf.figures.animation import kinds  # matplotlib
     from wgf.figures.dark import follows
@@ -134,7 +148,7 @@ def save(folder: Path, figures: dict[str, Any]) -> list[str]:
         else:
             sweep.write_figures(folder, {name: drawn})
             content = follows(encoded(drawn, "svg"), filled=name == "spacetime")
-            pictures.append(html.figure(content, "svg", CAPTIONS.get(name, name)))
+            pictures.append(html.figure(content, "svg", captions.get(name, name)))
     return pictures
 
 

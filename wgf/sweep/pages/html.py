@@ -61,10 +61,10 @@ def tiles(numbers: Iterable[tuple[str, str, str]]) -> str:
     return tag("dl", *cells, class_="tiles")
 
 
-def command(words: str) -> str:
-    """A command with a button that copies it; empty without words."""
-    button = tag("button", "Copy", type="button")
-    return tag("div", tag("code", escape(words)), button, class_="command") if words else ""
+def command(words: str, effect: str) -> str:
+    """A command, below what it does, with a button that copies it; empty without words."""
+    line = tag("div", tag("code", escape(words)), tag("button", "Copy", type="button"), class_="command")
+    return tag("p", escape(effect)) + line if words else ""
 
 
 def figure(content: bytes, kind: str, caption: str) -> str:
