@@ -108,8 +108,7 @@ class Flow:
         return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
 
     def __repr__(self) -> str:
-        place = f"t = {self.t[-1]:g} of {self.problem.t_end:g} in {self.clock.steps} steps"
-        return f"<Flow {self.problem.equation}; {place}; {self.message}>"
+        return f"<Flow {self.problem.equation}; t = {self._facts()['time']}; {self.message}>"
 
     # the map
 
@@ -297,7 +296,5 @@ class Flow:
         from wgf.figures.notebook import html
 
         seen = "reference_solution" in self.__dict__  # a notebook that shows a flow does not compute it
-        against = getattr(self.reference_solution, "name", "") if seen else None
-        return html(
-            self._facts(), self.energy, self.saved_maps if seen else maps(self.problem, self.saved, None), against
-        )
+        shown = self.saved_maps if seen else maps(self.problem, self.saved, None)
+        return html(self._facts(), self.energy, shown, getattr(self.reference_solution, "name", "") if seen else None)

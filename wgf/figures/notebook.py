@@ -47,7 +47,7 @@ def html(facts: dict[str, str], energy: np.ndarray, solution: SavedMaps, against
         f'<div><div><b>Flow</b> <code style="background:none;color:inherit">{escape(facts["equation"])}</code></div>'
         f"<div>{escape(facts['status'])}</div>"
         '<div style="display:flex;flex-wrap:wrap;gap:1.5em;align-items:flex-start">'
-        f"{picture(solution)}<table>{rows}</table></div></div>"
+        f'{picture(solution)}<table style="color:inherit">{rows}</table></div></div>'
     )
 
 
