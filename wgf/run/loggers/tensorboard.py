@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 PARTICLES = 2000
 THUMBNAIL = 600, 400  # pixels: TensorBoard shows images about as small, and shrinks larger ones without smoothing
-# tab CUSTOM SCALARS: chapter -> tags, or none for all of its group; all curves of a run have one colour, so each has a chart
+# tab CUSTOM SCALARS: chapter -> tags, or none for all of its group.
+# All curves of a run have one colour, so each has its own chart.
 CHAPTERS = {
     "error": list(LOGARITHMS.values()),
     "free_energy": [],
