@@ -41,7 +41,7 @@ def many_flows() -> None:
     flows = compute(1e-3)
     seconds = time.process_time() - start
     finer, z = compute(1e-7), flows.z.numpy()
-    error = float(np.median(np.abs(flows.map(z) - finer.map(z)) @ flows.w))
+    error = float(np.median(np.abs(flows.map(None, z) - finer.map(None, z)) @ flows.w))
     print(f"ensemble: {60 * FLOWS / seconds:.0f} flows per minute, W1 error of the steps {error:.0e} (median)")
 
 

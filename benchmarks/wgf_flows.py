@@ -185,7 +185,7 @@ def ensemble(problem: Problem, settings: Settings) -> Map:
     )
     if flows.status[0] != Status.completed.name:
         raise ArithmeticError(flows.status[0])
-    return lambda z: flows.map(z)[0]
+    return lambda z: flows.map(None, z)[0]
 
 
 SPLINE = Competitor("wgf, spline and rodas4", spline, LADDER)

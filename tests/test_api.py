@@ -376,7 +376,7 @@ def test_single_precision():
         ({"potential": 3}, "potential=3 is not allowed: expected an object of wgf.Potential or a text"),
         ({"integrator": "rk4"}, "integrator='rk4' is not allowed: expected an object of wgf.Integrator"),
         ({"pde": None}, "pde=None is not allowed: expected an object of wgf.PDE"),
-        ({"pde": wgf.FokkerPlanck}, "is not allowed: expected an object of wgf.PDE"),
+        ({"pde": wgf.FokkerPlanck}, "such as wgf.FokkerPlanck(); did you forget ()?"),
         ({"interaction": wgf.interactions.Log()}, "only pde=aggregation_diffusion takes an interaction"),
         (
             {"law": wgf.Laplace(), "network": wgf.TwoSidedReLU(base=wgf.Gaussian())},

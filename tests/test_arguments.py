@@ -55,7 +55,7 @@ def test_a_flow_can_be_pickled_and_copied(options: dict[str, Any]):
 
 def test_an_ensemble_can_be_pickled_and_copied():
     for other in (pickle.loads(pickle.dumps(flows())), copy.deepcopy(flows())):
-        assert other.quantile(0.9).tolist() == flows().quantile(0.9).tolist()
+        assert other.quantile(None, 0.9).tolist() == flows().quantile(None, 0.9).tolist()
 
 
 def test_results_cannot_be_damaged_by_accident():
@@ -169,7 +169,7 @@ def test_a_wrong_argument_is_named():
         (lambda: flow().sample(0.1, -1), "n=-1 is not allowed: expected a whole number >= 0"),
         (lambda: flow().certificate(0.07), "t=0.07 is not allowed: expected a saved time, one of [0.0, 0.05, 0.1]"),
         (lambda: flows().w2(2), "k=2 is not allowed: expected a whole number >= -2 and <= 1"),
-        (lambda: flows().map(0.0, 0.3), "t=0.3 is not allowed: expected a saved time"),
+        (lambda: flows().map(0.3, 0.0), "t=0.3 is not allowed: expected a saved time"),
         (lambda: flow().save(""), "path='' is not allowed: expected the path of a file"),
         (lambda: wgf.Spline(base=None), "base=None is not allowed: expected a law with a density"),
     ]

@@ -71,7 +71,7 @@ def test_a_dataset_of_an_ensemble():
     found = flows.to_xarray()
     assert dict(found.sizes) == {"flow": 2, "time": 3, "rank": 200}
     assert found.diffusion.dims == ("flow",)
-    assert np.array_equal(found.x[1, -1], flows.quantile(found["rank"].values)[1])
+    assert np.array_equal(found.x[1, -1], flows.quantile(None, found["rank"].values)[1])
     assert list(found.status.values) == ["completed"] * 2
 
 

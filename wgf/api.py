@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -36,6 +35,7 @@ from wgf.problem.laws.convert import law_of
 from wgf.problem.potential import Expressed, Learned, Potential
 from wgf.problem.potential import Zero as NoPotential
 from wgf.problem.quadrature import Gauss, Quadrature
+from wgf.process import threads_of_torch
 from wgf.projection.solvers import Auto as AutoSolver
 from wgf.projection.solvers import Solver
 from wgf.reference_solutions import choose as comparison
@@ -168,26 +168,18 @@ def solve(
     return flow
 
 
-@contextlib.contextmanager
-def threads_of_torch(count: int | None) -> Iterator[None]:
-    """Let torch compute with this many threads; None leaves the number to torch."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-KINDS: dict[str, Any] = {
-    "pde": PDE,
-    "domain": Domain,
-    "potential": (Potential, str, nn.Module),
-    "interaction": Interaction,
-    "network": TransportMap,
-    "integrator": Integrator,
-    "quadrature": Quadrature,
-    "solver": Solver,
+KINDS: dict[str, tuple[Any, str]] = {
+    "pde": (PDE, "an object of wgf.PDE, such as wgf.FokkerPlanck()"),
+    "domain": (Domain, "an object of wgf.Domain, such as wgf.Interval(0.0, 1.0)"),
+    "potential": (
+        (Potential, str, nn.Module),
+        'an object of wgf.Potential or a text, such as "x**4/4", or a module of torch',
+    ),
+    "interaction": (Interaction, "an object of wgf.Interaction, such as wgf.interactions.Quadratic(1.0)"),
+    "network": (TransportMap, "an object of wgf.TransportMap, such as wgf.Spline(64, base=wgf.Gaussian())"),
+    "integrator": (Integrator, "an object of wgf.Integrator, such as wgf.Rodas4()"),
+    "quadrature": (Quadrature, "an object of wgf.Quadrature, such as wgf.Gauss()"),
+    "solver": (Solver, "an object of wgf.Solver, such as wgf.Cholesky()"),
 }
 
 
@@ -198,18 +190,12 @@ def check_kinds(given: Mapping[str, Any]) -> None:
         ConfigError: with one line for each that is not.
     """
     wrong = [
-        fault(name, given[name], _named(kinds))
-        for name, kinds in KINDS.items()
+        fault(name, given[name], rule) + ("; did you forget ()?" if isinstance(given[name], type) else "")
+        for name, (kinds, rule) in KINDS.items()
         if name in given and not isinstance(given[name], kinds) and (given[name] is not None or name == "pde")
     ]
     if wrong:
         raise ConfigError(*wrong)
-
-
-def _named(kinds: Any) -> str:
-    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
-    names = {str: "a text", nn.Module: "a module of torch"}
-    return " or ".join(names.get(kind) or f"an object of wgf.{kind.__name__}" for kind in kinds)
 
 
 def _potential(potential: Potential | nn.Module | str | None) -> Potential:

@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from wgf.errors import ConfigError, WgfError
 from wgf.files import claimed
-from wgf.loading import loading
+from wgf.process import loading
 from wgf.run.signals import number_of
 from wgf.settings.check import CONFIGS, check, raise_faults
 from wgf.settings.choices import listing

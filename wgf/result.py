@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from decimal import ROUND_CEILING, Context
 from typing import Any
 
 CLEAR = 3.0  # an error below so many times the reference solution's own error may belong to the reference solution
+UPWARDS = Context(prec=3, rounding=ROUND_CEILING)
 
 
 def number(meaning: str, unit: str = "", *, label: str = "", compared: bool = False) -> Any:
@@ -120,6 +122,11 @@ def label(name: str) -> str:
     """Name of a number of a result in figures and tables."""
     known = {entry.name: entry.metadata["label"] or entry.name.replace("_", " ") for entry in fields(Result)}
     return known.get(name, name)
+
+
+def at_most(bound: float) -> str:
+    """Text of an upper bound: three digits, rounded up, so that what is printed is a bound, too."""
+    return f"{float(UPWARDS.create_decimal_from_float(bound)):.2e}"
 
 
 def is_clear(error: float | None, doubt: float | None) -> bool | None:

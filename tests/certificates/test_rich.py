@@ -13,8 +13,10 @@ from wgf.certificates.conditions import conditions
 from wgf.certificates.forces import Force
 from wgf.certificates.long_time import decay
 from wgf.certificates.mesh import Mesh
-from wgf.certificates.rich import rich_run, richer
+from wgf.certificates.rich import PROXIMAL, Unknown, rich_run, richer
 from wgf.errors import ConfigError
+from wgf.integrators.base import State, Step
+from wgf.integrators.cautious import Cautious
 from wgf.integrators.implicit import Rodas4
 from wgf.networks.mlp import MLP
 from wgf.networks.relu import TwoSidedReLU
@@ -90,6 +92,18 @@ def test_a_richer_run_that_fails_says_why(monkeypatch):
     found = ornstein_uhlenbeck(Spline(width=8, base=laws.Gaussian())).certificate()
     assert found.bound == found.own
     assert found.unknown == "the richer run failed: ConfigError: network.width=0 is not allowed"
+
+
+def test_a_richer_run_that_folds_again_and_again_gives_up(monkeypatch):
+    """Proximal steps of order 1 help over a jump of the initial law; a whole rich run of them would not end."""
+    monkeypatch.setattr(Cautious, "step", lambda self, field, dt, state: Step(state, evaluations=PROXIMAL // 2))
+    flow = ornstein_uhlenbeck(Spline(width=8, base=laws.Gaussian()))
+    _, method = richer(flow.projection, flow.integrator)
+    proximal, state = method.fallback(), State(flow.projection.initial, flow.projection.at_start)
+    for _ in range(3):
+        proximal.step(flow.projection, 0.1, state)
+    with pytest.raises(Unknown, match="folds again and again"):
+        proximal.step(flow.projection, 0.1, state)
 
 
 # forces

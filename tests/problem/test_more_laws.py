@@ -223,7 +223,7 @@ def test_bad_files_are_refused_with_the_line(tmp_path, text, line):
         (lambda: TruncatedNormal(0.0, 1.0, 60.0), "leaves no mass"),
         (lambda: law_of(stats.cauchy()), "expected finite ones"),
         (lambda: law_of(stats.poisson(3)), "is discrete"),
-        (lambda: law_of("gaussian"), "expected a law, samples"),
+        (lambda: law_of("gaussian"), "expected a law, such as wgf.Gaussian(), samples"),
     ],
 )
 def test_impossible_laws_are_refused(make, message):

@@ -24,7 +24,7 @@ RESULT |= {"wall_s": 1.354}
 
 
 def printed(result: dict[str, Any], folder: Path, width: int = 100, look: tuple[str, ...] = ()) -> str:
-    stream, phases = io.StringIO(), {"flow": 1.354, "figures": 75.0}
+    stream, phases = io.StringIO(), {"flow": 1.4, "figures": 75.0}
     summary.show(Result.from_dict(result), folder, phases, look, Console(file=stream, width=width))
     return stream.getvalue()
 
@@ -73,10 +73,8 @@ def test_bound_of_the_error():
             else ""
         )
 
-    known = {"w2_bound": 3.81e-5, "w2_bound_lambda": -1.0000000000000067, "w2_bound_quadrature": 3.2e-4}
-    words = (
-        "W2 error <= 3.8e-05 (computable bound; lambda = -1; quadrature changes it by 0.03 %; rounding not enclosed)"
-    )
+    known = {"w2_bound": 3.811e-5, "w2_bound_quadrature": 3e-4}
+    words = "W2 error <= 3.82e-05, proved up to quadrature, which changes it by 0.03 %, and rounding"
     assert line(**known) == words
     assert line(**known, w2_bound_distance=3e-5) == words + "; W2 distance 3.0e-05 to a richer run"
     assert line(w2_bound_unknown="W folds") == "no bound of the W2 error: W folds"

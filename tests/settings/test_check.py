@@ -120,7 +120,9 @@ ANSWERS = {
     "+seeed=3": "seeed is not a setting: did you mean seed? (options: ",
     "+sede=3": "sede is not a setting: did you mean seed? (options: ",
     "+network.train=all": "network.train is not a setting: it is a setting of network=two_sided_relu (options: ",
-    "+network.zzz=3": "network.zzz is not a setting: (options: bound, degree, knots, tol, width)",
+    "+network.zzz=3": "network.zzz is not a setting (options: bound, degree, knots, tol, width)",
+    "+diffusion=2": "diffusion is not a setting: did you mean pde.diffusion?",
+    "+rtol=1e-8": "rtol is not a setting: did you mean integrator.rtol or solver.rtol?",
     "network.width=1": "network.width=1 is not allowed: expected a whole number >= 2, auto, or null (default "
     "network.width=null)",
     "potential=expression": "potential.expr is missing: give potential.expr=..., a text",

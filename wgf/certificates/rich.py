@@ -17,7 +17,8 @@ from wgf.certificates.certificate import Certificate, spread
 from wgf.certificates.conditions import conditions
 from wgf.certificates.own_bound import Bound, OwnBound
 from wgf.errors import ConfigError, in_one_line
-from wgf.integrators.base import Integrator, State
+from wgf.integrators.base import Field, Integrator, State, Step
+from wgf.integrators.cautious import Cautious
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.saved_states import SavedStates
 from wgf.integrators.status import Status
@@ -26,6 +27,7 @@ from wgf.networks.base import TransportMap
 from wgf.networks.spline import Spline
 from wgf.problem.base import Base
 from wgf.problem.quadrature import Gauss
+from wgf.process import threads_of_torch
 from wgf.projection.field import Projection
 from wgf.projection.solvers import Auto
 from wgf.projection.start import on_domain
@@ -39,10 +41,33 @@ FINER = 2.0  # breakpoints per length, relative to the run, where degree 5 alone
 MANY = 160  # breakpoints from which it is
 ORDER = 4  # nodes per cell, which are narrower than those of the run
 RTOL, TIGHTER = 1e-7, 10.0  # largest tolerance of its steps, and ratio of the tolerances
+PROXIMAL = 800  # iterations of its proximal steps: their order is 1, too low for more than a jump of the initial law
 
 
 class Unknown(Exception):
     """There is no rich run; the message says why."""
+
+
+class Few(Cautious):
+    """`Cautious` for PROXIMAL iterations."""
+
+    taken = 0
+
+    def step(self, field: Field, dt: float, state: State) -> Step:
+        if self.taken > PROXIMAL:
+            raise Unknown(
+                f"the map of the richer run folds again and again, {PROXIMAL} proximal iterations did not help"
+            )
+        found = super().step(field, dt, state)
+        self.taken += found.evaluations
+        return found
+
+
+class Rich(Rodas4):
+    """The method of a rich run."""
+
+    def fallback(self) -> Cautious:
+        return Few(self.rtol, self.atol, self.dt, self.dt_min, self.max_steps)
 
 
 @dataclass(frozen=True)
@@ -107,6 +132,8 @@ def rich_run(projection: Projection, integrator: Integrator, stops: list[float])
         finer, method = richer(projection, integrator)
         both = _Both(SavedStates(finer.map), OwnBound(finer, order=ORDER))
         end = run(finer, method, finer.initial, stops, both)
+    except Unknown:
+        raise
     except Exception as error:  # a failed certificate must not lose the result of the run
         raise Unknown(f"the richer run failed: {in_one_line(error)}") from error
     if end.status is not Status.completed:
@@ -114,6 +141,7 @@ def rich_run(projection: Projection, integrator: Integrator, stops: list[float])
     return RichRun(both.states, both.recorder)
 
 
+@threads_of_torch(1)
 def certified(projection: Projection, integrator: Integrator, saved: SavedStates, t: float, rich: bool) -> Certificate:
     """Computable upper bound of the W2 error of a finished flow; it needs no reference solution.
 
@@ -173,7 +201,7 @@ def richer(projection: Projection, integrator: Integrator) -> tuple[Projection, 
         better = (degree == 1 and not tame) or (pairs and degree < DEGREE)
         width = max(width, alike, 0 if better else min(math.ceil(FINER * alike), MANY))
     rtol, atol = (getattr(integrator, name, None) for name in ("rtol", "atol"))
-    method = Rodas4(rtol=min(RTOL, (rtol or 1.0) / TIGHTER), atol=min(1e-2 * RTOL, (atol or 1.0) / TIGHTER))
+    method = Rich(rtol=min(RTOL, (rtol or 1.0) / TIGHTER), atol=min(1e-2 * RTOL, (atol or 1.0) / TIGHTER))
 
     finer = Spline(width=width, degree=TAME if tame else DEGREE, bound=bound, base=map.base)
     field = Projection(problem, on_domain(finer, problem.domain).to(map.theta.device), Gauss(), Auto())

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wgf.engine.program import BLOCK, NODAL, Program, compiled, execute, prepare
+from wgf.engine.program import BLOCK, EVERY, NODAL, Program, compiled, execute, prepare
 
 TAPS = 6  # columns of a band, enough for degree 5: loops over them have a known length
 GRADIENT, NEW, PULL, SLOPE, IMAGE, SPEED, WOODBURY, START, STAGES = range(9)  # rows of the vectors
-ALL = np.int64(0)  # the first cell of all; numba makes a copy of a function for each int
+# numba makes a copy of a function for each int that it is called with, but one for all numbers of numpy
+NONE, ONE, VECTORS, NODES = np.array([0, 1, 14, 4])
 
 
 class Mesh(NamedTuple):
@@ -48,7 +49,8 @@ class Energy(NamedTuple):
 
     Attributes:
         local: program of the pointwise energies; inputs f, f', log p, 2 P - 1 and w.
-        pair: program of the kernel W(r) and of its force; input r.
+        pair: program of the kernel W(r) and of its force, input r; None for a local energy. Code for a local energy
+            is compiled without what only pairs need.
         interacts: whether there are pairs.
         term: index of the interaction among the terms.
         quadratic: coefficient s of a kernel s x^2/2.
@@ -56,7 +58,7 @@ class Energy(NamedTuple):
     """
 
     local: Program
-    pair: Program
+    pair: Program | None
     interacts: bool
     term: int
     quadratic: float
@@ -116,39 +118,49 @@ def total(x):
 
 
 @compiled
-def workspace(mesh, energy):
+def matrix(rows, columns):
+    return np.zeros((rows, columns))
+
+
+@compiled
+def workspace(mesh, energy, pair):
     size, n, q, k = len(mesh.mean), mesh.nodes.shape[1], mesh.tables.shape[1], mesh.taps
-    d = size - TAPS if energy.interacts or energy.quadratic < 0.0 else 0
-    block = max(min(n, BLOCK), q)
+    block, dense, far = max(min(n, BLOCK), q), NONE, NONE
+    pairs = matrix(NONE, NONE)
+    if pair is not None:
+        pairs = matrix(len(pair.start), max(n, BLOCK) if energy.interacts else ONE)
+        dense, far = size - TAPS if energy.interacts or energy.quadratic < 0.0 else NONE, n
     return Work(
-        np.zeros((len(energy.local.start), block)),
-        np.zeros((len(energy.pair.start), max(n, BLOCK) if energy.interacts else 1)),
-        np.zeros((max(k, 6), block)),
-        np.zeros((size, TAPS)),
-        np.zeros((d, d)),
-        np.zeros((14, size)),
-        np.zeros((4, n if energy.interacts or energy.quadratic != 0.0 else 0)),
+        matrix(len(energy.local.start), block),
+        pairs,
+        matrix(max(k, 6), block),
+        matrix(size, NONE + TAPS),
+        matrix(dense, dense),
+        matrix(VECTORS, size),
+        matrix(NODES, far),
         np.zeros(energy.size),
     )
 
 
 @compiled
-def begin(mesh, energy, parameters, work):
+def begin(mesh, energy, pair, parameters, work):
     """Fill the registers that do not depend on the map."""
     prepare(energy.local, parameters, work.registers)
-    prepare(energy.pair, parameters, work.pairs)
+    if pair is not None:
+        prepare(pair, parameters, work.pairs)
     if mesh.nodes.shape[1] <= work.registers.shape[1]:
-        nodal(mesh, energy, ALL, mesh.cells.shape[1], work)
+        nodal(mesh, energy, EVERY, NONE, mesh.cells.shape[1], work)
 
 
 @compiled
-def nodal(mesh, energy, low, high, work):
-    """Fill the registers that depend on the nodes only, for the cells from `low` to `high`."""
-    r, n, c, q = work.registers, high - low, mesh.cells.shape[1], mesh.tables.shape[1]
-    for b in range(q):
-        w, log_p, rank = mesh.nodes[0], mesh.nodes[1], mesh.nodes[2]
-        for i in range(n):
-            r[2, b * n + i] = log_p[b * c + low + i]
-            r[3, b * n + i] = rank[b * c + low + i]
-            r[4, b * n + i] = w[b * c + low + i]
+def nodal(mesh, energy, part, low, high, work):
+    """Fill the registers that depend on the nodes only, and that a part of the program reads, for the cells from `low`
+    to `high`."""
+    r, n, c, q, p = work.registers, high - low, mesh.cells.shape[1], mesh.tables.shape[1], energy.local
+    for row in range(3):
+        if row == 0 or p.reads[part, row - 1] or p.reads[NODAL, row - 1]:
+            to, of = r[4 if row == 0 else 1 + row], mesh.nodes[row]
+            for b in range(q):
+                for i in range(n):
+                    to[b * n + i] = of[b * c + low + i]
     execute(energy.local, NODAL, r, q * n)

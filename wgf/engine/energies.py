@@ -78,8 +78,10 @@ def energy_of(
     local = program(tape, values, owners, slopes, curvature, names)
     if isinstance(quadratic, Traced):
         raise Untraceable("the strength of a quadratic interaction as a parameter")
-    none = program(pairs, [], [], [None, None], [None] * 3, names)
-    return Energy(local, pair or none, pair is not None, place, float(quadratic), len(terms))
+    interacts = pair is not None
+    if quadratic and not interacts:
+        pair = program(pairs, [], [], [None, None], [None] * 3, names)
+    return Energy(local, pair, interacts, place, float(quadratic), len(terms))
 
 
 def _entries(traced: Traced, *orders: tuple[int, int]) -> list[int | None]:

@@ -32,6 +32,7 @@ SOUND, FOLDED, NOT_FINITE, NOT_SOLVED, ENERGY_RISE, CONCAVE, INACCURATE = range(
 SAFETY, SHRINK, GROW, COLLAPSE = 0.9, 0.2, 5.0, 1e-3
 TINY = 2.2250738585072014e-308
 ROUNDING = 64 * 2.220446049250313e-16
+CACHED = 1024  # numbers in a block of a vector
 REPORT = 5  # numbers of a report before the energies
 
 
@@ -106,6 +107,21 @@ def aim(goals, times, counts):
 
 
 @compiled
+def combine(c, v, tableau, s, h):
+    """Where stage s looks, and its pull, from the stages before it; in blocks that stay in the cache."""
+    for low in range(0, len(c), CACHED):
+        part = slice(low, min(len(c), low + CACHED))
+        new, pull = v[NEW, part], v[PULL, part]
+        copy(c[part], new)
+        clear(pull)
+        for r in range(s):
+            a, b, stage = tableau[0, s, r], tableau[1, s, r] / h, v[STAGES + r, part]
+            for i in range(len(new)):
+                new[i] += a * stage[i]
+                pull[i] += b * stage[i]
+
+
+@compiled
 def rate(v, s, h):
     """E' = D of stage s by the same method, see `Rodas4.step`; START and SPEED hold D^(1/2) L^-1 of the gradients."""
     start, speed, found = v[START], v[START if s == 0 else SPEED], 0.0
@@ -132,19 +148,20 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
         most: largest number of attempts of a flow in this call.
         single: whether to return after every accepted step.
     """
-    work = workspace(mesh, energy)
+    pair = energy.pair
+    work = workspace(mesh, energy, pair)
     v, size = work.vectors, c.shape[1]
     new = v[NEW]
     for flow in range(len(c)):
-        begin(mesh, energy, parameters[flow], work)
+        begin(mesh, energy, pair, parameters[flow], work)
         copy(c[flow], new)
         end, attempts, opening = -1, 0, True
         now = scale = slope = lost = trial = length = 0.0  # lost: energy dissipated in a step
         lands = False
         while end == -1:
             # the field at the new coordinates; in the first turn these are the old ones
-            then, then_scale, square, then_slope = judge(new, mesh, energy, work)
-            gradient(new, mesh, energy, work, v[SLOPE])
+            then, then_scale, square, then_slope = judge(new, mesh, energy, pair, work)
+            gradient(new, mesh, energy, pair, work, v[SLOPE])
             accepted = opening
             if not opening:
                 error = length / max(method.atol * times[flow, 5] + method.rtol * math.sqrt(square), TINY)
@@ -173,27 +190,21 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
             opening = False
             trial, lands = aim(goals, times[flow], counts[flow])
             copy(c[flow], new)
-            if not hessian(new, mesh, energy, work, 1.0 / (method.gamma * trial)):
+            if not hessian(new, mesh, energy, pair, work, 1.0 / (method.gamma * trial)):
                 length = -1.0
                 continue
             counts[flow, 2] += 6
             lost = 0.0
             for s in range(6):
-                copy(c[flow], new)
-                clear(v[PULL])
-                for r in range(s):
-                    a, b = method.tableau[0, s, r], method.tableau[1, s, r] / trial
-                    for i in range(size):
-                        new[i] += a * v[STAGES + r, i]
-                        v[PULL, i] += b * v[STAGES + r, i]
+                combine(c[flow], v, method.tableau, s, trial)
                 if s == 0:
                     copy(v[GRADIENT], v[SLOPE])
                 else:
-                    gradient(new, mesh, energy, work, v[SLOPE])
+                    gradient(new, mesh, energy, pair, work, v[SLOPE])
                 multiply(mesh.bands[0], v[PULL], v[IMAGE])
                 for i in range(size):
                     v[STAGES + s, i] = v[IMAGE, i] - v[SLOPE, i]
-                solve(mesh, energy, work, v[STAGES + s])
+                solve(mesh, pair, work, v[STAGES + s])
                 if method.weights[s] != 0.0:
                     half_solved(mesh.bands[1], v[SLOPE], v[START if s == 0 else SPEED])
                     lost += trial * method.weights[s] * rate(v, s, method.gamma * trial)

@@ -48,7 +48,7 @@ def gathered(tables, j, at, n, force, stress, to):
 
 
 @compiled
-def judge(c, mesh, energy, work):
+def judge(c, mesh, energy, pair, work):
     """Sum of the energies, sum of their sizes, the variance and the smallest slope; the energies go to work.terms."""
     r, p, q = work.registers, energy.local, mesh.tables.shape[1]
     per, cells = r.shape[1] // q, mesh.cells.shape[1]
@@ -62,7 +62,7 @@ def judge(c, mesh, energy, work):
         n = (high - low) * q
         evaluate(c, mesh, low, high, work.local, r[0], r[1])
         if cells > per:
-            nodal(mesh, energy, low, high, work)
+            nodal(mesh, energy, VALUE, low, high, work)
         execute(p, VALUE, r, n)
         x, d, w = r[0], r[1], r[4]
         count = (len(p.layout) - VALUES) // 2
@@ -75,17 +75,14 @@ def judge(c, mesh, energy, work):
             bad += d[i] != d[i]
             least = min(least, d[i])
             square += w[i] * (x[i] - center) ** 2
-        if len(work.nodes[0]):
+        if pair is not None:
             for b in range(q):
                 for i in range(high - low):
                     work.nodes[0, b * cells + low + i] = x[b * (high - low) + i]
-    if energy.quadratic != 0.0:
-        total = 0.0
-        for i in range(mesh.nodes.shape[1]):
-            total += mesh.nodes[0, i] * (work.nodes[0, i] - center) ** 2
-        terms[energy.term] += 0.5 * energy.quadratic * total
-    if energy.interacts:
-        terms[energy.term] += pair_energy(mesh.nodes[0], work.nodes[0], energy.pair, work.pairs)
+    if pair is not None:
+        terms[energy.term] += 0.5 * energy.quadratic * square
+        if energy.interacts:
+            terms[energy.term] += pair_energy(mesh.nodes[0], work.nodes[0], pair, work.pairs)
     whole = size = 0.0
     for k in range(len(terms)):
         whole += terms[k]
@@ -94,19 +91,18 @@ def judge(c, mesh, energy, work):
 
 
 @compiled
-def gradient(c, mesh, energy, work, g):
+def gradient(c, mesh, energy, pair, work, g):
     """Derivative of the energy in the coordinates, into g [M + TAPS]."""
     r, p, k, q = work.registers, energy.local, mesh.taps, mesh.tables.shape[1]
     per, cells = r.shape[1] // q, mesh.cells.shape[1]
     clear(g)
-    mean, outside = 0.0, len(work.nodes[0]) > 0
-    if outside:
-        x, force = work.nodes[0], work.nodes[2]
+    if pair is not None:
+        x, force, mean = work.nodes[0], work.nodes[2], 0.0
         positions(c, mesh, work)
         for i in range(len(x)):
             mean += mesh.nodes[0, i] * x[i]
         if energy.interacts:
-            pair_force(mesh.nodes[0], x, energy.pair, work.pairs, force)
+            pair_force(mesh.nodes[0], x, pair, work.pairs, force)
         else:
             clear(force)
         for i in range(len(x)):
@@ -116,12 +112,12 @@ def gradient(c, mesh, energy, work, g):
         n = high - low
         evaluate(c, mesh, low, high, work.local, r[0], r[1])
         if cells > per:
-            nodal(mesh, energy, low, high, work)
+            nodal(mesh, energy, FIRST, low, high, work)
         execute(p, FIRST, r, n * q)
         u, v, to, w = work.local[0], work.local[1], work.local[2], r[4]
         weighted(p.layout[SLOPES], r, w, n * q, u)
         weighted(p.layout[SLOPES + 1], r, w, n * q, v)
-        if outside:
+        if pair is not None:
             for b in range(q):
                 for i in range(n):
                     u[b * n + i] += w[b * n + i] * work.nodes[2, b * cells + low + i]
@@ -160,7 +156,7 @@ def positions(c, mesh, work):
 
 
 @compiled
-def hessian(c, mesh, energy, work, shift):
+def hessian(c, mesh, energy, pair, work, shift):
     """shift times the mass matrix plus the Hessian, factorised; whether it is positive definite."""
     r, p, k, q, A = work.registers, energy.local, mesh.taps, mesh.tables.shape[1], work.band
     per, cells = r.shape[1] // q, mesh.cells.shape[1]
@@ -168,15 +164,14 @@ def hessian(c, mesh, energy, work, shift):
     for j in range(m + TAPS):
         for b in range(TAPS):
             A[j, b] = shift * mesh.bands[0, j, b]
-    dense = len(work.dense) > 0
-    if dense:
-        for j in range(m):
+    if pair is not None:
+        for j in range(len(work.dense)):
             clear(work.dense[j])
-        positions(c, mesh, work)
         clear(work.nodes[3])
         if energy.interacts:
-            coupling(mesh, work.nodes[0], energy.pair, work.pairs, work.local, work.nodes[3], work.dense)
-        for a in range(m):
+            positions(c, mesh, work)
+            coupling(mesh, work.nodes[0], pair, work.pairs, work.local, work.nodes[3], work.dense)
+        for a in range(len(work.dense)):
             for b in range(m):
                 work.dense[a, b] -= energy.quadratic * mesh.mean[a] * mesh.mean[b]
     for low in range(0, cells, per):
@@ -184,20 +179,17 @@ def hessian(c, mesh, energy, work, shift):
         n = high - low
         evaluate(c, mesh, low, high, work.local, r[0], r[1])
         if cells > per:
-            nodal(mesh, energy, low, high, work)
+            nodal(mesh, energy, SECOND, low, high, work)
         execute(p, SECOND, r, n * q)
         local, w = work.local, r[4]
         xx, xd, dd, y, z, to = local[0], local[1], local[2], local[3], local[4], local[5]
         weighted(p.layout[BENDS], r, w, n * q, xx)
         weighted(p.layout[BENDS + 1], r, w, n * q, xd)
         weighted(p.layout[BENDS + 2], r, w, n * q, dd)
-        if energy.quadratic != 0.0:
-            for i in range(n * q):
-                xx[i] += energy.quadratic * w[i]
-        if dense:
+        if pair is not None:
             for b in range(q):
                 for i in range(n):
-                    xx[b * n + i] += work.nodes[3, b * cells + low + i]
+                    xx[b * n + i] += energy.quadratic * w[b * n + i] + work.nodes[3, b * cells + low + i]
         first, at = mesh.cells[0, low:high], mesh.cells[1, low]
         for j in range(k):
             for b in range(q):
@@ -209,22 +201,28 @@ def hessian(c, mesh, energy, work, shift):
                 gathered(mesh.tables, h, at, n, y, z, to)
                 for i in range(n):
                     A[first[i] + j, h - j] += to[i]
-    if dense:
+    if pair is not None:
+        return coupled(mesh, energy, work)
+    return factorise(A, m)
+
+
+@compiled
+def coupled(mesh, energy, work):
+    """Factorise the band together with what couples distant nodes; whether the sum is positive definite."""
+    A, m, k = work.band, len(mesh.mean) - TAPS, mesh.taps
+    if len(work.dense) > 0:
         for j in range(m):
             for b in range(min(k, m - j)):
                 work.dense[j + b, j] += A[j, b]
         return cholesky(work.dense)
     if not factorise(A, m):
         return False
-    if energy.quadratic > 0.0:
-        z = work.vectors[WOODBURY]
-        copy(mesh.mean, z)
-        back(A, z, m)
-        s = 0.0
-        for j in range(m):
-            s += z[j] * mesh.mean[j]
-        s = 1.0 - energy.quadratic * s
-        for j in range(m):
-            z[j] *= energy.quadratic / s
-        return s > 0.0
-    return True
+    z, s = work.vectors[WOODBURY], 0.0
+    copy(mesh.mean, z)
+    back(A, z, m)
+    for j in range(m):
+        s += z[j] * mesh.mean[j]
+    s = 1.0 - energy.quadratic * s
+    for j in range(m):
+        z[j] *= energy.quadratic / s
+    return s > 0.0

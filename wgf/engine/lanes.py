@@ -54,7 +54,7 @@ def lanes_of(mesh, energy, lanes):
     for i in range(len(p.start)):
         registers[i, :] = p.start[i]
     return Lanes(
-        workspace(mesh, energy),
+        workspace(mesh, energy, None),
         registers,
         np.zeros((p.layout[NODAL + 1] - p.layout[NODAL], mesh.nodes.shape[1], lanes)),
         np.zeros((size, k, lanes)),
@@ -71,7 +71,7 @@ def lanes_of(mesh, energy, lanes):
 def enter(mesh, energy, parameters, lane, work):
     """Put the parameters of a flow into a lane."""
     p, lanes, alone = energy.local, work.rows.shape[1], work.alone.registers
-    begin(mesh, energy, parameters, work.alone)
+    begin(mesh, energy, None, parameters, work.alone)
     for k in range(len(p.parameters)):
         if p.parameters[k] >= 0:
             work.registers[p.parameters[k], lane::lanes] = parameters[k]

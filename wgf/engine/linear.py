@@ -72,28 +72,35 @@ def back(A, y, m):
 
 
 @compiled
-def solve(mesh, energy, work, y):
+def solve(mesh, pair, work, y):
     """Solve with the matrix of `hessian`, in place."""
-    m, L = len(mesh.mean) - TAPS, work.dense
-    if len(L) > 0:
-        for i in range(m):
-            s = y[i]
-            for j in range(i):
-                s -= L[i, j] * y[j]
-            y[i] = s * L[i, i]
-        for i in range(m - 1, -1, -1):
-            v = y[i] * L[i, i]
-            y[i] = v
-            for j in range(i):
-                y[j] -= L[i, j] * v
-        return
-    back(work.band, y, m)
-    if energy.quadratic > 0.0:
+    m = len(mesh.mean) - TAPS
+    if pair is None:
+        back(work.band, y, m)
+    elif len(work.dense) > 0:
+        back_dense(work.dense, y)
+    else:
+        back(work.band, y, m)
         s = 0.0
         for j in range(m):
             s += mesh.mean[j] * y[j]
         for j in range(m):
             y[j] += s * work.vectors[WOODBURY, j]
+
+
+@compiled
+def back_dense(L, y):
+    """Solve with a Cholesky factor, in place."""
+    for i in range(len(L)):
+        s = y[i]
+        for j in range(i):
+            s -= L[i, j] * y[j]
+        y[i] = s * L[i, i]
+    for i in range(len(L) - 1, -1, -1):
+        v = y[i] * L[i, i]
+        y[i] = v
+        for j in range(i):
+            y[j] -= L[i, j] * v
 
 
 @compiled

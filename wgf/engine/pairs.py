@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wgf.engine.arrays import clear
+from wgf.engine.arrays import NONE, ONE, clear
 from wgf.engine.program import BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES, compiled, execute
 
 
@@ -27,9 +27,9 @@ def distances(x, i, itself, r):
 @compiled
 def pair_energy(w, x, p, r):
     """1/2 sum w_i w_j W(x_i - x_j)."""
-    energy, i = 0.0, 0
+    energy, i = 0.0, NONE
     while i < len(w):
-        end, n = distances(x, i, 1, r)
+        end, n = distances(x, i, ONE, r)
         execute(p, VALUE, r, n)
         row = r[p.layout[VALUES]]
         while i < end:
@@ -45,9 +45,9 @@ def pair_energy(w, x, p, r):
 def pair_force(w, x, p, r, force):
     """force_i = sum_j w_j W'(x_i - x_j)."""
     clear(force)
-    i = 1
+    i = ONE
     while i < len(w):
-        end, n = distances(x, i, 0, r)
+        end, n = distances(x, i, NONE, r)
         execute(p, FIRST, r, n)
         row = r[p.layout[SLOPES]]
         while i < end:
@@ -65,9 +65,9 @@ def coupling(mesh, x, p, r, local, bend, dense):
     clear(bend)
     if p.layout[BENDS] < 0:
         return
-    load, w, i = np.zeros(len(mesh.mean)), mesh.nodes[0], 1
+    load, w, i = np.zeros(len(mesh.mean)), mesh.nodes[0], ONE
     while i < len(x):
-        end, n = distances(x, i, 0, r)
+        end, n = distances(x, i, NONE, r)
         execute(p, SECOND, r, n)
         row = r[p.layout[BENDS]]
         while i < end:

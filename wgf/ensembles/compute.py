@@ -37,6 +37,7 @@ from wgf.problem.quadrature import Gauss, LeanGauss
 from wgf.projection.chart import Chart
 from wgf.projection.solvers import Auto as AutoSolver
 from wgf.settings.arguments import numbers
+from wgf.settings.expression import CONSTANTS
 from wgf.settings.ranges import Choice, CountOrNone, Flag, Positive, Range, checked, fault, rule_of
 
 OrderOrNone = Annotated[int | None, Range(int, low=1, high=64, none=True)]
@@ -66,7 +67,7 @@ def ensemble(
     """Compute many flows that differ in parameters.
 
         flows = wgf.ensemble(wgf.FokkerPlanck(), {"diffusion": D, "a": a}, potential="a*x**4/4", t_end=0.2)
-        flows.quantile(0.9)
+        flows.quantile(0.2, 0.9)
 
     Args:
         pde, t_end, potential, interaction, network, law, integrator: as in `wgf.solve`.
@@ -146,12 +147,12 @@ def ensemble(
         assert space is not None
         chart = Chart(space, at, at, problem.domain)
         line = chart.coordinates(projection.initial)
-        plan = Plan(problem, chart, rule.order, line, method)  # type: ignore[arg-type]
+        plan = Plan(problem, chart, rule.order, lambda: line, method)  # type: ignore[arg-type]
         energy = energy_of(problem.terms, lambda: plan.range, names, bind)
     except Untraceable as error:
         raise ConfigError(f"this ensemble is impossible: compiled code cannot hold {error}") from None
     if unknown := [name for name in names if name not in used]:
-        raise ConfigError(f"parameters: {', '.join(unknown)} belong to no energy of {problem.equation}")
+        raise ConfigError(f"parameters: {', '.join(unknown)}: expected names among {', '.join(_numbers(pde, problem))}")
     stops = stops_of(saves, float(t_end))
     scale = values.get(SCALE, np.ones(n))
     size = chart.size
@@ -202,6 +203,16 @@ def ensemble(
         device=device,
     )
     return replace(flows, w2_error=np.stack([flows.gap(rich, float(t)) for t in flows.t], axis=1))
+
+
+def _numbers(pde: PDE, problem: Problem) -> list[str]:
+    """Names that parameters may have."""
+    names = {SHIFT, SCALE}
+    for term in problem.terms:
+        names |= {name for name, value in vars(term).items() if isinstance(value, float) and name[0] != "_"}
+        names |= vars(own)["constants"].keys() if (own := vars(term).get("expression")) else set()
+    names -= {"sum_rtol", "t", *CONSTANTS}  # a tolerance, the time, pi and e
+    return sorted(names - {"strength"} | {"chi"} if hasattr(pde, "chi") else names)
 
 
 def _columns(parameters: Mapping[str, Any]) -> dict[str, np.ndarray]:

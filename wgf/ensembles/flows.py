@@ -115,11 +115,14 @@ class Ensemble:
             found += c[:, first + j] * values[:, j]
         return found.reshape(len(c), *np.shape(z))
 
-    def map(self, z: Any, t: float | None = None) -> np.ndarray:
-        """Positions T(t, z) of the particles that start at z [...] in the base: [n, ...] (length)."""
+    def map(self, t: float | None, z: Any) -> np.ndarray:
+        """Positions T(t, z) of the particles that start at z [...] in the base: [n, ...] (length).
+
+        Here and below, t is a saved time, None for the last; see `_saved` for errors.
+        """
         return self._at(self._saved(t), numbers("z", z), 1)
 
-    def quantile(self, u: Any, t: float | None = None) -> np.ndarray:
+    def quantile(self, t: float | None, u: Any) -> np.ndarray:
         """Positions with mass u [...] to their left: [n, ...] (length).
 
         Raises:
@@ -128,9 +131,9 @@ class Ensemble:
         levels = torch.from_numpy(numbers("u", u))
         if not bool((levels >= 0).all() & (levels <= 1).all()):
             raise ConfigError(fault("u", u, "masses from 0 to 1"))
-        return self.map(self.base.at_rank(levels, 1 - levels).numpy(), t)
+        return self.map(t, self.base.at_rank(levels, 1 - levels).numpy())
 
-    def density(self, x: Any, t: float | None = None) -> np.ndarray:
+    def density(self, t: float | None, x: Any) -> np.ndarray:
         """Densities at the points x [q] (length): [n, q] (mass/length)."""
         x, panels = numbers("x", x), self.base.panels()
         rows = []
@@ -153,24 +156,28 @@ class Ensemble:
     @checked
     def moment(self, order: Count, t: float | None = None) -> np.ndarray:
         """Moments int x^order rho dx [n] (length^order)."""
-        return self.map(self._nodes, t) ** order @ self.w
+        return self.map(t, self._nodes) ** order @ self.w
+
+    def mean(self, t: float | None = None) -> np.ndarray:
+        """Means [n] (length)."""
+        return self.map(t, self._nodes) @ self.w
 
     def std(self, t: float | None = None) -> np.ndarray:
         """Standard deviations [n] (length)."""
-        x = self.map(self._nodes, t)
+        x = self.map(t, self._nodes)
         return np.sqrt((x - (x @ self.w)[:, None]) ** 2 @ self.w)
 
     def w2(self, k: int = 0, t: float | None = None) -> np.ndarray:
         """Wasserstein distances W2 of all flows to flow k [n] (length): the L2(p) distances of their maps."""
         if not (which := Range(int, -len(self), len(self) - 1)).admits(k):
             raise ConfigError(fault("k", k, which))
-        x = self.map(self._nodes, t)
+        x = self.map(t, self._nodes)
         return np.sqrt((x - x[k]) ** 2 @ self.w)
 
     def gap(self, other: Ensemble, t: float | None = None) -> np.ndarray:
         """Wasserstein distances W2 to the flows of another ensemble with the same base, one by one [n] (length)."""
         z = other.z.numpy()
-        return np.sqrt((self.map(z, t) - other.map(z, t)) ** 2 @ other.w)
+        return np.sqrt((self.map(t, z) - other.map(t, z)) ** 2 @ other.w)
 
     def table(self) -> dict[str, np.ndarray]:
         """Columns [n] of numbers: parameters, status, steps, time reached, and at the end mean, standard deviation and
@@ -186,7 +193,7 @@ class Ensemble:
 
         Args:
             what: "density", or a column of `table`.
-            over: one or two parameters.
+            over: one or two parameters; may be left out if there is only one.
             t: a saved time, the last by default; a column is that of the last.
 
         Returns:
@@ -199,10 +206,12 @@ class Ensemble:
 
         heading = f"{int(self.completed.sum())} of {len(self)} flows"
         if what == "density":
-            low, high = np.nanquantile(self.quantile([1e-3, 1 - 1e-3], t), (0.0, 1.0))
+            low, high = np.nanquantile(self.quantile(t, [1e-3, 1 - 1e-3]), (0.0, 1.0))
             x = np.linspace(low, high, POINTS)
-            return fan(x, self.density(x, t), f"{heading} at t = {self.t[-1] if t is None else t:g}")
-        names = [over] if isinstance(over, str) else list(over or ())
+            return fan(x, self.density(t, x), f"{heading} at t = {self.t[-1] if t is None else t:g}")
+        heading += f" at t = {self.t[-1]:g}"
+        only = list(self.parameters) if len(self.parameters) == 1 else []
+        names = [over] if isinstance(over, str) else list(over or only)
         numbers = {k: v for k, v in self.table().items() if v.dtype.kind != "U"}
         if what not in numbers:
             raise ConfigError(f"what={what!r} is not allowed: expected density or one of {', '.join(numbers)}")
@@ -215,7 +224,7 @@ class Ensemble:
         """Dataset of xarray with units: quantiles x over flow, time and rank (mass to the left), the parameters and the
         columns of `table` over the flows. Raises `ConfigError` where xarray is not installed."""
         rank = (np.arange(RANKS) + 0.5) / RANKS
-        x = np.stack([self.quantile(rank, t) for t in self.t], axis=1)
+        x = np.stack([self.quantile(t, rank) for t in self.t], axis=1)
         return of_ensemble(self.parameters, self.t, rank, x, self.table())
 
     def save(self, path: str | Path) -> None:

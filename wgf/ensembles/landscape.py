@@ -71,19 +71,19 @@ class Landscape:
         self.mean, self.w = tensor(mesh.mean[:m]), tensor(w)
         self.nodes = tensor(mesh.nodes[:, :, None])
         self.energy, self.size, self.taps = energy, m, k
-        self.local, self.pair = Operations(energy.local, device), Operations(energy.pair, device)
+        self.local, self.pair = Operations(energy.local, device), energy.pair and Operations(energy.pair, device)
         self.owners = energy.local.layout[VALUES:].tolist()[(len(energy.local.layout) - VALUES) // 2 :]
 
     def entries(self) -> int:
         """Numbers that a flow needs at once, about."""
         n = len(self.w)
-        pairs = n * n * len(self.energy.pair.start) if self.energy.interacts else 0
+        pairs = n * n * len(pair.start) if (pair := self.energy.pair) and self.energy.interacts else 0
         return n * len(self.energy.local.start) + pairs + 4 * self.size**2
 
     def known(self, parameters: Tensor) -> Known:
         """Registers that do not depend on the maps; parameters: [p, B]."""
         w, log_p, rank = self.nodes
-        return self.local.known(parameters, log_p, rank, w), self.pair.known(parameters)
+        return self.local.known(parameters, log_p, rank, w), self.pair.known(parameters) if self.pair else []
 
     def at_nodes(self, c: Tensor) -> list[Tensor]:
         """f and f' [n, B] of the coordinates c [M, B]."""
@@ -146,6 +146,7 @@ class Landscape:
 
     def _pairs(self, part: int, place: int, x: Tensor, known: Known) -> Tensor | None:
         """A result of the program of pairs at all differences x_i - x_j [n, n, B]."""
+        assert self.pair is not None
         return self.pair.results(part, known[1], [x[:, None] - x[None]], place, 1)[0]
 
     def _over_pairs(self, value: Tensor | None) -> Tensor:

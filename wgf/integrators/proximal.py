@@ -30,6 +30,8 @@ class Tolerances:
     Attributes:
         iterations, halvings: limits, per call of Newton's method and per line search.
         to_the_boundary: largest share of the distance to f' = 0 that one iteration may cover.
+        near, stuck: an iteration that covers a smaller share of its step for f' = 0 is near the boundary, and Newton's
+            method is stuck after so many of them in a row.
         decrease: share of the predicted decrease that a step must achieve.
         converged: tolerance of the minimiser.
         stalled: tolerance if no step lowers the objective any more.
@@ -42,6 +44,8 @@ class Tolerances:
     iterations: int = 50
     halvings: int = 50
     to_the_boundary: float = 0.9
+    near: float = 1e-4
+    stuck: int = 3
     decrease: float = 1e-4
     converged: float = 1e-24
     stalled: float = 1e-11
@@ -154,17 +158,24 @@ class Objective:
         return min(most, TOLERANCES.to_the_boundary * ratio)
 
 
-def newton(objective: Objective, start: Tensor) -> Proximal:
-    """Minimise the objective from a start [M] with f' > 0. The objective at the result is not larger."""
+def newton(objective: Objective, start: Tensor, patient: bool = True) -> Proximal:
+    """Minimise the objective from a start [M] with f' > 0. The objective at the result is not larger.
+
+    patient: whether to go on where the iterates are stuck at f' = 0.
+    """
     chart = objective.landscape.chart
     c, at, before = start, chart.at_nodes(start), math.inf
     value, size = objective(c, at)
     tolerances = TOLERANCES.rounded(c.dtype)
     hidden, stalled, kinked = tolerances.hidden, tolerances.stalled, tolerances.kinked
+    near = 0
     for iteration in range(tolerances.iterations):
         step, decrement = objective.direction(c, at)
         kinks, most = torch.zeros_like(at.x), 1.0
         far = objective.reach(at, step, most)
+        near = near + 1 if far < tolerances.near else 0
+        if near >= tolerances.stuck and not patient:
+            return Proximal(c, iteration, "Newton's method is stuck at f' = 0")
         for _ in range(tolerances.halvings):
             if not (math.isfinite(decrement) and decrement >= 0):
                 return Proximal(c, iteration, "a Newton step is not finite")
@@ -207,7 +218,7 @@ def proximal(landscape: Landscape, anchor: Tensor, tau: float, start: Tensor) ->
         start: first iterate [M] (length); the objective at the result is not larger than here.
     """
     objective = Objective(landscape, anchor, tau)
-    found = newton(objective, start)
+    found = newton(objective, start, patient=False)
     if found.failure is None or not objective.barrier:
         return found
     c, chart, count = start, landscape.chart, found.iterations

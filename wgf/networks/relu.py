@@ -62,7 +62,7 @@ class PiecewiseLinear(TransportMap):
     def evaluate(self, theta: Tensor, z: Tensor, cell: Tensor | None = None) -> tuple[Tensor, Tensor]:
         knots, slope, intercept = self.cells(theta)
         if cell is None:
-            cell = torch.searchsorted(knots.detach(), z.detach(), right=True)
+            cell = torch.searchsorted(knots.detach(), z.detach().contiguous(), right=True)
         dx = slope[cell]
         return dx * z + intercept[cell], dx
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from wgf.errors import ConfigError, in_one_line
 from wgf.problem.equations import Problem
+from wgf.process import threads_of_torch
 from wgf.reference_solutions import cache, finite_volume, finite_volume_circle, particles
 from wgf.reference_solutions.base import Computed
 from wgf.reference_solutions.exact import Exact, find
@@ -34,6 +35,7 @@ def closed_form(problem: Problem, wanted: str) -> Exact | None:
     return known
 
 
+@threads_of_torch(1)
 def computed(problem: Problem, times: Sequence[float], wanted: str = "auto") -> Computed | None:
     """The numerical reference solution at increasing times > 0 for the setting `reference_solution`; None on failure.
 

@@ -19,11 +19,12 @@ from torch import Tensor
 from wgf.networks.base import TransportMap
 from wgf.problem.base import Base, Law, Start
 from wgf.problem.quadrature import Nodes, legendre
+from wgf.process import threads_of_torch
 from wgf.reference_solutions.base import Computed
 from wgf.reference_solutions.exact import Exact
 
 ORDER = 6  # nodes per cell
-FINE = 3e-10  # share of W_q^q, of the laws or of a map's own error, that cutting a cell may change
+FINE = 3e-10  # share of W_q^q, of the laws or of a map's own error, that cutting a cell may change by default
 CELLS, ROUNDS = 30_000, 40  # cut in one round at most, and rounds at most
 PARTS = 3  # of a cell that is cut
 FIRST = 0.4  # share of a cell in its first part: a cut that no reflection keeps lets no jump hide
@@ -109,11 +110,13 @@ class Distance:
     target: Tensor
 
 
-def distance(one: Carried, other: Carried) -> Distance:
-    """Compute W1 and W2 between two carried laws."""
+@threads_of_torch(1)
+def distance(one: Carried, other: Carried, fine: float = FINE) -> Distance:
+    """Compute W1 and W2 between two carried laws; cutting a cell may change this share `fine` of them."""
     if one.period is None:
-        return _by_rank(one, other)
-    first, second = (_by_rank(one, other.turned(shift, one.period)) for shift in _best_turns(one, other, one.period))
+        return _by_rank(one, other, fine)
+    turns = _best_turns(one, other, one.period)
+    first, second = (_by_rank(one, other.turned(shift, one.period), fine) for shift in turns)
     return replace(second, w1=first.w1, w1_error=first.w1_error)
 
 
@@ -142,7 +145,7 @@ def _best_turns(one: Carried, other: Carried, length: float) -> tuple[float, flo
     return float(found[0]), float(found[1])
 
 
-def _by_rank(one: Carried, other: Carried) -> Distance:
+def _by_rank(one: Carried, other: Carried, fine: float) -> Distance:
     """Distances if particles of equal rank are compared."""
     base, theirs = one.base, other.base
     same = theirs is base
@@ -179,7 +182,7 @@ def _by_rank(one: Carried, other: Carried) -> Distance:
         parts = new.reshape(5, -1, PARTS).sum(2)
         change = (parts[:2] - sums[:2]).abs()
         change[0] += parts[4]
-        allowed = FINE * (total + parts[:2].sum(1) + unknown)[:, None] + parts[2:4]
+        allowed = fine * (total + parts[:2].sum(1) + unknown)[:, None] + parts[2:4]
         again = (change > allowed).any(0)
         if int(again.sum()) > CELLS or round == ROUNDS - 1:
             again = torch.zeros_like(again)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wgf.files import relative
-from wgf.result import Result, is_clear, label
+from wgf.result import Result, at_most, is_clear, label
 
 ROUNDING = 1e-14  # of a sum, relative to its terms
 COUNTS = {"steps": "accepted", "rejected": "rejected", "evaluations": "evaluations"}
@@ -38,7 +38,7 @@ def show(
     Args:
         result: the result; the table omits numbers that are None.
         folder: folder of the run. Lines with the folder are never wrapped, so that people can copy them.
-        phases: wall time of each phase of the run (s).
+        phases: wall time of each phase of the run (s); that of the flow is the number of the result.
         look: lines that say how to look at the run.
         console: output; standard output by default.
     """
@@ -46,7 +46,8 @@ def show(
     grid = Table(box=ROUNDED, show_header=False)
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    spent = _join(*(f"{name} {_seconds(seconds)}" for name, seconds in (phases or {}).items()))
+    known = {**phases, "flow": result.wall_s} if phases else {}
+    spent = _join(*(f"{name} {_seconds(seconds)}" for name, seconds in known.items()))
     rows = dict(lines(result))
     for name, cell in (rows | ({"wall time": spent} if spent else {})).items():
         color = "green" if cell.startswith(("completed", "steady")) else "red"
@@ -80,7 +81,7 @@ def lines(result: Result) -> list[tuple[str, str]]:
         (label("w1_error"), _error(r.w1_error, against, r.reference_error)),
         (label("w2_error"), _error(r.w2_error, against, r.reference_w2_error)),
         ("bound", _bound(r)),
-        ("doubts", r.doubts or ""),
+        ("doubts", r.doubts or "none"),
         ("unsaved", r.unsaved or ""),
         ("best W2", _error(r.w2_best, " within reach of this network", None)),
         ("start", _number(r.initial_w2 or None, "W2 distance {:.1e} to the initial law")),
@@ -138,6 +139,5 @@ def _bound(r: Result) -> str:
     away = _number(r.w2_bound_distance, "W2 distance {:.1e} to a richer run")
     if r.w2_bound is None:
         return _join(away, r.w2_bound_unknown and f"no bound of the W2 error: {r.w2_bound_unknown}", between="; ")
-    change = _number(r.w2_bound_quadrature, "quadrature changes it by {:.1g} %; ", 100)
-    fine = f"computable bound; lambda = {r.w2_bound_lambda:.4g}; {change}rounding not enclosed"
-    return _join(f"W2 error <= {r.w2_bound:.1e} ({fine})", away, between="; ")
+    change = _number(r.w2_bound_quadrature, "quadrature, which changes it by {:.2g} %, and ", 100)
+    return _join(f"W2 error <= {at_most(r.w2_bound)}, proved up to {change}rounding", away, between="; ")

@@ -47,6 +47,9 @@ class Rule:
         return self.text
 
 
+CLOSE = 0.61  # likeness of two words of which one may be meant
+
+
 def _is_product(value: Any) -> bool:
     return isinstance(value, str) and all(word.strip() in compared() for word in value.split("*"))
 
@@ -145,11 +148,14 @@ def _node(group: str, node: Any) -> Iterator[str]:
 
 
 def did_you_mean(word: str, options: Iterable[str], prefix: str = "") -> str:
-    """Hint with the option closest to a word, if there is a close one, and all options."""
+    """Hint with the option closest to a word, if there is a close one, and all options; follows a sentence."""
     options = sorted(options)
-    close = difflib.get_close_matches(word, options, n=1)
-    hint = f"did you mean {prefix}{close[0]}? " if close else ""
-    return f"{hint}(options: {', '.join(options) or 'none'})"
+    close = difflib.get_close_matches(word, options, n=1, cutoff=CLOSE)
+    return hint_of(options, f"did you mean {prefix}{close[0]}?" if close else "")
+
+
+def hint_of(options: Iterable[str], hint: str = "") -> str:
+    return f"{f': {hint}' if hint else ''} (options: {', '.join(options) or 'none'})"
 
 
 def _unknown(key: str, known: Iterable[str], prefix: str) -> str:
@@ -158,11 +164,14 @@ def _unknown(key: str, known: Iterable[str], prefix: str) -> str:
     if key == "reference" and not prefix:
         return "reference is now called law: use law=<name>, and law.<setting>=... for its settings"
     group = prefix.rstrip(".")
-    owners = (
-        [f"{group}={path.stem}" for path in sorted(CONFIGS.glob(f"{group}/*.yaml")) if _has(path, key)] if group else []
-    )
-    hint = f"it is a setting of {' and '.join(owners)} " if owners else ""
-    return f"{prefix}{key} is not a setting: {hint}{did_you_mean(key, known, prefix)}"
+    owners = [path for path in sorted(CONFIGS.glob(f"{group or '*'}/*.yaml")) if _has(path, key)]
+    if owners and group:
+        hint = hint_of(sorted(known), f"it is a setting of {' and '.join(f'{group}={path.stem}' for path in owners)}")
+    elif owners:
+        hint = f": did you mean {' or '.join(sorted({f'{path.parent.name}.{key}' for path in owners}))}?"
+    else:
+        hint = did_you_mean(key, known, prefix)
+    return f"{prefix}{key} is not a setting{hint}"
 
 
 def _has(path: Path, key: str) -> bool:

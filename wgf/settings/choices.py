@@ -43,7 +43,7 @@ def listing(words: list[str]) -> str:
         return f"{names}\nwgf list GROUP says what each choice is."
     group = words[0]
     if len(words) > 1 or group not in LISTED:
-        raise ConfigError(f"list {' '.join(words)} is not allowed: {did_you_mean(group, LISTED)}")
+        raise ConfigError(f"list {' '.join(words)} is not allowed{did_you_mean(group, LISTED)}")
     found = {f"{group}={name}": summary(path) for name, path in files(group).items()}
     width = max(map(len, found))
     return "\n".join(f"{name:{width}}  {text}".rstrip() for name, text in found.items())

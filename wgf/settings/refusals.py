@@ -171,7 +171,9 @@ def _not_found(missing: MissingConfigException) -> str:
     name = f"{group}={choice}" if group else f"--config-name={choice}"
     home = CONFIGS / group
     inside = {path.relative_to(home).with_suffix("").as_posix() for path in home.glob("*/*.yaml") if group}
-    return f"{name} is not a choice: {did_you_mean(choice, inside.union(missing.options or []))}"
+    if "expression" in (missing.options or []) and not choice.isidentifier():
+        return f"{name} is not a choice: for a formula use {group}=expression '{group}.expr=\"{choice}\"'"
+    return f"{name} is not a choice{did_you_mean(choice, inside.union(missing.options or []))}"
 
 
 def _missing_choice(missing: MissingConfigException) -> tuple[str, str]:
@@ -205,7 +207,7 @@ def _forced(word: str, sweep: bool) -> list[str]:
         value = override.value()
         if not isinstance(value, (str, dict)) and not (value is None and group in CHOICES[-2:]):
             options = (path.stem for path in (CONFIGS / group).glob("*.yaml"))
-            raise ConfigError(f"{word} is not a choice: {did_you_mean(str(value), options)}")
+            raise ConfigError(f"{word} is not a choice{did_you_mean(str(value), options)}")
     bare = key.lstrip("+")
     if bare.lstrip("~").startswith("hydra"):
         return []

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, open_dict
 
 from wgf.errors import ConfigError, in_one_line, install
 from wgf.integrators.status import Status
-from wgf.loading import loading
+from wgf.process import loading
 from wgf.run.signals import STOPPING, Signals, number_of
 from wgf.settings.check import check, raise_faults
 from wgf.settings.foreign_configs import check_node

@@ -83,5 +83,6 @@ def law_of(value: Any, low: float | None = None, high: float | None = None) -> L
     if isinstance(value, np.ndarray | Tensor | list | tuple):
         return Samples(value)
     raise ConfigError(
-        f"law={value!r} is not allowed: expected a law, samples, a density of tensors, or a frozen law of scipy.stats"
+        f"law={value!r} is not allowed: expected a law, such as wgf.Gaussian(), samples, a density of tensors, or a "
+        "frozen law of scipy.stats"
     )

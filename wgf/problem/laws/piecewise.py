@@ -42,7 +42,7 @@ class PiecewiseLinear(Base):
 
     def _cell(self, z: Tensor) -> Tensor:
         (edges,) = self._on(z, self._edges[1:-1])
-        return torch.searchsorted(edges, z.detach(), right=True)
+        return torch.searchsorted(edges, z.detach().contiguous(), right=True)
 
     def log_density(self, z: Tensor) -> Tensor:
         edges, start, slope = self._on(z, self._edges, self._start, self._slope)

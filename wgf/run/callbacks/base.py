@@ -10,7 +10,7 @@ from typing import Any
 
 from wgf.errors import in_one_line
 from wgf.integrators.status import Status
-from wgf.loading import loading
+from wgf.process import loading
 from wgf.result import Result
 from wgf.saved_maps import SavedMaps
 

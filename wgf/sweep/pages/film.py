@@ -8,6 +8,7 @@ import numpy as np
 
 from wgf.figures.density import ceiling, computed, reference, window
 from wgf.figures.style import SUPPORT, inside, limits
+from wgf.result import at_most
 from wgf.saved_maps import SavedMaps
 from wgf.sweep.pages.chart import Axis, Chart, Curve
 from wgf.sweep.pages.html import data, tag
@@ -47,7 +48,7 @@ def text(solution: SavedMaps, s: int) -> str:
     if solution.errors is not None and s > 0:  # the start is exact
         words += [f"{w} error {e:.2e}" for w, e in zip(("W1", "W2"), solution.errors[s], strict=True) if e == e]
     if solution.w2_bound is not None and np.isfinite(solution.w2_bound[s]):
-        words.append(f"W2 error at most {solution.w2_bound[s]:.1e}")
+        words.append(f"W2 error at most {at_most(solution.w2_bound[s])}")
     return ", ".join(words)
 
 

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from wgf.result import Result, is_clear
+from wgf.result import Result, at_most, is_clear
 from wgf.run import summary
 from wgf.saved_maps import SavedMaps
 from wgf.sweep.collate import read_yaml
@@ -39,7 +39,7 @@ def page(folder: Path, result: Result | None, solution: SavedMaps | None, pictur
         html.section("Figures", html.figures(pictures)),
         html.section(
             "More",
-            html.command(command(folder)),
+            html.command(command(folder), "This command repeats the run:"),
             html.folded("All numbers", html.facts(facts)) if facts else "",
             html.listing("config.yaml", text(folder / "config.yaml")),
             html.listing("provenance.json", text(folder / "provenance.json")),
@@ -72,7 +72,7 @@ def against(error: float | None, own: float | None, name: str | None) -> str:
 
 def _w2(r: Result) -> tuple[str, str, str]:
     """The W2 error with its bound, or the bound alone, or why there is neither."""
-    bound = None if r.w2_bound is None else f"at most {r.w2_bound:.1e}"
+    bound = None if r.w2_bound is None else f"at most {at_most(r.w2_bound)}"
     if r.w2_error is None:
         return "W2 error", bound or "", "computable bound"
     unknown = f"no bound: {r.w2_bound_unknown}" if r.w2_bound_unknown else "no bound"

@@ -1,4 +1,4 @@
-"""Loading of large packages by the command."""
+"""This process: how it loads large packages, and with how many threads torch computes."""
 
 from __future__ import annotations
 
@@ -30,3 +30,19 @@ def loading(name: str = "") -> Iterator[None]:
             print(end=CLEAR, file=sys.stderr, flush=True)
         if collects:
             gc.enable()
+
+
+@contextmanager
+def threads_of_torch(count: int | None) -> Iterator[None]:
+    """Let torch compute with this many threads; None leaves the number to torch.
+
+    For arrays of some hundred numbers a second thread only waits: on a busy machine it takes ten times as long.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
