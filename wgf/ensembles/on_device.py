@@ -40,7 +40,7 @@ from wgf.errors import ConfigError
 LANES = 2**16  # most flows at once
 MOST = 512  # coordinates of a map, so that products with dense matrices pay
 HALF = 16  # bytes of memory for each number that the lanes may use
-TURNS = 4  # of one graph
+TURNS, FEW = 4, 2**13  # turns of one graph for few flows, of which a turn costs less than a look at their ends
 RUNS = -1  # end of a flow that has not ended
 FREE = -1  # number of the flow in a lane without one
 
@@ -258,7 +258,7 @@ def compute(job: Job, device: torch.device) -> Ends:
         turn = Turn(job, landscape, device)
         number = torch.arange(width, device=device)
         lanes, following, ended = flows.columns(number), width, 0
-        advance = repeated(lambda: turn(lanes), device)
+        advance = repeated(lambda: turn(lanes), device, TURNS if width <= FEW else 1)
         while ended < n:
             advance()
             done = ((lanes.end != RUNS) & (number != FREE)).nonzero()[:, 0]
@@ -272,7 +272,7 @@ def compute(job: Job, device: torch.device) -> Ends:
         return Ends(flows.saved.permute(2, 0, 1).cpu().numpy(), *(tensor.cpu().numpy() for tensor in found))
 
 
-def repeated(turn: Callable[[], None], device: torch.device) -> Callable[[], None]:
+def repeated(turn: Callable[[], None], device: torch.device, count: int) -> Callable[[], None]:
     """Some turns; on CUDA as one graph, which is recorded after a first turn."""
     if device.type != "cuda":
         return turn
@@ -283,6 +283,6 @@ def repeated(turn: Callable[[], None], device: torch.device) -> Callable[[], Non
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        for _ in range(TURNS):
+        for _ in range(count):
             turn()
     return graph.replay
