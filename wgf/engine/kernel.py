@@ -32,6 +32,7 @@ SOUND, FOLDED, NOT_FINITE, NOT_SOLVED, ENERGY_RISE, CONCAVE, INACCURATE = range(
 SAFETY, SHRINK, GROW, COLLAPSE = 0.9, 0.2, 5.0, 1e-3
 TINY = 2.2250738585072014e-308
 ROUNDING = 64 * 2.220446049250313e-16
+CACHED = 1024  # numbers in a block of a vector
 REPORT = 5  # numbers of a report before the energies
 
 
@@ -103,6 +104,21 @@ def aim(goals, times, counts):
     if lands:
         return goal - t, True
     return (0.5 * (goal - t) if t + 2 * dt > goal else dt), False
+
+
+@compiled
+def combine(c, v, tableau, s, h):
+    """Where stage s looks, and its pull, from the stages before it; in blocks that stay in the cache."""
+    for low in range(0, len(c), CACHED):
+        part = slice(low, min(len(c), low + CACHED))
+        new, pull = v[NEW, part], v[PULL, part]
+        copy(c[part], new)
+        clear(pull)
+        for r in range(s):
+            a, b, stage = tableau[0, s, r], tableau[1, s, r] / h, v[STAGES + r, part]
+            for i in range(len(new)):
+                new[i] += a * stage[i]
+                pull[i] += b * stage[i]
 
 
 @compiled
@@ -180,13 +196,7 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
             counts[flow, 2] += 6
             lost = 0.0
             for s in range(6):
-                copy(c[flow], new)
-                clear(v[PULL])
-                for r in range(s):
-                    a, b = method.tableau[0, s, r], method.tableau[1, s, r] / trial
-                    for i in range(size):
-                        new[i] += a * v[STAGES + r, i]
-                        v[PULL, i] += b * v[STAGES + r, i]
+                combine(c[flow], v, method.tableau, s, trial)
                 if s == 0:
                     copy(v[GRADIENT], v[SLOPE])
                 else:

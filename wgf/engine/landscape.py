@@ -62,7 +62,7 @@ def judge(c, mesh, energy, pair, work):
         n = (high - low) * q
         evaluate(c, mesh, low, high, work.local, r[0], r[1])
         if cells > per:
-            nodal(mesh, energy, low, high, work)
+            nodal(mesh, energy, VALUE, low, high, work)
         execute(p, VALUE, r, n)
         x, d, w = r[0], r[1], r[4]
         count = (len(p.layout) - VALUES) // 2
@@ -112,7 +112,7 @@ def gradient(c, mesh, energy, pair, work, g):
         n = high - low
         evaluate(c, mesh, low, high, work.local, r[0], r[1])
         if cells > per:
-            nodal(mesh, energy, low, high, work)
+            nodal(mesh, energy, FIRST, low, high, work)
         execute(p, FIRST, r, n * q)
         u, v, to, w = work.local[0], work.local[1], work.local[2], r[4]
         weighted(p.layout[SLOPES], r, w, n * q, u)
@@ -179,7 +179,7 @@ def hessian(c, mesh, energy, pair, work, shift):
         n = high - low
         evaluate(c, mesh, low, high, work.local, r[0], r[1])
         if cells > per:
-            nodal(mesh, energy, low, high, work)
+            nodal(mesh, energy, SECOND, low, high, work)
         execute(p, SECOND, r, n * q)
         local, w = work.local, r[4]
         xx, xd, dd, y, z, to = local[0], local[1], local[2], local[3], local[4], local[5]

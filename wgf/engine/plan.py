@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import cache, cached_property
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -130,7 +131,7 @@ class Plan:
         problem: the energies.
         chart: coordinates, with nodes in cells of `order` nodes.
         order: nodes per cell.
-        start: coordinates at t = 0 [M] (length).
+        start: gives the coordinates at t = 0 [M] (length).
         integrator: the method.
 
     Raises:
@@ -142,7 +143,9 @@ class Plan:
         offsets: constants of the energy terms [k] that the kernel does not know (energy).
     """
 
-    def __init__(self, problem: Problem, chart: Chart, order: int, start: torch.Tensor, integrator: Rodas4) -> None:
+    def __init__(
+        self, problem: Problem, chart: Chart, order: int, start: Callable[[], torch.Tensor], integrator: Rodas4
+    ) -> None:
         self.chart, self.terms, self.attractive, self._start = chart, problem.terms, problem.collapses, start
         self.mesh, self.std = mesh_of(chart, order), problem.law.std
         i = integrator
@@ -159,12 +162,15 @@ class Plan:
         if projection.problem.potential.kinks is not None:
             raise Untraceable(f"the kinks of V = {projection.problem.potential}")
         chart = projection.landscape.chart
-        start = chart.coordinates(projection.initial)
+
+        def start() -> torch.Tensor:
+            return chart.coordinates(projection.initial)
+
         return cls(projection.problem, chart, projection.quadrature.order, start, integrator)
 
     @cached_property
     def range(self) -> Table:
-        low, high = _ends(self.chart, self._start)
+        low, high = _ends(self.chart, self._start())
         return _wider(low, high)
 
     @cached_property
