@@ -74,7 +74,7 @@ def main(device: str) -> None:
         compute(CHECKED, rtol, where) for rtol, where in ((1e-3, device), (1e-3, "cpu"), (1e-7, "cpu"))
     )
     z = flows.z.numpy()
-    error = np.abs(flows.map(z) - finer.map(z)) @ flows.w
+    error = np.abs(flows.map(None, z) - finer.map(None, z)) @ flows.w
     print(f"W1 error of the steps: {np.median(error):.1e} (median), {error.max():.1e} (largest)")
     print(f"largest difference to the machine code: {np.abs(flows.coordinates - known.coordinates).max():.1e}")
 

@@ -1,7 +1,8 @@
-"""Screenshots of everything that people see: `python scripts/screenshots.py` makes docs/images/views/*.png.
+"""Screenshots of everything that people see: `python scripts/screenshots.py` makes docs/images/views/*.png
+and docs/images/density.png.
 
     python scripts/screenshots.py                    # all, a few minutes
-    python scripts/screenshots.py report tensorboard # some: terminal, report, tensorboard, site
+    python scripts/screenshots.py report tensorboard # some: terminal, readme, report, tensorboard, site
 
 It needs Chromium, and the extra `docs` for the site. It runs the commands in a folder that it removes.
 """
@@ -142,6 +143,11 @@ def report(folder: Path) -> None:
         keep(phone(path, folder), name, PHONE[0])
 
 
+def readme(folder: Path) -> None:
+    """The picture that the README shows, as the default run draws it."""
+    keep((folder / "runs" / "default" / "figures" / "density.png").read_bytes(), "../density", 1200)
+
+
 def phone(page: Path, folder: Path) -> bytes:
     """A page as wide as a phone, in a frame: windows of Chromium are wider."""
     frame, (width, height) = folder / "phone.html", PHONE
@@ -198,14 +204,14 @@ def site(folder: Path) -> None:
         process.wait()
 
 
-PARTS = {"terminal": terminal, "report": report, "tensorboard": tensorboard, "site": site}
+PARTS = {"terminal": terminal, "readme": readme, "report": report, "tensorboard": tensorboard, "site": site}
 
 
 def main(names: list[str]) -> None:
     """Make the pictures of some parts."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        if "terminal" not in names and {"report", "tensorboard"} & {*names}:
+        if "terminal" not in names and {"readme", "report", "tensorboard"} & {*names}:
             for line in (RUN, SWEEP):
                 run(folder, f"wgf.cli {line}")
         for name in names:

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import pyplot
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 from saved_solutions import TITLE, history, solution
@@ -27,11 +29,12 @@ from wgf.figures.comparison import convergences, finals
 from wgf.figures.comparison import curves as curves_of
 from wgf.figures.convergence import asymptotic, convergence, positive
 from wgf.figures.convergence import slope as rate
+from wgf.figures.dark import GROUND, contrast, dark, follows
 from wgf.figures.density import density, ridgeline, spacetime
 from wgf.figures.errors import errors
 from wgf.figures.history import energy, steps
 from wgf.figures.map import map, slope
-from wgf.figures.notebook import html
+from wgf.figures.notebook import TIMES, UNKNOWN, html
 from wgf.figures.style import encoded
 from wgf.saved_maps import SavedMaps
 
@@ -97,7 +100,27 @@ def test_words(draw: Callable[[SavedMaps, str], Figure | None], exact: bool):
     assert "position $x$" in words or "start $z$" in words
     if draw not in (spacetime, errors):
         assert "computed" in words
-        assert ("\nreference" in f"\n{words}") == exact
+        assert ("reference" in words) == exact
+
+
+def test_dark_figures_can_be_read():
+    svg = encoded(density(solution(2), TITLE), "svg")
+    follows_page = follows(svg)
+    assert ElementTree.fromstring(follows_page).tag.endswith("svg")
+    light, night = (dict(re.findall(r"--(\w+):(#\w+)", rules)) for rules in follows_page.decode().split("@media", 1))
+    night = {color: night[color] for color in light}
+    assert all(f"#{name}" == color for name, color in light.items())
+    assert all(f": #{color}".encode() not in follows_page for color in light)
+    for color, other in night.items():
+        grey = color[:2] == color[2:4] == color[4:]
+        assert grey or contrast(to_rgb(other), GROUND) >= 3
+    assert contrast(to_rgb(dark("#000000")), GROUND) > 12
+    assert dark("#ffffff") == "#16171a"
+    assert contrast((0, 0, 0), (1, 1, 1)) == pytest.approx(21)
+    assert contrast(to_rgb("#777777"), (1, 1, 1)) == pytest.approx(4.48, abs=0.005)  # as the tools of WCAG say
+    assert b"<image" not in svg  # the bar of the times changes its colours, too
+    filled = follows(encoded(spacetime(solution(2), TITLE), "svg"), filled=True)
+    assert b"stroke: #ffffff" in filled  # white lines on colours stay white
 
 
 # densities
@@ -116,8 +139,11 @@ def test_density_shows_the_saved_densities():
         expected = [own.pdf(each) - other.pdf(each) for each in x]
         assert gap == pytest.approx(expected, abs=2e-6)
     assert len(gaps) == 5
+    assert figure.axes[0].get_legend().get_texts()[-1].get_text() == "computed"  # no name of what is not drawn
     wrong = solution(20)
-    assert len(curves(density(replace(wrong, exact_T=wrong.exact_T + 0.3), TITLE))) == 11
+    apart = density(replace(wrong, exact_T=wrong.exact_T + 0.3), TITLE)
+    assert len(curves(apart)) == 11
+    assert apart.axes[0].get_legend().get_texts()[-1].get_text() == "reference"
 
 
 def test_ridges_stand_on_their_lines():
@@ -174,6 +200,8 @@ def test_map_shows_maps_knots_and_error():
     error = figure.axes[1].lines[0].get_ydata()
     assert max(error) == pytest.approx(1e-3 / math.sqrt(2 * math.pi), rel=1e-3)
     assert r"W_1=1 \cdot 10^{-3}" in texts(figure)
+    other = replace(solution(20), errors=np.full((21, 2), 1.25e-3))
+    assert r"W_1=1.25 \cdot 10^{-3}" in texts(map(other, TITLE))  # the number of the run, not another quadrature
     assert "knots" in texts(figure)
     smooth = map(replace(solution(20), knots=None), TITLE)
     assert len(curves(smooth)[-1][0]) == 0
@@ -242,8 +270,10 @@ def test_convergence_finds_the_slopes():
     assert labelled(figure, "ReLU, slope -2.00").tolist() == [m, second]
     assert labelled(figure, "cubic, slope -4.00")[1] == pytest.approx(fourth)
     axes = figure.axes[0]
-    (mark,) = [line for line in axes.lines if line.get_label() == "error of the reference 1e-09"]
-    assert (mark.get_marker(), axes.get_ylim()[0] > 1e-9) == ("v", True)  # below: it does not stretch the axis
+    assert labelled(figure, "error of the reference 1e-09, below this axis").size == 0  # it does not stretch the axis
+    assert axes.get_ylim()[0] > 1e-9
+    above = convergence({"ReLU": (m, second)}, "m", "e", floor=9.0)
+    assert labelled(above, "error of the reference 9e+00, above this axis").size == 0
     inside = convergence({"ReLU": (m, second)}, "m", "e", floor=0.02)
     assert labelled(inside, "error of the reference 2e-02")[1] == pytest.approx(0.02)
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
@@ -262,6 +292,19 @@ def test_slopes_are_those_of_the_asymptotic_points(flip: bool):
     assert error[used].tolist() == sorted([h[k] ** 3 for k in (1, 2, 3, 4)], reverse=not flip)
     assert rate(x[used], error[used]) == pytest.approx(3.0 if flip else -3.0)
     assert asymptotic(x[:2], error[:2]) == slice(0, 2)
+    drawn = convergence({"": (x, error)}, "m", "e")
+    (dots,) = [line for line in drawn.axes[0].lines if line.get_label().startswith("slope")]
+    assert dots.get_label() == ("slope 3.00 (0.0625 to 0.5)" if flip else "slope -3.00 (2 to 16)")
+    assert dots.get_markevery() == used
+    (hollow,) = [line for line in drawn.axes[0].lines if line.get_mfc() == "none" and len(line.get_xdata())]
+    assert sorted(hollow.get_xdata()) == sorted([x[0], x[-1]])
+    assert "outside the fit: less than half as steep" in texts(drawn)
+
+
+def test_orders_that_vary_are_all_in_the_fit():
+    """The orders of a spline of degree 3 at widths 8 to 64: no point is left out, as in the table of the sweep."""
+    x = np.array([8.0, 16.0, 32.0, 64.0])
+    assert asymptotic(x, np.array([4.37e-3, 3.07e-4, 6.48e-6, 4.01e-7])) == slice(0, 4)
 
 
 def test_errors_that_hardly_differ_are_not_blown_up():
@@ -391,10 +434,14 @@ def test_a_real_ffmpeg_keeps_the_frames(tmp_path: Path):
 
 def test_the_summary_of_a_notebook():
     facts = {"equation": "rho_t = rho_xx, V = x<1", "status": "completed: reached the end time", "network": "Spline"}
-    text = html(facts, np.array([1.0, -0.5]), solution(8))
+    text = html(facts, np.array([1.0, -0.5]), solution(8), "finite volumes")
     root = ElementTree.fromstring(text)
     words = [part.text for part in root.iter() if part.text]
     assert {"rho_t = rho_xx, V = x<1", "completed: reached the end time", "Spline", "1 to -0.5", "W2 error"} <= {*words}
+    assert "1.00e-03 against finite volumes" in words
+    assert "blue: t = 0, orange: t = 1; highest density 0.399" in words
+    assert UNKNOWN in html(facts, np.array([1.0, -0.5]), solution(8, exact=False), None)
+    assert all(contrast(TIMES(t)[:3], ground) >= 3 for t in np.linspace(0, 1, 20) for ground in ((1, 1, 1), GROUND))
     lines = [part.get("points", "") for part in root.iter() if part.tag.endswith("polyline")]
     assert len(lines) == 6
     places = np.array([[float(number) for number in place.split(",")] for line in lines for place in line.split()])

@@ -24,7 +24,7 @@ RESULT |= {"wall_s": 1.354}
 
 
 def printed(result: dict[str, Any], folder: Path, width: int = 100, look: tuple[str, ...] = ()) -> str:
-    stream, phases = io.StringIO(), {"flow": 1.354, "figures": 75.0}
+    stream, phases = io.StringIO(), {"flow": 1.4, "figures": 75.0}
     summary.show(Result.from_dict(result), folder, phases, look, Console(file=stream, width=width))
     return stream.getvalue()
 

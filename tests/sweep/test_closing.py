@@ -47,7 +47,19 @@ def test_a_large_sweep_shows_its_best_jobs(tmp_path: Path, monkeypatch: pytest.M
         put(tmp_path, width, status="completed", t_end=1.0, w1_error=1.0 / width, w2_error=1.0)
     text = shown(tmp_path)
     assert " 4 " not in text
-    assert "the best 2 of 3 jobs" in text
+    assert "the 2 smallest of 3 W1 errors" in text
+
+
+def test_errors_of_several_problems_have_no_best(tmp_path: Path):
+    for width, error in ((8, 1e-3), (16, 1e-4)):
+        put(tmp_path, width, status="completed", t_end=1.0, w1_error=error, w2_error=error)
+    found = table(tmp_path).rows
+    assert closing.best(found, ["network.width"]) is found[1]
+    for axis in ("pde.diffusion", "potential", "law.mean", "t_end", "experiment"):
+        assert closing.best(found, ["network.width", axis]) is None
+        watch = Watch(tmp_path, 2, [axis])
+        watch._count(tmp_path / "width-8", {"status": "completed", "w1_error": 1e-3})
+        assert watch._best is None
 
 
 def test_live_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

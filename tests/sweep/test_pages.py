@@ -29,7 +29,7 @@ def test_what_is_written_is_escaped():
             html.head(nasty, nasty, False, nasty),
             html.warning(nasty),
             html.tiles([(nasty, nasty, nasty)]),
-            html.command(nasty),
+            html.command(nasty, nasty),
             html.facts([(nasty, nasty)]),
             html.table(nasty, [(nasty, nasty)], [[Cell(nasty, link='"><script>', mark=nasty)]], None),
             html.heat(nasty, nasty, [nasty], [(nasty, [Cell(nasty)])]),

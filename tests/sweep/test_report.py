@@ -16,6 +16,7 @@ from run_pages import result, sweep, write
 from saved_solutions import TITLE
 
 from wgf.figures.animation import kinds as films
+from wgf.sweep import working
 from wgf.sweep.report import main, report
 
 OF_RUN = ["density", "energy", "errors", "map", "ridgeline", "slope", "spacetime", "steps"]
@@ -76,6 +77,7 @@ def test_page_of_a_run(tmp_path: Path):
     assert found.words["dt"] == ["status", "W1 error", "energy"]
     assert found.words["strong"] == ["completed", "1.0e-03", "-0.693147"]
     assert found.words["code"] == ["wgf seed=3"]
+    assert "The density at t = 0, 0.25, 0.5, 0.75, 1." in found.words["figcaption"]
     assert "1.0000e-03 (ln -6.908)" in found.words["td"]
     assert "t_end: 1.0\nnote: <b>&amp;" in found.words["pre"][0]  # as it stands in the file
 
@@ -134,7 +136,21 @@ def test_the_command(tmp_path: Path):
     assert (status, out[:21]) == (0, "usage: wgf-report DIR")
     write(tmp_path / "run", None, whole=False)
     answer = command(tmp_path, "run", start=("-m", "wgf.sweep.report"))
-    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "report in   run/report.html\n", "")
+    assert (answer.returncode, answer.stdout, answer.stderr) == (
+        0,
+        "report in   run/report.html\n",
+        "figures: energy, steps\n",
+    )
+
+
+def test_a_terminal_counts_the_figures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert list(working.counted("figures", {"map": 1, "slope": 2})) == [("map", 1), ("slope", 2)]
+    with working.working("writing"):
+        pass
+    said = capsys.readouterr().err
+    assert "figures 1 of 2: map" in said or "figures 2 of 2: slope" in said
+    assert "writing" in said
 
 
 # many runs
@@ -155,6 +171,11 @@ def test_page_of_a_sweep(tmp_path: Path):
     assert "4.00" in found.words["td"]
     assert set(found.links) == {f"{job}/report.html" for job in (0, 1, 2, 3, 4, 5, 9)}
     assert found.words["code"] == ["wgf network.width=16 network.degree=3"]
+    assert "This command repeats the best job:" in found.words["p"]
+    assert found.words["summary"] == ["config.yaml of the best job, 5"]
+    assert found.words["h1"] == ["Runs in sweep"]
+    (root / "multirun.yaml").touch()
+    assert read(report(root)).words["h1"] == ["Sweep over network.width, network.degree"]
 
 
 def test_every_job_has_a_page(tmp_path: Path):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wgf.engine.program import BLOCK, NODAL, Program, compiled, execute, prepare
+from wgf.engine.program import BLOCK, EVERY, NODAL, Program, compiled, execute, prepare
 
 TAPS = 6  # columns of a band, enough for degree 5: loops over them have a known length
 GRADIENT, NEW, PULL, SLOPE, IMAGE, SPEED, WOODBURY, START, STAGES = range(9)  # rows of the vectors
@@ -29,6 +29,7 @@ class Mesh(NamedTuple):
         nodes: weights, log densities and 2 P - 1 at the nodes [3, Q C].
         bands: mass matrix and its factorisation [2, M + TAPS, TAPS].
         mean: integrals of the basis functions [M + TAPS].
+        held: whether the first and the last coordinate are positions of walls [2].
     """
 
     taps: int
@@ -37,6 +38,7 @@ class Mesh(NamedTuple):
     nodes: np.ndarray
     bands: np.ndarray
     mean: np.ndarray
+    held: np.ndarray
 
     @property
     def size(self) -> int:
@@ -149,17 +151,18 @@ def begin(mesh, energy, pair, parameters, work):
     if pair is not None:
         prepare(pair, parameters, work.pairs)
     if mesh.nodes.shape[1] <= work.registers.shape[1]:
-        nodal(mesh, energy, NONE, mesh.cells.shape[1], work)
+        nodal(mesh, energy, EVERY, NONE, mesh.cells.shape[1], work)
 
 
 @compiled
-def nodal(mesh, energy, low, high, work):
-    """Fill the registers that depend on the nodes only, for the cells from `low` to `high`."""
-    r, n, c, q = work.registers, high - low, mesh.cells.shape[1], mesh.tables.shape[1]
-    for b in range(q):
-        w, log_p, rank = mesh.nodes[0], mesh.nodes[1], mesh.nodes[2]
-        for i in range(n):
-            r[2, b * n + i] = log_p[b * c + low + i]
-            r[3, b * n + i] = rank[b * c + low + i]
-            r[4, b * n + i] = w[b * c + low + i]
+def nodal(mesh, energy, part, low, high, work):
+    """Fill the registers that depend on the nodes only, and that a part of the program reads, for the cells from `low`
+    to `high`."""
+    r, n, c, q, p = work.registers, high - low, mesh.cells.shape[1], mesh.tables.shape[1], energy.local
+    for row in range(3):
+        if row == 0 or p.reads[part, row - 1] or p.reads[NODAL, row - 1]:
+            to, of = r[4 if row == 0 else 1 + row], mesh.nodes[row]
+            for b in range(q):
+                for i in range(n):
+                    to[b * n + i] = of[b * c + low + i]
     execute(energy.local, NODAL, r, q * n)

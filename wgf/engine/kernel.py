@@ -27,11 +27,12 @@ from wgf.engine.landscape import gradient, hessian, judge
 from wgf.engine.linear import half_solved, multiply, solve
 from wgf.engine.program import compiled, entry
 
-COMPLETED, PAUSED, BLOW_UP, MAX_STEPS, STUCK, REFUSED = range(6)
+COMPLETED, PAUSED, BLOW_UP, MAX_STEPS, STUCK, REFUSED, FOLDS = range(7)
 SOUND, FOLDED, NOT_FINITE, NOT_SOLVED, ENERGY_RISE, CONCAVE, INACCURATE = range(7)
 SAFETY, SHRINK, GROW, COLLAPSE = 0.9, 0.2, 5.0, 1e-3
 TINY = 2.2250738585072014e-308
 ROUNDING = 64 * 2.220446049250313e-16
+CACHED = 1024  # numbers in a block of a vector
 REPORT = 5  # numbers of a report before the energies
 
 
@@ -75,8 +76,10 @@ def settle(fault, error, trial, lands, goals, times, counts, report):
         times[0] = goals[counts[3]] if lands else times[0] + trial
         times[2] = max(dt, grown) if trial < dt else grown
         times[1], times[3] = trial, error
+        counts[5] = 0
         return True
     counts[1] += 1
+    counts[5] = counts[5] + 1 if fault == FOLDED else 0
     times[2] = 0.25 * trial if fault != SOUND else trial * factor_of_step(error, 1.0)
     report[3], report[4] = (fault if fault != SOUND else INACCURATE), trial
     return False
@@ -86,12 +89,14 @@ def settle(fault, error, trial, lands, goals, times, counts, report):
 def end_of(accepted, slope, method, goals, times, counts):
     """How a flow ended, or -1. `accepted`: whether it has new coordinates, also at the start."""
     if accepted:
-        if counts[4] != 0 and slope < COLLAPSE:
+        if counts[4] != 0 and slope < COLLAPSE * times[6]:
             return BLOW_UP
         if counts[3] == len(goals):
             return COMPLETED
     elif times[2] < method.dt_min:
         return STUCK
+    elif counts[5] >= counts[6]:
+        return FOLDS
     return MAX_STEPS if counts[0] + counts[1] >= method.max_steps else -1
 
 
@@ -103,6 +108,21 @@ def aim(goals, times, counts):
     if lands:
         return goal - t, True
     return (0.5 * (goal - t) if t + 2 * dt > goal else dt), False
+
+
+@compiled
+def combine(c, v, tableau, s, h):
+    """Where stage s looks, and its pull, from the stages before it; in blocks that stay in the cache."""
+    for low in range(0, len(c), CACHED):
+        part = slice(low, min(len(c), low + CACHED))
+        new, pull = v[NEW, part], v[PULL, part]
+        copy(c[part], new)
+        clear(pull)
+        for r in range(s):
+            a, b, stage = tableau[0, s, r], tableau[1, s, r] / h, v[STAGES + r, part]
+            for i in range(len(new)):
+                new[i] += a * stage[i]
+                pull[i] += b * stage[i]
 
 
 @compiled
@@ -124,9 +144,10 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
         goals: times of the stops [s]; a flow continues with the goal number counts[3].
         saved: coordinates at the goals met [b, s, M + TAPS]; empty to keep none.
         parameters: parameters of the energy [b, p].
-        times: t, dt, next_dt, error and dissipated of the clocks, updated, and the standard deviations of the initial
-            laws (length) [b, 6].
-        counts: steps, rejected, evaluations and target of the clocks, updated, and whether the law can collapse [b, 5].
+        times: t, dt, next_dt, error and dissipated of the clocks, updated, the standard deviations of the initial
+            laws (length), and the smallest slopes at t = 0 [b, 7].
+        counts: steps, rejected, evaluations and target of the clocks, updated, whether the law can collapse, the folds
+            in a row, updated, and how many end the call [b, 7].
         report: how a flow ended, energy, smallest slope, why the last attempt failed, its length, and the energies
             [b, REPORT + terms].
         most: largest number of attempts of a flow in this call.
@@ -180,13 +201,7 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
             counts[flow, 2] += 6
             lost = 0.0
             for s in range(6):
-                copy(c[flow], new)
-                clear(v[PULL])
-                for r in range(s):
-                    a, b = method.tableau[0, s, r], method.tableau[1, s, r] / trial
-                    for i in range(size):
-                        new[i] += a * v[STAGES + r, i]
-                        v[PULL, i] += b * v[STAGES + r, i]
+                combine(c[flow], v, method.tableau, s, trial)
                 if s == 0:
                     copy(v[GRADIENT], v[SLOPE])
                 else:

@@ -62,7 +62,7 @@ def judge(c, mesh, energy, pair, work):
         n = (high - low) * q
         evaluate(c, mesh, low, high, work.local, r[0], r[1])
         if cells > per:
-            nodal(mesh, energy, low, high, work)
+            nodal(mesh, energy, VALUE, low, high, work)
         execute(p, VALUE, r, n)
         x, d, w = r[0], r[1], r[4]
         count = (len(p.layout) - VALUES) // 2
@@ -112,7 +112,7 @@ def gradient(c, mesh, energy, pair, work, g):
         n = high - low
         evaluate(c, mesh, low, high, work.local, r[0], r[1])
         if cells > per:
-            nodal(mesh, energy, low, high, work)
+            nodal(mesh, energy, FIRST, low, high, work)
         execute(p, FIRST, r, n * q)
         u, v, to, w = work.local[0], work.local[1], work.local[2], r[4]
         weighted(p.layout[SLOPES], r, w, n * q, u)
@@ -126,6 +126,10 @@ def gradient(c, mesh, energy, pair, work, g):
             gathered(mesh.tables, j, mesh.cells[1, low], n, u, v, to)
             for i in range(n):
                 g[first[i] + j] += to[i]
+    if mesh.held[0]:
+        g[0] = 0.0
+    if mesh.held[1]:
+        g[len(g) - TAPS - 1] = 0.0
 
 
 @compiled
@@ -179,7 +183,7 @@ def hessian(c, mesh, energy, pair, work, shift):
         n = high - low
         evaluate(c, mesh, low, high, work.local, r[0], r[1])
         if cells > per:
-            nodal(mesh, energy, low, high, work)
+            nodal(mesh, energy, SECOND, low, high, work)
         execute(p, SECOND, r, n * q)
         local, w = work.local, r[4]
         xx, xd, dd, y, z, to = local[0], local[1], local[2], local[3], local[4], local[5]
@@ -201,9 +205,22 @@ def hessian(c, mesh, energy, pair, work, shift):
                 gathered(mesh.tables, h, at, n, y, z, to)
                 for i in range(n):
                     A[first[i] + j, h - j] += to[i]
+    for end in range(2):
+        if mesh.held[end]:
+            hold(A, end * (m - 1), shift * mesh.bands[0, end * (m - 1), 0])
     if pair is not None:
         return coupled(mesh, energy, work)
     return factorise(A, m)
+
+
+@compiled
+def hold(A, j, diagonal):
+    """Row and column j of a band without all other entries: the coordinate of a wall."""
+    for b in range(1, TAPS):
+        A[j, b] = 0.0
+        if j >= b:
+            A[j - b, b] = 0.0
+    A[j, 0] = diagonal
 
 
 @compiled

@@ -36,7 +36,9 @@ SIN, COS, TANH, SQRT, POW, ABS, SIGN, ERF = (
 ATAN, EXPM1, EQUAL, SELECT, TABLE = (CODES[n] for n in ("atan", "expm1", "equal", "select", "table"))
 
 
-FIXED, NODAL, VALUE, FIRST, SECOND = np.arange(5)  # parts of a program; numba makes a copy of a function for each int
+FIXED, NODAL, VALUE, FIRST, SECOND, EVERY = np.arange(
+    6
+)  # parts of a program, and all of them; numba makes a copy of a function for each int
 SLOPES, BENDS, VALUES = 6, 8, 11  # places in `layout`
 
 
@@ -96,6 +98,7 @@ class Program(NamedTuple):
             dd [3], and of the energies, followed by the terms to which they belong; -1 for zero by definition.
         parameters: registers of the parameters; -1 for a parameter that the program does not use.
         start: initial value of every register.
+        reads: whether the parts, and any of them, read log p and 2 P - 1 [6, 2].
         tables: tabulated functions [t, 3 + panels PANEL], see `wgf.engine.tapes.table`.
     """
 
@@ -103,6 +106,7 @@ class Program(NamedTuple):
     layout: np.ndarray
     parameters: np.ndarray
     start: np.ndarray
+    reads: np.ndarray
     tables: np.ndarray
 
 
@@ -141,6 +145,7 @@ def program(
         np.array([*ends, *results, *terms], dtype=np.int64),
         np.array([tape.parameters.get(name, -1) for name in names], dtype=np.int64),
         start,
+        np.array([[any(r in code[1:4] for code in part) for r in (2, 3)] for part in (*parts, tape.code)]),
         tables,
     )
 

@@ -147,7 +147,7 @@ def ensemble(
         assert space is not None
         chart = Chart(space, at, at, problem.domain)
         line = chart.coordinates(projection.initial)
-        plan = Plan(problem, chart, rule.order, line, method)  # type: ignore[arg-type]
+        plan = Plan(problem, chart, rule.order, lambda: line, method)  # type: ignore[arg-type]
         energy = energy_of(problem.terms, lambda: plan.range, names, bind)
     except Untraceable as error:
         raise ConfigError(f"this ensemble is impossible: compiled code cannot hold {error}") from None

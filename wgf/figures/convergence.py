@@ -16,7 +16,7 @@ APART = 1.3  # smallest ratio of neighbours on the axis whose numbers do not ove
 NARROW = 46  # letters of a heading beside such names
 COLUMN = 22  # names in a column beside the curves
 CROWD = 8  # most names that fit beside the curves
-SATURATED, ALIKE = 0.75, 0.35  # ratio of slopes, and relative difference of slopes
+FLAT = 0.5  # share of the median slope below which an end of a curve is not part of a fit
 Curve = tuple[Sequence[float | None] | np.ndarray, Sequence[float | None] | np.ndarray]
 
 
@@ -28,20 +28,20 @@ def slope(x: np.ndarray, y: np.ndarray) -> float | None:
 
 
 def asymptotic(x: np.ndarray, y: np.ndarray) -> slice:
-    """The points that show the order: not the finest ones where the error no longer falls, and not coarser ones whose
-    slopes are another."""
+    """The points that show the order: all but those at the ends where the error falls less than half as steeply as
+    the median of its slopes, because it does not fall yet or no longer."""
     if len(x) < 3 or len(np.unique(x)) < len(x):
         return slice(0, len(x))
     rates = np.diff(np.log(y)) / np.diff(np.log(x))
-    falls = rates.mean() < 0  # towards large x, as with the width
-    rates = rates if falls else rates[::-1]
-    end = len(rates)
-    while end > 1 and abs(rates[end - 1]) < SATURATED * np.abs(rates[: end - 1]).max():
-        end -= 1
-    begin = end - 1
-    while begin > 0 and abs(rates[begin - 1] - rates[end - 1]) <= ALIKE * abs(rates[end - 1]):
-        begin -= 1
-    return slice(begin, end + 1) if falls else slice(len(x) - end - 1, len(x) - begin)
+    usual = np.median(rates)
+    steep = np.flatnonzero(rates * np.sign(usual) >= FLAT * abs(usual))
+    return slice(int(steep[0]), int(steep[-1]) + 2)
+
+
+def fitted(rate: float, x: np.ndarray, used: slice) -> str:
+    """The slope of a fit, and through which of the points x it was fitted where these are not all."""
+    among = f" ({x[used][0]:.3g} to {x[used][-1]:.3g})" if used.stop - used.start < len(x) else ""
+    return f"slope {round(rate, 2) + 0.0:.2f}{among}"
 
 
 def positive(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
@@ -69,9 +69,10 @@ def convergence(
         series: label -> (x, y). Points that are None, not finite or not positive are left out.
         xlabel: name and unit of the refined setting.
         ylabel: the error, with its unit.
-        fit: draw the least-squares line of each curve through its asymptotic points and write its slope in the legend.
+        fit: draw the least-squares line of each curve through its asymptotic points and write its slope in the legend;
+            the other points are hollow.
         heading: text above the figure.
-        floor: the error of the reference itself, a mark at the edge; 0 where it is exact.
+        floor: the error of the reference itself, a mark at the edge or in the legend; 0 where it is exact.
         join: whether a line joins the points of a curve without a fit.
         what: the title.
     """
@@ -81,6 +82,7 @@ def convergence(
     logarithmic(axes)
     places: set[float] = set()
     heights: list[float] = []
+    left_out = False
     for k, (label, curve) in enumerate(series.items()):
         x, y = positive(curve)
         places |= set(x.tolist())
@@ -92,9 +94,18 @@ def convergence(
         if rate is not None:
             line = np.exp(np.log(y[used]).mean() + rate * (np.log(x[used]) - np.log(x[used]).mean()))
             axes.plot(x[used], line, color=color, lw=1.0, ls="--", alpha=0.7)
-        words = ", ".join(part for part in (label, "" if rate is None else f"slope {round(rate, 2) + 0.0:.2f}") if part)
-        style = "-" if join and rate is None else "none"
-        axes.plot(x, y, color=color, marker=marker, ms=6, ls=style, lw=1.6, label=words.replace("$", r"\$"))
+        words = ", ".join(part for part in (label, "" if rate is None else fitted(rate, x, used)) if part)
+        look: dict[str, Any] = {"color": color, "marker": marker, "ms": 6, "lw": 1.6}
+        look |= {"ls": "-" if join and rate is None else "none", "label": words.replace("$", r"\$")}
+        (points,) = axes.plot(x, y, **look)
+        if rate is not None and used.stop - used.start < len(x):
+            points.set_markevery(used)
+            out = np.setdiff1d(np.arange(len(x)), np.arange(len(x))[used])
+            axes.plot(x[out], y[out], **look | {"ls": "none", "mfc": "none", "label": None})
+            left_out = True
+    if left_out:
+        hollow: dict[str, Any] = {"marker": "o", "color": "0.45", "mfc": "none", "ls": "none"}
+        axes.plot([], [], label="outside the fit: less than half as steep", **hollow)
     ticks = np.array(sorted(places))
     if 0 < len(ticks) <= 10 and (ticks[1:] > APART * ticks[:-1]).all():
         axes.xaxis.set_major_locator(FixedLocator(ticks.tolist()))
@@ -106,12 +117,14 @@ def convergence(
     at_least_a_decade(axes, np.array(heights))
     if floor > 0:
         low, high = axes.get_ylim()
-        mark: dict[str, Any] = {"color": "0.45", "ls": "none", "clip_on": False}
-        mark["label"] = f"error of the reference {floor:.0e}"
+        words = f"error of the reference {floor:.0e}"
+        mark: dict[str, Any] = {"color": "0.45", "ls": "none"}
         if low <= floor <= high:
-            axes.plot([1.0], [floor], marker="<", transform=axes.get_yaxis_transform(), **mark)
+            at = axes.get_yaxis_transform()
+            axes.plot([1.0], [floor], marker="<", transform=at, clip_on=False, label=words, **mark)
         else:
-            axes.plot([1.0], [0.0], marker="v", transform=axes.transAxes, **mark)
+            side, marker = ("below", "v") if floor < low else ("above", "^")
+            axes.plot([], [], marker=marker, label=f"{words}, {side} this axis", **mark)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     named = sum(bool(label) for label in axes.get_legend_handles_labels()[1])

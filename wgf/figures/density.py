@@ -32,10 +32,11 @@ def density(solution: SavedMaps, heading: str) -> Figure:
         axes.plot(*computed(solution, s), color=color(s), lw=1.8, zorder=3)
     top = 1.08 * ceiling(solution, picked)
     gaps = {s: difference(solution, s) for s in picked[1:]} if compared else {}
+    apart = [s for s, (_, gap) in gaps.items() if np.abs(gap[np.isfinite(gap)]).max(initial=0.0) > SEEN * top]
     for s, (x, gap) in gaps.items():
         below.plot(x, gap, color=color(s), lw=1.3)
-        if np.abs(gap[np.isfinite(gap)]).max(initial=0.0) > SEEN * top:  # else it would only hide the curves
-            axes.plot(*reference(solution, s), zorder=4, **EXACT)
+    for s in apart:  # elsewhere the reference would only hide the curves
+        axes.plot(*reference(solution, s), zorder=4, **EXACT)
     axes.set(xlim=window(solution, picked), ylim=(0.0, top), ylabel=DENSITY)
     below.set_xlabel(POSITION)
     style.walls(axes, solution)
@@ -43,8 +44,10 @@ def density(solution: SavedMaps, heading: str) -> Figure:
         size = max(style.quantile(np.abs(gap), 0.995) for _, gap in gaps.values())
         below.set(ylim=(-1.2 * size, 1.2 * size) if size > 0 else (-1, 1), ylabel=r"$\rho - \rho^*$")
         style.scaled(below)
+        below.set_title(r"error against the reference $\rho^*$", loc="right", color="0.3", fontsize=9.5, pad=3)
     style.note(axes, *cut_off(solution, picked, top))
-    style.explain(figure, "Density" + (" and its error" if compared else ""), heading, solution, picked)
+    what = "Density and its error" if compared else "Density"
+    style.explain(figure, what, heading, solution, picked, compared=bool(apart))
     return figure
 
 

@@ -33,7 +33,8 @@ def map(solution: SavedMaps, heading: str) -> Figure:
         bottom.semilogy(z, np.maximum(error, 1e-4 * low), color=style.colors(solution)(last), lw=1.4)
         bottom.set(ylim=(low, high), ylabel=GAP)
         bottom.grid(False)
-        note = rf"at ${style.time_of(solution, last)}$, area $W_1={style.scientific(np.trapezoid(error, z))}$"
+        area = np.trapezoid(error, z) if solution.errors is None else solution.errors[last, 0]
+        note = rf"at ${style.time_of(solution, last)}$, area $W_1={style.scientific(area)}$"
         bottom.set_title(note, loc="right", color="0.3", fontsize=9.5, pad=3)
     axes.plot(z, z, **IDENTITY)
     knots = _curves(axes, solution, z, x, None if solution.exact_T is None else solution.exact_T[:, grid])

@@ -55,8 +55,8 @@ WALL: dict[str, Any] = {"facecolor": "0.8", "edgecolor": "0.55", "hatch": "////"
 # Okabe and Ito's palette for colour-blind readers, from dark to light; markers distinguish the curves in grey
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
-# plasma without its yellow end, which is too faint on white
-COLORS = LinearSegmentedColormap.from_list("times", matplotlib.colormaps["plasma"](np.linspace(0.0, 0.8, 256)))
+# plasma without its yellow end, too faint on white; 50 shades or more would be pixels, which no dark page can recolour
+COLORS = LinearSegmentedColormap.from_list("times", matplotlib.colormaps["plasma"](np.linspace(0.0, 0.8, 48)), 48)
 
 FACTOR = re.compile(r"(?:1e(-?\d+))?([-+].*)?")  # of the numbers of an axis, and what is added to them
 
@@ -100,12 +100,17 @@ def encoded(figure: Figure, kind: str) -> bytes:
     if layout is not None:  # savefig would draw the whole figure once more for the layout
         layout.execute(figure)
         figure.set_layout_engine("none")
-    file, date = io.BytesIO(), {"pdf": "CreationDate", "svg": "Date"}.get(kind)
-    if kind == "png":  # savefig would draw once more to learn the size, which is fixed
-        figure.dpi = DPI
+    file, figure.dpi = io.BytesIO(), DPI  # the PDF and the SVG change the resolution to their own
+    if kind == "png":  # savefig would draw each kind once more to learn the size, which is fixed
         FigureCanvasAgg(figure).print_png(file)
+    elif kind == "svg":
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})
     else:
-        figure.savefig(file, format=kind, dpi=DPI, metadata={date: None} if date else None)
+        from matplotlib.backends.backend_pdf import FigureCanvasPdf
+
+        FigureCanvasPdf(figure).print_pdf(file, metadata={"CreationDate": None})
     return file.getvalue()
 
 
@@ -193,9 +198,9 @@ def bar(
     figure: Figure, mappable: ScalarMappable, axes: Any, ticks: Mapping[float, str], label: str, **more: Any
 ) -> None:
     """A colour bar to the right of some axes; ticks: value -> text."""
-    drawn = figure.colorbar(mappable, ax=axes, pad=0.015, aspect=35, **more)
+    drawn = figure.colorbar(mappable, ax=axes, pad=0.015, aspect=35, label=label, **more)
     drawn.set_ticks(list(ticks), labels=list(ticks.values()))
-    drawn.set_label(label)
+    drawn.solids.set_edgecolor("face")  # type: ignore[union-attr]  # no seams between the shades
     drawn.outline.set_visible(False)
 
 
@@ -233,11 +238,12 @@ def explain(
     shown: list[int],
     *more: Line2D,
     times: bool = True,
+    compared: bool = True,
 ) -> None:
-    """Title, legend of the curves (computed, reference, more), and the bar of the times."""
+    """Title, legend of the curves (computed, reference where it is known and `compared`, more), bar of the times."""
     first = figure.axes[0]
     names = [key("computed", color=colors(solution)(shown[-1]), lw=1.8, ls="-"), *more]
-    if solution.exact_T is not None:
+    if compared and solution.exact_T is not None:
         names.insert(1, key("reference", **EXACT))
     first.legend(handles=names)
     title(first, what, heading)

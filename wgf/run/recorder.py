@@ -61,6 +61,10 @@ class Recorder(LoopCallback):
             self.remesh(metrics.map.on_breakpoints(past["breakpoints"].to(metrics.map.theta.device)))
             self.rows, self.last_row, self._logged = past["rows"], past["last_row"], past["logged"]
             self.wall = past["wall"]
+        self.begin()
+
+    def begin(self) -> None:
+        """Start the clock of the flow: what was loaded before does not count."""
         self._begin = self._due = monotonic()
 
     def step(self, clock: Clock, state: State, energy: float) -> None:

@@ -128,6 +128,7 @@ def _run(
         with signals.held():
             callbacks.start(about)
             callbacks.phase("flow")
+            recorder.begin()
             end = _advance(experiment, recorder, past)
             if end.status is Status.interrupted and signals.received is not None:
                 end.detail = SignalName(signals.received).name

@@ -38,7 +38,7 @@ def show(
     Args:
         result: the result; the table omits numbers that are None.
         folder: folder of the run. Lines with the folder are never wrapped, so that people can copy them.
-        phases: wall time of each phase of the run (s).
+        phases: wall time of each phase of the run (s); that of the flow is the number of the result.
         look: lines that say how to look at the run.
         console: output; standard output by default.
     """
@@ -46,7 +46,8 @@ def show(
     grid = Table(box=ROUNDED, show_header=False)
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    spent = _join(*(f"{name} {_seconds(seconds)}" for name, seconds in (phases or {}).items()))
+    known = {**phases, "flow": result.wall_s} if phases else {}
+    spent = _join(*(f"{name} {_seconds(seconds)}" for name, seconds in known.items()))
     rows = dict(lines(result))
     for name, cell in (rows | ({"wall time": spent} if spent else {})).items():
         color = "green" if cell.startswith(("completed", "steady")) else "red"

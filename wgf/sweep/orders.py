@@ -12,7 +12,14 @@ from wgf.settings.flat import label, number, short
 # settings that are refined, and the sign of their exponent in an error: O(m^-k), O(dt^k)
 REFINED = {"network.width": -1, "integrator.dt": 1, "quadrature.particles": -1}
 
+PROBLEM = ("experiment", "pde", "potential", "interaction", "law", "domain", "t_end")  # settings of what is solved
+
 Row = dict[str, Any]
+
+
+def comparable(axes: Sequence[str]) -> bool:
+    """Whether errors can be compared: all jobs solve the same problem, and only settings of the method vary."""
+    return not any(axis.partition(".")[0] in PROBLEM for axis in axes)
 
 
 def refined(axes: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from wgf.settings.flat import label
 from wgf.sweep import job_folder as job
+from wgf.sweep import orders
 from wgf.sweep.collate import jobs, overrides
 
 OVERRIDES = "overrides.yaml"
@@ -88,7 +89,7 @@ class Watch(threading.Thread):
         self._ended += 1
         self._failed += not job.finished(folder)
         error = found.get("w1_error") if found["status"] == "completed" else None
-        if error is not None and (self._best is None or error < self._best[0]):
+        if error is not None and orders.comparable(self._axes) and (self._best is None or error < self._best[0]):
             self._best = error, self._label(folder)
 
     def _label(self, folder: Path) -> str:

@@ -6,7 +6,7 @@ It writes DIR/figures/*.png and *.pdf, and DIR/report.html, which needs no other
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,13 @@ from wgf.sweep import collate as sweep
 from wgf.sweep.command import command
 from wgf.sweep.pages import html, run
 from wgf.sweep.pages import sweep as several
+from wgf.sweep.working import counted
 
 USAGE = "usage: wgf-report DIR   write figures and DIR/report.html of a run, of a sweep or of all runs below DIR"
 RUN = ("result.json", "history.csv", "config.yaml")  # a folder with one of these files is that of a run
 DRAWN = ("step", "t", "dt", "energy", "dissipation", "mean", "second_moment", "min_slope", "rejected")  # of history.csv
+FILM = "evolution"
 CAPTIONS = {
-    "density": "The density at about six times.",
-    "ridgeline": "The density, one time above the other.",
     "spacetime": "The density over space and time, with the paths of quantiles.",
     "map": "The transport map with its knots, and its error at the last time where a reference solution is known.",
     "slope": "The slope of the map. At slope 0 the density is infinite and the map folds.",
@@ -56,13 +56,8 @@ def run_page(folder: Path, drawing: bool = True) -> Path:
     content = _read(folder / "result.json", _result)
     result = None if content is None else Result.from_dict(content)
     solution, rows = _solution(folder), _read(folder / "history.csv", _history)
-    pictures = save(folder, _drawn(result, solution, rows, folder.resolve().name)) if drawing else []
-    if solution is not None and drawing:
-        from wgf.figures.animation import film, kinds  # matplotlib
-
-        moving = film(solution, _heading(result, folder.resolve().name))
-        for kind in kinds():
-            moving.save(folder / "figures" / f"evolution{kind}")
+    drawn = _drawn(result, solution, rows, folder.resolve().name) if drawing else {}
+    pictures = save(folder, drawn, CAPTIONS | _times(solution)) if drawn else []
     return write(folder / "report.html", run.page(folder, result, solution, pictures).encode())
 
 
@@ -70,6 +65,7 @@ def _drawn(
     result: Result | None, solution: SavedMaps | None, rows: dict[str, np.ndarray] | None, name: str
 ) -> dict[str, Any]:
     """The figures that the files of a run allow."""
+    from wgf.figures.animation import film  # matplotlib
     from wgf.figures.catalogue import OF_HISTORY, OF_SOLUTION  # matplotlib
     from wgf.figures.errors import errors
 
@@ -78,9 +74,25 @@ def _drawn(
     if solution is not None:
         drawn |= {name: draw(solution, heading) for name, draw in OF_SOLUTION.items() if name != "errors"}
         drawn["errors"] = errors(solution, heading, (result and result.reference_error) or 0.0)
+        drawn[FILM] = film(solution, heading)
     if rows is not None and len(rows["t"]):
         drawn |= {name: draw(rows, heading) for name, draw in OF_HISTORY.items()}
     return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def _times(solution: SavedMaps | None) -> dict[str, str]:
+    """The captions that say at which times the density is drawn."""
+    if solution is None:
+        return {}
+    from wgf.figures.density import RIDGES  # matplotlib
+    from wgf.figures.style import shown
+
+    times = ", ".join(f"{t:.4g}" for t in solution.t[shown(solution)].tolist())
+    ridges = len(shown(solution, RIDGES))
+    return {
+        "density": f"The density at t = {times}.",
+        "ridgeline": f"The density at {ridges} times, one above the other.",
+    }
 
 
 def _heading(result: Result | None, name: str) -> str:
@@ -112,7 +124,7 @@ def sweep_page(folder: Path) -> Path:
     for job in jobs:
         if not _is_recent(folder / job):
             run_page(folder / job, drawing=False)
-    pictures = save(folder, drawn)
+    pictures = save(folder, drawn, CAPTIONS)
     return write(folder / "report.html", several.page(found, heading, pictures).encode())
 
 
@@ -122,15 +134,22 @@ def _is_recent(folder: Path) -> bool:
     return page.exists() and result.exists() and page.stat().st_mtime >= result.stat().st_mtime
 
 
-def save(folder: Path, figures: dict[str, Any]) -> list[str]:
-    """Write figures/<name>.png and .pdf; returns the figures as pictures of a page."""
+def save(folder: Path, figures: dict[str, Any], captions: Mapping[str, str]) -> list[str]:
+    """Write figures/<name>.png and .pdf, and the film; returns the figures as pictures of a page."""
+    from wgf.figures.animation import kinds  # matplotlib
+    from wgf.figures.dark import follows
     from wgf.figures.style import encoded
 
-    sweep.write_figures(folder, figures)
-    return [
-        html.figure(encoded(drawn, "svg"), "svg", CAPTIONS.get(name, name), lines=name != "spacetime")
-        for name, drawn in figures.items()
-    ]
+    pictures = []
+    for name, drawn in counted("figures", figures):
+        if name == FILM:
+            for kind in kinds():
+                drawn.save(folder / "figures" / f"{name}{kind}")
+        else:
+            sweep.write_figures(folder, {name: drawn})
+            content = follows(encoded(drawn, "svg"), filled=name == "spacetime")
+            pictures.append(html.figure(content, "svg", captions.get(name, name)))
+    return pictures
 
 
 def _read(path: Path, read: Callable[[Path], Any], errors: tuple[type[Exception], ...] = (ValueError,)) -> Any:

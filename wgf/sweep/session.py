@@ -18,6 +18,7 @@ from wgf.run.signals import STOPPING, Signals
 from wgf.sweep.collate import collate, jobs, report
 from wgf.sweep.job_folder import worker
 from wgf.sweep.progress import Watch
+from wgf.sweep.working import working
 
 GRACE = 10.0  # seconds in which jobs that are told to stop finish their step and save what they have
 PERIOD = 0.1  # seconds between two looks at them
@@ -89,7 +90,8 @@ class Sweep(Signals):
             (self.root / STOPPED).unlink(missing_ok=True)
             if isinstance(error, ConfigError) or not jobs(self.root):
                 return
-            table = collate(self.root)
+            with working("writing table and figures"):
+                table = collate(self.root)
             report(table)
         finally:
             super().__exit__()

@@ -24,6 +24,7 @@ from wgf.settings.refusals import parsed
 from wgf.sweep import closing, orders
 from wgf.sweep import collate as sweep
 from wgf.sweep.command import command
+from wgf.sweep.working import working
 
 USAGE = """\
 wgf-study: a convergence study of Wasserstein gradient flows
@@ -188,12 +189,15 @@ def work(*words: str) -> int:
         print("wgf-study: interrupted", file=sys.stderr)
     if status > 128 or not root.is_dir():  # then the sweep has printed why
         return status
-    study = read(root)
-    paths = save(study)
+    with working("writing table and figures"):
+        study = read(root)
+        save(study)
     failed = sum(row["status"] != "completed" for row in study.rows)
     if root == Path(words[0]):  # else the sweep has printed its table
         closing.show(study.rows, study.axes)
-    print(f"{len(study.rows)} runs, {failed} of them not completed; {', '.join(map(os.path.relpath, paths))}")
+    closing.show_w2(study.rows, study.axes)
+    print(f"{len(study.rows)} runs, {failed} of them not completed")
+    print(f"study in     {os.path.relpath(root)}")
     return 1 if failed else 0
 
 

@@ -61,24 +61,22 @@ def tiles(numbers: Iterable[tuple[str, str, str]]) -> str:
     return tag("dl", *cells, class_="tiles")
 
 
-def command(words: str) -> str:
-    """A command with a button that copies it; empty without words."""
-    button = tag("button", "Copy", type="button")
-    return tag("div", tag("code", escape(words)), button, class_="command") if words else ""
+def command(words: str, effect: str) -> str:
+    """A command, below what it does, with a button that copies it; empty without words."""
+    line = tag("div", tag("code", escape(words)), tag("button", "Copy", type="button"), class_="command")
+    return tag("p", escape(effect)) + line if words else ""
 
 
-def figure(content: bytes, kind: str, caption: str, lines: bool = True) -> str:
+def figure(content: bytes, kind: str, caption: str) -> str:
     """An embedded picture; names inside an SVG do not clash with those of others.
 
     Args:
         content: of its file.
         kind: "svg", "gif" or "png".
         caption: what it shows.
-        lines: whether it has lines on white, which a dark page inverts; colours that fill it stay.
     """
     source = f"data:{KINDS[kind]};base64,{base64.b64encode(content).decode()}"
-    look = "lines" if lines else "colours"
-    picture = f'<img class="{look}" src="{source}" alt="{escape(caption)}">'
+    picture = f'<img src="{source}" alt="{escape(caption)}">'
     return tag("figure", picture, tag("figcaption", escape(caption)))
 
 

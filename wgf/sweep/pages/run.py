@@ -39,7 +39,7 @@ def page(folder: Path, result: Result | None, solution: SavedMaps | None, pictur
         html.section("Figures", html.figures(pictures)),
         html.section(
             "More",
-            html.command(command(folder)),
+            html.command(command(folder), "This command repeats the run:"),
             html.folded("All numbers", html.facts(facts)) if facts else "",
             html.listing("config.yaml", text(folder / "config.yaml")),
             html.listing("provenance.json", text(folder / "provenance.json")),

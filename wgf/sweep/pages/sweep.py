@@ -31,21 +31,30 @@ def page(found: Table, heading: str, pictures: list[str]) -> str:
     """
     rows = [dict(row) for row in found.rows]
     orders.add(rows, found.axes)
-    best, name, good = closing.best(rows), found.root.resolve().name, not found.failed()
-    first = found.root / rows[0]["job"]
+    best, good = closing.best(rows, found.axes), not found.failed()
+    title, shown = name(found), best or rows[0]
     parts = [
-        html.head(name, "completed" if good else "incomplete", good, summary(found), heading),
+        html.head(title, "completed" if good else "incomplete", good, summary(found), heading),
         html.tiles(numbers(found, best)),
         html.section("Jobs", jobs(found, rows, best), f"<p>{NOTE}</p>" if any(_mark(row) for row in rows) else ""),
         html.section("W1 error over both settings", heat(found, best)),
         html.section("Figures", html.figures(pictures)),
         html.section(
             "More",
-            html.command(command(found.root / best["job"])) if best else "",
-            html.listing(f"config.yaml of {rows[0]['job']}", text(first / "config.yaml")),
+            html.command(command(found.root / best["job"]), "This command repeats the best job:") if best else "",
+            html.listing(
+                f"config.yaml of {'the best job, ' if best else ''}{shown['job']}",
+                text(found.root / shown["job"] / "config.yaml"),
+            ),
         ),
     ]
-    return html.page(f"{name}: {len(rows)} runs", parts)
+    return html.page(f"{title}: {len(rows)} runs", parts)
+
+
+def name(found: Table) -> str:
+    """What the page is about: what varies in a sweep, or the folder of other runs."""
+    is_sweep = found.axes and (found.root / "multirun.yaml").exists()
+    return f"Sweep over {', '.join(found.axes)}" if is_sweep else f"Runs in {found.root.resolve().name}"
 
 
 def numbers(found: Table, best: Row | None) -> list[tuple[str, str, str]]:
