@@ -198,9 +198,9 @@ def bar(
     figure: Figure, mappable: ScalarMappable, axes: Any, ticks: Mapping[float, str], label: str, **more: Any
 ) -> None:
     """A colour bar to the right of some axes; ticks: value -> text."""
-    drawn = figure.colorbar(mappable, ax=axes, pad=0.015, aspect=35, **more)
+    drawn = figure.colorbar(mappable, ax=axes, pad=0.015, aspect=35, label=label, **more)
     drawn.set_ticks(list(ticks), labels=list(ticks.values()))
-    drawn.set_label(label)
+    drawn.solids.set_edgecolor("face")  # type: ignore[union-attr]  # no seams between the shades
     drawn.outline.set_visible(False)
 
 
