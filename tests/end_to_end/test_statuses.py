@@ -65,24 +65,18 @@ ENDS = {
     Status.solver_failed: (ROOT + "integrator=sdirk2 integrator.dt=0.5", 1.0),
     Status.interrupted: (EULER + "1e-3 t_end=0.1", 0.02),
 }
-KNOTS = "network=two_sided_relu network.train=all "
+KNOTS = "network=two_sided_relu network.train=all network.start=uniform "
 MOVING = {  # the same ends of full updates, by the integrator that auto chooses
     Status.completed: ("t_end=0.01", 0.01),
     Status.steady: ("potential=quadratic t_end=40 stop=steady steady=1e-3", 20.0),
-    Status.blow_up: (
-        "network.start=uniform pde=keller_segel potential=none pde.chi=4 integrator.rtol=1e-4 t_end=1",
-        0.077,
-    ),
-    Status.step_too_small: (
-        "network.start=uniform integrator.dt=0.05 integrator.dt_min=1e-2 integrator.rtol=1e-9",
-        0.0,
-    ),
-    Status.folded: ("network.width=2 network.start=uniform pde=linear_transport t_end=0.3", 0.004),
-    Status.max_steps: ("network.start=uniform integrator.max_steps=7", 0.018),
-    Status.interrupted: ("network.start=uniform", 0.075),
+    Status.blow_up: ("pde=keller_segel potential=none pde.chi=4 integrator.rtol=1e-4 t_end=1", 0.077),
+    Status.step_too_small: ("integrator.dt=0.05 integrator.dt_min=1e-2 integrator.rtol=1e-9", 0.0),
+    Status.folded: ("network.width=2 pde=linear_transport t_end=0.3", 0.004),
+    Status.max_steps: ("integrator.max_steps=7", 0.018),
+    Status.interrupted: ("", 0.075),
 }
-CASES = [*((status, *end) for status, end in ENDS.items())]
-CASES += [(status, KNOTS + words, time) for status, (words, time) in MOVING.items()]
+CASES = [pytest.param(status, *end, id=str(status)) for status, end in ENDS.items()]
+CASES += [pytest.param(s, KNOTS + words, t, id=f"{s}, moving knots") for s, (words, t) in MOVING.items()]
 
 
 def terminate() -> None:
