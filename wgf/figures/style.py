@@ -245,7 +245,7 @@ def explain(
     names = [key("computed", color=colors(solution)(shown[-1]), lw=1.8, ls="-"), *more]
     if compared and solution.exact_T is not None:
         names.insert(1, key("reference", **EXACT))
-    first.legend(handles=names)
+    first.legend(handles=names, loc="best")  # unless one says so, matplotlib warns on a busy machine
     title(first, what, heading)
     if times:
         time_bar(figure, figure.axes, solution, shown)
