@@ -125,6 +125,11 @@ def matrix(rows, columns):
 
 
 @compiled
+def cube(a, b, c):
+    return np.zeros((a, b, c))
+
+
+@compiled
 def workspace(mesh, energy, pair):
     size, n, q, k = len(mesh.mean), mesh.nodes.shape[1], mesh.tables.shape[1], mesh.taps
     block, dense, far = max(min(n, BLOCK), q), NONE, NONE
