@@ -159,12 +159,12 @@ FASTEST = {
         Settings(111, 2.5e-8, 4.59),
     ],
     KELLER_SEGEL: [
-        Settings(9, 1.2e-3, 5.2, 4, 4),
-        Settings(6, 3e-4, 3.5),
-        Settings(37, 2.4e-4, 5.11, 4, 3),
+        Settings(9, 2.2e-3, 5.2, 4, 3),
+        Settings(15, 5.1e-4, 5.22, 4, 3),
+        Settings(27, 9.1e-4, 4.78, 4, 3),
         Settings(27, 1.3e-5, 4.22, 5, 4),
         Settings(44, 5.6e-7, 4.81, 5, 4),
-        Settings(73, 3.9e-8, 6.03),
+        Settings(67, 2.7e-8, 5.69, 5, 4),
     ],
 }
 FLOWS = 64  # of an ensemble

@@ -108,8 +108,7 @@ class Flow:
         return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
 
     def __repr__(self) -> str:
-        place = f"t = {self.t[-1]:g} of {self.problem.t_end:g} in {self.clock.steps} steps"
-        return f"<Flow {self.problem.equation}; {place}; {self.message}>"
+        return f"<Flow {self.problem.equation}; t = {self._facts()['time']}; {self.message}>"
 
     # the map
 
@@ -280,8 +279,8 @@ class Flow:
         """
         from wgf.figures.catalogue import draw
 
-        title = self.problem.equation + ("" if self.status.is_success else f" ({self.status})")
-        return draw(name, lambda: self.saved_maps, self.table, title)
+        end = "" if self.status.is_success else f" ({self.status})"
+        return draw(name, lambda: self.saved_maps, self.table, self.problem.equation + end)
 
     def to_xarray(self) -> Dataset:
         """Dataset of xarray with units: maps, densities, energies, errors; a `ConfigError` without xarray."""
@@ -296,5 +295,6 @@ class Flow:
     def _repr_html_(self) -> str:
         from wgf.figures.notebook import html
 
-        known = self.__dict__.get("saved_maps")  # a notebook that shows a flow computes no reference solution
-        return html(self._facts(), self.energy, known or maps(self.problem, self.saved, None))
+        seen = "reference_solution" in self.__dict__  # a notebook that shows a flow does not compute it
+        shown = self.saved_maps if seen else maps(self.problem, self.saved, None)
+        return html(self._facts(), self.energy, shown, getattr(self.reference_solution, "name", "") if seen else None)

@@ -83,23 +83,27 @@ class Quantiles:
         return lambda x: function(torch.as_tensor(x, dtype=torch.float64)).numpy()
 
 
+def run(settings: Settings, folder: Path, rich: bool) -> tuple[dict[str, Any], Flow | None]:
+    """Run the command on some settings; the content of its result.json, and the flow if it completed."""
+    result = _run(settings, folder, rich)
+    return result, load(folder / "run") if result["status"] == Status.completed.name else None
+
+
 def run_in_passing(settings: Settings, rich: bool) -> dict[str, Any]:
     """The content of the result.json of a run whose files are not kept."""
     with TemporaryDirectory() as place:
-        return run(settings, Path(place), rich)[0]
+        return _run(settings, Path(place), rich)
 
 
-def run(settings: Settings, folder: Path, rich: bool) -> tuple[dict[str, Any], Flow | None]:
-    """Run the command on some settings; the content of its result.json, and the flow if it completed."""
+def _run(settings: Settings, folder: Path, rich: bool) -> dict[str, Any]:
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
     path = folder / "samples.txt"
     path.write_text("\n".join(map(repr, settings.get("samples", []))) + "\n")
     cfg: DictConfig = composed(settings, str(path))
     cfg.verify = rich
     experiment = build(cfg)
-    home = folder / "run"
-    runner.run(experiment, cfg, home, bar=False)
-    result = json.loads((home / "result.json").read_text())
+    runner.run(experiment, cfg, folder / "run", bar=False)
+    result = json.loads((folder / "run" / "result.json").read_text())
     if "unsaved" in result:
         raise OSError(result["unsaved"])
-    return result, load(home) if result["status"] == Status.completed.name else None
+    return result

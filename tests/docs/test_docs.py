@@ -1,6 +1,8 @@
 """What the documentation shows is what there is, and it works."""
 
+import math
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from chebyshev import differentiation
-from composed_configs import composed
+from composed_configs import changed, composed
 from loaded_scripts import script
 from omegaconf import OmegaConf
 from scipy.integrate import solve_ivp
@@ -19,6 +21,7 @@ from wgf.result import Result
 from wgf.run import runner
 from wgf.settings.check import CONFIGS, GROUPS, check
 from wgf.settings.check import ROOT as ROOT_KEYS
+from wgf.sweep import launch
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -182,3 +185,26 @@ def test_every_link_leads_somewhere(page: Path):
 def test_every_page_can_be_found():
     pages = {path.name for path in (ROOT / "docs").glob("*.*")} - {"README.md", "zensical.toml"}
     assert {page for page in pages if f"]({page})" in INDEX} == pages
+
+
+# sweeps
+
+PAGE = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8").replace("\\\n", " ")
+SWEEPS = [
+    shlex.split(line, comments=True)[1:] for line in re.findall(r"^ +(wgf(?:-study)? .*=.*)$", PAGE, re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize("words", SWEEPS, ids=[words[-1] for words in SWEEPS])
+def test_the_sweeps_of_the_page_can_begin(words: list[str]):
+    axes = list(launch._axes([word for word in words if word != "-m" and not word.startswith("hydra")]))
+    ends = [axis if len(axis) <= 5 else [axis[0], axis[-1]] for axis in axes]
+    config = composed if {axis[0].partition("=")[0] for axis in axes} & {*GROUPS} else changed
+    for choice in launch._each_value(ends):
+        check(config(*choice))
+
+
+def test_the_array_of_the_page_has_the_jobs_that_it_names():
+    (words,) = [words for words in SWEEPS if "hydra/launcher=slurm" in words]
+    axes = list(launch._axes([word for word in words if word.startswith("network.")]))
+    assert f"one array of {math.prod(map(len, axes))} jobs" in PAGE

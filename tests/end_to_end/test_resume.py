@@ -294,7 +294,7 @@ def test_the_command_stopped_by_sigterm_goes_on(tmp_path: Path):
     events = EventAccumulator(str(tmp_path / "a run"), size_guidance={"scalars": 0})
     events.Reload()
     steps = [int(line.partition(",")[0]) for line in left(tmp_path / "whole")["history"][1:]]
-    assert [event.step for event in events.Scalars("energy/total")] == steps
+    assert [event.step for event in events.Scalars("free_energy/total")] == steps
     overrides = OmegaConf.load(tmp_path / "a run" / ".hydra" / "overrides.yaml")
     assert "t_end=0.2" in list(overrides)  # how it was begun
     status, _, err = called(tmp_path, f"resume={tmp_path / 'a run'}")

@@ -112,6 +112,14 @@ LADDER = {
     "porous, half power": (wgf.PorousMedium(1.5, 0.4), {"network": small(law=wgf.Barenblatt(1.5, 1.0))}),
     "relu": (wgf.FokkerPlanck(), {"potential": "x**4/4", "network": wgf.TwoSidedReLU(16, base=wgf.Gaussian())}),
     "relu, mixture": (wgf.FokkerPlanck(0.3), {"potential": "x**2", "network": wgf.TwoSidedReLU(9, base=MIXTURE)}),
+    "uniform law from a Gaussian": (wgf.FokkerPlanck(), {"potential": "x**4/4", "law": Uniform(-1.0, 1.0)}),
+    "samples": (wgf.FokkerPlanck(), {"potential": "x**2", "law": wgf.Samples(np.linspace(-1.0, 1.0, 30) ** 3)}),
+    "attraction from a Gaussian": (wgf.KellerSegel(0.5), {"law": wgf.Laplace(), "t_end": 0.1}),
+    "interval": (
+        wgf.FokkerPlanck(),
+        {"potential": "x**3", "law": wgf.Beta(2.0, 3.0, -1.0, 1.0), "domain": wgf.Interval(-1.0, 1.5)},
+    ),
+    "half line": (wgf.FokkerPlanck(), {"potential": "x", "law": wgf.Exponential(), "domain": wgf.HalfLine(0.0)}),
     "keller-segel": (wgf.KellerSegel(0.5), {"network": small()}),
     "keller-segel, uniform law": (wgf.KellerSegel(0.5), {"network": small(law=Uniform(-1.0, 1.0)), "t_end": 0.02}),
 }
@@ -189,11 +197,12 @@ def test_a_kink_has_no_table():
     ("pde", "settings"),
     [
         (wgf.KellerSegel(1.5), {"t_end": 3.0, "network": small()}),
+        (wgf.KellerSegel(4.0), {"t_end": 1.0, "law": wgf.Laplace()}),
         (wgf.FokkerPlanck(), {"potential": "x**2", "integrator": wgf.Rodas4(1e-6, 1e-8, max_steps=3)}),
         (wgf.FokkerPlanck(), {"potential": "x**4", "integrator": wgf.Rodas4(1e-8, 1e-8, 0.1, 0.09), "t_end": 1.0}),
         (wgf.LinearTransport(), {"potential": "-x**4/4 + 0.1*x**6", "t_end": 1.0, "network": small(6)}),
     ],
-    ids=["blow_up", "max_steps", "step_too_small", "transport from a hill"],
+    ids=["blow_up", "blow-up from a Gaussian", "max_steps", "step_too_small", "transport from a hill"],
 )
 def test_ends_are_those_of_torch(pde, settings):
     compiled, torch_ = both(pde, **settings)

@@ -34,7 +34,7 @@ from wgf.figures.density import density, ridgeline, spacetime
 from wgf.figures.errors import errors
 from wgf.figures.history import energy, steps
 from wgf.figures.map import map, slope
-from wgf.figures.notebook import html
+from wgf.figures.notebook import TIMES, UNKNOWN, html
 from wgf.figures.style import encoded
 from wgf.saved_maps import SavedMaps
 
@@ -434,10 +434,14 @@ def test_a_real_ffmpeg_keeps_the_frames(tmp_path: Path):
 
 def test_the_summary_of_a_notebook():
     facts = {"equation": "rho_t = rho_xx, V = x<1", "status": "completed: reached the end time", "network": "Spline"}
-    text = html(facts, np.array([1.0, -0.5]), solution(8))
+    text = html(facts, np.array([1.0, -0.5]), solution(8), "finite volumes")
     root = ElementTree.fromstring(text)
     words = [part.text for part in root.iter() if part.text]
     assert {"rho_t = rho_xx, V = x<1", "completed: reached the end time", "Spline", "1 to -0.5", "W2 error"} <= {*words}
+    assert "1.00e-03 against finite volumes" in words
+    assert "blue: t = 0, orange: t = 1; highest density 0.399" in words
+    assert UNKNOWN in html(facts, np.array([1.0, -0.5]), solution(8, exact=False), None)
+    assert all(contrast(TIMES(t)[:3], ground) >= 3 for t in np.linspace(0, 1, 20) for ground in ((1, 1, 1), GROUND))
     lines = [part.get("points", "") for part in root.iter() if part.tag.endswith("polyline")]
     assert len(lines) == 6
     places = np.array([[float(number) for number in place.split(",")] for line in lines for place in line.split()])

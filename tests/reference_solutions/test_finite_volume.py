@@ -523,3 +523,17 @@ def test_root_of_increasing_polynomials(share: float):
     target = np.array([1e-12, 0.125, 7.0, 0.0])  # s^3, s^3 + 1, 2 s, 1e-12 s^3 + 1e-17: the last one is never 0
     found = _root(weights, target, low, np.full(4, share))
     assert found == pytest.approx([1e-4, -(0.875 ** (1 / 3)), 3.5, 0.0], rel=1e-14, abs=1e-13)
+
+
+def test_how_an_edge_inside_a_cell_moves_the_mean():
+    """In a parabola the mean decays as exp(-t), and with it the error that the grid makes at t = 0."""
+    law, t = Uniform(0.0, 0.7), 0.3
+    p = problem(FokkerPlanck(0.5), law, Well())
+    found = finite_volume.solve(p, [t])
+    s = np.linspace(-7, 7, 1001)
+    left, right = (torch.from_numpy(stats.norm.cdf(side * s)) for side in (1, -1))
+    mean = float(stats.norm.pdf(s) @ found(t, law.at_rank(left, right)).numpy()) * (s[1] - s[0])
+    assert found.share == 0
+    error = mean - law.mean * math.exp(-t)
+    assert error == pytest.approx(finite_volume._off(p, found.fine.grid) * math.exp(-t), rel=0.01)
+    assert abs(error) < 0.5 * found.error

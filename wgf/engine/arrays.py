@@ -29,6 +29,7 @@ class Mesh(NamedTuple):
         nodes: weights, log densities and 2 P - 1 at the nodes [3, Q C].
         bands: mass matrix and its factorisation [2, M + TAPS, TAPS].
         mean: integrals of the basis functions [M + TAPS].
+        held: whether the first and the last coordinate are positions of walls [2].
     """
 
     taps: int
@@ -37,6 +38,7 @@ class Mesh(NamedTuple):
     nodes: np.ndarray
     bands: np.ndarray
     mean: np.ndarray
+    held: np.ndarray
 
     @property
     def size(self) -> int:
@@ -120,6 +122,11 @@ def total(x):
 @compiled
 def matrix(rows, columns):
     return np.zeros((rows, columns))
+
+
+@compiled
+def cube(a, b, c):
+    return np.zeros((a, b, c))
 
 
 @compiled

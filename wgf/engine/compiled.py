@@ -14,11 +14,12 @@ from torch import Tensor
 from wgf.errors import ConfigError
 from wgf.integrators import time_loop
 from wgf.integrators.base import Integrator, State
-from wgf.integrators.cautious import fallback_of
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import COLLAPSE, Clock, End, LoopCallback
+from wgf.problem.interaction import Interaction
 from wgf.projection.field import Evaluation, Projection
+from wgf.projection.transfer import contact_of
 
 if TYPE_CHECKING:
     from wgf.engine.plan import Leg, Plan
@@ -30,7 +31,7 @@ LARGE = 500_000  # nodes, and pairs of nodes / PAIRS_PER_NODE, from which compil
 PAIRS_PER_NODE = 8
 NODES_PER_CALL = 20_000_000  # nodes, over all attempts of one call: Ctrl-C waits for about a second
 AGREEMENT = 1e-8  # relative difference between the energies of both engines at the start
-COMPLETED, PAUSED, BLOW_UP, MAX_STEPS, _, REFUSED = range(6)  # ends of the kernel
+COMPLETED, PAUSED, BLOW_UP, MAX_STEPS, _, REFUSED, FOLDS = range(7)  # ends of the kernel
 CAUSES = {  # what the kernel says of a failed attempt
     1: Status.folded.value,
     2: Status.not_finite.value,
@@ -104,24 +105,23 @@ class Compiled(Rodas4):
                 # no calls from here to the new state, so that no signal can separate a time from its state
                 clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated = leg.times
                 clock.steps, clock.rejected, clock.evaluations = leg.steps, leg.rejected, leg.evaluations
-                clock.target, clock.last_stop = leg.target, stop
+                clock.target, clock.last_stop, clock.folds = leg.target, stop, leg.folds
                 state = reached
                 if moved and observed:
                     callback.step(clock, state, leg.energy + float(plan.offsets.sum()))
                 if lands:
                     callback.stop(clock, state)
-                if (end := self._end(leg, clock, state, len(stops), plan.attractive)) is not None:
+                if leg.code == FOLDS:
                     break
+                if (end := self._end(leg, clock, state, len(stops), plan)) is not None:
+                    return end
                 c = chart.coordinates(theta)
                 leg = plan.advance(c.numpy(), stops[: clock.target + 1], clock, most, observed)
         except KeyboardInterrupt:
             return End(Status.interrupted, clock, state)
-        if end.status is Status.folded and fallback_of(projection, self) is not None:
-            clock.next_dt = self.first_dt(stops[-1])
-            return time_loop.run(projection, self, state.theta, stops, callback, clock)
-        return end
+        return time_loop.run(projection, self, theta, stops, callback, clock)  # which has the fallback
 
-    def _end(self, leg: Leg, clock: Clock, state: State, stops: int, attractive: bool) -> End | None:
+    def _end(self, leg: Leg, clock: Clock, state: State, stops: int, plan: Plan) -> End | None:
         """How the loop ended, or None if it goes on."""
         if leg.code == COMPLETED:
             return End(Status.completed, clock, state) if clock.target == stops else None
@@ -134,7 +134,7 @@ class Compiled(Rodas4):
         cause = CAUSES[leg.fault]
         reason = Status.folded if cause == Status.folded.value else Status.step_too_small
         why = f"dt = {leg.trial:.3g}" if reason is Status.folded else f"the last step tried: {cause}"
-        collapsed = attractive and leg.slope < math.sqrt(COLLAPSE)
+        collapsed = plan.attractive and leg.slope < math.sqrt(COLLAPSE) * plan.slope
         return End(Status.blow_up if collapsed else reason, clock, state, why)
 
 
@@ -187,10 +187,12 @@ def obstacle(projection: Projection, method: Integrator) -> str | None:
         return "it stops at the end time only"
     if projection.map.adaptation is not None:
         return "it needs network.knots=uniform or quantile"
-    if not projection.problem.domain.is_line:
-        return "it knows the whole line only"
-    if not projection.start.is_identity:
-        return "it has base=law only"
+    if projection.problem.domain.period is not None:
+        return "it knows no circle"
+    if contact_of(projection) is not None:
+        return "it knows no ends that reach walls and leave them"
+    if not projection.problem.domain.is_line and any(isinstance(e, Interaction) for e in projection.problem.terms):
+        return "between walls it knows no interactions"
     return None
 
 

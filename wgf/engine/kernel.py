@@ -27,7 +27,7 @@ from wgf.engine.landscape import gradient, hessian, judge
 from wgf.engine.linear import half_solved, multiply, solve
 from wgf.engine.program import compiled, entry
 
-COMPLETED, PAUSED, BLOW_UP, MAX_STEPS, STUCK, REFUSED = range(6)
+COMPLETED, PAUSED, BLOW_UP, MAX_STEPS, STUCK, REFUSED, FOLDS = range(7)
 SOUND, FOLDED, NOT_FINITE, NOT_SOLVED, ENERGY_RISE, CONCAVE, INACCURATE = range(7)
 SAFETY, SHRINK, GROW, COLLAPSE = 0.9, 0.2, 5.0, 1e-3
 TINY = 2.2250738585072014e-308
@@ -76,8 +76,10 @@ def settle(fault, error, trial, lands, goals, times, counts, report):
         times[0] = goals[counts[3]] if lands else times[0] + trial
         times[2] = max(dt, grown) if trial < dt else grown
         times[1], times[3] = trial, error
+        counts[5] = 0
         return True
     counts[1] += 1
+    counts[5] = counts[5] + 1 if fault == FOLDED else 0
     times[2] = 0.25 * trial if fault != SOUND else trial * factor_of_step(error, 1.0)
     report[3], report[4] = (fault if fault != SOUND else INACCURATE), trial
     return False
@@ -87,12 +89,14 @@ def settle(fault, error, trial, lands, goals, times, counts, report):
 def end_of(accepted, slope, method, goals, times, counts):
     """How a flow ended, or -1. `accepted`: whether it has new coordinates, also at the start."""
     if accepted:
-        if counts[4] != 0 and slope < COLLAPSE:
+        if counts[4] != 0 and slope < COLLAPSE * times[6]:
             return BLOW_UP
         if counts[3] == len(goals):
             return COMPLETED
     elif times[2] < method.dt_min:
         return STUCK
+    elif counts[5] >= counts[6]:
+        return FOLDS
     return MAX_STEPS if counts[0] + counts[1] >= method.max_steps else -1
 
 
@@ -140,9 +144,10 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
         goals: times of the stops [s]; a flow continues with the goal number counts[3].
         saved: coordinates at the goals met [b, s, M + TAPS]; empty to keep none.
         parameters: parameters of the energy [b, p].
-        times: t, dt, next_dt, error and dissipated of the clocks, updated, and the standard deviations of the initial
-            laws (length) [b, 6].
-        counts: steps, rejected, evaluations and target of the clocks, updated, and whether the law can collapse [b, 5].
+        times: t, dt, next_dt, error and dissipated of the clocks, updated, the standard deviations of the initial
+            laws (length), and the smallest slopes at t = 0 [b, 7].
+        counts: steps, rejected, evaluations and target of the clocks, updated, whether the law can collapse, the folds
+            in a row, updated, and how many end the call [b, 7].
         report: how a flow ended, energy, smallest slope, why the last attempt failed, its length, and the energies
             [b, REPORT + terms].
         most: largest number of attempts of a flow in this call.

@@ -126,6 +126,10 @@ def gradient(c, mesh, energy, pair, work, g):
             gathered(mesh.tables, j, mesh.cells[1, low], n, u, v, to)
             for i in range(n):
                 g[first[i] + j] += to[i]
+    if mesh.held[0]:
+        g[0] = 0.0
+    if mesh.held[1]:
+        g[len(g) - TAPS - 1] = 0.0
 
 
 @compiled
@@ -201,9 +205,22 @@ def hessian(c, mesh, energy, pair, work, shift):
                 gathered(mesh.tables, h, at, n, y, z, to)
                 for i in range(n):
                     A[first[i] + j, h - j] += to[i]
+    for end in range(2):
+        if mesh.held[end]:
+            hold(A, end * (m - 1), shift * mesh.bands[0, end * (m - 1), 0])
     if pair is not None:
         return coupled(mesh, energy, work)
     return factorise(A, m)
+
+
+@compiled
+def hold(A, j, diagonal):
+    """Row and column j of a band without all other entries: the coordinate of a wall."""
+    for b in range(1, TAPS):
+        A[j, b] = 0.0
+        if j >= b:
+            A[j - b, b] = 0.0
+    A[j, 0] = diagonal
 
 
 @compiled

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wgf.engine.arrays import TAPS, Work, begin, clear, workspace
+from wgf.engine.arrays import TAPS, VECTORS, Work, begin, clear, cube, matrix, workspace
 from wgf.engine.program import BENDS, BLOCK, FIRST, FIXED, NODAL, SECOND, SLOPES, VALUE, VALUES, compiled, execute
 
 WHOLE, SIZE, SQUARE, LEAST, MEAN = range(5)  # rows of `Lanes.sums`
+SUMS, TWO = np.array([5, 2])
 
 
 class Lanes(NamedTuple):
@@ -50,18 +51,18 @@ def lanes_of(mesh, energy, lanes):
     """Arrays of several flows on a mesh of at most BLOCK nodes."""
     size, k, q, p = len(mesh.mean), mesh.taps, mesh.tables.shape[1], energy.local
     columns = max(1, BLOCK // (q * lanes)) * q * lanes
-    registers = np.zeros((len(p.start), columns))
+    registers = matrix(len(p.start), columns)
     for i in range(len(p.start)):
         registers[i, :] = p.start[i]
     return Lanes(
         workspace(mesh, energy, None),
         registers,
-        np.zeros((p.layout[NODAL + 1] - p.layout[NODAL], mesh.nodes.shape[1], lanes)),
-        np.zeros((size, k, lanes)),
-        np.zeros((14, size, lanes)),
-        np.zeros((energy.size, lanes)),
-        np.zeros((5, lanes)),
-        np.zeros((2, lanes)),
+        cube(p.layout[NODAL + 1] - p.layout[NODAL], mesh.nodes.shape[1], lanes),
+        cube(size, k, lanes),
+        cube(VECTORS, size, lanes),
+        matrix(energy.size, lanes),
+        matrix(SUMS, lanes),
+        matrix(TWO, lanes),
         np.zeros(columns),
         np.zeros(lanes, dtype=np.bool_),
     )

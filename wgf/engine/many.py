@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from wgf.engine.arrays import GRADIENT, IMAGE, NEW, PULL, SLOPE, SPEED, STAGES, TAPS, clear, copy
+from wgf.engine.arrays import GRADIENT, IMAGE, NEW, NONE, PULL, SLOPE, SPEED, STAGES, TAPS, clear, copy, matrix
 from wgf.engine.kernel import REPORT, TINY, aim, end_of, fault_of, settle
 from wgf.engine.lanes import (
     LEAST,
@@ -30,6 +30,7 @@ from wgf.engine.program import compiled, entry
 
 CURRENT = SPEED  # row of the vectors: coordinates of the flows
 LANES = 32  # flows side by side
+ROWS = np.arange(6)[5]  # numbers of each lane
 FREE = -1  # number of the flow in a lane without one
 
 
@@ -44,8 +45,8 @@ def advance_many(c, goals, saved, mesh, energy, method, parameters, times, count
     v, sums = work.vectors, work.sums
     flows, opening, lands = np.full(lanes, FREE), np.zeros(lanes, dtype=np.bool_), np.zeros(lanes, dtype=np.bool_)
     taken, shift, trial = np.zeros(lanes, dtype=np.bool_), np.zeros(lanes), np.ones(lanes)
-    now, scale, length, coordinates, force = np.zeros((5, lanes))
-    following, active = 0, 0
+    now, scale, length, coordinates, force = matrix(ROWS, lanes)
+    following, active = NONE, NONE
     for lane in range(lanes):
         following, active = load(c, parameters, mesh, energy, flows, following, active, lane, opening, work)
     while active > 0:

@@ -17,8 +17,9 @@ from wgf.engine.kernel import NOT_FINITE, REPORT, advance
 from wgf.engine.linear import factorise
 from wgf.engine.program import BLOCK
 from wgf.engine.tapes.tape import Untraceable
+from wgf.integrators.cautious import fallback_of
 from wgf.integrators.implicit import Rodas4
-from wgf.integrators.time_loop import Clock
+from wgf.integrators.time_loop import FOLDS, Clock
 from wgf.problem.equations import Problem
 from wgf.projection.chart import Chart
 from wgf.projection.field import Projection
@@ -26,6 +27,7 @@ from wgf.projection.field import Projection
 log = logging.getLogger("wgf")
 
 _meshes: WeakKeyDictionary[Chart, Mesh] = WeakKeyDictionary()
+EVER = np.iinfo(np.int64).max  # folds in a row: none ends a call
 SAME = 1e-9  # difference of basis functions, relative to the largest, that rounding of the breakpoints explains
 WIDEST = 1e4  # widest range of a table (length)
 
@@ -58,6 +60,7 @@ def _mesh(chart: Chart, order: int) -> Mesh:
         np.ascontiguousarray(along.transpose(0, 2, 1)).reshape(3, -1),
         np.stack([mass, factor]),
         mean,
+        ~chart.free[[0, -1]].numpy(),
     )
 
 
@@ -107,7 +110,8 @@ class Leg(NamedTuple):
         code: how it ended; fault, trial: why its last failed attempt failed, and the length of that attempt (time).
         c: coordinates [M]. terms: values of the energy terms [k], without the offsets of the plan (energy).
         energy, slope: their sum and the smallest slope.
-        times: t, dt, next_dt, error and dissipated. steps, rejected, evaluations, target: as in `Clock`.
+        times: t, dt, next_dt, error and dissipated. steps, rejected, evaluations, target, folds: as in
+            `Clock`.
     """
 
     code: int
@@ -122,6 +126,7 @@ class Leg(NamedTuple):
     rejected: int
     evaluations: int
     target: int
+    folds: int
 
 
 class Plan:
@@ -133,6 +138,8 @@ class Plan:
         order: nodes per cell.
         start: gives the coordinates at t = 0 [M] (length).
         integrator: the method.
+        slope: the smallest one at t = 0.
+        folds: how many folds in a row end a call of the kernel.
 
     Raises:
         Untraceable: see `wgf.engine.energies.energy_of`.
@@ -144,8 +151,16 @@ class Plan:
     """
 
     def __init__(
-        self, problem: Problem, chart: Chart, order: int, start: Callable[[], torch.Tensor], integrator: Rodas4
+        self,
+        problem: Problem,
+        chart: Chart,
+        order: int,
+        start: Callable[[], torch.Tensor],
+        integrator: Rodas4,
+        slope: float = 1.0,
+        folds: int = EVER,
     ) -> None:
+        self.slope, self._folds = slope, folds
         self.chart, self.terms, self.attractive, self._start = chart, problem.terms, problem.collapses, start
         self.mesh, self.std = mesh_of(chart, order), problem.law.std
         i = integrator
@@ -166,7 +181,16 @@ class Plan:
         def start() -> torch.Tensor:
             return chart.coordinates(projection.initial)
 
-        return cls(projection.problem, chart, projection.quadrature.order, start, integrator)
+        folds = EVER if fallback_of(projection, integrator) is None else FOLDS - 1  # the next one is the fallback's
+        return cls(
+            projection.problem,
+            chart,
+            projection.quadrature.order,
+            start,
+            integrator,
+            projection.first_slope,
+            folds,
+        )
 
     @cached_property
     def range(self) -> Table:
@@ -183,8 +207,9 @@ class Plan:
         while True:
             padded = np.zeros((1, len(self.mesh.mean)))
             padded[0, :size] = c
-            times = np.array([[clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated, self.std]])
-            counts = np.array([[clock.steps, clock.rejected, clock.evaluations, clock.target, self.attractive]])
+            lengths = clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated, self.std, self.slope
+            taken = clock.steps, clock.rejected, clock.evaluations, clock.target
+            times, counts = np.array([lengths]), np.array([[*taken, self.attractive, clock.folds, self._folds]])
             report = np.zeros((1, REPORT + len(self.terms)))
             parts = self.mesh, self.energy, self.method, self.parameters
             advance(padded, np.array(goals), saved, *parts, times, counts, report, most, single)
@@ -196,7 +221,7 @@ class Plan:
             self.energy, self.parameters = shared_energy(self.terms, lambda: self.range)
         code, energy, slope, fault, trial = report[0, :REPORT].tolist()
         done = padded[0, :size], report[0, REPORT:], energy, slope, times[0, :5].tolist()
-        return Leg(int(code), int(fault), trial, *done, *counts[0, :4].tolist())
+        return Leg(int(code), int(fault), trial, *done, *counts[0, [0, 1, 2, 3, 5]].tolist())
 
 
 def _wider(low: float, high: float) -> Table:

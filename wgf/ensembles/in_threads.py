@@ -12,6 +12,7 @@ from wgf.engine.kernel import REPORT, advance
 from wgf.engine.many import advance_many
 from wgf.ensembles.job import Ends, Job
 
+EVER = np.iinfo(np.int64).max  # folds in a row: none ends a flow
 CHUNK = 512  # most flows that one thread computes without looking at signals
 
 
@@ -21,10 +22,10 @@ def compute(job: Job, threads: int | None = None) -> Ends:
     n, width = job.c.shape
     c = job.c.copy()
     saved = np.full((n, len(job.goals), width), np.nan)
-    times = np.zeros((n, 6))
-    times[:, 2], times[:, 3], times[:, 5] = job.first_dt, 1.0, job.std
-    counts = np.zeros((n, 5), dtype=np.int64)
-    counts[:, 2], counts[:, 4] = 1, job.collapses
+    times = np.ones((n, 7))
+    times[:, :3], times[:, 4], times[:, 5] = (0.0, 0.0, job.first_dt), 0.0, job.std
+    counts = np.zeros((n, 7), dtype=np.int64)
+    counts[:, 2], counts[:, 4], counts[:, 6] = 1, job.collapses, EVER
     report = np.zeros((n, REPORT + energy.size))
     method = job.method._replace(weights=np.zeros(6))  # an ensemble has no dissipation
     beside = mesh.nodes.shape[1] <= program.BLOCK and not energy.interacts and energy.quadratic == 0.0

@@ -1,6 +1,6 @@
 """An ensemble in torch: the steps of `wgf.engine.kernel.advance` for many flows at once, each with its own step sizes.
 
-Each flow has a lane; when it ends, the next one takes the lane. On CUDA, a graph holds some turns of all lanes, so that
+Each flow has a lane; when it ends, the next one takes the lane. On CUDA, a graph holds one turn of all lanes, so that
 the device does not wait for Python. The last dimension of every tensor is that of the flows.
 """
 
@@ -40,7 +40,6 @@ from wgf.errors import ConfigError
 LANES = 2**16  # most flows at once
 MOST = 512  # coordinates of a map, so that products with dense matrices pay
 HALF = 16  # bytes of memory for each number that the lanes may use
-TURNS, FEW = 4, 2**13  # turns of one graph for few flows, of which a turn costs less than a look at their ends
 RUNS = -1  # end of a flow that has not ended
 FREE = -1  # number of the flow in a lane without one
 
@@ -258,7 +257,7 @@ def compute(job: Job, device: torch.device) -> Ends:
         turn = Turn(job, landscape, device)
         number = torch.arange(width, device=device)
         lanes, following, ended = flows.columns(number), width, 0
-        advance = repeated(lambda: turn(lanes), device, TURNS if width <= FEW else 1)
+        advance = repeated(lambda: turn(lanes), device)
         while ended < n:
             advance()
             done = ((lanes.end != RUNS) & (number != FREE)).nonzero()[:, 0]
@@ -272,8 +271,8 @@ def compute(job: Job, device: torch.device) -> Ends:
         return Ends(flows.saved.permute(2, 0, 1).cpu().numpy(), *(tensor.cpu().numpy() for tensor in found))
 
 
-def repeated(turn: Callable[[], None], device: torch.device, count: int) -> Callable[[], None]:
-    """Some turns; on CUDA as one graph, which is recorded after a first turn."""
+def repeated(turn: Callable[[], None], device: torch.device) -> Callable[[], None]:
+    """A turn; on CUDA as a graph, which is recorded after a first turn."""
     if device.type != "cuda":
         return turn
     stream = torch.cuda.Stream()
@@ -283,6 +282,5 @@ def repeated(turn: Callable[[], None], device: torch.device, count: int) -> Call
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        for _ in range(count):
-            turn()
+        turn()
     return graph.replay

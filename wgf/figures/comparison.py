@@ -98,11 +98,11 @@ def finals(runs: Mapping[str, SavedMaps], heading: str = "") -> Figure:
     axes.set(xlim=(min(low for low, _ in ends), max(high for _, high in ends)), xlabel=POSITION, ylabel=DENSITY)
     axes.set_ylim(0.0, 1.08 * min(max(tops), 8 * float(np.median(tops))))
     if len(runs) <= NAMED:
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="best")
     else:
         names = list(runs)
         ticks = {float(k): names[k].replace(", ", "\n") for k in (0, len(names) - 1)}
         bar(figure, ScalarMappable(scale, COLORS), axes, ticks, "")
-        axes.legend(handles=[key("reference of the last", **EXACT)] if known else [])
+        axes.legend(handles=[key("reference of the last", **EXACT)] if known else [], loc="best")
     title(axes, "Densities at the end", heading)
     return figure

@@ -132,6 +132,6 @@ def convergence(
         columns = 1 + named // COLUMN
         figure.legend(loc="outside right upper", fontsize=7 if columns == 1 else 5.5, ncols=columns)
     elif named:
-        axes.legend(fontsize=8 if named > 4 else None)
+        axes.legend(fontsize=8 if named > 4 else None, loc="best")
     title(axes, what, heading, WIDE if named <= CROWD else NARROW)
     return figure

@@ -22,7 +22,7 @@ def fan(x: np.ndarray, rho: np.ndarray, heading: str) -> Figure:
     axes.fill_between(x, lower, upper, color=COLOR, alpha=0.3, lw=0, label="50 % of the flows")
     axes.plot(x, middle, color=COLOR, lw=1.8, label="median")
     axes.set(xlim=(x[0], x[-1]), ylim=(0.0, 1.05 * float(np.nanmax(high))), xlabel=POSITION, ylabel=DENSITY)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="best")
     style.title(axes, heading)
     return figure
 

@@ -49,7 +49,7 @@ def errors(solution: SavedMaps, heading: str, floor: float = 0.0) -> Figure | No
     if floor > 0:
         above.axhline(floor, color="0.45", lw=1.2, ls=":", label="$W_1$ error of the reference")
     above.set_ylabel("error")
-    above.legend()
+    above.legend(loc="best")
     style.times(above.xaxis, solution.t)
     style.title(above, "Error", heading)
     picked, grid = style.shown(solution)[1:], style.inside(solution, style.SUPPORT)

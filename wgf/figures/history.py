@@ -24,7 +24,7 @@ def energy(rows: Columns, heading: str) -> Figure:
     for k, name in enumerate(terms if len(terms) > 1 else []):
         top.plot(t, rows[name], color=PALETTE[k], lw=1.4, label=name.removeprefix("energy_"), **_dots(k, t))
     top.set_ylabel("energy")
-    top.legend()
+    top.legend(loc="best")
     style.logarithmic(middle, bottom)
     middle.plot(t, rows["dissipation"], color=PALETTE[0], lw=1.6)
     middle.set_ylabel("dissipation\n$-dF/dt$")
@@ -58,7 +58,7 @@ def steps(rows: Columns, heading: str) -> Figure:
         for color, ls, (label, values) in zip(PALETTE, ("-", "--"), curves.items(), strict=False):
             axes.plot(t, values, color=color, lw=1.6, ls=ls, label=label)
         axes.set_ylabel(ylabel)
-        axes.legend()
+        axes.legend(loc="best")
     slope.plot(t, rows["min_slope"], color=PALETTE[2], lw=1.6)
     slope.set_ylabel("smallest slope $T'$")
     if "breakpoints" in rows:

@@ -198,9 +198,9 @@ def bar(
     figure: Figure, mappable: ScalarMappable, axes: Any, ticks: Mapping[float, str], label: str, **more: Any
 ) -> None:
     """A colour bar to the right of some axes; ticks: value -> text."""
-    drawn = figure.colorbar(mappable, ax=axes, pad=0.015, aspect=35, **more)
+    drawn = figure.colorbar(mappable, ax=axes, pad=0.015, aspect=35, label=label, **more)
     drawn.set_ticks(list(ticks), labels=list(ticks.values()))
-    drawn.set_label(label)
+    drawn.solids.set_edgecolor("face")  # type: ignore[union-attr]  # no seams between the shades
     drawn.outline.set_visible(False)
 
 
@@ -245,7 +245,7 @@ def explain(
     names = [key("computed", color=colors(solution)(shown[-1]), lw=1.8, ls="-"), *more]
     if compared and solution.exact_T is not None:
         names.insert(1, key("reference", **EXACT))
-    first.legend(handles=names)
+    first.legend(handles=names, loc="best")  # unless one says so, matplotlib warns on a busy machine
     title(first, what, heading)
     if times:
         time_bar(figure, figure.axes, solution, shown)

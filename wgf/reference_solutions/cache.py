@@ -19,7 +19,7 @@ from wgf.reference_solutions.finite_volume_schemes import Grid
 
 log = logging.getLogger("wgf")
 
-VERSION = 8  # of the finite volumes: files of another version are not read
+VERSION = 9  # of the finite volumes: files of another version are not read
 OFF = "WGF_NO_CACHE"  # environment variable that turns the cache off
 ENDS = ("low", "high", "centre", "stretch")
 

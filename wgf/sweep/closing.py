@@ -58,14 +58,45 @@ def show(rows: Sequence[Row], axes: Sequence[str], console: Console | None = Non
             str(row["status"]),
             style="bold" if row is first else None,
         )
-    console = console or Console()
-    if not console.is_terminal:
-        console.width = PIPE
-    console.print(table)
+    console = _printed(table, console)
     if len(rows) > len(seen):
         console.print(f"the {len(seen)} smallest of {len(rows)} W1 errors; results.csv has all", highlight=False)
     if any(row.get(f"{w}_clear") is False for row in seen for w in ("w1", "w2")):
         console.print("* not clearly above the error of the reference solution", highlight=False)
+
+
+def show_w2(rows: Sequence[Row], axes: Sequence[str], console: Console | None = None) -> None:
+    """Print the W2 errors of a study with their observed orders and the best ones that the networks allow.
+
+    Args:
+        rows: of `wgf.sweep.study.Study`.
+        axes, console: as in `show`.
+    """
+    if not axes or all(row["w2_error"] is None for row in rows):
+        return
+    names = [short(axis) for axis in orders.refined(axes)]
+    heads = [*map(short, axes), "W2 error", *(f"order ({name})" for name in names), "best W2", "W2 / best"]
+    table = Table(*heads, box=SIMPLE_HEAD, pad_edge=False)
+    for column in table.columns:
+        column.justify, column.no_wrap = "right", True
+    for row in sorted(rows, key=_by_error)[:MOST] if len(rows) > MOST else rows:
+        table.add_row(
+            *(_cell(row.get(axis)) for axis in axes),
+            _cell(row["w2_error"], ".2e") + ("*" if row["w2_clear"] is False else ""),
+            *(_cell(row[f"w2_order_{name}"], ".2f") for name in names),
+            _cell(row["w2_best"], ".2e"),
+            _cell(row["quasi_optimality"], ".3f"),
+        )
+    _printed(table, console)
+
+
+def _printed(table: Table, console: Console | None) -> Console:
+    """Print a table, in a pipe without cuts; returns where it was printed."""
+    console = console or Console()
+    if not console.is_terminal:
+        console.width = PIPE
+    console.print(table)
+    return console
 
 
 def _by_error(row: Row) -> float:

@@ -21,7 +21,7 @@ from wgf.sweep import collate as sweep
 from wgf.sweep.command import command
 from wgf.sweep.pages import html, run
 from wgf.sweep.pages import sweep as several
-from wgf.sweep.working import counted
+from wgf.sweep.working import counted, working
 
 USAGE = "usage: wgf-report DIR   write figures and DIR/report.html of a run, of a sweep or of all runs below DIR"
 RUN = ("result.json", "history.csv", "config.yaml")  # a folder with one of these files is that of a run
@@ -121,9 +121,10 @@ def sweep_page(folder: Path) -> Path:
     drawn = convergences(found.axes, found.rows, heading)
     if ends and (heading or len(found.axes) < 3 or not drawn):  # else the runs have too little in common
         drawn["final"] = finals(ends, heading)
-    for job in jobs:
-        if not _is_recent(folder / job):
-            run_page(folder / job, drawing=False)
+    with working("pages of the jobs"):
+        for job in jobs:
+            if not _is_recent(folder / job):
+                run_page(folder / job, drawing=False)
     pictures = save(folder, drawn, CAPTIONS)
     return write(folder / "report.html", several.page(found, heading, pictures).encode())
 

@@ -195,6 +195,7 @@ def work(*words: str) -> int:
     failed = sum(row["status"] != "completed" for row in study.rows)
     if root == Path(words[0]):  # else the sweep has printed its table
         closing.show(study.rows, study.axes)
+    closing.show_w2(study.rows, study.axes)
     print(f"{len(study.rows)} runs, {failed} of them not completed")
     print(f"study in     {os.path.relpath(root)}")
     return 1 if failed else 0

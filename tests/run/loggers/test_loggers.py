@@ -18,7 +18,7 @@ from wgf.run.loggers.csv import Csv
 
 RESULT = {"status": "completed", "steps": 10, "t_end": 1.0, "energy": -1.25, "w1_error": 1e-3, "wall_s": math.inf}
 FINALS = {"final/steps": 10.0, "final/energy": -1.25, "final/w1_error": 1e-3}
-LAST = {"energy/total": -10 / 7, "balance/energy_lost": 10 / 7, "error/log10_w1": -3.0, "solver/rank": 6.0}
+LAST = {"free_energy/total": -10 / 7, "free_energy/lost": 10 / 7, "error/log10_w1": -3.0, "solver/rank": 6.0}
 
 
 class Heard(Logger):
@@ -78,7 +78,7 @@ def test_csv(tmp_path: Path, parts: tuple[range, ...]):
     assert len(set(keys)) == len(keys)  # the steps that are done again count once
     found = {(line["tag"], int(line["step"])): float(line["value"]) for line in rows}
     assert {tag: found[tag, 10] for tag in LAST | FINALS} == pytest.approx(LAST | FINALS)
-    assert [step for tag, step in keys if tag == "energy/total"] == list(range(11))
+    assert [step for tag, step in keys if tag == "free_energy/total"] == list(range(11))
 
 
 @pytest.mark.parametrize("parts", [(range(11),), (range(8), range(5, 11))], ids=["whole", "resumed"])
@@ -97,7 +97,7 @@ def test_mlflow(tmp_path: Path, parts: tuple[range, ...]):
     assert run.data.params["network.width"] == "16"
     assert run.data.tags["status"] == "completed"
     assert {tag: run.data.metrics[tag] for tag in LAST | FINALS} == pytest.approx(LAST | FINALS)
-    assert {event.step for event in client.get_metric_history(run.info.run_id, "energy/total")} == set(range(11))
+    assert {event.step for event in client.get_metric_history(run.info.run_id, "free_energy/total")} == set(range(11))
     assert {file.path for file in client.list_artifacts(run.info.run_id)} == {*FILES, "figures"}
     pictures = {file.path for file in client.list_artifacts(run.info.run_id, "figures")}
     assert pictures == {"figures/density.png", "figures/map.png"}
@@ -120,7 +120,7 @@ def test_wandb(tmp_path: Path):
         if entry.WhichOneof("record_type") == "history":
             told.append({item.key or "/".join(item.nested_key): item.value_json for item in entry.history.item})
         summary |= {item.key or "/".join(item.nested_key): item.value_json for item in entry.summary.update}
-    energies = [float(line["energy/total"]) for line in told if "energy/total" in line]
+    energies = [float(line["free_energy/total"]) for line in told if "free_energy/total" in line]
     assert energies == pytest.approx([-k / 7 for k in range(11)])
     errors = [(float(line["t"]), float(line["error/log10_w1"])) for line in told if "error/log10_w1" in line]
     assert errors == [pytest.approx((t, -3.0)) for t in (0.0, 0.5, 1.0)]

@@ -16,29 +16,29 @@ from wgf.run.callbacks.base import Callback, Outcome, Row, Run
 from wgf.run.callbacks.history import read
 from wgf.settings.expression import PREFIX
 
-TAGS = {
+TAGS = {  # TensorBoard sorts the groups by name: the error comes first
     "t": "steps/t",
     "dt": "steps/size",
     "evaluations": "steps/evaluations",
     "rejected": "steps/rejected",
-    "energy": "energy/total",
-    "dissipation": "balance/dissipation",
-    "dissipated": "balance/dissipated",
+    "energy": "free_energy/total",
+    "dissipation": "free_energy/dissipation",
+    "dissipated": "free_energy/dissipated",
     "mean": "moments/mean",
     "second_moment": "moments/second",
     "min_slope": "map/min_slope",
     "breakpoints": "map/breakpoints",
 }
 LOGARITHMS = {"w1_error": "error/log10_w1", "w2_error": "error/log10_w2", "w2_bound_own": "error/log10_w2_bound"}
-LOST = "balance/energy_lost"
+LOST = "free_energy/lost"
 ROUNDING = 1e-15  # an error so small is 0 (length)
 FILES = ("config.yaml", "provenance.json", "result.json", "history.csv", "solution.npz")
 
 
 def tag(column: str) -> str:
-    """Tag of a column: energy_entropy becomes energy/entropy; columns that are not in a table go to solver/."""
+    """Tag of a column: energy_entropy becomes free_energy/entropy; columns that are not in a table go to solver/."""
     if column.startswith("energy_"):
-        return "energy/" + column.removeprefix("energy_")
+        return "free_energy/" + column.removeprefix("energy_")
     if column.startswith(PREFIX):
         return "observed/" + column.removeprefix(PREFIX)
     return LOGARITHMS.get(column) or TAGS.get(column, "solver/" + column)

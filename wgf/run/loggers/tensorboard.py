@@ -21,21 +21,25 @@ if TYPE_CHECKING:
 
 PARTICLES = 2000
 THUMBNAIL = 600, 400  # pixels: TensorBoard shows images about as small, and shrinks larger ones without smoothing
-CHAPTERS = {  # tab CUSTOM SCALARS: chapter -> tags; all curves of a run have one colour, so each has its own chart
+# tab CUSTOM SCALARS: chapter -> tags, or none for all of its group.
+# All curves of a run have one colour, so each has its own chart.
+CHAPTERS = {
     "error": list(LOGARITHMS.values()),
-    "balance": [LOST, TAGS["dissipated"], TAGS["dissipation"]],
+    "free_energy": [],
     "steps": [TAGS[name] for name in ("dt", "rejected", "min_slope", "breakpoints")],
     "moments": [TAGS["mean"], TAGS["second_moment"]],
+    "observed": [],
 }
 
 
 def layout(columns: Iterable[str]) -> dict[str, dict[str, list]]:
-    """Chapters, charts and tags of CUSTOM SCALARS for the columns of a history: energies first."""
-    tags = [LOST, *map(tag, columns)]
+    """Chapters, charts and tags of CUSTOM SCALARS for the columns of a history: errors first."""
+    tags = [*map(tag, columns), LOST]
     known = {*tags, *LOGARITHMS.values()}
-    chapters = {"energy": [name for name in tags if name.startswith("energy/")]}
-    chapters |= {chapter: [name for name in names if name in known] for chapter, names in CHAPTERS.items()}
-    chapters["observed"] = [name for name in tags if name.startswith("observed/")]
+    chapters = {
+        chapter: [name for name in names if name in known] or [name for name in tags if name.startswith(f"{chapter}/")]
+        for chapter, names in CHAPTERS.items()
+    }
     charts = {chapter: {name: ["Multiline", [f"^{name}$"]] for name in names} for chapter, names in chapters.items()}
     return {chapter: inside for chapter, inside in charts.items() if inside}
 
