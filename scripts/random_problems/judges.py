@@ -20,6 +20,7 @@ from random_problems.problem import Posed
 
 POINTS, CELLS, PARTICLES = 641, 500, 81
 EVALUATIONS = 6000  # of the velocities of particles
+STEEPEST = 600.0  # range of V/D for which exp(-V/D) of the finite elements is a number
 OUTERMOST = 1e-12  # mass beyond which a distribution function has no digits
 
 
@@ -146,6 +147,8 @@ def _diffused(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth 
         far = x[steep[0]] if len(steep) and (np.diff(v(x[steep[0] :: 1])) > 0).all() else x[-1]
         low, high = min(low, far), max(high, far)
     if not math.isfinite(high - low) or high - low > 1e5 * p.unit:
+        return None
+    if np.ptp(v(np.linspace(low, high, 4001))) > STEEPEST * p.diffusion:
         return None
     inside = p.kinks[(p.kinks > low) & (p.kinks < high)]
     breaks = np.unique(np.concatenate([[low], inside, [high]]))
