@@ -10,7 +10,8 @@ from reference_problems import AFFINE
 
 from wgf.certificates.curve import Record, continuation
 from wgf.certificates.mesh import Mesh
-from wgf.certificates.residual import psi
+from wgf.certificates.own_bound import _parts
+from wgf.certificates.residual import Residuals, psi
 from wgf.integrators.explicit import Dopri5
 from wgf.integrators.implicit import SDIRK2
 from wgf.networks.relu import TwoSidedReLU
@@ -175,3 +176,14 @@ def test_porous_medium_of_smooth_law():
     assert small.value < 0.1 * bound.value
     assert wrong - small.value <= bound.value <= 5 * wrong
     assert np.isfinite(bound.quadrature)
+
+
+def test_the_size_of_a_residual_is_a_length():
+    """In another unit of time Q and R0 are divided by it, and the weights of the times are multiplied by it."""
+    torch.manual_seed(0)
+    flux, force, weights = torch.rand(5, 3, 2), torch.rand(5, 3, 2), torch.rand(5, 3)
+    force[1], force[2, 0, 1] = torch.nan, torch.inf
+    one = _parts(Residuals(flux, force, force), weights)
+    two = _parts(Residuals(flux / 128, force / 128, force), 128 * weights)
+    assert one.isinf().tolist() == [False, True, False, False, False]
+    torch.testing.assert_close(one, two)

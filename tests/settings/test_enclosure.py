@@ -25,6 +25,7 @@ KNOWN = {
     "abs(x)**3": 0.0,
     "abs(x)**1.5": 0.0,
     "abs(x - 1) + x**2": 2.0,
+    "2*abs(x - 1)**2.5 + x**2": 2.0,
     "sqrt(1 + x**2)": 0.0,
     "log(1 + x**2)": -0.25,
     "1/(1 + x**2)": -2.0,
@@ -49,6 +50,15 @@ def test_known_infima(text):
     assert found is not None
     assert found <= KNOWN[text] + 1e-13 * abs(KNOWN[text])
     assert found >= KNOWN[text] - 2e-4 * max(1.0, abs(KNOWN[text]))
+
+
+def test_a_root_raises_the_bound_where_it_is():
+    """|x|^1.5 bends most where the Gaussian bends least: a scan of f'' finds the infimum, which lies beside."""
+    text, x = "0.45*exp(-(x+0.231)**2) + 1.04*abs(x+0.389)**1.5 + x**2/2", np.linspace(-3, 3, 600_001)
+    bend = 0.45 * np.exp(-((x + 0.231) ** 2)) * (4 * (x + 0.231) ** 2 - 2) + 0.78 / np.sqrt(abs(x + 0.389)) + 1
+    for shift in (0.0, 8.0):
+        found = least_bend(Expression(text.replace("x", f"(x-{shift})").replace(f"e(x-{shift})p", "exp")))
+        assert found == pytest.approx(min(bend.min(), 1.0), rel=2e-4)
 
 
 @pytest.mark.parametrize(

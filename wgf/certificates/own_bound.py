@@ -259,9 +259,9 @@ def _evaluated(evaluate: Evaluator, record: Record, order: int, which: slice) ->
 
 
 def _parts(found: Residuals, weights: Tensor) -> Tensor:
-    """Size of the residual of each step [r]; infinite where it is no number."""
-    rates = (found.force + found.flux.sqrt()).amin(-1)
-    return (weights * rates).sum(1).nan_to_num(nan=torch.inf)
+    """Size of the residual of each step [r] (length); infinite where it is no number."""
+    force, flux = ((weights[..., None] * part).sum(1) for part in (found.force, found.flux))
+    return (force + flux.sqrt()).amin(-1).nan_to_num(nan=torch.inf)
 
 
 def _residuals(evaluate: Evaluator, c: Tensor, v: Tensor) -> Residuals:

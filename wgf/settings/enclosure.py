@@ -57,6 +57,14 @@ def _absolute(u: Jet) -> Jet:
     return absolute(u[0]), sign * u[1], sign * u[2] + Interval(np.zeros_like(kink), kink)
 
 
+def _absolute_power(u: Jet, c: float) -> Jet:
+    """Jet of |u|^c for c > 1, which has no kink."""
+    sign = Interval(np.where(u[0].low > 0, 1.0, -1.0), np.where(u[0].high < 0, -1.0, 1.0))
+    size, one = absolute(u[0]), constant(c, u[0])
+    bend = constant(c * (c - 1), u[0]) * size.to_power(c - 2)
+    return _chain(u, size.to_power(c), one * sign * size.to_power(c - 1), bend)
+
+
 def _function(name: str, u: Jet) -> Jet:
     f, one = u[0], constant(1.0, u[0])
     if name == "abs":
@@ -108,6 +116,9 @@ def _jet(node: ast.AST, x: Jet, names: Mapping[str, float]) -> Jet:
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
             power = literal(right)
             if power is not None:
+                match left:
+                    case ast.Call(func=ast.Name(id="abs"), args=[argument]) if power > 1:
+                        return _absolute_power(_jet(argument, x, names), power)
                 return _power(_jet(left, x, names), power)
             return _function("exp", _multiplied(_jet(right, x, names), _function("log", _jet(left, x, names))))
         case ast.BinOp(left=left, op=op, right=right):
@@ -155,6 +166,7 @@ def least_bend(expression: Expression) -> float | None:
             if (bounds == -math.inf)[boxes[1] - boxes[0] < NARROW].any():
                 return None
             loose = bounds < min(least - gap, tails)
+            loose &= (boxes[0] < middle) & (middle < boxes[1])  # numbers between the ends
             worst = np.flatnonzero(loose)[bounds[loose].argsort()[:BATCH]]
             if not len(worst):
                 break
