@@ -184,6 +184,8 @@ def main() -> None:
             if problem in competitor.ladder and not installed(competitor):
                 print(f"  {competitor.name}: not installed")
                 continue
+            if competitor in (COMPILED, ENSEMBLE):
+                competitor.run(problem, competitor.ladder[problem][0])  # compiles, once per machine
             for resolution in competitor.ladder.get(problem, ()):
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
