@@ -183,7 +183,7 @@ def test_a_run_on_a_circle_from_the_command_line(tmp_path):
             "network.width=7 is too small for a circle: expected at least 8 breakpoints for degree 3",
         ),
         (["network=mlp"], "MLP knows the whole line only: on a circle of length 6.28319 use network=spline"),
-        (["engine=compiled"], "engine=compiled is impossible: it knows the whole line only"),
+        (["engine=compiled"], "engine=compiled is impossible: it knows no circle"),
         (
             ["pde=aggregation_diffusion", "interaction=quadratic"],
             "x^2/2 is impossible on a circle of length 6.28319: expected a smooth periodic kernel",

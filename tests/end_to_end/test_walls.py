@@ -220,7 +220,14 @@ def test_a_run_between_walls_from_the_command_line(tmp_path):
         ("domain=interval domain.low=2", "domain.low=2.0 is not allowed: expected a number below high=1.0"),
         ("domain=interval domain.walls=absorbing", "domain.walls='absorbing' is not allowed: expected reflecting; a"),
         ("domain=circus", "domain=circus is not a choice"),
-        ("domain=interval law=uniform law.low=0 engine=compiled", "engine=compiled is impossible: it knows the whole"),
+        (
+            "domain=interval law=uniform law.low=0 pde=aggregation_diffusion interaction=quadratic engine=compiled",
+            "engine=compiled is impossible: between walls it knows no interactions",
+        ),
+        (
+            "domain=interval law=uniform law.low=0 law.high=0.5 pde=porous_medium engine=compiled",
+            "engine=compiled is impossible: it knows no ends that reach walls and leave them",
+        ),
     ],
 )
 def test_what_walls_cannot_hold_gets_one_line(tmp_path, words, line):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -178,9 +178,7 @@ class Plan:
             raise Untraceable(f"the kinks of V = {projection.problem.potential}")
         chart = projection.landscape.chart
 
-        def start() -> torch.Tensor:
-            return chart.coordinates(projection.initial)
-
+        start = partial(chart.coordinates, projection.initial)
         folds = EVER if fallback_of(projection, integrator) is None else FOLDS - 1  # the next one is the fallback's
         return cls(
             projection.problem,
