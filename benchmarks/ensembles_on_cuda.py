@@ -11,31 +11,18 @@ import time
 
 import numpy as np
 import torch
+from compiled import FINER, RTOL, errors_of_steps, quartic_family
 
 import wgf
 
 COUNTS = (256, 1024, 4096, 16384, 65536)
-WIDTH, DEGREE, BOUND = 36, 4, 4.25
-RANGES = {"diffusion": (0.5, 1.5), "a": (0.5, 1.5), "b": (0.5, 1.5), "c": (-1, 1), "shift": (-0.5, 0.5)}
 CHECKED = 256  # flows that are computed with finer steps, too
 REPEATS = 3
 
 
-def compute(count: int, rtol: float, device: str) -> wgf.Ensemble:
-    """The first flows of a quartic family."""
-    r = np.random.default_rng(0)
-    parameters = {
-        name: r.uniform(*ends, max(COUNTS))[:count] for name, ends in (RANGES | {"scale": (0.7, 1.3)}).items()
-    }
-    return wgf.ensemble(
-        wgf.FokkerPlanck(),
-        parameters,
-        potential="a*x**4/4 - b*x**2/2 + c*x",
-        t_end=0.2,
-        network=wgf.Spline(WIDTH, DEGREE, BOUND, base=wgf.Gaussian()),
-        integrator=wgf.Rodas4(rtol, 0.0, 0.002),
-        device=device,
-    )
+def quartic(count: int, device: str) -> wgf.Ensemble:
+    """Flows of the family that `compiled.py` times on one core."""
+    return quartic_family(count, RTOL, device=device)
 
 
 def keller_segel(count: int, device: str) -> wgf.Ensemble:
@@ -64,17 +51,13 @@ def line(name: str, count: int, device: str, seconds: float) -> None:
 
 def main(device: str) -> None:
     cores = f"cpu ({os.cpu_count()} cores)"
-    quartic = lambda count, where: compute(count, 1e-3, where)  # noqa: E731
     for count in COUNTS:
         line("quartic", count, device, seconds_of(quartic, count, device))
     line("quartic", COUNTS[2], cores, seconds_of(quartic, COUNTS[2], "cpu"))
     for where, name in ((device, device), ("cpu", cores)):
         line("Keller-Segel", COUNTS[0], name, seconds_of(keller_segel, COUNTS[0], where))
-    flows, known, finer = (
-        compute(CHECKED, rtol, where) for rtol, where in ((1e-3, device), (1e-3, "cpu"), (1e-7, "cpu"))
-    )
-    z = flows.z.numpy()
-    error = np.abs(flows.map(None, z) - finer.map(None, z)) @ flows.w
+    flows, known = quartic(CHECKED, device), quartic(CHECKED, "cpu")
+    error = errors_of_steps(flows, quartic_family(CHECKED, FINER))
     print(f"W1 error of the steps: {np.median(error):.1e} (median), {error.max():.1e} (largest)")
     print(f"largest difference to the machine code: {np.abs(flows.coordinates - known.coordinates).max():.1e}")
 

@@ -16,9 +16,8 @@ from wgf.problem.equations import Problem
 
 THRESHOLDS = (0.3, 3.0)  # largest |log a| in the core
 CORE = 5  # fewest cells of a core
-LARGEST = (
-    31_000_000  # bytes; glibc keeps arrays for reuse up to the largest one freed, else half of the time is mapping
-)
+# bytes; glibc keeps arrays for reuse up to the largest one freed, else half of the time is mapping
+LARGEST = 31_000_000
 HUGE = 1e200  # instead of infinity: infinite as a norm, and 0 times it is 0
 NEWTON, STEP = 60, 1e-8  # most Newton steps, and the last one, relative; its square is the error of the supremum
 

@@ -26,10 +26,12 @@ from wgf.engine.arrays import (
 from wgf.engine.landscape import gradient, hessian, judge
 from wgf.engine.linear import half_solved, multiply, solve
 from wgf.engine.program import compiled, entry
+from wgf.integrators.controller import GROW, SAFETY, SHRINK
+from wgf.integrators.time_loop import COLLAPSE
 
 COMPLETED, PAUSED, BLOW_UP, MAX_STEPS, STUCK, REFUSED, FOLDS = range(7)
 SOUND, FOLDED, NOT_FINITE, NOT_SOLVED, ENERGY_RISE, CONCAVE, INACCURATE = range(7)
-SAFETY, SHRINK, GROW, COLLAPSE = 0.9, 0.2, 5.0, 1e-3
+EVER = 2**62  # folds in a row: none ends a call
 TINY = 2.2250738585072014e-308
 ROUNDING = 64 * 2.220446049250313e-16
 CACHED = 1024  # numbers in a block of a vector

@@ -13,7 +13,7 @@ import torch
 
 from wgf.engine.arrays import TAPS, Mesh, Method
 from wgf.engine.energies import Table, shared_energy
-from wgf.engine.kernel import NOT_FINITE, REPORT, advance
+from wgf.engine.kernel import EVER, NOT_FINITE, REPORT, advance
 from wgf.engine.linear import factorise
 from wgf.engine.program import BLOCK
 from wgf.engine.tapes.tape import Untraceable
@@ -27,7 +27,6 @@ from wgf.projection.field import Projection
 log = logging.getLogger("wgf")
 
 _meshes: WeakKeyDictionary[Chart, Mesh] = WeakKeyDictionary()
-EVER = np.iinfo(np.int64).max  # folds in a row: none ends a call
 SAME = 1e-9  # difference of basis functions, relative to the largest, that rounding of the breakpoints explains
 WIDEST = 1e4  # widest range of a table (length)
 

@@ -36,14 +36,14 @@ SIN, COS, TANH, SQRT, POW, ABS, SIGN, ERF = (
 ATAN, EXPM1, EQUAL, SELECT, TABLE = (CODES[n] for n in ("atan", "expm1", "equal", "select", "table"))
 
 
-FIXED, NODAL, VALUE, FIRST, SECOND, EVERY = np.arange(
-    6
-)  # parts of a program, and all of them; numba makes a copy of a function for each int
+# parts of a program, and all of them; numba makes a copy of a function for each int
+FIXED, NODAL, VALUE, FIRST, SECOND, EVERY = np.arange(6)
 SLOPES, BENDS, VALUES = 6, 8, 11  # places in `layout`
 
 
 # the machine code depends on these files
-SOURCES = ("arrays", "kernel", "landscape", "lanes", "linear", "many", "pairs", "program", "tapes/tape")
+OWN = ("arrays", "kernel", "landscape", "lanes", "linear", "many", "pairs", "program", "tapes/tape")
+SOURCES = (*OWN, "../integrators/controller", "../integrators/time_loop")
 STAMP = sha256(b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()
 
 

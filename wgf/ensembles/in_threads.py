@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from wgf.engine import program
-from wgf.engine.kernel import REPORT, advance
+from wgf.engine.kernel import EVER, REPORT, advance
 from wgf.engine.many import advance_many
 from wgf.ensembles.job import Ends, Job
 
-EVER = np.iinfo(np.int64).max  # folds in a row: none ends a flow
 CHUNK = 512  # most flows that one thread computes without looking at signals
 
 

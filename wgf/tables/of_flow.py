@@ -18,7 +18,7 @@ from wgf.process import threads_of_torch
 from wgf.projection.field import Projection
 from wgf.projection.transfer import touching
 from wgf.reference_solutions.exact import Exact
-from wgf.reference_solutions.wasserstein import Carried, distance
+from wgf.reference_solutions.wasserstein import FINE, Carried, distance
 from wgf.saved_maps import SavedMaps
 
 GRID = 2001  # points of the base
@@ -51,7 +51,8 @@ def maps(problem: Problem, saved: SavedStates, known: Exact | None) -> SavedMaps
 def _errors(saved: SavedStates, known: Exact) -> np.ndarray:
     """W1 and W2 to a solution at the saved times [s, 2] (length); NaN where it is not known."""
     theirs = [Carried.of(saved.map.base, known, t) for t in saved.times]
-    found = [distance(Carried.by(*saved[k]), other, SHARE) for k, other in enumerate(theirs)]
+    shares = [*[SHARE] * (len(theirs) - 1), FINE]  # the last errors are those of the result
+    found = [distance(Carried.by(*saved[k]), *pair) for k, pair in enumerate(zip(theirs, shares, strict=True))]
     return np.array([(each.w1, each.w2) for each in found])
 
 
