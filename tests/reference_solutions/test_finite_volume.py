@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from chebyshev import fokker_planck_map
-from composed_configs import composed
 from finite_elements import Diffusion
 from laws_and_terms import tensor
 from reference_problems import AFFINE, problem
@@ -16,7 +15,6 @@ from scipy.integrate import quad
 from scipy.interpolate import CubicHermiteSpline
 from scipy.optimize import brentq
 
-from wgf.errors import ConfigError
 from wgf.problem import interaction, kernels
 from wgf.problem.base import Base
 from wgf.problem.equations import (
@@ -31,15 +29,12 @@ from wgf.problem.laws import Gaussian, Mixture, Uniform
 from wgf.problem.potential import Expressed, Quartic, Sextic
 from wgf.problem.potential import Quadratic as Well
 from wgf.problem.quadrature import Gauss
-from wgf.reference_solutions import cache as cache_files
-from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions import exact, finite_volume
 from wgf.reference_solutions.base import Starts, Unresolved, yardstick
 from wgf.reference_solutions.equilibrium import equilibrium
 from wgf.reference_solutions.exact import second_moment
 from wgf.reference_solutions.finite_volume import LAST, Volumes, _root
 from wgf.reference_solutions.finite_volume_schemes import Central, Grid, Monotone
-from wgf.run.runner import build, run
 
 DATA = Path(__file__).parents[1] / "data"
 QUARTIC = problem(FokkerPlanck(), Gaussian(), Quartic(1.0))
@@ -388,67 +383,6 @@ def test_long_runs_reach_the_equilibrium():
     assert distance(QUARTIC.law, lambda z: end(0.0, z), lambda z: found(20.0, z)) < 1e-6
 
 
-# the cache
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv(cache_files.OFF)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return tmp_path / "wgf"
-
-
-def test_cache_round_trip(cache: Path, monkeypatch: pytest.MonkeyPatch):
-    first = comparison.computed(QUARTIC, [0.1, 0.2])
-    assert len(list(cache.iterdir())) == 1
-    with monkeypatch.context() as patch:
-        patch.setattr(finite_volume, "solve", None)  # not called again
-        second = comparison.computed(problem(FokkerPlanck(1), Gaussian(0, 1), Quartic(1)), [0.1, 0.2])
-    z = torch.linspace(-4, 4, 50, dtype=torch.float64)
-    assert second(0.1, z).equal(first(0.1, z))
-    assert (second.error, second.name) == (first.error, first.name)
-    comparison.computed(QUARTIC, [0.2])
-    comparison.computed(problem(FokkerPlanck(), Gaussian(), Quartic(1.1)), [0.1, 0.2])
-    assert len(list(cache.iterdir())) == 3
-
-
-@pytest.mark.parametrize("content", [b"", b"not a file of arrays", None])
-def test_a_damaged_file_is_computed_again(cache: Path, content: bytes | None):
-    first = comparison.computed(QUARTIC, [0.2])
-    (path,) = cache.iterdir()
-    path.write_bytes(path.read_bytes()[:-500] if content is None else content)
-    assert comparison.computed(QUARTIC, [0.2]).error == first.error
-    assert cache_files.load(path, QUARTIC) is not None
-
-
-def test_cache_that_cannot_be_written_or_is_off(cache: Path, monkeypatch: pytest.MonkeyPatch):
-    cache.write_text("in the way")
-    assert comparison.computed(QUARTIC, [0.2]) is not None
-    cache.unlink()
-    monkeypatch.setenv(cache_files.OFF, "1")
-    assert comparison.computed(QUARTIC, [0.2]) is not None
-    assert not cache.exists()
-
-
-def test_own_classes_are_not_kept(cache: Path):
-    class Mine(Quartic):
-        pass
-
-    assert comparison.computed(problem(FokkerPlanck(), Gaussian(), Mine(1.0)), [0.2]) is not None
-    assert not cache.exists()
-
-
-def test_failure_costs_nothing(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
-    for error in (Unresolved("too stiff"), MemoryError(), KeyboardInterrupt()):
-
-        def fails(*_, error=error):
-            raise error
-
-        monkeypatch.setattr(finite_volume, "solve", fails)
-        assert comparison.computed(QUARTIC, [0.2]) is None
-    assert "no reference solution: Unresolved: too stiff" in caplog.text
-
-
 def test_grid_is_whole():
     run = finite_volume._run(Monotone, QUARTIC, np.array([0.1]), Grid(-6.0, 6.0, 0.0, 1.0, 50))
     assert isinstance(run, Volumes)
@@ -456,31 +390,6 @@ def test_grid_is_whole():
     assert x[[0, -1]] == pytest.approx([-6, 6], abs=1e-12)
     assert np.diff(x) == pytest.approx(run.grid.x(run.grid.s[:-1] + 0.5)[1], rel=0.05)
     assert (dx > 0).all()
-
-
-# runs
-
-
-@pytest.mark.parametrize(("choice", "known"), [("auto", True), ("finite_volume", True), ("none", False)])
-def test_run(choice: str, known: bool, tmp_path: Path):
-    cfg = composed("logger=none", "figures=false", f"reference_solution={choice}")
-    found = run(build(cfg), cfg, tmp_path).as_dict()
-    if known:
-        assert found["w1_error"] == pytest.approx(6.5e-6, rel=0.02)
-        assert found["reference_error"] < 1e-7
-        assert found["reference_solution"] == "finite volumes"
-    else:
-        assert found["w1_error"] is found["reference_error"] is found["reference_solution"] is None
-
-
-@pytest.mark.parametrize("choice", ["auto", "finite_volume"])
-def test_finite_volumes_where_a_closed_form_is_known(choice: str, tmp_path: Path):
-    cfg = composed("logger=none", "figures=false", "potential=quadratic", "saves=2", f"reference_solution={choice}")
-    found = run(build(cfg), cfg, tmp_path).as_dict()
-    assert found["reference_solution"].startswith("exact" if choice == "auto" else "finite volumes")
-    assert found["w1_error"] < 1e-6
-    # from N(0, 1) in V = x^2/2: the law stays what it is
-    assert found["w2_to_equilibrium"] < 1e-6
 
 
 def test_two_clusters_have_a_reference(monkeypatch: pytest.MonkeyPatch):
@@ -493,11 +402,6 @@ def test_two_clusters_have_a_reference(monkeypatch: pytest.MonkeyPatch):
     assert found.error < 5e-5
     assert found(0.5, z) == pytest.approx((-found(0.5, -z)).numpy(), abs=10 * found.error)
     assert (found(0.5, z).diff() > 0).all()
-
-
-def test_exact_where_nothing_is_known():
-    with pytest.raises(ConfigError, match="reference_solution=exact is impossible"):
-        build(composed("reference_solution=exact"))
 
 
 @pytest.mark.parametrize("t", [0.3, 3.0])
