@@ -19,6 +19,7 @@ from wgf.settings.ranges import Finite, Positive, Range, checked
 
 MoreThanTwo = Annotated[float, Range(low=2.0, open_low=True)]
 NEGLIGIBLE = 1e-18  # mass beyond the ends of the panels
+LIGHT, FARTHEST = 1e-10, 1e15  # share of the variance there, and how far they may lie, so that squares are numbers
 
 
 def on_host(function: Callable[[np.ndarray], np.ndarray], x: Tensor) -> Tensor:
@@ -82,12 +83,19 @@ class Standardised(Base):
     def upper_quantile(self, u: Tensor) -> Tensor:
         return self.loc + self.scale * on_host(self._right_quantile, u)
 
-    @cached_property
-    def _panels(self) -> list[float]:
+    def reach(self) -> tuple[float, float]:
         tiny = torch.tensor(NEGLIGIBLE, dtype=torch.float64)
         low = self.lower if math.isfinite(self.lower) else float(self.quantile(tiny))
         high = self.upper if math.isfinite(self.upper) else float(self.upper_quantile(tiny))
-        return resolved(self.density, [low, self.mean, high]).tolist()
+        return low, high
+
+    def _ends(self) -> tuple[float, float]:
+        """Ends of the panels (length)."""
+        return self.reach()
+
+    @cached_property
+    def _panels(self) -> list[float]:
+        return resolved(self.density, sorted({*self._ends(), *self.reach(), self.mean})).tolist()
 
     def panels(self) -> list[float]:
         return self._panels
@@ -131,7 +139,7 @@ class Student(Standardised):
     """Student's t law with density proportional to (1 + y^2/df)^(-(df + 1)/2), y = (z - loc)/scale.
 
     Args:
-        df: degrees of freedom; the variance is infinite for df <= 2.
+        df: degrees of freedom; the variance is infinite for df <= 2, and for df < 2.42 no quadrature holds it.
         loc, scale: place and scale (length).
     """
 
@@ -144,6 +152,14 @@ class Student(Standardised):
     def log_density(self, z: Tensor) -> Tensor:
         y = self._y(z)
         return -0.5 * (self.df + 1) * torch.log1p(y * y / self.df) - self._log_norm
+
+    def _ends(self) -> tuple[float, float]:
+        """Beyond them lies the share LIGHT of the variance, (2 c/df) y^(2 - df) where p is nearly c y^(-df - 1)."""
+        log_c = 0.5 * (self.df + 1) * math.log(self.df) - self._log_norm + math.log(self.scale)
+        log_y = (log_c + math.log(2 / (self.df * LIGHT))) / (self.df - 2)
+        far = self.scale * math.exp(min(log_y, math.log(FARTHEST)))
+        low, high = self.reach()
+        return min(low, self.loc - far), max(high, self.loc + far)
 
     def _left(self, y: np.ndarray) -> np.ndarray:
         return scipy.special.stdtr(self.df, y)
