@@ -98,6 +98,8 @@ def _compared(
             if name != "w2_bound_lambda" and min(right, printed) > size:
                 continue  # a bound above the width of the law says nothing
             allowed = max(allowed, ENCLOSED * abs(right) + SQUARED * scale)
+        elif name.startswith("energy") and s.length != 1:  # the density's unit counts as often as there is mass
+            allowed += s.energy * (result["energy_error"] or 0.0)
         elif name == "dissipated":
             allowed += (result["dissipation_gap"] or 0.0) * abs(right)
         found.append(Verdict(name, by, abs(printed - right) / (allowed + 1e-300), printed, right))

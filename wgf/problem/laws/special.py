@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from wgf.problem.base import Base
-from wgf.problem.laws.mesh import resolved
+from wgf.problem.laws.mesh import moved, resolved
 from wgf.settings.ranges import Finite, Positive, Range, checked
 
 MoreThanTwo = Annotated[float, Range(low=2.0, open_low=True)]
@@ -89,13 +89,19 @@ class Standardised(Base):
         high = self.upper if math.isfinite(self.upper) else float(self.upper_quantile(tiny))
         return low, high
 
+    @abstractmethod
+    def standard(self) -> Standardised:
+        """The law of Y."""
+
     def _ends(self) -> tuple[float, float]:
-        """Ends of the panels (length)."""
+        """Ends of the panels of Y."""
         return self.reach()
 
     @cached_property
     def _panels(self) -> list[float]:
-        return resolved(self.density, sorted({*self._ends(), *self.reach(), self.mean})).tolist()
+        if (self.loc, self.scale) == (0.0, 1.0):
+            return resolved(self.density, sorted({*self._ends(), *self.reach(), self.mean})).tolist()
+        return moved(self.standard().panels(), self.loc, self.scale, self.lower, self.upper)
 
     def panels(self) -> list[float]:
         return self._panels
@@ -121,6 +127,9 @@ class Gamma(Standardised):
         inside = y > 0  # two wheres: otherwise the derivative outside would be 0 * inf
         safe = torch.where(inside, y, 1.0)
         return torch.where(inside, (self.shape - 1) * torch.log(safe) - safe - self._log_norm, -math.inf)
+
+    def standard(self) -> Gamma:
+        return Gamma(self.shape)
 
     def _left(self, y: np.ndarray) -> np.ndarray:
         return scipy.special.gammainc(self.shape, np.maximum(y, 0.0))
@@ -153,13 +162,15 @@ class Student(Standardised):
         y = self._y(z)
         return -0.5 * (self.df + 1) * torch.log1p(y * y / self.df) - self._log_norm
 
+    def standard(self) -> Student:
+        return Student(self.df)
+
     def _ends(self) -> tuple[float, float]:
         """Beyond them lies the share LIGHT of the variance, (2 c/df) y^(2 - df) where p is nearly c y^(-df - 1)."""
-        log_c = 0.5 * (self.df + 1) * math.log(self.df) - self._log_norm + math.log(self.scale)
+        log_c = 0.5 * (self.df + 1) * math.log(self.df) - self._log_norm
         log_y = (log_c + math.log(2 / (self.df * LIGHT))) / (self.df - 2)
-        far = self.scale * math.exp(min(log_y, math.log(FARTHEST)))
-        low, high = self.reach()
-        return min(low, self.loc - far), max(high, self.loc + far)
+        far = max(self.reach()[1], math.exp(min(log_y, math.log(FARTHEST))))
+        return -far, far
 
     def _left(self, y: np.ndarray) -> np.ndarray:
         return scipy.special.stdtr(self.df, y)
