@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wgf.engine.program import BLOCK, EVERY, NODAL, Program, compiled, execute, prepare
+from wgf.engine.machine_code import compiled
+from wgf.engine.program import BLOCK, EVERY, NODAL, Program, execute, prepare
 
 TAPS = 6  # columns of a band, enough for degree 5: loops over them have a known length
 GRADIENT, NEW, PULL, SLOPE, IMAGE, SPEED, WOODBURY, START, STAGES = range(9)  # rows of the vectors

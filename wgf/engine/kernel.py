@@ -25,7 +25,7 @@ from wgf.engine.arrays import (
 )
 from wgf.engine.landscape import gradient, hessian, judge
 from wgf.engine.linear import half_solved, multiply, solve
-from wgf.engine.program import compiled, entry
+from wgf.engine.machine_code import compiled, entry
 from wgf.integrators.controller import GROW, SAFETY, SHRINK
 from wgf.integrators.time_loop import COLLAPSE
 

@@ -6,8 +6,9 @@ import math
 
 from wgf.engine.arrays import TAPS, WOODBURY, clear, copy, nodal
 from wgf.engine.linear import back, cholesky, factorise
+from wgf.engine.machine_code import compiled
 from wgf.engine.pairs import coupling, pair_energy, pair_force
-from wgf.engine.program import BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES, compiled, execute
+from wgf.engine.program import BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES, execute
 
 
 @compiled

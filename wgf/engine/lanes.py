@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from wgf.engine.arrays import TAPS, VECTORS, Work, begin, clear, cube, matrix, workspace
-from wgf.engine.program import BENDS, BLOCK, FIRST, FIXED, NODAL, SECOND, SLOPES, VALUE, VALUES, compiled, execute
+from wgf.engine.machine_code import compiled
+from wgf.engine.program import BENDS, BLOCK, FIRST, FIXED, NODAL, SECOND, SLOPES, VALUE, VALUES, execute
 
 WHOLE, SIZE, SQUARE, LEAST, MEAN = range(5)  # rows of `Lanes.sums`
 SUMS, TWO = np.array([5, 2])

@@ -26,7 +26,7 @@ from wgf.engine.lanes import (
     solve_lanes,
     take,
 )
-from wgf.engine.program import compiled, entry
+from wgf.engine.machine_code import compiled, entry
 
 CURRENT = SPEED  # row of the vectors: coordinates of the flows
 LANES = 32  # flows side by side

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from wgf.engine.arrays import NONE, ONE, clear
-from wgf.engine.program import BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES, compiled, execute
+from wgf.engine.machine_code import compiled
+from wgf.engine.program import BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES, execute
 
 
 @compiled
