@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core import event
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 
 log = logging.getLogger("wgf")
 
-COMPILES = "numba:compile"  # event of numba
 # the machine code depends on these files
 OWN = ("arrays", "kernel", "landscape", "lanes", "linear", "machine_code", "many", "pairs", "program", "tapes/tape")
 SOURCES = (*OWN, "../integrators/controller", "../integrators/time_loop")
@@ -24,6 +24,7 @@ OPTIONS: dict[str, Any] = {
     "fastmath": {"contract", "reassoc", "nsz", "arcp"},  # NaN and infinity stay what they are
     "error_model": "numpy",
     "nogil": True,
+    "_nrt": False,  # no function makes arrays, so none counts references to them
 }
 
 jit: Any = numba.njit
@@ -53,12 +54,32 @@ class Part(JITCodeLibrary):
 
 
 class PartCompiler(Compiler):
-    """The compiler of numba, with a `Part` as its result."""
+    """Compiler of functions that only others call."""
 
     def define_pipelines(self) -> Any:
         state = self.state
         state.library = Part(state.targetctx.codegen(), state.func_id.func_qualname)
         return super().define_pipelines()
+
+
+class EntryCompiler(Compiler):
+    """Compiler of functions that Python calls."""
+
+    def compile_extra(self, function: Callable) -> Any:
+        announce()
+        collects = gc.isenabled()
+        gc.disable()  # numba makes millions of objects and keeps most: to look through them takes a sixth of its time
+        try:
+            return super().compile_extra(function)
+        finally:
+            if collects:
+                gc.enable()
+
+
+@cache
+def announce() -> None:
+    """Say that code is compiled, the first time."""
+    log.info("compiling the engine for this machine, once: this takes about 6 s")
 
 
 def compiled(function: Callable) -> Any:
@@ -71,23 +92,7 @@ def entry(function: Callable) -> Any:
 
     numba keeps code until the file of the function has another date; here the content of all files counts.
     """
-    dispatcher = jit(**OPTIONS, no_cfunc_wrapper=True, cache=True)(function)
+    dispatcher = jit(**OPTIONS, no_cfunc_wrapper=True, cache=True, pipeline_class=EntryCompiler)(function)
     if hasattr(dispatcher._cache, "_cache_file"):
         dispatcher._cache._cache_file._source_stamp = STAMP
     return dispatcher
-
-
-class Announcement(event.Listener):
-    """Says that code is compiled, when that begins for the first time."""
-
-    def on_start(self, event: Any) -> None:
-        path = event.data["dispatcher"].py_func.__module__
-        if path.startswith("wgf.engine"):
-            log.info("compiling the engine for this machine, once: this takes about 12 s")
-            numba.core.event.unregister(COMPILES, self)
-
-    def on_end(self, event: Any) -> None:
-        """Nothing."""
-
-
-event.register(COMPILES, Announcement())
