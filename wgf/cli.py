@@ -109,8 +109,8 @@ def _run(cfg: DictConfig) -> float:
         return launch.run_job(cfg, folder, Path(job.sweep.dir))
     try:
         check(cfg)
-        launch.set_threads(cfg.threads)
         with loading("torch"):
+            launch.set_threads(cfg.threads)
             from wgf.run.runner import main as run
 
         status = run(cfg, folder)
@@ -161,7 +161,8 @@ def main() -> None:
             sys.exit(1)
         except KeyboardInterrupt as interrupt:  # outside the time loop, which ends a run with a status
             print("wgf: interrupted", file=sys.stderr)
-            sys.exit(128 + ((session.sweep and session.sweep.received) or number_of(interrupt)))
+            heard = session.sweep.received if session.sweep else None
+            sys.exit(128 + (heard or number_of(interrupt)))
         except BrokenPipeError:  # the reader of the output, head or a pager, has ended
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)

@@ -211,7 +211,7 @@ class Flow:
         known = comparison.closed_form(self.problem, self.reference)
         if known is not None or self.status is Status.interrupted or not self.clock.t == self.clock.last_stop > 0:
             return known
-        return comparison.computed(self.problem, self.t[1:].tolist(), self.reference)
+        return comparison.computed(self.problem, self.t[1:].tolist(), self.reference)  # type: ignore[bad-return]
 
     def w1(self, other: Flow | Law | Exact | None, t: float | None = None) -> float:
         """Wasserstein distance W1 (length) at t, the last time by default. The initial laws may differ.

@@ -59,7 +59,7 @@ def content(value: Any, parameters: Container[str] = ()) -> Hashable:
         return tuple(map(content, value))
     if isinstance(value, (np.ndarray, Tensor)):
         return hashlib.sha256(np.asarray(value).tobytes()).hexdigest()
-    path, computed = _class(kind)  # type: ignore[arg-type]  # mypy takes no class for hashable
+    path, computed = _class(kind)
     made = {"text": value.text, **value.constants} if isinstance(value, Expression) else vars(value)
     within = parameters if "expression" in made else ()
     settings = [

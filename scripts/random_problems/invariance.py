@@ -38,19 +38,25 @@ def invariance(kind: str, settings: Settings, result: Result, solve: Callable[[S
     if other is None:
         return []
     by, similar = f"invariance: {kind}", solve(other)
-    found = _compared(SIMILARITIES[kind], by, settings, result, similar)
+    stepped = any(similar[name] != result[name] for name in ("steps", "rejected"))
+    found = _compared(SIMILARITIES[kind], by, settings, result, similar, stepped)
     if all(verdict.used <= 1 for verdict in found) or similar["status"] != result["status"]:
         return found
     s, nearby = next((s, near) for s in NEARBY if (near := applied(s, other)) is not None)
     moved = solve(nearby)
     if moved["status"] != similar["status"]:
         return []
-    changes = {verdict.number: verdict.used for verdict in _compared(s, by, other, similar, moved)}
+    changes = {verdict.number: verdict.used for verdict in _compared(s, by, other, similar, moved, stepped)}
     return [replace(each, used=each.used / max(1.0, SENSITIVE * changes.get(each.number, 0.0))) for each in found]
 
 
-def _compared(s: Similarity, by: str, settings: Settings, result: Result, similar: Result) -> list[Verdict]:
-    """The numbers of a similar problem against those that should follow from the problem."""
+def _compared(
+    s: Similarity, by: str, settings: Settings, result: Result, similar: Result, stepped: bool
+) -> list[Verdict]:
+    """The numbers of a similar problem against those that should follow from the problem.
+
+    If the run and the one that is judged have other steps (`stepped`), the tolerance of the steps counts.
+    """
     if similar["status"] != result["status"]:
         return [Verdict("status", by, 2.0, math.nan, math.nan)]
     found = []
@@ -61,7 +67,7 @@ def _compared(s: Similarity, by: str, settings: Settings, result: Result, simila
     rounding = INVARIANT * ROUNDING[settings["dtype"]] / ROUNDING["float64"]
     if settings["dtype"] == "float32":
         rounding *= size / std
-    if any(similar[name] != result[name] for name in ("steps", "rejected")):  # then the tolerance of the steps counts
+    if stepped:
         rounding = max(rounding, settings.get("integrator.rtol", 1e-3))
     scales = {
         "mean": size,
@@ -92,6 +98,8 @@ def _compared(s: Similarity, by: str, settings: Settings, result: Result, simila
             if name != "w2_bound_lambda" and min(right, printed) > size:
                 continue  # a bound above the width of the law says nothing
             allowed = max(allowed, ENCLOSED * abs(right) + SQUARED * scale)
+        elif name.startswith("energy") and s.length != 1:  # the density's unit counts as often as there is mass
+            allowed += s.energy * (result["energy_error"] or 0.0)
         elif name == "dissipated":
             allowed += (result["dissipation_gap"] or 0.0) * abs(right)
         found.append(Verdict(name, by, abs(printed - right) / (allowed + 1e-300), printed, right))

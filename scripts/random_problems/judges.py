@@ -16,7 +16,7 @@ from scipy.integrate import solve_ivp
 from scipy.special import ndtr, ndtri
 from scipy.stats import norm
 
-from random_problems.problem import Posed
+from random_problems.problem import NEAR, Posed
 
 POINTS, CELLS, PARTICLES = 641, 500, 81
 EVALUATIONS = 6000  # of the velocities of particles
@@ -115,7 +115,13 @@ def _ornstein(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth 
 
 
 def _transported(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth | None:
+    """Characteristics. A particle that reaches a minimum of V at a kink stays there; until then the slope beside the
+    kink moves it on."""
     x0 = p.quantiles(left, right)
+    beside = 3 * NEAR * p.unit  # differences of V from here do not reach across the kink
+    traps = p.kinks[(p.slope(p.kinks - beside) < 0) & (p.slope(p.kinks + beside) > 0)]
+    place = np.searchsorted(traps, x0)
+    low, high = np.append(-np.inf, traps)[place], np.append(traps, np.inf)[place]
     found = []
     for tolerance in (1e-8, 1e-11):
         calls = 0
@@ -123,12 +129,12 @@ def _transported(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Tru
         def velocity(_: float, x: np.ndarray) -> np.ndarray:
             nonlocal calls
             calls += 1
-            return -p.slope(x) if calls < 4000 else np.full_like(x, np.nan)
+            return -p.slope(np.clip(x, low + beside, high - beside)) if calls < 4000 else np.full_like(x, np.nan)
 
         path = solve_ivp(velocity, (0, t), x0, "DOP853", rtol=tolerance, atol=tolerance * p.unit, t_eval=[t])
         if not path.success:
             return None
-        found.append(path.y[:, -1])
+        found.append(np.clip(path.y[:, -1], low, high))
     return Truth.of(left, right, found[1], found[1] - found[0], "characteristics")
 
 

@@ -297,12 +297,13 @@ class Judge:
         return total + (0.5 * float(mass @ p.kernel(r) @ mass) if p.kernel else 0.0)
 
     def slopes(self) -> Iterator[Verdict]:
-        """No slope between the nodes is negative without a doubt, and the smallest is not above all others."""
+        """No slope between the nodes is negative without a doubt, and the smallest is neither above nor below all."""
         seen = (self.at.left > 1e-11) & (self.at.right > 1e-11)
         least, printed = float(self.at.slope[seen].min()), self.result["min_slope"]
+        nearest = min(max(printed, float(self.at.slope.min())), least)
         folded = least < -1e-9 and printed > 0
-        above = (printed - least) / (0.1 * abs(least) + self.rounding / self.std) if printed > least else 0.0
-        yield Verdict("min_slope", "samples", 2.0 if folded else above, printed, least)
+        used = abs(printed - nearest) / (0.1 * abs(nearest) + self.rounding / self.std)
+        yield Verdict("min_slope", "samples", 2.0 if folded else used, printed, nearest)
 
     def plain(self) -> Iterator[Verdict]:
         """Times and counts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ from scipy import special, stats
 
 Function = Callable[[np.ndarray], np.ndarray]
 BISECTIONS = 200
+NEAR = 1e-3  # distance of the points from which the slope of V is computed, in units of the law
 NAMES = {name: getattr(np, name) for name in ("sqrt", "cos", "sin", "exp", "log", "tanh")} | {
     "abs": np.abs, "atan": np.arctan, "erf": special.erf,
 }  # fmt: skip
@@ -25,6 +26,8 @@ class Sum:
         shares = np.array(weights) / sum(weights)
         self.parts = list(zip(shares, map(stats.norm, means, stds), strict=True))
         self.ends = min(means) - 40 * max(stds), max(means) + 40 * max(stds)
+        inside = np.linspace(min(means), max(means), 1001)
+        self.gap = inside[np.argmin(sum(share * part.pdf(inside) for share, part in self.parts))]  # least density
 
     def cdf(self, x: np.ndarray) -> np.ndarray:
         return sum(share * part.cdf(x) for share, part in self.parts)
@@ -148,7 +151,7 @@ class Posed:
 
     def slope(self, x: np.ndarray) -> np.ndarray:
         """V' by central differences of fourth order."""
-        h = 1e-3 * self.unit
+        h = NEAR * self.unit
         v = self.potential
         return (8 * (v(x + h) - v(x - h)) - (v(x + 2 * h) - v(x - 2 * h))) / (12 * h)
 
@@ -160,9 +163,9 @@ class Posed:
 
     @property
     def seams(self) -> np.ndarray:
-        """Kinks, and for samples the places halfway between two, where there may be hardly any mass (length)."""
+        """Kinks, and where between two peaks, or halfway between two samples, there may be hardly any mass (length)."""
         x = np.unique(self.settings.get("samples", []))
-        return np.concatenate([self.kinks, 0.5 * (x[1:] + x[:-1])])
+        return np.concatenate([self.kinks, 0.5 * (x[1:] + x[:-1]), np.atleast_1d(getattr(self.law, "gap", []))])
 
     def quantiles(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Places [n] with these masses on either side."""
@@ -178,52 +181,61 @@ def posed(settings: dict[str, Any], law: Any) -> Posed:
     if pde == "keller_segel":
         log = 2 * settings["pde.chi"]
         force, kernel = (lambda r: log / r), None
-    v, corners = potential(settings)
+    v, kinked = potential(settings)
+    quarter = np.array([0.25])
+    quartiles = float(law.ppf(quarter)[0]), float(law.isf(quarter)[0])
+    bent = corners(v, 0.5 * sum(quartiles), quartiles[1] - quartiles[0]) if kinked else np.empty(0)
     edges = getattr(law, "x", None)
     if edges is None and hasattr(law, "support"):
         edges = [end for end in law.support() if math.isfinite(end)]
     if settings["law"] == "laplace":
         edges = [settings["law.loc"]]
-    kinks = np.unique(np.concatenate([np.asarray(edges if edges is not None else [], dtype=float), corners]))
+    kinks = np.unique(np.concatenate([np.asarray(edges if edges is not None else [], dtype=float), bent]))
     return Posed(settings, law, v, diffusion, settings.get("pde.exponent", 1.0), kink, force, kernel, log, kinks)
 
 
-def potential(settings: dict[str, Any]) -> tuple[Function, np.ndarray]:
-    """V, and where it has kinks."""
+def potential(settings: dict[str, Any]) -> tuple[Function, bool]:
+    """V, and whether it may have kinks."""
     c = settings.get("potential.center", 0.0)
-    none = np.empty(0)
     match settings["potential"]:
         case "none":
-            return np.zeros_like, none
+            return np.zeros_like, False
         case "quadratic":
-            return (lambda x: 0.5 * settings["potential.stiffness"] * (x - c) ** 2), none
+            return (lambda x: 0.5 * settings["potential.stiffness"] * (x - c) ** 2), False
         case "quartic":
-            return (lambda x: (x - c) ** 4 / 4 - (x - c) ** 2 / 2), none
+            return (lambda x: (x - c) ** 4 / 4 - (x - c) ** 2 / 2), False
         case "sextic":
-            return (lambda x: (x - c) ** 6 / 6), none
+            return (lambda x: (x - c) ** 6 / 6), False
     code = compile(settings["potential.expr"], "V", "eval")
 
     def v(x: np.ndarray) -> np.ndarray:
         return eval(code, {"__builtins__": {}}, NAMES | {"x": x}) + 0.0 * x
 
-    return v, none if "abs" not in settings["potential.expr"] else corners(v)
+    return v, "abs" in settings["potential.expr"]
 
 
-def corners(v: Function) -> np.ndarray:
-    """Kinks of V between -4 and 4: where the jump of V' does not shrink with the distance (length)."""
-    x, h = np.linspace(-4, 4, 16001), 1e-3
+def corners(v: Function, centre: float, unit: float) -> np.ndarray:
+    """Kinks of V within 400 units of the centre: where the jump of V' does not shrink with the distance (length)."""
     places = []
-    bends = np.abs(v(x + h) - 2 * v(x) + v(x - h)) / h
-    for k in np.flatnonzero((bends[1:-1] >= bends[:-2]) & (bends[1:-1] > bends[2:])) + 1:
-        place, step = x[k], h
-        while step > 1e-12:
-            near = place + step * np.linspace(-1, 1, 9)
-            place = near[np.argmax(np.abs(v(near + step) - 2 * v(near) + v(near - step)))]
-            step *= 0.5
-        bend = [abs(v(place + s) - 2 * v(place) + v(place - s)) / s for s in (1e-4, 1e-6)]
-        if bend[1] > 0.5 * bend[0] and bend[1] > 1e-4:
-            places.append(float(np.round(place, 6)))
+    for h in NEAR * unit * np.array([1.0, 8.0, 64.0]):
+        x = centre + h * np.arange(-6000, 6000.5, 0.5)
+        bends = np.abs(v(x + h) - 2 * v(x) + v(x - h)) / h
+        k = np.arange(4, len(x) - 4)
+        sharp = bends[k] > 3 * np.maximum(bends[k - 4], bends[k + 4])
+        for place in x[k[sharp & (bends[k] >= bends[k - 1]) & (bends[k] > bends[k + 1])]]:
+            places.extend(_corner(v, place, h, unit))
     return np.unique(places)
+
+
+def _corner(v: Function, place: float, step: float, unit: float) -> Iterator[float]:
+    """The kink of V within a step, if there is one."""
+    while step > 1e-12 * unit:
+        near = place + step * np.linspace(-1, 1, 9)
+        place = near[np.argmax(np.abs(v(near + step) - 2 * v(near) + v(near - step)))]
+        step *= 0.5
+    far, close = (abs(v(place + s) - 2 * v(place) + v(place - s)) / s for s in (1e-4 * unit, 1e-6 * unit))
+    if close > max(0.5 * far, 1e-4 * unit):
+        yield round(float(place), 6 - math.floor(math.log10(unit)))
 
 
 def interaction(settings: dict[str, Any]) -> tuple[float, Function | None, Function | None, float]:

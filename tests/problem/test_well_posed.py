@@ -18,7 +18,7 @@ from wgf.problem.base import Base
 from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, LinearTransport, Problem
 from wgf.problem.interaction import Quadratic as Attraction
 from wgf.problem.interaction import Zero
-from wgf.problem.laws import Barenblatt, Gaussian, Uniform
+from wgf.problem.laws import Barenblatt, Gaussian, Student, Uniform
 from wgf.problem.potential import Expressed, Quadratic, Quartic, Sextic
 from wgf.problem.quadrature import Gauss
 from wgf.problem.well_posed import check_problem, escape_time, singular_point
@@ -133,6 +133,12 @@ EXTREME += [Barenblatt(2.0, 1e-300)]
 def test_laws_beyond_the_numbers_are_refused(law: Base, dtype: torch.dtype):
     (line,) = refusal(check_problem, problem(law), dtype)
     assert "law is too narrow, too wide or too far from 0 for float" in line
+
+
+def test_tails_too_heavy_for_any_quadrature_are_refused():
+    (line,) = refusal(check_problem, problem(Student(2.1)))
+    assert line.startswith("law has tails so heavy that 0.03 of its variance lies where no quadrature node is")
+    check_problem(problem(Student(2.5)))
 
 
 def test_a_start_that_is_not_finite_is_refused():

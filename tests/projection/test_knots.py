@@ -199,6 +199,13 @@ def test_particles_give_the_gradient_of_gauss_up_to_sampling():
     assert torch.allclose(full(exact.metric.band), full(sampled.metric.band), atol=1e-9)
 
 
+@pytest.mark.parametrize("length", [1.0, 1e-6])
+def test_the_smallest_slope_has_no_unit_however_close_the_knots_are(length):
+    b, u = (length * torch.tensor(values, dtype=torch.float64) for values in ([0.0, 1e-5, 1.0], [0.0, 2e-5, 0.7]))
+    map = Broken(b, u, torch.cat([torch.ones(1), u.diff() / b.diff(), torch.ones(1)]).double())
+    assert float(map.min_slope) == pytest.approx(0.7, rel=1e-4)
+
+
 def test_crossed_knots_count_as_a_fold():
     map = network("uniform", 4)
     space = map.knot_space()

@@ -119,6 +119,14 @@ def test_a_false_number_is_noticed(judge, name: str):
     assert {verdict.number for verdict in judge_of_it.verdicts() if verdict.used > 1} >= {name}
 
 
+def test_a_smallest_slope_below_all_slopes_is_noticed(judge):
+    result = {**judge.result, "min_slope": 0.5 * judge.result["min_slope"]}
+    (verdict,) = type(judge)(judge.flow, result, judge.problem, judge.truth).slopes()
+    assert verdict.used > 1
+    (verdict,) = judge.slopes()
+    assert verdict.used < 1e-3
+
+
 @pytest.mark.parametrize("name", ["w2_bound", "w2_bound_own", "w2_bound_lambda", "reference_error"])
 def test_a_bound_that_claims_too_much_is_noticed(judge, name: str):
     result = {**judge.result, name: 0.0 if name == "w2_bound_lambda" else 1e-3 * judge.result[name]}
@@ -174,6 +182,34 @@ def test_a_number_that_does_not_follow_is_noticed_unless_rounding_moves_it(kind:
     assert false(one | {"status": "folded"}, two) == {"status"}
     one, two = similar(1.01)
     assert false(one, two | {"status": "folded"}) == set()
+
+
+KINKED = {
+    "pde": "linear_transport",
+    "potential": "expression",
+    "potential.expr": "2*abs(x - 0.3)",
+    "law": "gaussian",
+    "law.mean": 0.0,
+    "law.std": 1.0,
+    "t_end": 0.2,
+}
+
+
+@pytest.mark.parametrize("kind", ["shift", "reflection", "lengths"])
+def test_particles_stop_at_a_kink_that_attracts(kind: str, stress: ModuleType):
+    """x' = -2 sign(x - 0.3): particles go at the speed 2 and stay at the kink."""
+    from random_problems.judges import truth
+    from random_problems.problem import posed
+    from random_problems.similar import SIMILARITIES, applied
+
+    s = SIMILARITIES[kind]
+    problem = posed(applied(s, KINKED), None)
+    assert problem.kinks == pytest.approx([s.x(0.3)], abs=1e-5 * s.length)
+    found = truth(problem, KINKED["t_end"])
+    assert found is not None
+    z = problem.quantiles(found.left, found.right) / s.length - s.x(0.3) / s.length
+    right = np.sign(z) * np.maximum(np.abs(z) - 2 * KINKED["t_end"], 0)
+    assert (found.x - s.x(0.3)) / s.length == pytest.approx(right, abs=1e-5)
 
 
 LAWS = (

@@ -55,7 +55,7 @@ class Reached(State):
         self.__dict__.update(theta=theta, _plan=plan, _leg=leg, _field=field)
 
     @cached_property
-    def evaluation(self) -> Evaluation:
+    def evaluation(self) -> Evaluation:  # type: ignore[bad-override]
         return self.__dict__["_field"](self.theta)
 
     @property

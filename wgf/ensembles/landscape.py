@@ -71,7 +71,8 @@ class Landscape:
         self.mean, self.w = tensor(mesh.mean[:m]), tensor(w)
         self.nodes = tensor(mesh.nodes[:, :, None])
         self.energy, self.size, self.taps = energy, m, k
-        self.local, self.pair = Operations(energy.local, device), energy.pair and Operations(energy.pair, device)
+        self.local = Operations(energy.local, device)
+        self.pair = Operations(energy.pair, device) if energy.pair else None
         self.owners = energy.local.layout[VALUES:].tolist()[(len(energy.local.layout) - VALUES) // 2 :]
 
     def entries(self) -> int:

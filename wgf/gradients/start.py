@@ -27,8 +27,8 @@ class Projected(torch.autograd.Function):
         return chart.project(chart.load(chart.nodes.w * values, torch.zeros_like(values)))
 
     @staticmethod
-    def backward(ctx: Any, bar: Tensor) -> tuple[Tensor, None]:
-        chart = ctx.chart
+    def backward(ctx: Any, *bars: Tensor) -> tuple[Tensor, None]:
+        chart, (bar,) = ctx.chart, bars
         return chart.nodes.w * chart.change(chart.project(bar)).x, None
 
 

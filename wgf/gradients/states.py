@@ -35,10 +35,10 @@ class Coordinates(torch.autograd.Function):
         return torch.stack([chart.coordinates(theta) for theta in history.recorded.theta])
 
     @staticmethod
-    def backward(ctx: Any, bars: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *bars: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             raise WgfError("second derivatives of a flow are unavailable: call backward without create_graph=True")
-        start, numbers = sweep(ctx.history, bars)
+        start, numbers = sweep(ctx.history, bars[0])
         return None, start, *numbers
 
 

@@ -46,8 +46,9 @@ class Broken(NamedTuple):
 
     @property
     def min_slope(self) -> Tensor:
-        """Smallest slope, scalar; negative if knots have crossed."""
-        return torch.minimum(self.slopes.min(), self.h.min())
+        """Smallest slope, scalar; negative if knots have met or crossed."""
+        crossed = pad(self.h <= 0, (1, 1))
+        return torch.where(crossed, -self.slopes.abs(), self.slopes).min()
 
 
 class KnotSpace:

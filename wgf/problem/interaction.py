@@ -52,7 +52,7 @@ class Interaction(Term):
 
     def parts(self) -> Parts | None:
         e = self.elementary
-        return e and Parts(lambda x, dx, log_p, rank, w: e.kink * rank * x, quadratic=e.quadratic)
+        return None if e is None else Parts(lambda x, dx, log_p, rank, w: e.kink * rank * x, quadratic=e.quadratic)
 
     def collapses(self, internal: Term | None) -> bool:
         """Whether W can gather mass in a point within finite time: an attractive kink does so without diffusion."""

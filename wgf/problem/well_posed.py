@@ -16,6 +16,7 @@ from wgf.problem.potential import Potential
 from wgf.problem.quadrature import Gauss
 
 RESOLVED = {torch.float64: 1e-7, torch.float32: 1e-4}  # error of a law's mass, and of places relative to its width
+LIGHT = {torch.float64: 1e-6, torch.float32: 1e-4}  # share of a law's variance that lies beyond all nodes
 SAMPLES, LEVELS, ZOOM, MOST = 2000, 8, 20, 16  # of the search for singular points
 HUGE = {torch.float64: 1e120, torch.float32: 1e15}  # a distance whose square is still a number
 DECADES = 2000  # points of the way there
@@ -70,6 +71,12 @@ def _check_law(problem: Problem, dtype: torch.dtype) -> None:
         raise ConfigError(
             f"law is too narrow, too wide or too far from 0 for {str(dtype).removeprefix('torch.')} (mean "
             f"{law.mean:.3g}, standard deviation {law.std:.3g}): choose units in which both are near 1"
+        )
+    missing = 1 - float(torch.dot(nodes.w, ((nodes.z - problem.base.mean) / problem.base.std) ** 2))
+    if missing > LIGHT[dtype]:
+        raise ConfigError(
+            f"law has tails so heavy that {missing:.1g} of its variance lies where no quadrature node is: expected at "
+            f"most {LIGHT[dtype]:.0e}; choose lighter tails, for law=student at least law.df=2.5"
         )
 
 

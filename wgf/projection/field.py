@@ -216,7 +216,10 @@ class Projection:
     def velocity_of(self, theta: Tensor, part: slice) -> Tensor:
         """Velocity of a part of the parameters while the others stand still."""
         neurons = self.map.moving_neurons(theta)
-        gradient, at = self.gradient(theta)[::2] if neurons is None else self._by_neurons(theta, neurons)
+        if neurons is None:
+            gradient, _, at = self.gradient(theta)
+        else:
+            gradient, at = self._by_neurons(theta, neurons)
         return self.solver.solve(self.tangent(theta, part, at), gradient[part]).value
 
     def _in_turn(self, theta: Tensor, gradient: Tensor, at: MapAtNodes) -> Velocity:

@@ -28,7 +28,8 @@ def path_of(problem: Problem, times: Sequence[float]) -> Path | None:
     """The file of this solution; None where the cache is off or the problem has classes from outside wgf."""
     if os.environ.get(OFF):
         return None
-    parts = [VERSION, problem.law, problem.base, problem.potential, problem.internal, problem.interaction, list(times)]
+    terms = problem.potential, problem.internal, problem.interaction
+    parts: list[object] = [VERSION, problem.law, problem.base, *terms, list(times)]
     if not problem.domain.is_line:
         parts.append(problem.domain)
     try:

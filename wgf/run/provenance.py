@@ -24,7 +24,7 @@ def now() -> str:
 
 def circumstances(device: torch.device) -> dict[str, str | int | None]:
     """Versions and machine that the last digits of a run depend on, apart from its config."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     versions = {name: _version(name) for name in DIGITS}
     return {**versions, "device": f"{device}: {name}", "threads": torch.get_num_threads()}
 

@@ -42,7 +42,7 @@ class Signals:
             self._before = {number: signal.signal(number, self._handle) for number in heard}
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object = None, error: object = None, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}

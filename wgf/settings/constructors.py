@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import PathFinder
@@ -19,7 +20,7 @@ from wgf.settings import ranges
 
 REQUIRED = object()
 OPEN = "**"  # key of the setting that stands for all others of a constructor with **constants
-ARITHMETIC = {
+ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,

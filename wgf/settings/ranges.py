@@ -64,7 +64,7 @@ class Range:
         if not math.isfinite(number) or (self.kind is int and number != int(number)):
             return False
         if self.kind is int:
-            number = int(value)
+            number = int(value)  # type: ignore[bad-argument-type]
         above = number > self.low if self.open_low else number >= self.low
         below = number < self.high if self.open_high else number <= self.high
         return above and below

@@ -219,5 +219,5 @@ def _forced(word: str, sweep: bool) -> list[str]:
 def _message(error: Exception) -> str:
     """The message of another package about bad input, on one line."""
     said = _one_line(str(error)) or type(error).__name__
-    cause = error.__cause__ and _one_line(str(error.__cause__))
+    cause = _one_line(str(error.__cause__)) if error.__cause__ else ""
     return f"{said if not cause or cause in said else f'{said} ({cause})'}; see wgf --help"

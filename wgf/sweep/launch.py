@@ -122,9 +122,9 @@ def _compute(cfg: DictConfig, folder: Path, claim: Claim, signals: Signals) -> N
     resuming = claim.begin()
     try:
         check(cfg)
-        set_threads(cfg.threads or 1)
         _only_errors()
         with loading():
+            set_threads(cfg.threads or 1)
             from wgf.run.runner import build, run
 
         result = run(build(cfg), cfg, folder, resuming, bar=False, outer=signals)

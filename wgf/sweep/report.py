@@ -73,7 +73,7 @@ def _drawn(
     drawn: dict[str, Any] = {}
     if solution is not None:
         drawn |= {name: draw(solution, heading) for name, draw in OF_SOLUTION.items() if name != "errors"}
-        drawn["errors"] = errors(solution, heading, (result and result.reference_error) or 0.0)
+        drawn["errors"] = errors(solution, heading, (result.reference_error if result else None) or 0.0)
         drawn[FILM] = film(solution, heading)
     if rows is not None and len(rows["t"]):
         drawn |= {name: draw(rows, heading) for name, draw in OF_HISTORY.items()}
@@ -98,7 +98,7 @@ def _times(solution: SavedMaps | None) -> dict[str, str]:
 def _heading(result: Result | None, name: str) -> str:
     """The equation of a run, and its status if it did not complete."""
     status = result.status if result else "no result"
-    title = (result and result.equation) or name
+    title = (result.equation if result else "") or name
     return title if status == "completed" else f"{title} ({status})"
 
 

@@ -134,6 +134,9 @@ class Beta(Standardised):
         logs = [torch.log(torch.where(inside, y, 1.0)) for y in (left, right)]
         return torch.where(inside, (self.a - 1) * logs[0] + (self.b - 1) * logs[1] - self._log_norm, -math.inf)
 
+    def standard(self) -> Beta:
+        return Beta(self.a, self.b)
+
     def _left(self, y: np.ndarray) -> np.ndarray:
         return scipy.special.betainc(self.a, self.b, np.clip(y, 0.0, 1.0))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -20,6 +21,18 @@ def integrals(density: Callable[[Tensor], Tensor], begin: Tensor, end: Tensor) -
     z = begin[..., None] + half * (1 + _NODES.to(begin))
     p = half * _WEIGHTS.to(begin) * density(z)
     return torch.stack([p.sum(-1), (p * z).sum(-1), (p * z * z).sum(-1)])
+
+
+def moved(mesh: Sequence[float], place: float, scale: float, lower: float, upper: float) -> list[float]:
+    """The mesh of a variable y as that of place + scale y, with the same cells but those that rounding closes.
+
+    Args:
+        mesh: of y, increasing.
+        place, scale: (length).
+        lower, upper: ends of the support, possibly infinite (length).
+    """
+    ends = [end for end in (lower, upper) if math.isfinite(end)]
+    return sorted({*ends, *(x for y in mesh if lower < (x := place + scale * y) < upper)})
 
 
 def resolved(density: Callable[[Tensor], Tensor], edges: Sequence[float] | Tensor) -> Tensor:

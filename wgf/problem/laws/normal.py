@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wgf.errors import ConfigError
 from wgf.problem.base import Base
-from wgf.problem.laws.mesh import integrals, resolved
+from wgf.problem.laws.mesh import integrals, moved, resolved
 from wgf.settings.ranges import Finite, FiniteOrNone, Floats, Positive, Positives, checked, fault
 
 LOG_ROOT_TWO_PI, ROOT_HALF = 0.5 * math.log(2.0 * math.pi), math.sqrt(0.5)
@@ -167,8 +167,10 @@ class LogNormal(Base):
 
     @cached_property
     def _panels(self) -> list[float]:
-        ends = [self.scale * math.exp(self.sigma * y) for y in (-8.6, -4.0, -2.0, 0.0, 2.0, 4.0, 8.8)]
-        return resolved(self.density, [self.lower, *(self.lower + end for end in ends)]).tolist()
+        if (self.lower, self.scale) == (0.0, 1.0):
+            ends = [math.exp(self.sigma * y) for y in (-8.6, -4.0, -2.0, 0.0, 2.0, 4.0, 8.8)]
+            return resolved(self.density, [0.0, *ends]).tolist()
+        return moved(LogNormal(self.sigma).panels(), self.lower, self.scale, self.lower, self.upper)
 
 
 class TruncatedNormal(Base):

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from wgf.problem.base import Base
-from wgf.problem.laws.mesh import resolved
+from wgf.problem.laws.mesh import moved, resolved
 from wgf.settings.ranges import Finite, Positive, Range, checked
 
 MoreThanTwo = Annotated[float, Range(low=2.0, open_low=True)]
 NEGLIGIBLE = 1e-18  # mass beyond the ends of the panels
+LIGHT, FARTHEST = 1e-10, 1e15  # share of the variance there, and how far they may lie, so that squares are numbers
 
 
 def on_host(function: Callable[[np.ndarray], np.ndarray], x: Tensor) -> Tensor:
@@ -82,12 +83,25 @@ class Standardised(Base):
     def upper_quantile(self, u: Tensor) -> Tensor:
         return self.loc + self.scale * on_host(self._right_quantile, u)
 
-    @cached_property
-    def _panels(self) -> list[float]:
+    def reach(self) -> tuple[float, float]:
         tiny = torch.tensor(NEGLIGIBLE, dtype=torch.float64)
         low = self.lower if math.isfinite(self.lower) else float(self.quantile(tiny))
         high = self.upper if math.isfinite(self.upper) else float(self.upper_quantile(tiny))
-        return resolved(self.density, [low, self.mean, high]).tolist()
+        return low, high
+
+    @abstractmethod
+    def standard(self) -> Standardised:
+        """The law of Y."""
+
+    def _ends(self) -> tuple[float, float]:
+        """Ends of the panels of Y."""
+        return self.reach()
+
+    @cached_property
+    def _panels(self) -> list[float]:
+        if (self.loc, self.scale) == (0.0, 1.0):
+            return resolved(self.density, sorted({*self._ends(), *self.reach(), self.mean})).tolist()
+        return moved(self.standard().panels(), self.loc, self.scale, self.lower, self.upper)
 
     def panels(self) -> list[float]:
         return self._panels
@@ -114,6 +128,9 @@ class Gamma(Standardised):
         safe = torch.where(inside, y, 1.0)
         return torch.where(inside, (self.shape - 1) * torch.log(safe) - safe - self._log_norm, -math.inf)
 
+    def standard(self) -> Gamma:
+        return Gamma(self.shape)
+
     def _left(self, y: np.ndarray) -> np.ndarray:
         return scipy.special.gammainc(self.shape, np.maximum(y, 0.0))
 
@@ -131,7 +148,7 @@ class Student(Standardised):
     """Student's t law with density proportional to (1 + y^2/df)^(-(df + 1)/2), y = (z - loc)/scale.
 
     Args:
-        df: degrees of freedom; the variance is infinite for df <= 2.
+        df: degrees of freedom; the variance is infinite for df <= 2, and for df < 2.42 no quadrature holds it.
         loc, scale: place and scale (length).
     """
 
@@ -144,6 +161,16 @@ class Student(Standardised):
     def log_density(self, z: Tensor) -> Tensor:
         y = self._y(z)
         return -0.5 * (self.df + 1) * torch.log1p(y * y / self.df) - self._log_norm
+
+    def standard(self) -> Student:
+        return Student(self.df)
+
+    def _ends(self) -> tuple[float, float]:
+        """Beyond them lies the share LIGHT of the variance, (2 c/df) y^(2 - df) where p is nearly c y^(-df - 1)."""
+        log_c = 0.5 * (self.df + 1) * math.log(self.df) - self._log_norm
+        log_y = (log_c + math.log(2 / (self.df * LIGHT))) / (self.df - 2)
+        far = max(self.reach()[1], math.exp(min(log_y, math.log(FARTHEST))))
+        return -far, far
 
     def _left(self, y: np.ndarray) -> np.ndarray:
         return scipy.special.stdtr(self.df, y)

@@ -44,4 +44,5 @@ def derivative(terms: Sequence[Term], at: MapAtNodes, neurons: Neurons, cells: C
     by_biases = a * torch.where(faces_left, left[0], -right[0])
     by_biases = by_biases + jumps(terms, at.nodes.base, knots, slope[1:] * knots + intercept[1:], slope)
     both = torch.stack([by_weights, by_biases])
-    return tuple(torch.empty_like(both).index_copy(1, order, both))
+    first, second = torch.empty_like(both).index_copy(1, order, both)
+    return first, second

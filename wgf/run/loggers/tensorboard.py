@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wgf.files import relative
 from wgf.result import Result
@@ -59,22 +59,26 @@ class TensorBoard(Logger):
         self._began = min(int(path.name.split(".")[3]) for path in run.folder.glob("events.out.tfevents.*"))  # seconds
         from wgf.run.loggers import hparams
 
-        events = self._writer._get_file_writer()
-        events.add_summary(hparams.session_start(run.config_text, hparams.group(run.folder)))
+        self._events.add_summary(hparams.session_start(run.config_text, hparams.group(run.folder)))
         self._writer.add_text("config", _code("yaml", run.config_text))
         self._writer.add_text("provenance", _code("json", json.dumps(run.provenance, indent=2)))
         self._writer.add_custom_scalars(layout(run.columns))
         if run.rows:  # drop later scalars of the part before
             from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
-            events.add_event(Event(session_log=SessionLog(status=SessionLog.START)), run.last_row + 1)
+            self._events.add_event(Event(session_log=SessionLog(status=SessionLog.START)), run.last_row + 1)
         self._writer.flush()
+
+    @property
+    def _events(self) -> Any:
+        """The file behind the writer, which takes protocol messages."""
+        return self._writer._get_file_writer()
 
     def scalars(self, values: dict[str, float], step: int, t: float) -> None:
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         entries = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
-        self._writer._get_file_writer().add_summary(Summary(value=entries), step, walltime=self._began + t)
+        self._events.add_summary(Summary(value=entries), step, walltime=self._began + t)
 
     def figure(self, name: str, png: bytes, step: int) -> None:
         from PIL import Image
@@ -83,12 +87,12 @@ class TensorBoard(Logger):
         file = io.BytesIO()
         small = Image.open(io.BytesIO(png)).convert("RGB")
         small.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
-        small.quantize(128).save(file, "PNG", optimize=True)
+        small.quantize(128).save(file, "PNG")
         image = Summary.Image(
             height=small.height, width=small.width, colorspace=3, encoded_image_string=file.getvalue()
         )
         entry = Summary.Value(tag=f"figures/{name}", image=image)
-        self._writer._get_file_writer().add_summary(Summary(value=[entry]), step)
+        self._events.add_summary(Summary(value=[entry]), step)
 
     def end(self, run: Run, outcome: Outcome) -> None:
         from wgf.run.loggers import hparams
@@ -96,7 +100,7 @@ class TensorBoard(Logger):
         self._writer.add_text("result", _markdown(outcome.result))
         for name, value in finals(outcome.result).items():
             self._writer.add_scalar(name, value, outcome.result.steps)
-        self._writer._get_file_writer().add_summary(hparams.session_end(outcome.status.is_success))
+        self._events.add_summary(hparams.session_end(outcome.status.is_success))
         if outcome.maps is None:
             return
         for t, positions in zip(outcome.maps.t.tolist(), outcome.maps.particles(PARTICLES), strict=True):
