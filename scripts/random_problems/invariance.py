@@ -96,7 +96,7 @@ def _compared(
         elif name.startswith("reference_") or name == "energy_error":
             allowed = max(allowed, ESTIMATED * abs(right))
         elif name.startswith("w2_bound"):
-            if name != "w2_bound_lambda" and min(right, printed) > size:
+            if name != "w2_bound_lambda" and min(right, printed) > std:
                 continue  # a bound above the width of the law says nothing
             allowed = max(allowed, ENCLOSED * abs(right) + SQUARED * scale)
         elif name.startswith("energy") and s.length != 1:  # the density's unit counts as often as there is mass
