@@ -151,9 +151,8 @@ def main() -> None:
     session = Session()
     with refusing(lambda: session.computes):
         try:
-            with session:
-                with mode_known(check_hydra(parsed(sys.argv[1:]))):
-                    hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")(_run)()
+            with session, mode_known(check_hydra(parsed(sys.argv[1:]))):
+                hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")(_run)()
         except ConfigError:
             raise
         except WgfError as error:
