@@ -297,17 +297,19 @@ def test_an_interaction_that_hides_its_energy_is_not_compiled():
 def test_compiled_code_is_kept_until_a_source_of_it_changes():
     from pathlib import Path
 
-    from wgf.engine import program
+    from wgf.engine import machine_code
 
-    folder = Path(program.__file__).parent
-    assert set(program.OWN) == {f.stem for f in folder.glob("*.py") if "\n@compiled" in f.read_text()} | {"tapes/tape"}
-    assert all((folder / f"{name}.py").exists() for name in program.SOURCES)
+    folder = Path(machine_code.__file__).parent
+    compiled = {f.stem for f in folder.glob("*.py") if "\n@compiled" in f.read_text()}
+    assert set(machine_code.OWN) == compiled | {"machine_code", "tapes/tape"}
+    assert all((folder / f"{name}.py").exists() for name in machine_code.SOURCES)
 
 
 def test_the_logarithm_is_that_of_numpy():
     import numba
 
-    from wgf.engine.program import OPTIONS, logarithm
+    from wgf.engine.machine_code import OPTIONS
+    from wgf.engine.program import logarithm
 
     @numba.njit(**OPTIONS)
     def logarithms(x, y):

@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wgf.engine.program import BLOCK, EVERY, NODAL, Program, compiled, execute, prepare
+from wgf.engine.machine_code import compiled
+from wgf.engine.program import BLOCK, EVERY, NODAL, Program, execute, prepare
 
 TAPS = 6  # columns of a band, enough for degree 5: loops over them have a known length
 GRADIENT, NEW, PULL, SLOPE, IMAGE, SPEED, WOODBURY, START, STAGES = range(9)  # rows of the vectors
+VECTORS, NODES = 14, 4  # numbers of rows
 # numba makes a copy of a function for each int that it is called with, but one for all numbers of numpy
-NONE, ONE, VECTORS, NODES = np.array([0, 1, 14, 4])
+NONE, ONE = np.array([0, 1])
 
 
 class Mesh(NamedTuple):
@@ -119,32 +121,21 @@ def total(x):
     return s
 
 
-@compiled
-def matrix(rows, columns):
-    return np.zeros((rows, columns))
-
-
-@compiled
-def cube(a, b, c):
-    return np.zeros((a, b, c))
-
-
-@compiled
-def workspace(mesh, energy, pair):
-    size, n, q, k = len(mesh.mean), mesh.nodes.shape[1], mesh.tables.shape[1], mesh.taps
-    block, dense, far = max(min(n, BLOCK), q), NONE, NONE
-    pairs = matrix(NONE, NONE)
-    if pair is not None:
-        pairs = matrix(len(pair.start), max(n, BLOCK) if energy.interacts else ONE)
-        dense, far = size - TAPS if energy.interacts or energy.quadratic < 0.0 else NONE, n
+def workspace(mesh: Mesh, energy: Energy) -> Work:
+    """Arrays for flows with an energy on a mesh."""
+    size, n, q = len(mesh.mean), mesh.nodes.shape[1], mesh.tables.shape[1]
+    block, pair, dense, far = max(min(n, BLOCK), q), (0, 0), 0, 0
+    if energy.pair is not None:
+        pair = len(energy.pair.start), max(n, BLOCK) if energy.interacts else 1
+        dense, far = mesh.size if energy.interacts or energy.quadratic < 0.0 else 0, n
     return Work(
-        matrix(len(energy.local.start), block),
-        pairs,
-        matrix(max(k, 6), block),
-        matrix(size, NONE + TAPS),
-        matrix(dense, dense),
-        matrix(VECTORS, size),
-        matrix(NODES, far),
+        np.zeros((len(energy.local.start), block)),
+        np.zeros(pair),
+        np.zeros((max(mesh.taps, TAPS), block)),
+        np.zeros((size, TAPS)),
+        np.zeros((dense, dense)),
+        np.zeros((VECTORS, size)),
+        np.zeros((NODES, far)),
         np.zeros(energy.size),
     )
 

@@ -21,11 +21,10 @@ from wgf.engine.arrays import (
     clear,
     copy,
     total,
-    workspace,
 )
 from wgf.engine.landscape import gradient, hessian, judge
 from wgf.engine.linear import half_solved, multiply, solve
-from wgf.engine.program import compiled, entry
+from wgf.engine.machine_code import compiled, entry
 from wgf.integrators.controller import GROW, SAFETY, SHRINK
 from wgf.integrators.time_loop import COLLAPSE
 
@@ -138,7 +137,7 @@ def rate(v, s, h):
 
 
 @entry
-def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, report, most, single):
+def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, report, work, most, single):
     """Steps of several flows on one mesh, each from its coordinates through all goals, or until something ends it.
 
     Args:
@@ -152,11 +151,11 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
             in a row, updated, and how many end the call [b, 7].
         report: how a flow ended, energy, smallest slope, why the last attempt failed, its length, and the energies
             [b, REPORT + terms].
+        work: arrays for these flows, see `wgf.engine.arrays.workspace`.
         most: largest number of attempts of a flow in this call.
         single: whether to return after every accepted step.
     """
     pair = energy.pair
-    work = workspace(mesh, energy, pair)
     v, size = work.vectors, c.shape[1]
     new = v[NEW]
     for flow in range(len(c)):
@@ -164,7 +163,7 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
         copy(c[flow], new)
         end, attempts, opening = -1, 0, True
         now = scale = slope = lost = trial = length = 0.0  # lost: energy dissipated in a step
-        lands = False
+        lands = not opening
         while end == -1:
             # the field at the new coordinates; in the first turn these are the old ones
             then, then_scale, square, then_slope = judge(new, mesh, energy, pair, work)

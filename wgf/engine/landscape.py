@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-from wgf.engine.arrays import TAPS, WOODBURY, clear, copy, nodal
+from wgf.engine.arrays import IMAGE, TAPS, WOODBURY, clear, copy, nodal
 from wgf.engine.linear import back, cholesky, factorise
+from wgf.engine.machine_code import compiled
 from wgf.engine.pairs import coupling, pair_energy, pair_force
-from wgf.engine.program import BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES, compiled, execute
+from wgf.engine.program import BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES, execute
 
 
 @compiled
@@ -74,7 +75,7 @@ def judge(c, mesh, energy, pair, work):
         for i in range(n):
             bad += d[i] != d[i]
             least = min(least, d[i])
-            square += w[i] * (x[i] - center) ** 2
+            square += w[i] * (x[i] - center) * (x[i] - center)
         if pair is not None:
             for b in range(q):
                 for i in range(high - low):
@@ -174,7 +175,7 @@ def hessian(c, mesh, energy, pair, work, shift):
         clear(work.nodes[3])
         if energy.interacts:
             positions(c, mesh, work)
-            coupling(mesh, work.nodes[0], pair, work.pairs, work.local, work.nodes[3], work.dense)
+            coupling(mesh, work.nodes[0], pair, work.pairs, work.local, work.vectors[IMAGE], work.nodes[3], work.dense)
         for a in range(len(work.dense)):
             for b in range(m):
                 work.dense[a, b] -= energy.quadratic * mesh.mean[a] * mesh.mean[b]

@@ -11,11 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wgf.engine.arrays import TAPS, VECTORS, Work, begin, clear, cube, matrix, workspace
-from wgf.engine.program import BENDS, BLOCK, FIRST, FIXED, NODAL, SECOND, SLOPES, VALUE, VALUES, compiled, execute
+from wgf.engine.arrays import TAPS, VECTORS, Energy, Mesh, Work, begin, clear, workspace
+from wgf.engine.machine_code import compiled
+from wgf.engine.program import BENDS, BLOCK, FIRST, FIXED, NODAL, SECOND, SLOPES, VALUE, VALUES, execute
 
 WHOLE, SIZE, SQUARE, LEAST, MEAN = range(5)  # rows of `Lanes.sums`
-SUMS, TWO = np.array([5, 2])
+ONE, OTHER, SHIFT, TRIAL, NOW, SCALE, LENGTH, COORDINATES, FORCE = range(9)  # rows of `Lanes.rows`
+SOUND, OPENING, LANDS, TAKEN = range(4)  # rows of `Lanes.flags`
+FREE = -1  # number of the flow in a lane without one
 
 
 class Lanes(NamedTuple):
@@ -24,14 +27,17 @@ class Lanes(NamedTuple):
     Attributes:
         alone: arrays of one flow, for what depends on the nodes only.
         registers: registers of the program for some cells; node b of cell i of n in lane l is column (b n + i) L + l.
+            The last row is zero: row -1 holds what is zero by definition.
         kept: results that depend on the nodes only [instructions, Q C, L].
         band: matrix [M + TAPS, K, L].
         vectors: [14, M + TAPS, L], in the order of `wgf.engine.arrays`.
         terms: energies [k, L].
         sums: energy, sum of the sizes of the energies, variance, smallest slope, and mean position [5, L].
-        rows: one row for a product, and another, for each lane [2, L].
-        zeros: a row of derivatives that are zero by definition.
-        sound: whether the matrix is positive definite [L].
+        rows: two products, 1/(gamma h), the length h of the attempt (time), energy and size of the energies before it,
+            norm of the error estimate (length), and sums of the coordinates and of the forces [9, L].
+        flags: whether the matrix is positive definite, the flow has just begun, the attempt ends at a goal, and the
+            attempt is accepted [4, L].
+        flows: numbers of the flows, FREE for none [L].
     """
 
     alone: Work
@@ -42,29 +48,25 @@ class Lanes(NamedTuple):
     terms: np.ndarray
     sums: np.ndarray
     rows: np.ndarray
-    zeros: np.ndarray
-    sound: np.ndarray
+    flags: np.ndarray
+    flows: np.ndarray
 
 
-@compiled
-def lanes_of(mesh, energy, lanes):
+def lanes_of(mesh: Mesh, energy: Energy, lanes: int) -> Lanes:
     """Arrays of several flows on a mesh of at most BLOCK nodes."""
     size, k, q, p = len(mesh.mean), mesh.taps, mesh.tables.shape[1], energy.local
     columns = max(1, BLOCK // (q * lanes)) * q * lanes
-    registers = matrix(len(p.start), columns)
-    for i in range(len(p.start)):
-        registers[i, :] = p.start[i]
     return Lanes(
-        workspace(mesh, energy, None),
-        registers,
-        cube(p.layout[NODAL + 1] - p.layout[NODAL], mesh.nodes.shape[1], lanes),
-        cube(size, k, lanes),
-        cube(VECTORS, size, lanes),
-        matrix(energy.size, lanes),
-        matrix(SUMS, lanes),
-        matrix(TWO, lanes),
-        np.zeros(columns),
-        np.zeros(lanes, dtype=np.bool_),
+        workspace(mesh, energy),
+        np.repeat(np.append(p.start, 0.0)[:, None], columns, axis=1),
+        np.zeros((p.layout[NODAL + 1] - p.layout[NODAL], mesh.nodes.shape[1], lanes)),
+        np.zeros((size, k, lanes)),
+        np.zeros((VECTORS, size, lanes)),
+        np.zeros((energy.size, lanes)),
+        np.zeros((5, lanes)),
+        np.ones((9, lanes)),
+        np.zeros((4, lanes), dtype=np.bool_),
+        np.full(lanes, FREE),
     )
 
 
@@ -120,12 +122,6 @@ def run(part, c, mesh, energy, low, high, work):
 
 
 @compiled
-def row_of(place, work):
-    """A result of the program, which is zero by definition for place = -1."""
-    return work.registers[place] if place >= 0 else work.zeros
-
-
-@compiled
 def judge_lanes(c, mesh, energy, work):
     """Fill the sums and the energies."""
     p, r, lanes = energy.local, work.registers, work.rows.shape[1]
@@ -155,7 +151,7 @@ def judge_lanes(c, mesh, energy, work):
                         to[lane] += w * value[lane]
                 for lane in range(lanes):
                     least[lane] = d[lane] if d[lane] != d[lane] or d[lane] < least[lane] else least[lane]
-                    square[lane] += w * (x[lane] - mean[lane]) ** 2
+                    square[lane] += w * (x[lane] - mean[lane]) * (x[lane] - mean[lane])
     for k in range(len(work.terms)):
         for lane in range(lanes):
             sums[WHOLE, lane] += work.terms[k, lane]
@@ -174,7 +170,7 @@ def gradient_lanes(c, mesh, energy, work, g):
         high = min(cells, low + per)
         n = high - low
         run(FIRST, c, mesh, energy, low, high, work)
-        force, stress = row_of(p.layout[SLOPES], work), row_of(p.layout[SLOPES + 1], work)
+        force, stress = r[p.layout[SLOPES]], r[p.layout[SLOPES + 1]]
         for b in range(q):
             for i in range(n):
                 s, w, at, first = (b * n + i) * lanes, mesh.nodes[0, b * cells + low + i], low + i, 0
@@ -197,13 +193,12 @@ def hessian_lanes(c, mesh, energy, work, shift):
             to, mass = A[j, b], mesh.bands[0, j, b]
             for lane in range(lanes):
                 to[lane] = shift[lane] * mass
-    y, z = work.rows[0], work.rows[1]
+    y, z = work.rows[ONE], work.rows[OTHER]
     for low in range(0, cells, per):
         high = min(cells, low + per)
         n = high - low
         run(SECOND, c, mesh, energy, low, high, work)
-        xx, xd = row_of(p.layout[BENDS], work), row_of(p.layout[BENDS + 1], work)
-        dd = row_of(p.layout[BENDS + 2], work)
+        xx, xd, dd = r[p.layout[BENDS]], r[p.layout[BENDS + 1]], r[p.layout[BENDS + 2]]
         for b in range(q):
             for i in range(n):
                 s, w = (b * n + i) * lanes, mesh.nodes[0, b * cells + low + i]
@@ -218,7 +213,7 @@ def hessian_lanes(c, mesh, energy, work, shift):
                         by, rise, to = mesh.tables[0, b, h, at], mesh.tables[1, b, h, at], A[first + j, h - j]
                         for lane in range(lanes):
                             to[lane] += by * y[lane] + rise * z[lane]
-    factorise_lanes(A, m, work.sound, y)
+    factorise_lanes(A, m, work.flags[SOUND], y)
 
 
 @compiled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from wgf.engine.arrays import TAPS, WOODBURY, copy
-from wgf.engine.program import compiled, entry
+from wgf.engine.machine_code import compiled, entry
 
 
 @compiled

@@ -7,45 +7,52 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from wgf.engine.arrays import GRADIENT, IMAGE, NEW, NONE, PULL, SLOPE, SPEED, STAGES, TAPS, clear, copy, matrix
+from wgf.engine.arrays import GRADIENT, IMAGE, NEW, NONE, PULL, SLOPE, SPEED, STAGES, TAPS, clear, copy
 from wgf.engine.kernel import REPORT, TINY, aim, end_of, fault_of, settle
 from wgf.engine.lanes import (
+    COORDINATES,
+    FORCE,
+    FREE,
+    LANDS,
     LEAST,
+    LENGTH,
+    NOW,
+    OPENING,
+    SCALE,
+    SHIFT,
     SIZE,
+    SOUND,
     SQUARE,
+    TAKEN,
+    TRIAL,
     WHOLE,
     enter,
     gradient_lanes,
     hessian_lanes,
     judge_lanes,
-    lanes_of,
     multiply_lanes,
     place,
     solve_lanes,
     take,
 )
-from wgf.engine.program import compiled, entry
+from wgf.engine.machine_code import compiled, entry
 
 CURRENT = SPEED  # row of the vectors: coordinates of the flows
 LANES = 32  # flows side by side
-ROWS = np.arange(6)[5]  # numbers of each lane
-FREE = -1  # number of the flow in a lane without one
 
 
 @entry
-def advance_many(c, goals, saved, mesh, energy, method, parameters, times, counts, report):
-    """Steps of several flows through all goals, or until something ends them; arguments as `wgf.engine.kernel.advance`.
+def advance_many(c, goals, saved, mesh, energy, method, parameters, times, counts, report, work):
+    """Steps of several flows through all goals, or until something ends them; arguments as `wgf.engine.kernel.advance`,
+    and arrays of at most as many lanes as flows.
 
     The mesh has at most BLOCK nodes, the energy has no pairs, and the dissipation stays 0.
     """
-    lanes = min(LANES, len(c))
-    work = lanes_of(mesh, energy, lanes)
-    v, sums = work.vectors, work.sums
-    flows, opening, lands = np.full(lanes, FREE), np.zeros(lanes, dtype=np.bool_), np.zeros(lanes, dtype=np.bool_)
-    taken, shift, trial = np.zeros(lanes, dtype=np.bool_), np.zeros(lanes), np.ones(lanes)
-    now, scale, length, coordinates, force = matrix(ROWS, lanes)
+    v, sums, rows, flags, flows = work.vectors, work.sums, work.rows, work.flags, work.flows
+    lanes = len(flows)
+    opening, lands, taken, sound = flags[OPENING], flags[LANDS], flags[TAKEN], flags[SOUND]
+    shift, trial, now, scale, length = rows[SHIFT], rows[TRIAL], rows[NOW], rows[SCALE], rows[LENGTH]
+    coordinates, force = rows[COORDINATES], rows[FORCE]
     following, active = NONE, NONE
     for lane in range(lanes):
         following, active = load(c, parameters, mesh, energy, flows, following, active, lane, opening, work)
@@ -90,7 +97,7 @@ def advance_many(c, goals, saved, mesh, energy, method, parameters, times, count
         attempt(mesh, energy, method, work, shift, trial, length)
         for lane in range(lanes):
             if flows[lane] != FREE:
-                counts[flows[lane], 2] += 6 if work.sound[lane] else 0
+                counts[flows[lane], 2] += 6 if sound[lane] else 0
             elif following < len(c):
                 following, active = load(c, parameters, mesh, energy, flows, following, active, lane, opening, work)
 
@@ -164,4 +171,4 @@ def attempt(mesh, energy, method, work, shift, trial, length):
             new[i, lane] += last[i, lane]
             length[lane] += last[i, lane] * image[i, lane]
     for lane in range(len(trial)):
-        length[lane] = math.sqrt(length[lane]) if work.sound[lane] else -1.0
+        length[lane] = math.sqrt(length[lane]) if work.flags[SOUND, lane] else -1.0

@@ -5,10 +5,9 @@ A program treats many pairs at once: those of node i with the nodes before it, f
 
 from __future__ import annotations
 
-import numpy as np
-
 from wgf.engine.arrays import NONE, ONE, clear
-from wgf.engine.program import BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES, compiled, execute
+from wgf.engine.machine_code import compiled
+from wgf.engine.program import BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES, execute
 
 
 @compiled
@@ -60,12 +59,13 @@ def pair_force(w, x, p, r, force):
 
 
 @compiled
-def coupling(mesh, x, p, r, local, bend, dense):
-    """The second derivative of the pairs: sums of w_i w_j W'' per node, and the matrix, minus that of the pairs."""
+def coupling(mesh, x, p, r, local, load, bend, dense):
+    """The second derivative of the pairs: sums of w_i w_j W'' per node, and the matrix, minus that of the pairs. `load`
+    [M + TAPS] is for work."""
     clear(bend)
     if p.layout[BENDS] < 0:
         return
-    load, w, i = np.zeros(len(mesh.mean)), mesh.nodes[0], ONE
+    w, i = mesh.nodes[0], ONE
     while i < len(x):
         end, n = distances(x, i, NONE, r)
         execute(p, SECOND, r, n)

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from wgf.engine.arrays import TAPS, Mesh, Method
+from wgf.engine.arrays import TAPS, Mesh, Method, Work, workspace
 from wgf.engine.energies import Table, shared_energy
 from wgf.engine.kernel import EVER, NOT_FINITE, REPORT, advance
 from wgf.engine.linear import factorise
@@ -198,6 +198,10 @@ class Plan:
     def offsets(self) -> np.ndarray:
         return np.array([term.offset(self.chart.nodes) for term in self.terms])
 
+    @cached_property
+    def _work(self) -> Work:
+        return workspace(self.mesh, self.energy)
+
     def advance(self, c: np.ndarray, goals: list[float], clock: Clock, most: int, single: bool) -> Leg:
         """Steps from c [M] to the last goal, or to an end; see `wgf.engine.kernel.advance`."""
         size, saved = len(c), np.empty((0, 0, 0))
@@ -209,13 +213,14 @@ class Plan:
             times, counts = np.array([lengths]), np.array([[*taken, self.attractive, clock.folds, self._folds]])
             report = np.zeros((1, REPORT + len(self.terms)))
             parts = self.mesh, self.energy, self.method, self.parameters
-            advance(padded, np.array(goals), saved, *parts, times, counts, report, most, single)
+            advance(padded, np.array(goals), saved, *parts, times, counts, report, self._work, most, single)
             left = len(self.energy.local.tables) and report[0, 3] == NOT_FINITE
             if not left or self.range.high - self.range.low > WIDEST:
                 break
             self.range = _wider(*self.range)
             log.info("particles leave the table of the potential: it now reaches from %g to %g", *self.range)
             self.energy, self.parameters = shared_energy(self.terms, lambda: self.range)
+            del self._work
         code, energy, slope, fault, trial = report[0, :REPORT].tolist()
         done = padded[0, :size], report[0, REPORT:], energy, slope, times[0, :5].tolist()
         return Leg(int(code), int(fault), trial, *done, *counts[0, [0, 1, 2, 3, 5]].tolist())

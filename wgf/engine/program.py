@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
-from hashlib import sha256
+from collections.abc import Iterable, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import numba
 import numba.extending
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import event
 
+from wgf.engine.machine_code import compiled, entry
 from wgf.engine.tapes.tape import CODES, Tape
 
-log = logging.getLogger("wgf")
-
-COMPILES = "numba:compile"  # event of numba
 BLOCK = 512  # nodes that a program treats at once; its registers then fit into the cache
 PANEL = 10  # coefficients of a panel of a table
 ROOT_HALF, BIAS = 0x3FE6A09E667F3BCD, 1024 << 52  # bits of sqrt(1/2); an exponent of 1024
@@ -39,53 +32,6 @@ ATAN, EXPM1, EQUAL, SELECT, TABLE = (CODES[n] for n in ("atan", "expm1", "equal"
 # parts of a program, and all of them; numba makes a copy of a function for each int
 FIXED, NODAL, VALUE, FIRST, SECOND, EVERY = np.arange(6)
 SLOPES, BENDS, VALUES = 6, 8, 11  # places in `layout`
-
-
-# the machine code depends on these files
-OWN = ("arrays", "kernel", "landscape", "lanes", "linear", "many", "pairs", "program", "tapes/tape")
-SOURCES = (*OWN, "../integrators/controller", "../integrators/time_loop")
-STAMP = sha256(b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()
-
-
-jit: Any = numba.njit
-intrinsic: Any = numba.extending.intrinsic
-OPTIONS: dict[str, Any] = {
-    "fastmath": {"contract", "reassoc", "nsz", "arcp"},  # NaN and infinity stay what they are
-    "error_model": "numpy",
-    "nogil": True,
-}
-
-
-def compiled(function: Callable) -> Any:
-    """Decorator: a function that compiled functions call. Python cannot call it."""
-    return jit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
-
-
-def entry(function: Callable) -> Any:
-    """Decorator: a compiled function that Python calls. Its code, with that of all it calls, is kept on the disk.
-
-    numba keeps code until the file of the function has another date; here the content of all files counts.
-    """
-    dispatcher = jit(**OPTIONS, no_cfunc_wrapper=True, cache=True)(function)
-    if hasattr(dispatcher._cache, "_cache_file"):
-        dispatcher._cache._cache_file._source_stamp = STAMP
-    return dispatcher
-
-
-class Announcement(event.Listener):
-    """Says that code is compiled, when that begins for the first time."""
-
-    def on_start(self, event: Any) -> None:
-        path = event.data["dispatcher"].py_func.__module__
-        if path.startswith("wgf.engine"):
-            log.info("compiling the engine for this machine, once: this takes about 12 s")
-            numba.core.event.unregister(COMPILES, self)
-
-    def on_end(self, event: Any) -> None:
-        """Nothing."""
-
-
-event.register(COMPILES, Announcement())
 
 
 class Program(NamedTuple):
@@ -161,6 +107,9 @@ def prepare(p, parameters, registers):
             for i in range(registers.shape[1]):
                 registers[p.parameters[k], i] = parameters[k]
     execute(p, FIXED, registers, registers.shape[1])
+
+
+intrinsic: Any = numba.extending.intrinsic
 
 
 @intrinsic

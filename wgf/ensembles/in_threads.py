@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from wgf.engine import program
+from wgf.engine.arrays import workspace
 from wgf.engine.kernel import EVER, REPORT, advance
-from wgf.engine.many import advance_many
+from wgf.engine.lanes import lanes_of
+from wgf.engine.many import LANES, advance_many
 from wgf.ensembles.job import Ends, Job
 
 CHUNK = 512  # most flows that one thread computes without looking at signals
@@ -36,9 +38,9 @@ def compute(job: Job, threads: int | None = None) -> Ends:
         shared = job.goals, saved[rows], mesh, energy, method
         parts = c[rows], *shared, job.parameters[rows], times[rows], counts[rows], report[rows]
         if beside:
-            advance_many(*parts)
+            advance_many(*parts, lanes_of(mesh, energy, min(LANES, len(parts[0]))))
         else:
-            advance(*parts, 2**40, False)
+            advance(*parts, workspace(mesh, energy), 2**40, False)
 
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(part, range(0, n, size)))

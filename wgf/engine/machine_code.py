@@ -1,0 +1,98 @@
+"""Functions of the kernel become machine code: compiled once, kept on the disk, announced."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
+
+log = logging.getLogger("wgf")
+
+# the machine code depends on these files
+OWN = ("arrays", "kernel", "landscape", "lanes", "linear", "machine_code", "many", "pairs", "program", "tapes/tape")
+SOURCES = (*OWN, "../integrators/controller", "../integrators/time_loop")
+STAMP = sha256(b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()
+OPTIONS: dict[str, Any] = {
+    "fastmath": {"contract", "reassoc", "nsz", "arcp"},  # NaN and infinity stay what they are
+    "error_model": "numpy",
+    "nogil": True,
+    "_nrt": False,  # no function makes arrays, so none counts references to them
+}
+
+jit: Any = numba.njit
+
+
+class Part(JITCodeLibrary):
+    """Code of a function that only others call. LLVM optimises it where an entry links it, and not here: numba would
+    optimise a function anew in each of its callers, and translate it each time."""
+
+    def _optimize_functions(self, module: Any) -> None:
+        module.data_layout = self._codegen._data_layout
+
+    def finalize(self) -> None:
+        for library in dict.fromkeys(self._linking_libraries):
+            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        return 0
+
+    @property
+    def codegen(self) -> Part:
+        return self
+
+    def set_env(self, name: str, environment: Any) -> None:
+        """Only code that runs has an environment."""
+
+
+class PartCompiler(Compiler):
+    """Compiler of functions that only others call."""
+
+    def define_pipelines(self) -> Any:
+        state = self.state
+        state.library = Part(state.targetctx.codegen(), state.func_id.func_qualname)
+        return super().define_pipelines()
+
+
+class EntryCompiler(Compiler):
+    """Compiler of functions that Python calls."""
+
+    def compile_extra(self, function: Callable) -> Any:
+        announce()
+        collects = gc.isenabled()
+        gc.disable()  # numba makes millions of objects and keeps most: to look through them takes a sixth of its time
+        try:
+            return super().compile_extra(function)
+        finally:
+            if collects:
+                gc.enable()
+
+
+@cache
+def announce() -> None:
+    """Say that code is compiled, the first time."""
+    log.info("compiling the engine for this machine, once: this takes about 6 s")
+
+
+def compiled(function: Callable) -> Any:
+    """Decorator: a function that compiled functions call. Python cannot call it."""
+    return jit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=PartCompiler)(function)
+
+
+def entry(function: Callable) -> Any:
+    """Decorator: a compiled function that Python calls. Its code, with that of all it calls, is kept on the disk.
+
+    numba keeps code until the file of the function has another date; here the content of all files counts.
+    """
+    dispatcher = jit(**OPTIONS, no_cfunc_wrapper=True, cache=True, pipeline_class=EntryCompiler)(function)
+    if hasattr(dispatcher._cache, "_cache_file"):
+        dispatcher._cache._cache_file._source_stamp = STAMP
+    return dispatcher
