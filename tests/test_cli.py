@@ -9,12 +9,14 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 from command_line import COMMAND, called, stopped, wgf
 from composed_configs import choices, composed
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import OmegaConf
 from run_folders import history, result
 from written_files import write
@@ -283,6 +285,22 @@ def test_a_main_config_of_ones_own_can_be_swept(tmp_path: Path):
     assert sorted(path.name for path in (tmp_path / "s").glob("train-*")) == ["train-biases", "train-weights"]
     (line,) = refused(tmp_path, *words[:-1], "network.train=weights,nothing", at_once=False)
     assert line.startswith("network.train=nothing is not allowed")
+
+
+@pytest.mark.parametrize(
+    ("words", "mode", "times"),
+    [([], "RUN", 1), (["hydra.mode=RUN"], "RUN", 2), (["hydra.mode=MULTIRUN", "hydra/launcher=basic"], "MULTIRUN", 4)],
+)
+def test_a_config_is_composed_once_and_once_more_to_check_what_hydra_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], mode: str, times: int
+):
+    """A sweep composes its job, too: to check it, and to run it."""
+    counted = Mock(side_effect=ConfigLoaderImpl._load_configuration_impl)
+    monkeypatch.setattr(ConfigLoaderImpl, "_load_configuration_impl", lambda *args, **kwargs: counted(*args, **kwargs))
+    here = ["hydra.run.dir=r", "hydra.sweep.dir=s", "reference_solution=none", "t_end=1e-3"]
+    assert called(tmp_path, *QUICK, *words, *here)[0] == 0
+    assert counted.call_count == times
+    assert (tmp_path / {"RUN": "r", "MULTIRUN": "s"}[mode]).exists()
 
 
 def test_help_and_the_config_can_be_shown(tmp_path: Path):

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from wgf.networks.base import TransportMap
 from wgf.problem.domain import Domain
+from wgf.problem.laws.inverse import inverse
 
-BISECTIONS, EXTENSIONS = 60, 60
+EXTENSIONS = 60
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class CarriedLaw:
         return x.cpu().where(finite, z), dx.cpu().where(finite, 1.0).where(~z.isnan(), math.nan)
 
     def inverse(self, x: Tensor) -> Tensor:
-        """T^-1(x) [n], by bisection; -+inf outside all particles."""
+        """T^-1(x) [n], -+inf outside all particles."""
         base = self.map.base
         ends = base.panels()
         low, high = torch.full_like(x, ends[0]), torch.full_like(x, ends[-1])
@@ -45,12 +46,9 @@ class CarriedLaw:
             if math.isfinite(base.lower) or not bool((left | right).any()):
                 break
             low, high = torch.where(left, 2 * low - high, low), torch.where(right, 2 * high - low, high)
-        for _ in range(BISECTIONS):
-            middle = 0.5 * (low + high)
-            below = self.evaluate(middle)[0] < x
-            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        z = inverse(self.evaluate, x, low, high)
         inside = self.domain.holds(x)  # rounding may leave the last particle short of a wall
-        z = torch.where(left & ~inside, -math.inf, torch.where(right & ~inside, math.inf, 0.5 * (low + high)))
+        z = torch.where(left & ~inside, -math.inf, torch.where(right & ~inside, math.inf, z))
         return torch.where(x.isnan(), x, z)
 
     def density(self, x: Tensor) -> Tensor:
@@ -80,11 +78,7 @@ class AroundCircle(CarriedLaw):
         length = self.length
         turns = ((x - self.evaluate(torch.zeros_like(x))[0]) / length).floor()
         low, high = torch.zeros_like(x), torch.full_like(x, length)
-        for _ in range(BISECTIONS):
-            middle = 0.5 * (low + high)
-            below = self.evaluate(middle)[0] < x - turns * length
-            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        return 0.5 * (low + high) + turns * length
+        return inverse(self.evaluate, x - turns * length, low, high) + turns * length
 
     def density(self, x: Tensor) -> Tensor:
         return 1 / (self.length * self.evaluate(self.inverse(x))[1])

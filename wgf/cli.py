@@ -31,7 +31,7 @@ from wgf.run.signals import number_of
 from wgf.settings.check import CONFIGS, check, raise_faults
 from wgf.settings.choices import listing
 from wgf.settings.constants import declared
-from wgf.settings.foreign_configs import check_hydra
+from wgf.settings.foreign_configs import check_hydra, mode_known
 from wgf.settings.refusals import check_choices, check_folder, parsed, refuse, refusing
 from wgf.settings.resume import continued, quoted
 from wgf.sweep import launch
@@ -151,8 +151,7 @@ def main() -> None:
     session = Session()
     with refusing(lambda: session.computes):
         try:
-            with session:
-                check_hydra(parsed(sys.argv[1:]))
+            with session, mode_known(check_hydra(parsed(sys.argv[1:]))):
                 hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")(_run)()
         except ConfigError:
             raise

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from wgf.ensembles.files import read, written
 from wgf.errors import ConfigError
@@ -18,6 +19,7 @@ from wgf.files import replacing
 from wgf.integrators.status import Status
 from wgf.networks.spline_space import basis as splines
 from wgf.problem.base import Base
+from wgf.problem.laws.inverse import inverse
 from wgf.projection.chart import with_tails
 from wgf.saved_maps import read_only
 from wgf.settings.arguments import number, numbers
@@ -27,7 +29,6 @@ from wgf.tables.datasets import of_ensemble
 if TYPE_CHECKING:
     from xarray import Dataset
 
-BISECTIONS = 60
 POINTS = 400  # of a fan of densities
 RANKS = 200  # of the quantiles in a dataset
 ARRAYS = ("t", "coordinates", "status", "steps", "rejected", "reached", "w2_error", "w")
@@ -135,19 +136,19 @@ class Ensemble:
 
     def density(self, t: float | None, x: Any) -> np.ndarray:
         """Densities at the points x [q] (length): [n, q] (mass/length)."""
-        x, panels = numbers("x", x), self.base.panels()
-        rows = []
+        at, panels = torch.from_numpy(numbers("x", x)), self.base.panels()
+        low, high = torch.full_like(at, panels[0]), torch.full_like(at, panels[-1])
+        found = []
         for c in self._saved(t):
-            low, high = np.full(x.shape, panels[0]), np.full(x.shape, panels[-1])
-            for _ in range(BISECTIONS):
-                middle = 0.5 * (low + high)
-                below = self._at(c[None], middle, 1)[0] < x
-                low, high = np.where(below, middle, low), np.where(below, high, middle)
-            z = 0.5 * (low + high)
+
+            def place(z: Tensor, c: np.ndarray = c) -> tuple[Tensor, Tensor]:
+                x, slope = (torch.from_numpy(self._at(c[None], z.numpy(), row)[0]) for row in (1, 2))
+                return x, slope
+
+            z = inverse(place, at, low, high)
             inside = (z > panels[0] + 1e-12) & (z < panels[-1] - 1e-12)
-            p = self.base.density(torch.as_tensor(z)).numpy()
-            rows.append(np.where(inside, p / self._at(c[None], z, 2)[0], 0.0))
-        return np.stack(rows)
+            found.append(torch.where(inside, self.base.density(z) / place(z)[1], 0.0).numpy())
+        return np.stack(found)
 
     @cached_property
     def _nodes(self) -> np.ndarray:

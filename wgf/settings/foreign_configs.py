@@ -44,8 +44,11 @@ def initialized(args: argparse.Namespace) -> Iterator[Hydra]:
         GlobalHydra.instance().clear()
 
 
-def check_hydra(args: argparse.Namespace) -> None:
+def check_hydra(args: argparse.Namespace) -> RunMode | None:
     """Check the part of the config from which Hydra makes objects before wgf checks the rest.
+
+    Returns:
+        hydra.mode; None where flags alone decide, as in all files of wgf.
 
     Raises:
         ConfigError: it names other code.
@@ -56,9 +59,22 @@ def check_hydra(args: argparse.Namespace) -> None:
         raise ConfigError("--config-path is not allowed: add your own choices with --config-dir=FOLDER")
     plain = (word.startswith(FOLDERS) or "hydra" not in word for word in words)
     if args.config_dir is None and args.config_name is None and all(plain):
-        return  # every file comes with wgf
+        return None  # every file comes with wgf
     with initialized(args) as hydra:
-        check_node(hydra.compose_config(args.config_name or "config", words, RunMode.MULTIRUN).hydra)
+        node = hydra.compose_config(args.config_name or "config", words, RunMode.MULTIRUN).hydra
+    check_node(node)
+    return node.mode
+
+
+@contextmanager
+def mode_known(mode: RunMode | None) -> Iterator[None]:
+    """Tell Hydra hydra.mode for the duration of the block: it would compose the whole config once more to read it."""
+    before = Hydra.get_mode
+    Hydra.get_mode = lambda *_, **__: mode
+    try:
+        yield
+    finally:
+        Hydra.get_mode = before
 
 
 def check_node(hydra: DictConfig) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from wgf.errors import ConfigError
 from wgf.problem.base import Base
+from wgf.problem.laws.inverse import quantile, upper_quantile
 from wgf.problem.laws.mesh import integrals, resolved
 from wgf.settings.expression import Expression
 from wgf.settings.ranges import Finite, FiniteOrNone, Text, checked, fault
@@ -18,7 +19,6 @@ FAR, DECADES, NEAR, SAMPLES = 1e6, 13, 20.0, 4000  # of the search for mass: dis
 LOST, LOST_MOMENT = 1e-13, 1e-6  # shares of mass and second moment that may lie in the outer half of that search
 NEGLIGIBLE = 1e-22  # mass outside the panels
 FEW = 24  # cells of equal mass from which the panels are bisected
-BISECTIONS = 60
 TINY = 1e-6  # width of a cell at a singular point, in standard deviations
 CLOSE, ROUGH = 1e-4, 1e-2  # places next to an edge (cells); change of density or slope at a kink, relative to the peak
 
@@ -120,19 +120,12 @@ class Density(Base):
     def quantile(self, u: Tensor) -> Tensor:
         edges, levels = self._edges.to(u), self._left.to(u)
         cell = torch.searchsorted(levels[1:-1].contiguous(), u)
-        return self._bisect(edges[cell], edges[cell + 1], lambda z: self.cdf(z) < u)
+        return quantile(self, u, edges[cell], edges[cell + 1])
 
     def upper_quantile(self, u: Tensor) -> Tensor:
         edges, levels = self._edges.to(u).flip(0), self._right.to(u).flip(0)
         cell = torch.searchsorted(levels[1:-1].contiguous(), u)
-        return self._bisect(edges[cell + 1], edges[cell], lambda z: self.survival(z) > u)
-
-    def _bisect(self, low: Tensor, high: Tensor, is_left: Callable[[Tensor], Tensor]) -> Tensor:
-        for _ in range(BISECTIONS):
-            middle = 0.5 * (low + high)
-            left = is_left(middle)
-            low, high = torch.where(left, middle, low), torch.where(left, high, middle)
-        return 0.5 * (low + high)
+        return upper_quantile(self, u, edges[cell + 1], edges[cell])
 
     def panels(self) -> list[float]:
         return self._edges.tolist()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from wgf.errors import ConfigError
 from wgf.problem.base import Base
+from wgf.problem.laws.inverse import quantile, upper_quantile
 from wgf.problem.laws.mesh import integrals, moved, resolved
 from wgf.settings.ranges import Finite, FiniteOrNone, Floats, Positive, Positives, checked, fault
 
@@ -98,22 +99,16 @@ class Mixture(Base):
     def survival(self, z: Tensor) -> Tensor:
         return self._sum("survival", z)
 
-    def _bisect(self, name: str, function, u: Tensor) -> Tensor:
-        """Invert a monotone tail function between the smallest and the largest quantile of the components."""
+    def _bracket(self, name: str, u: Tensor) -> tuple[Tensor, Tensor]:
+        """The smallest and the largest quantile of the components [n]."""
         ends = torch.stack([getattr(part, name)(u) for part in self.parts])
-        low, high = ends.amin(0), ends.amax(0)
-        rising = name == "quantile"
-        for _ in range(100):
-            middle = 0.5 * (low + high)
-            below = (function(middle) < u) == rising
-            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        return 0.5 * (low + high)
+        return ends.amin(0), ends.amax(0)
 
     def quantile(self, u: Tensor) -> Tensor:
-        return self._bisect("quantile", self.cdf, u)
+        return quantile(self, u, *self._bracket("quantile", u))
 
     def upper_quantile(self, u: Tensor) -> Tensor:
-        return self._bisect("upper_quantile", self.survival, u)
+        return upper_quantile(self, u, *self._bracket("upper_quantile", u))
 
     def panels(self) -> list[float]:
         return sorted({x for part in self.parts for x in part.panels()})
