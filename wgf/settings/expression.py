@@ -277,10 +277,9 @@ class Observables(Rule):
 
     def admits(self, value: Any) -> bool:
         try:
-            observables(value)
+            return observables(value) is not None
         except ConfigError:
             return False
-        return True
 
 
 def observables(entries: Any) -> dict[str, Expression]:
