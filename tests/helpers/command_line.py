@@ -52,6 +52,8 @@ def called(folder: Path, *words: str, main: Callable[[], Any] = cli.main) -> tup
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["wgf", *words])
+        for variable in ("HYDRA_FULL_ERROR", "OMP_NUM_THREADS"):  # what a command sets for its process ends with it
+            patch.setenv(variable, "1")
         try:
             main()
         except SystemExit as end:
