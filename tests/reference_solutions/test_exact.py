@@ -105,7 +105,8 @@ def test_tabulated_characteristics_are_those_of_single_particles(expr: str):
     solution = exact.find(problem(LinearTransport(), law, potential))
     z = torch.cat([torch.linspace(-3, 3, 10, dtype=torch.float64), column(-20.0, 0.30001, 25.0)])
     for t in (0.01, 0.3):
-        alone = torch.cat([torch.from_numpy(Path(potential, law.mean, law.std, place.numpy())(t)) for place in z.split(1)])
+        paths = [Path(potential, law.mean, law.std, place.numpy()) for place in z.split(1)]
+        alone = torch.cat([torch.from_numpy(path(t)) for path in paths])
         assert torch.allclose(solution(t, z), alone, rtol=2e-11, atol=2e-11)
 
 

@@ -135,8 +135,8 @@ def _accurate(c: np.ndarray) -> np.ndarray:
 class Path:
     """Trajectories of particles that start at some points z [n] (length), integrated as far as a caller asks.
 
-    The steps do not depend on the times at which the trajectories are evaluated. Tolerances are relative to the distance
-    from the law's mean, and to its standard deviation.
+    The steps do not depend on the times at which the trajectories are evaluated. Their tolerances are relative to the
+    distance from the law's mean, and to its standard deviation.
 
     Attributes:
         since: begin of the last step, before which the trajectories are no longer known (time).
