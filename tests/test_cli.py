@@ -303,14 +303,17 @@ def test_a_config_is_composed_once_and_once_more_to_check_what_hydra_makes(
     assert (tmp_path / {"RUN": "r", "MULTIRUN": "s"}[mode]).exists()
 
 
+WIDE = "network.width=32"
+
+
 def test_help_and_the_config_can_be_shown(tmp_path: Path):
-    said, config = wgf(tmp_path, "--help"), wgf(tmp_path, "--cfg", "job", "network.width=32")
-    assert (said.returncode, config.returncode) == (0, 0), said.stderr + config.stderr
+    (status, said, err), (other, config, more) = called(tmp_path, "--help"), called(tmp_path, "--cfg", "job", WIDE)
+    assert (status, other) == (0, 0), err + more
     for group in ("pde", "network", "integrator", "experiment"):
-        assert f"{group}: {', '.join(name for name in choices(group) if '/' not in name)}" in said.stdout
-    assert "t_end: 0.2" in said.stdout
-    assert 'eval "$(wgf -sc install=bash)"' in said.stdout
-    assert OmegaConf.create(config.stdout).network.width == 32
+        assert f"{group}: {', '.join(name for name in choices(group) if '/' not in name)}" in said
+    assert "t_end: 0.2" in said
+    assert 'eval "$(wgf -sc install=bash)"' in said
+    assert OmegaConf.create(config).network.width == 32
     assert not list(tmp_path.iterdir())
 
 
