@@ -28,6 +28,7 @@ from wgf.networks.spline import Spline
 from wgf.problem.base import Base
 from wgf.problem.quadrature import Gauss
 from wgf.process import threads_of_torch
+from wgf.projection.chart import Chart
 from wgf.projection.field import Projection
 from wgf.projection.solvers import Auto
 from wgf.projection.start import on_domain
@@ -64,7 +65,10 @@ class Few(Cautious):
 
 
 class Rich(Rodas4):
-    """The method of a rich run."""
+    """The method of a rich run: nobody needs its dissipation."""
+
+    def dissipated(self, chart: Chart, dt: float, g: Tensor, pull: Tensor) -> None:
+        return None
 
     def fallback(self) -> Cautious:
         return Few(self.rtol, self.atol, self.dt, self.dt_min, self.max_steps)
