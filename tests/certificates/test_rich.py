@@ -96,7 +96,7 @@ def test_a_richer_run_that_fails_says_why(monkeypatch):
 
 def test_a_richer_run_of_very_many_steps_gives_up(monkeypatch):
     """A law that has gathered in a point to all digits folds in ever shorter steps."""
-    monkeypatch.setattr("wgf.certificates.rich.STEPS", 3)
+    monkeypatch.setattr("wgf.certificates.rich.STEPS", 0)
     found = ornstein_uhlenbeck(Spline(width=8, base=laws.Gaussian())).certificate()
     assert found.bound == found.own
     assert found.unknown.startswith("the richer run ended as max_steps")
