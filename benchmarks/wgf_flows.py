@@ -1,6 +1,5 @@
 """wgf in two set-ups: the paper's with exact integrals, and splines with an adaptive implicit method."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,8 +39,7 @@ def flow(problem: Problem, network: TransportMap, quadrature: Quadrature, integr
         ArithmeticError: the flow stopped before t_end.
     """
     pde, force = EQUATIONS[problem]
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
+    with torch.no_grad():
         equation = pde.problem(network.base, force, interaction.Zero(), problem.t_end)
         projection = Projection(equation, network, quadrature, Auto())
         end = run(projection, integrator, network.theta.detach(), [problem.t_end], LoopCallback())

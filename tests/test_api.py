@@ -1,8 +1,6 @@
 """The program in one call: what a solution answers, against closed forms and an independent code."""
 
 import math
-import subprocess
-import sys
 from functools import cache
 from typing import Any
 
@@ -424,12 +422,3 @@ def test_a_notebook_shows_a_flow_without_a_reference():
     assert flow.saved_maps.errors is not None
     assert "against exact: self-similar solution" in flow._repr_html_()
     assert flow.problem.equation in flow._repr_html_()
-
-
-def test_solving_needs_no_application():
-    code = (
-        "import wgf; wgf.solve(wgf.FokkerPlanck(), t_end=0.01, saves=1).density(0.01, 0.0); import sys; "
-        "print(*{'hydra', 'omegaconf', 'tensorboard', 'matplotlib', 'rich'} & set(sys.modules))"
-    )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert (answer.returncode, answer.stdout.split()) == (0, []), answer.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Container, Hashable
 from functools import cached_property, lru_cache
-from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -53,28 +52,33 @@ def content(value: Any, parameters: Container[str] = ()) -> Hashable:
     kind = type(value)
     if kind in PLAIN:
         return value
-    if isinstance(value, (int, float)):
-        return float(value)
     if isinstance(value, (list, tuple)):
         return tuple(map(content, value))
+    if not kind.__module__.startswith("wgf."):
+        return _foreign(value)
+    path, computed = _class(kind)
+    if kind is Expression:
+        settings, within = {"text": value.text, **value.constants}, ()
+    else:
+        settings, within = vars(value), parameters if "expression" in vars(value) else ()
+    return path, *[
+        (name, PARAMETER if name in parameters else content(settings[name], within))
+        for name in sorted(settings.keys() - computed)
+    ]
+
+
+def _foreign(value: Any) -> Hashable:
+    """The content of an object of a class from outside wgf."""
+    if isinstance(value, (int, float)):
+        return float(value)
     if isinstance(value, (np.ndarray, Tensor)):
         return hashlib.sha256(np.asarray(value).tobytes()).hexdigest()
-    path, computed = _class(kind)
-    made = {"text": value.text, **value.constants} if isinstance(value, Expression) else vars(value)
-    within = parameters if "expression" in made else ()
-    settings = [
-        (name, content(part, within) if name not in parameters else PARAMETER)
-        for name, part in made.items()
-        if name not in computed
-    ]
-    return path, *sorted(settings, key=itemgetter(0))
+    raise TypeError(f"{type(value).__name__} is not a class of wgf")
 
 
 @lru_cache(maxsize=256)
 def _class(kind: type) -> tuple[str, frozenset[str]]:
     """Name of a class, and the attributes that its objects compute."""
-    if not kind.__module__.startswith("wgf."):
-        raise TypeError(f"{kind.__name__} is not a class of wgf")
     computed = (name for name in dir(kind) if isinstance(getattr(kind, name, None), cached_property))
     return f"{kind.__module__}.{kind.__qualname__}", frozenset(computed)
 

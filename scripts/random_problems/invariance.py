@@ -82,7 +82,8 @@ def _compared(
         if name == "energy_error":  # None says that nothing changes
             right, printed = right or 0.0, printed or 0.0
         if right is None or printed is None:
-            if (right is None) != (printed is None):
+            # a reference solution that takes too many evaluations in one of the problems is missing, not false
+            if (right is None) != (printed is None) and name not in {*MEASURED, *MEASURED.values(), "reference_error"}:
                 found.append(Verdict(name, by, 2.0, math.nan if printed is None else printed, math.nan))
             continue
         scale = scales.get(name, energies if name.startswith("energy") else 0.0 if "lambda" in name else size)
@@ -95,7 +96,7 @@ def _compared(
         elif name.startswith("reference_") or name == "energy_error":
             allowed = max(allowed, ESTIMATED * abs(right))
         elif name.startswith("w2_bound"):
-            if name != "w2_bound_lambda" and min(right, printed) > size:
+            if name != "w2_bound_lambda" and min(right, printed) > std:
                 continue  # a bound above the width of the law says nothing
             allowed = max(allowed, ENCLOSED * abs(right) + SQUARED * scale)
         elif name.startswith("energy") and s.length != 1:  # the density's unit counts as often as there is mass

@@ -28,6 +28,7 @@ GRADED = np.outer((-1, 1), 0.02 * 4.0 ** -np.arange(10)).ravel()  # cuts beside 
 PAIRS = 601  # ranks of a double integral
 CLOSE, EXACT = 1e-3, 1e-6  # relative differences that are allowed: of distances, of moments
 ENERGY = 1e-4  # of energies, which are those of the run's own quadrature
+PLACES = 1e-13  # rounding of places, relative to them: the cells of characteristics have 14 digits
 ROUNDING = {"float64": 1e-9, "float32": 1e-4}  # in standard deviations
 
 
@@ -121,7 +122,7 @@ class Judge:
         mean = float(self.at.mass @ self.at.x)
         self.std = math.sqrt(float(self.at.mass @ (self.at.x - mean) ** 2))
         rounding = ROUNDING[problem.settings["dtype"]]
-        self.rounding = rounding * self.std + 1e-14 * abs(mean) * (1e9 * rounding)
+        self.rounding = rounding * self.std + PLACES * abs(mean) * (1e9 * rounding)
 
     def verdicts(self) -> list[Verdict]:
         """All of them."""

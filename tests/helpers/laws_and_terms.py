@@ -122,7 +122,7 @@ def problem(law: Base, *terms) -> Problem:
     for term in terms:
         kind = "potential" if isinstance(term, Potential) else "internal"
         parts["interaction" if isinstance(term, Interaction) else kind] = term
-    return Problem(law, t_end=1.0, equation="", **parts)
+    return Problem(law, t_end=1.0, **parts)
 
 
 def tensor(values) -> Tensor:

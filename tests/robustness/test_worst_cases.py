@@ -212,6 +212,23 @@ def test_particles_stop_at_a_kink_that_attracts(kind: str, stress: ModuleType):
     assert (found.x - s.x(0.3)) / s.length == pytest.approx(right, abs=1e-5)
 
 
+def test_particles_of_equal_mass_count_their_error_in_time(stress: ModuleType):
+    """W = -1.25 |x|/2 in x^2/2 from a Barenblatt law: sheets, x = z e^-t + 0.625 (1 - e^-t) (2 F(z) - 1)."""
+    from random_problems.judges import truth
+    from random_problems.problem import posed
+
+    settings = {"pde": "aggregation_diffusion", "pde.diffusion": 0.0, "interaction": "newtonian", "law": "barenblatt",
+                "interaction.strength": -1.25, "potential": "quadratic", "potential.stiffness": 1.0,
+                "law.exponent": 2.0, "law.t0": 0.566}  # fmt: skip
+    problem = posed(settings, None)
+    found = truth(problem, 0.7)
+    assert found is not None
+    z, shrink = problem.quantiles(found.left, found.right), np.exp(-0.7)
+    off = np.abs(found.x - z * shrink - 0.625 * (1 - shrink) * (found.left - found.right))
+    assert 1e-10 < off.max() < 1e-5
+    assert (off <= 3 * found.errors + 1e-12).all()
+
+
 LAWS = (
     "gaussian", "mixture", "uniform", "laplace", "semicircle", "barenblatt", "student", "lognormal", "gamma",
     "exponential", "beta", "truncated_normal", "table", "histogram",

@@ -85,8 +85,8 @@ class Method(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Arrays of one flow: registers of both programs, numbers of each cell, band, dense matrix, vectors [14, M + TAPS],
-    nodes [4, n], terms.
+    """Arrays of one flow: registers of both programs, numbers of each cell, band, dense matrix, products of the basis
+    with the pairs [M, n], vectors [14, M + TAPS], nodes [4, n], terms.
 
     The nodes hold f, f', force and bend of an interaction.
     """
@@ -96,6 +96,7 @@ class Work(NamedTuple):
     local: np.ndarray
     band: np.ndarray
     dense: np.ndarray
+    cross: np.ndarray
     vectors: np.ndarray
     nodes: np.ndarray
     terms: np.ndarray
@@ -134,6 +135,7 @@ def workspace(mesh: Mesh, energy: Energy) -> Work:
         np.zeros((max(mesh.taps, TAPS), block)),
         np.zeros((size, TAPS)),
         np.zeros((dense, dense)),
+        np.zeros((dense, far)),
         np.zeros((VECTORS, size)),
         np.zeros((NODES, far)),
         np.zeros(energy.size),

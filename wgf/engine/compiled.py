@@ -84,12 +84,11 @@ class Compiled(Rodas4):
         """As `time_loop.run`."""
         plan, begins = self.plan(projection), clock is None
         clock = clock or Clock(evaluations=1, next_dt=self.first_dt(stops[-1]))
-        chart = plan.chart
-        c = chart.coordinates(theta)
+        c = plan.coordinates(theta)
         most = max(1, NODES_PER_CALL // plan.work)
         observed = type(callback).step is not LoopCallback.step
         looks = begins and type(callback).stop is not LoopCallback.stop  # the callback sees the start first
-        leg = plan.advance(c.numpy(), stops[: clock.target + 1], clock, 0 if looks else most, observed)
+        leg = plan.advance(c, stops[: clock.target + 1], clock, 0 if looks else most, observed)
         state: State = Reached(theta, plan, leg, projection)
         if leg.code == REFUSED:
             return End(Status(CAUSES[leg.fault]), clock, state, "at the start")
@@ -99,7 +98,7 @@ class Compiled(Rodas4):
             while True:
                 lands, moved = leg.target > clock.target, leg.steps > clock.steps
                 if moved:
-                    theta = theta + chart.lift(torch.from_numpy(leg.c) - c)
+                    theta = plan.moved(theta, leg.c - c)
                 reached = Reached(theta, plan, leg, projection) if moved else state
                 stop = stops[leg.target - 1] if lands else clock.last_stop
                 # no calls from here to the new state, so that no signal can separate a time from its state
@@ -115,8 +114,8 @@ class Compiled(Rodas4):
                     break
                 if (end := self._end(leg, clock, state, len(stops), plan)) is not None:
                     return end
-                c = chart.coordinates(theta)
-                leg = plan.advance(c.numpy(), stops[: clock.target + 1], clock, most, observed)
+                c = plan.coordinates(theta)
+                leg = plan.advance(c, stops[: clock.target + 1], clock, most, observed)
         except KeyboardInterrupt:
             return End(Status.interrupted, clock, state)
         return time_loop.run(projection, self, theta, stops, callback, clock)  # which has the fallback
@@ -211,7 +210,7 @@ def _failure(projection: Projection, method: Compiled) -> str | None:
     try:
         plan = method.plan(projection)
         theta = projection.initial
-        start = plan.chart.coordinates(theta).numpy()
+        start = plan.coordinates(theta)
         energy = plan.advance(start, [1.0], Clock(next_dt=1.0), 0, False).energy + plan.offsets.sum()
     except Untraceable as error:
         return f"compiled code cannot hold {error}"

@@ -175,7 +175,7 @@ def hessian(c, mesh, energy, pair, work, shift):
         clear(work.nodes[3])
         if energy.interacts:
             positions(c, mesh, work)
-            coupling(mesh, work.nodes[0], pair, work.pairs, work.local, work.vectors[IMAGE], work.nodes[3], work.dense)
+            coupling(mesh, work.nodes[0], pair, work.pairs, work.cross, work.vectors[IMAGE], work.nodes[3], work.dense)
         for a in range(len(work.dense)):
             for b in range(m):
                 work.dense[a, b] -= energy.quadratic * mesh.mean[a] * mesh.mean[b]

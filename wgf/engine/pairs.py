@@ -59,13 +59,18 @@ def pair_force(w, x, p, r, force):
 
 
 @compiled
-def coupling(mesh, x, p, r, local, load, bend, dense):
-    """The second derivative of the pairs: sums of w_i w_j W'' per node, and the matrix, minus that of the pairs. `load`
-    [M + TAPS] is for work."""
+def coupling(mesh, x, p, r, cross, load, bend, dense):
+    """The second derivative of the pairs: sums of w_i w_j W'' per node, and the matrix, minus that of the pairs.
+
+    With K_ij = w_i w_j W''(x_i - x_j) for j < i the matrix is B K B^T + B K^T B^T, and `cross` [M, n] holds B K.
+    `load` [M + TAPS] is for work.
+    """
     clear(bend)
     if p.layout[BENDS] < 0:
         return
-    w, i = mesh.nodes[0], ONE
+    for a in range(len(cross)):
+        clear(cross[a])
+    w, cells, i = mesh.nodes[0], mesh.cells.shape[1], ONE
     while i < len(x):
         end, n = distances(x, i, NONE, r)
         execute(p, SECOND, r, n)
@@ -78,32 +83,21 @@ def coupling(mesh, x, p, r, local, load, bend, dense):
                 total += v
                 bend[j] += v
             bend[i] += total
-            spread(mesh, row, i, local[0], load)
-            cell, b = i % mesh.cells.shape[1], i // mesh.cells.shape[1]
+            at, first = mesh.cells[1, i % cells], mesh.cells[0, i % cells]
             for a in range(mesh.taps):
-                v, to = mesh.tables[0, b, a, mesh.cells[1, cell]], dense[mesh.cells[0, cell] + a]
-                for j in range(len(to)):
-                    to[j] -= v * load[j]
+                v, to = mesh.tables[0, i // cells, a, at], cross[first + a]
+                for j in range(i):
+                    to[j] += v * row[j]
             row, i = row[i:], i + 1
+    for j in range(len(x)):
+        at, first = mesh.cells[1, j % cells], mesh.cells[0, j % cells]
+        for m in range(len(cross)):
+            load[m] = cross[m, j]
+        for a in range(mesh.taps):
+            v, to = mesh.tables[0, j // cells, a, at], dense[first + a]
+            for m in range(len(to)):
+                to[m] -= v * load[m]
     for a in range(len(dense)):
         dense[a, a] *= 2.0
         for b in range(a):
             dense[a, b] += dense[b, a]
-
-
-@compiled
-def spread(mesh, row, n, to, load):
-    """sum_j row_j B(z_j) over the first n nodes, into `load` [M + TAPS]."""
-    cells, per = mesh.cells.shape[1], len(to) // mesh.tables.shape[1]
-    clear(load)
-    for low in range(0, cells, per):
-        high, at = min(cells, low + per), mesh.cells[1, low]
-        first = mesh.cells[0, low:high]
-        for a in range(mesh.taps):
-            clear(to[: high - low])
-            for b in range((n + cells - 1) // cells):
-                value, by = mesh.tables[0, b, a, at:], row[b * cells + low :]
-                for k in range(min(high, n - b * cells) - low):
-                    to[k] += value[k] * by[k]
-            for k in range(high - low):
-                load[first[k] + a] += to[k]

@@ -17,7 +17,7 @@ from wgf.engine.kernel import EVER, NOT_FINITE, REPORT, advance
 from wgf.engine.linear import factorise
 from wgf.engine.program import BLOCK
 from wgf.engine.tapes.tape import Untraceable
-from wgf.integrators.cautious import fallback_of
+from wgf.integrators.cautious import falls_back
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.time_loop import FOLDS, Clock
 from wgf.problem.equations import Problem
@@ -128,6 +128,17 @@ class Leg(NamedTuple):
     folds: int
 
 
+class OneFlow(NamedTuple):
+    """Arrays of a flow for `wgf.engine.kernel.advance`: coordinates, none saved, times, counts, report and work."""
+
+    c: np.ndarray
+    saved: np.ndarray
+    times: np.ndarray
+    counts: np.ndarray
+    report: np.ndarray
+    work: Work
+
+
 class Plan:
     """A flow as the kernel sees it.
 
@@ -178,7 +189,7 @@ class Plan:
         chart = projection.landscape.chart
 
         start = partial(chart.coordinates, projection.initial)
-        folds = EVER if fallback_of(projection, integrator) is None else FOLDS - 1  # the next one is the fallback's
+        folds = FOLDS - 1 if falls_back(projection, integrator) else EVER  # the next one is the fallback's
         return cls(
             projection.problem,
             chart,
@@ -199,30 +210,46 @@ class Plan:
         return np.array([term.offset(self.chart.nodes) for term in self.terms])
 
     @cached_property
-    def _work(self) -> Work:
-        return workspace(self.mesh, self.energy)
+    def _flow(self) -> OneFlow:
+        c, saved, times = np.zeros((1, len(self.mesh.mean))), np.zeros((0, 0, 0)), np.zeros((1, 7))
+        counts, report = np.zeros((1, 7), dtype=np.int64), np.zeros((1, REPORT + len(self.terms)))
+        return OneFlow(c, saved, times, counts, report, workspace(self.mesh, self.energy))
+
+    def coordinates(self, theta: torch.Tensor) -> np.ndarray:
+        """Coordinates c [M] of the parameters theta [p], see `Chart.coordinates`."""
+        c = self.chart.space.coefficients(theta).numpy().copy()
+        for end, inner in self.chart.pairs:
+            c[end] -= c[inner]
+        return c
+
+    def moved(self, theta: torch.Tensor, change: np.ndarray) -> torch.Tensor:
+        """theta [p] after a change of the coordinates [M], see `Chart.lift`."""
+        change = change.copy()
+        for end, inner in self.chart.pairs:
+            change[end] += change[inner]
+        return theta + self.chart.space.lift(torch.from_numpy(change))
 
     def advance(self, c: np.ndarray, goals: list[float], clock: Clock, most: int, single: bool) -> Leg:
         """Steps from c [M] to the last goal, or to an end; see `wgf.engine.kernel.advance`."""
-        size, saved = len(c), np.empty((0, 0, 0))
+        size = len(c)
         while True:
-            padded = np.zeros((1, len(self.mesh.mean)))
-            padded[0, :size] = c
-            lengths = clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated, self.std, self.slope
+            at, saved, times, counts, report, work = self._flow
+            at[0, :size] = c
+            times[0] = clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated, self.std, self.slope
             taken = clock.steps, clock.rejected, clock.evaluations, clock.target
-            times, counts = np.array([lengths]), np.array([[*taken, self.attractive, clock.folds, self._folds]])
-            report = np.zeros((1, REPORT + len(self.terms)))
+            counts[0] = *taken, self.attractive, clock.folds, self._folds
+            report[0] = 0.0
             parts = self.mesh, self.energy, self.method, self.parameters
-            advance(padded, np.array(goals), saved, *parts, times, counts, report, self._work, most, single)
+            advance(at, np.array(goals), saved, *parts, times, counts, report, work, most, single)
             left = len(self.energy.local.tables) and report[0, 3] == NOT_FINITE
             if not left or self.range.high - self.range.low > WIDEST:
                 break
             self.range = _wider(*self.range)
             log.info("particles leave the table of the potential: it now reaches from %g to %g", *self.range)
             self.energy, self.parameters = shared_energy(self.terms, lambda: self.range)
-            del self._work
+            del self._flow
         code, energy, slope, fault, trial = report[0, :REPORT].tolist()
-        done = padded[0, :size], report[0, REPORT:], energy, slope, times[0, :5].tolist()
+        done = at[0, :size].copy(), report[0, REPORT:].copy(), energy, slope, times[0, :5].tolist()
         return Leg(int(code), int(fault), trial, *done, *counts[0, [0, 1, 2, 3, 5]].tolist())
 
 

@@ -15,7 +15,7 @@ from numba import types
 from wgf.engine.machine_code import compiled, entry
 from wgf.engine.tapes.tape import CODES, Tape
 
-BLOCK = 512  # nodes that a program treats at once; its registers then fit into the cache
+BLOCK = 480  # nodes that a program treats at once; its registers then fit into the cache, and 512 would share its sets
 PANEL = 10  # coefficients of a panel of a table
 ROOT_HALF, BIAS = 0x3FE6A09E667F3BCD, 1024 << 52  # bits of sqrt(1/2); an exponent of 1024
 LOG_2, SMALLEST = math.log(2.0), 2.2250738585072014e-308

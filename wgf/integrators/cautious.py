@@ -49,9 +49,13 @@ class Cautious(Adaptive):
         )
 
 
-def fallback_of(projection: Projection, integrator: Integrator) -> Integrator | None:
-    """Proximal steps for an adaptive method in a chart, if a diffusion keeps their maps increasing; else None."""
+def falls_back(projection: Projection, integrator: Integrator) -> bool:
+    """Whether a diffusion keeps the maps of proximal steps increasing where those of an adaptive method in a chart
+    fold."""
     problem = projection.problem
-    if not (projection.by_chart and integrator.adaptive and problem.internal is not None and not problem.collapses):
-        return None
-    return integrator.fallback()
+    return projection.by_chart and integrator.adaptive and problem.internal is not None and not problem.collapses
+
+
+def fallback_of(projection: Projection, integrator: Integrator) -> Integrator | None:
+    """Proximal steps where `falls_back`; else None."""
+    return integrator.fallback() if falls_back(projection, integrator) else None

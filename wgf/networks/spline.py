@@ -60,7 +60,7 @@ _meshes = Kept[Mesh](KEPT)
 
 
 def mesh(base: Base, width: int, bound: float, placement: str, degree: int) -> Mesh:
-    """Fixed breakpoints and the identity on them, copies of those of an earlier network with the same content.
+    """Fixed breakpoints and the identity on them; breakpoints that an earlier network with the same content has, too.
 
     Raises:
         ConfigError: breakpoints coincide.
@@ -79,7 +79,8 @@ def mesh(base: Base, width: int, bound: float, placement: str, degree: int) -> M
         key = content(base), width, bound, placement, degree
     except TypeError:  # a class from outside wgf
         return make()
-    return Mesh(*(part.clone() for part in _meshes(key, make)))
+    points, identity = _meshes(key, make)
+    return Mesh(points, identity.clone())
 
 
 def greville(points: Tensor, degree: int) -> Tensor:

@@ -24,7 +24,6 @@ class Problem:
 
     Attributes:
         law: the initial law.
-        equation: what is solved, as a person would write it.
         domain: where the solution lives.
         other_base: reference measure p of the map, if it is not the law.
         steady: W2 distance, in standard deviations of the law, that the solution may still move in the time t_end for
@@ -36,7 +35,6 @@ class Problem:
     internal: Term | None
     interaction: Interaction
     t_end: float
-    equation: str
     domain: Domain = field(default_factory=Line)
     other_base: Base | None = None
     steady: float = 0.0
@@ -71,6 +69,25 @@ class Problem:
         return tuple(t for t in candidates if t is not None and not t.vanishes)
 
     @property
+    def equation(self) -> str:
+        """The equation as a person would write it: `rho_t = rho_xx + (rho V')_x, V = x^2/2`."""
+        sums, names, internal = [], [], self.internal
+        if internal is not None and (diffusion := internal.power_diffusion()) is not None:
+            power = "rho" if diffusion.exponent == 1 else f"(rho^{diffusion.exponent:g})"
+            sums.append(f"{factor(diffusion.coefficient)}{power}_xx")
+        elif internal is not None:
+            sums.append("(rho U'(rho)_x)_x")
+            names.append(f"U = {internal}")
+        if not self.potential.vanishes:
+            sums.append("(rho V')_x")
+            names.append(f"V = {self.potential}")
+        if not self.interaction.vanishes:
+            sums.append("(rho (W * rho)_x)_x")
+            names.append(f"W = {self.interaction}")
+        place = "" if self.domain.is_line else f" on {self.domain}"
+        return ", ".join([f"rho_t = {' + '.join(sums) or '0'}{place}", *names]).replace("**", "^")
+
+    @property
     def linear_diffusion(self) -> float | None:
         """D of the linear diffusion D rho_xx, 0 without an internal energy; None where the diffusion is another."""
         if self.internal is None:
@@ -82,25 +99,6 @@ class Problem:
     def collapses(self) -> bool:
         """Whether the law can concentrate in a point within finite time."""
         return self.interaction.collapses(self.internal)
-
-
-def _written(potential: Potential, internal: Term | None, kernel: Interaction, domain: Domain) -> str:
-    """The equation as a person would write it: `rho_t = rho_xx + (rho V')_x, V = x^2/2`."""
-    sums, names = [], []
-    if internal is not None and (diffusion := internal.power_diffusion()) is not None:
-        power = "rho" if diffusion.exponent == 1 else f"(rho^{diffusion.exponent:g})"
-        sums.append(f"{factor(diffusion.coefficient)}{power}_xx")
-    elif internal is not None:
-        sums.append("(rho U'(rho)_x)_x")
-        names.append(f"U = {internal}")
-    if not potential.vanishes:
-        sums.append("(rho V')_x")
-        names.append(f"V = {potential}")
-    if not kernel.vanishes:
-        sums.append("(rho (W * rho)_x)_x")
-        names.append(f"W = {kernel}")
-    place = "" if domain.is_line else f" on {domain}"
-    return ", ".join([f"rho_t = {' + '.join(sums) or '0'}{place}", *names]).replace("**", "^")
 
 
 class PDE(ABC):
@@ -158,9 +156,8 @@ class PDE(ABC):
         domain.check(law, internal)
         domain = domain.at_start(law, internal)
         chosen = bases.choose(base, law, internal, domain)
-        equation = _written(potential, internal, kernel, domain)
         other = None if chosen is law else chosen
-        return Problem(law, potential, internal, kernel, t_end, equation, domain, other)
+        return Problem(law, potential, internal, kernel, t_end, domain, other)
 
 
 class LinearTransport(PDE):

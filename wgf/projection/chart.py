@@ -59,6 +59,7 @@ def with_tails(basis: Basis, tails: Sequence[int], last: int) -> Basis:
     Args:
         basis: index of the first B-spline [n], values and slopes [n, k + 1].
         tails: 0 and -1, the ends at which the map has tails.
+        pairs: coordinates of a tail and of its neighbour, for each tail: c_end = s_end - s_neighbour.
         last: index of the last cell.
     """
     first, values, slopes = basis
@@ -90,6 +91,7 @@ class Chart:
         size: M = m + k - 1 coordinates.
         mass: int B_i B_j p, banded.
         tails: 0 and -1, the ends at which the map has tails.
+        pairs: coordinates of a tail and of its neighbour, for each tail: c_end = s_end - s_neighbour.
         free: which coordinates are free, not held at a wall [M].
         walls: coordinates [M] that hold the positions of the walls, 0 elsewhere (length).
         basis_at_nodes: index of the first basis function [n], values and slopes [n, k + 1] at the nodes.
@@ -102,8 +104,10 @@ class Chart:
         left, right = domain.tails(nodes.base, points)
         beyond = (left, right and self.size > 2)
         self.tails = [end for end, mass in zip((0, -1), beyond, strict=True) if mass]
-        self._ends = torch.tensor([range(self.size)[end] for end in self.tails], device=points.device).long()
-        self._inner = torch.tensor([range(self.size)[1 + 3 * end] for end in self.tails], device=points.device).long()
+        self.pairs = [(range(self.size)[end], range(self.size)[1 + 3 * end]) for end in self.tails]
+        self._ends, self._inner = (
+            torch.tensor([pair[k] for pair in self.pairs]).long().to(points.device) for k in (0, 1)
+        )
         self.free, self.walls = self._held(domain)
         self._identity = space.identity(nodes.z)
         self.basis_at_nodes = self.basis(nodes.z)
@@ -219,7 +223,7 @@ class Chart:
         return band.reshape(self.space.bandwidth + 1, self.size)
 
     def project(self, load: Tensor) -> Tensor:
-        """Coordinates mass^-1 load [M] of the L2(p) projection."""
+        """Coordinates mass^-1 load [M] of the L2(p) projection, or [M, r] of r loads [M, r]."""
         return self._mass_factor.solve(load)
 
     def nearest(self, goal: Tensor) -> Tensor:

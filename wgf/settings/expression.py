@@ -18,6 +18,7 @@ from itertools import zip_longest
 from typing import Any
 
 from wgf.errors import ConfigError
+from wgf.settings.ranges import Rule
 
 FUNCTIONS = ("exp", "log", "sqrt", "abs", "sin", "cos", "tan", "sinh", "cosh", "tanh", "atan", "erf", "sign")
 PAIRS = {"max": "maximum", "min": "minimum"}  # functions of two arguments, with their names in torch
@@ -268,7 +269,7 @@ def literal(node: ast.AST) -> float | None:
     return float(node.value) if isinstance(node, ast.Constant) else None  # type: ignore[arg-type]
 
 
-class Observables:
+class Observables(Rule):
     """Rule for a list of formulas of x, each with or without a name."""
 
     def __str__(self) -> str:
@@ -276,10 +277,9 @@ class Observables:
 
     def admits(self, value: Any) -> bool:
         try:
-            observables(value)
+            return observables(value) is not None
         except ConfigError:
             return False
-        return True
 
 
 def observables(entries: Any) -> dict[str, Expression]:

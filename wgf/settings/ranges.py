@@ -11,7 +11,9 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import sys
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
@@ -22,7 +24,19 @@ F = TypeVar("F", bound=Callable)
 LONGEST = 200  # a message repeats at most so many characters of a value
 
 
-class Range:
+class Rule(ABC):
+    """Rule for the values of a setting; as text it says which are allowed."""
+
+    @abstractmethod
+    def admits(self, value: Any) -> bool:
+        """Whether a value is allowed."""
+
+    def plain(self, value: Any) -> Any:
+        """An allowed value as plain numbers."""
+        return value
+
+
+class Range(Rule):
     """Rule for numbers of one kind between two bounds.
 
     Args:
@@ -44,6 +58,9 @@ class Range:
     ) -> None:
         self.kind, self.low, self.high, self.open_low, self.open_high = kind, low, high, open_low, open_high
         self.none = none
+        # smallest and largest finite number that obeys
+        self._least = max(math.nextafter(low, math.inf) if open_low else low, -sys.float_info.max)
+        self._most = min(math.nextafter(high, -math.inf) if open_high else high, sys.float_info.max)
 
     def __str__(self) -> str:
         noun = "a whole number" if self.kind is int else "a finite number"
@@ -53,6 +70,8 @@ class Range:
         return f"{noun}{low}{' and' if low and high else ''}{high}{', or null' if self.none else ''}"
 
     def admits(self, value: Any) -> bool:
+        if type(value) is self.kind:
+            return self._least <= value <= self._most
         if value is None:
             return self.none
         if type(value) not in (float, int) and (isinstance(value, bool) or not isinstance(value, Real)):
@@ -65,12 +84,13 @@ class Range:
             return False
         if self.kind is int:
             number = int(value)  # type: ignore[bad-argument-type]
-        above = number > self.low if self.open_low else number >= self.low
-        below = number < self.high if self.open_high else number <= self.high
-        return above and below
+        return self._least <= number <= self._most
+
+    def plain(self, value: Any) -> Any:
+        return value if type(value) is self.kind or value is None or isinstance(value, str) else self.kind(value)
 
 
-class Choice:
+class Choice(Rule):
     """Rule for one of a few words."""
 
     def __init__(self, *words: str) -> None:
@@ -83,7 +103,7 @@ class Choice:
         return isinstance(value, str) and value in self.words
 
 
-class Flag:
+class Flag(Rule):
     """Rule for true or false."""
 
     def __str__(self) -> str:
@@ -93,7 +113,7 @@ class Flag:
         return isinstance(value, bool)
 
 
-class Written:
+class Written(Rule):
     """Rule for a string; with `none`, `null` is allowed and means "not given"."""
 
     def __init__(self, none: bool = False) -> None:
@@ -106,7 +126,7 @@ class Written:
         return isinstance(value, str) or (self.none and value is None)
 
 
-class ColumnName:
+class ColumnName(Rule):
     """Rule for a column of a file."""
 
     def __str__(self) -> str:
@@ -131,7 +151,7 @@ class WidthRule(Range):
         return value == "auto" if isinstance(value, str) else super().admits(value)
 
 
-class ListOf:
+class ListOf(Rule):
     """Rule for a non-empty list whose entries all obey one rule.
 
     Args:
@@ -150,6 +170,9 @@ class ListOf:
             return self.none
         listy = (isinstance(value, Sequence) and not isinstance(value, str)) or getattr(value, "ndim", 0) == 1
         return listy and len(value) > 0 and all(self.rule.admits(v) for v in value)
+
+    def plain(self, value: Any) -> Any:
+        return None if value is None else [self.rule.kind(entry) for entry in value]
 
 
 Finite = Annotated[float, Range()]
@@ -177,24 +200,15 @@ Switch = Annotated[bool, Flag()]
 Positives = Annotated[Sequence[float], ListOf(Range(low=0.0, open_low=True))]
 
 
-def rule_of(annotation: Any) -> Any | None:
+def rule_of(annotation: Any) -> Rule | None:
     """Rule in an annotation, or None."""
-    return next((r for r in get_args(annotation)[1:] if hasattr(r, "admits")), None)
+    return next((r for r in get_args(annotation)[1:] if isinstance(r, Rule)), None)
 
 
 def fault(name: str, value: Any, rule: Any) -> str:
     """Message about one bad value, one line."""
     text = " ".join(repr(value).split())
     return f"{name}={text if len(text) <= LONGEST else text[:LONGEST] + '...'} is not allowed: expected {rule}"
-
-
-def _converted(value: Any, rule: Any) -> Any:
-    """The value as plain numbers."""
-    if isinstance(rule, Range) and not isinstance(value, str | None):
-        return rule.kind(value)
-    if isinstance(rule, ListOf) and value is not None:
-        return [rule.rule.kind(entry) for entry in value]
-    return value
 
 
 def _has_derivatives(value: Any) -> bool:
@@ -228,41 +242,47 @@ def checked(function: F) -> F:
     """
     signature = inspect.signature(function)
     parameters = signature.parameters.values()
-    positional = [p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
     others = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_KEYWORD), "")
     rules: dict[str, Any] = {}  # read when the function is first called: its module is loaded then
+    places: list[tuple[int, str]] = []  # of the positional arguments with rules
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
         if not rules:
             hints = get_type_hints(function, include_extras=True)
             rules.update({p.name: rule_of(hints.get(p.name)) for p in parameters})
-        derivable = getattr(args[0], "derivable", ()) if args else ()
-        bad: list[str] = []
-        tensors = False
-
-        def converted(name: str, value: Any) -> Any:
-            nonlocal tensors
+            named = [p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+            places.extend((k, name) for k, name in enumerate(named) if rules[name] is not None)
+        values, unlike = list(args), []
+        for k, name in places:
+            if k < len(values):
+                if rules[name].admits(values[k]):
+                    values[k] = rules[name].plain(values[k])
+                else:
+                    unlike.append((values, k, name, rules[name], name))
+        for name, value in kwargs.items():
             owner = name if name in rules else others
-            if (rule := rules.get(owner)) is None:
-                return value
-            if rule.admits(value):
-                return _converted(value, rule)
-            if owner in derivable and _has_derivatives(value) and rule.admits(_numbers(value)):
-                tensors = True
-                return _copied(value)
-            bad.append(fault(name, value, rule))
-            return value
+            if (rule := rules.get(owner)) is not None:
+                if rule.admits(value):
+                    kwargs[name] = rule.plain(value)
+                else:
+                    unlike.append((kwargs, name, name, rule, owner))
+        return function(*values, **kwargs) if not unlike else derived(args, values, kwargs, unlike)
 
-        values = [*map(converted, positional, args), *args[len(positional) :]]
-        named = {name: converted(name, value) for name, value in kwargs.items()}
+    def derived(args, values, kwargs, unlike):
+        """The result where some values break their rules, unless they are tensors whose numbers do not."""
+        derivable, bad = getattr(args[0], "derivable", ()) if args else (), []
+        for given, key, name, rule, owner in unlike:
+            value = given[key]
+            if owner in derivable and _has_derivatives(value) and rule.admits(_numbers(value)):
+                given[key] = _copied(value)
+            else:
+                bad.append(fault(name, value, rule))
         if bad:
             signature.bind(*args, **kwargs)  # an argument too many or too few is the worse error
             raise ConfigError(*bad)
-        if tensors:
-            with warnings.catch_warnings():  # bounds and moments of such an object are numbers
-                warnings.filterwarnings("ignore", "Converting a tensor with requires_grad", UserWarning)
-                return function(*values, **named)
-        return function(*values, **named)
+        with warnings.catch_warnings():  # bounds and moments of such an object are numbers
+            warnings.filterwarnings("ignore", "Converting a tensor with requires_grad", UserWarning)
+            return function(*values, **kwargs)
 
     return wrapper  # type: ignore[return-value]

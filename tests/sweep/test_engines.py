@@ -1,0 +1,101 @@
+"""The launchers of a sweep: processes here, Slurm, Ray, or one process for many short jobs."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+from run_folders import results
+from small_sweeps import FAULTS, HERE, SHORT, in_workers
+from tables import rows
+
+from wgf.sweep import collate as sweep
+from wgf.sweep import launch
+
+
+@pytest.mark.parametrize("engine", ["parallel", "slurm_local"])
+def test_a_killed_process_costs_no_other_job(wgf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str):
+    """The pool of the default engine breaks when one of its processes is killed; submitit gives up at that job.
+
+    Another engine, here this process, repairs the sweep.
+    """
+    if engine == "slurm_local":
+        pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+        monkeypatch.setattr("submitit.core.core.Job._results_timeout_s", 1)  # 15 s else
+    status, err = in_workers(tmp_path, f"hydra/launcher={engine}")
+    assert status == 1
+    assert "wgf: 1 of 2 jobs did not complete" in err.splitlines()
+    killed, other = results(tmp_path / "s")
+    assert (killed["status"], other["status"]) == ("killed", "completed")
+    assert "its process left no result" in killed["message"]
+    (tmp_path / "mended").write_text("")
+    status, out, err = wgf("-m", FAULTS, *HERE)
+    assert status == 0, err
+    assert "1 of 2 jobs are complete and not run again" in out
+    mended, untouched = results(tmp_path / "s")
+    assert untouched == other
+    assert (mended["status"], mended["w1_error"]) == ("completed", other["w1_error"])
+    if engine == "parallel":
+        for folder in sweep.jobs(tmp_path / "s"):
+            assert json.loads((folder / "provenance.json").read_text())["threads"] == 1
+
+
+def test_the_path_of_slurm_without_a_cluster(wgf, four_jobs: tuple[Path, str], tmp_path: Path):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    status, _, err = wgf("-m", "network.width=4,16", "network.degree=3", "hydra/launcher=slurm_local", *SHORT)
+    assert (status, err) == (0, "")
+    other = dict.fromkeys(("job", "network.degree", "wall_s"), "")
+    here = [row | other for row in results(four_jobs[0] / "s") if row["network.degree"] == "3"]
+    assert [row | other for row in results(tmp_path / "s")] == here
+
+
+def test_ray_starts_a_cluster_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A cluster that is gone has left its address, and nothing answers there."""
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher")
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:  # a short name: sockets are in it
+        monkeypatch.setenv("RAY_TMPDIR", place)
+        (Path(place) / "ray").mkdir()
+        (Path(place) / "ray" / "ray_current_cluster").write_text("192.0.2.1:6379")
+        (tmp_path / "mended").write_text("")
+        status, err = in_workers(tmp_path, "hydra/launcher=ray_local")
+    assert status == 0, err
+    assert [row["status"] for row in results(tmp_path / "s")] == ["completed", "completed"]
+
+
+ENGINES = """
+hydra/launcher=slurm       -> hydra-submitit-launcher -> slurm
+hydra/launcher=slurm_local -> hydra-submitit-launcher -> slurm
+hydra/launcher=ray_local   -> hydra-ray-launcher      -> ray
+hydra/launcher=ray_cluster -> hydra-ray-launcher      -> ray
+hydra/sweeper=search       -> hydra-optuna-sweeper    -> optuna
+"""
+
+
+@pytest.mark.parametrize(("engine", "package", "extra"), rows(ENGINES))
+def test_a_missing_engine_is_named(wgf, tmp_path: Path, monkeypatch, engine: str, package: str, extra: str):
+    find = launch.find_spec
+    module = package.replace("-", "_")
+    monkeypatch.setattr(launch, "find_spec", lambda name: None if module in name else find(name))
+    status, _, err = wgf("-m", "network.width=4,6", engine, *SHORT)
+    assert (status, err) == (2, f"wgf: {engine} needs {package}: pip install -e '.[{extra}]' (in the checkout)\n")
+    assert not (tmp_path / "s").exists()
+
+
+def test_the_ensemble_launcher_gives_the_rows_of_the_basic_one(wgf, tmp_path: Path):
+    words = ["-m", "pde.diffusion=0.5,1.5", "network=spline,two_sided_relu", "network.width=6", "saves=1", "t_end=1e-3"]
+    words += ["reference_solution=none"]
+    assert wgf(*words, "hydra/launcher=ensemble", "hydra.sweep.dir=e")[0] == 0
+    assert wgf(*words, "hydra/launcher=basic", "hydra.sweep.dir=b", "logger=none", "figures=false")[0] == 0
+    ours, theirs = ([row | {"wall_s": ""} for row in results(tmp_path / folder)] for folder in "eb")
+    assert len(ours) == 4
+    assert ours == theirs
+    assert [path.name for path in (tmp_path / "e").glob("*/figures")] == []
+    assert not list((tmp_path / "e").glob("*/events*"))
+    configs = [[(tmp_path / folder / row["job"] / "config.yaml").read_text() for row in ours] for folder in "eb"]
+    assert configs[0] == configs[1]
+
+
+def test_the_ensemble_launcher_draws_what_it_is_asked_for(wgf, tmp_path: Path):
+    words = ["network.width=4", "t_end=0.01", "saves=1", "reference_solution=none", "figures=true", "hydra.sweep.dir=s"]
+    assert wgf("-m", "pde.diffusion=1", "hydra/launcher=ensemble", *words)[0] == 0
+    assert list((tmp_path / "s").glob("*/figures/*.png"))
