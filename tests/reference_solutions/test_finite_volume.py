@@ -30,11 +30,11 @@ from wgf.problem.potential import Expressed, Quartic, Sextic
 from wgf.problem.potential import Quadratic as Well
 from wgf.problem.quadrature import Gauss
 from wgf.reference_solutions import exact, finite_volume
-from wgf.reference_solutions.base import Starts, Unresolved, yardstick
+from wgf.reference_solutions.base import Grid, Starts, Unresolved, yardstick
 from wgf.reference_solutions.equilibrium import equilibrium
 from wgf.reference_solutions.exact import second_moment
 from wgf.reference_solutions.finite_volume import LAST, Volumes, _root
-from wgf.reference_solutions.finite_volume_schemes import Central, Grid, Monotone
+from wgf.reference_solutions.finite_volume_schemes import Central, Monotone
 
 DATA = Path(__file__).parents[1] / "data"
 QUARTIC = problem(FokkerPlanck(), Gaussian(), Quartic(1.0))
