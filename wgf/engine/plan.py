@@ -45,22 +45,23 @@ def _mesh(chart: Chart, order: int) -> Mesh:
     first, values, slopes = (t.detach().numpy() for t in chart.basis_at_nodes)
     k, nodes = chart.space.degree + 1, chart.nodes
     cells = len(first) // order
-    mass = np.zeros((chart.size + TAPS, TAPS))
-    mass[: chart.size, :k] = chart.mass.band.numpy().T
-    factor = mass.copy()
-    factorise(factor, chart.size)
+    bands = np.zeros((2, chart.size + TAPS, TAPS))
+    bands[:, : chart.size, :k] = chart.mass.band.numpy().T
+    factorise(bands[1], chart.size)
     mean = np.zeros(chart.size + TAPS)
     w = nodes.w.numpy()
     for j in range(k):
         mean[: chart.size] += np.bincount(first + j, w * values[:, j], chart.size)
-    along = np.stack([w, nodes.log_p.numpy(), nodes.rank.numpy()]).reshape(3, cells, order)
+    along = np.empty((3, order, cells))
+    for row, of in zip(along, (w, nodes.log_p.numpy(), nodes.rank.numpy()), strict=True):
+        row[:] = of.reshape(cells, order).T
     columns, tables = _tables(values.reshape(cells, order, k), slopes.reshape(cells, order, k))
     return Mesh(
         k,
         np.stack([first[::order], columns]),
         tables,
-        np.ascontiguousarray(along.transpose(0, 2, 1)).reshape(3, -1),
-        np.stack([mass, factor]),
+        along.reshape(3, -1),
+        bands,
         mean,
         ~chart.free[[0, -1]].numpy(),
     )
