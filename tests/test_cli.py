@@ -4,9 +4,11 @@ import errno
 import json
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from unittest.mock import Mock
@@ -14,7 +16,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
-from command_line import COMMAND, called, stopped, wgf
+from command_line import COMMAND, called, stopped, wgf, without_torch
 from composed_configs import choices, composed
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import OmegaConf
@@ -136,9 +138,9 @@ def test_the_same_config_gives_the_same_bits(folder: Path, tmp_path: Path):
     assert [line | {"t": 0} for line in history(folder)] == [line | {"t": 0} for line in history(tmp_path)]
 
 
-def test_a_finished_run_is_not_overwritten(place: Path, folder: Path):
+def test_a_finished_run_is_not_overwritten(place: Path, folder: Path, at_once):
     before = (folder / "result.json").read_bytes()
-    (line,) = refused(place, "hydra.run.dir=here/mine", "debug=smoke")
+    (line,) = refused(at_once, place, "hydra.run.dir=here/mine", "debug=smoke")
     assert line.startswith("hydra.run.dir=here/mine holds a finished run")
     assert (folder / "result.json").read_bytes() == before
 
@@ -148,13 +150,13 @@ def test_a_finished_run_is_not_overwritten(place: Path, folder: Path):
     [("hydra.run.dir=out", "")]
     + [(word, ".hydra run.log config.yaml checkpoints") for word in ("hydra.run.dir=out", "resume=out")],
 )
-def test_a_folder_at_work_is_left_alone(tmp_path: Path, word: str, names: str):
+def test_a_folder_at_work_is_left_alone(tmp_path: Path, at_once, word: str, names: str):
     """However far the run in it has come."""
     text, folder = OmegaConf.to_yaml(composed()), tmp_path / "out"
     folder.mkdir()
     write(folder, dict.fromkeys(names.split(), text))
     with claimed(folder):
-        assert refused(tmp_path, word) == ["out is in use: another process runs in it"]
+        assert refused(at_once, tmp_path, word) == ["out is in use: another process runs in it"]
     assert all((folder / name).read_text() == text for name in names.split())
 
 
@@ -170,15 +172,15 @@ def test_of_two_runs_into_one_folder_the_first_goes_on(tmp_path: Path):
 
 
 def test_script_and_default_folder(tmp_path: Path):
-    answer = wgf(tmp_path, "debug=smoke", start=(str(SCRIPT),))
-    assert answer.returncode == 0, answer.stderr
+    status, out, err = called(tmp_path, "debug=smoke", main=lambda: runpy.run_path(str(SCRIPT), run_name="__main__"))
+    assert status == 0, err
     (folder,) = tmp_path.glob("outputs/*/*")
     pattern = r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d_fokker_planck_spline_[0-9a-f]{6}"
     assert re.fullmatch(pattern, folder.relative_to(tmp_path / "outputs").as_posix())
     assert result(folder)["t_end"] == 0.01
     assert not list(folder.glob("events*"))  # logger=none and figures=false
     assert not (folder / "figures").exists()
-    assert "tensorboard" not in answer.stdout
+    assert "tensorboard" not in out
 
 
 def test_folded_run(tmp_path: Path):
@@ -223,19 +225,23 @@ def test_sweep(tmp_path: Path):
     assert not (tmp_path / "outputs").exists()
 
 
-def refused(folder: Path, *words: str, at_once: bool = True) -> list[str]:
-    """The lines said to bad input, which must leave nothing behind and, at once, come without torch."""
+@pytest.fixture(scope="module")
+def at_once() -> Iterator[Callable[..., tuple[int, str]]]:
+    """The command in a process that must not load torch; gives its exit status and errors."""
+    with without_torch() as command:
+        yield command
+
+
+def late(folder: Path, *words: str) -> tuple[int, str]:
+    """The command in this process."""
+    status, _, err = called(folder, *words)
+    return status, err
+
+
+def refused(command: Callable[..., tuple[int, str]], folder: Path, *words: str) -> list[str]:
+    """The lines said to bad input, which must leave nothing behind."""
     before = sorted(folder.rglob("*"))
-    if at_once:
-        show = "print(*{name.partition('.')[0] for name in sys.modules})"
-        answer = wgf(
-            folder, *words, start=("-c", f"import sys\nfrom wgf.cli import main\ntry: main()\nfinally: {show}\n")
-        )
-        status, loaded, err = answer.returncode, answer.stdout.split(), answer.stderr
-        assert "hydra" in loaded
-        assert "torch" not in loaded
-    else:
-        status, _, err = called(folder, *words)
+    status, err = command(folder, *words)
     assert status == 2, err
     assert "Traceback" not in err
     assert sorted(folder.rglob("*")) == before
@@ -263,10 +269,10 @@ BAD: dict[str, list[str]] = {
 
 
 @pytest.mark.parametrize("words", BAD)
-def test_bad_input(tmp_path: Path, words: str):
+def test_bad_input(tmp_path: Path, at_once, words: str):
     write(tmp_path, {"mine/experiment/typo.yaml": "# @package _global_\nnetwork:\n  widht: 5\n", "file": ""})
-    late = words.startswith(("solver=banded", "device", "-m resume"))  # a pair shows when the parts meet
-    lines = refused(tmp_path, *words.split(" ", 1 if "expr" in words else -1), at_once=not late)
+    command = late if words.startswith(("solver=banded", "device", "-m resume")) else at_once  # when the parts meet
+    lines = refused(command, tmp_path, *words.split(" ", 1 if "expr" in words else -1))
     assert len(lines) == len(BAD[words])
     for start in BAD[words]:
         hits = [re.match(start if start.startswith(".*") else re.escape(start), line) for line in lines]
@@ -283,7 +289,7 @@ def test_a_main_config_of_ones_own_can_be_swept(tmp_path: Path):
     status, _, err = called(tmp_path, *words, *short, "network.train=weights,biases")
     assert status == 0, err
     assert sorted(path.name for path in (tmp_path / "s").glob("train-*")) == ["train-biases", "train-weights"]
-    (line,) = refused(tmp_path, *words[:-1], "network.train=weights,nothing", at_once=False)
+    (line,) = refused(late, tmp_path, *words[:-1], "network.train=weights,nothing")
     assert line.startswith("network.train=nothing is not allowed")
 
 
@@ -303,14 +309,17 @@ def test_a_config_is_composed_once_and_once_more_to_check_what_hydra_makes(
     assert (tmp_path / {"RUN": "r", "MULTIRUN": "s"}[mode]).exists()
 
 
+WIDE = "network.width=32"
+
+
 def test_help_and_the_config_can_be_shown(tmp_path: Path):
-    said, config = wgf(tmp_path, "--help"), wgf(tmp_path, "--cfg", "job", "network.width=32")
-    assert (said.returncode, config.returncode) == (0, 0), said.stderr + config.stderr
+    (status, said, err), (other, config, more) = called(tmp_path, "--help"), called(tmp_path, "--cfg", "job", WIDE)
+    assert (status, other) == (0, 0), err + more
     for group in ("pde", "network", "integrator", "experiment"):
-        assert f"{group}: {', '.join(name for name in choices(group) if '/' not in name)}" in said.stdout
-    assert "t_end: 0.2" in said.stdout
-    assert 'eval "$(wgf -sc install=bash)"' in said.stdout
-    assert OmegaConf.create(config.stdout).network.width == 32
+        assert f"{group}: {', '.join(name for name in choices(group) if '/' not in name)}" in said
+    assert "t_end: 0.2" in said
+    assert 'eval "$(wgf -sc install=bash)"' in said
+    assert OmegaConf.create(config).network.width == 32
     assert not list(tmp_path.iterdir())
 
 

@@ -14,7 +14,7 @@ import wgf
 ROOT = Path(wgf.__file__).parent
 MOST_FLOORS, MOST_LINES, MOST_FILES = 12, 300, 14
 APPLICATION = {"cli", "sweep", "run", "settings", "files"}  # rooms that may use the packages below
-HEAVY = {"hydra", "omegaconf", "tensorboard", "matplotlib"}
+HEAVY = {"hydra", "omegaconf", "tensorboard", "matplotlib", "rich"}
 
 
 def name_of(file: Path) -> str:
@@ -141,9 +141,10 @@ def test_the_command_starts_without_torch():
     assert not {"torch", "tensorboard", "matplotlib", "scipy"} & loaded
 
 
-def test_the_library_loads_no_application():
+def test_the_library_loads_no_application_and_solves_without_one():
     library = [name for name in LIBRARY if room_of(name) != "figures"]
-    loaded = set(python(f"import {', '.join(library)}" + LOADED))
+    solve = "wgf.solve(wgf.FokkerPlanck(), t_end=0.01, saves=1).density(0.01, 0.0)"
+    loaded = set(python(f"import {', '.join(library)}; {solve}" + LOADED))
     assert "torch" in loaded
     assert not HEAVY & loaded
 

@@ -157,7 +157,7 @@ def test_a_map_that_folds_between_two_steps():
 def test_a_richer_run_that_stops(monkeypatch):
     problem = posed(FokkerPlanck(), None, Quartic(), t_end=0.1)
     projection, *_ = bounded(problem, Spline(width=6, base=problem.law))
-    monkeypatch.setattr("wgf.certificates.rich.richer", lambda field, _: (field, Rodas4(max_steps=2)))
+    monkeypatch.setattr("wgf.certificates.rich.richer", lambda field, *_: (field, Rodas4(max_steps=2)))
     with pytest.raises(Unknown, match="the richer run ended as max_steps at t = "):
         rich_run(projection, Rodas4(), [0.1])
 

@@ -7,14 +7,14 @@ import torch
 from bounded_runs import bounded, error, posed
 
 from wgf.certificates.conditions import conditions
-from wgf.certificates.mesh import Mesh, _jumps
+from wgf.certificates.mesh import Mesh, _cells, _jumps
 from wgf.certificates.residual import Evaluator
 from wgf.networks.spline import Spline
 from wgf.networks.spline_space import SplineSpace
 from wgf.problem import laws
 from wgf.problem.domain import Line
 from wgf.problem.equations import FokkerPlanck, LinearTransport, PorousMedium
-from wgf.problem.laws import Exponential, Gaussian, Uniform
+from wgf.problem.laws import Exponential, Gaussian, TruncatedNormal, Uniform
 from wgf.problem.laws.beta import SymmetricBeta
 from wgf.problem.potential import Expressed
 
@@ -68,6 +68,15 @@ def test_a_bound_over_kinks_moves_little_with_the_quadrature():
 @pytest.mark.parametrize("exponent", [1.3, 2.0, 3.0, 4.5])
 def test_a_density_that_vanishes_at_an_edge_does_so_wherever_it_lies(place: float, exponent: float):
     assert _jumps(SymmetricBeta(place + 1.2, 1.2, 1 + 1 / (exponent - 1))) == (False, False)
+
+
+def test_meshes_of_half_lines_are_mirrored():
+    points = torch.linspace(-1, 2, 9, dtype=torch.float64)
+    one = _cells(TruncatedNormal(0.5, 0.5, -1.26, None), points)
+    two = _cells(TruncatedNormal(-0.5, 0.5, None, 1.26), -points.flip(0))
+    assert torch.allclose(one, -two.flip(0), rtol=0, atol=1e-13)
+    assert float(one[0]) == -1.26
+    assert 7 < float(one[-1]) < 7.1
 
 
 def test_densities_that_jump():

@@ -94,6 +94,14 @@ def test_a_richer_run_that_fails_says_why(monkeypatch):
     assert found.unknown == "the richer run failed: ConfigError: network.width=0 is not allowed"
 
 
+def test_a_richer_run_of_very_many_steps_gives_up(monkeypatch):
+    """A law that has gathered in a point to all digits folds in ever shorter steps."""
+    monkeypatch.setattr("wgf.certificates.rich.STEPS", 0)
+    found = ornstein_uhlenbeck(Spline(width=8, base=laws.Gaussian())).certificate()
+    assert found.bound == found.own
+    assert found.unknown.startswith("the richer run ended as max_steps")
+
+
 def test_a_richer_run_that_folds_again_and_again_gives_up(monkeypatch):
     """Proximal steps of order 1 help over a jump of the initial law; a whole rich run of them would not end."""
     monkeypatch.setattr(Cautious, "step", lambda self, field, dt, state: Step(state, evaluations=PROXIMAL // 2))

@@ -2,11 +2,12 @@
 
 import contextlib
 import io
+import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -44,6 +45,40 @@ def stopped(
     finally:
         process.kill()
     return process.returncode, out, err
+
+
+BARE = """
+import contextlib, io, json, os, sys
+from wgf.cli import main
+for line in sys.stdin:
+    folder, sys.argv[1:] = json.loads(line)
+    os.chdir(folder)
+    status, err = 0, io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code
+    print(json.dumps([status, err.getvalue(), "torch" in sys.modules]), flush=True)
+"""
+
+
+@contextlib.contextmanager
+def without_torch() -> Iterator[Callable[..., tuple[int, str]]]:
+    """A process that runs `wgf WORDS` in a folder, one command after another: the exit status and the errors.
+
+    A command that loads torch fails the test.
+    """
+    command = [sys.executable, "-c", BARE]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def answer(folder: Path, *words: str) -> tuple[int, str]:
+            print(json.dumps([str(folder), words]), file=process.stdin, flush=True)
+            status, err, loaded = json.loads(process.stdout.readline())
+            assert not loaded
+            return status, err
+
+        yield answer
 
 
 def called(folder: Path, *words: str, main: Callable[[], Any] = cli.main) -> tuple[int, str, str]:

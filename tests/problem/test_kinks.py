@@ -161,6 +161,15 @@ def test_switches_of_a_formula():
     assert len(Expression("abs(x) + max(x, 1) + where(x < 2, x, 2) + sign(x) + sin(x)").switches()) == 4
 
 
+@pytest.mark.parametrize("length", [1.0, 2.0**-9, 2.0**-19])
+def test_kinks_are_found_where_the_rest_varies_fast(length: float):
+    text = f"{length**2!r}*(0.703*abs(x/{length!r}+1.22) + 0.62*(x/{length!r}-1.35)**4/4)"
+    kinks = find(Expression(text))
+    assert kinks.x.tolist() == pytest.approx([-1.22 * length], rel=1e-12)
+    assert kinks.slope.tolist() == pytest.approx([1.406 * length], rel=1e-5)
+    assert kinks.bend.tolist() == pytest.approx([0.0], abs=1e-4)
+
+
 @pytest.mark.parametrize("length", [2.0**-9, 2.0**9])
 def test_jumps_are_the_same_in_other_units_of_length(length: float):
     text = "3*exp(-abs({x} + 0.105)) + 1.75/(1 + ({x} + 0.943)**2)"

@@ -103,10 +103,19 @@ def test_tabulated_characteristics_are_those_of_single_particles(expr: str):
     """Also in steep cells and beyond the table."""
     law, potential = Mixture(), Expressed(expr)
     solution = exact.find(problem(LinearTransport(), law, potential))
-    z = torch.cat([torch.linspace(-3, 3, 10, dtype=torch.float64), column(-20.0, 0.30001, 25.0)])
+    z = torch.cat([torch.linspace(-3, 3, 6, dtype=torch.float64), column(-20.0, 0.30001, 25.0)])
     for t in (0.01, 0.3):
-        alone = torch.cat([torch.from_numpy(Path(potential, place.numpy())(t)) for place in z.split(1)])
+        paths = [Path(potential, law.mean, law.std, place.numpy()) for place in z.split(1)]
+        alone = torch.cat([torch.from_numpy(path(t)) for path in paths])
         assert torch.allclose(solution(t, z), alone, rtol=2e-11, atol=2e-11)
+
+
+def test_characteristics_do_not_depend_on_the_unit_of_length():
+    length, z = 2.0**-20, torch.linspace(-3, 3, 9, dtype=torch.float64)
+    small = Expressed(f"{length**2!r}*((x/{length!r})**4/4 + cos(3*x/{length!r}))")
+    one = exact.find(problem(LinearTransport(), Gaussian(), Expressed("x**4/4 + cos(3*x)")))
+    two = exact.find(problem(LinearTransport(), Gaussian(0.0, length), small))
+    assert torch.allclose(two(0.3, length * z) / length, one(0.3, z), rtol=1e-12, atol=1e-12)
 
 
 def test_characteristics_do_not_depend_on_the_times_asked_for(monkeypatch: pytest.MonkeyPatch):

@@ -91,7 +91,7 @@ def steps(cfg: DictConfig) -> None:
 
 
 @given(configs())
-@settings(max_examples=500, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 def test_any_settings_run_or_are_refused(cfg: DictConfig):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("wgf.run.memory.machine", lambda: 2e8)  # what a test may take
@@ -99,7 +99,7 @@ def test_any_settings_run_or_are_refused(cfg: DictConfig):
 
 
 @given(st.sampled_from([(g, c) for g in GROUPS for c in choices(g)]), st.data())
-@settings(max_examples=1000)
+@settings(max_examples=600)
 def test_every_setting_has_its_range(choice_of: tuple[str, str], data: st.DataObject):
     """A drawn value is admitted and built with, or refused by name."""
     group, choice = choice_of
@@ -123,7 +123,7 @@ def test_every_setting_has_its_range(choice_of: tuple[str, str], data: st.DataOb
 
 
 @given(SOME)
-@settings(max_examples=400)
+@settings(max_examples=200)
 def test_every_setting_of_the_root_has_its_range(value: Any):
     """One value for all keys at once: each key answers for itself."""
     if isinstance(value, str) and "${" in value:
@@ -200,7 +200,7 @@ PIECES = st.sampled_from([*"=+~@/.,:[]{}()'\"$*-_ \\", *WORDS])
 
 
 @given(st.lists(st.lists(PIECES, min_size=1, max_size=6).map("".join), min_size=1, max_size=3))
-@settings(max_examples=30, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 def test_any_words_run_or_are_refused(tmp_path_factory: pytest.TempPathFactory, words: list[str]):
     words = [word for word in words if not word.startswith("-")]  # flags that show something
     code, lines = said(tmp_path_factory.mktemp("words"), ["logger=none", "figures=false", *words])

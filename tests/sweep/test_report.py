@@ -86,7 +86,9 @@ def test_page_of_a_run_that_was_killed(tmp_path: Path):
     folder = write(tmp_path / "run", None, whole=False)
     with open(folder / "history.csv", "a") as file:
         file.write("30,1.1,0")  # in the middle of a line
-    found = read(report(folder))
+    answer = called(tmp_path, "run", main=main)
+    assert answer == (0, "report in   run/report.html\n", "figures: energy, steps\n")
+    found = read(folder / "report.html")
     assert found.words["span"] == ["no result"]
     assert pictures(found) == ["svg+xml", "svg+xml"]
     assert names(folder / "figures", "*.png") == ["energy.png", "steps.png"]
@@ -132,15 +134,8 @@ def test_what_is_no_run(tmp_path: Path):
 
 
 def test_the_command(tmp_path: Path):
-    status, out, _ = called(tmp_path, "--help", main=main)
-    assert (status, out[:21]) == (0, "usage: wgf-report DIR")
-    write(tmp_path / "run", None, whole=False)
-    answer = command(tmp_path, "run", start=("-m", "wgf.sweep.report"))
-    assert (answer.returncode, answer.stdout, answer.stderr) == (
-        0,
-        "report in   run/report.html\n",
-        "figures: energy, steps\n",
-    )
+    answer = command(tmp_path, "--help", start=("-m", "wgf.sweep.report"))
+    assert (answer.returncode, answer.stdout[:21], answer.stderr) == (0, "usage: wgf-report DIR", "")
 
 
 def test_a_terminal_counts_the_figures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
@@ -156,9 +151,17 @@ def test_a_terminal_counts_the_figures(monkeypatch: pytest.MonkeyPatch, capsys: 
 # many runs
 
 
-def test_page_of_a_sweep(tmp_path: Path):
-    root = sweep(tmp_path / "sweep")
-    found = read(report(root))
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep with its page, one of whose jobs had a page before."""
+    root = sweep(tmp_path_factory.mktemp("reported") / "sweep")
+    (root / "0" / "report.html").write_text("drawn before")
+    assert report(root) == root / "report.html"
+    return root
+
+
+def test_page_of_a_sweep(swept: Path, tmp_path: Path):
+    root, found = swept, read(swept / "report.html")
     assert names(root / "figures") == kinds(["convergence-degree", "convergence-width", "cost", "final"])
     assert pictures(found) == ["svg+xml"] * 4
     assert found.words["span"] == ["incomplete", "best", "best"]
@@ -174,19 +177,17 @@ def test_page_of_a_sweep(tmp_path: Path):
     assert "This command repeats the best job:" in found.words["p"]
     assert found.words["summary"] == ["config.yaml of the best job, 5"]
     assert found.words["h1"] == ["Runs in sweep"]
-    (root / "multirun.yaml").touch()
-    assert read(report(root)).words["h1"] == ["Sweep over network.width, network.degree"]
+    for job, width, degree in (("0", 4, 1), ("1", 8, 3)):
+        write(tmp_path / job, None, whole=False, network__width=width, network__degree=degree)
+    (tmp_path / "multirun.yaml").touch()
+    assert read(report(tmp_path)).words["h1"] == ["Sweep over network.width, network.degree"]
 
 
-def test_every_job_has_a_page(tmp_path: Path):
-    root = sweep(tmp_path / "sweep")
-    page = root / "0" / "report.html"
-    page.write_text("drawn before")
-    report(root)
-    assert page.read_text() == "drawn before"
-    assert pictures(read(root / "5" / "report.html")) == []
-    assert not (root / "5" / "figures").exists()
-    assert read(root / "9" / "report.html").words["span"] == ["folded"]
+def test_every_job_has_a_page(swept: Path):
+    assert (swept / "0" / "report.html").read_text() == "drawn before"
+    assert pictures(read(swept / "5" / "report.html")) == []
+    assert not (swept / "5" / "figures").exists()
+    assert read(swept / "9" / "report.html").words["span"] == ["folded"]
 
 
 def test_errors_that_may_be_the_references_are_marked(tmp_path: Path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import scipy  # its modules are loaded when they are first used
 import torch
@@ -32,6 +34,7 @@ class Decay:
         return float(np.interp(t, self.t, self.growth)) * start + float(parts.sum())
 
 
+@lru_cache(maxsize=4)  # a run and its richer run have the same problem
 def decay(problem: Problem, known: Conditions) -> Decay | None:
     """K_2 up to the end time; None where Theorem 3 does not apply or Theorem 1 is as good."""
     v, t_end = problem.potential, problem.t_end

@@ -83,7 +83,7 @@ class OwnBound(LoopCallback):
         if projection.map.adaptation is not None and self.unknown is None:
             self.unknown = "the breakpoints follow the solution: only a richer run can bound its error"
         self.convexity = known.convexity if self.unknown is None else None
-        self._pending: list[tuple[float, Tensor, Tensor]] = []
+        self._pending: list[tuple[float, Tensor, Tensor, Tensor]] = []
         self._steps: list[Steps] = []
         self._doubled: list[Steps] = []
         self._bounds: dict[float, Bound] = {}
@@ -120,7 +120,7 @@ class OwnBound(LoopCallback):
             if not self._pending:
                 mesh, c = self._evaluate.mesh, self._chart.space.coefficients(state.theta).double()
                 self._start = float(mesh.norm(mesh.values(c[None]) - self.projection.start(mesh.z)))
-            self._pending.append((t, state.theta, state.evaluation.velocity))
+            self._pending.append((t, state.theta, state.evaluation.velocity, self._acceleration(state)))
             if len(self._pending) > CHUNK:
                 self._flush()
 
@@ -171,7 +171,7 @@ class OwnBound(LoopCallback):
             [Steps(*(part.to(device) for part in parts)) for parts in past[name]] for name in ("steps", "doubled")
         )
         self._count, self._start, self.unknown = past["count"], past["start"], past["unknown"]
-        self._pending = [(t, theta.to(device), velocity.to(device)) for t, theta, velocity in past["pending"]]
+        self._pending = [(t, *(part.to(device) for part in parts)) for t, *parts in past["pending"]]
 
     def _decayed(self, steps: Steps, t: float) -> tuple[Tensor, Tensor]:
         """Integrals over each step of 2 Q e^(-2 lambda (t - s)) and of R0 e^(-lambda (t - s)), [r, c] each."""
@@ -209,13 +209,10 @@ class OwnBound(LoopCallback):
         """Evaluate the residuals of all pending steps."""
         if len(self._pending) < 2:
             return
-        times, thetas, velocities = zip(*self._pending, strict=True)
+        times, thetas, velocities, accelerations = zip(*self._pending, strict=True)
         space = self._chart.space
-        rows = [
-            (space.coefficients(theta), space.change(velocity), self._acceleration(theta, velocity))
-            for theta, velocity in zip(thetas, velocities, strict=True)
-        ]
-        c, v, a = (torch.stack(part).double() for part in zip(*rows, strict=True))
+        rows = map(space.coefficients, thetas), map(space.change, velocities), accelerations
+        c, v, a = (torch.stack(list(part)).double() for part in rows)
         record = Record(torch.tensor(times, dtype=c.dtype, device=c.device), c, v, a)
         self._steps.append(_evaluated(self._evaluate, record, PER_STEP, slice(None)))
         sample = slice((FIRST - self._count) % SAMPLE, None, SAMPLE)
@@ -224,11 +221,11 @@ class OwnBound(LoopCallback):
         self._count += len(times) - 1
         self._pending = self._pending[-1:]
 
-    def _acceleration(self, theta: Tensor, velocity: Tensor) -> Tensor:
+    def _acceleration(self, state: State) -> Tensor:
         """Second time derivative -M^-1 H c' of the coefficients [M]."""
-        chart = self._chart
-        c, u = chart.coordinates(theta), chart.displacement(velocity)
-        load = self._landscape.hessian(chart.at_nodes(c)).matvec(u)
+        chart, point = self._chart, state.evaluation.point
+        at = chart.at_nodes(chart.coordinates(state.theta)) if point is None else point.at
+        load = self._landscape.hessian(at).matvec(chart.displacement(state.evaluation.velocity))
         return chart.space.change(chart.lift(-chart.project(load)))
 
 

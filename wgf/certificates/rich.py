@@ -28,6 +28,7 @@ from wgf.networks.spline import Spline
 from wgf.problem.base import Base
 from wgf.problem.quadrature import Gauss
 from wgf.process import threads_of_torch
+from wgf.projection.chart import Chart
 from wgf.projection.field import Projection
 from wgf.projection.solvers import Auto
 from wgf.projection.start import on_domain
@@ -41,6 +42,7 @@ FINER = 2.0  # breakpoints per length, relative to the run, where degree 5 alone
 MANY = 160  # breakpoints from which it is
 ORDER = 4  # nodes per cell, which are narrower than those of the run
 RTOL, TIGHTER = 1e-7, 10.0  # largest tolerance of its steps, and ratio of the tolerances
+STEPS = 5_000  # besides one to every saved time: a law that is a point to all digits would go on for hours
 PROXIMAL = 800  # iterations of its proximal steps: their order is 1, too low for more than a jump of the initial law
 
 
@@ -64,7 +66,10 @@ class Few(Cautious):
 
 
 class Rich(Rodas4):
-    """The method of a rich run."""
+    """The method of a rich run: nobody needs its dissipation."""
+
+    def dissipated(self, chart: Chart, dt: float, g: Tensor, pull: Tensor) -> None:
+        return None
 
     def fallback(self) -> Cautious:
         return Few(self.rtol, self.atol, self.dt, self.dt_min, self.max_steps)
@@ -129,7 +134,7 @@ def rich_run(projection: Projection, integrator: Integrator, stops: list[float])
         Unknown: it fails or does not reach the last of `stops`.
     """
     try:
-        finer, method = richer(projection, integrator)
+        finer, method = richer(projection, integrator, len(stops))
         both = _Both(SavedStates(finer.map), OwnBound(finer, order=ORDER))
         end = run(finer, method, finer.initial, stops, both)
     except Unknown:
@@ -180,8 +185,8 @@ def certified(projection: Projection, integrator: Integrator, saved: SavedStates
     return Certificate.of(own, finer.recorder.convexity, finer.bound(t), finer.distance(t, *state)).within(width)
 
 
-def richer(projection: Projection, integrator: Integrator) -> tuple[Projection, Integrator]:
-    """Rich spline and method for a problem.
+def richer(projection: Projection, integrator: Integrator, saves: int = 1) -> tuple[Projection, Integrator]:
+    """Rich spline and method for a problem with so many saved times.
 
     Raises:
         ConfigError: the problem cannot be solved in this way.
@@ -201,7 +206,8 @@ def richer(projection: Projection, integrator: Integrator) -> tuple[Projection, 
         better = (degree == 1 and not tame) or (pairs and degree < DEGREE)
         width = max(width, alike, 0 if better else min(math.ceil(FINER * alike), MANY))
     rtol, atol = (getattr(integrator, name, None) for name in ("rtol", "atol"))
-    method = Rich(rtol=min(RTOL, (rtol or 1.0) / TIGHTER), atol=min(1e-2 * RTOL, (atol or 1.0) / TIGHTER))
+    rtol, atol = min(RTOL, (rtol or 1.0) / TIGHTER), min(1e-2 * RTOL, (atol or 1.0) / TIGHTER)
+    method = Rich(rtol=rtol, atol=atol, max_steps=STEPS + saves)
 
     finer = Spline(width=width, degree=TAME if tame else DEGREE, bound=bound, base=map.base)
     field = Projection(problem, on_domain(finer, problem.domain).to(map.theta.device), Gauss(), Auto())

@@ -18,6 +18,7 @@ from wgf.integrators.cautious import Cautious, chart_state, displaced
 from wgf.integrators.controller import Adaptive
 from wgf.integrators.gauss_newton import descend
 from wgf.integrators.proximal import proximal
+from wgf.projection.chart import Chart
 from wgf.projection.field import Projection
 from wgf.settings.ranges import Count, Positive, checked
 
@@ -192,11 +193,23 @@ class Rodas4(Adaptive):
             stages[i] = factor.solve(chart.mass.matvec(pulls[i] / dt) - load(i))
         new = displaced(field, landscape, state, where + stages[5])
         error = self.of_length(chart.length(stages[5]), new.evaluation, field)
-        # the same method for E' = D(t, c); H u_i is known from the equation of u_i, and dD/dt cancels its dF'/dt
-        g, v = torch.stack(gradients), torch.stack([chart.project(gradient) for gradient in gradients])
-        rates = (g * v).sum(1) - 2 * (g @ v[0]) + 2 / dt * ((pulls - stages / self.gamma) @ g[0])
-        weights = torch.tensor(self.quadrature(), dtype=g.dtype, device=g.device)
-        return Step(new, error, dissipated=dt * torch.dot(weights, rates), evaluations=6)
+        lost = self.dissipated(chart, dt, torch.stack(gradients), pulls - stages / self.gamma)
+        return Step(new, error, dissipated=lost, evaluations=6)
+
+    def dissipated(self, chart: Chart, dt: float, g: Tensor, pull: Tensor) -> Tensor | None:
+        """Energy dissipated in a step by the same method for E' = D(t, c), a scalar; None if nobody needs it.
+
+        H u_i is known from the equation of u_i, and dD/dt cancels its dF'/dt.
+
+        Args:
+            chart: the coordinates.
+            dt: the step (time).
+            g: gradients of F at the stages [6, M].
+            pull: sum_{j<i} c_ij u_j - u_i / gamma [6, M].
+        """
+        v = chart.project(g.T).T
+        rates = (g * v).sum(1) - 2 * (g @ v[0]) + 2 / dt * (pull @ g[0])
+        return dt * torch.dot(torch.tensor(self.quadrature(), dtype=g.dtype, device=g.device), rates)
 
     @classmethod
     @cache

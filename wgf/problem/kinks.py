@@ -30,6 +30,7 @@ MOST = 64  # kinks
 NEAR = 1e-9  # distance of the two sides at which jumps are measured: its square is lost, in any unit of length
 ROUNDING = 64  # of a cell's end, in last places of the largest
 FARTHER, LASTING = 4.0, 0.01  # the jumps so many times farther, and their relative difference
+VARIES = 1e4  # times as much as the smallest jump of V'' may V'' vary between these distances, in small units of length
 LEAST = 1e-9  # jump relative to the size of the derivative
 
 
@@ -136,7 +137,8 @@ def find(expression: Expression) -> Kinks | None:
     jumps = (slope.abs() > sizes) | (bend.abs() > sizes_of_bend)
     # those of a root, such as |x|^1.5, depend on the distance
     lasts = (farther[0] - slope).abs() <= LASTING * slope.abs() + sizes
-    lasts &= (farther[1] - bend).abs() <= LASTING * bend.abs() + sizes_of_bend
+    lasts &= (farther[1] - bend).abs() <= LASTING * bend.abs() + VARIES * sizes_of_bend
+    bend = bend + (bend - farther[1]) / (FARTHER - 1)  # without what V'' varies between both sides
     keep = jumps & lasts & sane
     keep &= torch.nn.functional.pad(x.diff() > 4 * near[1:], (1, 0), value=True)
     if not 0 < int(keep.sum()) <= MOST:

@@ -232,7 +232,7 @@ class Chart:
         return band.reshape(self.space.bandwidth + 1, self.size)
 
     def project(self, load: Tensor) -> Tensor:
-        """Coordinates mass^-1 load [M] of the L2(p) projection."""
+        """Coordinates mass^-1 load [M] of the L2(p) projection, or [M, r] of r loads [M, r]."""
         return self._mass_factor.solve(load)
 
     def nearest(self, goal: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import scipy  # its modules are loaded when they are first used
@@ -19,7 +19,7 @@ from torch import Tensor
 from wgf.problem.base import Law
 from wgf.problem.potential import Potential
 
-MOST_EVALUATIONS = 20_000  # of V' in one integration; beyond them the characteristics are NaN
+MOST_EVALUATIONS = 6_000  # of V' in one integration; beyond them the characteristics are NaN
 POINTS, CELLS, HALVINGS, MOST_ROUGH = 20, 34, 8, 100
 WIDEST = 11.5  # of the edges of the first cells on the axis of the standard normal law: 1e-30 of the mass
 Cells = tuple[np.ndarray, np.ndarray, np.ndarray]  # left and right ends [n], coefficients of polynomials [n, POINTS]
@@ -58,7 +58,7 @@ class Characteristics:
         s = np.linspace(-WIDEST, WIDEST, CELLS + 1)
         ranks = torch.from_numpy(scipy.special.ndtr(s)), torch.from_numpy(scipy.special.ndtr(-s))
         edges = np.unique([*self.law.at_rank(*ranks).tolist(), *self.law.reach()])
-        return Table(self.potential, edges[np.isfinite(edges)], self.t_end)
+        return Table(self.potential, self.law, edges[np.isfinite(edges)], self.t_end)
 
 
 class Table:
@@ -69,37 +69,40 @@ class Table:
 
     Args:
         potential: V.
+        law: the initial law.
         edges: of the first cells, increasing [n + 1] (length).
         t_end: the end time.
     """
 
-    def __init__(self, potential: Potential, edges: np.ndarray, t_end: float) -> None:
-        self.potential = potential
+    def __init__(self, potential: Potential, law: Law, edges: np.ndarray, t_end: float) -> None:
+        self._followed = partial(Path, potential, law.mean, law.std)
         k = np.arange(POINTS)
         angles = (k + 0.5) * math.pi / POINTS
         self._points = np.cos(angles)
         self._transform = 2 / POINTS * np.cos(k[:, None] * angles)  # values at the points -> coefficients
         self._transform[0] /= 2
         self._left, self._right, _ = self._refined(
-            edges[:-1], edges[1:], Path(potential, self._starts(edges[:-1], edges[1:]))(t_end), t_end
+            edges[:-1], edges[1:], self._followed(self._starts(edges[:-1], edges[1:]))(t_end), t_end
         )
-        self._path = Path(potential, self._starts(self._left, self._right))
+        self._path = self._followed(self._starts(self._left, self._right))
         self._cells: tuple[float, Cells] | None = None
 
     def __call__(self, t: float, z: np.ndarray) -> np.ndarray:
         """Positions [n] at time t > 0 of particles that start at z [n] (length)."""
         if self._cells is None or self._cells[0] != t:
             if t < self._path.since:
-                self._path = Path(self.potential, self._starts(self._left, self._right))
+                self._path = self._followed(self._starts(self._left, self._right))
             self._cells = t, self._refined(self._left, self._right, self._path(t), t)
         left, right, polynomials = self._cells[1]
+        if np.isnan(polynomials).all():  # the integration has failed
+            return np.full_like(z, math.nan)
         cell = np.clip(np.searchsorted(left, z, "right") - 1, 0, len(left) - 1)
         place = (2 * z - left[cell] - right[cell]) / (right - left)[cell]
         known = _accurate(polynomials)[cell] & (np.abs(place) <= 1)
         x = np.empty_like(z)
         x[known] = np.polynomial.chebyshev.chebval(place[known], polynomials[cell[known]].T, tensor=False)
         if not known.all():
-            x[~known] = Path(self.potential, z[~known])(t)
+            x[~known] = self._followed(z[~known])(t)
         return x
 
     def _starts(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -114,7 +117,9 @@ class Table:
                 break
             middle = 0.5 * (left + right)[rough]
             low, high = np.concatenate([left[rough], middle]), np.concatenate([middle, right[rough]])
-            new = Path(self.potential, self._starts(low, high))(t).reshape(-1, POINTS) @ self._transform.T
+            new = self._followed(self._starts(low, high))(t).reshape(-1, POINTS) @ self._transform.T
+            if np.isnan(new).any():
+                break
             left, right = np.concatenate([left[~rough], low]), np.concatenate([right[~rough], high])
             c, order = np.concatenate([c[~rough], new]), np.argsort(left)
             left, right, c = left[order], right[order], c[order]
@@ -130,23 +135,25 @@ def _accurate(c: np.ndarray) -> np.ndarray:
 class Path:
     """Trajectories of particles that start at some points z [n] (length), integrated as far as a caller asks.
 
-    The steps do not depend on the times at which the trajectories are evaluated.
+    The steps do not depend on the times at which the trajectories are evaluated. Their tolerances are relative to the
+    distance from the law's mean, and to its standard deviation.
 
     Attributes:
         since: begin of the last step, before which the trajectories are no longer known (time).
     """
 
-    def __init__(self, potential: Potential, z: np.ndarray) -> None:
-        self.since, self._start, self._left = 0.0, z, MOST_EVALUATIONS
+    def __init__(self, potential: Potential, mean: float, std: float, z: np.ndarray) -> None:
+        self.since, self._start, self._left, self._mean, self._std = 0.0, z, MOST_EVALUATIONS, mean, std
 
-        def velocity(t: float, x: np.ndarray) -> np.ndarray:
+        def velocity(t: float, y: np.ndarray) -> np.ndarray:
             self._left -= 1
             if self._left <= 0:
-                return np.full_like(x, np.nan)
-            return -potential.at(t).derivative(torch.from_numpy(x)).numpy()
+                return np.full_like(y, np.nan)
+            return -potential.at(t).derivative(torch.from_numpy(mean + std * y)).numpy() / std
 
         with np.errstate(all="ignore"):
-            self._solver = scipy.integrate.DOP853(velocity, 0.0, z, math.inf, rtol=1e-13, atol=1e-13)
+            begin = (z - mean) / std
+            self._solver = scipy.integrate.DOP853(velocity, 0.0, begin, math.inf, rtol=1e-13, atol=1e-13)
         self._within: scipy.integrate.DenseOutput | None = None
 
     def __call__(self, t: float) -> np.ndarray:
@@ -160,4 +167,4 @@ class Path:
                 return np.full_like(self._start, math.nan)
             self.since = solver.t_old
             self._within = self._within or solver.dense_output()
-            return self._within(t)
+            return self._mean + self._std * self._within(t)

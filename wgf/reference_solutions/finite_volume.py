@@ -197,7 +197,7 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
         try:
             runs.append(_run(kind, problem, times, _with(grid, cells)))
         except Unresolved:
-            if runs or level > 1:
+            if runs or (level > 1 and not scheme.linear):
                 break
             continue  # too coarse: try a finer one
         offs.append(_off(problem, runs[-1].grid))

@@ -88,11 +88,11 @@ class Cholesky:
             self.positive = bool(self._cyclic.positive)
 
     def solve(self, rhs: Tensor) -> Tensor:
-        """The solution [n] for rhs [n]."""
+        """The solution [n], or [n, r], for rhs [n], or r columns [n, r]."""
         if rhs.device.type != "cpu":
             return self._cyclic.solve(rhs.double()).to(rhs.dtype)
         x, _ = scipy.linalg.lapack.dpbtrs(self._factor, rhs.double().numpy(), lower=1)
-        return torch.from_numpy(x.reshape(-1)).to(rhs.dtype)
+        return torch.from_numpy(x.reshape(rhs.shape)).to(rhs.dtype)
 
 
 class DenseCholesky:

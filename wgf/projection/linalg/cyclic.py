@@ -61,8 +61,9 @@ class CyclicReduction:
         self.positive = torch.stack(info).sum() == 0
 
     def solve(self, rhs: Tensor) -> Tensor:
-        """The solution [n] for rhs [n]."""
-        b = torch.nn.functional.pad(rhs, (0, self.count * self.k - self.n)).reshape(self.count, self.k, 1)
+        """The solution [n], or [n, r], for rhs [n], or r columns [n, r]."""
+        columns = rhs.reshape(self.n, -1)
+        b = torch.nn.functional.pad(columns, (0, 0, 0, self.count * self.k - self.n)).reshape(self.count, self.k, -1)
         odds = []
         for factor, left, right in self.levels:
             even, odd = b[0::2].clone(), b[1::2]
@@ -74,5 +75,5 @@ class CyclicReduction:
         x = torch.cholesky_solve(b, self._last)
         for (_, left, right), odd in zip(reversed(self.levels), reversed(odds), strict=True):
             after = torch.cat([x[1:], torch.zeros_like(x[:1])])
-            x = torch.stack([x, odd - left @ x - right @ after], dim=1).reshape(-1, self.k, 1)
-        return x.reshape(-1)[: self.n]
+            x = torch.stack([x, odd - left @ x - right @ after], dim=1).reshape(-1, self.k, columns.shape[1])
+        return x.reshape(-1, columns.shape[1])[: self.n].reshape(rhs.shape)
