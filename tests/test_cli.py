@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -171,15 +172,15 @@ def test_of_two_runs_into_one_folder_the_first_goes_on(tmp_path: Path):
 
 
 def test_script_and_default_folder(tmp_path: Path):
-    answer = wgf(tmp_path, "debug=smoke", start=(str(SCRIPT),))
-    assert answer.returncode == 0, answer.stderr
+    status, out, err = called(tmp_path, "debug=smoke", main=lambda: runpy.run_path(str(SCRIPT), run_name="__main__"))
+    assert status == 0, err
     (folder,) = tmp_path.glob("outputs/*/*")
     pattern = r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d_fokker_planck_spline_[0-9a-f]{6}"
     assert re.fullmatch(pattern, folder.relative_to(tmp_path / "outputs").as_posix())
     assert result(folder)["t_end"] == 0.01
     assert not list(folder.glob("events*"))  # logger=none and figures=false
     assert not (folder / "figures").exists()
-    assert "tensorboard" not in answer.stdout
+    assert "tensorboard" not in out
 
 
 def test_folded_run(tmp_path: Path):

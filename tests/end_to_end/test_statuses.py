@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import os
 import resource
 import shutil
@@ -13,11 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 from acting_callback import At
-from command_line import wgf
+from command_line import called
 from composed_configs import composed
 from omegaconf import DictConfig, OmegaConf
 from run_folders import result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from wgf.integrators.status import Status
 from wgf.run.callbacks.checkpoint import latest
@@ -205,21 +207,13 @@ def test_figures_that_cannot_be_saved(tmp_path: Path, capsys: pytest.CaptureFixt
     assert not job.finished(tmp_path)
 
 
-def test_tensorboard_fails(tmp_path: Path):
-    """Its writer runs into a full disk; in a process of its own, whose other threads may complain."""
-    code = """
-import errno, os
-from tensorboard.summary.writer.record_writer import RecordWriter
-write, left = RecordWriter.write, [30]
-def failing(self, data):
-    left[0] -= 1
-    if left[0] < 0: raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    return write(self, data)
-RecordWriter.write = failing
-from wgf.cli import main; main()
-"""
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # of the thread that writes
+def test_tensorboard_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Its writer runs into a full disk."""
+    write, left = RecordWriter.write, itertools.count(30, -1)
+    monkeypatch.setattr(RecordWriter, "write", lambda self, data: write(self, data) if next(left) > 0 else full())
     words = ["network.width=4", "figures=false", "reference_solution=none", "t_end=0.01", "hydra.run.dir=run"]
-    assert wgf(tmp_path, *words, start=("-c", code)).returncode == 1
+    assert called(tmp_path, *words)[0] == 1
     found = result(tmp_path / "run")
     assert found["status"] == "completed"
     assert "TensorBoard: OSError: [Errno 28] No space left on device" in found["unsaved"]

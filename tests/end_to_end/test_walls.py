@@ -17,7 +17,7 @@ from short_runs import BARE
 from walled import distribution, w2_error
 
 import wgf
-from wgf.reference_solutions import choose
+from wgf.reference_solutions import choose, finite_volume
 from wgf.reference_solutions.equilibrium import equilibrium
 from wgf.saved_maps import SavedMaps
 
@@ -259,3 +259,13 @@ def test_a_wall_changes_nothing_far_away():
     line = wgf.solve(wgf.FokkerPlanck(0.1), law=law, **given)
     half = wgf.solve(wgf.FokkerPlanck(0.1), law=law, domain=wgf.HalfLine(), **given)
     assert half.w2(line) < 5e-3 * law.std  # about as far as the start may be off
+
+
+def test_the_reference_resolves_a_layer_at_a_wall_far_from_the_edge_of_the_law():
+    """The finest cells lie at the edge of the law; at rest the density is exp(-V/D)/Z, 0.03 wide, at the wall."""
+    domain, law = wgf.Interval(0.0, 1.5), wgf.TruncatedNormal(0.7, 0.4, 0.5, 1.3)
+    flow = wgf.solve(wgf.FokkerPlanck(0.06), potential="2*x", law=law, domain=domain, t_end=1e-3, saves=1)
+    known, rate = finite_volume.solve(flow.problem, [3.0]), 2 / 0.06
+    found = known(3.0, flow.problem.base.quantile(torch.from_numpy(RANKS))).numpy()
+    exact = -np.log1p(RANKS * math.expm1(-1.5 * rate)) / rate
+    assert np.abs(found - exact).mean() < known.error < 2e-6

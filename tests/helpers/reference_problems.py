@@ -5,12 +5,15 @@ from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, PorousMedi
 from wgf.problem.interaction import Log, Quadratic, Zero
 from wgf.problem.laws import Barenblatt, Gaussian, Laplace, Semicircle, Uniform
 from wgf.problem.potential import Quadratic as Well
+from wgf.problem.potential import Quartic
 from wgf.problem.potential import Zero as Flat
 
 
 def problem(pde, law: Base, potential=None, interaction=None) -> Problem:
     return pde.problem(law, potential or Flat(), interaction or Zero(), 1.0)
 
+
+QUARTIC = problem(FokkerPlanck(), Gaussian(), Quartic(1.0))
 
 # Problems with an affine map
 AFFINE = {

@@ -1,6 +1,7 @@
 """Made-up maps and histories of a run, for figures and pages."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -38,3 +39,16 @@ def history() -> dict[str, np.ndarray]:
         "min_slope": 1 + t,
         "rejected": np.floor(5 * t),
     }
+
+
+def only_start() -> SavedMaps:
+    s = solution()
+    return replace(s, t=s.t[:1], T=s.T[:1], dT=s.dT[:1], exact_T=s.exact_T[:1], errors=s.errors[:1], knots=s.knots[:1])
+
+
+def with_gap() -> SavedMaps:
+    """A density that ends inside the grid, the exact map unknown after a while."""
+    s = solution()
+    exact, errors = s.exact_T.copy(), s.errors.copy()
+    exact[10:] = errors[10:] = np.nan
+    return replace(s, rho0=np.where(np.abs(s.z) < 1, 0.5, 0.0), exact_T=exact, errors=errors)

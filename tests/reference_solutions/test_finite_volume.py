@@ -6,17 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from chebyshev import fokker_planck_map
 from finite_elements import Diffusion
 from laws_and_terms import tensor
-from reference_problems import AFFINE, problem
+from oracles import density_oracle, distance, distances
+from reference_problems import AFFINE, QUARTIC, problem
 from scipy import stats
 from scipy.integrate import quad
 from scipy.interpolate import CubicHermiteSpline
 from scipy.optimize import brentq
 
-from wgf.problem import interaction, kernels
-from wgf.problem.base import Base
+from wgf.problem import kernels
 from wgf.problem.equations import (
     AggregationDiffusion,
     FokkerPlanck,
@@ -25,51 +24,16 @@ from wgf.problem.equations import (
     PorousMedium,
     Problem,
 )
-from wgf.problem.laws import Gaussian, Mixture, Uniform
+from wgf.problem.laws import Gaussian, Uniform
 from wgf.problem.potential import Expressed, Quartic, Sextic
 from wgf.problem.potential import Quadratic as Well
 from wgf.problem.quadrature import Gauss
 from wgf.reference_solutions import exact, finite_volume
-from wgf.reference_solutions.base import Starts, Unresolved, yardstick
+from wgf.reference_solutions.base import Grid, Unresolved, yardstick
 from wgf.reference_solutions.equilibrium import equilibrium
 from wgf.reference_solutions.exact import second_moment
-from wgf.reference_solutions.finite_volume import LAST, Volumes, _root
-from wgf.reference_solutions.finite_volume_schemes import Central, Grid, Monotone
 
 DATA = Path(__file__).parents[1] / "data"
-QUARTIC = problem(FokkerPlanck(), Gaussian(), Quartic(1.0))
-
-
-def distances(law: Base, one, two, cells: int = 400) -> tuple[float, float]:
-    """W1 and W2 of two maps, functions of z [n]."""
-    panels = law.panels()
-    nodes = Gauss(4).nodes(law, torch.linspace(panels[0], panels[-1], cells + 1, dtype=torch.float64)[1:-1])
-    gap = one(nodes.z) - two(nodes.z)
-    return float(nodes.w @ gap.abs()), float(nodes.w @ gap**2) ** 0.5
-
-
-def distance(law: Base, one, two, cells: int = 400) -> float:
-    """W1 of two maps."""
-    return distances(law, one, two, cells)[0]
-
-
-class Oracle:
-    """A map at one time from a function of arrays."""
-
-    name = "oracle"
-
-    def __init__(self, function) -> None:
-        self.function = function
-
-    def __call__(self, t: float, z: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(self.function(z.numpy()))
-
-
-def density_oracle(p: Problem, t: float, low: float, high: float, n: int) -> Oracle:
-    def derivative(x: np.ndarray) -> np.ndarray:
-        return p.potential.derivative(torch.from_numpy(x)).numpy()
-
-    return Oracle(lambda z: fokker_planck_map(derivative, p.internal.diffusion, t, low, high, n, z))
 
 
 # exact maps, edges and kinks of the law among them, and what the finite volumes may state
@@ -170,32 +134,6 @@ def test_a_kink_of_the_potential(center: float, mean: float, std: float, t: floa
 
 
 @pytest.mark.parametrize(
-    ("gains", "nominal", "share"),
-    [
-        ([4.0], 4.0, 1 / 3),
-        ([3.5], 4.0, 0.4),
-        ([9.0], 4.0, 0.0),  # two errors that are equal by chance
-        ([9.0, 4.0], 4.0, 0.0),
-        ([1.2, 3.9], 4.0, 0.0),
-        ([2.7], 4.0, 1 / 1.7),
-        ([100.0], 256.0, 1 / 99),
-        ([300.0], 256.0, 1 / 255),
-        ([5.0], 256.0, 0.0),
-        ([5.0, 5.5], 256.0, 1 / 4.5),
-        ([5.0, 9.0], 256.0, 0.0),
-        ([2.0, 2.0], 256.0, 0.0),  # of errors from a kink
-        ([0.0], 4.0, 0.0),
-    ],
-)
-def test_extrapolation(gains: list[float], nominal: float, share: float):
-    """A gain counts where it is the scheme's own or repeated."""
-    found, doubt = finite_volume._extrapolation(gains, nominal, 0.9)
-    assert finite_volume._extrapolation(gains, nominal, -0.5) == (0.0, 0.0)
-    assert found == pytest.approx(share)
-    assert (doubt == 0) if not share else doubt < 0.4
-
-
-@pytest.mark.parametrize(
     ("potential", "t", "levels"),
     [(Well(), 20.0, (64, 128, 256)), (Expressed("x**4/4 + x**2/2"), 10.0, (128, 256, 512))],
     ids=["well", "quartic"],
@@ -241,66 +179,6 @@ def test_porous_medium_from_a_gaussian():
         assert weights @ np.abs(found(1.0, tensor(z)).numpy() - values) < found.error < 1e-6
 
 
-@pytest.mark.parametrize(("kind", "order", "cells"), [(Central, 5.5, (64, 128)), (Monotone, 1.8, (100, 200))])
-def test_order(kind: type[Central] | type[Monotone], order: float, cells: tuple[int, int]):
-    oracle, errors = density_oracle(QUARTIC, 0.2, -7.0, 7.0, 240), []
-    for n in cells:
-        run = finite_volume._run(kind, QUARTIC, np.array([0.2]), Grid(-7.0, 6.5, 0.0, 3.0, n))
-        one = Oracle(lambda z, run=run: run.map(0, Starts.of(QUARTIC.law, z, LAST)))
-        errors.append(distance(QUARTIC.law, lambda z: oracle(0.2, z), lambda z, one=one: one(0.2, z)))
-    assert math.log2(errors[0] / errors[1]) > order
-
-
-@pytest.mark.parametrize(
-    "p",
-    [
-        problem(FokkerPlanck(), Uniform(), Quartic()),
-        problem(PorousMedium(), Uniform(), Quartic()),
-        problem(LinearTransport(), Mixture(), Quartic()),
-        problem(AggregationDiffusion(0.0), Uniform(), None, interaction.Newtonian(-1.0)),
-        problem(KellerSegel(1.5), Gaussian()),
-    ],
-    ids=["edges", "porous medium", "transport", "repulsion", "keller-segel"],
-)
-def test_mass_and_positivity(p: Problem):
-    """The masses left of the faces rise from 0 to 1, so cells are positive and no mass is lost."""
-    times = np.array([0.01, 0.1])
-    run = finite_volume._run(Monotone, p, times, Grid(-7.0, 7.0, 0.0, 5.0, 200))
-    assert (run.mass[:, 0] == 0).all()
-    assert (run.mass[:, -1] == 1).all()
-    assert np.diff(run.mass, axis=1).min() >= 0
-    assert run.dips.max() < 1e-7  # what Monotone computes is positive already, to the tolerance in time
-    found = finite_volume.solve(p, times)
-    for k in (0, 1):
-        assert (found(times[k], p.law.quantile(torch.linspace(0.01, 0.99, 99, dtype=torch.float64))).diff() > 0).all()
-    assert np.diff(found.fine.mass, axis=1).min() >= 0
-    assert (found.fine.dips <= found.errors).all()  # the distance to what `Central` computed counts as an error
-
-
-@pytest.mark.parametrize("kind", [Central, Monotone])
-@pytest.mark.parametrize("name", ["none", "log", "newtonian", "morse", "moments"])
-def test_bands_of_the_jacobian(kind: type[Central] | type[Monotone], name: str):
-    kernel = {
-        "none": None,
-        "log": interaction.Log(1.3),
-        "newtonian": interaction.Newtonian(0.7),
-        "morse": kernels.Morse(1.0, 0.8, 2.0, 0.5),
-        "moments": interaction.Quadratic(0.6),
-    }[name]
-    p = problem(AggregationDiffusion(0.5), Gaussian(), Quartic(0.3), kernel)
-    grid = Grid(-4.0, 4.0, 0.2, 2.0, 24)
-    scheme = kind(p, grid)
-    mass = Gaussian(0.1, 1.1).cdf(torch.from_numpy(grid.x(grid.s)[0][1:-1])).numpy()
-    h, columns = 1e-6, np.eye(len(mass))
-    slow = np.stack([(scheme(0.0, mass + h * e) - scheme(0.0, mass - h * e)) / (2 * h) for e in columns], 1)
-    bands = scheme.bands(0.0, mass)
-    for k in range(-scheme.reach, scheme.reach + 1):
-        inside = bands[scheme.reach + k, max(-k, 0) : len(mass) - max(k, 0)]
-        assert inside == pytest.approx(slow.diagonal(-k), rel=1e-4, abs=1e-4)
-    if name == "none":
-        assert np.abs(np.tril(slow, -scheme.reach - 1)).max() + np.abs(np.triu(slow, scheme.reach + 1)).max() < 1e-9
-
-
 @pytest.mark.parametrize("chi", [0.5, 1.5])
 def test_second_moment_of_keller_segel(chi: float):
     p, t = problem(KellerSegel(chi), Gaussian()), 0.3
@@ -328,69 +206,9 @@ def test_what_cannot_be_computed_is_an_error():
         finite_volume.solve(problem(FokkerPlanck(), Gaussian(), Expressed("log(x)")), [0.1])
 
 
-@pytest.mark.parametrize(("length", "shift"), [(2.0**-9, 0.0), (2.0**9, 0.0), (1.0, 8.0)])
-@pytest.mark.parametrize("exponent", [1.0, 2.0])
-def test_stated_errors_follow_the_unit_of_length_and_the_place(
-    length: float, shift: float, exponent: float, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setitem(finite_volume.LEVELS, False, (48, 96, 192))
-
-    def solved(length: float, shift: float) -> finite_volume.Reference:
-        law = Uniform(length * (shift - 0.3), length * (shift + 0.5))
-        pde = AggregationDiffusion(0.3 * length ** (1 + exponent), exponent)
-        v = Expressed(f"{length**2!r}*((x/{length!r} - {shift!r})**4/4)")
-        return finite_volume._refine(Monotone, problem(pde, law, v), np.array([0.1]), Grid(
-            length * (shift - 3), length * (shift + 3), length * shift, length, 200))  # fmt: skip
-
-    one, two = solved(1.0, 0.0), solved(length, shift)
-    assert two.errors == pytest.approx(length * one.errors, rel=1e-9 if not shift else 1e-3)
-    assert two.w2_errors == pytest.approx(length * one.w2_errors, rel=1e-9 if not shift else 1e-3)
-
-
-SIMILAR = {
-    "length": (2.0**-9, 0.0, 1.0),
-    "time": (1.0, 0.0, 2.0**7),
-    "place": (1.0, 8.0, 1.0),
-    "side": (-1.0, 0.0, 1.0),
-}
-
-
-@pytest.mark.parametrize("kind", SIMILAR)
-def test_a_similar_problem_has_a_similar_grid_and_the_same_error(kind: str, monkeypatch: pytest.MonkeyPatch):
-    """Particles at length (x + shift) at the time `time` t follow the same equation with other coefficients."""
-    monkeypatch.setitem(finite_volume.LEVELS, False, (64, 128, 256))
-
-    def solved(length: float, shift: float, time: float) -> finite_volume.Reference:
-        unit = abs(length)
-        law = Mixture([length * (shift - 1), length * (shift + 0.7)], [0.4 * unit, 0.3 * unit], [0.4, 0.6])
-        v = Expressed(f"{length**2 / time!r}*((x/{length!r} - {shift!r})**4/4 + (x/{length!r} - {shift!r})**3/9)")
-        return finite_volume.solve(problem(PorousMedium(1.5, 0.8 * unit**2.5 / time), law, v), [0.07 * time])
-
-    (length, shift, time), one = SIMILAR[kind], solved(1.0, 0.0, 1.0)
-    two = solved(length, shift, time)
-    ends = length * (np.array([one.fine.grid.low, one.fine.grid.high]) + shift)
-    assert [two.fine.grid.low, two.fine.grid.high] == pytest.approx(np.sort(ends), rel=1e-12)
-    assert two.fine.grid.centre == pytest.approx(length * (one.fine.grid.centre + shift), rel=1e-12)
-    assert two.fine.grid.stretch == pytest.approx(abs(length) * one.fine.grid.stretch, rel=1e-12)
-    assert two.errors == pytest.approx(abs(length) * one.errors, rel=1e-2)
-    assert two.w2_errors == pytest.approx(abs(length) * one.w2_errors, rel=2e-2)
-
-
-# the equilibrium
-
-
 def test_long_runs_reach_the_equilibrium():
     end, found = equilibrium(QUARTIC), finite_volume.solve(QUARTIC, [20.0])
     assert distance(QUARTIC.law, lambda z: end(0.0, z), lambda z: found(20.0, z)) < 1e-6
-
-
-def test_grid_is_whole():
-    run = finite_volume._run(Monotone, QUARTIC, np.array([0.1]), Grid(-6.0, 6.0, 0.0, 1.0, 50))
-    assert isinstance(run, Volumes)
-    x, dx, _ = run.grid.x(run.grid.s)
-    assert x[[0, -1]] == pytest.approx([-6, 6], abs=1e-12)
-    assert np.diff(x) == pytest.approx(run.grid.x(run.grid.s[:-1] + 0.5)[1], rel=0.05)
-    assert (dx > 0).all()
 
 
 def test_two_clusters_have_a_reference(monkeypatch: pytest.MonkeyPatch):
@@ -419,15 +237,6 @@ def test_the_stated_w2_error_holds_where_a_law_has_edges(t: float):
     gap = found(t, torch.from_numpy(0.1 * np.append(u, 1 - u))).numpy() - exact
     error = math.sqrt(np.append(w, w) @ gap**2)
     assert 1e-7 < error < found.w2_error < 1e-3
-
-
-@pytest.mark.parametrize("share", [0.5, 0.99, -1.0])
-def test_root_of_increasing_polynomials(share: float):
-    low = np.array([0.0, -1.0, 3.0, 0.0])
-    weights = np.array([[1.0, 1.0, 0.0, 1e-12], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0], [0.0, 1.0, 0.0, 1e-17]])
-    target = np.array([1e-12, 0.125, 7.0, 0.0])  # s^3, s^3 + 1, 2 s, 1e-12 s^3 + 1e-17: the last one is never 0
-    found = _root(weights, target, low, np.full(4, share))
-    assert found == pytest.approx([1e-4, -(0.875 ** (1 / 3)), 3.5, 0.0], rel=1e-14, abs=1e-13)
 
 
 def test_how_an_edge_inside_a_cell_moves_the_mean():

@@ -2,12 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.integrate import quad
+from scipy.optimize import minimize_scalar
 
 from wgf.problem.base import Base
 from wgf.problem.laws import Barenblatt, Gaussian, Laplace, Mixture, Uniform
@@ -102,3 +104,47 @@ def test_cells_resolve_no_digits_that_a_reference_solution_does_not_have():
     assert 20 * len(rough.nodes.z) < len(exact.nodes.z)
     assert rough.w1 == pytest.approx(exact.w1, abs=2e-12)
     assert rough.w2 == pytest.approx(exact.w2, abs=2e-12)
+
+
+# on a circle
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_distances_on_a_circle_are_the_least_of_all_turns(seed: int):
+    """Gaps are jumps of the maps. W1 is int |F - G - c| dx with the best c, W2 the least of all turns."""
+    draw, length = np.random.default_rng(seed), 3.0
+    laws = []
+    for _ in range(2):
+        ends = np.sort(draw.uniform(0, length, 6))
+        masses = draw.dirichlet([1.0, 1.0, 1.0])
+        ranks = np.append(0.0, np.cumsum(masses))
+        ranks[-1] = 1.0
+        laws.append((ends.reshape(3, 2), ranks))
+
+    def place(law, u: np.ndarray) -> np.ndarray:
+        (low, high), ranks = law[0].T, law[1]
+        turns = np.floor(u)
+        k = np.clip(np.searchsorted(ranks, u - turns, side="right") - 1, 0, 2)
+        share = (u - turns - ranks[k]) / np.diff(ranks)[k]
+        return low[k] + share * (high - low)[k] + turns * length
+
+    x = (np.arange(100_000) + 0.5) / 100_000
+    cdf = [np.interp(x * length, law[0].reshape(-1), np.repeat(law[1], 2)[1:-1]) for law in laws]
+    gap = cdf[0] - cdf[1]
+    w1 = length * np.abs(gap - np.median(gap)).mean()
+    best = minimize_scalar(
+        lambda s: np.mean((place(laws[0], x) - place(laws[1], x + s)) ** 2), (-1, 1), (-1, 1), method="bounded"
+    )
+    base = Uniform(0.0, length)
+    one, two = (
+        Carried(
+            base,
+            lambda z, law=law: torch.from_numpy(place(law, z.numpy() / length)),
+            length * torch.from_numpy(law[1]),
+            length,
+        )
+        for law in laws
+    )
+    found = distance(one, two)
+    assert found.w1 == pytest.approx(w1, rel=2e-5)
+    assert found.w2 == pytest.approx(math.sqrt(best.fun), rel=2e-5)

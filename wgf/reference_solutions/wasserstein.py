@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 
-import numpy as np
 import scipy  # its modules are loaded when they are first used
 import torch
 from torch import Tensor
 
 from wgf.networks.base import TransportMap
 from wgf.problem.base import Base, Law, Start
+from wgf.problem.laws.inverse import inverse
 from wgf.problem.quadrature import Nodes, legendre
 from wgf.process import threads_of_torch
 from wgf.reference_solutions.base import Computed
@@ -29,7 +29,9 @@ CELLS, ROUNDS = 30_000, 40  # cut in one round at most, and rounds at most
 PARTS = 3  # of a cell that is cut
 FIRST = 0.4  # share of a cell in its first part: a cut that no reflection keeps lets no jump hide
 LEAST = 1e-30  # mass beyond the last cell, where there is no edge
-TURNS = 4096  # points at which maps of a circle are compared to find the best turn
+TURNS = 16_384  # points of a circle at which maps are compared to find the best turn
+ROUGH = 1e-6, 1024  # share `fine` from which so many points are enough
+STEP = 1e-7  # of a difference, as a share of a circle
 ROUNDING = 8 * torch.finfo(torch.float64).eps  # error of a position, relative to the largest
 
 
@@ -115,34 +117,44 @@ def distance(one: Carried, other: Carried, fine: float = FINE) -> Distance:
     """Compute W1 and W2 between two carried laws; cutting a cell may change this share `fine` of them."""
     if one.period is None:
         return _by_rank(one, other, fine)
-    turns = _best_turns(one, other, one.period)
+    points = TURNS if fine < ROUGH[0] else ROUGH[1]
+    turns = _best_turns(one, other, one.period, points)
     first, second = (_by_rank(one, other.turned(shift, one.period), fine) for shift in turns)
     return replace(second, w1=first.w1, w1_error=first.w1_error)
 
 
-def _best_turns(one: Carried, other: Carried, length: float) -> tuple[float, float]:
+def _best_turns(one: Carried, other: Carried, length: float, points: int) -> tuple[float, float]:
     """Shifts s (length) that minimise int |T_1(z) - T_2(z + s)|^q dz, q = 1 and 2, between maps of a circle.
 
-    W_q on a circle is the least of these integrals over all s. They are convex in s.
+    W_q on a circle is the least of these integrals over all s. They are convex in s. Their slopes vanish where
+
+        int sign(z_2 - z_1 - s) dx = 0    and    int (T_1(z_2 - s) - x) dx = 0,
+
+    with the particles z_i(x) = T_i^-1(x) that lie at x: integrals over the circle, in which jumps of the maps are wide.
 
     Source: J. Delon, J. Salomon and A. Sobolevski, SIAM J. Appl. Math. 70 (2010), 2239-2258.
     """
-    z = torch.arange(TURNS, dtype=torch.float64) * (length / TURNS)
-    x, y = one.place(z).numpy(), (other.place(z) - z).numpy()
-    if not np.isfinite(x).all() or not np.isfinite(y).all():
+    x = (torch.arange(points, dtype=torch.float64) + 0.5) * (length / points)
+    first, second = one.turned(0.0, length).place, other.turned(0.0, length).place
+    z = _particles(second, x, length)
+    turns = z - _particles(first, x, length)
+    if not bool(turns.isfinite().all()):
         return 0.0, 0.0
-    periodic = scipy.interpolate.CubicSpline(
-        np.append(z.numpy(), length), np.append(y, y[0]), bc_type="periodic", extrapolate="periodic"
-    )
-    gap = x - z.numpy()
+    low, high = turns.min().item(), turns.max().item()
+    by_mean = scipy.optimize.brentq(lambda s: (first(z - s) - x).mean().item(), low, high) if low < high else low
+    return turns.median().item(), by_mean
 
-    def cost(shift: float, power: int) -> float:
-        return float(np.mean(np.abs(gap - shift - periodic(z.numpy() + shift)) ** power))
 
-    middle = float(np.mean(gap - y))
-    bounds, options = (middle - length, middle + length), {"xatol": 1e-13 * length}
-    found = [scipy.optimize.minimize_scalar(cost, bounds, bounds, (q,), "bounded", options=options).x for q in (1, 2)]
-    return float(found[0]), float(found[1])
+def _particles(place: Callable[[Tensor], Tensor], x: Tensor, length: float) -> Tensor:
+    """The starts z [n] of the particles that a map of a circle carries to x [n] (length)."""
+    step = STEP * length
+    turns = ((x - place(torch.zeros_like(x))) / length).floor() * length
+
+    def values(z: Tensor) -> tuple[Tensor, Tensor]:
+        here = place(z)
+        return here, (place(z + step) - here) / step
+
+    return inverse(values, x, turns, turns + length)
 
 
 def _by_rank(one: Carried, other: Carried, fine: float) -> Distance:
