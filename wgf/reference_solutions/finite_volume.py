@@ -16,7 +16,7 @@ import torch
 
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
-from wgf.reference_solutions.base import Computed, Starts, Unresolved, width, yardstick
+from wgf.reference_solutions.base import Computed, Grid, Starts, Unresolved, width, yardstick
 from wgf.reference_solutions.finite_volume_domain import (
     ABSOLUTE,
     EARLY,
@@ -26,10 +26,9 @@ from wgf.reference_solutions.finite_volume_domain import (
     evolved,
     integrate,
     scout,
-    tridiagonal,
     widened,
 )
-from wgf.reference_solutions.finite_volume_schemes import Central, Grid, Monotone, Scheme
+from wgf.reference_solutions.finite_volume_schemes import Central, Monotone, Scheme
 
 # W1 and W2 errors are relative to the width of the law
 LAST = 1e-9  # mass at either end that the integration's tolerances leave no digit of
@@ -260,7 +259,8 @@ def _run(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid) ->
     """
     scheme, start = kind(problem, grid), _start(problem, grid)
     if scheme.linear:
-        inner = evolved(*tridiagonal(lambda mass: scheme(0.0, mass), len(start) - 2), start[1:-1], times)
+        bands, b = scheme.operator
+        inner = evolved(bands[scheme.reach - 1 : scheme.reach + 2], b, start[1:-1], times)
     else:
         left = EVALUATIONS if not scheme.dense else int(EVALUATIONS * min(1.0, (COUPLED / grid.cells) ** 2))
         inner = integrate(scheme, scheme.bands, start[1:-1], times, 0.0, ABSOLUTE, scheme.reach, left)
