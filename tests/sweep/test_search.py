@@ -37,6 +37,7 @@ def test_a_search_without_a_good_trial_fails(wgf, tmp_path: Path, caplog: pytest
     assert "Best value" not in out + err + caplog.text
 
 
+@pytest.mark.filterwarnings("ignore")  # Optuna's own
 def test_a_search_survives_killed_trials(tmp_path: Path):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     words = ["hydra/sweeper=search", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=1", "objective=w1_error"]
