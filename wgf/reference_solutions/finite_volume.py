@@ -16,7 +16,7 @@ import torch
 
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
-from wgf.reference_solutions.base import Computed, Starts, Unresolved, width, yardstick
+from wgf.reference_solutions.base import Computed, Starts, Unresolved, extrapolation, width, yardstick
 from wgf.reference_solutions.finite_volume_domain import (
     ABSOLUTE,
     EARLY,
@@ -43,9 +43,6 @@ CROWD = 0.1  # mass in one cell that shows that a law is not resolved, or no lon
 NEWTON, BISECTIONS = 12, 45  # most steps of the inverse of a mass
 ROUNDING = 4 * np.finfo(float).eps  # of a mass, relative
 TAILS = 6  # times the W2 change by tails that begin with ten times the mass that their error may be
-NEAR, SAME = 0.3, 0.5  # distance of an order to the scheme's, as a share of it, and of two orders that are the same
-ALIGNED, RELATED = 0.8, 0.1  # cosines of changes that belong to one error, and to errors that are not independent
-SLOWEST_GAIN = 2.5  # with which a limit is extrapolated: one of 2 is also that of errors from a kink in a cell
 SLOWEST = 0.25  # slowest gain in W2, less 1
 FLOOR, W2_FLOOR = 5e-9, 5e-8  # W1 and W2 error of the integration in time
 
@@ -224,7 +221,7 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
             gains.append((np.abs(old) @ w).max() / max((np.abs(new) @ w).max(), 1e-300))
             long, short = (np.sqrt(change**2 @ w) for change in (old, new))
             cosine = float(((old * new) @ w).sum() / max(math.sqrt((long**2).sum() * (short**2).sum()), 1e-300))
-            share, doubt = _extrapolation(gains, kind.gain, cosine)
+            share, doubt = extrapolation(gains, kind.gain, cosine)
             # the distance of two extrapolations, or of two grids where no rate is known
             change = (1 + share) * new - share * old if share else 2 * new
             errors = np.maximum(2 * np.abs(change) @ w, (kind.least + doubt) * np.abs(new) @ w)
@@ -242,23 +239,6 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
     # no grid sees how wrong straight tails are: by what it changes to begin them earlier
     earlier = np.stack([best.map(k, z) - best.map(k, z, 10 * LAST) for k in range(len(times))])
     return replace(best, w2_errors=best.w2_errors + TAILS * np.sqrt(earlier**2 @ w))
-
-
-def _extrapolation(gains: list[float], nominal: float, cosine: float) -> tuple[float, float]:
-    """The share of the last change by which the limit is beyond it, and how uncertain that share is; 0 and 0 without.
-
-    Args:
-        gains: by how much each halving of the cells reduced the change.
-        nominal: the gain of the scheme on smooth solutions.
-        cosine: of the angle between the last two changes, 1 where they belong to one error.
-    """
-    orders = np.log(np.maximum(gains, 1e-300)) / math.log(nominal)
-    near = cosine > ALIGNED and abs(orders[-1] - 1) < NEAR and orders.max() < 1 + NEAR
-    same = cosine > RELATED and len(gains) > 1 and abs(math.log2(gains[-1] / gains[-2])) < SAME
-    if min(gains[-2:]) <= SLOWEST_GAIN or not (near or same):
-        return 0.0, 0.0
-    share, other = (1 / (min(gain, nominal) - 1) for gain in (gains[-1], gains[-2] if same else nominal))
-    return share, abs(share - other)
 
 
 def _with(grid: Grid, cells: int) -> Grid:
