@@ -29,10 +29,9 @@ from wgf.problem.potential import Expressed, Quartic, Sextic
 from wgf.problem.potential import Quadratic as Well
 from wgf.problem.quadrature import Gauss
 from wgf.reference_solutions import exact, finite_volume
-from wgf.reference_solutions.base import Unresolved, yardstick
+from wgf.reference_solutions.base import Grid, Unresolved, yardstick
 from wgf.reference_solutions.equilibrium import equilibrium
 from wgf.reference_solutions.exact import second_moment
-from wgf.reference_solutions.finite_volume_schemes import Grid
 
 DATA = Path(__file__).parents[1] / "data"
 

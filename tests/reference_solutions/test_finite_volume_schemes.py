@@ -20,9 +20,9 @@ from wgf.problem.equations import (
 from wgf.problem.laws import Gaussian, Mixture, Uniform
 from wgf.problem.potential import Quartic
 from wgf.reference_solutions import finite_volume
-from wgf.reference_solutions.base import Starts, extrapolation
+from wgf.reference_solutions.base import Grid, Starts, extrapolation
 from wgf.reference_solutions.finite_volume import LAST, Volumes, _root
-from wgf.reference_solutions.finite_volume_schemes import Central, Grid, Monotone
+from wgf.reference_solutions.finite_volume_schemes import Central, Monotone
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,9 @@ from wgf.problem.laws import Gaussian
 from wgf.problem.potential import Expressed, Quartic
 from wgf.problem.potential import Quadratic as Well
 from wgf.reference_solutions import finite_volume
-from wgf.reference_solutions.finite_volume_domain import evolved, integrate, scout, tridiagonal
-from wgf.reference_solutions.finite_volume_schemes import Central, Grid, Monotone
+from wgf.reference_solutions.base import Grid
+from wgf.reference_solutions.finite_volume_domain import evolved, integrate, scout
+from wgf.reference_solutions.finite_volume_schemes import Central, Monotone
 
 TIMES = np.array([1e-4, 0.3, 40.0])
 CASES = {
@@ -33,9 +34,15 @@ def scheme(request: pytest.FixtureRequest) -> tuple[Monotone, np.ndarray]:
     return Monotone(p, grid), p.law.cdf(torch.from_numpy(grid.x(grid.s)[0][1:-1])).numpy()
 
 
+def tridiagonal(rate: Monotone) -> tuple[np.ndarray, np.ndarray]:
+    """The bands [3, n] of A next to its diagonal, and b [n]."""
+    bands, b = rate.operator
+    return bands[rate.reach - 1 : rate.reach + 2], b
+
+
 def test_matrix_of_a_rate(scheme: tuple[Monotone, np.ndarray]):
     rate, start = scheme
-    bands, b = tridiagonal(lambda mass: rate(0.0, mass), len(start))
+    bands, b = tridiagonal(rate)
     matrix = np.diag(bands[1]) + np.diag(bands[0, 1:], 1) + np.diag(bands[2, :-1], -1)
     assert matrix @ start + b == pytest.approx(rate(0.0, start), abs=1e-9 * np.abs(matrix).max())
     # neighbours whose product is not negative make a spectrum real
@@ -44,7 +51,7 @@ def test_matrix_of_a_rate(scheme: tuple[Monotone, np.ndarray]):
 
 def test_exponential_of_the_matrix(scheme: tuple[Monotone, np.ndarray]):
     rate, start = scheme
-    bands, b = tridiagonal(lambda mass: rate(0.0, mass), len(start))
+    bands, b = tridiagonal(rate)
     matrix = np.diag(bands[1]) + np.diag(bands[0, 1:], 1) + np.diag(bands[2, :-1], -1)
     rest = np.linalg.solve(matrix, -b)
     for t, found in zip(TIMES, evolved(bands, b, start, TIMES), strict=True):
@@ -53,7 +60,7 @@ def test_exponential_of_the_matrix(scheme: tuple[Monotone, np.ndarray]):
 
 def test_a_stiff_integrator(scheme: tuple[Monotone, np.ndarray]):
     rate, start = scheme
-    found = evolved(*tridiagonal(lambda mass: rate(0.0, mass), len(start)), start, TIMES)
+    found = evolved(*tridiagonal(rate), start, TIMES)
     slow = integrate(rate, rate.bands, start, TIMES, 1e-10, 1e-12, rate.reach)
     assert found == pytest.approx(slow, abs=1e-8)
 
@@ -61,7 +68,7 @@ def test_a_stiff_integrator(scheme: tuple[Monotone, np.ndarray]):
 @pytest.mark.parametrize("factor", [2.0**-40, 2.0**30])
 def test_the_unit_of_time_changes_nothing(factor: float, scheme: tuple[Monotone, np.ndarray]):
     rate, start = scheme
-    bands, b = tridiagonal(lambda mass: rate(0.0, mass), len(start))
+    bands, b = tridiagonal(rate)
     assert (evolved(bands / factor, b / factor, start, TIMES * factor) == evolved(bands, b, start, TIMES)).all()
 
 

@@ -29,12 +29,15 @@ log = logging.getLogger("wgf")
 _meshes: WeakKeyDictionary[Chart, Mesh] = WeakKeyDictionary()
 SAME = 1e-9  # difference of basis functions, relative to the largest, that rounding of the breakpoints explains
 WIDEST = 1e4  # widest range of a table (length)
+LARGE = 100_000  # coordinates of a chart from which its basis takes more memory than it saves time
 
 
 def mesh_of(chart: Chart, order: int) -> Mesh:
     """Arrays of a chart whose nodes form cells of `order` nodes, made once for a chart."""
     if chart not in _meshes:
         _meshes[chart] = _mesh(chart, order)
+        if chart.size > LARGE:  # the mesh has what the steps need
+            vars(chart).pop("basis_at_nodes")
     return _meshes[chart]
 
 
@@ -42,22 +45,23 @@ def _mesh(chart: Chart, order: int) -> Mesh:
     first, values, slopes = (t.detach().numpy() for t in chart.basis_at_nodes)
     k, nodes = chart.space.degree + 1, chart.nodes
     cells = len(first) // order
-    mass = np.zeros((chart.size + TAPS, TAPS))
-    mass[: chart.size, :k] = chart.mass.band.numpy().T
-    factor = mass.copy()
-    factorise(factor, chart.size)
+    bands = np.zeros((2, chart.size + TAPS, TAPS))
+    bands[:, : chart.size, :k] = chart.mass.band.numpy().T
+    factorise(bands[1], chart.size)
     mean = np.zeros(chart.size + TAPS)
     w = nodes.w.numpy()
     for j in range(k):
         mean[: chart.size] += np.bincount(first + j, w * values[:, j], chart.size)
-    along = np.stack([w, nodes.log_p.numpy(), nodes.rank.numpy()]).reshape(3, cells, order)
+    along = np.empty((3, order, cells))
+    for row, of in zip(along, (w, nodes.log_p.numpy(), nodes.rank.numpy()), strict=True):
+        row[:] = of.reshape(cells, order).T
     columns, tables = _tables(values.reshape(cells, order, k), slopes.reshape(cells, order, k))
     return Mesh(
         k,
         np.stack([first[::order], columns]),
         tables,
-        np.ascontiguousarray(along.transpose(0, 2, 1)).reshape(3, -1),
-        np.stack([mass, factor]),
+        along.reshape(3, -1),
+        bands,
         mean,
         ~chart.free[[0, -1]].numpy(),
     )
@@ -66,24 +70,24 @@ def _mesh(chart: Chart, order: int) -> Mesh:
 def _tables(values: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Column of each cell [C], and tables [2, Q, K, columns], from the basis at the nodes, both [C, Q, K].
 
-    A program treats some cells at once. If they all have the functions of the middle cell, as most cells of uniform
-    breakpoints have, they share its columns.
+    A program treats some cells at once. If they all have the same functions, as most cells of uniform breakpoints have,
+    the next ones with these functions share their columns.
     """
     cells, order, _ = values.shape
-    per, middle = max(1, BLOCK // order), cells // 2
+    per = max(1, BLOCK // order)
     columns, blocks, end = np.arange(cells), [], 0
-    shared = -1
+    shared, model = -1, None
     for low in range(0, cells, per):
         block = np.stack([values[low : low + per], slopes[low : low + per]])
-        model = np.stack([values[middle], slopes[middle]])[:, None]
-        scale = np.abs(model).max(axis=(1, 2, 3), keepdims=True)
-        alike = cells > 2 * per and bool((np.abs(block - model) <= SAME * scale).all())
-        if alike and shared < 0:
-            shared, block = end, np.broadcast_to(model, (2, per, *model.shape[2:]))
+        one = block[:, :1] if model is None else model
+        scale = np.abs(one).max(axis=(1, 2, 3), keepdims=True)
+        alike = cells > 2 * per and bool((np.abs(block - one) <= SAME * scale).all())
+        if alike and model is None:
+            shared, model = end, one
         elif alike:
             columns[low : low + per] = shared + np.arange(block.shape[1])
             continue
-        columns[low : low + per] = end + np.arange(min(per, cells - low))
+        columns[low : low + per] = end + np.arange(block.shape[1])
         blocks.append(block)
         end += block.shape[1]
     return columns, np.ascontiguousarray(np.concatenate(blocks, axis=1).transpose(0, 2, 3, 1))

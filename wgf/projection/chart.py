@@ -94,7 +94,6 @@ class Chart:
         pairs: coordinates of a tail and of its neighbour, for each tail: c_end = s_end - s_neighbour.
         free: which coordinates are free, not held at a wall [M].
         walls: coordinates [M] that hold the positions of the walls, 0 elsewhere (length).
-        basis_at_nodes: index of the first basis function [n], values and slopes [n, k + 1] at the nodes.
     """
 
     def __init__(self, space: SplineSpace, nodes: Nodes, metric_nodes: Nodes, domain: Domain) -> None:
@@ -110,7 +109,6 @@ class Chart:
         )
         self.free, self.walls = self._held(domain)
         self._identity = space.identity(nodes.z)
-        self.basis_at_nodes = self.basis(nodes.z)
         basis = self.basis_at_nodes if metric_nodes is nodes else self.basis(metric_nodes.z)
         self.mass = Banded(self._mass(*basis[:2], metric_nodes.w))
         self._mass_factor = Cholesky(self.mass.band)
@@ -139,6 +137,17 @@ class Chart:
         In the tail B_0 and B_1 grow in opposite directions; if the cells are short, they are almost parallel.
         """
         return with_tails(self.space.basis(z), self.tails, len(self.space.points) - 2)
+
+    @cached_property
+    def basis_at_nodes(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Index of the first basis function [n], values and slopes [n, k + 1] at the nodes."""
+        z = self.nodes.z
+        values, slopes = z.new_empty(2, len(z), self.space.degree + 1)
+        first = torch.empty_like(z, dtype=torch.long)
+        for start in range(0, len(z), BLOCK):
+            part = slice(start, start + BLOCK)
+            first[part], values[part], slopes[part] = self.basis(z[part])
+        return first, values, slopes
 
     def _mass(self, first: Tensor, values: Tensor, w: Tensor) -> Tensor:
         """Band [b + 1, M] of sum w B B; the mean of its diagonal for coordinates that are held."""

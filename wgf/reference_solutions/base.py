@@ -77,6 +77,34 @@ class Computed(ABC):
         return torch.from_numpy(self.map(k, z.detach().cpu().double().numpy())).to(z)
 
 
+@dataclass(frozen=True)
+class Grid:
+    """Faces x(s) = centre + stretch sinh(first + h s), s = 0, ..., cells; nearly uniform for a long stretch.
+
+    Attributes:
+        low, high, centre, stretch: the ends, the point with the smallest cells, and how far these reach (length).
+        cells: their number N.
+    """
+
+    low: float
+    high: float
+    centre: float
+    stretch: float
+    cells: int
+
+    def x(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x, x' and x'' at s [...] (length)."""
+        first, last = np.arcsinh((np.array([self.low, self.high]) - self.centre) / self.stretch)
+        h = (last - first) / self.cells
+        sinh, cosh = self.stretch * np.sinh(first + h * s), self.stretch * np.cosh(first + h * s)
+        return self.centre + sinh, h * cosh, h * h * sinh
+
+    @property
+    def s(self) -> np.ndarray:
+        """The faces [N + 1]."""
+        return np.arange(self.cells + 1.0)
+
+
 def yardstick(law: Base) -> tuple[np.ndarray, np.ndarray]:
     """Points z [n] (length) and masses [n] for W1 = int |T - T'| p dz."""
     panels = law.panels()

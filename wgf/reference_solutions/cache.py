@@ -14,8 +14,8 @@ import numpy as np
 from wgf.files import replacing
 from wgf.kept import describe
 from wgf.problem.equations import Problem
+from wgf.reference_solutions.base import Grid
 from wgf.reference_solutions.finite_volume import Reference, Volumes
-from wgf.reference_solutions.finite_volume_schemes import Grid
 
 log = logging.getLogger("wgf")
 

@@ -18,8 +18,8 @@ from wgf.problem.base import Law
 from wgf.problem.domain import Domain
 from wgf.problem.equations import Problem
 from wgf.problem.laws import Barenblatt
-from wgf.reference_solutions.base import Unresolved
-from wgf.reference_solutions.finite_volume_schemes import Grid, Monotone, differences
+from wgf.reference_solutions.base import Grid, Unresolved
+from wgf.reference_solutions.finite_volume_schemes import Monotone, differences, product
 
 EARLY = np.array([0.01, 0.03, 0.1, 0.3])  # shares of the end time at which the law may be finer than later
 TAIL = 1e-12  # mass that may lie outside the range
@@ -73,18 +73,6 @@ def integrate(
     return np.stack(rows)
 
 
-def tridiagonal(rate: Callable[[np.ndarray], np.ndarray], n: int) -> tuple[np.ndarray, np.ndarray]:
-    """A as its bands [3, n], A[i, j] at [1 + i - j, j], and b [n] of a rate A F + b."""
-    rows, b = np.arange(n), rate(np.zeros(n))
-    bands = np.zeros((3, n))
-    for color in range(3):
-        column = rate((rows % 3 == color).astype(float)) - b
-        columns = rows + (color - rows + 1) % 3 - 1  # every row sees one column of this colour
-        inside = (columns >= 0) & (columns < n)
-        bands[1 + rows[inside] - columns[inside], columns[inside]] = column[inside]
-    return bands, b
-
-
 def evolved(bands: np.ndarray, b: np.ndarray, start: np.ndarray, times: np.ndarray) -> np.ndarray:
     """F [k, n] at the times > 0 [k] of F' = A F + b from F(0) = start [n], for an A whose spectrum is real.
 
@@ -94,7 +82,7 @@ def evolved(bands: np.ndarray, b: np.ndarray, start: np.ndarray, times: np.ndarr
     stop.
 
     Args:
-        bands, b: A and b as of `tridiagonal`.
+        bands, b: A as its bands [3, n], A[i, j] at [1 + i - j, j], and b [n].
 
     Source: J. A. C. Weideman, L. N. Trefethen, Parabolic and hyperbolic contours for computing the Bromwich integral,
     Math. Comp. 76 (2007).
@@ -216,5 +204,8 @@ def _scout_cells(problem: Problem, times: np.ndarray, grid: Grid) -> np.ndarray:
 
     start, reach = law.mass(x[:-1], x[1:]).numpy(), scheme.reach + 1
     start = np.maximum(start, 0.0) / start.sum()
-    cells = integrate(lambda t, cells: rate(cells, velocity(t, cells)), bands, start, times, 1e-5, 1e-14, reach)
-    return np.vstack([start, cells])
+    function, jacobian = lambda t, cells: rate(cells, velocity(t, cells)), bands
+    if scheme.linear:
+        columns = differences(lambda cells: rate(cells, scheme.drift), np.zeros(grid.cells), reach, 1.0)
+        function, jacobian = product(columns), lambda t, cells: columns
+    return np.vstack([start, integrate(function, jacobian, start, times, 1e-5, 1e-14, reach)])

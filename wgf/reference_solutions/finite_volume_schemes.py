@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy  # its modules are loaded when they are first used
 import torch
 
 from wgf.problem.energy import Local, Term
 from wgf.problem.equations import Problem
 from wgf.problem.potential import Potential
+from wgf.reference_solutions.base import Grid
 
 # central weights of order 8 for F_s and F_ss, and the damping that turns F_s into its upwind difference of order 7
 FIRST = np.array([3, -32, 168, -672, 0, 672, -168, 32, -3]) / 840
@@ -29,34 +30,6 @@ TINY = 1e-100  # a density (mass/length)
 CHEAP, COSTLY = 2e-8, 1e-6  # goals of schemes that reach a further digit by few cells, and of those that need many
 DAMPING = np.array([-1, 8, -28, 56, -70, 56, -28, 8, -1]) / 280
 MIDDLE = np.array([5 / 7168, -49 / 5120, 245 / 3072, -1225 / 1024, 1225 / 1024, -245 / 3072, 49 / 5120, -5 / 7168])
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Faces x(s) = centre + stretch sinh(first + h s), s = 0, ..., cells; nearly uniform for a long stretch.
-
-    Attributes:
-        low, high, centre, stretch: the ends, the point with the smallest cells, and how far these reach (length).
-        cells: their number N.
-    """
-
-    low: float
-    high: float
-    centre: float
-    stretch: float
-    cells: int
-
-    def x(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """x, x' and x'' at s [...] (length)."""
-        first, last = np.arcsinh((np.array([self.low, self.high]) - self.centre) / self.stretch)
-        h = (last - first) / self.cells
-        sinh, cosh = self.stretch * np.sinh(first + h * s), self.stretch * np.cosh(first + h * s)
-        return self.centre + sinh, h * cosh, h * h * sinh
-
-    @property
-    def s(self) -> np.ndarray:
-        """The faces [N + 1]."""
-        return np.arange(self.cells + 1.0)
 
 
 class Pressure:
@@ -144,9 +117,21 @@ class Scheme(ABC):
         return self.matrix is not None
 
     @property
+    def affine(self) -> bool:
+        """Whether a rate is A F + b with a constant A where the formula of the scheme is."""
+        diffuses_linearly = self.pressure is None or self.pressure.linear is not None
+        return diffuses_linearly and not self.dense and not self.kink and not self.potential.moves
+
+    @property
     def linear(self) -> bool:
         """Whether a rate is A F + b with a tridiagonal A of real spectrum."""
         return False
+
+    @cached_property
+    def operator(self) -> tuple[np.ndarray, np.ndarray]:
+        """A, by its bands as those of `bands`, and b [N - 1] of a rate A F + b."""
+        zero = np.zeros(self.grid.cells - 1)
+        return differences(lambda mass: self.rate(mass, self.drift), zero, self.reach, 1.0), self.rate(zero, self.drift)
 
     @property
     @abstractmethod
@@ -192,9 +177,9 @@ class Scheme(ABC):
         return result
 
 
-def differences(function: Callable[[np.ndarray], np.ndarray], y: np.ndarray, reach: int) -> np.ndarray:
-    """The bands [2 reach + 1, n] of the Jacobian at y [n], column j in [:, j], by forward differences."""
-    n, width, h = len(y), 2 * reach + 1, 1e-7
+def differences(function: Callable[[np.ndarray], np.ndarray], y: np.ndarray, reach: int, h: float = 1e-7) -> np.ndarray:
+    """The bands [2 reach + 1, n] of the Jacobian at y [n], column j in [:, j], by differences with y + h."""
+    n, width = len(y), 2 * reach + 1
     base, rows, result = function(y), np.arange(n), np.zeros((width, n))
     for color in range(width):
         change = (function(y + h * (rows % width == color)) - base) / h
@@ -202,6 +187,13 @@ def differences(function: Callable[[np.ndarray], np.ndarray], y: np.ndarray, rea
         inside = (columns >= 0) & (columns < n)
         result[reach + rows[inside] - columns[inside], columns[inside]] = change[inside]
     return result
+
+
+def product(bands: np.ndarray, b: np.ndarray | float = 0.0) -> Callable[[float, np.ndarray], np.ndarray]:
+    """The function (t, y) -> A y + b of an A by its bands [2 reach + 1, n]."""
+    reach, n = len(bands) // 2, bands.shape[1]
+    columns, shift = np.asfortranarray(bands), np.zeros(n) + b
+    return lambda t, y: scipy.linalg.blas.dgbmv(n, n, reach, reach, 1.0, columns, y, beta=1.0, y=shift)
 
 
 class Central(Scheme):
@@ -212,6 +204,18 @@ class Central(Scheme):
     def __init__(self, problem: Problem, grid: Grid) -> None:
         super().__init__(problem, grid)
         _, self.dx, self.ddx = (values[1:-1] for values in grid.x(grid.s))
+
+    def __call__(self, t: float, mass: np.ndarray) -> np.ndarray:
+        if not self.affine:
+            return super().__call__(t, mass)
+        return self._product(t, mass)
+
+    @cached_property
+    def _product(self) -> Callable[[float, np.ndarray], np.ndarray]:
+        return product(*self.operator)
+
+    def bands(self, t: float, mass: np.ndarray) -> np.ndarray:
+        return self.operator[0] if self.affine else super().bands(t, mass)
 
     def rate(self, mass: np.ndarray, v: np.ndarray) -> np.ndarray:
         padded = np.concatenate([np.zeros(4), mass, np.ones(4)])
@@ -268,8 +272,7 @@ class Monotone(Scheme):
 
     @property
     def linear(self) -> bool:
-        diffuses = self.pressure is not None and self.pressure.linear is not None
-        return diffuses and not self.dense and not self.kink and not self.potential.moves
+        return self.affine and self.pressure is not None
 
     @property
     def goal(self) -> float:
