@@ -202,13 +202,14 @@ def _jumps(base: Base) -> tuple[bool, bool]:
 
 def _cells(base: Base, points: Tensor) -> Tensor:
     panels = torch.tensor(base.panels(), dtype=points.dtype, device=points.device)
-    open = (math.isinf(base.lower), math.isinf(base.upper))
-    low, high = (
-        base.mean + (REACH if far else 1.0) * (panels[end] - base.mean) for far, end in zip(open, (0, -1), strict=True)
-    )
+    low, high = panels[0], panels[-1]
+    if left := math.isinf(base.lower):
+        low = base.mean + REACH * (low - base.mean)
+    if right := math.isinf(base.upper):
+        high = base.mean + REACH * (high - base.mean)
     width = TAIL_CELL * (high - low)
-    tails = [_divided(low, torch.minimum(points[0], high), width)] if open[0] else []
-    tails += [_divided(torch.maximum(points[-1], low), high, width)] if open[1] else []
+    tails = [_divided(low, torch.minimum(points[0], high), width)] if left else []
+    tails += [_divided(torch.maximum(points[-1], low), high, width)] if right else []
     inner = points[(points >= low) & (points <= high)]
     mesh = torch.cat([panels, *tails, inner]).sort().values
     wide = torch.nn.functional.pad(mesh.diff() > 1e-12 * (high - low), (1, 0), value=True)
