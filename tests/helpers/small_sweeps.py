@@ -15,6 +15,7 @@ HERE = ["hydra/launcher=basic", *SHORT]  # the jobs in this process
 PLAIN = ["network.width=4", "saves=1", "logger=none", "figures=false", "hydra/launcher=basic", "hydra.sweep.dir=s"]
 # the first job is killed, the second completes
 FAULTS = "integrator._target_=faulty_integrators.Killed,wgf.integrators.explicit.Euler"
+HELPERS = os.pathsep.join([str(Path(__file__).parent), *sys.path])  # the modules that other processes find
 
 
 def ended(folder: Path, *words: str) -> str:
@@ -33,7 +34,7 @@ def in_workers(folder: Path, *words: str) -> tuple[int, str]:
     """Run a sweep, one of whose jobs dies, in worker processes; gives the exit status and the errors."""
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # submitit does not ask how its processes ended
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+        patch.setenv("PYTHONPATH", HELPERS)
         try:
             status, _, err = called(folder, "-m", FAULTS, *SHORT, *words)
         finally:

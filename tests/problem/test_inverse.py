@@ -15,7 +15,7 @@ EPS = torch.finfo(torch.float64).eps
 
 
 def bisected(function, target: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    for _ in range(200):
+    for _ in range(70):
         middle = 0.5 * (low + high)
         short = function(middle) < target
         low, high = torch.where(short, middle, low), torch.where(short, high, middle)

@@ -5,8 +5,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from command_line import wgf as command
 from run_folders import results
-from small_sweeps import FAULTS, HERE, SHORT, in_workers
+from small_sweeps import FAULTS, HELPERS, HERE, SHORT, in_workers
 from tables import rows
 
 from wgf.sweep import collate as sweep
@@ -57,8 +58,9 @@ def test_ray_starts_a_cluster_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
         (Path(place) / "ray").mkdir()
         (Path(place) / "ray" / "ray_current_cluster").write_text("192.0.2.1:6379")
         (tmp_path / "mended").write_text("")
-        status, err = in_workers(tmp_path, "hydra/launcher=ray_local")
-    assert status == 0, err
+        words = ["-m", FAULTS, *SHORT, "hydra/launcher=ray_local"]
+        answer = command(tmp_path, *words, PYTHONPATH=HELPERS)
+    assert answer.returncode == 0, answer.stderr
     assert [row["status"] for row in results(tmp_path / "s")] == ["completed", "completed"]
 
 

@@ -144,10 +144,11 @@ STUDY = ("-m", "wgf.sweep.study")
 
 def test_command(tmp_path: Path):
     words = ["experiment=transport_quartic", "network=two_sided_relu", "network.width=4,16,32", "logger=none"]
-    answer = command(tmp_path, *words, "t_end=0.1", "hydra.sweep.dir=s", start=STUDY)
-    assert answer.returncode == 1, answer.stderr  # four neurons fold
-    assert "3 runs, 1 of them not completed\nstudy in     s\n" in answer.stdout
-    assert re.search(r" +width +W2 error +order \(width\) +best W2 +W2 / best *\n", answer.stdout)
+    words += ["t_end=0.1", "hydra/launcher=basic", "hydra.sweep.dir=s"]
+    status, out, err = called(tmp_path, *words, main=study.main)
+    assert status == 1, err  # four neurons fold
+    assert "3 runs, 1 of them not completed\nstudy in     s\n" in out
+    assert re.search(r" +width +W2 error +order \(width\) +best W2 +W2 / best *\n", out)
     text = (tmp_path / "s" / "study.md").read_text()
     assert re.search(r"\| 4 \|  \|.*\| folded at 0.014", text)
     found = study.read(tmp_path / "s").rows
@@ -160,7 +161,7 @@ def test_command(tmp_path: Path):
         assert float(line["quasi_optimality"]) == known["w2_error"] / known["w2_best"]
         assert not (tmp_path / "s" / row["job"] / "figures").exists()
     assert found[2]["w1_order_width"] == pytest.approx(2.1, abs=0.3)
-    last = [line.split() for line in answer.stdout.splitlines() if line.split()[:1] == ["32"]][-1]
+    last = [line.split() for line in out.splitlines() if line.split()[:1] == ["32"]][-1]
     expected = f"32 {found[2]['w2_error']:.2e} {found[2]['w2_order_width']:.2f} {found[2]['w2_best']:.2e}"
     assert last == [*expected.split(), f"{found[2]['quasi_optimality']:.3f}"]
     assert called(tmp_path, "--help", main=study.main) == (0, study.USAGE + "\n", "")
