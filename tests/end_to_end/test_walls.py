@@ -269,3 +269,19 @@ def test_the_reference_resolves_a_layer_at_a_wall_far_from_the_edge_of_the_law()
     found = known(3.0, flow.problem.base.quantile(torch.from_numpy(RANKS))).numpy()
     exact = -np.log1p(RANKS * math.expm1(-1.5 * rate)) / rate
     assert np.abs(found - exact).mean() < known.error < 2e-6
+
+
+def test_the_reference_resolves_a_law_that_drift_brings_in_from_far_away():
+    """At the far end of an exponential law drift outweighs diffusion: contour integrals lose all digits."""
+    flow = wgf.solve(
+        wgf.FokkerPlanck(0.16),
+        potential="0.084*(x - 1.3)**2",
+        law=wgf.Exponential(1.7, 0.5),
+        domain=wgf.HalfLine(0.5),
+        t_end=1e-3,
+        saves=1,
+    )
+    known = finite_volume.solve(flow.problem, [60.0])
+    rest = equilibrium(flow.problem)
+    z = flow.problem.base.quantile(torch.from_numpy(RANKS))
+    assert (known(60.0, z) - rest(math.inf, z)).abs().mean() < known.error < 5e-6

@@ -20,7 +20,7 @@ from wgf.problem.equations import (
 from wgf.problem.laws import Gaussian, Mixture, Uniform
 from wgf.problem.potential import Quartic
 from wgf.reference_solutions import finite_volume
-from wgf.reference_solutions.base import Grid, Starts
+from wgf.reference_solutions.base import Grid, Starts, extrapolation
 from wgf.reference_solutions.finite_volume import LAST, Volumes, _root
 from wgf.reference_solutions.finite_volume_schemes import Central, Monotone
 
@@ -45,8 +45,8 @@ from wgf.reference_solutions.finite_volume_schemes import Central, Monotone
 )
 def test_extrapolation(gains: list[float], nominal: float, share: float):
     """A gain counts where it is the scheme's own or repeated."""
-    found, doubt = finite_volume._extrapolation(gains, nominal, 0.9)
-    assert finite_volume._extrapolation(gains, nominal, -0.5) == (0.0, 0.0)
+    found, doubt = extrapolation(gains, nominal, 0.9)
+    assert extrapolation(gains, nominal, -0.5) == (0.0, 0.0)
     assert found == pytest.approx(share)
     assert (doubt == 0) if not share else doubt < 0.4
 

@@ -11,7 +11,8 @@ from wgf.networks.spline import Spline
 from wgf.problem import laws
 from wgf.problem.equations import FokkerPlanck
 from wgf.problem.interaction import Zero
-from wgf.problem.potential import Quadratic
+from wgf.problem.potential import Quadratic, Quartic
+from wgf.problem.quadrature import Gauss
 from wgf.run.metrics import Metrics
 
 
@@ -38,3 +39,13 @@ def test_the_smallest_slope_between_the_nodes():
     assert float(map.evaluate(theta, metrics.nodes.z)[1].min()) > 2e-3
     assert float(map.evaluate(theta, z)[1].min()) == pytest.approx(2e-4, rel=1e-2)
     assert metrics.least_slope(theta) == pytest.approx(2e-4, rel=1e-6)
+
+
+@pytest.mark.parametrize(("df", "resolved"), [(3.08, False), (12.0, True)])
+def test_an_infinite_energy_is_not_resolved(df: float, resolved: bool):
+    """int x^4 p of Student's law is infinite for df <= 4; no node lies where it comes from."""
+    law = laws.Student(df)
+    problem = FokkerPlanck().problem(law, Quartic(0.0), Zero(), 1.0)
+    map = Spline(width=8, degree=2, base=law)
+    error = Metrics(problem, map, None).energy_error(Gauss(), map.theta.detach())
+    assert (error < 1e-4) == resolved

@@ -16,6 +16,10 @@ from torch import Tensor
 from wgf.problem.base import Base, Law
 from wgf.problem.quadrature import Gauss
 
+NEAR, SAME = 0.3, 0.5  # distance of an order to the scheme's, as a share of it, and of two orders that are the same
+ALIGNED, RELATED = 0.8, 0.1  # cosines of changes that belong to one error, and to errors that are not independent
+SLOWEST_GAIN = 2.5  # with which a limit is extrapolated: one of 2 is also that of errors from a kink in a cell
+
 
 class Unresolved(ArithmeticError):
     """The solution could not be computed."""
@@ -154,3 +158,20 @@ def _tails(law: Base, last: float) -> tuple[float, float, float, float]:
     ranks = torch.tensor([last, 100 * last], dtype=torch.float64)
     (a, b), (d, c) = law.quantile(ranks).tolist(), law.upper_quantile(ranks).tolist()
     return a, b, c, d
+
+
+def extrapolation(gains: list[float], nominal: float, cosine: float) -> tuple[float, float]:
+    """The share of the last change by which the limit is beyond it, and how uncertain that share is; 0 and 0 without.
+
+    Args:
+        gains: by how much each halving of the cells reduced the change.
+        nominal: the gain of the scheme on smooth solutions.
+        cosine: of the angle between the last two changes, 1 where they belong to one error.
+    """
+    orders = np.log(np.maximum(gains, 1e-300)) / math.log(nominal)
+    near = cosine > ALIGNED and abs(orders[-1] - 1) < NEAR and orders.max() < 1 + NEAR
+    same = cosine > RELATED and len(gains) > 1 and abs(math.log2(gains[-1] / gains[-2])) < SAME
+    if min(gains[-2:]) <= SLOWEST_GAIN or not (near or same):
+        return 0.0, 0.0
+    share, other = (1 / (min(gain, nominal) - 1) for gain in (gains[-1], gains[-2] if same else nominal))
+    return share, abs(share - other)

@@ -100,8 +100,12 @@ def evolved(bands: np.ndarray, b: np.ndarray, start: np.ndarray, times: np.ndarr
     return np.stack(rows)
 
 
-def scout(problem: Problem, times: np.ndarray) -> Grid:
-    """The range that holds all but TAIL of the mass, and where on it the law is finest, by a coarse run."""
+def scout(problem: Problem, times: np.ndarray, early: bool = True) -> Grid:
+    """The range that holds all but TAIL of the mass, and where on it the law is finest, by a coarse run.
+
+    Args:
+        early: whether the finest place counts at all times, or only at the last one.
+    """
     law = problem.law
     tail = torch.tensor([TAIL], dtype=torch.float64)
     ends = np.array([float(law.quantile(tail)), float(law.upper_quantile(tail))]) - law.mean
@@ -120,13 +124,13 @@ def scout(problem: Problem, times: np.ndarray) -> Grid:
     else:
         raise Unresolved("the law spreads beyond all bounds")
     for _ in range(2):  # twice: the first pass smears what is much finer than its cells
-        grid = _adapted(grid, cells, law, problem.domain)
+        grid = _adapted(grid, cells, law, problem.domain, early)
         for _ in range(EXTENSIONS):
             cells = _scout_cells(problem, times, grid)
             if not any(full := crowded(cells, problem.domain)):
                 break
             grid = widened(grid, full)
-    return _adapted(grid, cells, law, problem.domain)
+    return _adapted(grid, cells, law, problem.domain, early)
 
 
 def _reach(problem: Problem, ends: np.ndarray, t: float) -> np.ndarray:
@@ -156,7 +160,7 @@ def widened(grid: Grid, ends: tuple[bool, bool]) -> Grid:
     return Grid(grid.low - room * ends[0], grid.high + room * ends[1], grid.centre, grid.stretch, grid.cells)
 
 
-def _adapted(grid: Grid, cells: np.ndarray, law: Law, domain: Domain) -> Grid:
+def _adapted(grid: Grid, cells: np.ndarray, law: Law, domain: Domain, early: bool) -> Grid:
     """The range without its empty open ends, its smallest cells where the density changes fastest. cells: [k, N].
 
     What the coarse run knows has its errors, which rounding decides, so its numbers are rounded to a few, counted from
@@ -169,7 +173,7 @@ def _adapted(grid: Grid, cells: np.ndarray, law: Law, domain: Domain) -> Grid:
     step = std * 2.0 ** (np.floor(np.log2((high - low) / std)) - 5)
     low = max(grid.low, mean + step * np.floor((low - edge - mean) / step)) if left_wall is None else grid.low
     high = min(grid.high, mean + step * np.ceil((high + edge - mean) / step)) if right_wall is None else grid.high
-    rho, y = cells / np.diff(x), 0.5 * (x[1:] + x[:-1])
+    rho, y = (cells if early else cells[-1:]) / np.diff(x), 0.5 * (x[1:] + x[:-1])
     slope = np.diff(rho, axis=1) / np.diff(y)
     scale = rho.max(1) / np.abs(slope).max(1)  # over which the density changes (length)
     k = int(scale.argmin())

@@ -32,6 +32,7 @@ from wgf.run.best_approximation import best_w2
 log = logging.getLogger("wgf")
 
 CELLS = 400  # cells of the mesh of a network without knots
+TAILS = (1e-20, 1e-25, 1e-30)  # masses beyond all cells
 ZOOM = 65  # points beside the node where the slope seems to be smallest
 
 
@@ -121,7 +122,10 @@ class Metrics:
         return None if end is None else self.distance(end, math.inf, theta).w2
 
     def energy_error(self, quadrature: Quadrature, theta: Tensor) -> float | None:
-        """Largest change of an energy when a quadrature halves its cells (energy); None for a rule without cells."""
+        """Largest change of an energy when a quadrature halves its cells (energy); None for a rule without cells.
+
+        It is no less than what the potential has in tails beyond all cells: infinite energies are not resolved.
+        """
         if quadrature.order is None or self.problem.potential.moves or not self.problem.terms:
             return None
         theta, base = theta.detach().double(), self.map.base
@@ -133,7 +137,18 @@ class Metrics:
             with torch.no_grad():
                 at = MapAtNodes(nodes, *self.map.evaluate(theta, nodes.z))
                 energies.append(torch.stack([term.value(at) for term in self.problem.terms]))
-        return float((energies[1] - energies[0]).abs().max())
+        return max(float((energies[1] - energies[0]).abs().max()), self._in_tails(theta))
+
+    @torch.no_grad()
+    def _in_tails(self, theta: Tensor) -> float:
+        """Size of the potential energy in the infinite tails of the map with parameters theta [p]: mass times V."""
+        base, u = self.map.base, torch.tensor(TAILS, dtype=torch.float64, device=theta.device)
+        ends = [base.quantile(u)] if math.isinf(base.lower) else []
+        ends += [base.upper_quantile(u)] if math.isinf(base.upper) else []
+        if not ends:
+            return 0.0
+        v = self.problem.potential.value_at(self.map.evaluate(theta, torch.cat(ends))[0])
+        return float((u.repeat(len(ends)) * v.abs()).nan_to_num().max())
 
     def row(self, clock: Clock, state: State, saved: bool = True) -> dict[str, float | int | None]:
         """Row of the history, of a saved time or not. All rows of a run have the same keys in the same order."""

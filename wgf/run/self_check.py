@@ -77,8 +77,8 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
     if result.energy_error is not None and result.energy_error > ENERGY * size:
         names = ", ".join(f"energy_{name}" for name in result.energy_terms)
         yield (
-            f"energy, {names}, dissipated: cells half as long change them by {result.energy_error:.1e}; "
-            "increase quadrature.order"
+            f"energy, {names}, dissipated: cells half as long, or tails, change them by {result.energy_error:.1e}; "
+            "increase quadrature.order, or choose a law with lighter tails"
         )
     gap = result.dissipation_gap
     if gap is not None and not gap <= BALANCE:
