@@ -2,6 +2,7 @@
 
     python scripts/stress.py --count 2000 --out stress.jsonl        the same command again continues after a stop
     python scripts/stress.py --count 2000 --out stress.jsonl --docs write the tables into docs/robustness.md
+    python scripts/stress.py --family walls --count 200             between walls and on circles
 
 Problem number k depends on (seed, k) alone. It is drawn from all equations, potentials (also random expressions with
 kinks), laws, networks, quadratures, solvers, integrators and precisions, short and long times. It runs like every run
@@ -19,7 +20,6 @@ import json
 import logging
 import multiprocessing
 import os
-import random
 import resource
 import signal
 import sys
@@ -30,8 +30,7 @@ from typing import Any
 
 import random_problems
 import torch
-from random_problems.draw import valid
-from random_problems.solve import problem, problem_of
+from random_problems.solve import drawn, problem, problem_of
 from random_problems.table import FAULTS, by_number, by_status, false_numbers
 
 CPU, WALL = 120, 900  # a problem that takes longer hangs (s)
@@ -41,24 +40,24 @@ MARKS = "<!-- stress: begin -->\n", "<!-- stress: end -->\n"
 __all__ = ["problem_of", "random_problems"]
 
 
-def worker(seed: int, pipe: Any) -> None:
+def worker(seed: int, family: str, pipe: Any) -> None:
     """Solve the problems whose numbers come through a pipe, until None comes."""
     torch.set_num_threads(1)
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     while (k := pipe.recv()) is not None:
-        pipe.send(problem(seed, k))
+        pipe.send(problem(seed, k, family))
 
 
 class Worker:
     """A process that solves one problem after the other and is killed if a problem hangs."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, family: str) -> None:
         self.pipe, other_end = multiprocessing.Pipe()
-        self.process = multiprocessing.Process(target=worker, args=(seed, other_end), daemon=True)
+        self.process = multiprocessing.Process(target=worker, args=(seed, family, other_end), daemon=True)
         self.process.start()
-        self.seed, self.k, self.since, self.cpu = seed, -1, 0.0, 0.0
+        self.seed, self.family, self.k, self.since, self.cpu = seed, family, -1, 0.0, 0.0
 
     def begin(self, k: int) -> None:
         """Start problem number k."""
@@ -70,8 +69,8 @@ class Worker:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _lost(self) -> dict[str, Any]:
-        settings = valid(random.Random(f"{self.seed}-{self.k}"))
-        return {"k": self.k, "pde": settings["pde"], "settings": settings}
+        _, settings = drawn(self.seed, self.k, self.family)
+        return {"k": self.k, "pde": settings.get("domain", settings["pde"]), "settings": settings}
 
     def answer(self) -> dict[str, Any] | None:
         """The row of the problem, or None while it runs."""
@@ -86,7 +85,7 @@ class Worker:
         return None
 
 
-def run(numbers: list[int], seed: int, jobs: int, out: Path) -> None:
+def run(numbers: list[int], seed: int, jobs: int, out: Path, family: str = "line") -> None:
     """Solve every problem whose row is not yet in `out`, and append the rows."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # which ends the workers, too
     done = {row["k"] for row in rows(out)}
@@ -95,7 +94,7 @@ def run(numbers: list[int], seed: int, jobs: int, out: Path) -> None:
     with open(out, "a") as file:
         while remaining or workers:
             while remaining and len(workers) < jobs:
-                workers.append(Worker(seed))
+                workers.append(Worker(seed, family))
                 workers[-1].begin(remaining.pop())
             for solver in list(workers):
                 if (row := solver.answer()) is None:
@@ -135,6 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0, help="number of the first problem")
+    parser.add_argument("--family", choices=["line", "walls"], default="line", help="what is drawn")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("stress.jsonl"))
@@ -142,10 +142,10 @@ def main() -> None:
     parser.add_argument("--only", type=int, help="run the problem of this number in this process and print its row")
     args = parser.parse_args()
     if args.only is not None:
-        print(json.dumps(problem(args.seed, args.only), indent=1))
+        print(json.dumps(problem(args.seed, args.only, args.family), indent=1))
         return
     numbers = list(range(args.first, args.first + args.count))
-    run(numbers, args.seed, args.jobs, args.out)
+    run(numbers, args.seed, args.jobs, args.out, args.family)
     solved = [row for row in rows(args.out) if row["k"] in set(numbers)]
     print(text := report(solved, args.seed))
     if args.docs:

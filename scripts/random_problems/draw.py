@@ -15,7 +15,7 @@ from wgf.errors import ConfigError
 from wgf.settings.check import CONFIGS, check
 
 STEPS = 250  # of a run at most
-GROUPS = ("pde", "potential", "interaction", "law", "network", "quadrature", "solver", "integrator")
+GROUPS = ("domain", "pde", "potential", "interaction", "law", "network", "quadrature", "solver", "integrator")
 ATOMS = (
     "abs(y)", "abs(y)**1.5", "sqrt(1 + y**2)", "cos(3*y)", "sin(2*y)", "exp(-y**2)", "log(1 + y**2)", "tanh(y)",
     "atan(2*y)", "1/(1 + y**2)", "y**2", "y**4/4", "erf(y)", "y", "exp(-abs(y))", "y**2*exp(-y**2)",

@@ -40,7 +40,7 @@ SIMILARITIES = {
     "times": Similarity(1.0, 0.0, 2.0**7, False),
 }
 PLACES = ("law.mean", "law.loc", "potential.center")
-WIDTHS = ("law.std", "law.scale", "law.smoothing", "law.radius", "interaction.attraction_length",
+WIDTHS = ("law.std", "law.scale", "law.smoothing", "law.radius", "domain.length", "interaction.attraction_length",
           "interaction.repulsion_length")  # fmt: skip
 ONE_SIDED = ("lognormal", "gamma", "exponential")
 CENTRED = ("semicircle", "barenblatt")
@@ -56,6 +56,13 @@ def applied(s: Similarity, settings: Settings) -> Settings | None:
         return None
     if law == "barenblatt":
         new["law.t0"] = settings["law.t0"] * s.length ** (settings["law.exponent"] + 1)
+    if (domain := settings.get("domain")) is not None:
+        if (domain == "circle" and (s.shift or s.reflects)) or (domain == "half_line" and s.reflects):
+            return None
+        walls = [s.x(settings[key]) for key in ("domain.low", "domain.high") if key in settings]
+        new |= dict(zip(("domain.low", "domain.high"), sorted(walls), strict=False))
+    if "potential.force" in new:
+        new["potential.force"] = settings["potential.force"] * s.length / s.time
     for key in PLACES:
         if key in new:
             new[key] = s.x(settings[key])

@@ -15,6 +15,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from random_problems import walls
 from random_problems.draw import Settings, composed, valid
 from random_problems.invariance import invariance
 from random_problems.judges import truth
@@ -31,19 +32,36 @@ from wgf.run.load import load
 BOUNDED = 0.3  # share of the problems that get a bound by a richer run
 
 
-def problem(seed: int, k: int) -> dict[str, Any]:
-    """Draw, run and judge problem number k; returns its row."""
-    draw = random.Random(f"{seed}-{k}")
-    settings = valid(draw)
-    row: dict[str, Any] = {"k": k, "pde": settings["pde"], "settings": settings}
+def problem(seed: int, k: int, family: str = "line") -> dict[str, Any]:
+    """Draw, run and judge problem number k of a family; returns its row."""
+    draw, settings = drawn(seed, k, family)
+    row: dict[str, Any] = {"k": k, "pde": settings.get("domain", settings["pde"]), "settings": settings}
     start = time.process_time()
     try:
-        row |= judged(settings, draw)
+        row |= judged(settings, draw) if family == "line" else between_walls(settings, draw)
     except ConfigError as error:
         row |= {"status": "refused", "message": error.lines[0]}
     except Exception:
         row |= {"status": "crash", "message": traceback.format_exc()}
     return row | {"cpu": round(time.process_time() - start, 2)}
+
+
+def drawn(seed: int, k: int, family: str) -> tuple[random.Random, Settings]:
+    """What draws the rest of problem number k, and its settings."""
+    draw = random.Random(f"{seed}-{k}" if family == "line" else f"{family}-{seed}-{k}")
+    return draw, (valid if family == "line" else walls.valid)(draw)
+
+
+def between_walls(settings: Settings, draw: random.Random) -> dict[str, Any]:
+    """Entries of a row of a problem between walls or on a circle."""
+    with TemporaryDirectory() as place:
+        result, flow = run(settings, Path(place), False)
+        verdicts = [] if flow is None else walls.verdicts(settings, flow, result)
+    row = {key: result[key] for key in ("status", "steps", "message", "doubts")}
+    kind = draw.choice([*SIMILARITIES])
+    if flow is not None:
+        verdicts += invariance(kind, settings, result, lambda other: run_in_passing(other, False))
+    return row | {"verdicts": [asdict(verdict) for verdict in verdicts]}
 
 
 def judged(settings: Settings, draw: random.Random) -> dict[str, Any]:

@@ -254,10 +254,27 @@ def test_the_judges_know_the_laws_of_wgf(stress: ModuleType):
 
 
 def test_the_same_number_is_the_same_problem(stress: ModuleType):
-    draws = [stress.valid(random.Random("0-7")) for _ in range(2)]
-    assert draws[0] == draws[1]
-    kinds = {stress.valid(random.Random(f"0-{k}"))["pde"] for k in range(30)}
-    assert len(kinds) == 5
+    for family, key, kinds in (("line", "pde", 5), ("walls", "domain", 3)):
+        draws = [stress.drawn(0, 7, family)[1] for _ in range(2)]
+        assert draws[0] == draws[1]
+        assert len({stress.drawn(0, k, family)[1][key] for k in range(30)}) == kinds
+
+
+@pytest.mark.parametrize("k", [6, 12, 22])
+def test_judges_between_walls_and_on_circles(stress: ModuleType, tmp_path: Path, k: int):
+    """No number is false, and one would be seen: W1 a tenth too large."""
+    from random_problems import walls
+    from random_problems.invariance import invariance
+    from random_problems.solve import run, run_in_passing
+
+    settings = stress.drawn(0, k, "walls")[1]
+    result, flow = run(settings, tmp_path, False)
+    found = walls.verdicts(settings, flow, result)
+    found += invariance("lengths", settings, result, lambda other: run_in_passing(other, False))
+    assert len(found) > 20
+    assert all(verdict.used <= 1 for verdict in found)
+    (wrong,) = walls.verdicts(settings, flow, result | {"w1_error": 1.1 * result["w1_error"], "reference_error": 0.0})
+    assert wrong.used > 1
 
 
 def test_the_tables_go_into_the_page(stress: ModuleType, tmp_path: Path):
