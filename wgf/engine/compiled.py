@@ -216,7 +216,7 @@ def _failure(projection: Projection, method: Compiled) -> str | None:
         return f"compiled code cannot hold {error}"
     except ImportError as error:
         return f"numba cannot be loaded ({error})"
-    except RuntimeError as error:  # numba finds no folder for its cache
+    except Exception as error:  # numba finds no folder for its cache, or its inner parts are others than here
         return f"numba failed ({' '.join(str(error).split())})"
     terms = projection.at_start.terms
     if not abs(energy - float(terms.sum())) <= AGREEMENT * (1 + float(terms.abs().sum())):
