@@ -142,7 +142,7 @@ class Ensemble:
         for c in self._saved(t):
 
             def place(z: Tensor, c: np.ndarray = c) -> tuple[Tensor, Tensor]:
-                x, slope = (torch.from_numpy(self._at(c[None], z.numpy(), row)[0]) for row in (1, 2))
+                x, slope = (torch.as_tensor(self._at(c[None], z.numpy(), row)[0]) for row in (1, 2))
                 return x, slope
 
             z = inverse(place, at, low, high)
