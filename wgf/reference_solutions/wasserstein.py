@@ -29,9 +29,9 @@ CELLS, ROUNDS = 30_000, 40  # cut in one round at most, and rounds at most
 PARTS = 3  # of a cell that is cut
 FIRST = 0.4  # share of a cell in its first part: a cut that no reflection keeps lets no jump hide
 LEAST = 1e-30  # mass beyond the last cell, where there is no edge
-TURNS = 16_384  # points of a circle at which maps are compared to find the best turn
+TURNS = 4096  # points of a circle at which maps are compared to find the best turn
 ROUGH = 1e-6, 1024  # share `fine` from which so many points are enough
-STEP = 1e-7  # of a difference, as a share of a circle
+STEP, TURN = 1e-7, 1e-11  # of a difference, and error of a turn, as shares of a circle
 ROUNDING = 8 * torch.finfo(torch.float64).eps  # error of a position, relative to the largest
 
 
@@ -147,14 +147,16 @@ def _best_turns(one: Carried, other: Carried, length: float, points: int) -> tup
 
 def _particles(place: Callable[[Tensor], Tensor], x: Tensor, length: float) -> Tensor:
     """The starts z [n] of the particles that a map of a circle carries to x [n] (length)."""
-    step = STEP * length
-    turns = ((x - place(torch.zeros_like(x))) / length).floor() * length
+    grid, step = torch.linspace(0.0, length, len(x) + 1, dtype=x.dtype), STEP * length
+    known = place(grid).cummax(0).values  # a map that is known to some digits only may fall by the last
+    turns = ((x - known[0]) / length).floor() * length
+    k = torch.searchsorted(known, x - turns, right=True).clamp(1, len(x))
 
     def values(z: Tensor) -> tuple[Tensor, Tensor]:
         here = place(z)
         return here, (place(z + step) - here) / step
 
-    return inverse(values, x, turns, turns + length)
+    return turns + inverse(values, x - turns, grid[k - 1], grid[k], TURN * length)
 
 
 def _by_rank(one: Carried, other: Carried, fine: float) -> Distance:

@@ -14,7 +14,9 @@ ROUNDING = 2 * torch.finfo(torch.float64).eps  # last step, relative to the plac
 
 
 @torch.no_grad()
-def inverse(function: Callable[[Tensor], tuple[Tensor, Tensor]], target: Tensor, low: Tensor, high: Tensor) -> Tensor:
+def inverse(
+    function: Callable[[Tensor], tuple[Tensor, Tensor]], target: Tensor, low: Tensor, high: Tensor, error: float = 0.0
+) -> Tensor:
     """Where an increasing function has the values `target` [n], in brackets.
 
     Newton's steps that stay in the bracket, which shrinks with each of them, and bisections of it for all others.
@@ -22,6 +24,7 @@ def inverse(function: Callable[[Tensor], tuple[Tensor, Tensor]], target: Tensor,
     Args:
         function: its values and slopes [n] at places [n].
         low, high: ends of the brackets [n].
+        error: that is allowed, beyond rounding.
     """
     width = high - low
     z = 0.5 * (low + high)
@@ -29,7 +32,7 @@ def inverse(function: Callable[[Tensor], tuple[Tensor, Tensor]], target: Tensor,
         value, slope = function(z)
         short = value < target
         low, high = torch.where(short, z, low), torch.where(short, high, z)
-        step, small = (value - target) / slope, ROUNDING * (z.abs() + width)
+        step, small = (value - target) / slope, error + ROUNDING * (z.abs() + width)
         found = (value == target) | target.isnan() | (high - low <= small) | ((step.abs() <= small) & (slope > 0))
         if bool(found.all()):
             break
