@@ -30,6 +30,7 @@ EXACT = 1e-18  # share of the variance below which it does not matter where in a
 ERROR, LARGEST_ERROR = 1e-10, 1e-3  # relative error of a cell's mass, where rounding does not hide it and where it does
 TOTAL_ERROR = 1e-4  # relative error of the whole mass that is accepted
 ROUNDS, CELLS = 80, 40_000  # of halving, and cells at most
+WITHIN = 1e-11  # error of a place, as a share of its cell
 SEEN, UNSEEN = 1e-38, 1e-5  # tail that the cells do not resolve, and the share of the second moment that may lie there
 LOST = 1e-15  # share of the mass that may lie at distances where the scan ends
 PERIODIC = 1e-9  # largest rise of V around a circle, relative to D
@@ -72,7 +73,7 @@ class Quantiles:
             return left, one + place * (2 * square + 3 * place * cube)
 
         share = torch.from_numpy(target)
-        place = inverse(masses, share, torch.zeros_like(share), torch.ones_like(share)).numpy()
+        place = inverse(masses, share, torch.zeros_like(share), torch.ones_like(share), WITHIN).numpy()
         return self.begin[k] + place * (self.end - self.begin)[k]
 
 

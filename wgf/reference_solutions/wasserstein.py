@@ -31,7 +31,7 @@ FIRST = 0.4  # share of a cell in its first part: a cut that no reflection keeps
 LEAST = 1e-30  # mass beyond the last cell, where there is no edge
 TURNS = 4096  # points of a circle at which maps are compared to find the best turn
 ROUGH = 1e-6, 1024  # share `fine` from which so many points are enough
-STEP, TURN = 1e-7, 1e-11  # of a difference, and error of a turn, as shares of a circle
+STEP, TURN = 1e-7, 1e-8  # of a difference, and error of a turn, as shares of a circle
 ROUNDING = 8 * torch.finfo(torch.float64).eps  # error of a position, relative to the largest
 
 
