@@ -304,10 +304,18 @@ class Judge:
         """No slope between the nodes is negative without a doubt, and the smallest is neither above nor below all."""
         seen = (self.at.left > 1e-11) & (self.at.right > 1e-11)
         least, printed = float(self.at.slope[seen].min()), self.result["min_slope"]
-        nearest = min(max(printed, float(self.at.slope.min())), least)
+        nearest = min(max(printed, self._least()), least)
         folded = least < -1e-9 and printed > 0
         used = abs(printed - nearest) / (0.1 * abs(nearest) + self.rounding / self.std)
         yield Verdict("min_slope", "samples", 2.0 if folded else used, printed, nearest)
+
+    def _least(self) -> float:
+        """The smallest slope at all samples, and at the edges of the base, where there is no mass."""
+        saved = self.flow.saved
+        map, theta = saved[len(saved.times) - 1]
+        edges = torch.tensor([e for e in (map.base.lower, map.base.upper) if math.isfinite(e)], dtype=torch.float64)
+        slopes = map.evaluate(theta.double(), edges)[1].tolist() if len(edges) else []
+        return min([float(self.at.slope.min()), *slopes])
 
     def plain(self) -> Iterator[Verdict]:
         """Times and counts."""
