@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -201,10 +202,10 @@ def composed(settings: Settings, samples: str = "samples.txt") -> DictConfig:
     return cfg
 
 
-def valid(draw: random.Random) -> Settings:
+def valid(draw: random.Random, drawn: Callable[[random.Random], Settings] = overrides) -> Settings:
     """Draw settings until they pass the check."""
     while True:
-        settings = overrides(draw)
+        settings = drawn(draw)
         try:
             check(composed(settings))
         except ConfigError:

@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from random_problems import walls
-from random_problems.draw import Settings, composed, valid
+from random_problems.draw import Settings, composed, overrides, valid
 from random_problems.invariance import invariance
 from random_problems.judges import truth
 from random_problems.numbers import Judge, Verdict
@@ -49,7 +49,7 @@ def problem(seed: int, k: int, family: str = "line") -> dict[str, Any]:
 def drawn(seed: int, k: int, family: str) -> tuple[random.Random, Settings]:
     """What draws the rest of problem number k, and its settings."""
     draw = random.Random(f"{seed}-{k}" if family == "line" else f"{family}-{seed}-{k}")
-    return draw, (valid if family == "line" else walls.valid)(draw)
+    return draw, valid(draw, overrides if family == "line" else walls.overrides)
 
 
 def between_walls(settings: Settings, draw: random.Random) -> dict[str, Any]:

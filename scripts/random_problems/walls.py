@@ -14,28 +14,15 @@ import numpy as np
 import scipy.linalg
 import torch
 
-from random_problems.draw import STEPS, Settings, composed, number, size
+from random_problems.draw import STEPS, Settings, number, size
 from random_problems.numbers import Verdict
 from random_problems.problem import potential
-from wgf.errors import ConfigError
 from wgf.flow import Flow
-from wgf.settings.check import check
 
 CELLS = {"interval": (1500, 3000), "half_line": (1500, 3000), "circle": (400, 800)}
 NORMAL = 14.0  # logarithm of the symmetrising weights beyond which eigenvectors lose the digits that are judged
 FAR, ROOM = 1e-14, 8.0  # mass beyond the end of a half-line, and standard deviations of the noise added to it
 ALLOWED = 2e-3  # of a distance
-
-
-def valid(draw: random.Random) -> Settings:
-    """Draw settings until they pass the check."""
-    while True:
-        settings = overrides(draw)
-        try:
-            check(composed(settings))
-        except ConfigError:
-            continue
-        return settings
 
 
 def overrides(draw: random.Random) -> Settings:
