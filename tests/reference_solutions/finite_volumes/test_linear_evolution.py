@@ -10,15 +10,16 @@ from laws_and_terms import tensor
 from reference_problems import AFFINE, problem
 from scipy.special import ndtri
 
-from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, PorousMedium
+from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, PorousMedium, Problem
 from wgf.problem.interaction import Log, Newtonian
 from wgf.problem.laws import Gaussian
 from wgf.problem.potential import Expressed, Quartic
 from wgf.problem.potential import Quadratic as Well
-from wgf.reference_solutions import finite_volume
 from wgf.reference_solutions.base import Grid
-from wgf.reference_solutions.finite_volume_domain import evolved, integrate, scout
-from wgf.reference_solutions.finite_volume_schemes import Central, Monotone
+from wgf.reference_solutions.finite_volumes import range as finite_volume_range
+from wgf.reference_solutions.finite_volumes import refinement as finite_volume
+from wgf.reference_solutions.finite_volumes.range import evolved, integrate, scout
+from wgf.reference_solutions.finite_volumes.schemes import Central, Monotone
 
 TIMES = np.array([1e-4, 0.3, 40.0])
 CASES = {
@@ -81,6 +82,21 @@ def test_ornstein_uhlenbeck_by_the_linear_scheme():
     exact = c + (mean - c) * math.exp(-k * t) + spread * ndtri(u)
     error = np.abs(found(t, p.law.quantile(tensor(u))).numpy() - exact)
     assert error.mean() < found.error < 1e-6
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_coarse_run_by_a_stiff_integrator_finds_the_same_grid(case: Problem, monkeypatch: pytest.MonkeyPatch):
+    found = scout(case, TIMES)
+    monkeypatch.setattr(finite_volume_range, "evolved", lambda bands, b, start, times: np.full((1, 1), -1.0))
+    assert scout(case, TIMES) == found
+
+
+def test_a_matrix_far_from_normal_is_not_integrated_by_the_contour():
+    """exp(-100 x) rises over the law by 1e400: the contour integral of the masses is not even of the size of 1."""
+    p = problem(FokkerPlanck(), Gaussian(), Expressed("100*x"))
+    found = finite_volume.solve(p, [0.1])
+    z = p.law.quantile(tensor(np.linspace(0.01, 0.99, 9)))
+    assert found(0.1, z).numpy() == pytest.approx(math.sqrt(1.2) * z.numpy() - 10, abs=1e-7)
 
 
 def test_what_is_linear():
