@@ -11,13 +11,14 @@ from omegaconf import OmegaConf, open_dict, read_write
 from wgf.sweep.composer import Composer, of_job
 
 QUIET = {"logger": "none", "figures": "false"}  # unless the user says otherwise
+SILENT = "wgf.run.callbacks.base.Callback"  # what logger=none stands for
 
 
 class EnsembleLauncher(BasicLauncher):
     """Runs all jobs in this process, one after another. Jobs that differ in values only share one composed config.
 
-    A job draws no figures and writes no event files unless the command asks for them. Of Hydra's own files it writes
-    the overrides alone.
+    A job draws no figures and writes no event files unless the command asks for them, and without them it measures its
+    last state alone. Of Hydra's own files it writes the overrides.
     """
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -38,6 +39,8 @@ class EnsembleLauncher(BasicLauncher):
         named = {word.lstrip("+~").partition("=")[0] for word in words}
         ours = [word for word in words if not word.startswith("hydra")]
         config = composer([*words, *(f"{key}={value}" for key, value in QUIET.items() if key not in named)])
+        if "record" not in named:
+            config.record = "steps" if config.figures or config.observe or config.logger._target_ != SILENT else "end"
         HydraConfig.instance().cfg = config  # the name of the folder may depend on it
         with read_write(config.hydra), open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number

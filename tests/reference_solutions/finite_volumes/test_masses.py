@@ -37,12 +37,14 @@ def test_monotone_interpolants(rises: list[float]):
 
 @pytest.mark.parametrize("smooth", [True, False])
 def test_map_is_the_quantile_of_the_masses(smooth: bool):
-    """F is the cdf of the law itself, so the map is the identity, to the error of the interpolant."""
+    """F is the cdf of the law itself, or of one twice as wide: to the error of the interpolant."""
     grid, z = Grid(-9.0, 9.0, 0.0, 3.0, 2000), np.linspace(-4, 4, 101)
-    volumes = Volumes(grid, ndtr(grid.x(grid.s)[0])[None], np.zeros(1), smooth)
+    volumes = Volumes(grid, ndtr(grid.x(grid.s)[0] / [[1.0], [2.0]]), np.zeros(2), smooth)
     tails = -6.0, -5.5, 5.5, 6.0
     starts = Starts(z, np.zeros(101), tails, ndtr(np.append(z, tails)))
-    assert volumes.map(0, starts) == pytest.approx(z, abs=1e-11 if smooth else 1e-6)
+    maps = volumes.maps(starts)
+    assert maps == pytest.approx(np.stack([z, 2 * z]), abs=1e-11 if smooth else 1e-6)
+    assert (volumes.maps(starts, slice(1, 2)) == maps[1:]).all()
 
 
 @pytest.mark.parametrize("share", [0.5, 0.99, -1.0])

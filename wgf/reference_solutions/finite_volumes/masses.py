@@ -46,29 +46,33 @@ class Volumes:
     dips: np.ndarray
     smooth: bool
 
-    def map(self, k: int, starts: Starts) -> np.ndarray:
-        """T = quantile o cdf_p at time number k (length), linear in the tails."""
+    def maps(self, starts: Starts, which: slice = slice(None)) -> np.ndarray:
+        """T = quantile o cdf_p at some of the times, by default all [k, n] (length), linear in the tails."""
         a, b, c, d = starts.tails
-        with np.errstate(all="ignore"):  # of scipy's interpolation, where the law is flat
-            *x, one, two, three, four = self._inverse(k, starts.mass)
+        with np.errstate(all="ignore"):  # of the interpolation, where the law is flat
+            x = self._inverse(which, starts.mass)
+        one, two, three, four = x[:, -4:].T[..., None]
         slopes = np.where(starts.z < a, (two - one) / (b - a), (four - three) / (d - c))
-        return np.array(x) + slopes * starts.beyond
+        return x[:, :-4] + slopes * starts.beyond
 
     @cached_property
     def _weights(self) -> np.ndarray:
         """Weights of splines of degree 5 [k, N + 5], or slopes of F [k, N + 1] if it is not smooth."""
         return cardinal(self.mass) if self.smooth else monotone(self.mass)
 
-    def _inverse(self, k: int, target: np.ndarray) -> np.ndarray:
-        """The x [n] with the masses `target` [n] to the left."""
-        mass, weights = self.mass[k], self._weights[k]
-        cell = np.clip(np.searchsorted(mass, target, side="right") - 1, 0, self.grid.cells - 1)
-        low, high = mass[cell], mass[cell + 1]
+    def _inverse(self, which: slice, target: np.ndarray) -> np.ndarray:
+        """The x [k, n] with the masses `target` [n] to the left."""
+        mass, weights = self.mass[which], self._weights[which]
+        cell = np.stack([np.searchsorted(row, target, side="right") for row in mass]) - 1
+        cell, k = np.clip(cell, 0, self.grid.cells - 1), np.arange(len(mass))[:, None]
+        low, high = mass[k, cell], mass[k, cell + 1]
         if self.smooth:
-            powers = PIECES @ weights[cell + np.arange(6)[:, None]]
+            powers = np.tensordot(PIECES, weights[k, cell + np.arange(6)[:, None, None]], 1)
         else:
-            powers = HERMITE @ np.stack([low, high, weights[cell], weights[cell + 1]])
-        return self.grid.x(cell + _root(powers, target, (target - low) / (high - low)))[0]
+            powers = np.tensordot(HERMITE, np.stack([low, high, weights[k, cell], weights[k, cell + 1]]), 1)
+        share, targets = (target - low) / (high - low), np.broadcast_to(target, low.shape)
+        place = _root(powers.reshape(len(powers), -1), targets.ravel(), share.ravel())
+        return self.grid.x(cell + place.reshape(low.shape))[0]
 
 
 def cardinal(values: np.ndarray) -> np.ndarray:
@@ -105,19 +109,22 @@ def _root(weights: np.ndarray, target: np.ndarray, share: np.ndarray) -> np.ndar
         weights: of the powers [degree + 1, n], the highest first.
         target, share: [n]; shares outside (0, 1) count as 1/2.
     """
-    below, above = np.zeros_like(target), np.ones_like(target)
-    at = np.where((share > 0) & (share < 1), share, 0.5)
+    found = np.where((share > 0) & (share < 1), share, 0.5)
+    rest, at, below, above = np.arange(len(target)), found, np.zeros_like(found), np.ones_like(found)
     for step in range(NEWTON + BISECTIONS):
         value, slope = weights[0], np.zeros_like(at)
         for weight in weights[1:]:
             slope = slope * at + value
             value = value * at + weight
+        found[rest] = at
+        open = ~(np.abs(value - target) <= ROUNDING * target)
+        if not open.any():
+            break
         short = value < target
         below, above = np.where(short, at, below), np.where(short, above, at)
         nearer = at - (value - target) / slope
         kept = (nearer > below) & (nearer < above) & (step < NEWTON)
-        found = np.abs(value - target) <= ROUNDING * target
-        if found.all():
-            break
-        at = np.where(found, at, np.where(kept, nearer, 0.5 * (below + above)))
-    return at
+        at = np.where(kept, nearer, 0.5 * (below + above))
+        rest, at, below, above, target = (part[open] for part in (rest, at, below, above, target))
+        weights = weights[:, open]
+    return found

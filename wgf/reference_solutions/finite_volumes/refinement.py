@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +27,7 @@ from wgf.reference_solutions.finite_volumes.range import (
     evolved,
     integrate,
     scout,
+    stepped,
     widened,
 )
 from wgf.reference_solutions.finite_volumes.schemes import Central, Monotone, Scheme
@@ -63,9 +65,13 @@ class Reference(Computed):
 
     def map(self, k: int, z: np.ndarray, last: float = LAST) -> np.ndarray:
         """T at time number k and z [n] (length), linear where less mass than `last` is left."""
+        return self.maps(z, last, slice(k, k + 1))[0]
+
+    def maps(self, z: np.ndarray, last: float = LAST, which: slice = slice(None)) -> np.ndarray:
+        """The same at some of the times, by default all [k, n]."""
         starts = Starts.of(self.law, z, last)
-        fine = self.fine.map(k, starts)
-        return fine + self.share * (fine - self.coarse.map(k, starts)) if self.share else fine
+        fine = self.fine.maps(starts, which)
+        return fine + self.share * (fine - self.coarse.maps(starts, which)) if self.share else fine
 
 
 def solve(problem: Problem, times: Sequence[float]) -> Reference:
@@ -137,7 +143,7 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
                 break
             continue  # too coarse: try a finer one
         offs.append(_off(problem, runs[-1].grid))
-        maps.append(np.stack([runs[-1].map(k, starts) for k in range(len(times))]))
+        maps.append(runs[-1].maps(starts))
         unit = width(problem.law, maps[-1], w)
         if level > 1 and runs[-1].dips.max() > DIP * unit:
             raise Unresolved("the scheme oscillates")
@@ -162,8 +168,9 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
     if best is None or not np.isfinite(best.errors).all():
         raise Unresolved("no three grids")
     # no grid sees how wrong straight tails are: by what it changes to begin them earlier
-    earlier = np.stack([best.map(k, z) - best.map(k, z, 10 * LAST) for k in range(len(times))])
-    return replace(best, w2_errors=best.w2_errors + TAILS * np.sqrt(earlier**2 @ w))
+    moved = Starts.of(law, z, 10 * LAST).beyond != 0
+    earlier = best.maps(z[moved]) - best.maps(z[moved], 10 * LAST)
+    return replace(best, w2_errors=best.w2_errors + TAILS * np.sqrt(earlier**2 @ w[moved]))
 
 
 def _with(grid: Grid, cells: int) -> Grid:
@@ -181,6 +188,9 @@ def _run(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid) ->
     if scheme.linear:
         bands, b = scheme.operator
         inner = evolved(bands[scheme.reach - 1 : scheme.reach + 2], b, start[1:-1], times)
+    elif scheme.affine:
+        with suppress(Unresolved):
+            inner = stepped(*scheme.operator, start[1:-1], times)
     if inner is None or not _fall(inner) <= FALL:
         left = EVALUATIONS if not scheme.dense else int(EVALUATIONS * min(1.0, (COUPLED / grid.cells) ** 2))
         inner = integrate(scheme, scheme.bands, start[1:-1], times, 0.0, ABSOLUTE, scheme.reach, left)
