@@ -65,7 +65,7 @@ class Computed(ABC):
         return (0.0, 0.0) if k is None else (float(self.errors[k]), float(self.w2_errors[k]))
 
     def _number(self, t: float) -> int | None:
-        near = np.flatnonzero(np.isclose(self.times, t, rtol=1e-9, atol=0.0))
+        near = np.flatnonzero(np.abs(self.times - t) <= 1e-9 * abs(t))
         return int(near[0]) if len(near) else None
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
