@@ -109,8 +109,8 @@ def yardstick(law: Base) -> tuple[np.ndarray, np.ndarray]:
     """Points z [n] (length) and masses [n] for W1 = int |T - T'| p dz."""
     panels = law.panels()
     ranks = torch.logspace(-13, -1, 25, dtype=torch.float64)  # where the map is singular, at an edge of the law
-    inner = torch.linspace(panels[0], panels[-1], 201, dtype=torch.float64)[1:-1]
-    nodes = Gauss(4).nodes(law, torch.cat([inner, law.quantile(ranks), law.upper_quantile(ranks)]))
+    inner = torch.linspace(panels[0], panels[-1], 101, dtype=torch.float64)[1:-1]
+    nodes = Gauss(3).nodes(law, torch.cat([inner, law.quantile(ranks), law.upper_quantile(ranks)]))
     return nodes.z.numpy(), nodes.w.numpy()
 
 
