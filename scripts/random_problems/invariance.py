@@ -18,7 +18,11 @@ STEPS = 2, 0.1  # difference of a count, and as a share of it: rounding may deci
 ENCLOSED, SQUARED = 1e-3, 1e-7  # the same of bounds, which rest on an enclosure of V'' to 1e-4, and relative to the
 # width of the law: they are roots of sums of squares
 MEASURED = {"w1_error": "reference_error", "w2_error": "reference_w2_error", "w2_best": "reference_w2_error"}
-NEARBY = Similarity(1.0123, 0.0, 1.0, False), Similarity(1.0, 0.0, 1.0123, False)  # all digits are rounded anew
+NEARBY = (  # all digits are rounded anew
+    Similarity(1.0123, 0.0, 1.0, False),
+    Similarity(1.0, 0.0, 1.0123, False),
+    Similarity(1.0, 0.0, 1.0117, False),
+)
 SENSITIVE = 10.0  # rounding may change a number by so many times what a nearby problem changes it
 
 
@@ -26,8 +30,8 @@ def invariance(kind: str, settings: Settings, result: Result, solve: Callable[[S
     """Verdicts by a similar problem; none if the command has no settings for it.
 
     A flow may amplify rounding until its numbers differ (knots that meet, maps that nearly fold, explicit steps at
-    their limit). If a number does not follow, the similar problem in units that are hardly different shows by how much
-    rounding alone may change it.
+    their limit). If a number does not follow, similar problems in units that are hardly different show by how much
+    rounding alone may change it. One of them may by chance change little, so there is another while a number is false.
 
     Args:
         kind: of the similarity.
@@ -40,13 +44,23 @@ def invariance(kind: str, settings: Settings, result: Result, solve: Callable[[S
     by, similar = f"invariance: {kind}", solve(other)
     stepped = any(similar[name] != result[name] for name in ("steps", "rejected"))
     found = _compared(SIMILARITIES[kind], by, settings, result, similar, stepped)
-    if all(verdict.used <= 1 for verdict in found) or similar["status"] != result["status"]:
+    if similar["status"] != result["status"]:
         return found
-    s, nearby = next((s, near) for s in NEARBY if (near := applied(s, other)) is not None)
-    moved = solve(nearby)
-    if moved["status"] != similar["status"]:
-        return []
-    changes = {verdict.number: verdict.used for verdict in _compared(s, by, other, similar, moved, stepped)}
+    changes: dict[str, float] = {}
+    for near in NEARBY:
+        nearby = applied(near, other)
+        if nearby is None or all(verdict.used <= 1 for verdict in _eased(found, changes)):
+            continue
+        moved = solve(nearby)
+        if moved["status"] != similar["status"]:
+            return []
+        for verdict in _compared(near, by, other, similar, moved, stepped):
+            changes[verdict.number] = max(changes.get(verdict.number, 0.0), verdict.used)
+    return _eased(found, changes)
+
+
+def _eased(found: list[Verdict], changes: dict[str, float]) -> list[Verdict]:
+    """The verdicts if rounding changes the numbers by these shares of what is allowed."""
     return [replace(each, used=each.used / max(1.0, SENSITIVE * changes.get(each.number, 0.0))) for each in found]
 
 
