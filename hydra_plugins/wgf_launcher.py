@@ -1,49 +1,59 @@
 """The launcher of many short jobs."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
-from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
-from omegaconf import open_dict
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus, configure_log, env_override, setup_globals
+from omegaconf import OmegaConf, open_dict, read_write
 
-from wgf.sweep.composer import Composer
-
-log = logging.getLogger("wgf")
+from wgf.sweep.composer import Composer, of_job
 
 QUIET = {"logger": "none", "figures": "false"}  # unless the user says otherwise
+SILENT = "wgf.run.callbacks.base.Callback"  # what logger=none stands for
 
 
 class EnsembleLauncher(BasicLauncher):
     """Runs all jobs in this process, one after another. Jobs that differ in values only share one composed config.
 
-    A job draws no figures and writes no event files unless the command asks for them.
+    A job draws no figures and writes no event files unless the command asks for them, and without them it measures its
+    last state alone. Of Hydra's own files it writes the overrides.
     """
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         assert self.config is not None
         assert self.hydra_context is not None
-        assert self.task_function is not None
         setup_globals()
-        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-        loader, master = self.hydra_context.config_loader, self.config
+        loader, master, before = self.hydra_context.config_loader, self.config, HydraConfig.instance().cfg
         composer = Composer(lambda words: loader.load_sweep_config(master, words))
-        answers = []
-        for number, words in enumerate(job_overrides, initial_job_idx):
-            named = {word.lstrip("+~").partition("=")[0] for word in words}
-            config = composer([*words, *(f"{key}={value}" for key, value in QUIET.items() if key not in named)])
-            with open_dict(config):
-                config.hydra.job.id = config.hydra.job.num = number
-                config.hydra.overrides.task = [word for word in words if not word.startswith("hydra")]
-            answers.append(
-                run_job(
-                    hydra_context=self.hydra_context,
-                    task_function=self.task_function,
-                    config=config,
-                    job_dir_key="hydra.sweep.dir",
-                    job_subdir_key="hydra.sweep.subdir",
-                )
-            )
+        try:
+            return [self._run(composer, list(words), k) for k, words in enumerate(job_overrides, initial_job_idx)]
+        finally:
+            HydraConfig.instance().cfg = before
             configure_log(master.hydra.hydra_logging, master.hydra.verbose)
-        return answers
+
+    def _run(self, composer: Composer, words: list[str], number: int) -> JobReturn:
+        """Run a job as `hydra.core.utils.run_job` does, without its copies of the config."""
+        assert self.task_function is not None
+        named = {word.lstrip("+~").partition("=")[0] for word in words}
+        ours = [word for word in words if not word.startswith("hydra")]
+        config = composer([*words, *(f"{key}={value}" for key, value in QUIET.items() if key not in named)])
+        if "record" not in named:
+            config.record = "steps" if config.figures or config.observe or config.logger._target_ != SILENT else "end"
+        HydraConfig.instance().cfg = config  # the name of the folder may depend on it
+        with read_write(config.hydra), open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
+            config.hydra.overrides.task = ours
+            folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
+            config.hydra.runtime.output_dir = str(folder.absolute())
+        (folder / ".hydra").mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(config.hydra.overrides.task, folder / ".hydra" / "overrides.yaml")
+        configure_log(config.hydra.job_logging, config.hydra.verbose)
+        answer = JobReturn(overrides=ours, status=JobStatus.COMPLETED)
+        try:
+            with env_override(config.hydra.job.env_set):
+                answer.return_value = self.task_function(of_job(config))
+        except Exception as error:  # the other jobs run
+            answer.status, answer.return_value = JobStatus.FAILED, error
+        return answer

@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from wgf.errors import ConfigError, WgfError
 from wgf.settings.foreign_configs import check_node
 from wgf.sweep import job_folder as job
+from wgf.sweep.composer import of_job
 from wgf.sweep.session import current
 
 log = logging.getLogger("wgf")
@@ -153,7 +154,7 @@ class GridSweeper(BasicSweeper):
             if one.folder is not None and (one.folder / "config.yaml").exists():
                 cfg = self.hydra_context.config_loader.load_sweep_config(self.config, one.words)
                 try:
-                    job.check_same(one.folder, OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]))
+                    job.check_same(one.folder, of_job(cfg))
                 except ConfigError as error:
                     lines += error.lines
         if lines:

@@ -35,8 +35,8 @@ from wgf.problem.potential import Expressed
 from wgf.problem.quadrature import Gauss
 from wgf.projection.field import Projection
 from wgf.projection.solvers import Auto
-from wgf.reference_solutions import finite_volume
 from wgf.reference_solutions.base import yardstick
+from wgf.reference_solutions.finite_volumes import refinement as finite_volume
 
 # neurons, bound in standard deviations and relative tolerance of two networks; False: with pairwise interaction
 FINE = {True: (240, 6.0, 1e-7), False: (72, 6.0, 1e-7)}

@@ -35,6 +35,7 @@ from wgf.settings.foreign_configs import check_hydra, mode_known
 from wgf.settings.refusals import check_choices, check_folder, parsed, refuse, refusing
 from wgf.settings.resume import continued, quoted
 from wgf.sweep import launch
+from wgf.sweep.composer import of_job
 from wgf.sweep.session import Session, current
 
 
@@ -55,7 +56,7 @@ class Gate(Callback):
         with refusing():
             if isinstance(config.resume, str):
                 _resume(config)
-            check(_job(config))
+            check(of_job(config))
             check_choices(config.hydra.runtime.choices)
             HydraConfig.instance().set_config(config)  # run.dir names the choices
             folder = Path(str(config.hydra.run.dir))
@@ -89,15 +90,11 @@ def _resume(config: DictConfig) -> None:
     )
     job = continued(folder, list(config.hydra.overrides.task))
     with read_write(config.hydra), open_dict(config):
-        for key in _job(config):
+        for key in of_job(config):
             del config[key]
         config.update(job)
         config.resume = config.hydra.run.dir = str(folder)
         config.hydra.output_subdir = None  # .hydra holds the words that began the run
-
-
-def _job(config: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
 def _run(cfg: DictConfig) -> float:

@@ -119,10 +119,13 @@ class Judge:
         self.flow, self.result, self.problem, self.truth = flow, result, problem, truth
         self.t = float(flow.t[-1])
         self.at = self._fine(self.t)
-        mean = float(self.at.mass @ self.at.x)
-        self.std = math.sqrt(float(self.at.mass @ (self.at.x - mean) ** 2))
-        rounding = ROUNDING[problem.settings["dtype"]]
-        self.rounding = rounding * self.std + PLACES * abs(mean) * (1e9 * rounding)
+        self.std, self.rounding = self._size(self.at)
+
+    def _size(self, at: Carried) -> tuple[float, float]:
+        """The standard deviation of particles and the rounding of their places (length)."""
+        mean, rounding = float(at.mass @ at.x), ROUNDING[self.problem.settings["dtype"]]
+        std = math.sqrt(float(at.mass @ (at.x - mean) ** 2))
+        return std, rounding * std + PLACES * abs(mean) * (1e9 * rounding)
 
     def verdicts(self) -> list[Verdict]:
         """All of them."""
@@ -192,8 +195,8 @@ class Judge:
                 yield Verdict(name, by, used, bound, right)
         convexity = self.result["w2_bound_lambda"]
         if convexity is not None and self.problem.log == 0:
-            x = self.at.x.mean() + np.linspace(-6, 6, 40001) * self.std
-            h = 1e-3 * self.std
+            std = max(self.std, 1e-5 * np.abs(self.at.x).max())  # V'' of a law that is a point is not told by V
+            x, h = self.at.x.mean() + np.linspace(-6, 6, 40001) * std, 1e-3 * std
             v = self.problem.potential
             bends = ((v(x + h) - 2 * v(x) + v(x - h)) / h**2).min()
             least = bends + 1e-5 * (1 + abs(bends)) + 1e-14 * np.abs(v(x)).max() / h**2
@@ -238,7 +241,8 @@ class Judge:
         yield from self._verdict("second_moment", "quadrature", square, allowed)
         begin = self._fine(0.0)
         start = begin.w(self.problem.quantiles(begin.left, begin.right), 2)
-        yield from self._verdict("initial_w2", "quadrature", start, 10 * CLOSE * start + EXACT * self.std)
+        std, rounding = self._size(begin)
+        yield from self._verdict("initial_w2", "quadrature", start, 10 * CLOSE * start + EXACT * std + rounding)
         if self.truth is not None and self.problem.settings["law"] not in ("student", "lognormal"):
             (right, change), doubt = self.truth.second_moment(), self.truth.error
             allowed = 2 * math.sqrt(right) * doubt + doubt**2 + change + 1e-5 * right

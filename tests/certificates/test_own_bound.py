@@ -13,7 +13,7 @@ from wgf.certificates.mesh import Mesh
 from wgf.certificates.own_bound import _parts
 from wgf.certificates.residual import Residuals, psi
 from wgf.integrators.explicit import Dopri5
-from wgf.integrators.implicit import SDIRK2
+from wgf.integrators.implicit import SDIRK2, Rodas4
 from wgf.networks.relu import TwoSidedReLU
 from wgf.networks.spline import Spline
 from wgf.networks.spline_space import SplineSpace
@@ -21,7 +21,7 @@ from wgf.problem import laws
 from wgf.problem.domain import Line
 from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, LinearTransport, PorousMedium, Problem
 from wgf.problem.interaction import Quadratic as Spring
-from wgf.problem.potential import Potential, Quadratic, Quartic
+from wgf.problem.potential import Potential, Quadratic, Quartic, Sextic
 from wgf.reference_solutions.choose import closed_form
 
 NEITHER = {"log repulsion", "log attraction in a hill"}  # slow, see below
@@ -176,6 +176,16 @@ def test_porous_medium_of_smooth_law():
     assert small.value < 0.1 * bound.value
     assert wrong - small.value <= bound.value <= 5 * wrong
     assert np.isfinite(bound.quadrature)
+
+
+def test_a_reflected_run_has_the_same_bound():
+    """The law's mean is a face of the mesh, and the cells on either side of it are not alike."""
+    bounds = []
+    for side in (1.0, -1.0):
+        law = laws.Gaussian(-0.89 * side, 1.21)
+        problem = posed(FokkerPlanck(0.202), law, Sextic(0.128 * side), t_end=0.034)
+        bounds.append(bounded(problem, Spline(width=8, bound=2.66, base=law), Rodas4(rtol=1e-5, atol=1e-7))[-1].value)
+    assert bounds[0] == pytest.approx(bounds[1], rel=1e-9)
 
 
 def test_the_size_of_a_residual_is_a_length():

@@ -17,8 +17,9 @@ from short_runs import BARE
 from walled import distribution, w2_error
 
 import wgf
-from wgf.reference_solutions import choose, finite_volume
+from wgf.reference_solutions import choose
 from wgf.reference_solutions.equilibrium import equilibrium
+from wgf.reference_solutions.finite_volumes import refinement as finite_volume
 from wgf.saved_maps import SavedMaps
 
 RANKS = (np.arange(2000) + 0.5) / 2000

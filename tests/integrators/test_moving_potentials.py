@@ -32,8 +32,8 @@ from wgf.problem.quadrature import Gauss
 from wgf.projection.chart_energy import rates
 from wgf.projection.field import Projection
 from wgf.projection.solvers import Auto
-from wgf.reference_solutions import finite_volume
 from wgf.reference_solutions.exact import Driven, find
+from wgf.reference_solutions.finite_volumes import refinement as finite_volume
 
 LAW, D, A, W = Gaussian(0.5, 0.8), 0.3, 1.2, 3.0
 CENTRE = "(x - a*sin(w*t))**2/2"

@@ -11,7 +11,7 @@ from wgf.problem.laws import Gaussian
 from wgf.problem.potential import Quartic
 from wgf.reference_solutions import cache as cache_files
 from wgf.reference_solutions import choose as comparison
-from wgf.reference_solutions import finite_volume
+from wgf.reference_solutions.finite_volumes import refinement as finite_volume
 
 QUARTIC = problem(FokkerPlanck(), Gaussian(), Quartic(1.0))
 

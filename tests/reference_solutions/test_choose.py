@@ -11,8 +11,8 @@ from wgf.problem.equations import FokkerPlanck
 from wgf.problem.laws import Gaussian
 from wgf.problem.potential import Quartic
 from wgf.reference_solutions import choose as comparison
-from wgf.reference_solutions import finite_volume
 from wgf.reference_solutions.base import Unresolved
+from wgf.reference_solutions.finite_volumes import refinement as finite_volume
 from wgf.run.runner import build, run
 
 QUARTIC = problem(FokkerPlanck(), Gaussian(), Quartic(1.0))

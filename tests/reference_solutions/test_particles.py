@@ -16,8 +16,9 @@ from wgf.problem.potential import Expressed, Quartic
 from wgf.problem.potential import Quadratic as Well
 from wgf.reference_solutions import cache as cache_files
 from wgf.reference_solutions import choose as comparison
-from wgf.reference_solutions import exact, finite_volume, particles
+from wgf.reference_solutions import exact, particles
 from wgf.reference_solutions.base import Unresolved, yardstick
+from wgf.reference_solutions.finite_volumes import refinement as finite_volume
 from wgf.reference_solutions.particles import Track
 
 LAWS = [Gaussian(0.3, 1.2), Mixture(), Uniform(-1.0, 2.0), Laplace(0.4, 0.8), Semicircle(), Barenblatt(1.5)]

@@ -10,6 +10,8 @@ from run_folders import results
 from small_sweeps import FAULTS, HELPERS, HERE, SHORT, in_workers
 from tables import rows
 
+from wgf.run.load import load
+from wgf.saved_maps import SavedMaps
 from wgf.sweep import collate as sweep
 from wgf.sweep import launch
 
@@ -85,14 +87,20 @@ def test_a_missing_engine_is_named(wgf, tmp_path: Path, monkeypatch, engine: str
 
 def test_the_ensemble_launcher_gives_the_rows_of_the_basic_one(wgf, tmp_path: Path):
     words = ["-m", "pde.diffusion=0.5,1.5", "network=spline,two_sided_relu", "network.width=6", "saves=1", "t_end=1e-3"]
-    words += ["reference_solution=none"]
     assert wgf(*words, "hydra/launcher=ensemble", "hydra.sweep.dir=e")[0] == 0
-    assert wgf(*words, "hydra/launcher=basic", "hydra.sweep.dir=b", "logger=none", "figures=false")[0] == 0
-    ours, theirs = ([row | {"wall_s": ""} for row in results(tmp_path / folder)] for folder in "eb")
+    quiet = ["hydra/launcher=basic", "logger=none", "figures=false"]
+    assert wgf(*words, *quiet, "record=end", "hydra.sweep.dir=b")[0] == 0
+    assert wgf(*words, *quiet, "hydra.sweep.dir=r")[0] == 0
+    ours, *others = ([row | {"wall_s": ""} for row in results(tmp_path / folder)] for folder in "ebr")
     assert len(ours) == 4
-    assert ours == theirs
-    assert [path.name for path in (tmp_path / "e").glob("*/figures")] == []
-    assert not list((tmp_path / "e").glob("*/events*"))
+    assert others == [ours, ours]
+    files = {path.name for path in (tmp_path / "e" / ours[0]["job"]).iterdir()}
+    kept = "config.yaml job.json provenance.json result.json run.log solution.npz"
+    assert files == {".hydra", "checkpoints", *kept.split()}
+    recorded, every = (SavedMaps.load(tmp_path / folder / ours[0]["job"] / "solution.npz") for folder in "er")
+    assert (recorded.T == every.T).all()
+    assert recorded.errors is recorded.exact_T is recorded.w2_bound is None
+    assert load(tmp_path / "e" / ours[0]["job"]).w1(load(tmp_path / "r" / ours[0]["job"])) < 1e-15
     configs = [[(tmp_path / folder / row["job"] / "config.yaml").read_text() for row in ours] for folder in "eb"]
     assert configs[0] == configs[1]
 

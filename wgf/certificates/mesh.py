@@ -18,6 +18,7 @@ REACH = 1.5  # the mesh reaches so many times the range of the law's panels
 TAIL_CELL = 1 / 56  # width of a cell beyond the breakpoints, relative to the mesh
 EDGE = 1e-10, 1e-6  # distances from an end at which p is compared, relative to the range
 NEWTON = 12  # steps to where a map takes a value
+SAME = 1e-12  # distance of places that count as one, relative to the mesh
 
 
 class _Combination:
@@ -66,7 +67,8 @@ class Mesh:
         z, dz: nodes and Lebesgue weights [n] (length).
         w: weights p dz [n] (mass).
         p, log_p, dlog_p: density of the base, its logarithm, and the derivative of that [n].
-        middle: the cell that holds the mean of the base [1].
+        middle: the cell that holds the mean of the base, twice, or the cells on either side of it if it is a face; each
+            [1] or [r, 1].
         walls: at which ends the map is fixed at a wall, so that a flux need not vanish there.
         open: at which other ends p does not vanish, so that only an equilibrated flux vanishes there.
     """
@@ -89,8 +91,7 @@ class Mesh:
         self.log_p, self.dlog_p = log_p.detach().view_as(self.z), slope.view_as(self.z)
         self.p = self.log_p.exp()
         self.w = self.dz * self.p
-        mean = self.cells.new_full((*self.cells.shape[:-1], 1), base.mean)
-        self.middle = torch.searchsorted(self.cells, mean).clamp(1, self.widths.shape[-1]) - 1
+        self.middle = self._middle(base.mean)
         self.open = tuple(not wall and jump for wall, jump in zip(self.walls, _jumps(base), strict=True))
         first, *parts = self._basis(space.degree)
         self._values, self._slopes = (_Combination(first, part, space.size) for part in parts)
@@ -104,6 +105,13 @@ class Mesh:
             self._spacing = (knots[k + 1 : -1] - knots[1 : -k - 1]) / k
         else:
             self._smooth = self._between_middles()
+
+    def _middle(self, mean: float) -> tuple[Tensor, Tensor]:
+        """The cells left and right of a face at `mean`, or twice the cell that holds it: a reflected mesh has the
+        reflected ones."""
+        near = SAME * (self.cells[..., -1:] - self.cells[..., :1])
+        left, right = (torch.searchsorted(self.cells, mean + shift) for shift in (-near, near))
+        return tuple(end.clamp(1, self.widths.shape[-1]) - 1 for end in (left, right))  # type: ignore[return-value]
 
     def _basis(self, degree: int, first: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         found = basis(self.points, degree, self.z.reshape(-1), first if first is None else first.reshape(-1))
@@ -128,7 +136,7 @@ class Mesh:
             z = z - gap / (own * slopes.view_as(own)).sum(-1)
             z = torch.where((z >= low) & (z <= high), z, 0.5 * (low + high))
         share = torch.arange(1, len(at) + 1, dtype=c.dtype, device=c.device) / (len(at) + 1)
-        elsewhere = self.cells[self.middle] + share * self.widths[self.middle]
+        elsewhere = self.cells[self.middle[1]] + share * self.widths[self.middle[1]]
         cells = torch.cat([self.cells.expand(len(c), -1), torch.where(inside, z, elsewhere)], 1)
         return Mesh(self.base, self.space, self.order, self.domain, cells.sort(1).values)
 
@@ -183,7 +191,7 @@ class Mesh:
         local = (rows @ self._primitives.T) * self.widths[..., None]
         left = total.cumsum(1) - total
         right = -total.flip(1).cumsum(1).flip(1)
-        from_left = torch.arange(self.widths.shape[-1], device=f.device) < self.middle
+        from_left = torch.arange(self.widths.shape[-1], device=f.device) < self.middle[1]
         if any(self.walls):
             from_left = torch.full_like(from_left, self.walls[1])
         begin = torch.where(from_left, left, right)
@@ -212,7 +220,7 @@ def _cells(base: Base, points: Tensor) -> Tensor:
     tails += [_divided(torch.maximum(points[-1], low), high, width)] if right else []
     inner = points[(points >= low) & (points <= high)]
     mesh = torch.cat([panels, *tails, inner]).sort().values
-    wide = torch.nn.functional.pad(mesh.diff() > 1e-12 * (high - low), (1, 0), value=True)
+    wide = torch.nn.functional.pad(mesh.diff() > SAME * (high - low), (1, 0), value=True)
     return mesh[wide]
 
 

@@ -143,7 +143,8 @@ def _cores(mesh: Mesh, ratio: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]
     """
     by_cell = ratio.unflatten(1, (-1, mesh.order))
     least, most = by_cell.amin(2), by_cell.amax(2)
-    last, cell = least.shape[1] - 1, torch.arange(least.shape[1], device=ratio.device)
+    (below, above), last = mesh.middle, least.shape[1] - 1
+    cell = torch.arange(least.shape[1], device=ratio.device)
     cells = mesh.cells.expand(len(ratio), -1)
     far = 4 * (cells[:, -1] - cells[:, 0])
 
@@ -159,8 +160,8 @@ def _cores(mesh: Mesh, ratio: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]
 
     for threshold in THRESHOLDS:
         close = ((least >= math.exp(-threshold)) & (most <= math.exp(threshold))).long()  # not of NaN
-        high = close.masked_fill(cell < mesh.middle, 1).cumprod(1).sum(1) - 1
-        low = last + 1 - close.masked_fill(cell > mesh.middle, 1).flip(1).cumprod(1).sum(1)
+        high = close.masked_fill(cell < above, 1).cumprod(1).sum(1) - 1
+        low = last + 1 - close.masked_fill(cell > below, 1).flip(1).cumprod(1).sum(1)
         small = high - low + 1 < CORE
         whole = (low == 0) & ~small, (high == last) & ~small
         left, dleft = ramp(low.clamp(max=last), low + 2, whole[0], small)

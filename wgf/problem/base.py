@@ -43,7 +43,10 @@ class Law(ABC):
 
     def at_rank(self, left: Tensor, right: Tensor) -> Tensor:
         """Points z [n] with the masses `left` and `right` [n] on either side, computed from the smaller mass."""
-        return torch.where(left < 0.5, self.quantile(left), self.upper_quantile(right))
+        below = left < 0.5
+        z = torch.empty_like(left)
+        z[below], z[~below] = self.quantile(left[below]), self.upper_quantile(right[~below])
+        return z
 
     def cdf(self, z: Tensor) -> Tensor:
         """Mass of (-inf, z], accurate in the lower tail; here by bisection of the logarithm of the mass."""

@@ -15,7 +15,8 @@ from wgf.files import replacing
 from wgf.kept import describe
 from wgf.problem.equations import Problem
 from wgf.reference_solutions.base import Grid
-from wgf.reference_solutions.finite_volume import Reference, Volumes
+from wgf.reference_solutions.finite_volumes.masses import Volumes
+from wgf.reference_solutions.finite_volumes.refinement import Reference
 
 log = logging.getLogger("wgf")
 

@@ -9,11 +9,12 @@ from dataclasses import replace
 from wgf.errors import ConfigError, in_one_line
 from wgf.problem.equations import Problem
 from wgf.process import threads_of_torch
-from wgf.reference_solutions import cache, finite_volume, finite_volume_circle, particles
+from wgf.reference_solutions import cache, particles
 from wgf.reference_solutions.base import Computed
 from wgf.reference_solutions.exact import Exact, find
-from wgf.reference_solutions.finite_volume import GOOD, Reference
-from wgf.reference_solutions.finite_volume_circle import Around
+from wgf.reference_solutions.finite_volumes import circle, refinement
+from wgf.reference_solutions.finite_volumes.circle import Around
+from wgf.reference_solutions.finite_volumes.refinement import GOOD, Reference
 from wgf.reference_solutions.particles import Particles
 from wgf.reference_solutions.series import heat_series
 
@@ -71,12 +72,12 @@ def _particles(problem: Problem, times: Sequence[float]) -> Particles | None:
 def _finite_volumes(problem: Problem, times: Sequence[float]) -> Reference | Around:
     if problem.domain.period is not None:
         log.info("computing the reference solution by finite volumes")
-        return finite_volume_circle.solve(problem, times)
+        return circle.solve(problem, times)
     path = cache.path_of(problem, times)
     if path is not None and (known := cache.load(path, problem)) is not None:
         return known
     log.info("computing the reference solution by finite volumes")
-    reference = finite_volume.solve(problem, times)
+    reference = refinement.solve(problem, times)
     if path is not None:
         try:
             cache.save(path, reference)

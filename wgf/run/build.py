@@ -43,6 +43,7 @@ class Experiment:
         reference: the setting `reference_solution`, which selects what errors are measured against.
         certificate: how the run bounds its error: "own", "rich" or "none".
         observed: formulas of x whose means are columns of the history.
+        record: "steps", or "end" for a run that measures its last state alone.
     """
 
     projection: Projection
@@ -53,6 +54,7 @@ class Experiment:
     reference: str = "none"
     certificate: str = "own"
     observed: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = field(default_factory=dict)
+    record: str = "steps"
 
     @property
     def problem(self) -> Problem:
@@ -119,6 +121,8 @@ def build(cfg: DictConfig) -> Experiment:
     Raises:
         ConfigError: the parts do not fit together.
     """
+    if cfg.record == "end" and (cfg.figures or cfg.observe):
+        raise ConfigError("record=end is impossible with figures=true or observe: say record=steps")
     seed = int(cfg.seed)
     parts = _parts(cfg, seed)
     network: type[TransportMap] = get_class(cfg.network._target_)
@@ -154,6 +158,7 @@ def build(cfg: DictConfig) -> Experiment:
         cfg.reference_solution,
         certificate,
         observed(cfg.observe),
+        cfg.record,
     )
 
 

@@ -36,9 +36,9 @@ def recorder(experiment: Experiment, past: dict[str, Any] | None) -> OwnBound | 
 
 
 def certified(
-    flow: Flow, result: Result, own: OwnBound | None, rich: bool, signals: Signals
+    flow: Flow, result: Result, own: OwnBound | None, rich: bool, signals: Signals, every: bool = True
 ) -> tuple[Result, np.ndarray | None]:
-    """Result of a completed flow with its bound, and the bounds at the saved times [s] (length).
+    """Result of a completed flow with its bound, and the bounds at the saved times [s] (length), None without any.
 
     Args:
         flow: the flow.
@@ -46,6 +46,7 @@ def certified(
         own: bounds the run by itself; None for no bound at all.
         rich: whether to compute a richer run, which a signal cuts short.
         signals: the signals.
+        every: whether to bound the error at every saved time, or at the last alone.
     """
     if own is None:
         return result, None
@@ -58,7 +59,7 @@ def certified(
             except Unknown as why:
                 unknown = str(why)
                 log.warning("w2_bound: %s", unknown)
-    found = [certificate(flow, own.at(t), own.convexity, richer, t) for t in times]
+    found = [certificate(flow, own.at(t), own.convexity, richer, t) for t in (times if every else times[-1:])]
     last = found[-1]
     bounds = np.array([np.nan if entry.bound is None else entry.bound for entry in found])
     result = replace(
@@ -71,7 +72,7 @@ def certified(
         w2_bound_quadrature=last.quadrature,
         w2_bound_unknown="; ".join(reason for reason in (last.unknown, unknown) if reason) or None,
     )
-    return result, None if np.isnan(bounds).all() else bounds
+    return result, None if np.isnan(bounds).all() or not every else bounds
 
 
 def certificate(flow: Flow, own: Bound, convexity: float | None, rich: RichRun | None, t: float) -> Certificate:

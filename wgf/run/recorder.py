@@ -17,7 +17,7 @@ from wgf.run.callbacks.base import Callback
 from wgf.run.metrics import Metrics
 from wgf.run.signals import Signals
 
-BOUND = "w2_bound_own"  # column of the bound, which is known at saved times
+BOUND = "w2_bound_own"  # column of the bound, which is known at some saved times
 ROWS = 200  # approximate number of logged steps per run
 EVERY = 10.0  # seconds between two checkpoints
 SHARE = 50  # computing time per checkpoint time: checkpoints take at most 2 % of a run
@@ -34,6 +34,7 @@ class Recorder(LoopCallback):
         origin: entries of every checkpoint that identify the run.
         past: the checkpoint from which the run resumes, or None.
         bound: bounds the error at the saved times, or None.
+        rows: whether to measure states on the way, for the rows of a history.
 
     Attributes:
         saved: the states at the saved times.
@@ -49,9 +50,10 @@ class Recorder(LoopCallback):
         origin: dict[str, Any],
         past: dict[str, Any] | None = None,
         bound: OwnBound | None = None,
+        rows: bool = True,
     ) -> None:
         self.metrics, self.callbacks, self.signals, self.origin = metrics, callbacks, signals, origin
-        self.bound = bound
+        self.bound, self._wanted = bound, rows
         self.saved = SavedStates(metrics.map)
         self.rows, self.last_row = 0, -1
         self.wall = 0.0
@@ -105,7 +107,7 @@ class Recorder(LoopCallback):
         return self.wall + monotonic() - self._begin
 
     def _row(self, clock: Clock, state: State, bound: float | None = None, saved: bool = True) -> None:
-        if clock.steps != self.last_row:
+        if self._wanted and clock.steps != self.last_row:
             self.callbacks.row(self.metrics.row(clock, state, saved) | {BOUND: bound})
             self.rows, self.last_row = self.rows + 1, clock.steps
             self._logged = math.floor(clock.t / self.metrics.problem.t_end * ROWS)
@@ -114,7 +116,7 @@ class Recorder(LoopCallback):
         bound = None
         if self.bound is not None:
             self.bound.stop(clock, state)
-            bound = self.bound.at(clock.t).value
+            bound = self.bound.live(clock.t) if clock.t < self.metrics.problem.t_end else self.bound.at(clock.t).value
         self._row(clock, state, bound)
         self.saved.stop(clock, state)
 

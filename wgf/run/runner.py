@@ -14,7 +14,6 @@ from pathlib import Path
 from signal import Signals as SignalName
 from typing import Any
 
-import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
@@ -37,7 +36,9 @@ from wgf.run.metrics import Metrics, measure
 from wgf.run.provenance import circumstances, now, provenance, resumed
 from wgf.run.recorder import BOUND, LASTING, Recorder
 from wgf.run.signals import Signals
+from wgf.saved_maps import SavedMaps
 from wgf.settings import resume
+from wgf.tables.of_flow import maps
 
 log = logging.getLogger("wgf")
 
@@ -107,13 +108,14 @@ def _run(
     _write_json(folder / "provenance.json", origin)
     log.info("%s, t_end = %g, %d parameters", problem.equation, problem.t_end, theta.numel())
     metrics = Metrics(problem, experiment.map, experiment.exact, experiment.observed)
-    columns = [*metrics.row(Clock(), State(theta, experiment.projection(theta))), BOUND]
+    rows = experiment.record == "steps"
+    columns = [*metrics.row(Clock(), State(theta, experiment.projection(theta))), BOUND] if rows else []
     bound = certify.recorder(experiment, past)
-    figures = [Figures()] if experiment.figures else []
-    with closing(Callbacks([*first, History(), Checkpoint(), experiment.logger, *figures])) as callbacks:
+    history, figures = [History()] if rows else [], [Figures()] if experiment.figures else []
+    with closing(Callbacks([*first, *history, Checkpoint(), experiment.logger, *figures])) as callbacks:
         checkpointed: dict[str, Any] = {"config": text, "circumstances": circumstances(theta.device), "data": data}
         checkpointed |= {"confirmation": experiment.confirmation}
-        recorder = Recorder(metrics, callbacks, signals, checkpointed, past, bound)
+        recorder = Recorder(metrics, callbacks, signals, checkpointed, past, bound, rows)
         about = Run(
             folder,
             problem.equation,
@@ -144,17 +146,16 @@ def _run(
                 experiment.reference,
                 observed=experiment.observed,
             )
-            result, bounds = _measure(flow, end, seconds, experiment, bound, signals, callbacks)
+            result, shown = _measure(flow, end, seconds, experiment, bound, signals, callbacks)
             faults, known = list(callbacks.dropped), len(callbacks.dropped)
-            maps = replace(flow.saved_maps, w2_bound=bounds) if recorder.saved.times else None
-            if maps is not None:
-                _attempt(faults, lambda: maps.save(folder / "solution.npz"))
+            if shown is not None:
+                _attempt(faults, lambda: shown.save(folder / "solution.npz"))
             _attempt(faults, lambda: _write_json(folder / "provenance.json", origin | {"end": now()}))
             _attempt(faults, lambda: _write_json(folder / "result.json", _with(result, faults).as_dict()))
             result = _with(result, faults)
         try:
             callbacks.phase("figures")
-            callbacks.finish(about, Outcome(end.status, result, maps))
+            callbacks.finish(about, Outcome(end.status, result, shown))
         except KeyboardInterrupt:
             log.warning("interrupted while drawing the figures: all other files are saved")
         if late := callbacks.dropped[known:]:
@@ -188,8 +189,8 @@ def _measure(
     bound: OwnBound | None,
     signals: Signals,
     callbacks: Callback,
-) -> tuple[Result, np.ndarray | None]:
-    """Compute the result of a flow and the bounds of its error at the saved times [s].
+) -> tuple[Result, SavedMaps | None]:
+    """Compute the result of a flow and its maps at the saved times.
 
     A completed run has error bounds (a signal cuts a richer run short) and doubts.
     """
@@ -198,14 +199,17 @@ def _measure(
         _ = flow.reference_solution  # the flow keeps it
     callbacks.phase("errors")
     result = measure(flow, end.state, seconds)
-    maps = flow.saved_maps if flow.saved.times else None  # the flow keeps them
+    every = experiment.record == "steps"
+    known = flow.reference_solution if every else None
+    shown = maps(flow.problem, flow.saved, known) if flow.saved.times else None
     if not end.status.is_success:
-        return result, None
+        return result, shown
     callbacks.phase("certificate")
-    result, bounds = certify.certified(flow, result, bound, experiment.certificate == "rich", signals)
+    result, bounds = certify.certified(flow, result, bound, experiment.certificate == "rich", signals, every)
     rounding = 1e3 * torch.finfo(end.state.theta.dtype).eps * math.sqrt(max(result.second_moment, 0.0))  # length
     shortened = experiment.integrator.shortened(experiment.stops)
-    return replace(result, doubts=self_check.doubts(result, maps, rounding, end.clock, shortened)), bounds
+    result = replace(result, doubts=self_check.doubts(result, shown, rounding, end.clock, shortened))
+    return result, shown and replace(shown, w2_bound=bounds)
 
 
 def _attempt(faults: list[str], write: Callable[[], None]) -> None:

@@ -67,6 +67,7 @@ ROOT: dict[str, Any] = {
     "saves": rule_of(Count),
     "base": Choice("auto", "law", "gaussian", "barenblatt"),
     "figures": Flag(),
+    "record": Choice("steps", "end"),
     "observe": Observables(),
     "stop": Choice("end", "steady"),
     "steady": rule_of(Positive),

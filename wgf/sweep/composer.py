@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 
 from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 
 class Composer:
@@ -24,17 +23,20 @@ class Composer:
         self._known: dict[tuple[str, ...], DictConfig] = {}
 
     def __call__(self, words: Sequence[str]) -> DictConfig:
-        """Config of the job with these overrides."""
+        """Config of the job with these overrides; it holds until the next call, which may change it."""
         parsed = self._parse(list(words))
-        values = [one for one in parsed if self._is_value(one)]
-        kind = tuple(one.key_or_group if one in values else str(one.input_line) for one in parsed)
-        if kind in self._known:
-            return _changed(self._known[kind], parsed, values)
+        if (known := self._known.get(self._kind(parsed))) is not None:
+            return self._changed(known, parsed)
         config = self._load(list(words))
-        if self._groups and not any(OmegaConf.is_config(OmegaConf.select(config, one.key_or_group)) for one in values):
-            self._known[kind] = copy.deepcopy(config)
         self._groups |= set(config.hydra.runtime.choices)
+        values = filter(self._is_value, parsed)
+        if not any(OmegaConf.is_config(OmegaConf.select(config, one.key_or_group)) for one in values):
+            self._known[self._kind(parsed)] = config
         return config
+
+    def _kind(self, parsed: Sequence[Override]) -> tuple[str, ...]:
+        """What jobs share that differ in values only."""
+        return tuple(one.key_or_group if self._is_value(one) else str(one.input_line) for one in parsed)
 
     def _is_value(self, override: Override) -> bool:
         """Whether an override sets a plain value of a key, and chooses no file."""
@@ -42,16 +44,21 @@ class Composer:
             return False
         return isinstance(override.value(), (int, float, str)) and override.key_or_group not in self._groups
 
+    def _changed(self, config: DictConfig, parsed: Sequence[Override]) -> DictConfig:
+        """A config with other values, as Hydra would compose it."""
+        theirs, ours = ([one for one in parsed if one.is_hydra_override() == hydra] for hydra in (True, False))
+        style = config.hydra.job.config.override_dirname
+        with read_write(config.hydra), open_dict(config.hydra):
+            for one in filter(self._is_value, parsed):
+                OmegaConf.update(config, one.key_or_group, one.value(), merge=True)
+            config.hydra.overrides.hydra = [one.input_line for one in theirs]
+            config.hydra.overrides.task = [one.input_line for one in ours]
+            config.hydra.job.override_dirname = get_overrides_dirname(
+                ours, kv_sep=style.kv_sep, item_sep=style.item_sep, exclude_keys=style.exclude_keys
+            )
+        return config
 
-def _changed(config: DictConfig, parsed: Sequence[Override], values: Sequence[Override]) -> DictConfig:
-    """Copy of a config with other values, as Hydra would compose it."""
-    config = copy.deepcopy(config)
-    for one in values:
-        OmegaConf.update(config, one.key_or_group, one.value(), merge=True)
-    ours = [one for one in parsed if not one.is_hydra_override()]
-    config.hydra.overrides.task = [one.input_line for one in ours]
-    style = config.hydra.job.config.override_dirname
-    config.hydra.job.override_dirname = get_overrides_dirname(
-        ours, kv_sep=style.kv_sep, item_sep=style.item_sep, exclude_keys=style.exclude_keys
-    )
-    return config
+
+def of_job(config: DictConfig) -> DictConfig:
+    """Copy of a config without the node `hydra`."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])

@@ -13,7 +13,7 @@ from signal import SIGINT
 from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from wgf.errors import ConfigError, in_one_line, install
 from wgf.integrators.status import Status
@@ -22,7 +22,7 @@ from wgf.run.signals import STOPPING, Signals, number_of
 from wgf.settings.check import check, raise_faults
 from wgf.settings.foreign_configs import check_node
 from wgf.settings.refusals import check_folder
-from wgf.sweep.composer import Composer
+from wgf.sweep.composer import Composer, of_job
 from wgf.sweep.job_folder import EXPECTED, Claim, check_same, finished, objective, outcome, when_free
 from wgf.sweep.session import Sweep, current, ignore_signals, is_stopped
 
@@ -54,11 +54,9 @@ def begin(config: DictConfig) -> Sweep:
     composer = Composer(lambda words: compose(config.hydra.job.config_name, words, return_hydra_config=True))
     for choice in _each_value(axes):
         try:
-            cfg = composer(choice)
-            check_node(cfg.hydra)  # each job sets up its own logging
-            with open_dict(cfg):
-                del cfg["hydra"]
-            check(cfg)
+            composed = composer(choice)
+            check_node(composed.hydra)  # each job sets up its own logging
+            check(cfg := of_job(composed))
             configs.append(cfg)
         except ConfigError as error:
             lines += error.lines

@@ -17,8 +17,8 @@ import torch
 from wgf.problem.equations import Problem
 from wgf.problem.potential import Potential
 from wgf.reference_solutions.base import Computed, Grid, Unresolved
-from wgf.reference_solutions.finite_volume_domain import ABSOLUTE, integrate
-from wgf.reference_solutions.finite_volume_schemes import Monotone, Pressure, differences
+from wgf.reference_solutions.finite_volumes.range import ABSOLUTE, integrate
+from wgf.reference_solutions.finite_volumes.schemes import Monotone, Pressure, differences
 
 LEVELS = {
     False: (128, 256, 512, 1024, 2048),

@@ -28,12 +28,13 @@ from wgf.problem.laws import Gaussian, Uniform
 from wgf.problem.potential import Expressed, Quartic, Sextic
 from wgf.problem.potential import Quadratic as Well
 from wgf.problem.quadrature import Gauss
-from wgf.reference_solutions import exact, finite_volume
+from wgf.reference_solutions import exact
 from wgf.reference_solutions.base import Grid, Unresolved, yardstick
 from wgf.reference_solutions.equilibrium import equilibrium
 from wgf.reference_solutions.exact import second_moment
+from wgf.reference_solutions.finite_volumes import refinement as finite_volume
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 
 
 # exact maps, edges and kinks of the law among them, and what the finite volumes may state

@@ -1,4 +1,4 @@
-"""The parts of the finite volumes: schemes and their order, Jacobians, extrapolation, roots in a cell."""
+"""The parts of the finite volumes: schemes and their order, Jacobians, extrapolation."""
 
 import math
 
@@ -19,10 +19,11 @@ from wgf.problem.equations import (
 )
 from wgf.problem.laws import Gaussian, Mixture, Uniform
 from wgf.problem.potential import Quartic
-from wgf.reference_solutions import finite_volume
 from wgf.reference_solutions.base import Grid, Starts, extrapolation
-from wgf.reference_solutions.finite_volume import LAST, Volumes, _root
-from wgf.reference_solutions.finite_volume_schemes import Central, Monotone
+from wgf.reference_solutions.finite_volumes import refinement as finite_volume
+from wgf.reference_solutions.finite_volumes.masses import Volumes
+from wgf.reference_solutions.finite_volumes.refinement import LAST
+from wgf.reference_solutions.finite_volumes.schemes import Central, Monotone
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_order(kind: type[Central] | type[Monotone], order: float, cells: tuple[
     oracle, errors = density_oracle(QUARTIC, 0.2, -7.0, 7.0, 240), []
     for n in cells:
         run = finite_volume._run(kind, QUARTIC, np.array([0.2]), Grid(-7.0, 6.5, 0.0, 3.0, n))
-        one = Oracle(lambda z, run=run: run.map(0, Starts.of(QUARTIC.law, z, LAST)))
+        one = Oracle(lambda z, run=run: run.maps(Starts.of(QUARTIC.law, z, LAST))[0])
         errors.append(distance(QUARTIC.law, lambda z: oracle(0.2, z), lambda z, one=one: one(0.2, z)))
     assert math.log2(errors[0] / errors[1]) > order
 
@@ -118,12 +119,3 @@ def test_grid_is_whole():
     assert x[[0, -1]] == pytest.approx([-6, 6], abs=1e-12)
     assert np.diff(x) == pytest.approx(run.grid.x(run.grid.s[:-1] + 0.5)[1], rel=0.05)
     assert (dx > 0).all()
-
-
-@pytest.mark.parametrize("share", [0.5, 0.99, -1.0])
-def test_root_of_increasing_polynomials(share: float):
-    low = np.array([0.0, -1.0, 3.0, 0.0])
-    weights = np.array([[1.0, 1.0, 0.0, 1e-12], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0], [0.0, 1.0, 0.0, 1e-17]])
-    target = np.array([1e-12, 0.125, 7.0, 0.0])  # s^3, s^3 + 1, 2 s, 1e-12 s^3 + 1e-17: the last one is never 0
-    found = _root(weights, target, low, np.full(4, share))
-    assert found == pytest.approx([1e-4, -(0.875 ** (1 / 3)), 3.5, 0.0], rel=1e-14, abs=1e-13)

@@ -10,9 +10,9 @@ from wgf.problem.equations import (
 )
 from wgf.problem.laws import Mixture, Uniform
 from wgf.problem.potential import Expressed
-from wgf.reference_solutions import finite_volume
 from wgf.reference_solutions.base import Grid
-from wgf.reference_solutions.finite_volume_schemes import Monotone
+from wgf.reference_solutions.finite_volumes import refinement as finite_volume
+from wgf.reference_solutions.finite_volumes.schemes import Monotone
 
 
 @pytest.mark.parametrize(("length", "shift"), [(2.0**-9, 0.0), (2.0**9, 0.0), (1.0, 8.0)])

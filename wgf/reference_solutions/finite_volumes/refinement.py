@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy  # its modules are loaded when they are first used
 import torch
 
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
 from wgf.reference_solutions.base import Computed, Grid, Starts, Unresolved, extrapolation, width, yardstick
-from wgf.reference_solutions.finite_volume_domain import (
+from wgf.reference_solutions.finite_volumes.masses import Volumes
+from wgf.reference_solutions.finite_volumes.range import (
     ABSOLUTE,
     EARLY,
     EVALUATIONS,
@@ -26,9 +27,10 @@ from wgf.reference_solutions.finite_volume_domain import (
     evolved,
     integrate,
     scout,
+    stepped,
     widened,
 )
-from wgf.reference_solutions.finite_volume_schemes import Central, Monotone, Scheme
+from wgf.reference_solutions.finite_volumes.schemes import Central, Monotone, Scheme
 
 # W1 and W2 errors are relative to the width of the law
 LAST = 1e-9  # mass at either end that the integration's tolerances leave no digit of
@@ -39,83 +41,9 @@ DIP = 1e-5  # W1 distance of what was computed to masses that do not fall, on th
 GOOD = 5e-6  # W1 error with which `Central` is taken without a look at `Monotone`, and either without the last grid
 COUPLED = 768  # cells beyond which coupled ones have fewer evaluations: they cost their number squared
 CROWD = 0.1  # mass in one cell that shows that a law is not resolved, or no longer there
-NEWTON, BISECTIONS = 12, 45  # most steps of the inverse of a mass
-ROUNDING = 4 * np.finfo(float).eps  # of a mass, relative
 TAILS = 6  # times the W2 change by tails that begin with ten times the mass that their error may be
 SLOWEST = 0.25  # slowest gain in W2, less 1
 FLOOR, W2_FLOOR = 5e-9, 5e-8  # W1 and W2 error of the integration in time
-
-
-@dataclass(frozen=True)
-class Volumes:
-    """The masses left of the faces of a grid at some times.
-
-    Attributes:
-        grid: the faces.
-        mass: F [k, N + 1], from 0 to 1 and nowhere falling: no cell is negative.
-        dips: W1 distances [k] to what was computed, which may fall where the law is not resolved (length).
-        smooth: whether F is a smooth function of s; if not, it is interpolated without overshoot.
-    """
-
-    grid: Grid
-    mass: np.ndarray
-    dips: np.ndarray
-    smooth: bool
-    curves: dict[int, scipy.interpolate.PPoly] = field(default_factory=dict, compare=False, repr=False)
-
-    def map(self, k: int, starts: Starts) -> np.ndarray:
-        """T = quantile o cdf_p at time number k (length), linear in the tails."""
-        a, b, c, d = starts.tails
-        with np.errstate(all="ignore"):  # of scipy's interpolation, where the law is flat
-            *x, one, two, three, four = self._inverse(k, starts.mass)
-        slopes = np.where(starts.z < a, (two - one) / (b - a), (four - three) / (d - c))
-        return np.array(x) + slopes * starts.beyond
-
-    def _curve(self, k: int) -> scipy.interpolate.PPoly:
-        """Mass left of s at time number k, interpolated; kept, because maps are evaluated many times."""
-        if k not in self.curves:
-            s, mass = self.grid.s, self.mass[k]
-            self.curves[k] = (
-                scipy.interpolate.PPoly.from_spline(scipy.interpolate.make_interp_spline(s, mass, k=5))
-                if self.smooth
-                else scipy.interpolate.PchipInterpolator(s, mass)
-            )
-        return self.curves[k]
-
-    def _inverse(self, k: int, target: np.ndarray) -> np.ndarray:
-        """The x [n] with the masses `target` [n] to the left."""
-        s, mass, curve = self.grid.s, self.mass[k], self._curve(k)
-        cell = np.clip(np.searchsorted(mass, target, side="right") - 1, 0, len(s) - 2)
-        piece = np.clip(np.searchsorted(curve.x, cell + 0.5, side="right") - 1, 0, curve.c.shape[1] - 1)
-        origin, share = curve.x[piece], (target - mass[cell]) / (mass[cell + 1] - mass[cell])
-        return self.grid.x(origin + _root(curve.c[:, piece], target, cell - origin, share))[0]
-
-
-def _root(weights: np.ndarray, target: np.ndarray, low: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Where increasing polynomials have the values `target` [n], in [low, low + 1], first tried at low + share.
-
-    Newton's steps that stay in the bracket, and bisections of it for what they do not find.
-
-    Args:
-        weights: of the powers [degree + 1, n], the highest first.
-        target, low, share: [n]; shares outside (0, 1) count as 1/2.
-    """
-    below, above = low, low + 1.0
-    at = low + np.where((share > 0) & (share < 1), share, 0.5)
-    for step in range(NEWTON + BISECTIONS):
-        value, slope = weights[0], np.zeros_like(at)
-        for weight in weights[1:]:
-            slope = slope * at + value
-            value = value * at + weight
-        short = value < target
-        below, above = np.where(short, at, below), np.where(short, above, at)
-        nearer = at - (value - target) / slope
-        kept = (nearer > below) & (nearer < above) & (step < NEWTON)
-        found = np.abs(value - target) <= ROUNDING * target
-        if found.all():
-            break
-        at = np.where(found, at, np.where(kept, nearer, 0.5 * (below + above)))
-    return at
 
 
 @dataclass(frozen=True)
@@ -137,9 +65,13 @@ class Reference(Computed):
 
     def map(self, k: int, z: np.ndarray, last: float = LAST) -> np.ndarray:
         """T at time number k and z [n] (length), linear where less mass than `last` is left."""
+        return self.maps(z, last, slice(k, k + 1))[0]
+
+    def maps(self, z: np.ndarray, last: float = LAST, which: slice = slice(None)) -> np.ndarray:
+        """The same at some of the times, by default all [k, n]."""
         starts = Starts.of(self.law, z, last)
-        fine = self.fine.map(k, starts)
-        return fine + self.share * (fine - self.coarse.map(k, starts)) if self.share else fine
+        fine = self.fine.maps(starts, which)
+        return fine + self.share * (fine - self.coarse.maps(starts, which)) if self.share else fine
 
 
 def solve(problem: Problem, times: Sequence[float]) -> Reference:
@@ -211,7 +143,7 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
                 break
             continue  # too coarse: try a finer one
         offs.append(_off(problem, runs[-1].grid))
-        maps.append(np.stack([runs[-1].map(k, starts) for k in range(len(times))]))
+        maps.append(runs[-1].maps(starts))
         unit = width(problem.law, maps[-1], w)
         if level > 1 and runs[-1].dips.max() > DIP * unit:
             raise Unresolved("the scheme oscillates")
@@ -236,8 +168,9 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
     if best is None or not np.isfinite(best.errors).all():
         raise Unresolved("no three grids")
     # no grid sees how wrong straight tails are: by what it changes to begin them earlier
-    earlier = np.stack([best.map(k, z) - best.map(k, z, 10 * LAST) for k in range(len(times))])
-    return replace(best, w2_errors=best.w2_errors + TAILS * np.sqrt(earlier**2 @ w))
+    moved = Starts.of(law, z, 10 * LAST).beyond != 0
+    earlier = best.maps(z[moved]) - best.maps(z[moved], 10 * LAST)
+    return replace(best, w2_errors=best.w2_errors + TAILS * np.sqrt(earlier**2 @ w[moved]))
 
 
 def _with(grid: Grid, cells: int) -> Grid:
@@ -255,7 +188,10 @@ def _run(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid) ->
     if scheme.linear:
         bands, b = scheme.operator
         inner = evolved(bands[scheme.reach - 1 : scheme.reach + 2], b, start[1:-1], times)
-    if inner is None or _fall(inner) > FALL:
+    elif scheme.affine:
+        with suppress(Unresolved):
+            inner = stepped(*scheme.operator, start[1:-1], times)
+    if inner is None or not _fall(inner) <= FALL:
         left = EVALUATIONS if not scheme.dense else int(EVALUATIONS * min(1.0, (COUPLED / grid.cells) ** 2))
         inner = integrate(scheme, scheme.bands, start[1:-1], times, 0.0, ABSOLUTE, scheme.reach, left)
     raw = np.pad(inner, ((0, 0), (1, 1)))

@@ -1,0 +1,1 @@
+"""Reference solutions by finite volumes: on the line, between walls and on circles."""

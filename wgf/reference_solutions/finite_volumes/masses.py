@@ -1,0 +1,130 @@
+"""Masses left of the faces of a grid, interpolated and inverted: T = quantile o cdf_p."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.linalg
+
+from wgf.reference_solutions.base import Grid, Starts
+
+NEWTON, BISECTIONS = 12, 45  # most steps of the inverse of a mass
+ROUNDING = 4 * np.finfo(float).eps  # of a mass, relative
+# weights of the powers of s, the highest first, in the cell [0, 1]: by the B-splines of degree 5 around -2, ..., 3,
+# and by two values and their slopes
+PIECES = (
+    np.array(
+        [
+            [-1.0, 5, -10, 10, -5, 1],
+            [5.0, -20, 30, -20, 5, 0],
+            [-10.0, 20, 0, -20, 10, 0],
+            [10.0, 20, -60, 20, 10, 0],
+            [-5.0, -50, 0, 50, 5, 0],
+            [1.0, 26, 66, 26, 1, 0],
+        ]
+    )
+    / 120
+)
+HERMITE = np.array([[2.0, -2, 1, 1], [-3, 3, -2, -1], [0, 0, 1, 0], [1, 0, 0, 0]])
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """The masses left of the faces of a grid at some times.
+
+    Attributes:
+        grid: the faces.
+        mass: F [k, N + 1], from 0 to 1 and nowhere falling: no cell is negative.
+        dips: W1 distances [k] to what was computed, which may fall where the law is not resolved (length).
+        smooth: whether F is a smooth function of s; if not, it is interpolated without overshoot.
+    """
+
+    grid: Grid
+    mass: np.ndarray
+    dips: np.ndarray
+    smooth: bool
+
+    def maps(self, starts: Starts, which: slice = slice(None)) -> np.ndarray:
+        """T = quantile o cdf_p at some of the times, by default all [k, n] (length), linear in the tails."""
+        a, b, c, d = starts.tails
+        with np.errstate(all="ignore"):  # of the interpolation, where the law is flat
+            x = self._inverse(which, starts.mass)
+        one, two, three, four = x[:, -4:].T[..., None]
+        slopes = np.where(starts.z < a, (two - one) / (b - a), (four - three) / (d - c))
+        return x[:, :-4] + slopes * starts.beyond
+
+    @cached_property
+    def _weights(self) -> np.ndarray:
+        """Weights of splines of degree 5 [k, N + 5], or slopes of F [k, N + 1] if it is not smooth."""
+        return cardinal(self.mass) if self.smooth else monotone(self.mass)
+
+    def _inverse(self, which: slice, target: np.ndarray) -> np.ndarray:
+        """The x [k, n] with the masses `target` [n] to the left."""
+        mass, weights = self.mass[which], self._weights[which]
+        cell = np.stack([np.searchsorted(row, target, side="right") for row in mass]) - 1
+        cell, k = np.clip(cell, 0, self.grid.cells - 1), np.arange(len(mass))[:, None]
+        low, high = mass[k, cell], mass[k, cell + 1]
+        if self.smooth:
+            powers = np.tensordot(PIECES, weights[k, cell + np.arange(6)[:, None, None]], 1)
+        else:
+            powers = np.tensordot(HERMITE, np.stack([low, high, weights[k, cell], weights[k, cell + 1]]), 1)
+        share, targets = (target - low) / (high - low), np.broadcast_to(target, low.shape)
+        place = _root(powers.reshape(len(powers), -1), targets.ravel(), share.ravel())
+        return self.grid.x(cell + place.reshape(low.shape))[0]
+
+
+def cardinal(values: np.ndarray) -> np.ndarray:
+    """Weights [k, N + 5] of the B-splines of degree 5 around -2, ..., N + 2 whose sums have the values [k, N + 1] at
+    0, ..., N and are constant beyond: (c_-2 + 26 c_-1 + 66 c_0 + 26 c_1 + c_2)/120 is the value at 0.
+    """
+    weights = np.pad(values.T, ((2, 2), (0, 0)), mode="edge")
+    sums = 120 * values.T
+    sums[:2] -= ((27,), (1,)) * weights[:2]
+    sums[-2:] -= ((1,), (27,)) * weights[-2:]
+    weights[2:-2] = scipy.linalg.solveh_banded(np.repeat([[1.0], [26.0], [66.0]], len(sums), axis=1), sums)
+    return weights.T.copy()
+
+
+def monotone(values: np.ndarray) -> np.ndarray:
+    """Slopes [k, N + 1] at 0, ..., N of the cubic Hermite interpolants of values [k, N + 1] that rise, and rise, too.
+
+    Source: F. N. Fritsch, J. Butland, A method for constructing local monotone piecewise cubic interpolants,
+    SIAM J. Sci. Stat. Comput. 5 (1984).
+    """
+    rises = np.diff(values, axis=1)
+    left, right = rises[:, :-1], rises[:, 1:]
+    inner = 2 * left * right / np.maximum(left + right, 1e-300)
+    first, last = ((3 * a - b) / 2 for a, b in ((left[:, 0], right[:, 0]), (right[:, -1], left[:, -1])))
+    return np.column_stack([np.maximum(first, 0.0), inner, np.maximum(last, 0.0)])
+
+
+def _root(weights: np.ndarray, target: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Where increasing polynomials have the values `target` [n], in [0, 1], first tried at `share`.
+
+    Newton's steps that stay in the bracket, and bisections of it for what they do not find.
+
+    Args:
+        weights: of the powers [degree + 1, n], the highest first.
+        target, share: [n]; shares outside (0, 1) count as 1/2.
+    """
+    found = np.where((share > 0) & (share < 1), share, 0.5)
+    rest, at, below, above = np.arange(len(target)), found, np.zeros_like(found), np.ones_like(found)
+    for step in range(NEWTON + BISECTIONS):
+        value, slope = weights[0], np.zeros_like(at)
+        for weight in weights[1:]:
+            slope = slope * at + value
+            value = value * at + weight
+        found[rest] = at
+        open = ~(np.abs(value - target) <= ROUNDING * target)
+        if not open.any():
+            break
+        short = value < target
+        below, above = np.where(short, at, below), np.where(short, above, at)
+        nearer = at - (value - target) / slope
+        kept = (nearer > below) & (nearer < above) & (step < NEWTON)
+        at = np.where(kept, nearer, 0.5 * (below + above))
+        rest, at, below, above, target = (part[open] for part in (rest, at, below, above, target))
+        weights = weights[:, open]
+    return found
