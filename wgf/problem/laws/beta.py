@@ -141,7 +141,7 @@ class Beta(Standardised):
 
     @cached_property
     def _panels(self) -> list[float]:
-        """Cells of either half, from its end, where numbers have all their digits: a reflected law has reflected ones."""
+        """Cells of either half from its end, where numbers have all digits: those of a reflected law are reflected."""
         left, right = (
             resolved(law.density, sorted({0.0, min(law.mean, 0.5), 0.5})).tolist()[:-1]
             for law in (self.standard(), Beta(self.b, self.a))
