@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.hydra_config import HydraConfig
@@ -10,16 +11,18 @@ from omegaconf import OmegaConf, open_dict, read_write
 
 from wgf.sweep.composer import Composer, of_job
 
-QUIET = {"logger": "none", "figures": "false"}  # unless the user says otherwise
-SILENT = "wgf.run.callbacks.base.Callback"  # what logger=none stands for
-
 
 class EnsembleLauncher(BasicLauncher):
     """Runs all jobs in this process, one after another. Jobs that differ in values only share one composed config.
 
     A job draws no figures and writes no event files unless the command asks for them, and without them it measures its
     last state alone. Of Hydra's own files it writes the overrides.
+
+    Attributes:
+        unless: settings of every job unless the command gives them.
     """
+
+    unless: ClassVar = {"logger": "none", "figures": "false", "record": "auto", "engine": "repeated"}
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         assert self.config is not None
@@ -36,11 +39,7 @@ class EnsembleLauncher(BasicLauncher):
     def _run(self, composer: Composer, words: list[str], number: int) -> JobReturn:
         """Run a job as `hydra.core.utils.run_job` does, without its copies of the config."""
         assert self.task_function is not None
-        named = {word.lstrip("+~").partition("=")[0] for word in words}
-        ours = [word for word in words if not word.startswith("hydra")]
-        config = composer([*words, *(f"{key}={value}" for key, value in QUIET.items() if key not in named)])
-        if "record" not in named:
-            config.record = "steps" if config.figures or config.observe or config.logger._target_ != SILENT else "end"
+        ours, config = [word for word in words if not word.startswith("hydra")], composer(words)
         HydraConfig.instance().cfg = config  # the name of the folder may depend on it
         with read_write(config.hydra), open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number

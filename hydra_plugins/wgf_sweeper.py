@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,7 @@ class GridSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         root = Path(self.config.hydra.sweep.dir)
-        jobs = self._jobs(root, arguments)
+        jobs = [replace(one, words=completed(one.words, self.launcher)) for one in self._jobs(root, arguments)]
         self._check(jobs)
         root.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, root / "multirun.yaml")
@@ -189,7 +189,9 @@ class Trials(Engine):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         root = Path(self._config.hydra.sweep.dir)
-        named = {str(number): list(words) for number, words in enumerate(job_overrides, initial_job_idx)}
+        named = {
+            str(number): completed(list(w), self._launcher) for number, w in enumerate(job_overrides, initial_job_idx)
+        }
         trials = [Job([*words, f"hydra.sweep.subdir={name}"], root / name) for name, words in named.items()]
         self.run(trials, initial_job_idx)
         found = [job.objective(job.outcome(root / name), self._formula(words)) for name, words in named.items()]
@@ -216,6 +218,12 @@ class Judge:
         if len(self._values) >= self._total and not any(map(math.isfinite, self._values)):
             raise WgfError(f"none of the {self._total} trials of this search completed: results.csv says why")
         return answers
+
+
+def completed(words: list[str], launcher: Launcher) -> list[str]:
+    """The overrides of a job, and those that its launcher adds unless the command gives them."""
+    named = {word.lstrip("+~").partition("=")[0] for word in words}
+    return [*words, *(f"{key}={value}" for key, value in getattr(launcher, "unless", {}).items() if key not in named)]
 
 
 def name(words: list[str], axes: list[str]) -> str:

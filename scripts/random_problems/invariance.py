@@ -15,6 +15,7 @@ Result = dict[str, Any]
 INVARIANT = 1e-9  # relative difference of a number of a similar problem
 ESTIMATED = 0.1  # the same of an estimated error: rounding decides its steps in time and tails of 1e-9
 STEPS = 2, 0.1  # difference of a count, and as a share of it: rounding may decide whether a step is accepted
+STEPPED = ("steps", "rejected", "evaluations")
 ENCLOSED, SQUARED = 1e-3, 1e-7  # the same of bounds, which rest on an enclosure of V'' to 1e-4, and relative to the
 # width of the law: they are roots of sums of squares
 MEASURED = {"w1_error": "reference_error", "w2_error": "reference_w2_error", "w2_best": "reference_w2_error"}
@@ -106,8 +107,8 @@ def _compared(
         scale = scales.get(name, energies if name.startswith("energy") else 0.0 if "lambda" in name else size)
         allowed = rounding * (abs(right) + scale)
         if name in COUNTS:
-            counted = STEPS[0] + STEPS[1] * abs(right) if name in ("steps", "rejected", "evaluations") else 0.5
-            allowed = counted
+            each = right / max(result["steps"], 1) if name == "evaluations" else 1.0
+            allowed = STEPS[0] * each + STEPS[1] * abs(right) if name in STEPPED else 0.5
         elif name in MEASURED:
             allowed += s.length * (result[MEASURED[name]] or 0.0)
         elif name.startswith("reference_") or name == "energy_error":

@@ -285,6 +285,12 @@ def test_auto_compiles_large_problems_only(monkeypatch):
     assert isinstance(wgf.solve(wgf.FokkerPlanck(), t_end=0.01).integrator, Compiled)
 
 
+def test_repeated_compiles_what_it_can():
+    assert isinstance(wgf.solve(wgf.FokkerPlanck(), t_end=0.01, engine="repeated").integrator, Compiled)
+    others = wgf.solve(wgf.FokkerPlanck(), t_end=0.01, integrator=wgf.Dopri5(), engine="repeated")
+    assert type(others.integrator) is wgf.Dopri5
+
+
 def test_an_interaction_that_hides_its_energy_is_not_compiled():
     class Hidden(interaction.Log):
         def value(self, at):

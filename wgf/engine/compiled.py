@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("wgf")
 
-ENGINES = ("auto", "torch", "compiled")
+ENGINES = ("auto", "torch", "compiled", "repeated")
 LARGE = 500_000  # nodes, and pairs of nodes / PAIRS_PER_NODE, from which compiled steps repay loading them
 PAIRS_PER_NODE = 8
 NODES_PER_CALL = 20_000_000  # nodes, over all attempts of one call: Ctrl-C waits for about a second
@@ -152,7 +152,8 @@ def run(
 
 
 def choose(engine: str, projection: Projection, method: Integrator) -> Integrator:
-    """The method on an engine: `auto` compiles large problems only, for which loading the code pays.
+    """The method on an engine: `auto` compiles large problems only, for which loading the code pays, and `repeated`
+    whatever it can.
 
     Raises:
         ConfigError: engine=compiled cannot serve this flow.

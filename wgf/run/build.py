@@ -121,7 +121,10 @@ def build(cfg: DictConfig) -> Experiment:
     Raises:
         ConfigError: the parts do not fit together.
     """
-    if cfg.record == "end" and (cfg.figures or cfg.observe):
+    record = cfg.record
+    if record == "auto":
+        record = "steps" if cfg.figures or cfg.observe or get_class(cfg.logger._target_) is not Callback else "end"
+    elif record == "end" and (cfg.figures or cfg.observe):
         raise ConfigError("record=end is impossible with figures=true or observe: say record=steps")
     seed = int(cfg.seed)
     parts = _parts(cfg, seed)
@@ -158,7 +161,7 @@ def build(cfg: DictConfig) -> Experiment:
         cfg.reference_solution,
         certificate,
         observed(cfg.observe),
-        cfg.record,
+        record,
     )
 
 
