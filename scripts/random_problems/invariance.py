@@ -15,10 +15,15 @@ Result = dict[str, Any]
 INVARIANT = 1e-9  # relative difference of a number of a similar problem
 ESTIMATED = 0.1  # the same of an estimated error: rounding decides its steps in time and tails of 1e-9
 STEPS = 2, 0.1  # difference of a count, and as a share of it: rounding may decide whether a step is accepted
+STEPPED = ("steps", "rejected", "evaluations")
 ENCLOSED, SQUARED = 1e-3, 1e-7  # the same of bounds, which rest on an enclosure of V'' to 1e-4, and relative to the
 # width of the law: they are roots of sums of squares
 MEASURED = {"w1_error": "reference_error", "w2_error": "reference_w2_error", "w2_best": "reference_w2_error"}
-NEARBY = Similarity(1.0123, 0.0, 1.0, False), Similarity(1.0, 0.0, 1.0123, False)  # all digits are rounded anew
+NEARBY = (  # all digits are rounded anew
+    Similarity(1.0123, 0.0, 1.0, False),
+    Similarity(1.0, 0.0, 1.0123, False),
+    Similarity(1.0, 0.0, 1.0117, False),
+)
 HALVED = 4 / 3  # an error relative to its change when cells are halved, at most: by Gauss rules of order 1
 SENSITIVE = 10.0  # rounding may change a number by so many times what a nearby problem changes it
 
@@ -27,8 +32,8 @@ def invariance(kind: str, settings: Settings, result: Result, solve: Callable[[S
     """Verdicts by a similar problem; none if the command has no settings for it.
 
     A flow may amplify rounding until its numbers differ (knots that meet, maps that nearly fold, explicit steps at
-    their limit). If a number does not follow, the similar problem in units that are hardly different shows by how much
-    rounding alone may change it.
+    their limit). If a number does not follow, similar problems in units that are hardly different show by how much
+    rounding alone may change it. One of them may by chance change little, so there is another while a number is false.
 
     Args:
         kind: of the similarity.
@@ -41,13 +46,23 @@ def invariance(kind: str, settings: Settings, result: Result, solve: Callable[[S
     by, similar = f"invariance: {kind}", solve(other)
     stepped = any(similar[name] != result[name] for name in ("steps", "rejected"))
     found = _compared(SIMILARITIES[kind], by, settings, result, similar, stepped)
-    if all(verdict.used <= 1 for verdict in found) or similar["status"] != result["status"]:
+    if similar["status"] != result["status"]:
         return found
-    s, nearby = next((s, near) for s in NEARBY if (near := applied(s, other)) is not None)
-    moved = solve(nearby)
-    if moved["status"] != similar["status"]:
-        return []
-    changes = {verdict.number: verdict.used for verdict in _compared(s, by, other, similar, moved, stepped)}
+    changes: dict[str, float] = {}
+    for near in NEARBY:
+        nearby = applied(near, other)
+        if nearby is None or all(verdict.used <= 1 for verdict in _eased(found, changes)):
+            continue
+        moved = solve(nearby)
+        if moved["status"] != similar["status"]:
+            return []
+        for verdict in _compared(near, by, other, similar, moved, stepped):
+            changes[verdict.number] = max(changes.get(verdict.number, 0.0), verdict.used)
+    return _eased(found, changes)
+
+
+def _eased(found: list[Verdict], changes: dict[str, float]) -> list[Verdict]:
+    """The verdicts if rounding changes the numbers by these shares of what is allowed."""
     return [replace(each, used=each.used / max(1.0, SENSITIVE * changes.get(each.number, 0.0))) for each in found]
 
 
@@ -92,8 +107,8 @@ def _compared(
         scale = scales.get(name, energies if name.startswith("energy") else 0.0 if "lambda" in name else size)
         allowed = rounding * (abs(right) + scale)
         if name in COUNTS:
-            counted = STEPS[0] + STEPS[1] * abs(right) if name in ("steps", "rejected", "evaluations") else 0.5
-            allowed = counted
+            each = right / max(result["steps"], 1) if name == "evaluations" else 1.0
+            allowed = STEPS[0] * each + STEPS[1] * abs(right) if name in STEPPED else 0.5
         elif name in MEASURED:
             allowed += s.length * (result[MEASURED[name]] or 0.0)
         elif name.startswith("reference_") or name == "energy_error":

@@ -50,9 +50,9 @@ UNSCALED = ("quartic", "sextic")
 def applied(s: Similarity, settings: Settings) -> Settings | None:
     """The settings of the similar problem; None if the command has no settings for it."""
     new, law, scaled = dict(settings), settings["law"], (s.length, s.time) != (1.0, 1.0)
-    if (law in ONE_SIDED and s.reflects) or (law in CENTRED and s.shift) or settings.get("network") == "mlp":
+    if (law in ONE_SIDED and s.reflects) or (law in CENTRED and s.shift):
         return None
-    if settings.get("quadrature") == "monte_carlo" and s.reflects:
+    if s.reflects and (settings.get("quadrature") == "monte_carlo" or settings.get("network") == "mlp"):
         return None
     if law == "barenblatt":
         new["law.t0"] = settings["law.t0"] * s.length ** (settings["law.exponent"] + 1)

@@ -149,6 +149,11 @@ def network(law: Base, train: str, width: int, bound: float = 2.0, seed: int = 0
     return TwoSidedReLU(width, bound, train, base=law)
 
 
+def lengths(train: str, unit: float) -> Tensor:
+    """A unit of length for those parameters of `network` of width 3 that are lengths, 1 for the others."""
+    return tensor([1.0] * 6 + [unit] * 6 if train == "all" else [unit] * 5 + [1.0] * 6)
+
+
 def away(map, size: float = 0.1, seed: int = 0) -> Tensor:
     """Parameters near the start: weights moved by size at most, knots by a share of their distance; f' stays > 0."""
     shake = torch.rand(map.theta.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 2 - 1

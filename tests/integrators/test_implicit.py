@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from laws_and_terms import problem
+from laws_and_terms import lengths, network, problem
 from whole_flows import Energies, field_of, fine_grid, flow, march, reference_map, start_of, w1
 
 from wgf.errors import ConfigError
+from wgf.integrators.base import State
 from wgf.integrators.explicit import Dopri5
 from wgf.integrators.gauss_newton import GaussNewton
 from wgf.integrators.implicit import JKO, SDIRK2, SDIRK3, Rodas4
@@ -20,7 +21,10 @@ from wgf.problem import interaction
 from wgf.problem.equations import KellerSegel
 from wgf.problem.internal import Entropy, PowerLaw
 from wgf.problem.laws import Gaussian
-from wgf.problem.potential import Expressed, Quartic, Sextic, Zero
+from wgf.problem.potential import Expressed, Quadratic, Quartic, Sextic, Zero
+from wgf.problem.quadrature import Gauss
+from wgf.projection.field import Projection
+from wgf.projection.solvers import Truncated
 
 LAW = Gaussian(0.0, 1.0)
 QUARTIC = problem(LAW, Quartic(1.0), Entropy(1.0))
@@ -147,6 +151,22 @@ def test_the_error_estimate_scales_with_the_step(integrator, power):
     state = march(field, Rodas4(), 0.05, 50)  # away from the start, where the first derivatives vanish by symmetry
     errors = [float(integrator.step(field, dt / 2**k, state).error) for k in range(3)]
     assert np.log2(np.divide(errors[:-1], errors[1:])) == pytest.approx([power, power], abs=0.35)
+
+
+@pytest.mark.parametrize("train", ["all", "mlp"])
+def test_the_damping_does_not_depend_on_the_unit_of_length(train):
+    places, errors = [], []
+    for unit in (1.0, 2.0**-9):
+        law = Gaussian(0.3 * unit, 1.2 * unit)
+        flowing = problem(law, Quadratic(1.0, 0.5 * unit), Entropy(0.7 * unit**2))
+        field = Projection(flowing, network(law, train, 3), Gauss(), Truncated(1e-2))
+        theta = field.initial + 0.1 * torch.arange(len(field.initial)).sin() * lengths(train, unit)
+        step = GaussNewton(damping=1e-2).step(field, 0.01, State(theta, field(theta)))
+        z = unit * torch.linspace(-3, 3, 50, dtype=torch.float64)
+        places.append(field.map.f(step.state.theta, z) - field.map.f(theta, z))
+        errors.append(float(step.error))
+    assert torch.allclose(places[1] / 2.0**-9, places[0], rtol=1e-9, atol=1e-12)
+    assert errors[1] == pytest.approx(errors[0], rel=1e-6)
 
 
 def test_the_error_estimate_is_measured_by_the_tolerances():

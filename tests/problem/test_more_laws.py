@@ -132,6 +132,12 @@ def test_panels_are_the_same_cells_wherever_the_law_lies(make):
         assert nearest == pytest.approx(place + scale * one[seen], abs=1e-12 * scale * (1 + abs(place)), rel=1e-12)
 
 
+@pytest.mark.parametrize(("a", "b"), [(1.97, 1.15), (0.5, 0.5), (50.0, 1.2), (2.0, 3.0)])
+def test_a_reflected_beta_law_has_the_reflected_panels(a: float, b: float):
+    panels, reflected = Beta(a, b, -0.423, 0.479).panels(), Beta(b, a, -0.479, 0.423).panels()
+    assert panels == [-x for x in reversed(reflected)]
+
+
 @pytest.mark.parametrize(("df", "missing"), [(2.5, 1e-7), (2.93, 1.1e-10), (4.0, 1.1e-10), (8.0, 1e-12)])
 def test_panels_of_heavy_tails_hold_the_variance(df, missing):
     law = Student(df, -0.4, 0.8)

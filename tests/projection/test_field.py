@@ -6,7 +6,7 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 import torch
-from laws_and_terms import LAWS, away, network, problem, random, tensor
+from laws_and_terms import LAWS, away, lengths, network, problem, random, tensor
 from scipy import integrate, stats
 
 from wgf.errors import ConfigError
@@ -35,7 +35,8 @@ SOLVERS = {
 def dense(field, theta):
     """sqrt(w) J and the minimum-norm solution of J^T W J v = -gradient by singular values, in numpy."""
     gradient = field.gradient(theta)[0].numpy()
-    features = field.tangent(theta).features.numpy()
+    nodes = field.tangent(theta).nodes
+    features = (nodes.w.sqrt()[:, None] * field.map.jacobian(theta, nodes.z, nodes.cell)).numpy()
     _, s, vh = np.linalg.svd(features, full_matrices=False)
     keep = s > 1e-9 * s[0]
     return features, -vh[keep].T @ (vh[keep] @ gradient / s[keep] ** 2)
@@ -73,6 +74,22 @@ def test_all_solvers_agree_in_function_space(name, train):
     assert set(report) == {"rank", "condition", "residual", "truncated", "damped", "iterations"}
     size = float(np.linalg.norm(features @ expected) ** 2)
     assert float(evaluation.dissipation) == pytest.approx(size, rel=1e-8)  # -grad F . theta' = int |f'|^2 p
+
+
+CUTTING = [Truncated(1e-2), QR(1e-2), Cholesky(1e-2), MINRES(1e-2)]
+
+
+@pytest.mark.parametrize(("train", "solver"), [("mlp", Auto(1e-2)), *product(("all", "mlp"), CUTTING)])
+def test_what_solvers_cut_or_damp_does_not_depend_on_the_unit_of_length(train, solver):
+    found = []
+    for unit in (1.0, 2.0**-9, 2.0**9):
+        terms = potentials.Quadratic(1.0, 0.5 * unit), Entropy(0.7 * unit**2)
+        field, theta = start(train, 3, *terms, law=Gaussian(0.3 * unit, 1.2 * unit), solver=solver)
+        theta = theta + 0.1 * tensor([math.sin(k) for k in range(len(theta))]) * lengths(train, unit)
+        z = unit * torch.linspace(-3, 3, 50, dtype=torch.float64)
+        found.append(field.map.jacobian(theta, z) @ field(theta).velocity / unit)
+    assert distance(found[1].numpy(), found[0].numpy()) < 1e-9
+    assert distance(found[2].numpy(), found[0].numpy()) < 1e-9
 
 
 @pytest.mark.parametrize("name", LAWS)
@@ -230,8 +247,9 @@ def test_the_metric_is_the_integral_of_the_features(train):
     particles = Projection(field.problem, map, MonteCarlo(10), Auto()) if train == "weights" else field
     assert torch.equal(particles.tangent(theta).metric, metric)  # exact even for particles
     fine = map.base.quantile((torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000)
-    jacobian = map.jacobian(theta, fine)
-    assert torch.allclose(metric, jacobian.T @ jacobian / 200_000, atol=2e-4)
+    units = lengths(train, 1.2) if train in ("all", "mlp") else 1.0  # 1.2: the law's deviation
+    jacobian = map.jacobian(theta, fine) * units
+    assert torch.allclose(metric, jacobian.T @ jacobian / 200_000, atol=4e-4)
     for seed in range(3):
         v = random(len(theta), seed=seed)
         assert torch.allclose(tangent.apply(v), metric @ v, atol=1e-13)

@@ -1,10 +1,11 @@
 """Implicit steps for networks without a chart (biases, MLP): damped Gauss-Newton steps on the JKO objective
 
-    |f(theta, .) - f(theta_k, .)|^2_p / (2 dt) + lambda |theta - theta_k|^2 / (2 dt) + F(f(theta, .)),
+    |f(theta, .) - f(theta_k, .)|^2_p / (2 dt) + lambda |D^-1 (theta - theta_k)|^2 / (2 dt) + F(f(theta, .)),
 
-(G + lambda I + dt H) d = -dt grad F with the curvature H = J^T e_xx J + J'^T e_dd J' of the energy without its concave
-part. The damping lambda limits parameters that hardly move the map: where knots meet, the metric loses a direction and
-the energy has a kink, at which a full minimisation would not converge.
+(G + lambda D^-2 + dt H) d = -dt grad F with the curvature H = J^T e_xx J + J'^T e_dd J' of the energy without its
+concave part, and the natural units D of the parameters. The damping lambda limits parameters that hardly move the map:
+where knots meet, the metric loses a direction and the energy has a kink, at which a full minimisation would not
+converge.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from wgf.projection.field import Projection
 from wgf.projection.knots import KnotFlow
 from wgf.settings.ranges import Count, NonNegative, Positive, PositiveOrNone, checked
 
-DAMPING = 1e-5  # lambda, relative to the largest diagonal entry of G
+DAMPING = 1e-5  # lambda, relative to the largest diagonal entry of D G D
 MOST_HALVINGS, MOST_TRIALS = 40, 400  # per step
 
 
@@ -31,7 +32,7 @@ class Model:
     Args:
         field: map, energy and quadrature.
         theta: parameters [p].
-        damping: lambda relative to the largest diagonal entry of G.
+        damping: lambda relative to the largest diagonal entry of D G D.
     """
 
     def __init__(self, field: Field, theta: Tensor, damping: float) -> None:
@@ -48,7 +49,9 @@ class Model:
         bend = values.T @ (xx.clamp(min=0)[:, None] * values)
         self.curvature = bend + slopes.T @ (dd.clamp(min=0)[:, None] * slopes)
         self.metric = values.T @ (nodes.w[:, None] * values)
-        self.metric.diagonal().add_(damping * self.metric.diagonal().max())
+        units, diagonal = map.units(), self.metric.diagonal()
+        squares = torch.ones_like(diagonal) if units is None else units**2
+        diagonal.add_(damping * (squares * diagonal).max() / squares)
 
     def displacement(self, tau: float) -> Tensor:
         """Displacement d [p] for the step tau (time); NaN if the matrix is not positive definite."""
@@ -114,7 +117,7 @@ class GaussNewton(Adaptive):
 
     Args:
         rtol, atol, dt, dt_min, max_steps: as in `Adaptive`.
-        damping: lambda relative to the largest diagonal entry of G (no unit).
+        damping: lambda relative to the largest diagonal entry of D G D (no unit).
     """
 
     implicit = True

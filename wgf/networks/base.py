@@ -164,6 +164,10 @@ class TransportMap(nn.Module):
         """
         raise ConfigError(f"{type(self).__name__} cannot change its breakpoints: use network=spline")
 
+    def units(self) -> Tensor | None:
+        """Natural units of the parameters [p] where these differ: solvers cut and damp numbers in these units."""
+        return None
+
     def space(self) -> SplineSpace | None:
         """Spline space of a map that is linear in its parameters; None for other maps."""
         return None

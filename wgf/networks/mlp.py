@@ -38,6 +38,12 @@ class MLP(TransportMap):
     def size(cls, settings: Mapping[str, Any]) -> Size:
         return Size(3 * float(settings["width"]) + 2, 0, 0, banded=False)
 
+    def units(self) -> Tensor:
+        """a and c are lengths, k and d have no unit."""
+        units = torch.ones_like(self.theta.detach())
+        units[: 2 + self.width] = self.base.std
+        return units
+
     def f(self, theta: Tensor, z: Tensor) -> Tensor:
         y = (z - self.base.mean) / self.base.std
         c, k, d = theta[2:].reshape(3, self.width)

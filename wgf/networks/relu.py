@@ -163,6 +163,13 @@ class TwoSidedReLU(PiecewiseLinear):
             return theta, self.initial[m2:]
         return (self.initial[:m2], theta) if self.train_part == "biases" else (theta[:m2], theta[m2:])
 
+    def units(self) -> Tensor | None:
+        """Biases are lengths, weights have no unit."""
+        if self.train_part != "all":
+            return None
+        ones = torch.ones_like(self.initial[: 2 * self.width])
+        return torch.cat([ones, self.base.std * ones])
+
     def space(self) -> SplineSpace | None:
         return WeightSpace(self) if self.train_part == "weights" else None
 

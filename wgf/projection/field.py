@@ -207,7 +207,7 @@ class Projection:
         gradient, terms, at = self.gradient(theta)
         min_slope = self.map.min_slope(theta, at.dx)
         tangent = self.tangent(theta, at=at)
-        velocity = self._in_turn(theta, gradient, at) if self.map.parts else self.solver.solve(tangent, gradient)
+        velocity = self._in_turn(theta, gradient, at) if self.map.parts else self.solver.velocity(tangent, gradient)
         dissipation = -torch.dot(gradient, velocity.value)
         scale = self.problem.domain.scale(at)
         return Evaluation(velocity.value, terms, min_slope, dissipation, scale, tangent.length, velocity.report)
@@ -220,12 +220,12 @@ class Projection:
             gradient, _, at = self.gradient(theta)
         else:
             gradient, at = self._by_neurons(theta, neurons)
-        return self.solver.solve(self.tangent(theta, part, at), gradient[part]).value
+        return self.solver.velocity(self.tangent(theta, part, at), gradient[part]).value
 
     def _in_turn(self, theta: Tensor, gradient: Tensor, at: MapAtNodes) -> Velocity:
         """Mean velocity of parts that are updated in turn for equal times: each part follows its own projection."""
         parts = self.map.parts
-        found = [self.solver.solve(self.tangent(theta, part, at), gradient[part]) for part in parts]
+        found = [self.solver.velocity(self.tangent(theta, part, at), gradient[part]) for part in parts]
 
         def report() -> dict[str, float | None]:
             reports = [each.report() for each in found]

@@ -45,9 +45,16 @@ class Regularisation(NamedTuple):
 class Solver(ABC):
     """Solver of G theta' = -grad F for a metric G that may be singular."""
 
+    def velocity(self, tangent: Tangent, gradient: Tensor) -> Velocity:
+        """Velocity theta' for grad F [p]. What is cut or damped does not depend on the unit of length."""
+        if tangent.units is None:
+            return self.solve(tangent, gradient)
+        found = self.solve(tangent, tangent.units * gradient)
+        return Velocity(tangent.units * found.value, found.report)
+
     @abstractmethod
     def solve(self, tangent: Tangent, gradient: Tensor) -> Velocity:
-        """Velocity theta' for grad F [p]."""
+        """Velocity for a gradient [p], both in the natural units of the parameters."""
 
     def uses_chart(self, map: TransportMap) -> bool:
         """Whether this solver works in the chart of this map: a banded basis of the same functions."""

@@ -1,4 +1,7 @@
-"""Tangent space of a map with the metric G = int (d_theta f)(d_theta f)^T p dz.
+"""Tangent space of a map with the metric G = int J^T J p dz, J = d_theta f, in natural units of the parameters.
+
+Parameters of different kinds have different units: biases of a ReLU network are lengths, weights have no unit. With
+natural units D (`TransportMap.units`), J D takes the place of J. Then all entries of G are squared lengths.
 
 Maps that are linear in their parameters use a chart instead (`wgf.projection.chart`), and the parts of a ReLU network
 have closed forms (`wgf.projection.neurons`).
@@ -33,11 +36,21 @@ class Tangent:
     part: slice = field(default_factory=lambda: slice(None))
 
     @cached_property
+    def units(self) -> Tensor | None:
+        """Natural units [p]; None if all are alike."""
+        units = self.map.units()
+        return None if units is None else units[self.part]
+
+    def _scaled(self, columns: Tensor) -> Tensor:
+        """Columns [..., p] times the natural units."""
+        return columns if self.units is None else columns * self.units
+
+    @cached_property
     def features(self) -> Tensor:
-        """Weighted Jacobian sqrt(w) J [n, p], so that features^T features = G."""
+        """Weighted Jacobian sqrt(w) J D [n, p], so that features^T features = G."""
         with torch.no_grad():
             jacobian = self.map.jacobian(self.theta, self.nodes.z, self.nodes.cell)
-            return jacobian[:, self.part] * self.nodes.w.sqrt()[:, None]
+            return self._scaled(jacobian[:, self.part]) * self.nodes.w.sqrt()[:, None]
 
     @cached_property
     def metric(self) -> Tensor:
@@ -45,15 +58,16 @@ class Tangent:
         return self.features.T @ self.features
 
     def length(self, v: Tensor) -> Tensor:
-        """W2 length sqrt(v^T G v) of a small displacement v [p] of the parameters (length)."""
+        """W2 length of a small displacement v [p] of the parameters (length)."""
         if "features" in self.__dict__:
-            return (self.features @ v).norm()
+            return (self.features @ (v if self.units is None else v / self.units)).norm()
         return (self.nodes.w.sqrt() * self._along(v)).norm()
 
     def apply(self, v: Tensor) -> Tensor:
         """Product G v [p] for v [p], by one forward and one backward derivative of the map, without a matrix."""
         theta, x, _, _ = self._graph
-        return torch.autograd.grad(x, theta, self.nodes.w * self._along(v), retain_graph=True)[0][self.part]
+        pulled = torch.autograd.grad(x, theta, self.nodes.w * self._along(self._scaled(v)), retain_graph=True)[0]
+        return self._scaled(pulled[self.part])
 
     def _along(self, v: Tensor) -> Tensor:
         """Derivative J v [n] of f along v [p]."""

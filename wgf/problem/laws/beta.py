@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from wgf.errors import ConfigError
 from wgf.problem.base import Base
+from wgf.problem.laws.mesh import resolved
 from wgf.problem.laws.special import Standardised
 from wgf.settings.ranges import Finite, MoreThanOne, Positive, checked
 
@@ -136,6 +138,16 @@ class Beta(Standardised):
 
     def standard(self) -> Beta:
         return Beta(self.a, self.b)
+
+    @cached_property
+    def _panels(self) -> list[float]:
+        """Cells of either half from its end, where numbers have all digits: those of a reflected law are reflected."""
+        left, right = (
+            resolved(law.density, sorted({0.0, min(law.mean, 0.5), 0.5})).tolist()[:-1]
+            for law in (self.standard(), Beta(self.b, self.a))
+        )
+        inner = {self.lower + self.scale * y for y in left} | {self.upper - self.scale * y for y in right}
+        return sorted({*inner, 0.5 * (self.lower + self.upper)})
 
     def _left(self, y: np.ndarray) -> np.ndarray:
         return scipy.special.betainc(self.a, self.b, np.clip(y, 0.0, 1.0))
