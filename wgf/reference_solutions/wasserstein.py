@@ -251,20 +251,40 @@ def _turns(low: Tensor, high: Tensor, z: Tensor, gap: Tensor) -> tuple[Tensor, T
 
 
 def _zeros(low: Tensor, high: Tensor, gap: Tensor, noise: Tensor) -> Tensor:
-    """Zeros [K] of the polynomials through a gap at the nodes of cells [N, n], where it is more than its rounding."""
-    weights = gap @ _to_powers()
-    s = torch.linspace(0.0, 1.0, LOOKED, dtype=torch.float64)
-    values = weights @ s ** torch.arange(ORDER)[:, None]
-    clear = gap.abs().amax(1, keepdim=True) > CLEAR * noise.amax(1, keepdim=True)
-    cell, k = ((values[:, :-1] * values[:, 1:] < 0) & clear).nonzero(as_tuple=True)
+    """Zeros [K] of the polynomials through a gap at the nodes of cells [N, n], where it is more than its rounding.
+
+    Of two zeros close to each other, it may find the extremum between them instead: a cell cut there has one in a part.
+    """
+    clear = gap.abs().amax(1) > CLEAR * noise.amax(1)
+    weights = gap[clear] @ _to_powers()
+    cell, at = _crossings(weights)
+    turning, extremum = _crossings(_derivative(weights))
+    nearest = (extremum * (LOOKED - 1)).round() / (LOOKED - 1)
+    beyond = _polynomial(weights[turning], extremum) * _polynomial(weights[turning], nearest) < 0
+    cell, at = torch.cat([cell, turning[beyond]]), torch.cat([at, extremum[beyond]])
+    return low[clear][cell] + at * (high - low)[clear][cell]
+
+
+def _crossings(weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Which polynomials with the weights [N, n] of 1, s, s^2, ... change sign inside [0, 1], and where, [K] each."""
+    s, slopes = torch.linspace(0.0, 1.0, LOOKED, dtype=torch.float64), _derivative(weights)
+    values = weights @ s ** torch.arange(weights.shape[1])[:, None]
+    cell, k = (values[:, :-1] * values[:, 1:] < 0).nonzero(as_tuple=True)
     before, after = values[cell, k], values[cell, k + 1]
-    own, at = weights[cell], s[k] + before / (before - after) / (LOOKED - 1)
+    at = s[k] + before / (before - after) / (LOOKED - 1)
     for _ in range(NEWTON):
-        value, slope = own[:, -1], torch.zeros_like(at)
-        for p in range(ORDER - 2, -1, -1):
-            slope, value = slope * at + value, value * at + own[:, p]
-        at = (at - value / slope).nan_to_num().clamp(s[k], s[k + 1])
-    return low[cell] + at * (high - low)[cell]
+        step = _polynomial(weights[cell], at) / _polynomial(slopes[cell], at)
+        at = (at - step).nan_to_num().clamp(s[k], s[k + 1])
+    return cell, at
+
+
+def _derivative(weights: Tensor) -> Tensor:
+    return weights[:, 1:] * torch.arange(1.0, weights.shape[1], dtype=torch.float64)
+
+
+def _polynomial(weights: Tensor, s: Tensor) -> Tensor:
+    """Polynomials with the weights [K, n] of 1, s, s^2, ... at s [K]."""
+    return (weights * s[:, None] ** torch.arange(weights.shape[1])).sum(1)
 
 
 @cache
