@@ -70,7 +70,7 @@ class Computed(ABC):
         return (0.0, 0.0) if k is None else (float(self.errors[k]), float(self.w2_errors[k]))
 
     def _number(self, t: float) -> int | None:
-        near = np.flatnonzero(np.isclose(self.times, t, rtol=1e-9, atol=0.0))
+        near = np.flatnonzero(np.abs(self.times - t) <= 1e-9 * abs(t))
         return int(near[0]) if len(near) else None
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
@@ -114,8 +114,8 @@ def yardstick(law: Base) -> tuple[np.ndarray, np.ndarray]:
     """Points z [n] (length) and masses [n] for W1 = int |T - T'| p dz."""
     panels = law.panels()
     ranks = torch.logspace(-13, -1, 25, dtype=torch.float64)  # where the map is singular, at an edge of the law
-    inner = torch.linspace(panels[0], panels[-1], 201, dtype=torch.float64)[1:-1]
-    nodes = Gauss(4).nodes(law, torch.cat([inner, law.quantile(ranks), law.upper_quantile(ranks)]))
+    inner = torch.linspace(panels[0], panels[-1], 101, dtype=torch.float64)[1:-1]
+    nodes = Gauss(3).nodes(law, torch.cat([inner, law.quantile(ranks), law.upper_quantile(ranks)]))
     return nodes.z.numpy(), nodes.w.numpy()
 
 

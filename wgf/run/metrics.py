@@ -20,6 +20,7 @@ from wgf.flow import Flow
 from wgf.integrators.base import State
 from wgf.integrators.time_loop import Clock
 from wgf.networks.base import TransportMap
+from wgf.networks.slopes import least_slope
 from wgf.problem.energy import MapAtNodes
 from wgf.problem.equations import Problem
 from wgf.problem.quadrature import Gauss, Nodes, Quadrature
@@ -33,16 +34,6 @@ log = logging.getLogger("wgf")
 
 CELLS = 400  # cells of the mesh of a network without knots
 TAILS = (1e-20, 1e-25, 1e-30)  # masses beyond all cells
-ZOOM = 65  # points beside the node where the slope seems to be smallest
-
-
-def _lowest(z: Tensor, slope: Tensor) -> Tensor:
-    """Where the parabolas through the slopes [n] at neighbouring nodes z [n] are lowest [n - 2] (length)."""
-    rise = slope.diff() / z.diff()
-    left, middle, right = z[:-2], z[1:-1], z[2:]
-    bend = rise.diff() / (right - left)
-    lowest = 0.5 * (left + middle - rise[:-1] / bend)
-    return torch.where((bend > 0) & lowest.isfinite(), lowest.clamp(left, right), middle)
 
 
 class Metrics:
@@ -91,16 +82,9 @@ class Metrics:
         moments = torch.stack([torch.dot(w, x), torch.dot(w, x * x), w.sum(), least]).tolist()
         return dict(zip(("mean", "second_moment", "mass", "min_slope"), moments, strict=True))
 
-    @torch.no_grad()
     def least_slope(self, theta: Tensor) -> float:
         """The smallest slope of the map with parameters theta [p], also between the nodes of the moments."""
-        theta = theta.detach().double()
-        z = self._nodes(theta).z
-        lowest = _lowest(z, self.map.evaluate(theta, z)[1])
-        k = self.map.evaluate(theta, lowest)[1].argmin()
-        zoom = torch.lerp(z[k], z[k + 2], torch.linspace(0, 1, ZOOM, dtype=z.dtype, device=z.device))
-        points = torch.cat([lowest, _lowest(zoom, self.map.evaluate(theta, zoom)[1])])
-        return float(self.map.min_slope(theta, self.map.evaluate(theta, points)[1]))
+        return least_slope(self.map, theta, self._nodes(theta).z)
 
     def error(self, t: float, theta: Tensor) -> Distance | None:
         """Distance to the reference solution; None without one."""

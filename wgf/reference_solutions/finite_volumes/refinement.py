@@ -20,9 +20,9 @@ from wgf.reference_solutions.base import Computed, Grid, Starts, Unresolved, ext
 from wgf.reference_solutions.finite_volumes.masses import Volumes
 from wgf.reference_solutions.finite_volumes.range import (
     ABSOLUTE,
-    EARLY,
     EVALUATIONS,
     EXTENSIONS,
+    SEEN,
     crowded,
     evolved,
     integrate,
@@ -88,7 +88,7 @@ def solve(problem: Problem, times: Sequence[float]) -> Reference:
         NotImplementedError: the problem has a term of its own.
     """
     at = np.array(times, dtype=float)
-    seen = np.union1d(at, at[-1] * EARLY)
+    seen = at[-1] * SEEN
     with np.errstate(all="ignore"):
         grid = scout(problem, seen)
         try:
