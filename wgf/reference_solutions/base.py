@@ -50,6 +50,11 @@ class Computed(ABC):
         """T at time number k and z [n] (length)."""
 
     @property
+    def kinks(self) -> list[float]:
+        """Where the map may be not smooth by the method's fault (length)."""
+        return []
+
+    @property
     def error(self) -> float:
         """Estimated W1 error at the last time (length)."""
         return float(self.errors[-1])
@@ -145,15 +150,15 @@ class Starts:
     @classmethod
     def of(cls, law: Base, z: np.ndarray, last: float) -> Starts:
         """Particles of a law at z [n] (length); where less mass than `last` is left lie the tails."""
-        tails = _tails(law, last)
-        inside = np.clip(z, tails[0], tails[-1])
-        points = torch.from_numpy(np.append(inside, tails))
+        ends = tails(law, last)
+        inside = np.clip(z, ends[0], ends[-1])
+        points = torch.from_numpy(np.append(inside, ends))
         low, high = law.cdf(points).numpy(), law.survival(points).numpy()
-        return cls(z, z - inside, tails, np.where(low < 0.5, low, 1 - high))
+        return cls(z, z - inside, ends, np.where(low < 0.5, low, 1 - high))
 
 
 @lru_cache(maxsize=16)
-def _tails(law: Base, last: float) -> tuple[float, float, float, float]:
+def tails(law: Base, last: float) -> tuple[float, float, float, float]:
     """Points with the masses `last` and 100 `last` to their left, and the same to their right, increasing (length)."""
     ranks = torch.tensor([last, 100 * last], dtype=torch.float64)
     (a, b), (d, c) = law.quantile(ranks).tolist(), law.upper_quantile(ranks).tolist()

@@ -16,7 +16,7 @@ import torch
 
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
-from wgf.reference_solutions.base import Computed, Grid, Starts, Unresolved, extrapolation, width, yardstick
+from wgf.reference_solutions.base import Computed, Grid, Starts, Unresolved, extrapolation, tails, width, yardstick
 from wgf.reference_solutions.finite_volumes.masses import Volumes
 from wgf.reference_solutions.finite_volumes.range import (
     ABSOLUTE,
@@ -62,6 +62,12 @@ class Reference(Computed):
     coarse: Volumes
     fine: Volumes
     share: float
+
+    @property
+    def kinks(self) -> list[float]:
+        """Where the linear tails begin (length)."""
+        first, *_, last = tails(self.law, LAST)
+        return [first, last]
 
     def map(self, k: int, z: np.ndarray, last: float = LAST) -> np.ndarray:
         """T at time number k and z [n] (length), linear where less mass than `last` is left."""
