@@ -61,6 +61,15 @@ def test_many_changes_of_sign():
     assert found.w2 == pytest.approx(math.sqrt(0.5), rel=1e-10)
 
 
+@pytest.mark.parametrize("place", [0.317, 0.4271, 0.5551, 0.7013, 0.8])
+@pytest.mark.parametrize("half", [3e-2, 3e-3, 1e-3])
+def test_two_changes_of_sign_close_to_each_other(place: float, half: float):
+    """gap = (z - a)^2 - h^2 on the uniform law on (0, 1): negative on (a - h, a + h), where int |gap| = 4 h^3/3."""
+    found = moved(Uniform(0.0, 1.0), lambda z: (z - place) ** 2 - half**2)
+    w1 = (place**3 + (1 - place) ** 3) / 3 - half**2 + 8 * half**3 / 3
+    assert found.w1 == pytest.approx(w1, rel=2e-9)
+
+
 def test_a_jump_that_no_cell_ends_at():
     found = moved(Gaussian(), lambda z: (z > 0.123456).double())
     assert found.w1 == pytest.approx(stats.norm.sf(0.123456), rel=1e-9)

@@ -19,7 +19,7 @@ from wgf.errors import ConfigError
 from wgf.kept import Kept, content
 from wgf.networks.base import Adaptation, Size, TransportMap
 from wgf.networks.periodic import PeriodicSpline
-from wgf.networks.spline_space import TAIL_MASS, SplineSpace, basis
+from wgf.networks.spline_space import TAIL_MASS, Polynomials, SplineSpace, basis
 from wgf.problem.base import Base
 from wgf.settings.ranges import Choice, Positive, Range, Width, checked
 
@@ -140,6 +140,7 @@ class Spline(TransportMap):
         self.width = len(points)
         self.register_buffer("points", points)
         self.theta = nn.Parameter(start)
+        self._known: tuple[Tensor, torch.dtype, Polynomials] | None = None
 
     @classmethod
     def size(cls, settings: Mapping[str, Any]) -> Size:
@@ -177,15 +178,19 @@ class Spline(TransportMap):
         return self.evaluate(theta, z)[0]
 
     def evaluate(self, theta: Tensor, z: Tensor, cell: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        first, values, slopes = self._basis(theta, z, cell)
-        local = theta[first[:, None] + torch.arange(self.degree + 1, device=z.device)]
-        return (values * local).sum(1), (slopes * local).sum(1)
+        return self._polynomials(theta.dtype)(theta, z, self._inner(cell))
 
     def jacobian(self, theta: Tensor, z: Tensor, cell: Tensor | None = None) -> Tensor:
-        first, values, _ = self._basis(theta, z, cell)
+        first, values, _ = basis(self.points.to(theta.dtype), self.degree, z, self._inner(cell))
         columns = first[:, None] + torch.arange(self.degree + 1, device=z.device)
         return values.new_zeros(len(z), len(theta)).scatter(1, columns, values)
 
-    def _basis(self, theta: Tensor, z: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        inner = None if cell is None else (cell - 1).clamp(0, self.width - 2)
-        return basis(self.points.to(theta.dtype), self.degree, z, inner)
+    def _inner(self, cell: Tensor | None) -> Tensor | None:
+        """Index of the interval between breakpoints, from the number of knots to the left."""
+        return None if cell is None else (cell - 1).clamp(0, self.width - 2)
+
+    def _polynomials(self, dtype: torch.dtype) -> Polynomials:
+        """The splines on these breakpoints, kept until these change."""
+        if self._known is None or self._known[0] is not self.points or self._known[1] != dtype:
+            self._known = self.points, dtype, Polynomials(self.points.to(dtype), self.degree)
+        return self._known[2]

@@ -49,6 +49,49 @@ def bsplines(knots: Tensor, degree: int, z: Tensor, span: Tensor) -> tuple[Tenso
     return torch.stack(values, dim=1), degree * torch.stack(slopes, dim=1)
 
 
+class Polynomials:
+    """Splines as polynomials of u from -1 to 1 in every cell, linear beyond the outer breakpoints.
+
+    A value takes a search and Horner's rule; the recursion of `bsplines` takes four times as long.
+
+    Args:
+        points: breakpoints [m], increasing (length).
+        degree: k >= 1.
+    """
+
+    def __init__(self, points: Tensor, degree: int) -> None:
+        self.points, self._inner = points, points[1:-1].contiguous()
+        self._middle, self._half = 0.5 * (points[1:] + points[:-1]), 0.5 * points.diff()
+        knots = torch.cat([points[:1].expand(degree), points, points[-1:].expand(degree)])
+        cells = torch.arange(len(points) - 1, device=points.device)
+        self._columns = cells[:, None] + torch.arange(degree + 1, device=points.device)
+        # Taylor's series: the derivative of sum_i c_i B_i of degree d has coefficients d (c_i - c_i-1)/(t_i+d - t_i)
+        changes, scale, shapes = torch.eye(degree + 1).to(points), torch.ones_like(self._half), []
+        for d in range(degree, 0, -1):
+            values = bsplines(knots, d, self._middle, cells + degree)[0]
+            shapes.append(scale[:, None] * (values[:, None] @ changes)[:, 0])
+            i = cells[:, None] + degree - d + 1 + torch.arange(d, device=points.device)
+            changes = d * changes.diff(dim=-2) / (knots[i + d] - knots[i])[..., None]
+            scale = scale * self._half / (degree - d + 1)
+        shapes.append(scale[:, None] * changes[:, 0])
+        self._shapes = torch.stack(shapes[::-1], 1)  # [m - 1, k + 1, k + 1]: cell, power from the highest on, function
+
+    def __call__(self, coefficients: Tensor, z: Tensor, cell: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Values and slopes [n] at z [n] of the spline with coefficients [m + k - 1]; `cell` as in `basis`."""
+        if cell is None:
+            cell = torch.searchsorted(self._inner, z.detach(), right=True)
+        inside = torch.clamp(z, self.points[0], self.points[-1])
+        weights = (self._shapes @ coefficients[self._columns][..., None])[..., 0].T[:, cell]
+        half = self._half[cell]
+        u = (inside - self._middle[cell]) / half
+        value, slope = weights[0], torch.zeros_like(u)
+        for weight in weights[1:]:
+            slope = torch.addcmul(value, slope, u)
+            value = torch.addcmul(weight, value, u)
+        slope = slope / half
+        return torch.addcmul(value, z - inside, slope), slope
+
+
 class SplineSpace:
     """Splines on fixed breakpoints: the space of a map whose parameters are the coefficients.
 

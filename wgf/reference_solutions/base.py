@@ -50,6 +50,11 @@ class Computed(ABC):
         """T at time number k and z [n] (length)."""
 
     @property
+    def kinks(self) -> list[float]:
+        """Where the map may be not smooth by the method's fault (length)."""
+        return []
+
+    @property
     def error(self) -> float:
         """Estimated W1 error at the last time (length)."""
         return float(self.errors[-1])
@@ -65,7 +70,7 @@ class Computed(ABC):
         return (0.0, 0.0) if k is None else (float(self.errors[k]), float(self.w2_errors[k]))
 
     def _number(self, t: float) -> int | None:
-        near = np.flatnonzero(np.isclose(self.times, t, rtol=1e-9, atol=0.0))
+        near = np.flatnonzero(np.abs(self.times - t) <= 1e-9 * abs(t))
         return int(near[0]) if len(near) else None
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
@@ -109,8 +114,8 @@ def yardstick(law: Base) -> tuple[np.ndarray, np.ndarray]:
     """Points z [n] (length) and masses [n] for W1 = int |T - T'| p dz."""
     panels = law.panels()
     ranks = torch.logspace(-13, -1, 25, dtype=torch.float64)  # where the map is singular, at an edge of the law
-    inner = torch.linspace(panels[0], panels[-1], 201, dtype=torch.float64)[1:-1]
-    nodes = Gauss(4).nodes(law, torch.cat([inner, law.quantile(ranks), law.upper_quantile(ranks)]))
+    inner = torch.linspace(panels[0], panels[-1], 101, dtype=torch.float64)[1:-1]
+    nodes = Gauss(3).nodes(law, torch.cat([inner, law.quantile(ranks), law.upper_quantile(ranks)]))
     return nodes.z.numpy(), nodes.w.numpy()
 
 
@@ -145,15 +150,15 @@ class Starts:
     @classmethod
     def of(cls, law: Base, z: np.ndarray, last: float) -> Starts:
         """Particles of a law at z [n] (length); where less mass than `last` is left lie the tails."""
-        tails = _tails(law, last)
-        inside = np.clip(z, tails[0], tails[-1])
-        points = torch.from_numpy(np.append(inside, tails))
+        ends = tails(law, last)
+        inside = np.clip(z, ends[0], ends[-1])
+        points = torch.from_numpy(np.append(inside, ends))
         low, high = law.cdf(points).numpy(), law.survival(points).numpy()
-        return cls(z, z - inside, tails, np.where(low < 0.5, low, 1 - high))
+        return cls(z, z - inside, ends, np.where(low < 0.5, low, 1 - high))
 
 
 @lru_cache(maxsize=16)
-def _tails(law: Base, last: float) -> tuple[float, float, float, float]:
+def tails(law: Base, last: float) -> tuple[float, float, float, float]:
     """Points with the masses `last` and 100 `last` to their left, and the same to their right, increasing (length)."""
     ranks = torch.tensor([last, 100 * last], dtype=torch.float64)
     (a, b), (d, c) = law.quantile(ranks).tolist(), law.upper_quantile(ranks).tolist()

@@ -26,6 +26,8 @@ from wgf.reference_solutions.exact import Exact
 ORDER = 6  # nodes per cell
 FINE = 3e-10  # share of W_q^q, of the laws or of a map's own error, that cutting a cell may change by default
 CELLS, ROUNDS = 30_000, 40  # cut in one round at most, and rounds at most
+LOOKS, LOOKED, NEWTON = 2, 17, 3  # looks for changes of sign before, points of a cell, and steps to a zero
+CLEAR = 100.0  # times its rounding that a gap must be if its changes of sign count
 PARTS = 3  # of a cell that is cut
 FIRST = 0.4  # share of a cell in its first part: a cut that no reflection keeps lets no jump hide
 LEAST = 1e-30  # mass beyond the last cell, where there is no edge
@@ -66,8 +68,8 @@ class Carried:
     @classmethod
     def of(cls, base: Base, known: Exact, t: float) -> Carried:
         """A known solution at t (time)."""
-        errors = known.errors_at(t) if isinstance(known, Computed) else (0.0, 0.0)
-        return cls(base, lambda z: known(t, z), torch.empty(0, dtype=torch.float64), errors=errors)
+        errors, kinks = (known.errors_at(t), known.kinks) if isinstance(known, Computed) else ((0.0, 0.0), [])
+        return cls(base, lambda z: known(t, z), torch.tensor(kinks, dtype=torch.float64), errors=errors)
 
     @classmethod
     def law(cls, law: Law, base: Base) -> Carried:
@@ -168,8 +170,9 @@ def _by_rank(one: Carried, other: Carried, fine: float) -> Distance:
     mesh = torch.cat([one.mesh, mesh[mesh.isfinite()]]).unique()
     s, half = legendre(ORDER, torch.float64, mesh.device)
 
-    def measured(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """int |gap|^q p for q = 1, 2, the rounding of both and what W1 hides [5, N]; cuts of cells [N, 2]; nodes."""
+    def compared(low: Tensor, high: Tensor) -> list[Tensor]:
+        """Nodes of cells, their masses, places of the second law's particles there, their distances from those of the
+        first one, and the rounding of these [N, n]."""
         z = low[:, None] + (high - low)[:, None] * s
         w = (high - low)[:, None] * half * base.density(z)
         start = z.reshape(-1)
@@ -178,14 +181,21 @@ def _by_rank(one: Carried, other: Carried, fine: float) -> Distance:
         seen = (w > 0) & rank.isfinite().reshape(w.shape)
         w = w.where(seen, 0.0)
         x, y = one.place(start).reshape(w.shape), other.place(rank).reshape(w.shape)
-        gap = (x - y).where(seen, 0.0)
         noise = ROUNDING * torch.maximum(x.abs(), y.abs()).where(seen, 0.0)
+        return [z, w, y, (x - y).where(seen, 0.0), noise]
+
+    def measured(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """int |gap|^q p for q = 1, 2, the rounding of both and what W1 hides [5, N]; cuts of cells [N, 2]; nodes."""
+        z, w, y, gap, noise = compared(low, high)
         size = gap.abs()
         cuts, hidden = _turns(low, high, z, gap)
         sums = [(w * v).sum(1) for v in (size, size * size, noise, (2 * size + noise) * noise)]
         sums.append(hidden * base.density(cuts[:, 0]))
-        return torch.stack(sums), cuts, [start, w.reshape(-1), y.reshape(-1)]
+        return torch.stack(sums), cuts, [part.reshape(-1) for part in (z, w, y)]
 
+    for _ in range(LOOKS):
+        low, high = mesh[:-1], mesh[1:]
+        mesh = torch.cat([mesh, _zeros(low, high, *compared(low, high)[-2:])]).unique()
     low, high = mesh[:-1], mesh[1:]
     sums, cuts, _ = measured(low, high)
     total, doubt = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
@@ -222,9 +232,12 @@ def _turns(low: Tensor, high: Tensor, z: Tensor, gap: Tensor) -> tuple[Tensor, T
     longer part: no part is longer than half the cell, so that the parts prove its integral. Symmetric cuts would
     prove too much: where a jump lies in the middle of a cell, the cell and its parts agree on a wrong integral.
     """
-    ends = gap @ _to_ends()
+    weights = gap @ _to_powers()
     hidden = torch.zeros_like(low)
-    for end, node, place, edge in ((ends[:, 0], gap[:, 0], z[:, 0], low), (ends[:, 1], gap[:, -1], z[:, -1], high)):
+    for end, node, place, edge in (
+        (weights[:, 0], gap[:, 0], z[:, 0], low),
+        (weights.sum(1), gap[:, -1], z[:, -1], high),
+    ):
         share = (end / torch.where(end == node, 1.0, end - node)).where(end * node < 0, 0.0)
         hidden += share * end.abs() * (place - edge).abs()
     turns = gap[:, :-1] * gap[:, 1:] < 0
@@ -237,10 +250,45 @@ def _turns(low: Tensor, high: Tensor, z: Tensor, gap: Tensor) -> tuple[Tensor, T
     return torch.stack([first, second], 1).sort(1).values, hidden
 
 
+def _zeros(low: Tensor, high: Tensor, gap: Tensor, noise: Tensor) -> Tensor:
+    """Zeros [K] of the polynomials through a gap at the nodes of cells [N, n], where it is more than its rounding.
+
+    Of two zeros close to each other, it may find the extremum between them instead: a cell cut there has one in a part.
+    """
+    clear = gap.abs().amax(1) > CLEAR * noise.amax(1)
+    weights = gap[clear] @ _to_powers()
+    cell, at = _crossings(weights)
+    turning, extremum = _crossings(_derivative(weights))
+    nearest = (extremum * (LOOKED - 1)).round() / (LOOKED - 1)
+    beyond = _polynomial(weights[turning], extremum) * _polynomial(weights[turning], nearest) < 0
+    cell, at = torch.cat([cell, turning[beyond]]), torch.cat([at, extremum[beyond]])
+    return low[clear][cell] + at * (high - low)[clear][cell]
+
+
+def _crossings(weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Which polynomials with the weights [N, n] of 1, s, s^2, ... change sign inside [0, 1], and where, [K] each."""
+    s, slopes = torch.linspace(0.0, 1.0, LOOKED, dtype=torch.float64), _derivative(weights)
+    values = weights @ s ** torch.arange(weights.shape[1])[:, None]
+    cell, k = (values[:, :-1] * values[:, 1:] < 0).nonzero(as_tuple=True)
+    before, after = values[cell, k], values[cell, k + 1]
+    at = s[k] + before / (before - after) / (LOOKED - 1)
+    for _ in range(NEWTON):
+        step = _polynomial(weights[cell], at) / _polynomial(slopes[cell], at)
+        at = (at - step).nan_to_num().clamp(s[k], s[k + 1])
+    return cell, at
+
+
+def _derivative(weights: Tensor) -> Tensor:
+    return weights[:, 1:] * torch.arange(1.0, weights.shape[1], dtype=torch.float64)
+
+
+def _polynomial(weights: Tensor, s: Tensor) -> Tensor:
+    """Polynomials with the weights [K, n] of 1, s, s^2, ... at s [K]."""
+    return (weights * s[:, None] ** torch.arange(weights.shape[1])).sum(1)
+
+
 @cache
-def _to_ends() -> Tensor:
-    """Matrix [n, 2] from values at the nodes of a cell to those of their polynomial at its ends."""
-    powers = torch.arange(ORDER, dtype=torch.float64)
+def _to_powers() -> Tensor:
+    """Matrix [n, n] from values at the nodes of a cell [0, 1] to the weights of 1, s, s^2, ... of their polynomial."""
     s = legendre(ORDER, torch.float64, torch.device("cpu"))[0]
-    ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
-    return torch.linalg.solve((s[:, None] ** powers).T, (ends[:, None] ** powers).T)
+    return torch.linalg.inv(s[:, None] ** torch.arange(ORDER)).T.contiguous()

@@ -11,6 +11,7 @@ import scipy.linalg
 from wgf.reference_solutions.base import Grid, Starts
 
 NEWTON, BISECTIONS = 12, 45  # most steps of the inverse of a mass
+LAST_STEP = 1e-8  # of Newton's method in a cell: its square is rounding
 ROUNDING = 4 * np.finfo(float).eps  # of a mass, relative
 # weights of the powers of s, the highest first, in the cell [0, 1]: by the B-splines of degree 5 around -2, ..., 3,
 # and by two values and their slopes
@@ -124,6 +125,8 @@ def _root(weights: np.ndarray, target: np.ndarray, share: np.ndarray) -> np.ndar
         below, above = np.where(short, at, below), np.where(short, above, at)
         nearer = at - (value - target) / slope
         kept = (nearer > below) & (nearer < above) & (step < NEWTON)
+        last = open & kept & (np.abs(nearer - at) < LAST_STEP)
+        found[rest[last]], open = nearer[last], open & ~last
         at = np.where(kept, nearer, 0.5 * (below + above))
         rest, at, below, above, target = (part[open] for part in (rest, at, below, above, target))
         weights = weights[:, open]

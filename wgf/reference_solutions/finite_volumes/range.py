@@ -22,7 +22,7 @@ from wgf.problem.laws import Barenblatt
 from wgf.reference_solutions.base import Grid, Unresolved
 from wgf.reference_solutions.finite_volumes.schemes import Monotone, differences, product
 
-EARLY = np.array([0.01, 0.03, 0.1, 0.3])  # shares of the end time at which the law may be finer than later
+SEEN = np.array([0.01, 0.03, 0.1, 0.3, 0.6, 1.0])  # shares of the end time at which the coarse run looks at the law
 TAIL = 1e-12  # mass that may lie outside the range
 SCOUT = 200  # cells of the run that finds the range
 SPILL = 1e-10  # mass near an open end that shows that the range is too small

@@ -16,13 +16,13 @@ import torch
 
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
-from wgf.reference_solutions.base import Computed, Grid, Starts, Unresolved, extrapolation, width, yardstick
+from wgf.reference_solutions.base import Computed, Grid, Starts, Unresolved, extrapolation, tails, width, yardstick
 from wgf.reference_solutions.finite_volumes.masses import Volumes
 from wgf.reference_solutions.finite_volumes.range import (
     ABSOLUTE,
-    EARLY,
     EVALUATIONS,
     EXTENSIONS,
+    SEEN,
     crowded,
     evolved,
     integrate,
@@ -63,6 +63,12 @@ class Reference(Computed):
     fine: Volumes
     share: float
 
+    @property
+    def kinks(self) -> list[float]:
+        """Where the linear tails begin (length)."""
+        first, *_, last = tails(self.law, LAST)
+        return [first, last]
+
     def map(self, k: int, z: np.ndarray, last: float = LAST) -> np.ndarray:
         """T at time number k and z [n] (length), linear where less mass than `last` is left."""
         return self.maps(z, last, slice(k, k + 1))[0]
@@ -82,7 +88,7 @@ def solve(problem: Problem, times: Sequence[float]) -> Reference:
         NotImplementedError: the problem has a term of its own.
     """
     at = np.array(times, dtype=float)
-    seen = np.union1d(at, at[-1] * EARLY)
+    seen = at[-1] * SEEN
     with np.errstate(all="ignore"):
         grid = scout(problem, seen)
         try:
