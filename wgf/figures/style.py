@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, LogLocator, MaxNLocator, ScalarFormatter
 
+from wgf.figures.layout import Fitted
 from wgf.figures.typeset import WIDE, typeset
 from wgf.saved_maps import SavedMaps
 
@@ -89,7 +90,7 @@ class Picture(Figure):
 
 def canvas(size: tuple[float, float] = SIZE, dpi: float = DPI) -> Figure:
     """An empty figure, size in inches."""
-    return Picture(figsize=size, dpi=dpi, layout="constrained")
+    return Picture(figsize=size, dpi=dpi, layout=Fitted())
 
 
 @styled
