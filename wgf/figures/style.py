@@ -49,8 +49,7 @@ STYLE: dict[str, Any] = {
     "pdf.fonttype": 42,
     "svg.hashsalt": "wgf",
 }
-POSITION, START, TIME = "position $x$", "start $z$", "time $t$"
-DENSITY = r"density $\rho(t, x)$"
+POSITION, START, TIME, DENSITY = "position $x$", "start $z$", "time $t$", r"density $\rho(t, x)$"
 EXACT: dict[str, Any] = {"color": "black", "lw": 1.0, "ls": (0, (4, 3))}
 WALL: dict[str, Any] = {"facecolor": "0.8", "edgecolor": "0.55", "hatch": "////", "lw": 0.0, "zorder": 1}
 # Okabe and Ito's palette for colour-blind readers, from dark to light; markers distinguish the curves in grey
