@@ -19,7 +19,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import norm
 
 from random_problems.gibbs import gibbs
-from random_problems.judges import Truth, masses
+from random_problems.judges import Truth, masses, mean_logarithm
 from random_problems.problem import Posed
 from wgf.flow import Flow
 
@@ -119,12 +119,12 @@ class Judge:
         self.flow, self.result, self.problem, self.truth = flow, result, problem, truth
         self.t = float(flow.t[-1])
         self.at = self._fine(self.t)
-        self.std, self.rounding = self._size(self.at)
+        self.std, self.rounding = self._size(self.at.mass, self.at.x)
 
-    def _size(self, at: Carried) -> tuple[float, float]:
-        """The standard deviation of particles and the rounding of their places (length)."""
-        mean, rounding = float(at.mass @ at.x), ROUNDING[self.problem.settings["dtype"]]
-        std = math.sqrt(float(at.mass @ (at.x - mean) ** 2))
+    def _size(self, mass: np.ndarray, x: np.ndarray) -> tuple[float, float]:
+        """The standard deviation of particles [n] and the rounding of their places (length)."""
+        mean, rounding = float(mass @ x), ROUNDING[self.problem.settings["dtype"]]
+        std = math.sqrt(float(mass @ (x - mean) ** 2))
         return std, rounding * std + PLACES * abs(mean) * (1e9 * rounding)
 
     def verdicts(self) -> list[Verdict]:
@@ -222,7 +222,8 @@ class Judge:
         fit = design @ np.linalg.lstsq(root * design, root[:, 0] * y, rcond=1e-13)[0]
         right = float(np.sqrt(self.at.mass @ (y - fit) ** 2))
         doubt = CLOSE * (self.result["reference_w2_error"] or 0.0)  # places where the reference may be anything
-        yield from self._verdict("w2_best", "least squares", min(right, w2), 5 * CLOSE * right + doubt + self.rounding)
+        allowed = 5 * CLOSE * right + doubt + max(self.rounding, self._size(self.at.mass, y)[1])
+        yield from self._verdict("w2_best", "least squares", min(right, w2), allowed)
 
     def equilibrium(self) -> Iterator[Verdict]:
         """The distance to the Gibbs law, integrated on a grid of its own."""
@@ -242,7 +243,7 @@ class Judge:
         yield from self._verdict("second_moment", "quadrature", square, allowed)
         begin = self._fine(0.0)
         start = begin.w(self.problem.quantiles(begin.left, begin.right), 2)
-        std, rounding = self._size(begin)
+        std, rounding = self._size(begin.mass, begin.x)
         yield from self._verdict("initial_w2", "quadrature", start, 10 * CLOSE * start + EXACT * std + rounding)
         if self.truth is not None and self.problem.settings["law"] not in ("student", "lognormal"):
             (right, change), doubt = self.truth.second_moment(), self.truth.error
@@ -297,12 +298,9 @@ class Judge:
         at = Carried.of(self.flow, t, ndtr(middles), ndtr(-middles))
         mass = np.where(ends.left[1:] < 0.5, np.diff(ends.left), -np.diff(ends.right))
         total = p.kink * float(mass @ (at.x * (at.left - at.right)))
-        r = np.abs(at.x[:, None] - at.x)
         if p.log:
-            width, tiny = np.diff(ends.x), np.finfo(float).tiny
-            np.fill_diagonal(r, 1.0)
-            own = float(mass**2 @ (np.log(np.maximum(width, tiny)) - 1.5))
-            return total + 0.5 * p.log * (float(mass @ np.log(np.maximum(r, tiny)) @ mass) + own)
+            return total + 0.5 * p.log * mean_logarithm(ends.x, mass)
+        r = np.abs(at.x[:, None] - at.x)
         return total + (0.5 * float(mass @ p.kernel(r) @ mass) if p.kernel else 0.0)
 
     def slopes(self) -> Iterator[Verdict]:

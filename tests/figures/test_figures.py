@@ -16,7 +16,6 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from saved_solutions import TITLE, history, only_start, solution, with_gap
 
-from wgf.figures.dark import GROUND, contrast, dark, follows
 from wgf.figures.density import density, ridgeline, spacetime
 from wgf.figures.errors import errors
 from wgf.figures.history import energy, steps
@@ -24,6 +23,7 @@ from wgf.figures.map import map, slope
 from wgf.figures.notebook import TIMES, UNKNOWN, html
 from wgf.figures.style import encoded
 from wgf.saved_maps import SavedMaps
+from wgf.sweep.pages.dark import GROUND, contrast, dark, follows
 
 OF_SOLUTIONS = [density, ridgeline, spacetime, map, slope, errors]
 

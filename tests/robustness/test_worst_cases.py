@@ -231,6 +231,33 @@ def test_particles_of_equal_mass_count_their_error_in_time(stress: ModuleType):
     assert (off <= 3 * found.errors + 1e-12).all()
 
 
+def test_the_mean_logarithm_of_distances(stress: ModuleType):
+    """-3/2 for a uniform law, whatever the cells; log std - Euler's constant/2 for a normal law; a gap in a law."""
+    from random_problems.judges import mean_logarithm
+    from scipy.special import ndtr
+
+    edges = np.sort(np.append(np.random.default_rng(0).uniform(size=60), [0.0, 1.0]))
+    assert mean_logarithm(edges, np.diff(edges)) == pytest.approx(-1.5, abs=5e-4)
+    even = np.linspace(0, 1, 61)
+    assert mean_logarithm(even, np.diff(even)) == pytest.approx(-1.5, abs=1e-6)
+    s = np.linspace(-8.2, 8.2, 601)
+    assert mean_logarithm(3 * s, np.diff(ndtr(s))) == pytest.approx(np.log(3) - np.euler_gamma / 2, abs=1e-4)
+    pair = np.array([0.0, 1.0, 9.0, 10.0])  # -3/2 inside, int int log|9 + x - y| between
+    across = sum(sign * r * r * (np.log(r) - 1.5) / 2 for sign, r in ((1, 10), (-2, 9), (1, 8)))
+    assert mean_logarithm(pair, np.array([0.5, 0.0, 0.5])) == pytest.approx(0.5 * (-1.5 + across), rel=1e-12)
+
+
+def test_a_judge_counts_the_rounding_of_places_far_out(judge):
+    """An affine map far wider than the run's own is a spline, but the judge finds it to its rounding only."""
+    flow = dataclasses.replace(judge.flow)
+    flow.__dict__["reference_solution"] = lambda t, z: 1e9 * (z + 0.1)
+    far = judge.result | {"w2_best": 0.0, "w2_error": 1e9}
+    used = [verdict.used for verdict in type(judge)(flow, far, judge.problem, judge.truth).best()]
+    assert used[1] < 1
+    false = [verdict.used for verdict in type(judge)(flow, far | {"w2_best": 10.0}, judge.problem, judge.truth).best()]
+    assert false[1] > 1
+
+
 LAWS = (
     "gaussian", "mixture", "uniform", "laplace", "semicircle", "barenblatt", "student", "lognormal", "gamma",
     "exponential", "beta", "truncated_normal", "table", "histogram",

@@ -9,9 +9,9 @@ from short_runs import quick_run
 
 from wgf.networks.spline import Spline
 from wgf.problem import laws
-from wgf.problem.equations import FokkerPlanck
+from wgf.problem.equations import FokkerPlanck, LinearTransport
 from wgf.problem.interaction import Zero
-from wgf.problem.potential import Quadratic, Quartic
+from wgf.problem.potential import Expressed, Quadratic, Quartic
 from wgf.problem.quadrature import Gauss
 from wgf.run.metrics import Metrics
 
@@ -49,3 +49,15 @@ def test_an_infinite_energy_is_not_resolved(df: float, resolved: bool):
     map = Spline(width=8, degree=2, base=law)
     error = Metrics(problem, map, None).energy_error(Gauss(), map.theta.detach())
     assert (error < 1e-4) == resolved
+
+
+def test_an_energy_that_lies_in_the_tails_is_not_resolved():
+    """Of E x^4/4 = 3 df^2/((df - 2) (df - 4))/4 the nodes see less: int u^(1 - 4/df) d(log u) converges slowly."""
+    df, law = 4.82, laws.Student(4.82)
+    problem = LinearTransport().problem(law, Expressed("x**4/4"), Zero(), 1.0)
+    map = Spline(width=8, degree=3, base=law)
+    nodes = Gauss().nodes(law, map.knots(map.theta.detach()))
+    lacking = 0.75 * df**2 / ((df - 2) * (df - 4)) - float(nodes.w @ nodes.z**4 / 4)
+    error = Metrics(problem, map, None).energy_error(Gauss(), map.theta.detach())
+    assert lacking > 1e-4
+    assert error == pytest.approx(lacking, rel=0.02)

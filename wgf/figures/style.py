@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, LogLocator, MaxNLocator, ScalarFormatter
 
+from wgf.figures.layout import Fitted
 from wgf.figures.typeset import WIDE, typeset
 from wgf.saved_maps import SavedMaps
 
@@ -48,8 +49,7 @@ STYLE: dict[str, Any] = {
     "pdf.fonttype": 42,
     "svg.hashsalt": "wgf",
 }
-POSITION, START, TIME = "position $x$", "start $z$", "time $t$"
-DENSITY = r"density $\rho(t, x)$"
+POSITION, START, TIME, DENSITY = "position $x$", "start $z$", "time $t$", r"density $\rho(t, x)$"
 EXACT: dict[str, Any] = {"color": "black", "lw": 1.0, "ls": (0, (4, 3))}
 WALL: dict[str, Any] = {"facecolor": "0.8", "edgecolor": "0.55", "hatch": "////", "lw": 0.0, "zorder": 1}
 # Okabe and Ito's palette for colour-blind readers, from dark to light; markers distinguish the curves in grey
@@ -89,7 +89,7 @@ class Picture(Figure):
 
 def canvas(size: tuple[float, float] = SIZE, dpi: float = DPI) -> Figure:
     """An empty figure, size in inches."""
-    return Picture(figsize=size, dpi=dpi, layout="constrained")
+    return Picture(figsize=size, dpi=dpi, layout=Fitted())
 
 
 @styled

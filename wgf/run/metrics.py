@@ -33,7 +33,7 @@ from wgf.run.best_approximation import best_w2
 log = logging.getLogger("wgf")
 
 CELLS = 400  # cells of the mesh of a network without knots
-TAILS = (1e-20, 1e-25, 1e-30)  # masses beyond all cells
+FARTHEST, POINTS = 1e-120, 300  # mass at which the integral over a tail ends, and its points
 
 
 class Metrics:
@@ -125,14 +125,21 @@ class Metrics:
 
     @torch.no_grad()
     def _in_tails(self, theta: Tensor) -> float:
-        """Size of the potential energy in the infinite tails of the map with parameters theta [p]: mass times V."""
-        base, u = self.map.base, torch.tensor(TAILS, dtype=torch.float64, device=theta.device)
-        ends = [base.quantile(u)] if math.isinf(base.lower) else []
-        ends += [base.upper_quantile(u)] if math.isinf(base.upper) else []
-        if not ends:
-            return 0.0
-        v = self.problem.potential.value_at(self.map.evaluate(theta, torch.cat(ends))[0])
-        return float((u.repeat(len(ends)) * v.abs()).nan_to_num().max())
+        """Size of the potential energy in infinite tails beyond all cells, int |V| du = int u |V| d(log u), for the map
+        with parameters theta [p]; u is the mass further out."""
+        base = self.map.base
+        ends = theta.new_tensor([base.panels()[0], base.panels()[-1]])
+        tails = []
+        for end, mass, place in (
+            (base.lower, base.cdf(ends[:1]), base.quantile),
+            (base.upper, base.survival(ends[1:]), base.upper_quantile),
+        ):
+            if math.isinf(end):
+                begin = mass.new_full((1,), FARTHEST)
+                log_u = torch.lerp(begin.log(), mass.maximum(begin).log(), torch.linspace(0, 1, POINTS).to(mass))
+                v = self.problem.potential.value_at(self.map.evaluate(theta, place(log_u.exp()))[0])
+                tails.append(torch.trapezoid(log_u.exp() * v.abs(), log_u))
+        return float(torch.stack(tails).sum().nan_to_num()) if tails else 0.0
 
     def row(self, clock: Clock, state: State, saved: bool = True) -> dict[str, float | int | None]:
         """Row of the history, of a saved time or not. All rows of a run have the same keys in the same order."""

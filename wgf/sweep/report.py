@@ -138,8 +138,8 @@ def _is_recent(folder: Path) -> bool:
 def save(folder: Path, figures: dict[str, Any], captions: Mapping[str, str]) -> list[str]:
     """Write figures/<name>.png and .pdf, and the film; returns the figures as pictures of a page."""
     from wgf.figures.animation import kinds  # matplotlib
-    from wgf.figures.dark import follows
     from wgf.figures.style import encoded
+    from wgf.sweep.pages.dark import follows
 
     pictures = []
     for name, drawn in counted("figures", figures):
