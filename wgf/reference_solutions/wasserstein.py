@@ -250,9 +250,10 @@ def _by_rank(ones: Sequence[Carried], others: Sequence[Carried], fine: float) ->
     order = order[owner[order].argsort(stable=True)]
     counts = owner.bincount(minlength=pairs).tolist()
     w2 = total[1].sqrt()
-    numbers = torch.stack([total[0], w2, doubt[0], (total[1] + doubt[1]).sqrt() - w2], 1).tolist()
-    own = zip(*(part[order].split(counts) for part in (z, w, y)), strict=True)
-    return [Distance(*row, Nodes(z, w, base), y) for row, (z, w, y) in zip(numbers, own, strict=True)]
+    w2_error = (total[1] + doubt[1]).sqrt() - w2
+    numbers = (part.tolist() for part in (total[0], w2, doubt[0], w2_error))
+    own = zip(*numbers, *(part[order].split(counts) for part in (z, w, y)), strict=True)
+    return [Distance(w1, w2, d1, d2, Nodes(z, w, base), y) for w1, w2, d1, d2, z, w, y in own]
 
 
 def _cells(meshes: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
