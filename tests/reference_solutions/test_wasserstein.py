@@ -195,3 +195,4 @@ def test_a_reference_at_several_times_is_that_at_each():
     for t, part, each in zip(times, z, found, strict=True):
         assert each == pytest.approx(known(t, part).numpy(), abs=1e-13, nan_ok=True)
     assert known.at_times([0.02], z[:1]).isnan().all()
+    assert len(known.at_times([0.0, 0.05], [z[0], z[1]])) == 7  # no point at a known time

@@ -49,6 +49,8 @@ class Volumes:
 
     def map(self, k: np.ndarray, starts: Starts) -> np.ndarray:
         """T = quantile o cdf_p at the times number k [n], which do not fall, of n starts (length), linear in tails."""
+        if not len(k):
+            return starts.z
         a, b, c, d = starts.tails
         every = k[np.diff(k, prepend=-1) > 0]
         with np.errstate(all="ignore"):  # of the interpolation, where the law is flat
