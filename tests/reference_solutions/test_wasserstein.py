@@ -7,13 +7,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference_problems import problem
 from scipy import stats
 from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
 
 from wgf.problem.base import Base
+from wgf.problem.equations import FokkerPlanck
 from wgf.problem.laws import Barenblatt, Gaussian, Laplace, Mixture, Uniform
-from wgf.reference_solutions.wasserstein import Carried, Distance, distance
+from wgf.problem.potential import Quartic
+from wgf.reference_solutions.finite_volumes.refinement import solve
+from wgf.reference_solutions.wasserstein import Carried, Distance, distance, distances
 
 NO_KINKS = torch.empty(0, dtype=torch.float64)
 
@@ -158,3 +162,36 @@ def test_distances_on_a_circle_are_the_least_of_all_turns(seed: int):
     found = distance(one, two)
     assert found.w1 == pytest.approx(w1, rel=2e-5)
     assert found.w2 == pytest.approx(math.sqrt(best.fun), rel=2e-5)
+
+
+def test_pairs_together_have_the_distances_of_each():
+    """Smooth gaps, jumps, singular ones and unknown ones, each in a mesh of its own."""
+    law, other = Gaussian(0.3, 1.2), Laplace()
+    gaps = [
+        torch.sin,
+        lambda z: (z > 0.4321) * 0.1,
+        lambda z: 1e-9 * z,
+        lambda z: z.abs() ** 0.3,
+        lambda z: z * math.nan,
+    ]
+    kinks = [torch.tensor([0.1 * k] * k, dtype=torch.float64) for k in range(5)]
+    ours = [Carried(law, lambda z, f=f: z + f(z), at) for f, at in zip(gaps, kinks, strict=True)]
+    for base in (law, other):
+        theirs = [Carried(base, lambda z, k=k: z + 0.01 * k, NO_KINKS, errors=(1e-9, 1e-8)) for k in range(5)]
+        for fine in (1e-5, 3e-10):
+            for found, *pair in zip(distances(ours, theirs, fine), ours, theirs, strict=True):
+                alone = distance(*pair, fine)
+                assert (found.w1, found.w2) == pytest.approx((alone.w1, alone.w2), rel=1e-12, nan_ok=True)
+                assert (found.nodes.z == alone.nodes.z).all()
+                assert found.target == pytest.approx(alone.target.numpy(), nan_ok=True, abs=1e-14)
+
+
+def test_a_reference_at_several_times_is_that_at_each():
+    p = problem(FokkerPlanck(), Gaussian(), Quartic(0.3))
+    known = solve(p, [0.05, 0.1])
+    z = [torch.linspace(-low, 9, n, dtype=torch.float64) for low, n in ((9, 7), (8, 0), (2, 11), (9, 5), (8, 6))]
+    times = [0.0, 0.02, 0.05, 0.07, 0.1]
+    found = known.at_times(times, z).split([len(part) for part in z])
+    for t, part, each in zip(times, z, found, strict=True):
+        assert each == pytest.approx(known(t, part).numpy(), abs=1e-13, nan_ok=True)
+    assert known.at_times([0.02], z[:1]).isnan().all()

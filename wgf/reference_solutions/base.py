@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import ClassVar
@@ -48,6 +48,10 @@ class Computed(ABC):
     @abstractmethod
     def map(self, k: int, z: np.ndarray) -> np.ndarray:
         """T at time number k and z [n] (length)."""
+
+    def at_times(self, times: Sequence[float], parts: Sequence[Tensor]) -> Tensor:
+        """T(t, z) of points z, those of each increasing time together [n] (length)."""
+        return torch.cat([self(t, part) for t, part in zip(times, parts, strict=True)])
 
     @property
     def kinks(self) -> list[float]:

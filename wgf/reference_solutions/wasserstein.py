@@ -7,9 +7,8 @@ cut there, because |difference| has a kink.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 import scipy  # its modules are loaded when they are first used
 import torch
@@ -22,14 +21,12 @@ from wgf.problem.quadrature import Nodes, legendre
 from wgf.process import threads_of_torch
 from wgf.reference_solutions.base import Computed
 from wgf.reference_solutions.exact import Exact
+from wgf.reference_solutions.sign_changes import ORDER, cut, zeros
 
-ORDER = 6  # nodes per cell
 FINE = 3e-10  # share of W_q^q, of the laws or of a map's own error, that cutting a cell may change by default
 CELLS, ROUNDS = 30_000, 40  # cut in one round at most, and rounds at most
-LOOKS, LOOKED, NEWTON = 2, 17, 3  # looks for changes of sign before, points of a cell, and steps to a zero
-CLEAR = 100.0  # times its rounding that a gap must be if its changes of sign count
+LOOKS = 2  # for changes of sign before
 PARTS = 3  # of a cell that is cut
-FIRST = 0.4  # share of a cell in its first part: a cut that no reflection keeps lets no jump hide
 LEAST = 1e-30  # mass beyond the last cell, where there is no edge
 TURNS = 4096  # points of a circle at which maps are compared to find the best turn
 ROUGH = 1e-6, 1024  # share `fine` from which so many points are enough
@@ -47,6 +44,7 @@ class Carried:
         kinks: where it is not smooth [K] (length).
         period: length of a circle on which the law lives; None on the line (length).
         errors: W1 and W2 errors of the map, whose digits are worth no finer cells (length).
+        source: a solution and a time (time) at which the map is that of the solution, or None.
     """
 
     base: Base
@@ -54,6 +52,7 @@ class Carried:
     kinks: Tensor
     period: float | None = None
     errors: tuple[float, float] = (0.0, 0.0)
+    source: tuple[Exact, float] | None = None
 
     @classmethod
     def by(cls, map: TransportMap, theta: Tensor) -> Carried:
@@ -69,7 +68,8 @@ class Carried:
     def of(cls, base: Base, known: Exact, t: float) -> Carried:
         """A known solution at t (time)."""
         errors, kinks = (known.errors_at(t), known.kinks) if isinstance(known, Computed) else ((0.0, 0.0), [])
-        return cls(base, lambda z: known(t, z), torch.tensor(kinks, dtype=torch.float64), errors=errors)
+        places = torch.tensor(kinks, dtype=torch.float64)
+        return cls(base, lambda z: known(t, z), places, errors=errors, source=(known, t))
 
     @classmethod
     def law(cls, law: Law, base: Base) -> Carried:
@@ -114,14 +114,24 @@ class Distance:
     target: Tensor
 
 
-@threads_of_torch(1)
 def distance(one: Carried, other: Carried, fine: float = FINE) -> Distance:
     """Compute W1 and W2 between two carried laws; cutting a cell may change this share `fine` of them."""
-    if one.period is None:
-        return _by_rank(one, other, fine)
+    return distances([one], [other], fine)[0]
+
+
+@threads_of_torch(1)
+def distances(ones: Sequence[Carried], others: Sequence[Carried], fine: float = FINE) -> list[Distance]:
+    """The same for pairs: laws on one base and laws on another one. Together they take a fraction of the time."""
+    if ones[0].period is None:
+        return _by_rank(ones, others, fine)
+    return [_around(one, other, one.period or 0.0, fine) for one, other in zip(ones, others, strict=True)]
+
+
+def _around(one: Carried, other: Carried, length: float, fine: float) -> Distance:
+    """Distances on a circle (length)."""
     points = TURNS if fine < ROUGH[0] else ROUGH[1]
-    turns = _best_turns(one, other, one.period, points)
-    first, second = (_by_rank(one, other.turned(shift, one.period), fine) for shift in turns)
+    turns = _best_turns(one, other, length, points)
+    first, second = (_by_rank([one], [other.turned(shift, length)], fine)[0] for shift in turns)
     return replace(second, w1=first.w1, w1_error=first.w1_error)
 
 
@@ -161,134 +171,93 @@ def _particles(place: Callable[[Tensor], Tensor], x: Tensor, length: float) -> T
     return turns + inverse(values, x - turns, grid[k - 1], grid[k], TURN * length)
 
 
-def _by_rank(one: Carried, other: Carried, fine: float) -> Distance:
-    """Distances if particles of equal rank are compared."""
-    base, theirs = one.base, other.base
-    same = theirs is base
-    unknown = torch.tensor([(a + b) ** q for q, a, b in zip((1, 2), one.errors, other.errors, strict=True)])
-    mesh = other.mesh if same else base.at_rank(theirs.cdf(other.mesh), theirs.survival(other.mesh))
-    mesh = torch.cat([one.mesh, mesh[mesh.isfinite()]]).unique()
-    s, half = legendre(ORDER, torch.float64, mesh.device)
+def _places(carried: Sequence[Carried], points: Tensor, counts: Tensor) -> Tensor:
+    """Where maps carry points: the first map the first `counts[0]` of them, and so on."""
+    parts, sources = points.split(counts.tolist()), [each.source for each in carried]
+    known = sources[0][0] if sources[0] else None
+    if isinstance(known, Computed) and all(source and source[0] is known for source in sources):
+        return known.at_times([source[1] for source in sources if source], parts)
+    return torch.cat([one.place(part) for one, part in zip(carried, parts, strict=True)])
 
-    def compared(low: Tensor, high: Tensor) -> list[Tensor]:
+
+def _by_rank(ones: Sequence[Carried], others: Sequence[Carried], fine: float) -> list[Distance]:
+    """Distances of pairs if particles of equal rank are compared. Every cell has an owner, the number of its pair."""
+    base, theirs, pairs = ones[0].base, others[0].base, len(ones)
+    same = theirs is base
+    errors = [torch.tensor([each.errors for each in carried], dtype=torch.float64) for carried in (ones, others)]
+    unknown = (errors[0] + errors[1]).T ** torch.tensor([[1], [2]])
+    s, half = legendre(ORDER, torch.float64, torch.device("cpu"))
+
+    def by_pair(values: Tensor, owner: Tensor) -> Tensor:
+        """Sums [q, pairs] of values [q, N]."""
+        return values.new_zeros(len(values), pairs).index_add(1, owner, values)
+
+    def compared(low: Tensor, high: Tensor, owner: Tensor) -> list[Tensor]:
         """Nodes of cells, their masses, places of the second law's particles there, their distances from those of the
         first one, and the rounding of these [N, n]."""
-        z = low[:, None] + (high - low)[:, None] * s
+        z, counts = low[:, None] + (high - low)[:, None] * s, ORDER * owner.bincount(minlength=pairs)
         w = (high - low)[:, None] * half * base.density(z)
         start = z.reshape(-1)
         rank = start if same else theirs.at_rank(base.cdf(start), base.survival(start))
         # at an edge the last 1e-16 of the mass has no rank in double precision
         seen = (w > 0) & rank.isfinite().reshape(w.shape)
         w = w.where(seen, 0.0)
-        x, y = one.place(start).reshape(w.shape), other.place(rank).reshape(w.shape)
+        x, y = (_places(*pair, counts).reshape(w.shape) for pair in ((ones, start), (others, rank)))
         noise = ROUNDING * torch.maximum(x.abs(), y.abs()).where(seen, 0.0)
         return [z, w, y, (x - y).where(seen, 0.0), noise]
 
-    def measured(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def measured(low: Tensor, high: Tensor, owner: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """int |gap|^q p for q = 1, 2, the rounding of both and what W1 hides [5, N]; cuts of cells [N, 2]; nodes."""
-        z, w, y, gap, noise = compared(low, high)
+        z, w, y, gap, noise = compared(low, high, owner)
         size = gap.abs()
-        cuts, hidden = _turns(low, high, z, gap)
+        cuts, hidden = cut(low, high, z, gap)
         sums = [(w * v).sum(1) for v in (size, size * size, noise, (2 * size + noise) * noise)]
         sums.append(hidden * base.density(cuts[:, 0]))
-        return torch.stack(sums), cuts, [part.reshape(-1) for part in (z, w, y)]
+        return torch.stack(sums), cuts, [part.reshape(-1) for part in (z, w, y)] + [owner.repeat_interleave(ORDER)]
 
+    meshes = []
+    for one, other in zip(ones, others, strict=True):
+        mesh = other.mesh if same else base.at_rank(theirs.cdf(other.mesh), theirs.survival(other.mesh))
+        meshes.append(torch.cat([one.mesh, mesh[mesh.isfinite()]]).unique())
     for _ in range(LOOKS):
-        low, high = mesh[:-1], mesh[1:]
-        mesh = torch.cat([mesh, _zeros(low, high, *compared(low, high)[-2:])]).unique()
-    low, high = mesh[:-1], mesh[1:]
-    sums, cuts, _ = measured(low, high)
-    total, doubt = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+        low, high, owner = _cells(meshes)
+        cell, places = zeros(low, high, *compared(low, high, owner)[-2:])
+        meshes = [torch.cat([mesh, places[owner[cell] == k]]).unique() for k, mesh in enumerate(meshes)]
+    low, high, owner = _cells(meshes)
+    sums, cuts, _ = measured(low, high, owner)
+    total, doubt = torch.zeros(2, pairs, dtype=torch.float64), torch.zeros(2, pairs, dtype=torch.float64)
     kept: list[list[Tensor]] = []
     for round in range(ROUNDS):
         low, high = torch.column_stack([low, cuts]).reshape(-1), torch.column_stack([cuts, high]).reshape(-1)
-        new, new_cuts, nodes = measured(low, high)
+        new, new_cuts, nodes = measured(low, high, owner.repeat_interleave(PARTS))
         parts = new.reshape(5, -1, PARTS).sum(2)
         change = (parts[:2] - sums[:2]).abs()
         change[0] += parts[4]
-        allowed = fine * (total + parts[:2].sum(1) + unknown)[:, None] + parts[2:4]
-        again = (change > allowed).any(0)
-        if int(again.sum()) > CELLS or round == ROUNDS - 1:
-            again = torch.zeros_like(again)
-        total, doubt = total + parts[:2, ~again].sum(1), doubt + change[:, ~again].sum(1)
-        again = again.repeat_interleave(PARTS)
+        allowed = fine * (total + by_pair(parts[:2], owner) + unknown)[:, owner] + parts[2:4]
+        again = (change > allowed).any(0) & (round < ROUNDS - 1)
+        again &= (owner[again].bincount(minlength=pairs) <= CELLS)[owner]
+        total, doubt = (
+            total + by_pair(parts[:2, ~again], owner[~again]),
+            doubt + by_pair(change[:, ~again], owner[~again]),
+        )
+        owner, again = owner[again].repeat_interleave(PARTS), again.repeat_interleave(PARTS)
         kept.append([part[~again.repeat_interleave(ORDER)] for part in nodes])
-        if not again.any():
+        if not len(owner):
             break
         low, high, sums, cuts = low[again], high[again], new[:, again], new_cuts[again]
-    z, w, y = (torch.cat(pieces) for pieces in zip(*kept, strict=True))
+    z, w, y, owner = (torch.cat(pieces) for pieces in zip(*kept, strict=True))
     order = z.argsort()
-    w1, square = total.tolist()
-    w1_error, square_error = doubt.tolist()
-    w2 = square**0.5
-    w2_error = (square + square_error) ** 0.5 - w2
-    return Distance(w1, w2, w1_error, w2_error, Nodes(z[order], w[order], base), y[order])
+    order = order[owner[order].argsort(stable=True)]
+    counts = owner.bincount(minlength=pairs).tolist()
+    w2 = total[1].sqrt()
+    w2_error = (total[1] + doubt[1]).sqrt() - w2
+    numbers = (part.tolist() for part in (total[0], w2, doubt[0], w2_error))
+    own = zip(*numbers, *(part[order].split(counts) for part in (z, w, y)), strict=True)
+    return [Distance(w1, w2, d1, d2, Nodes(z, w, base), y) for w1, w2, d1, d2, z, w, y in own]
 
 
-def _turns(low: Tensor, high: Tensor, z: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
-    """Where to cut the cells [N, 2], and the areas below |gap| [N] that a change of sign outside all nodes hides.
-
-    A cell is cut at the first change of sign of the gap, known at the nodes z [N, n], if there is one, and amid the
-    longer part: no part is longer than half the cell, so that the parts prove its integral. Symmetric cuts would
-    prove too much: where a jump lies in the middle of a cell, the cell and its parts agree on a wrong integral.
-    """
-    weights = gap @ _to_powers()
-    hidden = torch.zeros_like(low)
-    for end, node, place, edge in (
-        (weights[:, 0], gap[:, 0], z[:, 0], low),
-        (weights.sum(1), gap[:, -1], z[:, -1], high),
-    ):
-        share = (end / torch.where(end == node, 1.0, end - node)).where(end * node < 0, 0.0)
-        hidden += share * end.abs() * (place - edge).abs()
-    turns = gap[:, :-1] * gap[:, 1:] < 0
-    k = turns.to(torch.int8).argmax(1, keepdim=True)
-    a, b = gap.gather(1, k)[:, 0], gap.gather(1, k + 1)[:, 0]
-    before, after = z.gather(1, k)[:, 0], z.gather(1, k + 1)[:, 0]
-    root = before + (after - before) * a / torch.where(a == b, 1.0, a - b)
-    first = root.where(turns.any(1), low + FIRST * (high - low))
-    second = 0.5 * (first + torch.where(2 * first < low + high, high, low))
-    return torch.stack([first, second], 1).sort(1).values, hidden
-
-
-def _zeros(low: Tensor, high: Tensor, gap: Tensor, noise: Tensor) -> Tensor:
-    """Zeros [K] of the polynomials through a gap at the nodes of cells [N, n], where it is more than its rounding.
-
-    Of two zeros close to each other, it may find the extremum between them instead: a cell cut there has one in a part.
-    """
-    clear = gap.abs().amax(1) > CLEAR * noise.amax(1)
-    weights = gap[clear] @ _to_powers()
-    cell, at = _crossings(weights)
-    turning, extremum = _crossings(_derivative(weights))
-    nearest = (extremum * (LOOKED - 1)).round() / (LOOKED - 1)
-    beyond = _polynomial(weights[turning], extremum) * _polynomial(weights[turning], nearest) < 0
-    cell, at = torch.cat([cell, turning[beyond]]), torch.cat([at, extremum[beyond]])
-    return low[clear][cell] + at * (high - low)[clear][cell]
-
-
-def _crossings(weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Which polynomials with the weights [N, n] of 1, s, s^2, ... change sign inside [0, 1], and where, [K] each."""
-    s, slopes = torch.linspace(0.0, 1.0, LOOKED, dtype=torch.float64), _derivative(weights)
-    values = weights @ s ** torch.arange(weights.shape[1])[:, None]
-    cell, k = (values[:, :-1] * values[:, 1:] < 0).nonzero(as_tuple=True)
-    before, after = values[cell, k], values[cell, k + 1]
-    at = s[k] + before / (before - after) / (LOOKED - 1)
-    for _ in range(NEWTON):
-        step = _polynomial(weights[cell], at) / _polynomial(slopes[cell], at)
-        at = (at - step).nan_to_num().clamp(s[k], s[k + 1])
-    return cell, at
-
-
-def _derivative(weights: Tensor) -> Tensor:
-    return weights[:, 1:] * torch.arange(1.0, weights.shape[1], dtype=torch.float64)
-
-
-def _polynomial(weights: Tensor, s: Tensor) -> Tensor:
-    """Polynomials with the weights [K, n] of 1, s, s^2, ... at s [K]."""
-    return (weights * s[:, None] ** torch.arange(weights.shape[1])).sum(1)
-
-
-@cache
-def _to_powers() -> Tensor:
-    """Matrix [n, n] from values at the nodes of a cell [0, 1] to the weights of 1, s, s^2, ... of their polynomial."""
-    s = legendre(ORDER, torch.float64, torch.device("cpu"))[0]
-    return torch.linalg.inv(s[:, None] ** torch.arange(ORDER)).T.contiguous()
+def _cells(meshes: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Ends of the cells of meshes, and the number of their mesh [N]."""
+    owner = torch.arange(len(meshes)).repeat_interleave(torch.tensor([len(mesh) - 1 for mesh in meshes]))
+    low, high = (torch.cat([mesh[part] for mesh in meshes]) for part in (slice(-1), slice(1, None)))
+    return low, high, owner

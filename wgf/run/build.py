@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from hydra.utils import get_class, instantiate
-from omegaconf import DictConfig
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
 
 from wgf.assemble import assemble
 from wgf.confirm import at_tolerance, confirm, noted
@@ -185,16 +185,17 @@ def _parts(cfg: DictConfig, seed: int) -> dict[str, Any]:
 
 def _make(group: str, node: DictConfig, **injected: Any) -> Any:
     """Call the target of a node with its settings, and with the injected arguments that its signature has."""
-    factory = instantiate(node, _partial_=True, _convert_="all")
-    wanted = inspect.signature(factory.func).parameters
+    given: Any = OmegaConf.to_container(node, resolve=True)
+    kind = get_class(given.pop("_target_"))
+    wanted = inspect.signature(kind).parameters
     try:
-        return factory(**{name: value for name, value in injected.items() if name in wanted})
+        return kind(**given, **{name: value for name, value in injected.items() if name in wanted})
     except ConfigError as error:
         raise ConfigError(*(_placed(line, group, node) for line in error.lines)) from None
     except (ArithmeticError, ValueError) as error:
         raise ConfigError(f"{node} causes an arithmetic error ({error}): change these values") from None
     except TypeError:
-        if not inspect.isabstract(factory.func):
+        if not inspect.isabstract(kind):
             raise
         raise ConfigError(
             f"{group}._target_={node._target_} is not allowed: the class is abstract, choose a subclass"

@@ -17,8 +17,9 @@ from wgf.problem.equations import Problem
 from wgf.process import threads_of_torch
 from wgf.projection.field import Projection
 from wgf.projection.transfer import touching
+from wgf.reference_solutions.base import Computed
 from wgf.reference_solutions.exact import Exact
-from wgf.reference_solutions.wasserstein import FINE, Carried, distance
+from wgf.reference_solutions.wasserstein import Carried, distance, distances
 from wgf.saved_maps import SavedMaps
 
 GRID = 2001  # points of the base
@@ -40,7 +41,7 @@ def maps(problem: Problem, saved: SavedStates, known: Exact | None) -> SavedMaps
         T=torch.stack([x for x, _ in values]).numpy(),
         dT=torch.stack([dx for _, dx in values]).numpy(),
         rho0=base.density(z).numpy(),
-        exact_T=None if known is None else torch.stack([known(t, z) for t in saved.times]).numpy(),
+        exact_T=None if known is None else _known(known, saved.times, z).numpy(),
         errors=None if known is None else _errors(saved, known),
         knots=knots if knots.size else None,
         walls=domain.ends,
@@ -48,11 +49,19 @@ def maps(problem: Problem, saved: SavedStates, known: Exact | None) -> SavedMaps
     )
 
 
+def _known(known: Exact, times: list[float], z: Tensor) -> Tensor:
+    """A solution at times [s] and at z [n], [s, n] (length)."""
+    if isinstance(known, Computed):
+        return known.at_times(times, [z] * len(times)).view(len(times), -1)
+    return torch.stack([known(t, z) for t in times])
+
+
 def _errors(saved: SavedStates, known: Exact) -> np.ndarray:
     """W1 and W2 to a solution at the saved times [s, 2] (length); NaN where it is not known."""
     theirs = [Carried.of(saved.map.base, known, t) for t in saved.times]
-    shares = [*[SHARE] * (len(theirs) - 1), FINE]  # the last errors are those of the result
-    found = [distance(Carried.by(*saved[k]), *pair) for k, pair in enumerate(zip(theirs, shares, strict=True))]
+    ours = [Carried.by(*saved[k]) for k in range(len(theirs))]
+    found = distances(ours[:-1], theirs[:-1], SHARE) if len(ours) > 1 else []
+    found.append(distance(ours[-1], theirs[-1]))  # the last errors are those of the result
     return np.array([(each.w1, each.w2) for each in found])
 
 

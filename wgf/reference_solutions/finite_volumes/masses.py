@@ -47,33 +47,34 @@ class Volumes:
     dips: np.ndarray
     smooth: bool
 
-    def maps(self, starts: Starts, which: slice = slice(None)) -> np.ndarray:
-        """T = quantile o cdf_p at some of the times, by default all [k, n] (length), linear in the tails."""
+    def map(self, k: np.ndarray, starts: Starts) -> np.ndarray:
+        """T = quantile o cdf_p at the times number k [n], which do not fall, of n starts (length), linear in tails."""
         a, b, c, d = starts.tails
+        every = k[np.diff(k, prepend=-1) > 0]
         with np.errstate(all="ignore"):  # of the interpolation, where the law is flat
-            x = self._inverse(which, starts.mass)
-        one, two, three, four = x[:, -4:].T[..., None]
+            ends = self._inverse(every.repeat(4), np.tile(starts.mass[-4:], len(every))).reshape(-1, 4)
+            x = self._inverse(k, starts.mass[:-4])
+        one, two, three, four = ends[np.searchsorted(every, k)].T
         slopes = np.where(starts.z < a, (two - one) / (b - a), (four - three) / (d - c))
-        return x[:, :-4] + slopes * starts.beyond
+        return x + slopes * starts.beyond
 
     @cached_property
     def _weights(self) -> np.ndarray:
         """Weights of splines of degree 5 [k, N + 5], or slopes of F [k, N + 1] if it is not smooth."""
         return cardinal(self.mass) if self.smooth else monotone(self.mass)
 
-    def _inverse(self, which: slice, target: np.ndarray) -> np.ndarray:
-        """The x [k, n] with the masses `target` [n] to the left."""
-        mass, weights = self.mass[which], self._weights[which]
-        cell = np.stack([np.searchsorted(row, target, side="right") for row in mass]) - 1
-        cell, k = np.clip(cell, 0, self.grid.cells - 1), np.arange(len(mass))[:, None]
-        low, high = mass[k, cell], mass[k, cell + 1]
+    def _inverse(self, k: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """The x [n] with the masses `target` [n] to the left at the times number k [n], which do not fall."""
+        parts = np.split(target, np.flatnonzero(np.diff(k)) + 1)
+        every = k[np.diff(k, prepend=-1) > 0]
+        found = [np.searchsorted(self.mass[j], part, side="right") for j, part in zip(every, parts, strict=True)]
+        cell = np.clip(np.concatenate(found) - 1, 0, self.grid.cells - 1)
+        low, high, weights = self.mass[k, cell], self.mass[k, cell + 1], self._weights
         if self.smooth:
-            powers = np.tensordot(PIECES, weights[k, cell + np.arange(6)[:, None, None]], 1)
+            powers = PIECES @ weights[k, cell + np.arange(6)[:, None]]
         else:
-            powers = np.tensordot(HERMITE, np.stack([low, high, weights[k, cell], weights[k, cell + 1]]), 1)
-        share, targets = (target - low) / (high - low), np.broadcast_to(target, low.shape)
-        place = _root(powers.reshape(len(powers), -1), targets.ravel(), share.ravel())
-        return self.grid.x(cell + place.reshape(low.shape))[0]
+            powers = HERMITE @ np.stack([low, high, weights[k, cell], weights[k, cell + 1]])
+        return self.grid.x(cell + _root(powers, target, (target - low) / (high - low)))[0]
 
 
 def cardinal(values: np.ndarray) -> np.ndarray:

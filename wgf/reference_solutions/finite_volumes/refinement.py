@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
@@ -69,15 +70,26 @@ class Reference(Computed):
         first, *_, last = tails(self.law, LAST)
         return [first, last]
 
-    def map(self, k: int, z: np.ndarray, last: float = LAST) -> np.ndarray:
-        """T at time number k and z [n] (length), linear where less mass than `last` is left."""
-        return self.maps(z, last, slice(k, k + 1))[0]
+    def map(self, k: int, z: np.ndarray) -> np.ndarray:
+        return self.at(np.full(len(z), k), z)
 
-    def maps(self, z: np.ndarray, last: float = LAST, which: slice = slice(None)) -> np.ndarray:
-        """The same at some of the times, by default all [k, n]."""
+    def at(self, k: np.ndarray, z: np.ndarray, last: float = LAST) -> np.ndarray:
+        """T at the times number k [n], which do not fall, and z [n] (length), linear where less mass than `last` is
+        left."""
         starts = Starts.of(self.law, z, last)
-        fine = self.fine.maps(starts, which)
-        return fine + self.share * (fine - self.coarse.maps(starts, which)) if self.share else fine
+        fine = self.fine.map(k, starts)
+        return fine + self.share * (fine - self.coarse.map(k, starts)) if self.share else fine
+
+    def at_times(self, times: Sequence[float], parts: Sequence[Tensor]) -> Tensor:
+        numbers = [self._number(t) for t in times]
+        known = [part for k, part in zip(numbers, parts, strict=True) if k is not None]
+        if not known:
+            return super().at_times(times, parts)
+        sizes = [len(part) for part in known]
+        k = np.repeat([k for k in numbers if k is not None], sizes)
+        found = iter(torch.from_numpy(self.at(k, torch.cat(known).numpy())).split(sizes))
+        each = zip(numbers, times, parts, strict=True)
+        return torch.cat([self(t, part) if k is None else next(found) for k, t, part in each])
 
 
 def solve(problem: Problem, times: Sequence[float]) -> Reference:
@@ -133,7 +145,8 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
     """Refine until the goal or the finest level; the two finest grids and the estimate their differences give."""
     law = problem.base  # maps act on the base; only ranks link it to the initial law
     z, w = yardstick(law)
-    starts = Starts.of(law, z, LAST)
+    k, points = np.arange(len(times)).repeat(len(z)), np.tile(z, len(times))
+    starts = Starts.of(law, points, LAST)
     scheme = kind(problem, _with(grid, 16))
     levels = LINEAR_LEVELS if scheme.linear else LEVELS[scheme.dense]
     best: Reference | None = None
@@ -149,7 +162,7 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
                 break
             continue  # too coarse: try a finer one
         offs.append(_off(problem, runs[-1].grid))
-        maps.append(runs[-1].maps(starts))
+        maps.append(runs[-1].map(k, starts).reshape(len(times), -1))
         unit = width(problem.law, maps[-1], w)
         if level > 1 and runs[-1].dips.max() > DIP * unit:
             raise Unresolved("the scheme oscillates")
@@ -174,9 +187,10 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
     if best is None or not np.isfinite(best.errors).all():
         raise Unresolved("no three grids")
     # no grid sees how wrong straight tails are: by what it changes to begin them earlier
-    moved = Starts.of(law, z, 10 * LAST).beyond != 0
-    earlier = best.maps(z[moved]) - best.maps(z[moved], 10 * LAST)
-    return replace(best, w2_errors=best.w2_errors + TAILS * np.sqrt(earlier**2 @ w[moved]))
+    moved = Starts.of(law, points, 10 * LAST).beyond != 0
+    changes = np.zeros(len(points))
+    changes[moved] = best.at(k[moved], points[moved]) - best.at(k[moved], points[moved], 10 * LAST)
+    return replace(best, w2_errors=best.w2_errors + TAILS * np.sqrt(changes.reshape(len(times), -1) ** 2 @ w))
 
 
 def _with(grid: Grid, cells: int) -> Grid:
