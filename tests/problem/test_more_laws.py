@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from laws_and_terms import tensor
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
 from wgf.errors import ConfigError
 from wgf.problem.base import Law
@@ -136,6 +136,15 @@ def test_panels_are_the_same_cells_wherever_the_law_lies(make):
 def test_a_reflected_beta_law_has_the_reflected_panels(a: float, b: float):
     panels, reflected = Beta(a, b, -0.423, 0.479).panels(), Beta(b, a, -0.479, 0.423).panels()
     assert panels == [-x for x in reversed(reflected)]
+
+
+@pytest.mark.parametrize(("a", "b"), [(1.04, 0.608), (1.017, 0.703), (2.626325360112936, 2.4782746704063774)])
+def test_tiny_masses_of_beta_laws_have_places(a: float, b: float):
+    """scipy has none for some of them."""
+    u = 10.0 ** -torch.arange(1.0, 95.0, 0.25, dtype=torch.float64)
+    left, right = Beta(a, b).quantile(u), Beta(b, a, -1.0, 0.0).upper_quantile(u)
+    assert special.betainc(a, b, left.numpy()) == pytest.approx(u.numpy(), rel=1e-10)
+    assert right.numpy() == pytest.approx(-left.numpy(), abs=1e-15)
 
 
 @pytest.mark.parametrize(("df", "missing"), [(2.5, 1e-7), (2.93, 1.1e-10), (4.0, 1.1e-10), (8.0, 1e-12)])

@@ -57,6 +57,18 @@ def test_the_start_of_an_affine_map_is_exact(degree):
     assert torch.allclose(dx, tensor([2.0, 2.0, 2.0]))
 
 
+@pytest.mark.parametrize("degree", [3, 4, 5])
+def test_the_start_of_a_map_that_is_flat_at_the_edges_is_exact_wherever_it_lies(degree):
+    """T(0) from a parabola to a uniform law is a cubic of slope 0 at both edges: rounding decides whether it rises."""
+    for place in np.random.default_rng(0).uniform(-10, 10, 20):
+        law = Uniform(place, place + 2.52)
+        start = Start(law, bases.choose("auto", law, PowerLaw(2.0, 1.0), Line()))
+        points = torch.linspace(law.lower, law.upper, 8, dtype=torch.float64)
+        found = starts.fit(SplineSpace(points, degree), start, Line())
+        assert found.distance < 1e-9
+        assert float(Differences(found.chart)(found.c).min()) > 0
+
+
 def test_the_start_converges_at_the_order_of_the_splines():
     coarse, fine = (fitted(Uniform(), m, bound=6.0)[1].distance for m in (25, 49))  # T(0) = 2 Phi - 1
     assert fine < 4e-6

@@ -16,6 +16,7 @@ from wgf.projection.linalg.banded import Cholesky
 RISE = 0.2  # smallest rise of the coefficients, relative to that of T(0) between the Greville points
 FLAT, HIDDEN = 1e-7, 1e-15  # least slope of T(0) relative to the ratio of the widths; masses that hide its ends
 BARRIER_END, NEWTON = 1e-10, 12  # last strength of the barrier, relative to the first; Newton steps per strength
+ROUNDED = 1e-9  # of a fall of coefficients, relative to their rise
 SHORTEST = 1e-8  # share of a Newton step
 
 
@@ -120,6 +121,12 @@ def increasing(chart: Chart, wanted: Tensor, start: Start) -> Tensor:
                 break
         mu *= 0.1
     return c
+
+
+def nudged(chart: Chart, c: Tensor, start: Start) -> Tensor:
+    """Coordinates c [M] moved by ROUNDED towards those of an increasing map: a map that is flat to rounding, such as
+    T(0) at an edge where p vanishes, increases."""
+    return torch.lerp(c, _first(chart, start), ROUNDED)
 
 
 def _first(chart: Chart, start: Start) -> Tensor:

@@ -18,7 +18,7 @@ from wgf.problem.base import Start
 from wgf.problem.domain import Domain
 from wgf.problem.quadrature import Gauss, Nodes
 from wgf.projection.chart import Chart
-from wgf.projection.increasing import differences, increasing
+from wgf.projection.increasing import differences, increasing, nudged
 
 log = logging.getLogger("wgf")
 
@@ -80,15 +80,19 @@ class Fit:
 
 
 def fit(space: SplineSpace, start: Start, domain: Domain) -> Fit:
-    """The least squares spline for T(0). If it does not increase, the nearest map in L2(p) among those whose
-    coefficients rise by at least a share of the rise of T(0) between their Greville points."""
+    """The least squares spline for T(0), also where it is flat to rounding. If it does not increase, the nearest map in
+    L2(p) among those whose coefficients rise by at least a share of the rise of T(0) between their Greville points."""
     nodes, goal = target(start, space.points, domain)
     found = _least_squares(space, nodes, goal, domain)
-    chart, c = found.chart, found.c
-    if float(chart.at_nodes(c).dx.min()) > 0 and float(differences(chart)(c).min()) > 0:
+    chart = found.chart
+
+    def increases(c: Tensor) -> bool:
+        return float(chart.at_nodes(c).dx.min()) > 0 and float(differences(chart)(c).min()) > 0
+
+    if increases(found.c):
         return found
-    c = increasing(chart, c, start)
-    return _measured(chart, c, goal)
+    nearly = nudged(chart, found.c, start)
+    return _measured(chart, nearly if increases(nearly) else increasing(chart, found.c, start), goal)
 
 
 def _least_squares(space: SplineSpace, nodes: Nodes, goal: Tensor, domain: Domain) -> Fit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,10 @@ from wgf.certificates.rich import RichRun, Unknown, rich_run
 from wgf.flow import Flow
 from wgf.result import Result
 from wgf.run.build import Experiment
+from wgf.run.callbacks.base import Row
+from wgf.run.recorder import BOUND
 from wgf.run.signals import Signals
+from wgf.saved_maps import SavedMaps
 
 log = logging.getLogger("wgf")
 
@@ -73,6 +77,19 @@ def certified(
         w2_bound_unknown="; ".join(reason for reason in (last.unknown, unknown) if reason) or None,
     )
     return result, None if np.isnan(bounds).all() or not every else bounds
+
+
+def late(maps: SavedMaps | None, own: OwnBound | None) -> list[Row]:
+    """Errors and own bounds at the saved times: numbers of rows that are known at the end only."""
+    if maps is None:
+        return []
+    rows: list[Row] = [{"t": t} for t in maps.t.tolist()]
+    for row, pair in zip(rows, [] if maps.errors is None else maps.errors.tolist(), strict=False):
+        row |= dict(zip(("w1_error", "w2_error"), (None if math.isnan(x) else x for x in pair), strict=True))
+    if own is not None:
+        for row, t in zip(rows, maps.t.tolist(), strict=True):
+            row[BOUND] = own.at(t).value
+    return rows
 
 
 def certificate(flow: Flow, own: Bound, convexity: float | None, rich: RichRun | None, t: float) -> Certificate:

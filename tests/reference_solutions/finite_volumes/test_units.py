@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from reference_problems import problem
 
-from wgf.problem.equations import (
-    AggregationDiffusion,
-    PorousMedium,
-)
-from wgf.problem.laws import Mixture, Uniform
+from wgf.problem.domain import HalfLine
+from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, PorousMedium
+from wgf.problem.interaction import Zero
+from wgf.problem.laws import Mixture, TruncatedNormal, Uniform
 from wgf.problem.potential import Expressed
 from wgf.reference_solutions.base import Grid
 from wgf.reference_solutions.finite_volumes import refinement as finite_volume
@@ -32,6 +31,20 @@ def test_stated_errors_follow_the_unit_of_length_and_the_place(
     one, two = solved(1.0, 0.0), solved(length, shift)
     assert two.errors == pytest.approx(length * one.errors, rel=1e-9 if not shift else 1e-3)
     assert two.w2_errors == pytest.approx(length * one.w2_errors, rel=1e-9 if not shift else 1e-3)
+
+
+def test_rounding_of_tails_does_not_decide_about_a_limit():
+    """On a half-line F is 1 - 1e-9 in the tail, where rounding moves places by 1e-7: by more than W1 changes."""
+
+    def solved(shift: float) -> finite_volume.Reference:
+        domain, law = HalfLine(1.18 + shift), TruncatedNormal(1.510368 + shift, 0.55216, 1.18 + shift, 5.82 + shift)
+        v = Expressed(f"1.228*((x - {shift + 1.18!r})/4.64)")
+        posed = FokkerPlanck(1.24).problem(law, v, Zero(), 0.208, "auto", domain)
+        return finite_volume.solve(posed, [0.208])
+
+    one, two = solved(0.0), solved(8.0)
+    assert one.share > 0
+    assert two.errors == pytest.approx(one.errors, rel=0.01)
 
 
 SIMILAR = {

@@ -13,6 +13,7 @@ from wgf.integrators.status import Status
 from wgf.result import Result
 from wgf.run.callbacks.base import Outcome
 from wgf.run.callbacks.history import History
+from wgf.run.certify import late
 from wgf.run.loggers.base import FILES, Logger, measured
 from wgf.run.loggers.csv import Csv
 
@@ -51,7 +52,7 @@ def logged(logger: Logger, folder: Path, parts: tuple[range, ...] = (range(11),)
         if steps[-1] == 10:
             for name in {*FILES} - {"history.csv"}:
                 (folder / name).write_text("{}")
-            logger.finish(run, Outcome(Status.completed, Result.from_dict(RESULT), solution()))
+            logger.finish(run, Outcome(Status.completed, Result.from_dict(RESULT), solution(), late(solution(), None)))
         logger.close()
     return logger
 

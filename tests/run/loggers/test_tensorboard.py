@@ -19,6 +19,7 @@ from wgf.integrators.status import Status
 from wgf.result import Result
 from wgf.run.callbacks.base import Outcome
 from wgf.run.callbacks.history import History
+from wgf.run.certify import late
 from wgf.run.loggers.tensorboard import TensorBoard
 
 
@@ -46,7 +47,7 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> EventAccumulator:
     rows = [row(k, t=k / 10, energy=math.nan if k == 3 else -k / 7) for k in range(11)]
     result = {"status": "completed", "energy": -1.25, "w2_error": None, "steps": 10, "reference_error": 1e-9}
     folder = tmp_path_factory.mktemp("run")
-    found = told(folder, rows, Outcome(Status.completed, Result.from_dict(result), solution()))
+    found = told(folder, rows, Outcome(Status.completed, Result.from_dict(result), solution(), late(solution(), None)))
     assert [path.name.split(".")[:3] for path in folder.iterdir()] == [["events", "out", "tfevents"]]  # one file
     return found
 
@@ -147,7 +148,7 @@ def test_a_resumed_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pyt
             board.row(line)
         history.close()
         if steps[-1] == 10:
-            board.finish(run, Outcome(Status.completed, Result(steps=10), solution()))
+            board.finish(run, Outcome(Status.completed, Result(steps=10), solution(), late(solution(), None)))
         board.close()
         monkeypatch.setattr("time.time", lambda: now() + 1000)
     found = read_events(tmp_path)

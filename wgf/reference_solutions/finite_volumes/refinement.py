@@ -35,6 +35,7 @@ from wgf.reference_solutions.finite_volumes.schemes import Central, Monotone, Sc
 
 # W1 and W2 errors are relative to the width of the law
 LAST = 1e-9  # mass at either end that the integration's tolerances leave no digit of
+CORE = 1e-6  # mass further out of the places that tell whether changes belong to one error: rounding of F moves others
 LEVELS = {False: (128, 256, 512, 1024, 2048, 4096), True: (96, 192, 384, 768, 1536)}  # cells; True: coupled
 LINEAR_LEVELS = (*LEVELS[False], 8192, 16384)  # of schemes that are linear: they cost little
 FALL = 1e-8  # of an F that should rise: it shows a wrong contour integral
@@ -147,6 +148,8 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
     z, w = yardstick(law)
     k, points = np.arange(len(times)).repeat(len(z)), np.tile(z, len(times))
     starts = Starts.of(law, points, LAST)
+    left = starts.mass[: len(z)]
+    core = np.where(np.minimum(left, 1 - left) > CORE, w, 0.0)
     scheme = kind(problem, _with(grid, 16))
     levels = LINEAR_LEVELS if scheme.linear else LEVELS[scheme.dense]
     best: Reference | None = None
@@ -170,7 +173,8 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
             old, new = maps[-2] - maps[-3], maps[-1] - maps[-2]
             gains.append((np.abs(old) @ w).max() / max((np.abs(new) @ w).max(), 1e-300))
             long, short = (np.sqrt(change**2 @ w) for change in (old, new))
-            cosine = float(((old * new) @ w).sum() / max(math.sqrt((long**2).sum() * (short**2).sum()), 1e-300))
+            product, norms = ((old * new) @ core).sum(), (old**2 @ core).sum() * (new**2 @ core).sum()
+            cosine = float(product / max(math.sqrt(norms), 1e-300))
             share, doubt = extrapolation(gains, kind.gain, cosine)
             # the distance of two extrapolations, or of two grids where no rate is known
             change = (1 + share) * new - share * old if share else 2 * new

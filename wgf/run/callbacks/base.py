@@ -55,11 +55,13 @@ class Outcome:
         status: why the run stopped.
         result: every number of the run.
         maps: the maps at the saved times; None if the run failed at the start.
+        late: the numbers of some rows that are known at the end only, each with its t.
     """
 
     status: Status
     result: Result
     maps: SavedMaps | None
+    late: list[Row] = field(default_factory=list)
     _pictures: dict[str, bytes] | None = field(default=None, repr=False)
 
     def pictures(self, run: Run) -> dict[str, bytes]:

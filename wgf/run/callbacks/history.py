@@ -48,10 +48,15 @@ class History(Callback):
             raise
 
     def finish(self, run: Run, outcome: Outcome) -> None:
-        """Write the file again if its folder was removed during the run; the open file still has the content."""
-        if self._file is not None and os.fstat(self._file.fileno()).st_nlink == 0:
-            self._file.seek(0)
-            files.write(run.folder / "history.csv", self._file.read())
+        """Write the file again with the numbers that came late, or if its folder was removed during the run: the open
+        file still has the content."""
+        if self._file is None:
+            return
+        self._file.seek(0)
+        text = self._file.read()
+        whole = _completed(text, outcome.late if outcome.status.is_success else [])  # else the run may be resumed
+        if whole != text or os.fstat(self._file.fileno()).st_nlink == 0:
+            files.write(run.folder / "history.csv", whole)
 
     def close(self) -> None:
         if self._file is not None:
@@ -78,6 +83,18 @@ def _line(row: Row, columns: list[str]) -> bytes:
     text = io.StringIO()
     csv.DictWriter(text, columns, lineterminator="\n").writerow({name: _cell(value) for name, value in row.items()})
     return text.getvalue().encode()
+
+
+def _completed(text: bytes, late: list[Row]) -> bytes:
+    """A table with the numbers of late rows in the empty cells of the rows of the same t."""
+    header, *lines = text.decode().splitlines(keepends=True)
+    columns, by_time = header.rstrip().split(","), {row["t"]: row for row in late}
+    for k, line in enumerate(lines):
+        cells = line.rstrip("\n").split(",")
+        found = by_time.get(float(cells[columns.index("t")]), {}) if len(cells) == len(columns) else {}
+        filled = [cell or _cell(found.get(name)) for name, cell in zip(columns, cells, strict=False)]
+        lines[k] = ",".join(filled) + "\n" if found else line
+    return "".join([header, *lines]).encode()
 
 
 def _cell(value: float | int | None) -> str:

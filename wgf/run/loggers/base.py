@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-
 from wgf.errors import ConfigError, install
 from wgf.result import Result, compared
 from wgf.run.callbacks.base import Callback, Outcome, Row, Run
@@ -90,12 +88,13 @@ class Logger(Callback):
         self._run = run
         self._steps: dict[float, int] = {}  # t -> step of the rows so far
         self._energy = math.nan  # at t = 0
-        self._compared = False  # whether the rows contain errors
+        self._known: dict[int, set[str]] = {}  # step -> tags that are logged
         if run.rows:  # a resumed run
             earlier = read(run.folder / "history.csv")
             self._steps = {t: int(k) for t, k in zip(earlier["t"].tolist(), earlier["step"].tolist(), strict=True)}
             self._energy = float(earlier["energy"][0])
-            self._compared = bool(np.isfinite(earlier["w1_error"]).any())
+            for k, step in enumerate(self._steps.values()):
+                self._known[step] = {*measured({name: float(column[k]) for name, column in earlier.items()})}
         self.begin(run)
 
     def row(self, row: Row) -> None:
@@ -104,17 +103,18 @@ class Logger(Callback):
         if not self._steps:
             self._energy = energy
         self._steps[t] = step
-        self._compared |= row.get("w1_error") is not None
+        self._known[step] = {*values}
         if math.isfinite(lost := self._energy - energy):
             values[LOST] = lost
         self.scalars(values, step, t)
 
     def finish(self, run: Run, outcome: Outcome) -> None:
         maps, last = outcome.maps, outcome.result.steps or 0
-        if maps is not None and maps.errors is not None and not self._compared:  # the reference came after the rows
-            for t, (w1, w2) in zip(maps.t.tolist(), maps.errors.tolist(), strict=True):
-                if t in self._steps:
-                    self.scalars(measured({"w1_error": w1, "w2_error": w2}), self._steps[t], t)
+        for row in outcome.late:
+            t = float(row["t"] or 0.0)
+            new = measured({name: value for name, value in row.items() if name != "t"})
+            if (step := self._steps.get(t)) is not None and (new.keys() - self._known[step]):
+                self.scalars({name: new[name] for name in new if name not in self._known[step]}, step, t)
         for name, picture in outcome.pictures(run).items() if run.figures and maps is not None else ():
             self.figure(name, picture, last)
         for name in FILES:
