@@ -12,7 +12,7 @@ from wgf.certificates.curve import Record, continuation
 from wgf.certificates.mesh import Mesh
 from wgf.certificates.own_bound import _parts
 from wgf.certificates.residual import Residuals, psi
-from wgf.integrators.explicit import Dopri5
+from wgf.integrators.explicit import Dopri5, Heun
 from wgf.integrators.implicit import SDIRK2, Rodas4
 from wgf.networks.relu import TwoSidedReLU
 from wgf.networks.spline import Spline
@@ -87,6 +87,16 @@ def test_transport_down_a_double_well(law, network):
     projection, theta, _, bound = bounded(problem, network(width=16, base=law))
     wrong = error(projection, theta, closed_form(problem, "auto"))
     assert wrong * (1 - 1e-6) <= bound.value <= 8 * wrong
+
+
+@pytest.mark.parametrize("dt", [4.0, 10.0, 18.1])
+def test_long_steps_down_a_hill(dt):
+    """The error grows by exp(0.233 dt) in a step: three Gauss times see a bound that is 5 % too low."""
+    law = laws.Gaussian(-0.385, 0.348)
+    problem = posed(LinearTransport(), law, Quadratic(-0.233, 0.128), t_end=4 * dt)
+    projection, theta, _, bound = bounded(problem, Spline(width=20, degree=2, base=law), Heun(dt=dt))
+    wrong = error(projection, theta, closed_form(problem, "auto"))
+    assert wrong <= bound.value <= 1.1 * wrong
 
 
 def mixture_flow(t: float, z: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,8 @@ from wgf.projection.field import Projection
 
 ORDER, PER_STEP = 6, 3  # Gauss nodes per cell and per step
 SAMPLE, FIRST = 12, 2  # the quadrature is doubled on one step of so many, from this step on
+LONG = 0.5  # |lambda| dt of steps on which it is always doubled: exp(-2 lambda s) varies much
+BEYOND = 1.1  # how far the limit lies, in changes by the doubled quadrature
 CHUNK = 64  # steps evaluated at once, and most rows of nodes
 FEW = 16  # steps evaluated at a saved time: a call costs as much as that many steps
 SPACING = 1e-3, 1e-2  # recorded states: relative to the end time, and to the time
@@ -159,7 +161,7 @@ class OwnBound(LoopCallback):
             value = min(value, self._decay.bound(t, self._start, steps.s, steps.weights, steps.strong))
         if change is not None and not change <= UNRESOLVED:
             return Bound(None, change, "the quadrature does not resolve the residual")
-        return Bound(value * (1 + max(change or 0.0, 0.0)), None if change is None else abs(change))
+        return Bound(value * (1 + BEYOND * max(change or 0.0, 0.0)), None if change is None else abs(change))
 
     def saved(self) -> dict[str, Any]:
         """Content for a checkpoint, with the steps not yet evaluated: a resumed run evaluates the same blocks."""
@@ -196,14 +198,20 @@ class OwnBound(LoopCallback):
 
     def _change(self, steps: Steps, t: float, weight: float, total: float) -> float | None:
         """Change of the bound when the quadrature orders double, from sampled steps, relative to the bound."""
-        doubled = _joined(self._doubled, t)
+        doubled, (long, sampled) = _joined(self._doubled, t), self._doubled_on(steps.weights.sum(1), 0)
         if not len(doubled.s):
             return None
-        sampled = Steps(*(part[FIRST::SAMPLE] for part in steps))
-        one, two = self._decayed(sampled, t), self._decayed(doubled, t)
-        before, after = self._total(*one, weight, 0.0), self._total(*two, weight, 0.0)
-        share = len(steps.s) / len(sampled.s)
-        return share * (after - before) / max(total, ROUNDING * self._scale)
+        one, two = self._decayed(Steps(*(part[long | sampled] for part in steps)), t), self._decayed(doubled, t)
+        change, always = 0.0, long[long | sampled]
+        for share, rows in ((1.0, always), (float((~long).sum() / (~always).sum().clamp(min=1)), ~always)):
+            before, after = (self._total(flux[rows], force[rows], weight, 0.0) for flux, force in (one, two))
+            change += share * (after - before)
+        return change / max(total, ROUNDING * self._scale)
+
+    def _doubled_on(self, dt: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Which steps of lengths dt [r] (time) after `count` others are long [r], and which are in the sample [r]."""
+        number = count + torch.arange(len(dt), device=dt.device)
+        return abs(self.convexity or 0.0) * dt > LONG, number % SAMPLE == FIRST
 
     def _why(self, steps: Steps) -> str:
         if self._evaluate.known.chi:
@@ -222,9 +230,9 @@ class OwnBound(LoopCallback):
         c, v, a = (torch.stack(list(part)).double() for part in rows)
         record = Record(torch.tensor(times, dtype=c.dtype, device=c.device), c, v, a)
         self._steps.append(_evaluated(self._evaluate, record, PER_STEP, slice(None)))
-        sample = slice((FIRST - self._count) % SAMPLE, None, SAMPLE)
-        if sample.start < len(times) - 1:
-            self._doubled.append(_evaluated(self._evaluate_doubled, record, 2 * PER_STEP, sample))
+        long, sampled = self._doubled_on(self._steps[-1].weights.sum(1), self._count)
+        if bool((long | sampled).any()):
+            self._doubled.append(_evaluated(self._evaluate_doubled, record, 2 * PER_STEP, long | sampled))
         self._count += len(times) - 1
         self._pending = self._pending[-1:]
 
@@ -236,7 +244,7 @@ class OwnBound(LoopCallback):
         return chart.space.change(chart.lift(-chart.project(load)))
 
 
-def _evaluated(evaluate: Evaluator, record: Record, order: int, which: slice) -> Steps:
+def _evaluated(evaluate: Evaluator, record: Record, order: int, which: slice | Tensor) -> Steps:
     """Residuals of some steps of a record, by quintics in time; by cubics where these help; by lines where both fold.
 
     Any choice gives a bound. The steps with the largest residuals show whether cubics help.
