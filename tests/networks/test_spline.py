@@ -153,6 +153,8 @@ def test_the_map_and_its_derivatives(degree):
     x, dx = map.evaluate(theta, z)
     assert torch.allclose(torch.autograd.grad(x.sum(), z)[0], dx, atol=1e-11)
     z, x, dx = z.detach(), x.detach(), dx.detach()
+    ends = map.evaluate(theta, map.points[[0, -1]])[0]
+    assert ends.tolist() == [theta[0].item(), theta[-1].item()]
     values, slopes = scipys(map.points.numpy(), degree, z.numpy())
     assert np.allclose(x.numpy(), values @ theta.numpy(), atol=1e-12)
     assert np.allclose(dx.numpy(), slopes @ theta.numpy(), atol=1e-11)

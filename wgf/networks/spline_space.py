@@ -89,7 +89,9 @@ class Polynomials:
             slope = torch.addcmul(value, slope, u)
             value = torch.addcmul(weight, value, u)
         slope = slope / half
-        return torch.addcmul(value, z - inside, slope), slope
+        first, last = (coefficients[k] - value for k in (0, -1))  # walls hold the end coefficients to the last bit
+        off = torch.where(z <= self.points[0], first, torch.where(z >= self.points[-1], last, 0.0))
+        return torch.addcmul(value + off.detach(), z - inside, slope), slope
 
 
 class SplineSpace:
