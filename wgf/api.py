@@ -99,8 +99,8 @@ def solve(
         reference_solution: what errors are measured against: auto (exact if known, else computed) or another choice.
         dtype: float64 or float32.
         device: cpu, cuda, cuda:<number> or auto.
-        engine: torch, compiled (machine code, for `Rodas4` on splines and on ReLU networks that train weights), or
-            auto, which compiles large problems only.
+        engine: torch, compiled (machine code, for `Rodas4` on splines and on ReLU networks that train weights),
+            auto, which compiles large problems only, or repeated, which compiles what it can: for many runs of a kind.
         stop: "end" to run until t_end, or "steady" to stop at the first saved time from which the solution would move
             by less than `steady` standard deviations of the law, in W2, in the time t_end at its present speed.
         steady: this tolerance (no unit).
