@@ -22,7 +22,6 @@ SAMPLE, FIRST = 12, 2  # the quadrature is doubled on one step of so many, from 
 LONG = 0.5  # |lambda| dt of steps on which it is always doubled: exp(-2 lambda s) varies much
 BEYOND = 1.1  # how far the limit lies, in changes by the doubled quadrature
 CHUNK = 64  # steps evaluated at once, and most rows of nodes
-FEW = 16  # steps evaluated at a saved time: a call costs as much as that many steps
 SPACING = 1e-3, 1e-2  # recorded states: relative to the end time, and to the time
 BALANCE = [10.0**k for k in range(-8, 5, 2)]  # trade-offs between the two residuals, relative to the law's width
 MOST = 4000  # nodes whose pairs are summed
@@ -116,12 +115,6 @@ class OwnBound(LoopCallback):
 
     def stop(self, clock: Clock, state: State) -> None:
         self.record(clock.t, state)
-        if len(self._pending) > FEW:
-            self._flush()
-
-    def live(self, t: float) -> float | None:
-        """Bound at the last recorded time (length) while the run goes on; None before it has enough steps."""
-        return self.at(t).value if len(self._pending) < 2 else None
 
     def record(self, t: float, state: State) -> None:
         """Record the state at a time; states at known times are ignored."""

@@ -17,7 +17,7 @@ from wgf.run.callbacks.base import Callback
 from wgf.run.metrics import Metrics
 from wgf.run.signals import Signals
 
-BOUND = "w2_bound_own"  # column of the bound, which is known at some saved times
+BOUND = "w2_bound_own"  # column of the bound, which is known at the end
 ROWS = 200  # approximate number of logged steps per run
 EVERY = 10.0  # seconds between two checkpoints
 SHARE = 50  # computing time per checkpoint time: checkpoints take at most 2 % of a run
@@ -33,7 +33,7 @@ class Recorder(LoopCallback):
         signals: the recorder checks them after every step.
         origin: entries of every checkpoint that identify the run.
         past: the checkpoint from which the run resumes, or None.
-        bound: bounds the error at the saved times, or None.
+        bound: records what bounds the error, or None.
         rows: whether to measure states on the way, for the rows of a history.
 
     Attributes:
@@ -106,18 +106,16 @@ class Recorder(LoopCallback):
         """Wall time so far (seconds)."""
         return self.wall + monotonic() - self._begin
 
-    def _row(self, clock: Clock, state: State, bound: float | None = None, saved: bool = True) -> None:
+    def _row(self, clock: Clock, state: State, saved: bool = True) -> None:
         if self._wanted and clock.steps != self.last_row:
-            self.callbacks.row(self.metrics.row(clock, state, saved) | {BOUND: bound})
+            self.callbacks.row(self.metrics.row(clock, state, saved) | {BOUND: None})
             self.rows, self.last_row = self.rows + 1, clock.steps
             self._logged = math.floor(clock.t / self.metrics.problem.t_end * ROWS)
 
     def _save(self, clock: Clock, state: State) -> None:
-        bound = None
         if self.bound is not None:
             self.bound.stop(clock, state)
-            bound = self.bound.live(clock.t) if clock.t < self.metrics.problem.t_end else self.bound.at(clock.t).value
-        self._row(clock, state, bound)
+        self._row(clock, state)
         self.saved.stop(clock, state)
 
     def _between_steps(self, clock: Clock, state: State) -> None:
