@@ -9,9 +9,10 @@ from short_runs import quick_run
 
 from wgf.networks.spline import Spline
 from wgf.problem import laws
-from wgf.problem.equations import FokkerPlanck, LinearTransport
+from wgf.problem.equations import FokkerPlanck, LinearTransport, PorousMedium
 from wgf.problem.interaction import Zero
 from wgf.problem.potential import Expressed, Quadratic, Quartic
+from wgf.problem.potential import Zero as NoPotential
 from wgf.problem.quadrature import Gauss
 from wgf.run.metrics import Metrics
 
@@ -49,6 +50,17 @@ def test_an_infinite_energy_is_not_resolved(df: float, resolved: bool):
     map = Spline(width=8, degree=2, base=law)
     error = Metrics(problem, map, None).energy_error(Gauss(), map.theta.detach())
     assert (error < 1e-4) == resolved
+
+
+@pytest.mark.parametrize(("a", "resolved"), [(0.673, False), (0.9, True), (2.5, True)])
+def test_an_infinite_density_may_have_an_infinite_energy(a: float, resolved: bool):
+    """int p^4.5 of p ~ y^(a - 1) is infinite for 4.5 (a - 1) <= -1: it lies in cells as short as rounding."""
+    law = laws.Beta(a, 1.87, -0.997, -0.186)
+    problem = PorousMedium(4.5).problem(law, NoPotential(), Zero(), 1.0)
+    map = Spline(width=8, degree=1, base=law)
+    found, theta = Metrics(problem, map, None), map.theta.detach()
+    energy = float(found._energies(theta, Gauss().nodes(law, map.knots(theta))).sum())
+    assert (found.energy_error(Gauss(), theta) < 1e-3 * energy) == resolved
 
 
 def test_an_energy_that_lies_in_the_tails_is_not_resolved():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -33,6 +34,7 @@ from wgf.run.best_approximation import best_w2
 log = logging.getLogger("wgf")
 
 CELLS = 400  # cells of the mesh of a network without knots
+SHORT = 1e-9  # length of a cell, relative to the mesh, from which halving it may move no node
 FARTHEST, POINTS = 1e-120, 300  # mass at which the integral over a tail ends, and its points
 
 
@@ -108,20 +110,29 @@ class Metrics:
     def energy_error(self, quadrature: Quadrature, theta: Tensor) -> float | None:
         """Largest change of an energy when a quadrature halves its cells (energy); None for a rule without cells.
 
-        It is no less than what the potential has in tails beyond all cells: infinite energies are not resolved.
+        It is no less than what the potential has in tails beyond all cells, nor than what lies in cells too short to be
+        halved, beside an edge where the density is infinite: infinite energies are not resolved.
         """
         if quadrature.order is None or self.problem.potential.moves or not self.problem.terms:
             return None
         theta, base = theta.detach().double(), self.map.base
         knots = self.map.knots(theta).double()
         mesh = torch.cat([torch.tensor(base.panels()).to(knots), knots.clamp(base.lower, base.upper)]).unique()
-        energies = []
-        for cuts in (knots, torch.cat([knots, 0.5 * (mesh[1:] + mesh[:-1])])):
-            nodes = quadrature.nodes(base, cuts)
-            with torch.no_grad():
-                at = MapAtNodes(nodes, *self.map.evaluate(theta, nodes.z))
-                energies.append(torch.stack([term.value(at) for term in self.problem.terms]))
-        return max(float((energies[1] - energies[0]).abs().max()), self._in_tails(theta))
+        nodes, halved = (
+            quadrature.nodes(base, cuts) for cuts in (knots, torch.cat([knots, 0.5 * (mesh[1:] + mesh[:-1])]))
+        )
+        cells = nodes.z.unflatten(0, (-1, quadrature.order))
+        short = (cells[:, -1:] - cells[:, :1]).expand_as(cells).flatten() < SHORT * (mesh[-1] - mesh[0])
+        others = replace(nodes, w=nodes.w.masked_fill(short & (quadrature.order > 1), 0.0))
+        energies = [self._energies(theta, each) for each in (nodes, halved, others)]
+        changes = [float((each - energies[0]).abs().max()) for each in energies]
+        return max(*changes, self._in_tails(theta))
+
+    @torch.no_grad()
+    def _energies(self, theta: Tensor, nodes: Nodes) -> Tensor:
+        """Energy terms [k] of the map with parameters theta [p] by some nodes (energy)."""
+        at = MapAtNodes(nodes, *self.map.evaluate(theta, nodes.z))
+        return torch.stack([term.value(at) for term in self.problem.terms])
 
     @torch.no_grad()
     def _in_tails(self, theta: Tensor) -> float:

@@ -14,6 +14,7 @@ from wgf.result import Result
 from wgf.saved_maps import SavedMaps
 
 MASS = 1e-6  # tolerance of the mass
+INFINITE = 0.1  # error of an energy, relative to those at the start and at the end, that may be infinite
 ENERGY = 1e-4  # tolerance of the energy, relative to the sizes of its terms
 BALANCE = 0.1  # tolerance of the dissipated energy, relative to the energy lost
 MOMENT = 1e-2  # tolerance of the second moment, relative to its law
@@ -79,6 +80,11 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
         yield (
             f"energy, {names}, dissipated: cells half as long, or tails, change them by {result.energy_error:.1e}; "
             "increase quadrature.order, or choose a law with lighter tails"
+        )
+    if result.energy_error is not None and result.energy_error > INFINITE * (size + abs(result.dissipated or 0.0)):
+        yield (
+            "mean, second_moment, min_slope, w1_error, w2_error: the energy seems infinite at the start or at the end, "
+            "and then rounding decides the first steps; choose a law with lighter tails or without infinite densities"
         )
     gap = result.dissipation_gap
     if gap is not None and not gap <= BALANCE:
