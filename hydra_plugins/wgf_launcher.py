@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log, env_override, setup_globals
 from omegaconf import OmegaConf, open_dict, read_write
 
-from wgf.sweep.composer import Composer, of_job
+from wgf.sweep.composer import ENSEMBLE, Composer, of_job
 
 
 class EnsembleLauncher(BasicLauncher):
@@ -22,7 +22,7 @@ class EnsembleLauncher(BasicLauncher):
         unless: settings of every job unless the command gives them.
     """
 
-    unless: ClassVar = {"logger": "none", "figures": "false", "record": "auto", "engine": "repeated"}
+    unless: ClassVar = ENSEMBLE
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         assert self.config is not None

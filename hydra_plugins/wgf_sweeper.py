@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from wgf.errors import ConfigError, WgfError
 from wgf.settings.foreign_configs import check_node
 from wgf.sweep import job_folder as job
-from wgf.sweep.composer import of_job
+from wgf.sweep.composer import of_job, unless
 from wgf.sweep.session import current
 
 log = logging.getLogger("wgf")
@@ -63,6 +63,7 @@ class Engine:
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Check the config of every job, since two harmless choices may run code together; then launch the jobs."""
+        job_overrides = [completed(words, self._launcher) for words in job_overrides]
         if sweep := current().sweep:
             sweep.check()
         if self._foreign:
@@ -220,10 +221,9 @@ class Judge:
         return answers
 
 
-def completed(words: list[str], launcher: Launcher) -> list[str]:
+def completed(words: Sequence[str], launcher: Launcher) -> list[str]:
     """The overrides of a job, and those that its launcher adds unless the command gives them."""
-    named = {word.lstrip("+~").partition("=")[0] for word in words}
-    return [*words, *(f"{key}={value}" for key, value in getattr(launcher, "unless", {}).items() if key not in named)]
+    return unless(getattr(launcher, "unless", {}), words)
 
 
 def name(words: list[str], axes: list[str]) -> str:

@@ -88,6 +88,6 @@ def noted(
     """The same with a map that says what its confirmation found."""
     map, adaptation = projection.map, projection.map.adaptation
     assert adaptation is not None
-    found = map.on_breakpoints(map.breakpoints())
+    found = map.twin()
     found.adaptation = replace(adaptation, gap=gap, unconfirmed=unconfirmed, confirms=False)
     return projection.on(found), integrator

@@ -43,6 +43,7 @@ CASES: dict[str, Callable[[], dict[str, Figure]]] = {
     "finals": lambda: {"final": finals(dict(RUNS), LONG)},
     "one curve": lambda: swept(1, 1e-5),
     "many curves": lambda: swept(6, 1e-12),
+    "a legend beside them": lambda: {"width": swept(12, 1e-12)["convergence-width"]},
 }
 
 

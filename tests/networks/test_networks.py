@@ -13,6 +13,7 @@ from wgf.errors import ConfigError
 from wgf.networks.base import TransportMap
 from wgf.networks.mlp import MLP
 from wgf.networks.relu import TwoSidedReLU, initial_knots
+from wgf.networks.spline import Spline
 from wgf.problem.laws import Barenblatt, Gaussian, Laplace, Uniform
 from wgf.problem.quadrature import Gauss
 
@@ -166,6 +167,25 @@ def test_a_module_restores_its_state(train):
     assert not torch.equal(first(z), second(z))
     second.load_state_dict(first.state_dict())
     assert torch.equal(first(z), second(z))
+
+
+@torch.no_grad()
+def test_a_spline_restores_its_breakpoints():
+    """It keeps polynomials of its breakpoints, which a state changes in place."""
+    base, z = LAWS["gaussian"], points(LAWS["gaussian"])
+    first, second = Spline(6, 3, 3.0, base=base), Spline(6, 3, 4.0, base=base)
+    first.theta += 0.1 * torch.sin(first.theta)
+    second(z)
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(first(z), second(z))
+
+
+def test_a_spline_seen_in_inference_mode_has_derivatives():
+    map = Spline(6, 3, base=LAWS["gaussian"])
+    with torch.inference_mode():
+        map(points(LAWS["gaussian"]))
+    map(points(LAWS["gaussian"])).sum().backward()
+    assert bool((map.theta.grad > 0).any())
 
 
 def test_the_smooth_network_is_its_formula():

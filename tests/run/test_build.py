@@ -32,8 +32,8 @@ REFUSED = {
     "pde=aggregation_diffusion interaction=power_law interaction.attraction=2": "above interaction.repul",
     "potential=expression potential.expr='y**2'": "the name 'y' is not allowed",
     "potential=expression potential.expr='x**'": "is not a formula",
-    "record=end": "record=end is impossible with figures=true or observe: say record=steps",
-    "record=end figures=false observe=[x]": "record=end is impossible with figures=true or observe: say record=steps",
+    "record=end": "record=end is impossible with figures=true or observe: say figures=false without observe, or",
+    "record=end figures=false observe=[x]": "record=end is impossible with figures=true or observe: say figures=false",
     # steps and nodes that cannot be
     "integrator=jko t_end=1e-3": "integrator.dt=0.01 with t_end=0.001 is impossible: a step cannot",
     "integrator.dt=1": "integrator.dt=1 with t_end=0.2 is impossible: a step cannot be longer than the run",

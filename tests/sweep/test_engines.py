@@ -86,6 +86,14 @@ def test_a_missing_engine_is_named(wgf, tmp_path: Path, monkeypatch, engine: str
     assert not (tmp_path / "s").exists()
 
 
+def test_the_ensemble_launcher_records_the_end_alone_if_told_so(wgf, tmp_path: Path):
+    """It draws no figures, with which record=end would be impossible."""
+    words = ["-m", "network.width=4,6", "saves=1", "t_end=1e-3", "hydra/launcher=ensemble", "hydra.sweep.dir=e"]
+    assert wgf(*words, "record=end", "reference_solution=none")[0] == 0
+    assert [row["status"] for row in results(tmp_path / "e")] == ["completed"] * 2
+    assert not list((tmp_path / "e").glob("*/history.csv"))
+
+
 def test_the_ensemble_launcher_gives_the_rows_of_the_basic_one(wgf, tmp_path: Path):
     words = ["-m", "pde.diffusion=0.5,1.5", "network=spline,two_sided_relu", "network.width=6", "saves=1", "t_end=1e-3"]
     assert wgf(*words, "hydra/launcher=ensemble", "hydra.sweep.dir=e")[0] == 0

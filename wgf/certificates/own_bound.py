@@ -198,7 +198,7 @@ class OwnBound(LoopCallback):
         change, always = 0.0, long[long | sampled]
         for share, rows in ((1.0, always), (float((~long).sum() / (~always).sum().clamp(min=1)), ~always)):
             before, after = (self._total(flux[rows], force[rows], weight, 0.0) for flux, force in (one, two))
-            change += share * (after - before)
+            change += max(share * (after - before), 0.0) if always.any() else share * (after - before)
         return change / max(total, ROUNDING * self._scale)
 
     def _doubled_on(self, dt: Tensor, count: int) -> tuple[Tensor, Tensor]:

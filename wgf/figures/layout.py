@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.layout_engine import LayoutEngine
+from matplotlib.layout_engine import ConstrainedLayoutEngine, LayoutEngine
 
 PAD, GAP = 0.045, 0.09  # inches: around the figure, and between the texts of neighbours
 BAR = 0.11  # width of a bar of colours, inches
@@ -23,7 +23,10 @@ class Fitted(LayoutEngine):
     _colorbar_gridspec = False
 
     def execute(self, fig: Any) -> None:
-        """Move the axes."""
+        """Move the axes; a figure with a legend of its own is left to matplotlib."""
+        if fig.legends:
+            ConstrainedLayoutEngine().execute(fig)
+            return
         canvas = fig.canvas if isinstance(fig.canvas, FigureCanvasAgg) else FigureCanvasAgg(fig)
         renderer: Any = canvas.get_renderer()
         size = np.array([fig.bbox.width, fig.bbox.height])

@@ -3,13 +3,13 @@ k - 1, whose lowest place is an end or a root of its derivative."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from wgf.networks.base import TransportMap
 
+EPS = torch.finfo(torch.float64).eps
 ZOOM = 65  # points beside the node where the slope of a map without breakpoints seems to be smallest
 
 
@@ -41,11 +41,11 @@ def _roots(powers: Tensor) -> Tensor:
     """
     largest = powers.abs().amax(1, keepdim=True) + torch.finfo(powers.dtype).tiny
     last = powers[:, -1:]
-    last = torch.where(last.abs() < np.finfo(float).eps * largest, np.finfo(float).eps * largest, last)
+    last = torch.where(last.abs() < EPS * largest, EPS * largest, last)
     size = powers.shape[1] - 1
     companion = pad(torch.eye(size - 1).to(powers), (0, 1, 1, 0)).repeat(len(powers), 1, 1)
     companion[:, :, -1] = -powers[:, :-1] / last
-    return torch.linalg.eigvals(companion).real.clamp(0.0, 1.0)
+    return torch.linalg.eigvals(companion.cpu()).real.clamp(0.0, 1.0).to(powers)  # tiny ones: slow on a GPU
 
 
 def _zoomed(map: TransportMap, theta: Tensor, z: Tensor) -> Tensor:

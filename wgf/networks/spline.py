@@ -140,7 +140,7 @@ class Spline(TransportMap):
         self.width = len(points)
         self.register_buffer("points", points)
         self.theta = nn.Parameter(start)
-        self._known: tuple[Tensor, torch.dtype, Polynomials] | None = None
+        self._known: tuple[Tensor, int, torch.dtype, Polynomials] | None = None
 
     @classmethod
     def size(cls, settings: Mapping[str, Any]) -> Size:
@@ -150,7 +150,7 @@ class Spline(TransportMap):
         return Size(width + degree - 1, width, degree, banded=True)
 
     def on_breakpoints(self, points: Tensor) -> Spline:
-        """Network on other breakpoints [m], increasing (length); the identity at the start."""
+        """Network on other breakpoints [m], increasing (length), the identity at the start; itself on its own."""
         if points is self.points:
             return self
         other = copy.copy(self)
@@ -192,7 +192,10 @@ class Spline(TransportMap):
         return None if cell is None else (cell - 1).clamp(0, self.width - 2)
 
     def _polynomials(self, dtype: torch.dtype) -> Polynomials:
-        """The splines on these breakpoints, kept until these change."""
-        if self._known is None or self._known[0] is not self.points or self._known[1] != dtype:
-            self._known = self.points, dtype, Polynomials(self.points.to(dtype), self.degree)
-        return self._known[2]
+        """The splines on these breakpoints, kept until these change, also in place."""
+        points, version = self.points, self.points._version
+        known = self._known
+        if known is None or known[0] is not points or known[1:3] != (version, dtype):
+            with torch.inference_mode(False):  # tensors made in that mode would not do later
+                self._known = known = points, version, dtype, Polynomials(points.to(dtype), self.degree)
+        return known[3]

@@ -125,7 +125,9 @@ def build(cfg: DictConfig) -> Experiment:
     if record == "auto":
         record = "steps" if cfg.figures or cfg.observe or get_class(cfg.logger._target_) is not Callback else "end"
     elif record == "end" and (cfg.figures or cfg.observe):
-        raise ConfigError("record=end is impossible with figures=true or observe: say record=steps")
+        raise ConfigError(
+            "record=end is impossible with figures=true or observe: say figures=false without observe, or record=steps"
+        )
     seed = int(cfg.seed)
     parts = _parts(cfg, seed)
     network: type[TransportMap] = get_class(cfg.network._target_)

@@ -149,8 +149,8 @@ class Metrics:
                 begin = mass.new_full((1,), FARTHEST)
                 log_u = torch.lerp(begin.log(), mass.maximum(begin).log(), torch.linspace(0, 1, POINTS).to(mass))
                 v = self.problem.potential.value_at(self.map.evaluate(theta, place(log_u.exp()))[0])
-                tails.append(torch.trapezoid(log_u.exp() * v.abs(), log_u))
-        return float(torch.stack(tails).sum().nan_to_num()) if tails else 0.0
+                tails.append(torch.trapezoid((log_u.exp() * v.abs()).nan_to_num(nan=math.inf), log_u))
+        return float(torch.stack(tails).sum().nan_to_num(nan=math.inf)) if tails else 0.0
 
     def row(self, clock: Clock, state: State, saved: bool = True) -> dict[str, float | int | None]:
         """Row of the history, of a saved time or not. All rows of a run have the same keys in the same order."""

@@ -155,8 +155,8 @@ def _run(
             result = _with(result, faults)
         try:
             callbacks.phase("figures")
-            late = certify.late(shown, bound if end.status.is_success else None)
-            callbacks.finish(about, Outcome(end.status, result, shown, late))
+            rows_at_end = certify.late(shown, bound) if rows else []
+            callbacks.finish(about, Outcome(end.status, result, shown, rows_at_end))
         except KeyboardInterrupt:
             log.warning("interrupted while drawing the figures: all other files are saved")
         if late := callbacks.dropped[known:]:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+# settings of the jobs of hydra/launcher=ensemble unless the command gives them
+ENSEMBLE = {"logger": "none", "figures": "false", "record": "auto", "engine": "repeated"}
+
+
+def unless(settings: Mapping[str, str], words: Sequence[str]) -> list[str]:
+    """The overrides of a job, and these settings unless the overrides give them."""
+    named = {word.lstrip("+~").partition("=")[0] for word in words}
+    return [*words, *(f"{key}={value}" for key, value in settings.items() if key not in named)]
 
 
 class Composer:

@@ -22,7 +22,7 @@ from wgf.run.signals import STOPPING, Signals, number_of
 from wgf.settings.check import check, raise_faults
 from wgf.settings.foreign_configs import check_node
 from wgf.settings.refusals import check_folder
-from wgf.sweep.composer import Composer, of_job
+from wgf.sweep.composer import ENSEMBLE, Composer, of_job, unless
 from wgf.sweep.job_folder import EXPECTED, Claim, check_same, finished, objective, outcome, when_free
 from wgf.sweep.session import Sweep, current, ignore_signals, is_stopped
 
@@ -52,15 +52,15 @@ def begin(config: DictConfig) -> Sweep:
     lines: list[str] = []
     configs = []
     composer = Composer(lambda words: compose(config.hydra.job.config_name, words, return_hydra_config=True))
+    at_once = config.hydra.runtime.choices["hydra/launcher"] == "ensemble"  # the jobs are built in this process now
     for choice in _each_value(axes):
         try:
-            composed = composer(choice)
+            composed = composer(unless(ENSEMBLE, choice) if at_once else choice)
             check_node(composed.hydra)  # each job sets up its own logging
             check(cfg := of_job(composed))
             configs.append(cfg)
         except ConfigError as error:
             lines += error.lines
-    at_once = config.hydra.runtime.choices["hydra/launcher"] == "ensemble"  # the jobs are built in this process now
     raise_faults(list(dict.fromkeys(lines)) or _unbuildable(configs[:1] if at_once else configs))
     trials = sweeper.get("n_trials")
     varied = [axis[0].partition("=")[0].lstrip("+") for axis in axes if len(axis) > 1]
