@@ -22,5 +22,10 @@ class Status(Enum):
         """Whether the run ended as it should: at the end time or in a steady state."""
         return self in (Status.completed, Status.steady)
 
+    @property
+    def can_resume(self) -> bool:
+        """Whether a run that stopped for this reason can go on."""
+        return self in (Status.interrupted, Status.max_steps)
+
     def __str__(self) -> str:
         return self.name

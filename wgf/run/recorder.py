@@ -10,7 +10,6 @@ from typing import Any
 from wgf.certificates.own_bound import OwnBound
 from wgf.integrators.base import State
 from wgf.integrators.saved_states import SavedStates
-from wgf.integrators.status import Status
 from wgf.integrators.time_loop import Clock, End, LoopCallback
 from wgf.networks.base import TransportMap
 from wgf.run.callbacks.base import Callback
@@ -21,7 +20,6 @@ BOUND = "w2_bound_own"  # column of the bound, which is known at the end
 ROWS = 200  # approximate number of logged steps per run
 EVERY = 10.0  # seconds between two checkpoints
 SHARE = 50  # computing time per checkpoint time: checkpoints take at most 2 % of a run
-LASTING = (Status.interrupted, Status.max_steps)  # statuses from which a run can resume
 
 
 class Recorder(LoopCallback):
@@ -96,7 +94,7 @@ class Recorder(LoopCallback):
             self.remesh(end.map)
         if end.clock.target == len(self.saved.times):  # interrupted before `stop` saved this state
             self._save(end.clock, end.state)
-        final = {} if end.status in LASTING else {"status": end.status.name, "detail": end.detail}
+        final = {} if end.status.can_resume else {"status": end.status.name, "detail": end.detail}
         self._checkpoint(end.clock, end.state, final)
         if end.clock.t > self.saved.times[-1]:
             self._save(end.clock, end.state)

@@ -34,7 +34,7 @@ from wgf.run.callbacks.progress import Progress, Stopwatch
 from wgf.run.data_files import check_unchanged, digests, located
 from wgf.run.metrics import Metrics, measure
 from wgf.run.provenance import circumstances, now, provenance, resumed
-from wgf.run.recorder import BOUND, LASTING, Recorder
+from wgf.run.recorder import BOUND, Recorder
 from wgf.run.signals import Signals
 from wgf.saved_maps import SavedMaps
 from wgf.settings import resume
@@ -165,7 +165,7 @@ def _run(
             _attempt(faults, lambda: _write_json(folder / "result.json", result.as_dict()))
     if not end.status.is_success:
         log.warning("%s at t = %g: %s", end.status, end.clock.t, result.message)
-    if end.status in LASTING:
+    if end.status.can_resume:
         log.warning("to continue the run, use resume=%s", shlex.quote(str(folder)))
     return result
 

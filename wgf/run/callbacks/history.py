@@ -14,7 +14,6 @@ import numpy as np
 
 from wgf import files
 from wgf.run.callbacks.base import Callback, Outcome, Row, Run
-from wgf.run.recorder import LASTING
 
 log = logging.getLogger("wgf")
 
@@ -55,7 +54,7 @@ class History(Callback):
             return
         self._file.seek(0)
         text = self._file.read()
-        whole = _completed(text, [] if outcome.status in LASTING else outcome.late)  # a resumed run does it at its end
+        whole = _completed(text, [] if outcome.status.can_resume else outcome.late)  # a resumed run does it at its end
         if whole != text or os.fstat(self._file.fileno()).st_nlink == 0:
             files.write(run.folder / "history.csv", whole)
 
