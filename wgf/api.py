@@ -85,7 +85,7 @@ def solve(
         pde: the family of equations.
         t_end: end time (time).
         law: the initial law; by default the base of the network, or N(0, 1) without a network. Also samples, a
-            density of tensors x, or a frozen distribution of scipy.stats, see `wgf.problem.laws.convert.law_of`.
+            density of tensors x, or a distribution of scipy.stats or torch, see `wgf.problem.laws.convert.law_of`.
         base: reference measure of the map: "auto", "law", "gaussian", "barenblatt" or a law with a density, see
             `wgf.problem.bases.choose`; with a network always the base of the network.
         domain: `HalfLine` or `Interval` with reflecting walls, or `Circle`; the line by default. Give a law on it.

@@ -278,6 +278,46 @@ def test_impossible_laws_are_refused(make, message):
     assert message in caught.value.lines[0]
 
 
+def of_torch(name: str, *numbers: float) -> torch.distributions.Distribution:
+    return getattr(torch.distributions, name)(*map(tensor, numbers))
+
+
+@pytest.mark.parametrize(
+    ("distribution", "scipys"),
+    [
+        (of_torch("Normal", 1.0, 2.0), stats.norm(1, 2)),
+        (of_torch("Uniform", -1.0, 2.0), stats.uniform(-1, 3)),
+        (of_torch("Laplace", 0.5, 0.7), stats.laplace(0.5, 0.7)),
+        (of_torch("Exponential", 3.0), stats.expon(scale=1 / 3)),
+        (of_torch("Gamma", 2.0, 3.0), stats.gamma(2, scale=1 / 3)),
+        (of_torch("LogNormal", 0.3, 0.6), stats.lognorm(0.6, scale=math.exp(0.3))),
+        (of_torch("StudentT", 5.0, 1.0, 2.0), stats.t(5, 1, 2)),
+        (of_torch("Beta", 2.0, 3.0), stats.beta(2, 3)),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, torch.distributions.Distribution) else "",
+)
+def test_distributions_of_torch_are_those_of_scipy(distribution, scipys):
+    law, u = law_of(distribution), torch.tensor([1e-6, 0.1, 0.6], dtype=torch.float64)
+    assert law.quantile(u).numpy() == pytest.approx(scipys.ppf(u.numpy()), rel=1e-9)
+    assert law.std == pytest.approx(scipys.std(), rel=1e-12)
+
+
+def test_a_mixture_of_torch_and_what_is_no_law_of_a_number():
+    parts = torch.distributions.Normal(torch.tensor([-1.0, 2.0]).double(), torch.tensor([0.5, 1.0]).double())
+    weights = torch.distributions.Categorical(torch.tensor([0.25, 0.75]).double())
+    law = law_of(torch.distributions.MixtureSameFamily(weights, parts))
+    assert float(law.cdf(tensor(0.0))) == pytest.approx(0.25 * stats.norm.cdf(2) + 0.75 * stats.norm.cdf(-2), rel=1e-12)
+    with pytest.raises(ConfigError, match="law=Normal is that of several numbers"):
+        law_of(parts)
+    with pytest.raises(ConfigError, match="law=Poisson is not known: expected Normal, "):
+        law_of(of_torch("Poisson", 2.0))
+
+
+def test_a_distribution_of_torch_loses_no_derivatives_silently():
+    with pytest.raises(ConfigError, match="law: distributions have no derivatives, detach them"):
+        law_of(torch.distributions.Normal(tensor(0.5).requires_grad_(), tensor(1.0)))
+
+
 @pytest.mark.parametrize("frozen", [stats.norm(1, 2), stats.t(5, loc=1), stats.gamma(2, scale=3), stats.beta(2, 3)])
 def test_known_families_of_scipy_become_laws_with_a_density(frozen):
     law = law_of(frozen)

@@ -1,4 +1,4 @@
-"""Laws from what Python programs hold: arrays of samples, densities, frozen laws of scipy.stats."""
+"""Laws from what Python programs hold: samples, densities, laws of scipy.stats and of torch.distributions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
+from torch.distributions import Distribution
 
 from wgf.errors import ConfigError
 from wgf.problem.base import Law
@@ -15,7 +16,7 @@ from wgf.problem.laws.beta import Beta
 from wgf.problem.laws.data import Samples
 from wgf.problem.laws.elementary import Exponential, Laplace, Uniform
 from wgf.problem.laws.formula import Density
-from wgf.problem.laws.normal import Gaussian, LogNormal
+from wgf.problem.laws.normal import Gaussian, LogNormal, Mixture
 from wgf.problem.laws.special import Gamma, Student, on_host
 
 # of scipy's families: our law from their shapes, location and scale
@@ -29,6 +30,30 @@ FAMILIES: dict[str, Callable[..., Law]] = {
     "t": lambda df, loc, scale: Student(df, loc, scale),
     "beta": lambda a, b, loc, scale: Beta(a, b, loc, loc + scale),
 }
+# of torch's families: our law from the distribution
+TORCH: dict[str, Callable[[Any], Law]] = {
+    "Normal": lambda d: Gaussian(_number(d.loc), _number(d.scale)),
+    "Uniform": lambda d: Uniform(_number(d.low), _number(d.high)),
+    "Laplace": lambda d: Laplace(_number(d.loc), _number(d.scale)),
+    "Exponential": lambda d: Exponential(_number(1 / d.rate)),
+    "Gamma": lambda d: Gamma(_number(d.concentration), _number(1 / d.rate)),
+    "LogNormal": lambda d: LogNormal(_number(d.scale), _number(d.loc.exp())),
+    "StudentT": lambda d: Student(_number(d.df), _number(d.loc), _number(d.scale)),
+    "Beta": lambda d: Beta(_number(d.concentration1), _number(d.concentration0)),
+}
+
+
+def _number(value: Tensor) -> float:
+    """A parameter of a distribution.
+
+    Raises:
+        ConfigError: it has derivatives, which would be lost.
+    """
+    if value.requires_grad:
+        raise ConfigError(
+            "law: distributions have no derivatives, detach them; the numbers of wgf.Gaussian and others have"
+        )
+    return float(value)
 
 
 class Frozen(Law):
@@ -59,10 +84,11 @@ class Frozen(Law):
 
 
 def law_of(value: Any, low: float | None = None, high: float | None = None) -> Law:
-    """Law of an object: a law, an array of samples, a density, or a frozen distribution of scipy.stats.
+    """Law of an object: a law, an array of samples, a density, or a distribution of scipy.stats or torch.
 
     Args:
-        value: a `Law` as it is; a frozen continuous distribution; a function from tensors x [n] (length) to a density
+        value: a `Law` as it is; a frozen continuous distribution of scipy.stats; one number of a family in `TORCH` or a
+            mixture of normal ones of torch.distributions; a function from tensors x [n] (length) to a density
             [n], normalised or not; a formula of a density; else samples [n] in an array, a tensor or a list.
         low, high: walls, where the support of a function ends (length); None where there is none.
 
@@ -78,11 +104,28 @@ def law_of(value: Any, low: float | None = None, high: float | None = None) -> L
         made = FAMILIES.get(family.name)
         shapes, loc, scale = family._parse_args(*value.args, **value.kwds)
         return Frozen(value) if made is None else made(*map(float, shapes), float(loc), float(scale))
+    if isinstance(value, Distribution):
+        return _of_torch(value)
     if callable(value):
         return Density(value, low, high)
     if isinstance(value, np.ndarray | Tensor | list | tuple):
         return Samples(value)
     raise ConfigError(
         f"law={value!r} is not allowed: expected a law, such as wgf.Gaussian(), samples, a density of tensors, or a "
-        "frozen law of scipy.stats"
+        "law of scipy.stats or torch.distributions"
     )
+
+
+def _of_torch(value: Any) -> Law:
+    family = type(value).__name__
+    if value.batch_shape or value.event_shape:
+        raise ConfigError(f"law={family} is that of several numbers: expected a distribution of one")
+    if family == "MixtureSameFamily" and type(value.component_distribution).__name__ == "Normal":
+        parts, weights = value.component_distribution, value.mixture_distribution.probs
+        return Mixture(*([_number(x) for x in row] for row in (parts.loc, parts.scale, weights)))
+    if family not in TORCH:
+        raise ConfigError(
+            f"law={family} is not known: expected {', '.join(TORCH)} or a mixture of Normal; or give its density, a "
+            "function of tensors"
+        )
+    return TORCH[family](value)

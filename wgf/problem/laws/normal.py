@@ -1,6 +1,6 @@
 """Gaussian laws and what is made of them: mixtures, log-normal and truncated laws.
 
-Only the tests use torch.distributions: its cdf and icdf compute 1 + erf and lose all digits in the lower tail, and it
+They compute without torch.distributions: its cdf and icdf compute 1 + erf and lose all digits in the lower tail, and it
 stores parameters as float32 tensors.
 """
 
