@@ -53,7 +53,7 @@ class Reference(Computed):
     """The map of a problem by finite volumes.
 
     Attributes:
-        law: the initial law p.
+        law: the base p of the map.
         coarse, fine: the two finest grids.
         share: the limit is fine + share (fine - coarse).
     """
