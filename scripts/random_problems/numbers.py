@@ -6,6 +6,7 @@ judge, and rounding. A number that uses more than 1 is false.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -318,11 +319,14 @@ class Judge:
         yield Verdict("min_slope", "samples", 2.0 if folded else used, printed, nearest)
 
     def _least(self) -> float:
-        """The smallest slope at all samples, and at the edges of the base, where there is no mass."""
+        """The smallest slope at all samples, in the middle of all cells, and at the edges of the base."""
         saved = self.flow.saved
         map, theta = saved[len(saved.times) - 1]
-        edges = torch.tensor([e for e in (map.base.lower, map.base.upper) if math.isfinite(e)], dtype=torch.float64)
-        slopes = map.evaluate(theta.double(), edges)[1].tolist() if len(edges) else []
+        edges = [e for e in (map.base.lower, map.base.upper) if math.isfinite(e)]
+        knots = sorted(z for z in map.knots(theta.double()).tolist() if map.base.lower < z < map.base.upper)
+        middles = [(a + b) / 2 for a, b in itertools.pairwise(sorted([*edges, *knots]))]
+        places = torch.tensor([*edges, *middles], dtype=torch.float64)
+        slopes = map.evaluate(theta.double(), places)[1].tolist() if len(places) else []
         return min([float(self.at.slope.min()), *slopes])
 
     def plain(self) -> Iterator[Verdict]:

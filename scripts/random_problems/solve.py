@@ -60,7 +60,7 @@ def between_walls(settings: Settings, draw: random.Random) -> dict[str, Any]:
     row = {key: result[key] for key in ("status", "steps", "message", "doubts")}
     kind = draw.choice([*SIMILARITIES])
     if flow is not None:
-        verdicts += invariance(kind, settings, result, lambda other: run_in_passing(other, False))
+        verdicts += invariance(kind, settings, result, flow.problem.law.std, lambda other: run_in_passing(other, False))
     return row | {"verdicts": [asdict(verdict) for verdict in verdicts]}
 
 
@@ -79,7 +79,7 @@ def problem_of(settings: Settings, rich: bool, kind: str = "shift") -> dict[str,
         known = posed(settings, flow.problem.law and Quantiles(flow.problem.law))
         judge = Judge(flow, result, known, truth(known, result["t_end"]))
         verdicts = judge.verdicts()
-    verdicts += invariance(kind, settings, result, lambda other: run_in_passing(other, rich))
+    verdicts += invariance(kind, settings, result, flow.problem.law.std, lambda other: run_in_passing(other, rich))
     if rich and result["w2_bound"] is None and not result["w2_bound_unknown"]:
         verdicts.append(Verdict("w2_bound_unknown", "no bound", 2.0, math.nan, math.nan))
     return row | {"verdicts": [asdict(verdict) for verdict in verdicts]}

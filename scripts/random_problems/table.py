@@ -10,6 +10,7 @@ from wgf.integrators.status import Status
 
 STATUSES = [*(status.name for status in Status), "refused"]
 FAULTS = ("crash", "hang")
+SAID_OF = {"dissipation_gap": "dissipated", "energy_error": "energy, "}  # the doubt that speaks of both numbers
 
 Row = dict[str, Any]
 
@@ -26,7 +27,7 @@ def is_false(verdict: dict[str, Any]) -> bool:
 def is_doubted(row: Row, verdict: dict[str, Any]) -> bool:
     """Whether the run itself doubts the number; a map that is not increasing makes all of them doubtful."""
     doubts = row.get("doubts") or ""
-    number = {"dissipation_gap": "dissipated"}.get(verdict["number"], verdict["number"])  # one statement about both
+    number = SAID_OF.get(verdict["number"], verdict["number"])
     return "map:" in doubts or number in doubts
 
 

@@ -92,6 +92,20 @@ def test_the_smallest_slope_is_that_of_any_cell(train, width, seed, size):
         assert smallest == pytest.approx(float(slopes[distinct].min()), abs=1e-13)
 
 
+@pytest.mark.parametrize("width", [2, 5])
+def test_a_slope_beyond_the_edges_of_the_base_does_not_count(width):
+    """There is no mass: the smallest slope is the smallest of those where the base has mass."""
+    law = LAWS["uniform"]
+    map = network(law, "all", width)
+    theta = away(map, 0.3, 4)
+    theta[2 * width] = law.upper + 1.0  # the knot of a neuron whose slope falls to -5 beyond it
+    theta[0] -= 6.0 * width
+    z = law.lower + (law.upper - law.lower) * torch.linspace(1e-6, 1 - 1e-6, 10_001, dtype=torch.float64)
+    beyond = map.evaluate(theta, tensor([law.upper + 2.0]))[1]
+    assert float(beyond) < -4
+    assert float(map.min_slope(theta, z)) == pytest.approx(float(map.evaluate(theta, z)[1].min()), abs=1e-13)
+
+
 @given(trains, st.integers(2, 9), st.integers(0, 10**6))
 def test_near_the_start_the_map_increases(train, width, seed):
     law = LAWS["laplace"]

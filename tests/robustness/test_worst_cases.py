@@ -166,21 +166,25 @@ def test_a_number_that_does_not_follow_is_noticed_unless_rounding_moves_it(kind:
     one = judge.result | expected(s, settings, judge.result)
 
     def similar(factor: float, *nearby: float):
-        """Numbers of the similar problem, and of the nearby ones; the W2 errors are too large by these factors."""
-        others = [one | expected(near, applied(s, settings), one) for near, _ in zip(NEARBY, nearby, strict=False)]
-        factors = factor, *(factor * each for each in nearby)
+        """Numbers of the similar problem, of those near it and of those near the problem itself; the W2 errors are
+        too large by these factors."""
+        ways = [(applied(s, settings), one)] * len(NEARBY) + [(settings, judge.result)] * len(NEARBY)
+        near = [each | expected(n, posed, each) for n, (posed, each) in zip(NEARBY * 2, ways, strict=True)]
+        others = near[: len(nearby)]
+        factors = factor, *(factor * each for each in nearby[:3]), *nearby[3:]
         return [each | {"w2_error": f * each["w2_error"]} for each, f in zip([one, *others], factors, strict=True)]
 
     def false(*answers):
         rest = iter(answers)
-        found = invariance(kind, settings, judge.result, lambda _: next(rest))
+        found = invariance(kind, settings, judge.result, 1.0, lambda _: next(rest))
         assert next(rest, None) is None  # no more problems are solved than these
         return {each.number for each in found if each.used > 1}
 
     assert false(*similar(1.0)) == set()
-    assert false(*similar(1.01, 1.0, 1.0, 1.0)) == {"w2_error"}
+    assert false(*similar(1.01, *[1.0] * 6)) == {"w2_error"}
     assert false(*similar(1.01, 1.01)) == set()
     assert false(*similar(1.01, 1.0, 1.0, 1.01)) == set()  # the first ones change little by chance
+    assert false(*similar(1.01, *[1.0] * 5, 1.01)) == set()
     assert false(one | {"status": "folded"}) == {"status"}
     first, second = similar(1.01, 1.0)
     assert false(first, second | {"status": "folded"}) == set()
@@ -299,7 +303,7 @@ def test_judges_between_walls_and_on_circles(stress: ModuleType, tmp_path: Path,
     settings = stress.drawn(0, k, "walls")[1]
     result, flow = run(settings, tmp_path, False)
     found = walls.verdicts(settings, flow, result)
-    found += invariance("lengths", settings, result, lambda other: run_in_passing(other, False))
+    found += invariance("lengths", settings, result, flow.problem.law.std, lambda other: run_in_passing(other, False))
     assert len(found) > 20
     assert all(verdict.used <= 1 for verdict in found)
     (wrong,) = walls.verdicts(settings, flow, result | {"w1_error": 1.1 * result["w1_error"], "reference_error": 0.0})

@@ -68,7 +68,9 @@ class PiecewiseLinear(TransportMap):
 
     def min_slope(self, theta: Tensor, slopes: Tensor) -> Tensor:
         knots, slope, _ = self.cells(theta)
-        wide = pad(knots.diff() > 0, (1, 1), value=True)  # skip cells of zero width
+        low, high = self.base.lower, self.base.upper
+        # skip cells of zero width and those beyond the edges of the base, where there is no mass
+        wide = torch.cat([knots[:1] > low, knots.clamp(low, high).diff() > 0, knots[-1:] < high])
         return torch.where(wide, slope, torch.inf).min()
 
 
