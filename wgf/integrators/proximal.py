@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -108,6 +109,7 @@ class Objective:
     def __init__(self, landscape: Landscape, anchor: Tensor, tau: float) -> None:
         self.landscape, self.anchor, self.tau = landscape, anchor, tau
         self.barrier = any(term.barrier for term in landscape.energies)
+        self._local = [term for term in landscape.energies if isinstance(term, Local)]
 
     def __call__(self, c: Tensor, at: MapAtNodes) -> tuple[float, float]:
         """Value, and the sum of absolute terms as the scale of its rounding."""
@@ -116,15 +118,14 @@ class Objective:
         value, size = torch.stack([terms.sum() + distance, terms.abs().sum() + distance]).tolist()
         return value, size
 
-    def kinks(self, here: MapAtNodes, there: MapAtNodes) -> Tensor:
-        """Curvature of kinks [n]: difference quotient of the local forces between two maps minus their derivative."""
-        excess, way = torch.zeros_like(here.x), there.x - here.x
-        for term in self.landscape.energies:
-            if isinstance(term, Local):
-                curved = term.curvature(here).xx
-                excess = excess + (term.covector(there)[0] - term.covector(here)[0]) / way
-                excess = excess if curved is None else excess - curved
-        return torch.where(way.abs() > 1e-12 * here.rms, excess, 0.0).clamp(min=0)
+    def force(self, at: MapAtNodes) -> Tensor:
+        """Sum of the local forces [n]."""
+        return sum((term.covector(at)[0] for term in self._local), torch.zeros_like(at.x))
+
+    def stiffness(self, at: MapAtNodes) -> Tensor:
+        """Derivative of the local forces [n]."""
+        curved = (term.curvature(at).xx for term in self._local)
+        return sum((each for each in curved if each is not None), torch.zeros_like(at.x))
 
     def plus(self, term: Term) -> Objective:
         """Objective with one more energy term."""
@@ -158,6 +159,29 @@ class Objective:
         return min(most, TOLERANCES.to_the_boundary * ratio)
 
 
+class KinkCurvature:
+    """Curvature of kinks of the local forces as the trials of one line search see it.
+
+    Args:
+        objective: what is minimised.
+        here: the map where the line search starts.
+    """
+
+    def __init__(self, objective: Objective, here: MapAtNodes) -> None:
+        self._objective, self._here = objective, here
+
+    @cached_property
+    def _known(self) -> tuple[Tensor, Tensor]:
+        return self._objective.force(self._here), self._objective.stiffness(self._here)
+
+    def seen(self, there: MapAtNodes) -> Tensor:
+        """Difference quotient of the forces between two maps minus their derivative [n], at least 0."""
+        force, stiffness = self._known
+        way = there.x - self._here.x
+        excess = (self._objective.force(there) - force) / way - stiffness
+        return torch.where(way.abs() > 1e-12 * self._here.rms, excess, 0.0).clamp(min=0)
+
+
 def newton(objective: Objective, start: Tensor, patient: bool = True) -> Proximal:
     """Minimise the objective from a start [M] with f' > 0. The objective at the result is not larger.
 
@@ -171,7 +195,7 @@ def newton(objective: Objective, start: Tensor, patient: bool = True) -> Proxima
     near = 0
     for iteration in range(tolerances.iterations):
         step, decrement = objective.direction(c, at)
-        kinks, most = torch.zeros_like(at.x), 1.0
+        kinks, most, forces = torch.zeros_like(at.x), 1.0, KinkCurvature(objective, at)
         far = objective.reach(at, step, most)
         near = near + 1 if far < tolerances.near else 0
         if near >= tolerances.stuck and not patient:
@@ -187,7 +211,7 @@ def newton(objective: Objective, start: Tensor, patient: bool = True) -> Proxima
                 rounding = (0.1 if decrement > hidden * size else 1.0) * hidden * size
                 if new <= value - tolerances.decrease * far * decrement + rounding:
                     break
-                seen = objective.kinks(at, there)
+                seen = forces.seen(there)
                 stiffer = bool((seen > 1.1 * kinks).any()) and bool(seen.isfinite().all())
             if stiffer:
                 kinks = torch.maximum(seen, kinks)
