@@ -163,6 +163,15 @@ class Start:
         """Whether the law is its own base."""
         return self.law is self.base
 
+    @property
+    def kinks(self) -> Tensor:
+        """Where T(0) may not be smooth besides the panels of the base: at the panels of the law [K] (length)."""
+        if self.is_identity or not isinstance(self.law, Base):
+            return torch.empty(0, dtype=torch.float64)
+        panels = torch.tensor(self.law.panels(), dtype=torch.float64)
+        places = self.base.at_rank(self.law.cdf(panels), self.law.survival(panels))
+        return places[places.isfinite()]
+
     def __call__(self, z: Tensor) -> Tensor:
         """T(0, z) [n] at z [n] (length)."""
         return z.clone() if self.is_identity else self.law.at_rank(self.base.cdf(z), self.base.survival(z))

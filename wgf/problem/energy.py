@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,11 +29,13 @@ class MapAtNodes:
         nodes: positions z, weights w = p dz and the base p.
         x: f(z) [n] (length).
         dx: f'(z) [n].
+        known: what a term has computed of this map, by the term.
     """
 
     nodes: Nodes
     x: Tensor
     dx: Tensor
+    known: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def w(self) -> Tensor:

@@ -116,11 +116,13 @@ class Potential(Local):
         return Curvature(xx=at.w * bend)
 
     def _crossed(self, at: MapAtNodes) -> tuple[Kinks, Crossing] | None:
-        """The kinks, and where a map crosses them; None without kinks or without cells."""
+        """The kinks, and where a map crosses them, computed once per map; None without kinks or without cells."""
         if self.kinks is None or at.nodes.order is None:
             return None
-        kinks = _on(self.kinks, at.x.dtype, at.x.device)
-        return kinks, crossing(kinks, at.x.detach(), at.nodes.order)
+        if self not in at.known:
+            kinks = _on(self.kinks, at.x.dtype, at.x.device)
+            at.known[self] = kinks, crossing(kinks, at.x.detach(), at.nodes.order)
+        return at.known[self]
 
 
 @lru_cache(maxsize=64)

@@ -1,4 +1,5 @@
-"""Where a difference of two maps, known at the nodes of cells, changes its sign: |difference| has a kink there."""
+"""Where a difference of two maps, known at the nodes of cells, changes its sign: |difference| has a kink there; and
+what the ends of cells hide."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from wgf.problem.quadrature import legendre
 
@@ -15,8 +17,9 @@ CLEAR = 100.0  # times its rounding that a gap must be if its changes of sign co
 FIRST = 0.4  # share of a cell in its first part: a cut that no reflection keeps lets no jump hide
 
 
-def cut(low: Tensor, high: Tensor, z: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
-    """Where to cut the cells [N, 2], and the areas below |gap| [N] that a change of sign outside all nodes hides.
+def cut(low: Tensor, high: Tensor, z: Tensor, gap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where to cut the cells [N, 2], the areas below |gap| [N] that a change of sign outside all nodes hides, and the
+    values of the polynomials through the gap at the ends of the cells [N, 2].
 
     A cell is cut at the first change of sign of the gap, known at the nodes z [N, n], if there is one, and amid the
     longer part: no part is longer than half the cell, so that the parts prove its integral. Symmetric cuts would
@@ -37,7 +40,27 @@ def cut(low: Tensor, high: Tensor, z: Tensor, gap: Tensor) -> tuple[Tensor, Tens
     root = before + (after - before) * a / torch.where(a == b, 1.0, a - b)
     first = root.where(turns.any(1), low + FIRST * (high - low))
     second = 0.5 * (first + torch.where(2 * first < low + high, high, low))
-    return torch.stack([first, second], 1).sort(1).values, hidden
+    ends = torch.stack([weights[:, 0], weights.sum(1)], 1)
+    return torch.stack([first, second], 1).sort(1).values, hidden, ends
+
+
+def mismatch(low: Tensor, high: Tensor, owner: Tensor, z: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+    """Areas below |gap| and below gap^2 [N] that a kink between the end of a cell and its first or last node hides.
+
+    No node sees it, and none of the parts of the cell may see it. Then the polynomials of two neighbouring cells end
+    at different places.
+
+    Args:
+        low, high, owner: ends of the cells, in order, and the numbers of their meshes [N].
+        z: nodes of the cells [N, n] (length).
+        ends: values of the polynomials through the gap at the ends of the cells [N, 2] (length).
+    """
+    touches = (high[:-1] == low[1:]) & (owner[:-1] == owner[1:])
+    jump = (ends[1:, 0] - ends[:-1, 1]).abs().where(touches, 0.0)
+    size = (ends[1:, 0].abs() + ends[:-1, 1].abs()) * jump
+    left, right = z[:, 0] - low, high - z[:, -1]
+    areas = (pad(part, (0, 1)) * right + pad(part, (1, 0)) * left for part in (jump, size))
+    return next(areas), next(areas)
 
 
 def zeros(low: Tensor, high: Tensor, gap: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ from wgf.problem.quadrature import Nodes, legendre
 from wgf.process import threads_of_torch
 from wgf.reference_solutions.base import Computed
 from wgf.reference_solutions.exact import Exact
-from wgf.reference_solutions.sign_changes import ORDER, cut, zeros
+from wgf.reference_solutions.sign_changes import ORDER, cut, mismatch, zeros
 
 FINE = 3e-10  # share of W_q^q, of the laws or of a map's own error, that cutting a cell may change by default
 CELLS, ROUNDS = 30_000, 40  # cut in one round at most, and rounds at most
@@ -74,7 +74,8 @@ class Carried:
     @classmethod
     def law(cls, law: Law, base: Base) -> Carried:
         """A law, carried from a base."""
-        return cls(base, Start(law, base), torch.empty(0, dtype=torch.float64))
+        start = Start(law, base)
+        return cls(base, start, start.kinks)
 
     def turned(self, shift: float, length: float) -> Carried:
         """The same law on a circle (length), its particles counted from another one."""
@@ -207,12 +208,13 @@ def _by_rank(ones: Sequence[Carried], others: Sequence[Carried], fine: float) ->
         return [z, w, y, (x - y).where(seen, 0.0), noise]
 
     def measured(low: Tensor, high: Tensor, owner: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """int |gap|^q p for q = 1, 2, the rounding of both and what W1 hides [5, N]; cuts of cells [N, 2]; nodes."""
+        """int |gap|^q p for q = 1, 2, the rounding of both and what both hide [6, N]; cuts of cells [N, 2]; nodes."""
         z, w, y, gap, noise = compared(low, high, owner)
         size = gap.abs()
-        cuts, hidden = cut(low, high, z, gap)
+        cuts, hidden, ends = cut(low, high, z, gap)
+        areas, density = mismatch(low, high, owner, z, ends), base.density(cuts[:, 0])
         sums = [(w * v).sum(1) for v in (size, size * size, noise, (2 * size + noise) * noise)]
-        sums.append(hidden * base.density(cuts[:, 0]))
+        sums += [(hidden + areas[0]) * density, areas[1] * density]
         return torch.stack(sums), cuts, [part.reshape(-1) for part in (z, w, y)] + [owner.repeat_interleave(ORDER)]
 
     meshes = []
@@ -230,9 +232,8 @@ def _by_rank(ones: Sequence[Carried], others: Sequence[Carried], fine: float) ->
     for round in range(ROUNDS):
         low, high = torch.column_stack([low, cuts]).reshape(-1), torch.column_stack([cuts, high]).reshape(-1)
         new, new_cuts, nodes = measured(low, high, owner.repeat_interleave(PARTS))
-        parts = new.reshape(5, -1, PARTS).sum(2)
-        change = (parts[:2] - sums[:2]).abs()
-        change[0] += parts[4]
+        parts = new.reshape(6, -1, PARTS).sum(2)
+        change = (parts[:2] - sums[:2]).abs() + parts[4:]
         allowed = fine * (total + by_pair(parts[:2], owner) + unknown)[:, owner] + parts[2:4]
         again = (change > allowed).any(0) & (round < ROUNDS - 1)
         again &= (owner[again].bincount(minlength=pairs) <= CELLS)[owner]
