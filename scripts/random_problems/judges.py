@@ -213,7 +213,8 @@ def mean_logarithm(edges: np.ndarray, mass: np.ndarray) -> float:
     """
     low, high = edges[:-1], edges[1:]
     width, middle = high - low, 0.5 * (low + high)
-    r = np.maximum(np.abs(middle[:, None] - middle), 1e-150)  # its square is a number
+    least = np.maximum(0.5 * (width[:, None] + width), 1e-150)  # the square of 1e-150 is a number
+    r = np.maximum(np.abs(middle[:, None] - middle), least)  # rounding may move the middles of tiny cells together
     means = np.log(r) - (width[:, None] ** 2 + width**2) / (24 * r * r)
     for k in range(ADJACENT):
         i = np.arange(len(mass) - k)

@@ -117,6 +117,7 @@ def test_density_and_panels_resolve_the_law(name):
         lambda place, scale: Student(5.89, place + 0.074 * scale, 0.888 * scale),
         lambda place, scale: Beta(0.7, 1.3, place - scale, place + 2 * scale),
         lambda place, scale: LogNormal(0.8, 0.6 * scale, place - 0.3 * scale),
+        lambda place, scale: TruncatedNormal(place - 0.291 * scale, 0.517 * scale, place - 1.43 * scale),
     ],
 )
 def test_panels_are_the_same_cells_wherever_the_law_lies(make):
@@ -135,6 +136,13 @@ def test_panels_are_the_same_cells_wherever_the_law_lies(make):
 @pytest.mark.parametrize(("a", "b"), [(1.97, 1.15), (0.5, 0.5), (50.0, 1.2), (2.0, 3.0)])
 def test_a_reflected_beta_law_has_the_reflected_panels(a: float, b: float):
     panels, reflected = Beta(a, b, -0.423, 0.479).panels(), Beta(b, a, -0.479, 0.423).panels()
+    assert panels == [-x for x in reversed(reflected)]
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.43, None), (None, 0.3), (0.2, 1.7), (-3.0, 0.1)])
+def test_a_reflected_truncated_normal_law_has_the_reflected_panels(low: float | None, high: float | None):
+    panels = TruncatedNormal(-0.291, 0.517, low, high).panels()
+    reflected = TruncatedNormal(0.291, 0.517, *(end and -end for end in (high, low))).panels()
     assert panels == [-x for x in reversed(reflected)]
 
 

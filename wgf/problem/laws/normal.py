@@ -183,10 +183,11 @@ class TruncatedNormal(Base):
         self.lower, self.upper = -math.inf if low is None else low, math.inf if high is None else high
         if not self.lower < self.upper:
             raise ConfigError(f"low={low!r} is not allowed: expected a number below high={high!r}")
-        # y = side (z - loc)/scale lies in (a, b); the side is such that a <= 0, where masses have digits
-        self.loc, self.scale, self.side = loc, scale, 1.0 if self.lower <= loc else -1.0
+        # y = side (z - loc)/scale lies in (a, b) with a <= 0 and |a| >= |b|: masses have digits there, and a reflected
+        # law has the same y
+        self.loc, self.scale, self.side = loc, scale, 1.0 if loc - self.lower >= self.upper - loc else -1.0
         ends = ((end - loc) / scale for end in (self.lower, self.upper))
-        a, b = sorted(self.side * end for end in ends)
+        a, b = self._ends = sorted(self.side * end for end in ends)
         self._below, self._at_b, self._above = _below(a), _below(b), _below(-b)  # Phi(a), Phi(b), 1 - Phi(b)
         self._whole = self._at_b - self._below
         if not self._whole > 1e-290:
@@ -238,6 +239,10 @@ class TruncatedNormal(Base):
 
     @cached_property
     def _panels(self) -> list[float]:
+        if (self.loc, self.scale, self.side) != (0.0, 1.0, 1.0):  # in y, so that no unit decides
+            a, b = (end if math.isfinite(end) else None for end in self._ends)
+            mesh = [self.side * y for y in TruncatedNormal(0.0, 1.0, a, b).panels()]
+            return moved(mesh, self.loc, self.scale, self.lower, self.upper)
         tiny = torch.tensor(1e-18, dtype=torch.float64)
         low = self.lower if math.isfinite(self.lower) else float(self.quantile(tiny))
         high = self.upper if math.isfinite(self.upper) else float(self.upper_quantile(tiny))
