@@ -133,13 +133,15 @@ class Objective:
         landscape.energies = (*landscape.energies, term)
         return Objective(landscape, self.anchor, self.tau)
 
-    def direction(self, c: Tensor, at: MapAtNodes, kinks: Tensor | None = None) -> tuple[Tensor, float]:
-        """Descent direction [M] (Newton's if the Hessian is positive definite), and twice its predicted decrease.
+    def direction(self, c: Tensor, at: MapAtNodes, kinks: Tensor | None = None) -> tuple[Tensor, float, float]:
+        """Descent direction [M] (Newton's if the Hessian is positive definite), twice its predicted decrease, and the
+        scale of the change of F if all places are rounded: far from the origin it exceeds that of F itself.
 
         kinks: curvature of kinks of the potential [n], which its second derivative does not contain.
         """
         landscape = self.landscape
-        gradient = landscape.chart.mass.matvec(c - self.anchor) / self.tau + landscape.gradient(at)
+        own = landscape.gradient(at)
+        gradient = landscape.chart.mass.matvec(c - self.anchor) / self.tau + own
         for hessian in (landscape.hessian, landscape.convex_hessian):
             matrix = hessian(at)
             if kinks is not None:
@@ -148,7 +150,8 @@ class Objective:
             if factor.positive:
                 break
         step = -factor.solve(gradient)
-        return step, -torch.dot(gradient, step).item()
+        decrement, moved = torch.stack([-torch.dot(gradient, step), torch.dot(own.abs(), c.abs())]).tolist()
+        return step, decrement, moved
 
     def reach(self, at: MapAtNodes, step: Tensor, most: float) -> float:
         """Largest factor <= `most` of a step [M] that keeps f' > 0 at the nodes."""
@@ -194,7 +197,8 @@ def newton(objective: Objective, start: Tensor, patient: bool = True) -> Proxima
     hidden, stalled, kinked = tolerances.hidden, tolerances.stalled, tolerances.kinked
     near = 0
     for iteration in range(tolerances.iterations):
-        step, decrement = objective.direction(c, at)
+        step, decrement, moved = objective.direction(c, at)
+        size += moved
         kinks, most, forces = torch.zeros_like(at.x), 1.0, KinkCurvature(objective, at)
         far = objective.reach(at, step, most)
         near = near + 1 if far < tolerances.near else 0
@@ -215,7 +219,7 @@ def newton(objective: Objective, start: Tensor, patient: bool = True) -> Proxima
                 stiffer = bool((seen > 1.1 * kinks).any()) and bool(seen.isfinite().all())
             if stiffer:
                 kinks = torch.maximum(seen, kinks)
-                step, decrement = objective.direction(c, at, kinks)
+                step, decrement, _ = objective.direction(c, at, kinks)
                 far = objective.reach(at, step, most)
             else:
                 far = most = 0.5 * far
@@ -224,11 +228,11 @@ def newton(objective: Objective, start: Tensor, patient: bool = True) -> Proxima
             if decrement <= (kinked if bool(kinks.any()) else stalled) * size:
                 return Proximal(c, iteration)
             return Proximal(c, iteration, "the line search found no decrease")
-        c, at, value, size = trial, there, new, new_size
+        c, at, value = trial, there, new
         small = decrement <= stalled * size
         if decrement <= tolerances.converged * size or (small and far == 1.0 and decrement >= 0.1 * before):
             return Proximal(c, iteration + 1)
-        before = decrement
+        before, size = decrement, new_size
     return Proximal(c, tolerances.iterations, f"no convergence in {tolerances.iterations} Newton iterations")
 
 
