@@ -61,7 +61,11 @@ def begin(config: DictConfig) -> Sweep:
             configs.append(cfg)
         except ConfigError as error:
             lines += error.lines
-    raise_faults(list(dict.fromkeys(lines)) or _unbuildable(configs[:1] if at_once else configs))
+    raise_faults(list(dict.fromkeys(lines)))
+    if at_once:
+        with loading("torch"):
+            set_threads(1)  # a fork hangs at the second thread of a process that had two
+    raise_faults(_unbuildable(configs[:1] if at_once else configs))
     trials = sweeper.get("n_trials")
     varied = [axis[0].partition("=")[0].lstrip("+") for axis in axes if len(axis) > 1]
     return Sweep(Path(config.hydra.sweep.dir), trials or math.prod(map(len, axes)), trials is None, varied)
