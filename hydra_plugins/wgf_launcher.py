@@ -12,7 +12,7 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, env_override, 
 from omegaconf import OmegaConf, open_dict, read_write
 
 from wgf.errors import ConfigError
-from wgf.sweep.composer import ENSEMBLE, Composer, of_job
+from wgf.sweep.composer import ENSEMBLE, Composer
 from wgf.sweep.forked import in_processes
 
 
@@ -62,7 +62,7 @@ class EnsembleLauncher(BasicLauncher):
     def _run(self, composer: Composer, words: list[str], number: int) -> JobReturn:
         """Run a job as `hydra.core.utils.run_job` does, without its copies of the config."""
         assert self.task_function is not None
-        ours, config = [word for word in words if not word.startswith("hydra")], composer(words)
+        ours, (config, job) = [word for word in words if not word.startswith("hydra")], composer(words)
         HydraConfig.instance().cfg = config  # the name of the folder may depend on it
         with read_write(config.hydra), open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number
@@ -75,7 +75,7 @@ class EnsembleLauncher(BasicLauncher):
         answer = JobReturn(overrides=ours, status=JobStatus.COMPLETED)
         try:
             with env_override(config.hydra.job.env_set):
-                answer.return_value = self.task_function(of_job(config))
+                answer.return_value = self.task_function(job)
         except Exception as error:  # the other jobs run
             answer.status, answer.return_value = JobStatus.FAILED, error
         return answer

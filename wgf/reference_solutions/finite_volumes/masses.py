@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import scipy.linalg
 
 from wgf.reference_solutions.base import Grid, Starts
 
-STEPS = 3  # of Newton's method that find most inverses of a mass
+STEPS = 5  # of Newton's method that find almost all inverses of a mass
 NEWTON, BISECTIONS = 12, 45  # most steps of each kind for the others
 LAST_STEP = 1e-8  # of Newton's method in a cell: its square is rounding
 ROUNDING = 4 * np.finfo(float).eps  # of a mass, relative
@@ -72,10 +72,9 @@ class Volumes:
     def _inverse(self, k: np.ndarray, target: np.ndarray) -> np.ndarray:
         """The x [n] with the masses `target` [n] to the left at the times number k [n], which do not fall."""
         mass, faces = self.mass, self.mass.shape[1]
-        begins = np.searchsorted(k, np.arange(len(mass) + 1)).tolist()
-        parts = [target[begin:end] for begin, end in itertools.pairwise(begins)]
-        found = [np.searchsorted(row, part, side="right") for row, part in zip(mass, parts, strict=True)]
-        cell = np.clip(np.concatenate(found) - 1, 0, faces - 2)
+        runs = pairwise([*np.flatnonzero(np.diff(k, prepend=-1)).tolist(), len(k)])  # of equal times
+        found = [np.searchsorted(mass[k[begin]], target[begin:end], side="right") for begin, end in runs]
+        cell = np.clip(np.concatenate([*found, []]).astype(int) - 1, 0, faces - 2)
         at, weights = k * faces + cell, self._weights
         low, high = mass.take(at), mass.take(at + 1)
         if self.smooth:
@@ -118,13 +117,15 @@ def _root(weights: np.ndarray, target: np.ndarray, share: np.ndarray) -> np.ndar
         target, share: [n]; shares outside (0, 1) count as 1/2.
     """
     at = np.where((share > 0) & (share < 1), share, 0.5)
-    step = np.full_like(at, np.nan)
+    rest = np.arange(len(at))
     for _ in range(STEPS):
         value, slope = _horner(weights, at)
         step = (value - target) / slope
         at = np.clip(at - step, 0.0, 1.0)
-    rest = np.flatnonzero(~(np.abs(step) < LAST_STEP))
-    if len(rest):
+        rest = np.flatnonzero(~(np.abs(step) < LAST_STEP))
+        if not len(rest):
+            break
+    else:
         at[rest] = _bracketed(weights[:, rest], target[rest], at[rest])
     return at
 
