@@ -49,25 +49,29 @@ class Volumes:
 
     def map(self, k: np.ndarray, starts: Starts) -> np.ndarray:
         """T = quantile o cdf_p at the times number k [n], which do not fall, of n starts (length), linear in tails."""
+        x, near = np.empty(len(k)), starts.beyond == 0
         with np.errstate(all="ignore"):  # of the interpolation, where the law is flat
-            x, far = self._inverse(k, starts.mass[:-4]), np.flatnonzero(starts.beyond)
-            if len(far):
-                left, right = self._slopes(k[far], starts)
-                x[far] += np.where(starts.beyond[far] < 0, left, right) * starts.beyond[far]
+            x[near] = self._inverse(k[near], starts.mass[:-4][near])
+            if not near.all():
+                far = starts.beyond[~near]
+                ends, slopes = self._tails(k[~near], starts)
+                x[~near] = np.where(far < 0, ends[0] + slopes[0] * far, ends[1] + slopes[1] * far)
         return x
 
-    def _slopes(self, k: np.ndarray, starts: Starts) -> np.ndarray:
-        """Slopes of T in the left and in the right tail at the times number k [n], which do not fall [2, n]."""
+    def _tails(self, k: np.ndarray, starts: Starts) -> np.ndarray:
+        """T where the left and the right tail begin, and its slopes in them, at the times number k [n], which do not
+        fall [2, 2, n]."""
         every, which = np.unique(k, return_inverse=True)
-        known, key = self._known_slopes, (every.tobytes(), starts.tails)
+        known, key = self._known_tails, (every.tobytes(), starts.tails)
         if key not in known:
-            ends = self._inverse(every.repeat(4), np.tile(starts.mass[-4:], len(every))).reshape(-1, 2, 2)
-            known[key] = np.diff(ends)[..., 0].T / np.diff(np.reshape(starts.tails, (2, 2)))
-        return known[key][:, which]
+            x = self._inverse(every.repeat(4), np.tile(starts.mass[-4:], len(every))).reshape(-1, 2, 2)
+            slopes = np.diff(x)[..., 0] / np.diff(np.reshape(starts.tails, (2, 2)))[:, 0]
+            known[key] = np.stack([x[:, [0, 1], [0, 1]].T, slopes.T])
+        return known[key][..., which]
 
     @cached_property
-    def _known_slopes(self) -> dict[Hashable, np.ndarray]:
-        """Slopes in the tails [2, k], by the times and the tails: distances ask for the same ones again and again."""
+    def _known_tails(self) -> dict[Hashable, np.ndarray]:
+        """What `_tails` found [2, 2, k], by the times and the tails: distances ask for the same again and again."""
         return {}
 
     @cached_property
