@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from wgf.certificates.own_bound import OwnBound
 from wgf.integrators.base import State
@@ -132,9 +136,9 @@ class Recorder(LoopCallback):
                 "breakpoints": self.saved.map.breakpoints(),
                 "terms": state.terms,
                 "saved_t": list(self.saved.times),
-                "saved_theta": list(self.saved.theta),
-                "saved_breakpoints": list(self.saved.breakpoints),
-                "saved_terms": list(self.saved.terms),
+                "saved_theta": _rows(self.saved.theta),
+                "saved_breakpoints": _rows(self.saved.breakpoints),
+                "saved_terms": _rows(self.saved.terms),
                 "saved_clocks": [dataclasses.asdict(each) for each in self.saved.clocks],
                 "rows": self.rows,
                 "last_row": self.last_row,
@@ -147,6 +151,12 @@ class Recorder(LoopCallback):
         )
         end = monotonic()
         self._due = end + max(EVERY, SHARE * (end - begin))
+
+
+def _rows(tensors: Sequence[Tensor]) -> Tensor | list[Tensor]:
+    """Tensors of one shape as the rows of one, which torch saves many times as fast; else a list of them."""
+    alike = len({part.shape for part in tensors}) == 1
+    return torch.stack(list(tensors)) if alike else list(tensors)
 
 
 def saved_states(map: TransportMap, checkpoint: dict[str, Any]) -> SavedStates:
