@@ -22,6 +22,7 @@ from wgf.run.signals import Signals
 
 BOUND = "w2_bound_own"  # column of the bound, which is known at the end
 ROWS = 200  # approximate number of logged steps per run
+FIRST = 1.0  # seconds up to the first checkpoint of a run without rows; a shorter one has that of its end alone
 EVERY = 10.0  # seconds between two checkpoints
 SHARE = 50  # computing time per checkpoint time: checkpoints take at most 2 % of a run
 
@@ -69,7 +70,8 @@ class Recorder(LoopCallback):
 
     def begin(self) -> None:
         """Start the clock of the flow: what was loaded before does not count."""
-        self._begin = self._due = monotonic()
+        self._begin = monotonic()
+        self._due = self._begin + (0.0 if self._wanted else FIRST)
 
     def step(self, clock: Clock, state: State, energy: float) -> None:
         self.callbacks.step(clock.t, clock.dt, energy)
