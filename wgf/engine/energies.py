@@ -15,6 +15,7 @@ from wgf.engine.tapes.tape import Tape, Untraceable
 from wgf.engine.tapes.traced import Traced, record, variable
 from wgf.kept import Kept, content
 from wgf.problem.energy import Term
+from wgf.problem.interaction import Log
 from wgf.problem.potential import Potential
 from wgf.settings.expression import CONSTANTS
 
@@ -53,6 +54,7 @@ def energy_of(
     owners: list[int] = []
     sum_of, pair, place = Traced(tape, {(0, 0): tape.constant(0.0)}), None, NO_TERM
     quadratic: float | Traced = 0.0
+    logarithmic = False
     for k, term in enumerate(terms):
         parts = bind(term, tape).parts()
         if parts is None:
@@ -70,6 +72,7 @@ def energy_of(
             place, quadratic = k, parts.quadratic
         if parts.kernel is not None and parts.force is not None:
             kernel, force, r = parts.kernel, parts.force, variable(pairs, "r")
+            logarithmic = [getattr(part, "__func__", None) for part in (kernel, force)] == [Log.kernel, Log.force]
             values_of = record(lambda: kernel(r), pairs), record(lambda: force(r), pairs)  # noqa: B023
             jet = values_of[1].jet
             bends = [jet.get((1, 0)), None, None]
@@ -81,7 +84,7 @@ def energy_of(
     interacts = pair is not None
     if quadratic and not interacts:
         pair = program(pairs, [], [], [None, None], [None] * 3, names)
-    return Energy(local, pair, interacts, place, float(quadratic), len(terms))
+    return Energy(local, pair, interacts, logarithmic, place, float(quadratic), len(terms))
 
 
 def _entries(traced: Traced, *orders: tuple[int, int]) -> list[int | None]:

@@ -22,8 +22,8 @@ from wgf.engine.arrays import (
     copy,
     total,
 )
-from wgf.engine.landscape import gradient, hessian, judge
-from wgf.engine.linear import half_solved, multiply, solve
+from wgf.engine.landscape import field, hessian
+from wgf.engine.linear import multiply, solve
 from wgf.engine.machine_code import compiled, entry
 from wgf.integrators.controller import GROW, SAFETY, SHRINK
 from wgf.integrators.time_loop import COLLAPSE
@@ -127,12 +127,13 @@ def combine(c, v, tableau, s, h):
 
 
 @compiled
-def rate(v, s, h):
-    """E' = D of stage s by the same method, see `Rodas4.step`; START and SPEED hold D^(1/2) L^-1 of the gradients."""
+def rate(v, pivots, s, h):
+    """E' = D of stage s by the same method, see `Rodas4.step`; START and SPEED hold L^-1 times gradients, for the
+    factors L D^-1 L^T of the mass matrix and the pivots D."""
     start, speed, found = v[START], v[START if s == 0 else SPEED], 0.0
     for i in range(len(start)):
         drift = v[PULL, i] - v[STAGES + s, i] / h
-        found += speed[i] * (speed[i] - 2 * start[i]) + 2 * v[GRADIENT, i] * drift
+        found += pivots[i] * speed[i] * (speed[i] - 2 * start[i]) + 2 * v[GRADIENT, i] * drift
     return found
 
 
@@ -141,9 +142,9 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
     """Steps of several flows on one mesh, each from its coordinates through all goals, or until something ends it.
 
     Args:
-        c: coordinates [b, M + TAPS], updated.
+        c: coordinates [b, M + WIDTH], updated.
         goals: times of the stops [s]; a flow continues with the goal number counts[3].
-        saved: coordinates at the goals met [b, s, M + TAPS]; empty to keep none.
+        saved: coordinates at the goals met [b, s, M + WIDTH]; empty to keep none.
         parameters: parameters of the energy [b, p].
         times: t, dt, next_dt, error and dissipated of the clocks, updated, the standard deviations of the initial
             laws (length), and the smallest slopes at t = 0 [b, 7].
@@ -166,8 +167,7 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
         lands = not opening
         while end == -1:
             # the field at the new coordinates; in the first turn these are the old ones
-            then, then_scale, square, then_slope = judge(new, mesh, energy, pair, work)
-            gradient(new, mesh, energy, pair, work, v[SLOPE])
+            then, then_scale, square, then_slope = field(new, mesh, energy, pair, work, v[SLOPE], True)
             accepted = opening
             if not opening:
                 error = length / max(method.atol * times[flow, 5] + method.rtol * math.sqrt(square), TINY)
@@ -206,14 +206,10 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
                 if s == 0:
                     copy(v[GRADIENT], v[SLOPE])
                 else:
-                    gradient(new, mesh, energy, pair, work, v[SLOPE])
-                multiply(mesh.bands[0], v[PULL], v[IMAGE])
-                for i in range(size):
-                    v[STAGES + s, i] = v[IMAGE, i] - v[SLOPE, i]
-                solve(mesh, pair, work, v[STAGES + s])
+                    field(new, mesh, energy, pair, work, v[SLOPE], False)
+                solve(mesh, pair, work, v[PULL], v[SLOPE], v[STAGES + s], v[START if s == 0 else SPEED])
                 if method.weights[s] != 0.0:
-                    half_solved(mesh.bands[1], v[SLOPE], v[START if s == 0 else SPEED])
-                    lost += trial * method.weights[s] * rate(v, s, method.gamma * trial)
+                    lost += trial * method.weights[s] * rate(v, mesh.pivots, s, method.gamma * trial)
             multiply(mesh.bands[0], v[STAGES + 5], v[IMAGE])
             length = 0.0
             for i in range(size):

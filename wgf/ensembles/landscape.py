@@ -45,7 +45,7 @@ class Landscape:
     """
 
     def __init__(self, mesh: Mesh, energy: Energy, device: torch.device) -> None:
-        m, (_, q, k, _), cells = mesh.size, mesh.tables.shape, mesh.cells.shape[1]
+        m, q, k, cells = mesh.size, mesh.tables.shape[1], mesh.taps, mesh.cells.shape[1]
         n = q * cells
         basis = np.zeros((2, q, cells, m + k))
         for j in range(k):

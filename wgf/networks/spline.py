@@ -113,7 +113,10 @@ class Spline(TransportMap):
     """
 
     points: Tensor
+    degree: int
+    width: int
     any_start = True
+    _known: tuple[Tensor, int, torch.dtype, Polynomials] | None
 
     @checked
     def __init__(
@@ -127,20 +130,20 @@ class Spline(TransportMap):
         base: Base,
     ) -> None:
         super().__init__(base)
-        self.degree, self.least_order = degree, degree + 1
         if width == "auto" or knots == "adaptive":
             most = width if isinstance(width, int) else MOST
-            self.adaptation = Adaptation(tol, most, confirms=width == "auto")
+            adaptation = Adaptation(tol, most, confirms=width == "auto")
             points = few(base, tol)
             start = greville(points, degree)
         else:
             width = width if isinstance(width, int) else WIDTH
-            self.adaptation = Adaptation(None, width) if knots == "equidistributed" else None
+            adaptation = Adaptation(None, width) if knots == "equidistributed" else None
             points, start = mesh(base, width, bound, knots, degree)
-        self.width = len(points)
-        self.register_buffer("points", points)
-        self.theta = nn.Parameter(start)
-        self._known: tuple[Tensor, int, torch.dtype, Polynomials] | None = None
+        self._buffers["points"], self._parameters["theta"] = points, nn.Parameter(start)
+        # at once: torch looks at every attribute that is set, which takes longer than all else here
+        vars(self).update(
+            degree=degree, least_order=degree + 1, adaptation=adaptation, width=points.shape[0], _known=None
+        )
 
     @classmethod
     def size(cls, settings: Mapping[str, Any]) -> Size:

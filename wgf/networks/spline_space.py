@@ -111,7 +111,7 @@ class SplineSpace:
 
     def __init__(self, points: Tensor, degree: int) -> None:
         self.points, self.degree = points, degree
-        self.size, self.bandwidth = len(points) + degree - 1, degree
+        self.size, self.bandwidth = points.shape[0] + degree - 1, degree
 
     def basis(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """B-splines that are not zero at z [n] (length); see the function `basis`."""
