@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from functools import cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from wgf.networks.spline_space import SplineSpace, basis
 from wgf.problem.base import Base
 from wgf.problem.domain import Domain
+from wgf.projection.chart import Chart
 
 REACH = 1.5  # the mesh reaches so many times the range of the law's panels
 TAIL_CELL = 1 / 56  # width of a cell beyond the breakpoints, relative to the mesh
@@ -196,6 +198,17 @@ class Mesh:
             from_left = torch.full_like(from_left, self.walls[1])
         begin = torch.where(from_left, left, right)
         return -(begin[..., None] + local).reshape(f.shape)
+
+
+_meshes: WeakKeyDictionary[Chart, dict[int, Mesh]] = WeakKeyDictionary()
+
+
+def mesh_of(chart: Chart, base: Base, order: int, domain: Domain) -> Mesh:
+    """The mesh for the maps of a chart, made once for it: its base and its domain belong to it."""
+    known = _meshes.setdefault(chart, {})
+    if order not in known:
+        known[order] = Mesh(base, chart.space, order, domain)
+    return known[order]
 
 
 def _jumps(base: Base) -> tuple[bool, bool]:

@@ -104,10 +104,11 @@ class Evaluator:
         strong = g * own * (mesh.dlog_p - slope_bend / slope) + pull
         excess = ratio.nan_to_num(0.0, 0.0, 0.0) - 1  # the ratio is finite in every core
         bounded = strong.nan_to_num(HUGE, HUGE, -HUGE)
+        tension = own.nan_to_num(HUGE, HUGE, -HUGE) * excess
         columns = []
         for share, rise, allowed in _cores(mesh, ratio):
-            rest = (1 - share) * bounded + share * mean + rise * own.nan_to_num(HUGE, HUGE, -HUGE) * excess
-            a = 1 + share * excess
+            rest = torch.lerp(bounded, mean, share).addcmul_(rise, tension)
+            a = (share * excess).add_(1.0)
             if slope is not dx:
                 a = a * (dx / slope) ** g
             if attraction is None:
@@ -151,6 +152,8 @@ def _cores(mesh: Mesh, ratio: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]
     def ramp(outer: Tensor, inner: Tensor, full: Tensor, small: Tensor) -> tuple[Tensor, Tensor]:
         """From 0 at a cell end to 1 at another; 1 everywhere for full cores and 0 for small ones."""
         begin, end = (cells.gather(1, index.clamp(0, last + 1)[:, None]) for index in (outer, inner))
+        if bool(full.all()):
+            return torch.ones_like(ratio[:, :1]), torch.zeros_like(ratio[:, :1])
         width = end - begin
         away = width.sign() * far[:, None]
         begin = torch.where(full[:, None], begin - away, torch.where(small[:, None], begin + away, begin))

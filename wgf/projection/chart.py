@@ -215,9 +215,25 @@ class Chart:
         n = len(self.nodes.z)
         return MapAtNodes(self.nodes, both[:n], both[n:])
 
+    def rows_at_nodes(self, c: Tensor) -> MapAtNodes:
+        """Maps with coordinates c [r, M] at the nodes, one after another [r n]."""
+        changes, nodes, r = self.changes(c), self.nodes, len(c)
+        if self._identity is not None:
+            changes = changes + torch.stack([self._identity, torch.ones_like(self._identity)])
+        x, dx = changes.unbind(1)
+        return MapAtNodes(Nodes(nodes.z.repeat(r), nodes.w.repeat(r), nodes.base), x.flatten(), dx.flatten())
+
+    def changes(self, c: Tensor) -> Tensor:
+        """As `change`, for displacements c [r, M]: [r, 2, n]."""
+        return (self._evaluate @ c.T).T.unflatten(1, (2, -1))
+
     def load(self, force: Tensor, stress: Tensor) -> Tensor:
         """Load vector sum_i force_i B(z_i) + stress_i B'(z_i) for every B-spline [M] that is free, 0 for the others."""
         return torch.mv(self._load, torch.cat([force, stress]))
+
+    def load_rows(self, force: Tensor, stress: Tensor) -> Tensor:
+        """The same for rows [r, n]: [r, M]."""
+        return (self._load @ torch.cat([force, stress], 1).T).T
 
     def loads(self, columns: Tensor) -> Tensor:
         """Load vectors sum_i columns_ij B(z_i) [M, b] for columns [n, b]."""
@@ -241,12 +257,12 @@ class Chart:
         return self.walls + self.project(self.load(self.nodes.w * gap, torch.zeros_like(gap)))
 
     def from_splines(self, coefficients: Tensor) -> Tensor:
-        """Coordinates c [M] from the coefficients of B-splines [M]."""
-        return coefficients.index_add(0, self._ends, coefficients[self._inner], alpha=-1)
+        """Coordinates c [..., M] from the coefficients of B-splines [..., M]."""
+        return coefficients.index_add(-1, self._ends, coefficients[..., self._inner], alpha=-1)
 
-    def _to_splines(self, c: Tensor) -> Tensor:
-        """Coefficients of B-splines [M] from the coordinates c [M]."""
-        return c.index_add(0, self._ends, c[self._inner])
+    def to_splines(self, c: Tensor) -> Tensor:
+        """Coefficients of B-splines [..., M] from the coordinates c [..., M]."""
+        return c.index_add(-1, self._ends, c[..., self._inner])
 
     def coordinates(self, theta: Tensor) -> Tensor:
         """Coordinates c [M] of the parameters theta [p]."""
@@ -266,4 +282,4 @@ class Chart:
 
     def lift(self, c: Tensor) -> Tensor:
         """Smallest displacement of the parameters [p] that moves the coordinates by c [M]; linear."""
-        return self.space.lift(self._to_splines(c))
+        return self.space.lift(self.to_splines(c))

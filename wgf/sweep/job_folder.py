@@ -123,8 +123,9 @@ def check_same(folder: Path, cfg: DictConfig) -> None:
     Raises:
         ConfigError: it does; the line says which setting differs.
     """
-    path, cfg = folder / "config.yaml", located(cfg)
+    path = folder / "config.yaml"
     if path.exists():
+        cfg = located(cfg)
         found = differences(path.read_text(encoding="utf-8"), OmegaConf.to_yaml(cfg, resolve=True))
         if not found:
             found = [f"{key} has other content" for key in changed(_data(folder), cfg)]

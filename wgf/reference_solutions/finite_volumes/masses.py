@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import scipy.linalg
 
 from wgf.reference_solutions.base import Grid, Starts
 
-NEWTON, BISECTIONS = 12, 45  # most steps of the inverse of a mass
+STEPS = 5  # of Newton's method that find almost all inverses of a mass
+NEWTON, BISECTIONS = 12, 45  # most steps of each kind for the others
 LAST_STEP = 1e-8  # of Newton's method in a cell: its square is rounding
 ROUNDING = 4 * np.finfo(float).eps  # of a mass, relative
 # weights of the powers of s, the highest first, in the cell [0, 1]: by the B-splines of degree 5 around -2, ..., 3,
@@ -49,16 +51,18 @@ class Volumes:
 
     def map(self, k: np.ndarray, starts: Starts) -> np.ndarray:
         """T = quantile o cdf_p at the times number k [n], which do not fall, of n starts (length), linear in tails."""
-        if not len(k):
-            return starts.z
-        a, b, c, d = starts.tails
-        every = k[np.diff(k, prepend=-1) > 0]
         with np.errstate(all="ignore"):  # of the interpolation, where the law is flat
-            ends = self._inverse(every.repeat(4), np.tile(starts.mass[-4:], len(every))).reshape(-1, 4)
-            x = self._inverse(k, starts.mass[:-4])
-        one, two, three, four = ends[np.searchsorted(every, k)].T
-        slopes = np.where(starts.z < a, (two - one) / (b - a), (four - three) / (d - c))
-        return x + slopes * starts.beyond
+            x, far = self._inverse(k, starts.mass[:-4]), np.flatnonzero(starts.beyond)
+            if len(far):
+                left, right = self._slopes(k[far], starts)
+                x[far] += np.where(starts.beyond[far] < 0, left, right) * starts.beyond[far]
+        return x
+
+    def _slopes(self, k: np.ndarray, starts: Starts) -> np.ndarray:
+        """Slopes of T in the left and in the right tail at the times number k [n], which do not fall [2, n]."""
+        every, which = np.unique(k, return_inverse=True)
+        ends = self._inverse(every.repeat(4), np.tile(starts.mass[-4:], len(every))).reshape(-1, 2, 2)
+        return (np.diff(ends)[..., 0] / np.diff(np.reshape(starts.tails, (2, 2)))[:, 0])[which].T
 
     @cached_property
     def _weights(self) -> np.ndarray:
@@ -67,16 +71,17 @@ class Volumes:
 
     def _inverse(self, k: np.ndarray, target: np.ndarray) -> np.ndarray:
         """The x [n] with the masses `target` [n] to the left at the times number k [n], which do not fall."""
-        parts = np.split(target, np.flatnonzero(np.diff(k)) + 1)
-        every = k[np.diff(k, prepend=-1) > 0]
-        found = [np.searchsorted(self.mass[j], part, side="right") for j, part in zip(every, parts, strict=True)]
-        cell = np.clip(np.concatenate(found) - 1, 0, self.grid.cells - 1)
-        low, high, weights = self.mass[k, cell], self.mass[k, cell + 1], self._weights
+        mass, faces = self.mass, self.mass.shape[1]
+        runs = pairwise([*np.flatnonzero(np.diff(k, prepend=-1)).tolist(), len(k)])  # of equal times
+        found = [np.searchsorted(mass[k[begin]], target[begin:end], side="right") for begin, end in runs]
+        cell = np.clip(np.concatenate([*found, []]).astype(int) - 1, 0, faces - 2)
+        at, weights = k * faces + cell, self._weights
+        low, high = mass.take(at), mass.take(at + 1)
         if self.smooth:
-            powers = PIECES @ weights[k, cell + np.arange(6)[:, None]]
+            powers = PIECES @ weights.take(at + 4 * k + np.arange(6)[:, None])
         else:
-            powers = HERMITE @ np.stack([low, high, weights[k, cell], weights[k, cell + 1]])
-        return self.grid.x(cell + _root(powers, target, (target - low) / (high - low)))[0]
+            powers = HERMITE @ np.stack([low, high, weights.take(at), weights.take(at + 1)])
+        return self.grid.place(cell + _root(powers, target, (target - low) / (high - low)))
 
 
 def cardinal(values: np.ndarray) -> np.ndarray:
@@ -107,19 +112,41 @@ def monotone(values: np.ndarray) -> np.ndarray:
 def _root(weights: np.ndarray, target: np.ndarray, share: np.ndarray) -> np.ndarray:
     """Where increasing polynomials have the values `target` [n], in [0, 1], first tried at `share`.
 
-    Newton's steps that stay in the bracket, and bisections of it for what they do not find.
-
     Args:
         weights: of the powers [degree + 1, n], the highest first.
         target, share: [n]; shares outside (0, 1) count as 1/2.
     """
+    at = np.where((share > 0) & (share < 1), share, 0.5)
+    rest = np.arange(len(at))
+    for _ in range(STEPS):
+        value, slope = _horner(weights, at)
+        step = (value - target) / slope
+        at = np.clip(at - step, 0.0, 1.0)
+        rest = np.flatnonzero(~(np.abs(step) < LAST_STEP))
+        if not len(rest):
+            break
+    else:
+        at[rest] = _bracketed(weights[:, rest], target[rest], at[rest])
+    return at
+
+
+def _horner(weights: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values and slopes [n] of polynomials with the weights of their powers [degree + 1, n] at `at` [n]."""
+    value, slope = weights[0].copy(), np.zeros_like(at)
+    for weight in weights[1:]:
+        slope *= at
+        slope += value
+        value *= at
+        value += weight
+    return value, slope
+
+
+def _bracketed(weights: np.ndarray, target: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """The same by Newton's steps that stay in the bracket, and by bisections of it for what they do not find."""
     found = np.where((share > 0) & (share < 1), share, 0.5)
     rest, at, below, above = np.arange(len(target)), found, np.zeros_like(found), np.ones_like(found)
     for step in range(NEWTON + BISECTIONS):
-        value, slope = weights[0], np.zeros_like(at)
-        for weight in weights[1:]:
-            slope = slope * at + value
-            value = value * at + weight
+        value, slope = _horner(weights, at)
         found[rest] = at
         open = ~(np.abs(value - target) <= ROUNDING * target)
         if not open.any():
