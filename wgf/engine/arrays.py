@@ -1,6 +1,6 @@
 """What the kernel works on: a chart, an energy and a method as arrays, and the arrays of one flow.
 
-A vector of coordinates has WIDTH zeros at its end, and a band holds A[j + r, j] in row j, column r < TAPS.
+A vector of coordinates has WIDTH zeros at its end. A band holds A[j + r, j] in row j, column r < TAPS.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Mesh(NamedTuple):
         tables: basis functions and their slopes [2, Q, TAPS, columns], zero from K on, with WIDTH more columns than
             cells need.
         nodes: weights, log densities and 2 P - 1 at the nodes [3, Q C].
-        bands: mass matrix and its factorisation [2, M + WIDTH, TAPS].
+        mass: mass matrix by diagonals, A[j + r, j] at [r, WIDTH + j], [TAPS, M + 2 WIDTH].
+        factors: its factorisation, a band [M + WIDTH, TAPS].
         mean: integrals of the basis functions, and the diagonal of the factorisation of the mass matrix [2, M + WIDTH].
         pivots: diagonal of the factorisation of the mass matrix [M + WIDTH].
         held: whether the first and the last coordinate are positions of walls [2].
@@ -46,7 +47,8 @@ class Mesh(NamedTuple):
     cells: np.ndarray
     tables: np.ndarray
     nodes: np.ndarray
-    bands: np.ndarray
+    mass: np.ndarray
+    factors: np.ndarray
     mean: np.ndarray
     pivots: np.ndarray
     held: np.ndarray

@@ -21,6 +21,7 @@ from wgf.settings.expression import CONSTANTS
 
 INPUTS = ("x", "dx", "log_p", "rank", "w")
 NO_TERM = -1
+NO_NUMBERS = np.zeros((1, 0))
 MOST = 64  # energies that are kept
 _energies = Kept[Energy](MOST)
 
@@ -119,8 +120,8 @@ def shared_energy(terms: Sequence[Term], table: Callable[[], Table]) -> tuple[En
         form = tuple(map(content, terms, numbers))
         energy = _energies(form, lambda: _parametric(terms, numbers, table))
     except (TypeError, Untraceable):  # a class from outside wgf, or a definition that branches at a number
-        return energy_of(terms, table), np.zeros((1, 0))
-    return energy, np.array([[value for each in numbers for value in each.values()]])
+        return energy_of(terms, table), NO_NUMBERS
+    return energy, np.array([[value for each in numbers for value in each.values()]]) if any(numbers) else NO_NUMBERS
 
 
 def _parametric(terms: Sequence[Term], numbers: Sequence[dict[str, float]], table: Callable[[], Table]) -> Energy:
@@ -143,10 +144,12 @@ def _parametric(terms: Sequence[Term], numbers: Sequence[dict[str, float]], tabl
 
 def _numbers(term: Term) -> dict[str, float]:
     """The parameters of a term by name."""
-    given = {name: vars(term).get(name) for name in getattr(term, "derivable", ())}
-    if "constants" in given:
-        given |= {k: v for k, v in term.expression.constants.items() if k not in CONSTANTS}  # type: ignore[attr-defined]
-    return {name: v for name, v in given.items() if isinstance(v, float) and not v.is_integer()}
+    settings, derivable = vars(term), getattr(term, "derivable", ())
+    if "constants" in derivable:
+        settings = {k: v for k, v in settings["expression"].constants.items() if k not in CONSTANTS}
+        derivable = tuple(settings)
+    given = [(name, settings.get(name)) for name in derivable]
+    return {name: v for name, v in given if isinstance(v, float) and not v.is_integer()}
 
 
 def _with(term: Term, numbers: dict[str, Any]) -> Term:

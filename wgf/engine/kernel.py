@@ -25,6 +25,7 @@ from wgf.engine.arrays import (
 from wgf.engine.landscape import field, hessian
 from wgf.engine.linear import multiply, solve
 from wgf.engine.machine_code import compiled, entry
+from wgf.engine.vectors import WIDTH, fill, load, store
 from wgf.integrators.controller import GROW, SAFETY, SHRINK
 from wgf.integrators.time_loop import COLLAPSE
 
@@ -33,7 +34,6 @@ SOUND, FOLDED, NOT_FINITE, NOT_SOLVED, ENERGY_RISE, CONCAVE, INACCURATE = range(
 EVER = 2**62  # folds in a row: none ends a call
 TINY = 2.2250738585072014e-308
 ROUNDING = 64 * 2.220446049250313e-16
-CACHED = 1024  # numbers in a block of a vector
 REPORT = 5  # numbers of a report before the energies
 
 
@@ -113,17 +113,15 @@ def aim(goals, times, counts):
 
 @compiled
 def combine(c, v, tableau, s, h):
-    """Where stage s looks, and its pull, from the stages before it; in blocks that stay in the cache."""
-    for low in range(0, len(c), CACHED):
-        part = slice(low, min(len(c), low + CACHED))
-        new, pull = v[NEW, part], v[PULL, part]
-        copy(c[part], new)
-        clear(pull)
+    """Where stage s looks, and its pull, from the stages before it."""
+    for i in range(0, len(c) - WIDTH, WIDTH):
+        new, pull = load(c, i), fill(0.0)
         for r in range(s):
-            a, b, stage = tableau[0, s, r], tableau[1, s, r] / h, v[STAGES + r, part]
-            for i in range(len(new)):
-                new[i] += a * stage[i]
-                pull[i] += b * stage[i]
+            stage = load(v[STAGES + r], i)
+            new += fill(tableau[0, s, r]) * stage
+            pull += fill(tableau[1, s, r]) * stage
+        store(v[NEW], i, new)
+        store(v[PULL], i, fill(1.0 / h) * pull)
 
 
 @compiled
@@ -196,7 +194,7 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
             opening = False
             trial, lands = aim(goals, times[flow], counts[flow])
             copy(c[flow], new)
-            if not hessian(new, mesh, energy, pair, work, 1.0 / (method.gamma * trial)):
+            if not hessian(new, mesh, energy, pair, work, accepted, 1.0 / (method.gamma * trial)):
                 length = -1.0
                 continue
             counts[flow, 2] += 6
@@ -205,12 +203,14 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
                 combine(c[flow], v, method.tableau, s, trial)
                 if s == 0:
                     copy(v[GRADIENT], v[SLOPE])
+                    clear(v[IMAGE])
                 else:
                     field(new, mesh, energy, pair, work, v[SLOPE], False)
-                solve(mesh, pair, work, v[PULL], v[SLOPE], v[STAGES + s], v[START if s == 0 else SPEED])
+                    multiply(mesh.mass, v[PULL], v[IMAGE])
+                solve(mesh, pair, work, v[IMAGE], v[SLOPE], v[STAGES + s], v[START if s == 0 else SPEED])
                 if method.weights[s] != 0.0:
                     lost += trial * method.weights[s] * rate(v, mesh.pivots, s, method.gamma * trial)
-            multiply(mesh.bands[0], v[STAGES + 5], v[IMAGE])
+            multiply(mesh.mass, v[STAGES + 5], v[IMAGE])
             length = 0.0
             for i in range(size):
                 new[i] += v[STAGES + 5, i]

@@ -176,8 +176,9 @@ def positions(c, mesh, work):
 
 
 @compiled
-def hessian(c, mesh, energy, pair, work, shift):
-    """shift times the mass matrix plus the Hessian, factorised; whether it is positive definite."""
+def hessian(c, mesh, energy, pair, work, known, shift):
+    """shift times the mass matrix plus the Hessian, factorised; whether it is positive definite. `known`: whether c are
+    the last coordinates that were evaluated."""
     r, p, k, q, A = work.registers, energy.local, mesh.taps, mesh.tables.shape[1], work.band
     per, cells = r.shape[1] // q, mesh.cells.shape[1]
     m = len(A) - WIDTH
@@ -189,7 +190,8 @@ def hessian(c, mesh, energy, pair, work, shift):
         for i in range(work.nodes.shape[1]):
             work.nodes[3, i] = energy.quadratic
         if energy.interacts:
-            positions(c, mesh, work)
+            if not known:
+                positions(c, mesh, work)
             x, w, bend, n = work.nodes[0], work.nodes[1], work.nodes[3], mesh.nodes.shape[1]
             coupling(mesh, n, w, x, energy, pair, work.pairs, work.cross, work.vectors[IMAGE], bend, work.dense)
         for a in range(len(work.dense)):
@@ -198,7 +200,8 @@ def hessian(c, mesh, energy, pair, work, shift):
     for low in range(0, cells, per):
         high = min(cells, low + per)
         n = padded(high - low)
-        evaluate(c, mesh, low, high, work.local, r[0], r[1])
+        if cells > per or not known:
+            evaluate(c, mesh, low, high, work.local, r[0], r[1])
         if cells > per:
             nodal(mesh, energy, SECOND, low, high, work)
         execute(p, SECOND, r, n * q, ALONE)
@@ -228,10 +231,10 @@ def hessian(c, mesh, energy, pair, work, shift):
             spread(work.rows, k - h, mesh, low, high, work.diagonals[h])
     for j in range(m):
         for h in range(TAPS):
-            A[j, h] = shift * mesh.bands[0, j, h] + work.diagonals[h, j]
+            A[j, h] = shift * mesh.mass[h, WIDTH + j] + work.diagonals[h, j]
     for end in range(2):
         if mesh.held[end]:
-            hold(A, end * (m - 1), shift * mesh.bands[0, end * (m - 1), 0])
+            hold(A, end * (m - 1), shift * mesh.mass[0, WIDTH + end * (m - 1)])
     if pair is not None:
         return coupled(mesh, energy, work)
     return factorise(A, m)

@@ -194,7 +194,7 @@ def hessian_lanes(c, mesh, energy, work, shift):
     per, m = r.shape[1] // (q * lanes), len(A) - WIDTH
     for j in range(len(A)):
         for b in range(k):
-            to, mass = A[j, b], mesh.bands[0, j, b]
+            to, mass = A[j, b], mesh.mass[b, WIDTH + j]
             for lane in range(lanes):
                 to[lane] = shift[lane] * mass
     y, z = work.rows[ONE], work.rows[OTHER]
@@ -277,7 +277,7 @@ def multiply_lanes(mesh, x, y):
     for j in range(len(x) - WIDTH):
         v, to = x[j], y[j]
         for r in range(k):
-            mass, by, other = mesh.bands[0, j, r], x[j + r], y[j + r]
+            mass, by, other = mesh.mass[r, WIDTH + j], x[j + r], y[j + r]
             for lane in range(lanes):
                 to[lane] += mass * by[lane]
             if r > 0:

@@ -32,19 +32,22 @@ def factorise_dense(A, pivots):
 
 @entry
 def factorise(A, m):
-    """L D L^T of a band [m + WIDTH, TAPS] in place, D inverted; whether the matrix is positive definite."""
+    """L D L^T of a band [m + WIDTH, TAPS] in place, D inverted; whether the matrix is positive definite. What is known
+    of the next rows waits in registers."""
+    a = b = c = d = e = 0.0  # of the next row
+    f = g = h = i = k = l = n = o = u = x = 0.0  # noqa: E741  # of the row after it: f to i; and so on
     for j in range(m):
-        v = A[j, 0]
+        v = A[j, 0] + a
         if not (v > 0.0 and v < math.inf):
             return False
+        p, q, r, s, t = A[j, 1] + b, A[j, 2] + c, A[j, 3] + d, A[j, 4] + e, A[j, 5]
         w = 1.0 / v
-        A[j, 0] = w
-        for r in range(1, TAPS):
-            ratio = A[j, r] * w
-            for s in range(r, TAPS):
-                A[j + r, s - r] -= ratio * A[j, s]
-        for r in range(1, TAPS):
-            A[j, r] *= w
+        A[j, 0], A[j, 1], A[j, 2], A[j, 3], A[j, 4], A[j, 5] = w, p * w, q * w, r * w, s * w, t * w
+        a, b, c, d, e = f - p * p * w, g - p * q * w, h - p * r * w, i - p * s * w, -p * t * w
+        f, g, h, i = k - q * q * w, l - q * r * w, n - q * s * w, -q * t * w
+        k, l, n = o - r * r * w, u - r * s * w, -r * t * w  # noqa: E741
+        o, u = x - s * s * w, -s * t * w
+        x = -t * t * w
     return True
 
 
@@ -100,14 +103,13 @@ def forward_both(A, y, B, x, m):
 
 
 @compiled
-def solve(mesh, pair, work, pull, g, y, speed):
-    """Solve A y = mass pull - g with the matrix A of `hessian`; speed = L^-1 g with the factors of the mass matrix."""
+def solve(mesh, pair, work, load_of, g, y, speed):
+    """Solve A y = load - g with the matrix A of `hessian`; speed = L^-1 g with the factors of the mass matrix."""
     m = len(mesh.mean) - WIDTH
-    multiply(mesh.bands[0], pull, y)
     for j in range(m):
-        y[j] -= g[j]
+        y[j] = load_of[j] - g[j]
     copy(g, speed)
-    forward_both(work.band, y, mesh.bands[1], speed, m)
+    forward_both(work.band, y, mesh.factors, speed, m)
     if pair is not None and len(work.dense) > 0:
         back_dense(work.dense, work.vectors[WOODBURY], y)
         return
@@ -137,11 +139,9 @@ def back_dense(A, pivots, y):
 
 @compiled
 def multiply(A, x, y):
-    """Band times x, into y; both end with zeros."""
-    a = b = c = d = e = 0.0
-    for j in range(len(x) - WIDTH):
-        v, t = x[j], a
-        for r in range(TAPS):
-            t += A[j, r] * x[j + r]
-        y[j] = t
-        a, b, c, d, e = b + A[j, 1] * v, c + A[j, 2] * v, d + A[j, 3] * v, e + A[j, 4] * v, A[j, 5] * v
+    """A symmetric matrix, given by diagonals A[r, WIDTH + j], times x, into y; zeros precede x and follow both."""
+    for j in range(0, len(x) - WIDTH, WIDTH):
+        found = load(A[0], WIDTH + j) * load(x, j)
+        for r in range(1, TAPS):
+            found += load(A[r], WIDTH + j) * load(x, j + r) + load(A[r], WIDTH + j - r) * load(x, j - r)
+        store(y, j, found)

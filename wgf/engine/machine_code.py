@@ -105,6 +105,25 @@ def compiled(function: Callable) -> Any:
     return jit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=PartCompiler)(function)
 
 
+class Direct:
+    """An entry that is always called with arguments of the same types. numba would look at each of the many arrays in
+    them, which takes longer than some flows.
+
+    Args:
+        dispatcher: the entry.
+    """
+
+    def __init__(self, dispatcher: Any) -> None:
+        self._call, self._dispatcher = None, dispatcher
+
+    def __call__(self, *args: Any) -> None:
+        if self._call is None:
+            self._dispatcher(*args)
+            self._call = self._dispatcher.overloads[tuple(map(numba.typeof, args))].entry_point
+        else:
+            self._call(*args)
+
+
 def entry(function: Callable) -> Any:
     """Decorator: a compiled function that Python calls. Its code, with that of all it calls, is kept on the disk.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -15,6 +15,7 @@ from wgf.engine.arrays import TAPS, Mesh, Method, Work, at_once, sizes, workspac
 from wgf.engine.energies import Table, shared_energy
 from wgf.engine.kernel import EVER, NOT_FINITE, REPORT, advance
 from wgf.engine.linear import factorise
+from wgf.engine.machine_code import Direct
 from wgf.engine.tapes.tape import Untraceable
 from wgf.engine.vectors import WIDTH, aligned, whole
 from wgf.integrators.cautious import falls_back
@@ -33,6 +34,7 @@ WIDEST = 1e4  # widest range of a table (length)
 LARGE = 100_000  # coordinates of a chart from which its basis takes more memory than it saves time
 
 
+_advance = Direct(advance), Direct(advance)  # for energies with pairs, and for others
 _idle = Kept[list["OneFlow"]](16)  # arrays of some sizes that no flow uses
 
 
@@ -50,13 +52,14 @@ def _mesh(chart: Chart, order: int) -> Mesh:
     first, values, slopes = (t.detach().numpy() for t in chart.basis_at_nodes)
     k, nodes = chart.space.degree + 1, chart.nodes
     w, cells = nodes.w.numpy(), len(first) // order
-    bands = aligned(2, chart.size + WIDTH, TAPS)
-    bands[:, : chart.size, :k] = chart.mass.band.numpy().T
-    factorise(bands[1], chart.size)
+    mass, factors = aligned(TAPS, chart.size + 2 * WIDTH), aligned(chart.size + WIDTH, TAPS)
+    mass[:k, WIDTH:-WIDTH] = chart.mass.band.numpy()
+    factors[: chart.size] = mass[:, WIDTH:-WIDTH].T
+    factorise(factors, chart.size)
     mean, pivots = aligned(2, chart.size + WIDTH)
     for j in range(k):
         mean[: chart.size] += np.bincount(first + j, w * values[:, j], chart.size)
-    pivots[:] = bands[1, :, 0]
+    pivots[:] = factors[:, 0]
     cell, run = _neighbours(first[::order])
     along = aligned(3, order, cells)
     for row, of in zip(along, (w, nodes.log_p.numpy(), nodes.rank.numpy()), strict=True):
@@ -64,7 +67,7 @@ def _mesh(chart: Chart, order: int) -> Mesh:
     columns, tables = _tables(values.reshape(cells, order, k), slopes.reshape(cells, order, k), cell)
     columns = np.stack([first[::order][cell], columns])
     held = ~chart.free[[0, -1]].numpy()
-    return Mesh(k, run, columns, tables, along.reshape(3, -1), bands, mean, pivots, held)
+    return Mesh(k, run, columns, tables, along.reshape(3, -1), mass, factors, mean, pivots, held)
 
 
 def _neighbours(first: np.ndarray) -> tuple[np.ndarray, int]:
@@ -209,7 +212,7 @@ class Plan:
             projection.problem,
             chart,
             projection.quadrature.order,
-            lambda: chart.coordinates(projection.initial),
+            partial(_start, projection),
             integrator,
             projection.first_slope,
             folds,
@@ -241,7 +244,7 @@ class Plan:
         for end, inner in self.chart.pairs:
             change[end] += change[inner]
         lifted = self.chart.space.lift(torch.from_numpy(change)).numpy()
-        return torch.from_numpy(theta.detach().numpy() + lifted)
+        return torch.from_numpy(theta.numpy() + lifted)
 
     def advance(self, c: np.ndarray, goals: list[float], clock: Clock, most: int, single: bool) -> Leg:
         """Steps from c [M] to the last goal, or to an end; see `wgf.engine.kernel.advance`."""
@@ -256,7 +259,8 @@ class Plan:
             counts[0] = *taken, self.attractive, clock.folds, self._folds
             report[0] = 0.0
             parts = self.mesh, self.energy, self.method, self.parameters
-            advance(at, stops, saved, *parts, times, counts, report, work, most, single)
+            call = _advance[self.energy.pair is None]
+            call(at, stops, saved, *parts, times, counts, report, work, most, single)
             if size <= LARGE:
                 idle.append(flow)
             left = len(self.energy.local.tables) and report[0, 3] == NOT_FINITE
@@ -269,6 +273,12 @@ class Plan:
         steps, rejected, evaluations, target, _, folds, _ = counts[0].tolist()
         done = at[0, :size].copy(), report[0, REPORT:].copy(), energy, slope, times[0, :5].tolist()
         return Leg(int(code), int(fault), trial, *done, steps, rejected, evaluations, target, folds)
+
+
+def _start(projection: Projection) -> torch.Tensor:
+    """Coordinates at t = 0 [M]."""
+    assert projection.landscape is not None
+    return projection.landscape.chart.coordinates(projection.initial)
 
 
 def _wider(low: float, high: float) -> Table:

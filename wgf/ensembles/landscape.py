@@ -13,6 +13,7 @@ from torch import Tensor
 
 from wgf.engine.arrays import Energy, Mesh
 from wgf.engine.program import BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES
+from wgf.engine.vectors import WIDTH
 from wgf.ensembles.factors import Banded, Dense, Factors
 from wgf.ensembles.operations import Operations
 
@@ -63,7 +64,7 @@ class Landscape:
         self.basis = tensor(basis[:, :, :m].reshape(2 * n, m))
         self.loads = tensor(w * basis[:, :, :m].transpose(0, 2, 1))
         self.products = tensor(np.stack([(w[:, None] * p).transpose(2, 0, 1).reshape(m * k, n) for p in pairs]))
-        mass = mesh.bands[0, :m, :k]
+        mass = mesh.mass[:k, WIDTH : WIDTH + m].T
         whole = np.zeros((m, m + k))
         for r in range(k):
             whole[np.arange(m), np.arange(m) + r] = mass[:, r]
