@@ -39,10 +39,9 @@ def flow(problem: Problem, network: TransportMap, quadrature: Quadrature, integr
         ArithmeticError: the flow stopped before t_end.
     """
     pde, force = EQUATIONS[problem]
-    with torch.no_grad():
-        equation = pde.problem(network.base, force, interaction.Zero(), problem.t_end)
-        projection = Projection(equation, network, quadrature, Auto())
-        end = run(projection, integrator, network.theta.detach(), [problem.t_end], LoopCallback())
+    equation = pde.problem(network.base, force, interaction.Zero(), problem.t_end)
+    projection = Projection(equation, network, quadrature, Auto())
+    end = run(projection, integrator, network.theta.detach(), [problem.t_end], LoopCallback())
     if end.status is not Status.completed:
         raise ArithmeticError(f"{end.status.value} at t = {end.clock.t:.3g}")
 
@@ -60,13 +59,15 @@ def paper(problem: Problem, width: int) -> Map:
 
 @dataclass(frozen=True)
 class Settings:
-    """Width, relative tolerance, bound and degree of a spline; nodes per cell, 0 for the fewest of an exact rule."""
+    """Width, relative tolerance, bound and degree of a spline; nodes per cell, 0 for the fewest of an exact rule; how
+    many first steps the whole time would take."""
 
     width: int
     rtol: float
     bound: float = 4.0
     degree: int = 5
     nodes: int = 0
+    first: float = 20.0
 
     def network(self) -> Spline:
         """The map."""
@@ -78,7 +79,7 @@ class Settings:
 
     def method(self, problem: Problem) -> Rodas4:
         """The adaptive Rosenbrock method."""
-        return Rodas4(self.rtol, 0.0, problem.t_end / 20)
+        return Rodas4(self.rtol, 0.0, problem.t_end / self.first)
 
 
 def spline(problem: Problem, settings: Settings) -> Map:

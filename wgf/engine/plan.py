@@ -11,15 +11,17 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from wgf.engine.arrays import TAPS, Mesh, Method, Work, workspace
+from wgf.engine.arrays import TAPS, Mesh, Method, Work, at_once, sizes, workspace
 from wgf.engine.energies import Table, shared_energy
 from wgf.engine.kernel import EVER, NOT_FINITE, REPORT, advance
 from wgf.engine.linear import factorise
-from wgf.engine.program import BLOCK
+from wgf.engine.machine_code import Direct
 from wgf.engine.tapes.tape import Untraceable
+from wgf.engine.vectors import WIDTH, aligned, whole
 from wgf.integrators.cautious import falls_back
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.time_loop import FOLDS, Clock
+from wgf.kept import Kept
 from wgf.problem.equations import Problem
 from wgf.projection.chart import Chart
 from wgf.projection.field import Projection
@@ -32,53 +34,63 @@ WIDEST = 1e4  # widest range of a table (length)
 LARGE = 100_000  # coordinates of a chart from which its basis takes more memory than it saves time
 
 
+_advance = Direct(advance), Direct(advance)  # for energies with pairs, and for others
+_idle = Kept[list["OneFlow"]](16)  # arrays of some sizes that no flow uses
+
+
 def mesh_of(chart: Chart, order: int) -> Mesh:
     """Arrays of a chart whose nodes form cells of `order` nodes, made once for a chart."""
-    if chart not in _meshes:
-        _meshes[chart] = _mesh(chart, order)
+    mesh = _meshes.get(chart)
+    if mesh is None:
+        mesh = _meshes[chart] = _mesh(chart, order)
         if chart.size > LARGE:  # the mesh has what the steps need
             vars(chart).pop("basis_at_nodes")
-    return _meshes[chart]
+    return mesh
 
 
 def _mesh(chart: Chart, order: int) -> Mesh:
     first, values, slopes = (t.detach().numpy() for t in chart.basis_at_nodes)
     k, nodes = chart.space.degree + 1, chart.nodes
-    cells = len(first) // order
-    bands = np.zeros((2, chart.size + TAPS, TAPS))
-    bands[:, : chart.size, :k] = chart.mass.band.numpy().T
-    factorise(bands[1], chart.size)
-    mean = np.zeros(chart.size + TAPS)
-    w = nodes.w.numpy()
+    w, cells = nodes.w.numpy(), len(first) // order
+    mass, factors = aligned(TAPS, chart.size + 2 * WIDTH), aligned(chart.size + WIDTH, TAPS)
+    mass[:k, WIDTH:-WIDTH] = chart.mass.band.numpy()
+    factors[: chart.size] = mass[:, WIDTH:-WIDTH].T
+    factorise(factors, chart.size)
+    mean, pivots = aligned(2, chart.size + WIDTH)
     for j in range(k):
         mean[: chart.size] += np.bincount(first + j, w * values[:, j], chart.size)
-    along = np.empty((3, order, cells))
+    pivots[:] = factors[:, 0]
+    cell, run = _neighbours(first[::order])
+    along = aligned(3, order, cells)
     for row, of in zip(along, (w, nodes.log_p.numpy(), nodes.rank.numpy()), strict=True):
-        row[:] = of.reshape(cells, order).T
-    columns, tables = _tables(values.reshape(cells, order, k), slopes.reshape(cells, order, k))
-    return Mesh(
-        k,
-        np.stack([first[::order], columns]),
-        tables,
-        along.reshape(3, -1),
-        bands,
-        mean,
-        ~chart.free[[0, -1]].numpy(),
-    )
+        row[:] = of.reshape(cells, order).T[:, cell]
+    columns, tables = _tables(values.reshape(cells, order, k), slopes.reshape(cells, order, k), cell)
+    columns = np.stack([first[::order][cell], columns])
+    held = ~chart.free[[0, -1]].numpy()
+    return Mesh(k, run, columns, tables, along.reshape(3, -1), mass, factors, mean, pivots, held)
 
 
-def _tables(values: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Column of each cell [C], and tables [2, Q, K, columns], from the basis at the nodes, both [C, Q, K].
+def _neighbours(first: np.ndarray) -> tuple[np.ndarray, int]:
+    """An order of cells with these first basis functions [C] in which those of the first cells follow each other, and
+    how many do."""
+    known, cell = np.unique(first, return_index=True)
+    run = int(np.argmin(np.append(np.diff(known) == 1, False))) + 1
+    return np.concatenate([cell[:run], np.delete(np.arange(len(first)), cell[:run])]), run
+
+
+def _tables(values: np.ndarray, slopes: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Column of each cell [C], and tables [2, Q, TAPS, columns], from the basis at the nodes, both [C, Q, K], for the
+    cells in an order [C].
 
     A program treats some cells at once. If they all have the same functions, as most cells of uniform breakpoints have,
     the next ones with these functions share their columns.
     """
     cells, order, _ = values.shape
-    per = max(1, BLOCK // order)
+    per = at_once(order)
     columns, blocks, end = np.arange(cells), [], 0
     shared, model = -1, None
     for low in range(0, cells, per):
-        block = np.stack([values[low : low + per], slopes[low : low + per]])
+        block = np.stack([values[cell[low : low + per]], slopes[cell[low : low + per]]])
         one = block[:, :1] if model is None else model
         scale = np.abs(one).max(axis=(1, 2, 3), keepdims=True)
         alike = cells > 2 * per and bool((np.abs(block - one) <= SAME * scale).all())
@@ -90,7 +102,10 @@ def _tables(values: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.ndar
         columns[low : low + per] = end + np.arange(block.shape[1])
         blocks.append(block)
         end += block.shape[1]
-    return columns, np.ascontiguousarray(np.concatenate(blocks, axis=1).transpose(0, 2, 3, 1))
+    blocks.append(np.repeat(blocks[-1][:, -1:], WIDTH, axis=1))
+    tables = aligned(2, order, TAPS, whole(end + WIDTH))
+    tables[:, :, : values.shape[2], : end + WIDTH] = np.concatenate(blocks, axis=1).transpose(0, 2, 3, 1)
+    return columns, tables
 
 
 @cache
@@ -192,13 +207,12 @@ class Plan:
             raise Untraceable(f"the kinks of V = {projection.problem.potential}")
         chart = projection.landscape.chart
 
-        start = partial(chart.coordinates, projection.initial)
         folds = FOLDS - 1 if falls_back(projection, integrator) else EVER  # the next one is the fallback's
         return cls(
             projection.problem,
             chart,
             projection.quadrature.order,
-            start,
+            partial(_start, projection),
             integrator,
             projection.first_slope,
             folds,
@@ -213,7 +227,6 @@ class Plan:
     def offsets(self) -> np.ndarray:
         return np.array([term.offset(self.chart.nodes) for term in self.terms])
 
-    @cached_property
     def _flow(self) -> OneFlow:
         c, saved, times = np.zeros((1, len(self.mesh.mean))), np.zeros((0, 0, 0)), np.zeros((1, 7))
         counts, report = np.zeros((1, 7), dtype=np.int64), np.zeros((1, REPORT + len(self.terms)))
@@ -227,34 +240,45 @@ class Plan:
         return c
 
     def moved(self, theta: torch.Tensor, change: np.ndarray) -> torch.Tensor:
-        """theta [p] after a change of the coordinates [M], see `Chart.lift`."""
-        change = change.copy()
+        """theta [p] after a change of the coordinates [M], which this overwrites; see `Chart.lift`."""
         for end, inner in self.chart.pairs:
             change[end] += change[inner]
-        return theta + self.chart.space.lift(torch.from_numpy(change))
+        lifted = self.chart.space.lift(torch.from_numpy(change)).numpy()
+        return torch.from_numpy(theta.numpy() + lifted)
 
     def advance(self, c: np.ndarray, goals: list[float], clock: Clock, most: int, single: bool) -> Leg:
         """Steps from c [M] to the last goal, or to an end; see `wgf.engine.kernel.advance`."""
-        size = len(c)
+        size, stops = len(c), np.array(goals)
         while True:
-            at, saved, times, counts, report, work = self._flow
+            idle = _idle(sizes(self.mesh, self.energy), list)
+            flow = idle.pop() if idle else self._flow()
+            at, saved, times, counts, report, work = flow
             at[0, :size] = c
             times[0] = clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated, self.std, self.slope
             taken = clock.steps, clock.rejected, clock.evaluations, clock.target
             counts[0] = *taken, self.attractive, clock.folds, self._folds
             report[0] = 0.0
             parts = self.mesh, self.energy, self.method, self.parameters
-            advance(at, np.array(goals), saved, *parts, times, counts, report, work, most, single)
+            call = _advance[self.energy.pair is None]
+            call(at, stops, saved, *parts, times, counts, report, work, most, single)
+            if size <= LARGE:
+                idle.append(flow)
             left = len(self.energy.local.tables) and report[0, 3] == NOT_FINITE
             if not left or self.range.high - self.range.low > WIDEST:
                 break
             self.range = _wider(*self.range)
             log.info("particles leave the table of the potential: it now reaches from %g to %g", *self.range)
             self.energy, self.parameters = shared_energy(self.terms, lambda: self.range)
-            del self._flow
         code, energy, slope, fault, trial = report[0, :REPORT].tolist()
+        steps, rejected, evaluations, target, _, folds, _ = counts[0].tolist()
         done = at[0, :size].copy(), report[0, REPORT:].copy(), energy, slope, times[0, :5].tolist()
-        return Leg(int(code), int(fault), trial, *done, *counts[0, [0, 1, 2, 3, 5]].tolist())
+        return Leg(int(code), int(fault), trial, *done, steps, rejected, evaluations, target, folds)
+
+
+def _start(projection: Projection) -> torch.Tensor:
+    """Coordinates at t = 0 [M]."""
+    assert projection.landscape is not None
+    return projection.landscape.chart.coordinates(projection.initial)
 
 
 def _wider(low: float, high: float) -> Table:

@@ -37,11 +37,13 @@ def nodes_of(map: TransportMap, quadrature: Quadrature) -> tuple[Nodes, Nodes]:
 def _key(map: TransportMap, space: SplineSpace, quadrature: Quadrature, domain: Domain) -> Hashable | None:
     """What a chart depends on; None where that is more than numbers, or too large to keep."""
     points = space.points
-    if type(space) is not SplineSpace or points.device.type != "cpu" or len(points) > LARGEST:
-        return None
-    if torch.is_inference_mode_enabled():  # tensors made there have no derivatives elsewhere
+    if torch.is_inference_mode_enabled() or space.size > LARGEST:  # tensors made there have no derivatives elsewhere
         return None
     try:
+        if space.kind is not None:
+            return space.kind, content(quadrature), content(domain)
+        if type(space) is not SplineSpace or points.device.type != "cpu":
+            return None
         settings = content(map.base), content(quadrature), content(domain)
     except TypeError:  # a class from outside wgf
         return None
