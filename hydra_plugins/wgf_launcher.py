@@ -9,9 +9,10 @@ from typing import ClassVar
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log, env_override, setup_globals
-from omegaconf import OmegaConf, open_dict, read_write
+from omegaconf import open_dict, read_write
 
 from wgf.errors import ConfigError
+from wgf.settings.resume import text_of
 from wgf.sweep.composer import ENSEMBLE, Composer
 from wgf.sweep.forked import in_processes
 
@@ -23,7 +24,8 @@ class EnsembleLauncher(BasicLauncher):
     last state alone. Of Hydra's own files it writes the overrides.
 
     Args:
-        n_jobs: how many at once, 1 for jobs in this process; -1: one per core.
+        n_jobs: how many at once, 1 for jobs in this process; -1: one per core, and one more, because one that saves its
+            files waits for the disk.
 
     Attributes:
         unless: settings of every job unless the command gives them.
@@ -52,10 +54,10 @@ class EnsembleLauncher(BasicLauncher):
     @property
     def _processes(self) -> int:
         if self._at_once == -1:
-            return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+            return len(os.sched_getaffinity(0)) + 1 if sys.platform == "linux" else 1
         if not isinstance(self._at_once, int) or self._at_once < 1:
             raise ConfigError(
-                f"hydra.launcher.n_jobs={self._at_once} is not allowed: expected 1 or more, or -1 for one per core"
+                f"hydra.launcher.n_jobs={self._at_once} is not allowed: expected 1 or more, or -1 for all cores"
             )
         return self._at_once
 
@@ -66,11 +68,10 @@ class EnsembleLauncher(BasicLauncher):
         HydraConfig.instance().cfg = config  # the name of the folder may depend on it
         with read_write(config.hydra), open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number
-            config.hydra.overrides.task = ours
             folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
             config.hydra.runtime.output_dir = str(folder.absolute())
         (folder / ".hydra").mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(config.hydra.overrides.task, folder / ".hydra" / "overrides.yaml")
+        (folder / ".hydra" / "overrides.yaml").write_text(text_of(config.hydra.overrides.task), encoding="utf-8")
         configure_log(config.hydra.job_logging, config.hydra.verbose)
         answer = JobReturn(overrides=ours, status=JobStatus.COMPLETED)
         try:

@@ -84,7 +84,7 @@ def test_ray_starts_a_cluster_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("count", ["0", "-2", "two"])
 def test_the_number_of_processes_is_checked(wgf, count: str):
     status, _, err = wgf("-m", "network.width=4,6", "hydra/launcher=ensemble", f"hydra.launcher.n_jobs={count}", *SHORT)
-    message = f"hydra.launcher.n_jobs={count} is not allowed: expected 1 or more, or -1 for one per core"
+    message = f"hydra.launcher.n_jobs={count} is not allowed: expected 1 or more, or -1 for all cores"
     assert (status, err) == (2, f"wgf: {message}\n")
 
 
@@ -133,6 +133,7 @@ def test_the_ensemble_launcher_gives_the_rows_of_the_basic_one(wgf, tmp_path: Pa
     files = {path.name for path in (tmp_path / "e" / ours[0]["job"]).iterdir()}
     kept = "config.yaml job.json provenance.json result.json run.log solution.npz"
     assert files == {".hydra", "checkpoints", *kept.split()}
+    assert len(list((tmp_path / "e" / ours[0]["job"] / "checkpoints").iterdir())) == 1  # that of the end
     recorded, every = (SavedMaps.load(tmp_path / folder / ours[0]["job"] / "solution.npz") for folder in "er")
     assert pytest.approx(every.T, abs=1e-12) == recorded.T
     assert recorded.errors is recorded.exact_T is recorded.w2_bound is None

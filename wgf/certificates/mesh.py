@@ -66,6 +66,7 @@ class Mesh:
     Attributes:
         cells: ends of the cells [c + 1] (length).
         order: nodes per cell.
+        s: nodes of a cell from 0 to 1 [order].
         z, dz: nodes and Lebesgue weights [n] (length).
         w: weights p dz [n] (mass).
         p, log_p, dlog_p: density of the base, its logarithm, and the derivative of that [n].
@@ -81,9 +82,9 @@ class Mesh:
         self.base, self.space, self.points, self.order, self.domain = base, space, points, order, domain
         self.cells = _cells(base, points) if cells is None else cells
         x, w = np.polynomial.legendre.leggauss(order)
-        s, half = torch.from_numpy(0.5 * (x + 1)).to(points), torch.from_numpy(0.5 * w).to(points)
+        self.s, half = torch.from_numpy(0.5 * (x + 1)).to(points), torch.from_numpy(0.5 * w).to(points)
         self.widths = self.cells.diff()
-        self.z = (self.cells[..., :-1, None] + self.widths[..., None] * s).flatten(-2)
+        self.z = (self.cells[..., :-1, None] + self.widths[..., None] * self.s).flatten(-2)
         self.dz = (self.widths[..., None] * half).flatten(-2)
         self._primitives = torch.from_numpy(_primitives(order)).to(points)
         with torch.enable_grad():

@@ -22,7 +22,7 @@ ORDER, PER_STEP = 6, 3  # Gauss nodes per cell and per step
 SAMPLE, FIRST = 12, 2  # the quadrature is doubled on one step of so many, from this step on
 LONG = 0.5  # |lambda| dt of steps on which it is always doubled: exp(-2 lambda s) varies much
 BEYOND = 1.1  # how far the limit lies, in changes by the doubled quadrature
-CHUNK = 64  # steps evaluated at once, and most rows of nodes
+CHUNK, ROWS = 64, 192  # steps evaluated at once, and most rows of nodes
 SPACING = 1e-3, 1e-2  # recorded states: relative to the end time, and to the time
 BALANCE = [10.0**k for k in range(-8, 5, 2)]  # trade-offs between the two residuals, relative to the law's width
 MOST = 4000  # nodes whose pairs are summed
@@ -278,7 +278,7 @@ def _parts(found: Residuals, weights: Tensor) -> Tensor:
 
 def _residuals(evaluate: Evaluator, c: Tensor, v: Tensor) -> Residuals:
     """Residuals [r, nt, ...] of curves [r, nt, M]."""
-    parts = -(-len(c) * c.shape[1] // CHUNK)
+    parts = -(-len(c) * c.shape[1] // ROWS)
     found = [evaluate(*rows) for rows in zip(*(rows.flatten(0, 1).tensor_split(parts) for rows in (c, v)), strict=True)]
     return Residuals(*(torch.cat(part).unflatten(0, c.shape[:2]) for part in zip(*found, strict=True)))
 

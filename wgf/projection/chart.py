@@ -186,12 +186,15 @@ class Chart:
 
     def _products(self, first: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Places in a band, and the symmetric products of u and v [n, k + 1] that belong there."""
-        k, columns, free = self.space.degree, self.space.columns(first), self.free
-        left, right = torch.tensor(_pairs(k), device=first.device)
-        one, other = columns[:, left], columns[:, right]
-        both = u[:, left] * v[:, right]
-        both = both if u is v else 0.5 * (both + v[:, left] * u[:, right])
-        return (one - other).abs() * self.size + torch.minimum(one, other), both * free[one] * free[other]
+        left, right = torch.tensor(_pairs(self.space.degree), device=first.device)
+        columns, free = self.space.columns(first).T.contiguous(), self.free
+        one, other = columns[left], columns[right]  # by pairs: whole rows are copied faster than single entries
+        a, b = u.T.contiguous(), v.T.contiguous()
+        both = a[left] * b[right]
+        both = both if u is v else 0.5 * (both + b[left] * a[right])
+        places = (one - other).abs() * self.size + torch.minimum(one, other)
+        both = both if bool(free.all()) else both * free[one] * free[other]
+        return places.T, both.T
 
     def _assembly(self, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
         """Matrix [(b + 1) M, len(pairs) n] that maps weights w at the nodes to the band of sum w u_a v_b."""

@@ -50,13 +50,17 @@ def begin(config: DictConfig) -> Sweep:
     added = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
     axes = list(_axes([*added, *config.hydra.overrides.task]))
     lines: list[str] = []
-    configs = []
+    configs: list[DictConfig] = []
+    checked: tuple[DictConfig | None, list[str]] = None, []  # the last node `hydra`
     composer = Composer(lambda words: compose(config.hydra.job.config_name, words, return_hydra_config=True))
     at_once = config.hydra.runtime.choices["hydra/launcher"] == "ensemble"  # the jobs are built in this process now
     for choice in _each_value(axes):
         try:
             composed = composer(unless(ENSEMBLE, choice) if at_once else choice)
-            check_node(composed.config.hydra)  # each job sets up its own logging
+            node, words = composed.config.hydra, list(composed.config.hydra.overrides.hydra)
+            if node is not checked[0] or words != checked[1]:
+                check_node(node)  # each job sets up its own logging
+                checked = node, words
             check(composed.job)
             if not (at_once and configs):
                 configs.append(composed.job.copy())

@@ -75,22 +75,22 @@ def evolved(bands: np.ndarray, b: np.ndarray, start: np.ndarray, times: np.ndarr
     stop.
 
     Args:
-        bands, b: A as its bands [3, n], A[i, j] at [1 + i - j, j], and b [n].
+        bands, b: A as its bands [3, n], A[i, j] at [1 + i - j, j], 0 beyond the matrix, and b [n].
 
     Source: J. A. C. Weideman, L. N. Trefethen, Parabolic and hyperbolic contours for computing the Bromwich integral,
     Math. Comp. 76 (2007).
     """
-    upper, middle, lower = bands[0, 1:] + 0j, bands[1], bands[2, :-1] + 0j
-    solve = scipy.linalg.lapack.zgtsv  # thousands of small systems: `solve_banded` checks longer than it solves
+    solve = scipy.linalg.lapack.zgtsv  # `solve_banded` checks longer than it solves
+    n, u = len(start), ((np.arange(NODES) + 0.5) * 3 / NODES)[:, None]
+    upper, lower = (np.tile(part, NODES)[cut] + 0j for part, cut in ((bands[0], slice(1, None)), (bands[2], slice(-1))))
     rows = []
     for t in times:
-        total = np.zeros(len(start))
-        for u in (np.arange(NODES) + 0.5) * 3 / NODES:
-            z = math.pi * NODES / (12 * t) * (1j * u + 1) ** 2
-            dz = math.pi * NODES / (6 * t) * 1j * (1j * u + 1)
-            *_, found, singular = solve(lower, middle - z, upper, start + b / z)  # (A - z) x = -(z - A) x
-            total -= (np.exp(z * t) * dz * found).imag if not singular else np.nan
-        rows.append(3 / (math.pi * NODES) * total)
+        z = math.pi * NODES / (12 * t) * (1j * u + 1) ** 2
+        dz = math.pi * NODES / (6 * t) * 1j * (1j * u + 1)
+        # (A - z) x = -(z - A) x, of all nodes as one system
+        *_, found, singular = solve(lower, (bands[1] - z).ravel(), upper, (start + b / z).ravel())
+        total = (np.exp(z * t) * dz * found.reshape(NODES, n)).imag.sum(0)
+        rows.append(-3 / (math.pi * NODES) * (total if not singular else np.full(n, np.nan)))
     return np.stack(rows)
 
 
@@ -119,23 +119,21 @@ def stepped(bands: np.ndarray, b: np.ndarray, start: np.ndarray, times: np.ndarr
     between times are the halves of one.
 
     Args:
-        bands, b: A as its bands [2 reach + 1, n], A[i, j] at [reach + i - j, j], and b [n].
+        bands, b: A as its bands [2 reach + 1, n], A[i, j] at [reach + i - j, j], 0 beyond the matrix, and b [n].
 
     Raises:
         Unresolved: that takes too many steps.
     """
-    reach, field = len(bands) // 2, product(bands, b)
-    lapack, known = scipy.linalg.lapack, dict[float, list[tuple[np.ndarray, np.ndarray]]]()
-    left = STEPS
+    reach, n, field = len(bands) // 2, len(start), product(bands, b)
+    lapack, known = scipy.linalg.lapack, dict[float, tuple[np.ndarray, np.ndarray]]()
+    (poles, weights), left = _radau(), STEPS
 
-    def factors(h: float) -> list[tuple[np.ndarray, np.ndarray]]:
-        found = []
-        for pole in _radau()[0]:
-            shifted = np.zeros((3 * reach + 1, len(start)), dtype=complex)
-            shifted[reach:] = h * bands
-            shifted[2 * reach] -= pole
-            found.append(lapack.zgbtrf(shifted, reach, reach)[:2])
-        return found
+    def factors(h: float) -> tuple[np.ndarray, np.ndarray]:
+        """h A - p for all poles p, as one system."""
+        shifted = np.zeros((3 * reach + 1, len(poles), n), dtype=complex)
+        shifted[reach:] = h * bands[:, None]
+        shifted[2 * reach] -= poles[:, None]
+        return lapack.zgbtrf(shifted.reshape(len(shifted), -1), reach, reach)[:2]
 
     def step(y: np.ndarray, h: float) -> np.ndarray:
         nonlocal left
@@ -143,9 +141,9 @@ def stepped(bands: np.ndarray, b: np.ndarray, start: np.ndarray, times: np.ndarr
         h = next((same for same in known if abs(same - h) < EQUAL * h), h)
         if h not in known:
             known[h] = factors(h)
-        rate = (h * field(0.0, y)).astype(complex)
-        parts = zip(_radau()[1], known[h], strict=True)
-        return y + sum(2 * (w * lapack.zgbtrs(lu, reach, reach, rate, order)[0]).real for w, (lu, order) in parts)
+        lu, order = known[h]
+        rate = np.tile((h * field(0.0, y)).astype(complex), len(poles))
+        return y + 2 * (weights @ lapack.zgbtrs(lu, reach, reach, rate, order)[0].reshape(-1, n)).real
 
     def halved(y: np.ndarray, h: float) -> tuple[np.ndarray, np.ndarray, float]:
         """y after h/2 and after h, and by how much one step of h differs there."""

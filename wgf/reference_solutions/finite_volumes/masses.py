@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -10,11 +11,8 @@ import numpy as np
 import scipy.linalg
 
 from wgf.reference_solutions.base import Grid, Starts
+from wgf.reference_solutions.roots import roots
 
-STEPS = 5  # of Newton's method that find almost all inverses of a mass
-NEWTON, BISECTIONS = 12, 45  # most steps of each kind for the others
-LAST_STEP = 1e-8  # of Newton's method in a cell: its square is rounding
-ROUNDING = 4 * np.finfo(float).eps  # of a mass, relative
 # weights of the powers of s, the highest first, in the cell [0, 1]: by the B-splines of degree 5 around -2, ..., 3,
 # and by two values and their slopes
 PIECES = (
@@ -51,18 +49,30 @@ class Volumes:
 
     def map(self, k: np.ndarray, starts: Starts) -> np.ndarray:
         """T = quantile o cdf_p at the times number k [n], which do not fall, of n starts (length), linear in tails."""
+        x, near = np.empty(len(k)), starts.beyond == 0
         with np.errstate(all="ignore"):  # of the interpolation, where the law is flat
-            x, far = self._inverse(k, starts.mass[:-4]), np.flatnonzero(starts.beyond)
-            if len(far):
-                left, right = self._slopes(k[far], starts)
-                x[far] += np.where(starts.beyond[far] < 0, left, right) * starts.beyond[far]
+            x[near] = self._inverse(k[near], starts.mass[:-4][near])
+            if not near.all():
+                far = starts.beyond[~near]
+                ends, slopes = self._tails(k[~near], starts)
+                x[~near] = np.where(far < 0, ends[0] + slopes[0] * far, ends[1] + slopes[1] * far)
         return x
 
-    def _slopes(self, k: np.ndarray, starts: Starts) -> np.ndarray:
-        """Slopes of T in the left and in the right tail at the times number k [n], which do not fall [2, n]."""
+    def _tails(self, k: np.ndarray, starts: Starts) -> np.ndarray:
+        """T where the left and the right tail begin, and its slopes in them, at the times number k [n], which do not
+        fall [2, 2, n]."""
         every, which = np.unique(k, return_inverse=True)
-        ends = self._inverse(every.repeat(4), np.tile(starts.mass[-4:], len(every))).reshape(-1, 2, 2)
-        return (np.diff(ends)[..., 0] / np.diff(np.reshape(starts.tails, (2, 2)))[:, 0])[which].T
+        known, key = self._known_tails, (every.tobytes(), starts.tails)
+        if key not in known:
+            x = self._inverse(every.repeat(4), np.tile(starts.mass[-4:], len(every))).reshape(-1, 2, 2)
+            slopes = np.diff(x)[..., 0] / np.diff(np.reshape(starts.tails, (2, 2)))[:, 0]
+            known[key] = np.stack([x[:, [0, 1], [0, 1]].T, slopes.T])
+        return known[key][..., which]
+
+    @cached_property
+    def _known_tails(self) -> dict[Hashable, np.ndarray]:
+        """What `_tails` found [2, 2, k], by the times and the tails: distances ask for the same again and again."""
+        return {}
 
     @cached_property
     def _weights(self) -> np.ndarray:
@@ -81,7 +91,7 @@ class Volumes:
             powers = PIECES @ weights.take(at + 4 * k + np.arange(6)[:, None])
         else:
             powers = HERMITE @ np.stack([low, high, weights.take(at), weights.take(at + 1)])
-        return self.grid.place(cell + _root(powers, target, (target - low) / (high - low)))
+        return self.grid.place(cell + roots(powers, target, (target - low) / (high - low)))
 
 
 def cardinal(values: np.ndarray) -> np.ndarray:
@@ -107,57 +117,3 @@ def monotone(values: np.ndarray) -> np.ndarray:
     inner = 2 * left * right / np.maximum(left + right, 1e-300)
     first, last = ((3 * a - b) / 2 for a, b in ((left[:, 0], right[:, 0]), (right[:, -1], left[:, -1])))
     return np.column_stack([np.maximum(first, 0.0), inner, np.maximum(last, 0.0)])
-
-
-def _root(weights: np.ndarray, target: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Where increasing polynomials have the values `target` [n], in [0, 1], first tried at `share`.
-
-    Args:
-        weights: of the powers [degree + 1, n], the highest first.
-        target, share: [n]; shares outside (0, 1) count as 1/2.
-    """
-    at = np.where((share > 0) & (share < 1), share, 0.5)
-    rest = np.arange(len(at))
-    for _ in range(STEPS):
-        value, slope = _horner(weights, at)
-        step = (value - target) / slope
-        at = np.clip(at - step, 0.0, 1.0)
-        rest = np.flatnonzero(~(np.abs(step) < LAST_STEP))
-        if not len(rest):
-            break
-    else:
-        at[rest] = _bracketed(weights[:, rest], target[rest], at[rest])
-    return at
-
-
-def _horner(weights: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values and slopes [n] of polynomials with the weights of their powers [degree + 1, n] at `at` [n]."""
-    value, slope = weights[0].copy(), np.zeros_like(at)
-    for weight in weights[1:]:
-        slope *= at
-        slope += value
-        value *= at
-        value += weight
-    return value, slope
-
-
-def _bracketed(weights: np.ndarray, target: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """The same by Newton's steps that stay in the bracket, and by bisections of it for what they do not find."""
-    found = np.where((share > 0) & (share < 1), share, 0.5)
-    rest, at, below, above = np.arange(len(target)), found, np.zeros_like(found), np.ones_like(found)
-    for step in range(NEWTON + BISECTIONS):
-        value, slope = _horner(weights, at)
-        found[rest] = at
-        open = ~(np.abs(value - target) <= ROUNDING * target)
-        if not open.any():
-            break
-        short = value < target
-        below, above = np.where(short, at, below), np.where(short, above, at)
-        nearer = at - (value - target) / slope
-        kept = (nearer > below) & (nearer < above) & (step < NEWTON)
-        last = open & kept & (np.abs(nearer - at) < LAST_STEP)
-        found[rest[last]], open = nearer[last], open & ~last
-        at = np.where(kept, nearer, 0.5 * (below + above))
-        rest, at, below, above, target = (part[open] for part in (rest, at, below, above, target))
-        weights = weights[:, open]
-    return found

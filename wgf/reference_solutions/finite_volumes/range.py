@@ -129,12 +129,12 @@ def _scout_cells(problem: Problem, times: np.ndarray, grid: Grid) -> np.ndarray:
         v = velocity(t, cells)
         return differences(lambda bumped: rate(bumped, v), cells, reach)
 
-    start, reach = law.mass(x[:-1], x[1:]).numpy(), scheme.reach + 1
+    start, reach = law.mass(x[:-1], x[1:]).numpy(), 1 if scheme.linear else scheme.reach + 1
     start = np.maximum(start, 0.0) / start.sum()
     function, jacobian = lambda t, cells: rate(cells, velocity(t, cells)), bands
     if scheme.linear:
         columns = differences(lambda cells: rate(cells, scheme.drift), np.zeros(grid.cells), reach, 1.0)
-        exact = evolved(columns[reach - 1 : reach + 2], np.zeros(grid.cells), start, times)
+        exact = evolved(columns, np.zeros(grid.cells), start, times)
         if exact.min() > -EMPTY:  # else A is far from normal: the contour integral multiplies rounding
             return np.vstack([start, exact])
         function, jacobian = product(columns), lambda t, cells: columns
