@@ -99,12 +99,8 @@ def run(part, c, mesh, energy, low, high, work):
     q, cells, lanes = mesh.tables.shape[1], mesh.cells.shape[1], work.rows.shape[1]
     for b in range(q):
         for i in range(n):
-            s, node, first, at = (
-                (b * n + i) * lanes,
-                b * cells + low + i,
-                mesh.cells[0, low + i],
-                mesh.cells[1, low + i],
-            )
+            s, node = (b * n + i) * lanes, b * cells + low + i
+            first, at = mesh.cells[0, low + i], mesh.cells[1, low + i]
             x, d, log_p, rank, w = r[0, s:], r[1, s:], r[2, s:], r[3, s:], r[4, s:]
             for j in range(k):
                 value, slope, by = mesh.tables[0, b, j, at], mesh.tables[1, b, j, at], c[first + j]

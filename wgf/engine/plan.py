@@ -262,7 +262,10 @@ class Plan:
         size, stops = len(c), np.array(goals)
         while True:
             idle = _idle(sizes(self.mesh, self.energy), list)
-            flow = idle.pop() if idle else self._flow()
+            try:
+                flow = idle.pop()
+            except IndexError:
+                flow = self._flow()
             at, saved, times, counts, report, work = flow
             at[0, :size] = c
             times[0] = clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated, self.std, self.slope
