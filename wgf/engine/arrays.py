@@ -106,7 +106,7 @@ class Work(NamedTuple):
         pairs: registers of the other program.
         local: numbers of these nodes [3, .], or coordinates of their cells [K, .].
         rows: numbers of these cells [TAPS, .]; WIDTH zeros precede and follow them.
-        diagonals: the Hessian by diagonals [TAPS, M + WIDTH].
+        near: numbers of the basis functions of cells whose functions follow each other.
         band: a matrix, then its factors [M + WIDTH, TAPS].
         dense: a matrix that couples distant nodes, then its factors [M, .].
         cross: products of the basis with the pairs [M, n].
@@ -119,7 +119,7 @@ class Work(NamedTuple):
     pairs: np.ndarray
     local: np.ndarray
     rows: np.ndarray
-    diagonals: np.ndarray
+    near: np.ndarray
     band: np.ndarray
     dense: np.ndarray
     cross: np.ndarray
@@ -167,7 +167,7 @@ def workspace(mesh: Mesh, energy: Energy) -> Work:
         aligned(pair, whole(max(pairs, BLOCK)) if pairs else WIDTH),
         aligned(max(k, 3), block),
         aligned(TAPS, block // q + 3 * WIDTH),
-        aligned(TAPS, whole(m + WIDTH)),
+        aligned(block // q + 2 * WIDTH),
         aligned(m + WIDTH, TAPS),
         aligned(dense, whole(dense)),
         aligned(dense, far),

@@ -63,23 +63,24 @@ def pull(mesh, at, n, w, force, stress, rows):
 
 
 @compiled
-def spread(rows, count, mesh, low, high, to):
-    """Add the numbers rows[j] of the cells from `low` to `high` to the entries of `to` [M + WIDTH] for the basis
-    functions j < count of these cells."""
+def spread(rows, count, mesh, low, high, near, far):
+    """Add the numbers rows[j] of the cells from `low` to `high` to entries for the basis functions j < count of these
+    cells: for the first cells, whose functions follow each other, to `near`, which begins with the function of the cell
+    `low`, and for the others to `far`, which has all functions."""
     run, first = min(mesh.run, high) - low, mesh.cells[0, low:high]
     for j in range(count):
         row = rows[j]
         for i in range(max(run, 0), high - low):
-            to[first[i] + j] += row[WIDTH + i]
+            far[first[i] + j] += row[WIDTH + i]
             row[WIDTH + i] = 0.0
         for i in range(padded(high - low), padded(high - low) + 2 * WIDTH, WIDTH):
             store(row, WIDTH + i, fill(0.0))
     if run > 0:
         for i in range(0, run + count - 1, WIDTH):
-            found = load(to, first[0] + i)
+            found = load(near, i)
             for j in range(count):
                 found += load(rows[j], WIDTH + i - j)
-            store(to, first[0] + i, found)
+            store(near, i, found)
 
 
 @compiled
@@ -122,7 +123,7 @@ def field(c, mesh, energy, pair, work, g, judges):
             added(force, work.nodes[2], mesh, low, high, work.local[0])
             force = work.local[0]
         pull(mesh, mesh.cells[1, low], n, w, force, r[p.layout[SLOPES + 1]], work.rows)
-        spread(work.rows, mesh.taps, mesh, low, high, g)
+        spread(work.rows, mesh.taps, mesh, low, high, g[mesh.cells[0, low] :], g)
     if mesh.held[0]:
         g[0] = 0.0
     if mesh.held[1]:
@@ -182,8 +183,9 @@ def hessian(c, mesh, energy, pair, work, known, shift):
     r, p, k, q, A = work.registers, energy.local, mesh.taps, mesh.tables.shape[1], work.band
     per, cells = r.shape[1] // q, mesh.cells.shape[1]
     m = len(A) - WIDTH
-    for h in range(TAPS):
-        clear(work.diagonals[h])
+    for j in range(m):
+        for h in range(TAPS):
+            A[j, h] = shift * mesh.mass[h, WIDTH + j]
     if pair is not None:
         for j in range(len(work.dense)):
             clear(work.dense[j])
@@ -228,10 +230,10 @@ def hessian(c, mesh, energy, pair, work, known, shift):
                         stress = load(dd, b * n + i) * slope + mixed * value
                         found += load(tables[0, b, j + h], at + i) * force + load(tables[1, b, j + h], at + i) * stress
                     store(to, WIDTH + i, found)
-            spread(work.rows, k - h, mesh, low, high, work.diagonals[h])
-    for j in range(m):
-        for h in range(TAPS):
-            A[j, h] = shift * mesh.mass[h, WIDTH + j] + work.diagonals[h, j]
+            clear(work.near)
+            spread(work.rows, k - h, mesh, low, high, work.near, A[:, h])
+            for i in range(min(mesh.run, high) - low + k - 1 - h):
+                A[mesh.cells[0, low] + i, h] += work.near[i]
     for end in range(2):
         if mesh.held[end]:
             hold(A, end * (m - 1), shift * mesh.mass[0, WIDTH + end * (m - 1)])

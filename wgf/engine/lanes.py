@@ -14,7 +14,7 @@ import numpy as np
 from wgf.engine.arrays import VECTORS, Energy, Mesh, Work, begin, clear, padded, workspace
 from wgf.engine.machine_code import compiled
 from wgf.engine.program import BENDS, BLOCK, FIRST, FIXED, NODAL, SECOND, SLOPES, VALUE, VALUES, execute
-from wgf.engine.vectors import WIDTH
+from wgf.engine.vectors import WIDTH, aligned
 
 WHOLE, SIZE, SQUARE, LEAST, MEAN = range(5)  # rows of `Lanes.sums`
 ONE, OTHER, SHIFT, TRIAL, NOW, SCALE, LENGTH, COORDINATES, FORCE = range(9)  # rows of `Lanes.rows`
@@ -59,15 +59,17 @@ def lanes_of(mesh: Mesh, energy: Energy, flows: int) -> Lanes:
     lanes = min(LANES, max(WIDTH, 2 ** (flows - 1).bit_length()))
     size, k, q, p = len(mesh.mean), mesh.taps, mesh.tables.shape[1], energy.local
     columns = max(1, BLOCK // (q * lanes)) * q * lanes
+    registers, rows = aligned(len(p.start) + 1, columns), aligned(9, lanes)
+    registers[:-1], rows[:] = p.start[:, None], 1.0
     return Lanes(
         workspace(mesh, energy),
-        np.repeat(np.append(p.start, 0.0)[:, None], columns, axis=1),
-        np.zeros((p.layout[NODAL + 1] - p.layout[NODAL], mesh.nodes.shape[1], lanes)),
-        np.zeros((size, k, lanes)),
-        np.zeros((VECTORS, size, lanes)),
-        np.zeros((energy.size, lanes)),
-        np.zeros((5, lanes)),
-        np.ones((9, lanes)),
+        registers,
+        aligned(p.layout[NODAL + 1] - p.layout[NODAL], mesh.nodes.shape[1], lanes),
+        aligned(size, k, lanes),
+        aligned(VECTORS, size, lanes),
+        aligned(energy.size, lanes),
+        aligned(5, lanes),
+        rows,
         np.zeros((4, lanes), dtype=np.bool_),
         np.full(lanes, FREE),
     )
@@ -97,12 +99,8 @@ def run(part, c, mesh, energy, low, high, work):
     q, cells, lanes = mesh.tables.shape[1], mesh.cells.shape[1], work.rows.shape[1]
     for b in range(q):
         for i in range(n):
-            s, node, first, at = (
-                (b * n + i) * lanes,
-                b * cells + low + i,
-                mesh.cells[0, low + i],
-                mesh.cells[1, low + i],
-            )
+            s, node = (b * n + i) * lanes, b * cells + low + i
+            first, at = mesh.cells[0, low + i], mesh.cells[1, low + i]
             x, d, log_p, rank, w = r[0, s:], r[1, s:], r[2, s:], r[3, s:], r[4, s:]
             for j in range(k):
                 value, slope, by = mesh.tables[0, b, j, at], mesh.tables[1, b, j, at], c[first + j]

@@ -23,6 +23,7 @@ from wgf.integrators.implicit import Rodas4
 from wgf.integrators.time_loop import FOLDS, Clock
 from wgf.kept import Kept
 from wgf.problem.equations import Problem
+from wgf.problem.quadrature import Nodes
 from wgf.projection.chart import Chart
 from wgf.projection.field import Projection
 
@@ -31,7 +32,8 @@ log = logging.getLogger("wgf")
 _meshes: WeakKeyDictionary[Chart, Mesh] = WeakKeyDictionary()
 SAME = 1e-9  # difference of basis functions, relative to the largest, that rounding of the breakpoints explains
 WIDEST = 1e4  # widest range of a table (length)
-LARGE = 100_000  # coordinates of a chart from which its basis takes more memory than it saves time
+LARGE = 100_000  # coordinates from which arrays take more memory than they save time
+CELLS = 1 << 14  # cells whose basis is in memory at once
 
 
 _advance = Direct(advance), Direct(advance)  # for energies with pairs, and for others
@@ -43,31 +45,38 @@ def mesh_of(chart: Chart, order: int) -> Mesh:
     mesh = _meshes.get(chart)
     if mesh is None:
         mesh = _meshes[chart] = _mesh(chart, order)
-        if chart.size > LARGE:  # the mesh has what the steps need
-            vars(chart).pop("basis_at_nodes")
     return mesh
 
 
 def _mesh(chart: Chart, order: int) -> Mesh:
-    first, values, slopes = (t.detach().numpy() for t in chart.basis_at_nodes)
-    k, nodes = chart.space.degree + 1, chart.nodes
-    w, cells = nodes.w.numpy(), len(first) // order
-    mass, factors = aligned(TAPS, chart.size + 2 * WIDTH), aligned(chart.size + WIDTH, TAPS)
+    k, size, nodes = chart.space.degree + 1, chart.size, chart.nodes
+    w, z = nodes.w.numpy(), nodes.z.numpy().reshape(-1, order)
+    mean, pivots = aligned(2, size + WIDTH)
+    first = np.empty(len(z), dtype=np.int64)
+    for low in range(0, len(z), CELLS):
+        columns, values, _ = (part.numpy() for part in chart.basis(torch.from_numpy(z[low : low + CELLS].ravel())))
+        here, near = w[order * low : order * (low + CELLS)], mean[columns[0] :]
+        for j in range(k):
+            added = np.bincount(columns - columns[0] + j, here * values[:, j])
+            near[: len(added)] += added
+        first[low : low + CELLS] = columns[::order]
+    cell, run = _neighbours(first)
+    along = aligned(3, order, len(z))
+    for low in range(0, len(z), CELLS):
+        rows = cell[low : low + CELLS]
+        part = Nodes(torch.from_numpy(z[rows]), torch.from_numpy(w.reshape(z.shape)[rows]), nodes.base)
+        for row, values in zip(along, (part.w, part.log_p, part.side), strict=True):
+            row[:, low : low + CELLS] = values.numpy().T
+    along[2] -= np.vdot(along[0], along[2]) / along[0].sum()
+    mass, factors = aligned(TAPS, size + 2 * WIDTH), aligned(size + WIDTH, TAPS)
     mass[:k, WIDTH:-WIDTH] = chart.mass.band.numpy()
-    factors[: chart.size] = mass[:, WIDTH:-WIDTH].T
-    factorise(factors, chart.size)
-    mean, pivots = aligned(2, chart.size + WIDTH)
-    for j in range(k):
-        mean[: chart.size] += np.bincount(first + j, w * values[:, j], chart.size)
+    factors[:size] = mass[:, WIDTH:-WIDTH].T
+    factorise(factors, size)
     pivots[:] = factors[:, 0]
-    cell, run = _neighbours(first[::order])
-    along = aligned(3, order, cells)
-    for row, of in zip(along, (w, nodes.log_p.numpy(), nodes.rank.numpy()), strict=True):
-        row[:] = of.reshape(cells, order).T[:, cell]
-    columns, tables = _tables(values.reshape(cells, order, k), slopes.reshape(cells, order, k), cell)
-    columns = np.stack([first[::order][cell], columns])
+    columns, tables = _tables(chart, z, cell)
     held = ~chart.free[[0, -1]].numpy()
-    return Mesh(k, run, columns, tables, along.reshape(3, -1), mass, factors, mean, pivots, held)
+    cells = np.stack([first[cell], columns])
+    return Mesh(k, run, cells, tables, along.reshape(3, -1), mass, factors, mean, pivots, held)
 
 
 def _neighbours(first: np.ndarray) -> tuple[np.ndarray, int]:
@@ -78,19 +87,21 @@ def _neighbours(first: np.ndarray) -> tuple[np.ndarray, int]:
     return np.concatenate([cell[:run], np.delete(np.arange(len(first)), cell[:run])]), run
 
 
-def _tables(values: np.ndarray, slopes: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Column of each cell [C], and tables [2, Q, TAPS, columns], from the basis at the nodes, both [C, Q, K], for the
-    cells in an order [C].
+def _tables(chart: Chart, z: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Column of each cell [C], and tables [2, Q, TAPS, columns], for nodes z [C, Q] in cells of an order [C].
 
     A program treats some cells at once. If they all have the same functions, as most cells of uniform breakpoints have,
     the next ones with these functions share their columns.
     """
-    cells, order, _ = values.shape
-    per = at_once(order)
+    cells, order = z.shape
+    per, k = at_once(order), chart.space.degree + 1
     columns, blocks, end = np.arange(cells), [], 0
-    shared, model = -1, None
+    shared, model, known = -1, None, CELLS // per * per
     for low in range(0, cells, per):
-        block = np.stack([values[cell[low : low + per]], slopes[cell[low : low + per]]])
+        if low % known == 0:
+            basis = chart.basis(torch.from_numpy(z[cell[low : low + known]].ravel()))[1:]
+            values = np.stack([part.numpy().reshape(-1, order, k) for part in basis])
+        block = values[:, low % known : low % known + per]
         one = block[:, :1] if model is None else model
         scale = np.abs(one).max(axis=(1, 2, 3), keepdims=True)
         alike = cells > 2 * per and bool((np.abs(block - one) <= SAME * scale).all())
@@ -104,7 +115,7 @@ def _tables(values: np.ndarray, slopes: np.ndarray, cell: np.ndarray) -> tuple[n
         end += block.shape[1]
     blocks.append(np.repeat(blocks[-1][:, -1:], WIDTH, axis=1))
     tables = aligned(2, order, TAPS, whole(end + WIDTH))
-    tables[:, :, : values.shape[2], : end + WIDTH] = np.concatenate(blocks, axis=1).transpose(0, 2, 3, 1)
+    tables[:, :, :k, : end + WIDTH] = np.concatenate(blocks, axis=1).transpose(0, 2, 3, 1)
     return columns, tables
 
 
@@ -117,7 +128,7 @@ def _tableau(kind: type[Rodas4]) -> tuple[np.ndarray, np.ndarray]:
 
 def _ends(chart: Chart, c: torch.Tensor) -> list[float]:
     """Positions of an increasing map at the outer nodes (length)."""
-    first, values, _ = chart.basis_at_nodes
+    first, values, _ = chart.basis(chart.nodes.z[[0, -1]])
     return [float(torch.dot(values[end], c[first[end] : first[end] + values.shape[1]])) for end in (0, -1)]
 
 
@@ -251,7 +262,10 @@ class Plan:
         size, stops = len(c), np.array(goals)
         while True:
             idle = _idle(sizes(self.mesh, self.energy), list)
-            flow = idle.pop() if idle else self._flow()
+            try:
+                flow = idle.pop()
+            except IndexError:
+                flow = self._flow()
             at, saved, times, counts, report, work = flow
             at[0, :size] = c
             times[0] = clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated, self.std, self.slope

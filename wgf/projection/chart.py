@@ -109,14 +109,19 @@ class Chart:
         )
         self.free, self.walls = self._held(domain)
         self._identity = space.identity(nodes.z)
-        basis = self.basis_at_nodes if metric_nodes is nodes else self.basis(metric_nodes.z)
-        self.mass = Banded(self._mass(*basis[:2], metric_nodes.w))
-        self._mass_factor = Cholesky(self.mass.band)
-        if not self._mass_factor.positive:
+        self.mass = Banded(self._mass(metric_nodes))
+        factor = Cholesky(self.mass.band)
+        if len(nodes.z) <= BLOCK:
+            self._mass_factor = factor
+        if not factor.positive:
             raise ConfigError(
                 "a cell of the network's mesh contains no mass of the base: change network.width or network.bound, or "
                 "use network.knots=quantile"
             )
+
+    @cached_property
+    def _mass_factor(self) -> Cholesky:
+        return Cholesky(self.mass.band)
 
     def _held(self, domain: Domain) -> tuple[Tensor, Tensor]:
         """Which coordinates are free [M], and the values of the others [M] (length)."""
@@ -149,12 +154,14 @@ class Chart:
             first[part], values[part], slopes[part] = self.basis(z[part])
         return first, values, slopes
 
-    def _mass(self, first: Tensor, values: Tensor, w: Tensor) -> Tensor:
+    def _mass(self, nodes: Nodes) -> Tensor:
         """Band [b + 1, M] of sum w B B; the mean of its diagonal for coordinates that are held."""
-        band = values.new_zeros((self.space.bandwidth + 1) * self.size)
+        z, w = nodes.z, nodes.w
+        band, few = w.new_zeros((self.space.bandwidth + 1) * self.size), len(z) <= BLOCK and nodes is self.nodes
         for start in range(0, len(w), BLOCK):
             part = slice(start, start + BLOCK)
-            places, products = self._products(first[part], values[part], values[part])
+            first, values, _ = self.basis_at_nodes if few else self.basis(z[part])
+            places, products = self._products(first, values, values)
             band.index_put_((places,), products * w[part, None], accumulate=True)
         band = band.reshape(-1, self.size)
         band[0, ~self.free] = band[0].mean()

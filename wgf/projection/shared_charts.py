@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
 
 import torch
 
@@ -21,7 +22,10 @@ def shared_chart(map: TransportMap, space: SplineSpace, quadrature: Quadrature, 
     """The chart of a map with fixed knots: that of an earlier flow with the same content, else a new one."""
 
     def make() -> Chart:
-        return Chart(space, *nodes_of(map, quadrature), domain)
+        nodes, metric_nodes = nodes_of(map, quadrature)
+        if space.size > LARGEST and metric_nodes is nodes:  # the cells take as much memory as the nodes
+            nodes = metric_nodes = replace(nodes, cell=None)
+        return Chart(space, nodes, metric_nodes, domain)
 
     key = _key(map, space, quadrature, domain)
     return make() if key is None else _charts(key, make)
