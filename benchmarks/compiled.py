@@ -2,11 +2,13 @@
 
     OMP_NUM_THREADS=1 python benchmarks/compiled.py
 
-prints processor times of one thread. Compiling, once per machine, is not counted.
+prints processor times of one thread, and the memory of a process for each size. Compiling, once per machine, is not
+counted.
 """
 
 import resource
 import time
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -53,28 +55,30 @@ def many_flows() -> None:
     print(f"ensemble: {60 * FLOWS / seconds:.0f} flows per minute, W1 error of the steps {error:.0e} (median)")
 
 
-def large_steps() -> None:
-    """Print the time of one accepted step at many breakpoints."""
-    for m in LARGE:
-        network = wgf.Spline(m, 3, base=wgf.Gaussian())
-        problem = wgf.FokkerPlanck().problem(network.base, wgf.potentials.Quartic(1.0), wgf.interactions.Zero(), 1.0)
+def large_step(m: int) -> None:
+    """Print the time of one accepted step at m breakpoints, and the peak memory of this process."""
+    torch.set_num_threads(1)
+    network = wgf.Spline(m, 3, base=wgf.Gaussian())
+    problem = wgf.FokkerPlanck().problem(network.base, wgf.potentials.Quartic(1.0), wgf.interactions.Zero(), 1.0)
+    start = time.thread_time()
+    projection = wgf.Projection(problem, network, wgf.Gauss(4), wgf.Auto())
+    method = Compiled(wgf.Rodas4(1.0, 1.0, 1e-4))
+    method.plan(projection)
+    set_up = time.thread_time() - start
+    seconds = []
+    for steps in (1, 1, 4):  # the first run touches the memory
         start = time.thread_time()
-        projection = wgf.Projection(problem, network, wgf.Gauss(4), wgf.Auto())
-        method = Compiled(wgf.Rodas4(1.0, 1.0, 1e-4))
-        method.plan(projection)
-        set_up = time.thread_time() - start
-        seconds = []
-        for steps in (1, 1, 4):  # the first run touches the memory
-            start = time.thread_time()
-            with torch.no_grad():
-                run(projection, method, network.theta.detach(), [1e-4 * (k + 1) for k in range(steps)], LoopCallback())
-            seconds.append(time.thread_time() - start)
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        step = (seconds[2] - seconds[1]) / 3
-        print(f"m = {m}: a step {1e3 * step:.3g} ms, set-up {set_up:.2g} s, peak memory {memory:.2f} GB", flush=True)
+        run(projection, method, network.theta.detach(), [1e-4 * (k + 1) for k in range(steps)], LoopCallback())
+        seconds.append(time.thread_time() - start)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    step = (seconds[2] - seconds[1]) / 3
+    print(f"m = {m}: a step {1e3 * step:.3g} ms, set-up {set_up:.2g} s, peak memory {memory:.2f} GB", flush=True)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     many_flows()
-    large_steps()
+    for breakpoints in LARGE:
+        process = get_context("spawn").Process(target=large_step, args=(breakpoints,))
+        process.start()
+        process.join()

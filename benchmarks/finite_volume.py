@@ -241,6 +241,10 @@ def run(problem: Problem, settings: Settings) -> Map:
 # for each error the fastest of some thousand random settings, see `search.py`
 LADDER = {
     QUARTIC: [
+        Settings(-6.76, 5.76, 19, 4, 1.0, stretch=1, integrator="vode", tolerance=2.2e-2),
+        Settings(-6.76, 4.44, 25, 4, 1.0, stretch=1, integrator="vode", tolerance=1.8e-3),
+        Settings(-5.65, 4.85, 40, 8, integrator="vode", tolerance=1e-4),
+        Settings(-6.04, 5.49, 162, 8, 1.0, stretch=3, integrator="vode", tolerance=4.3e-9),
         Settings(-6.9, 5.8, 22, 4, 1.0, stretch=1, integrator="vode", tolerance=1.5e-2),
         Settings(-7.3, 4.85, 29, 4, 1.0, stretch=1, integrator="vode", tolerance=1.5e-3),
         Settings(-5.38, 5.03, 42, 8, integrator="vode", tolerance=1.2e-4),
@@ -258,6 +262,10 @@ LADDER = {
         Settings(-5.7, 6.1, 268, 8, 1.0, stretch=3, tolerance=3.8e-11),
     ],
     SEXTIC: [
+        Settings(-5.89, 5.86, 18, 4, 1.0, 0.05, 0.3, "vode", 1e-2),
+        Settings(-5.09, 5.08, 37, 4, 1.0, 0.05, 0.3, "vode", 6.5e-4),
+        Settings(-4.24, 6.52, 117, 8, 1.0, 0.05, 0.2, tolerance=1.2e-7),
+        Settings(-5.03, 6.32, 236, 8, 1.0, 0.05, 0.3, "vode", 4.6e-10),
         Settings(-5.92, 5.55, 32, 4, 1.0, 0.05, 0.3, "vode", 5.5e-3),
         Settings(-5.31, 5.5, 46, 4, 1.0, 0.05, 0.3, "vode", 4.9e-4),
         Settings(-4.1, 5.16, 49, 8, 1.0, 0.05, 0.2, tolerance=7.4e-6),
@@ -274,6 +282,11 @@ LADDER = {
         Settings(-5.04, 6.16, 304, 8, 1.0, 0.05, 0.2, tolerance=5.4e-11),
     ],
     POROUS: [
+        Settings(-9.35, 9.35, 16, 4, tolerance=2.7e-3),
+        Settings(-6.17, 6.17, 20, 4, tolerance=3.3e-3),
+        Settings(-5.39, 5.39, 26, 6, tolerance=3.5e-5),
+        Settings(-6.02, 6.02, 157, 8, integrator="vode", tolerance=7.7e-9),
+        Settings(-7.27, 7.27, 213, 8, stretch=3, integrator="vode", tolerance=1.2e-11),
         Settings(-8.43, 8.43, 16, 4, tolerance=2.6e-2),
         Settings(-6.23, 6.23, 20, 4, tolerance=6.5e-4),
         Settings(-5.46, 5.46, 26, 6, tolerance=8e-6),
@@ -290,6 +303,11 @@ LADDER = {
         Settings(-6.36, 6.36, 282, 8, stretch=3, tolerance=1e-10),
     ],
     KELLER_SEGEL: [
+        Settings(-5.53, 5.53, 16, 4, stretch=3, tolerance=1.1e-3),
+        Settings(-5.32, 5.32, 28, 4, stretch=3, tolerance=1.6e-5),
+        Settings(-7.82, 7.82, 38, 8, stretch=3, tolerance=4.7e-7),
+        Settings(-7.74, 7.74, 70, 8, stretch=3, integrator="vode", tolerance=8.2e-11),
+        Settings(-7.76, 7.76, 99, 8, stretch=1, integrator="vode", tolerance=6.2e-11),
         Settings(-5.57, 5.57, 16, 4, stretch=3, tolerance=2.9e-4),
         Settings(-5.39, 5.39, 30, 4, stretch=3, tolerance=7e-6),
         Settings(-7.7, 7.7, 41, 8, stretch=3, tolerance=1.28e-7),

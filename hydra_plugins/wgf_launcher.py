@@ -1,5 +1,7 @@
 """The launcher of many short jobs."""
 
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -7,16 +9,23 @@ from typing import ClassVar
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log, env_override, setup_globals
-from omegaconf import OmegaConf, open_dict, read_write
+from omegaconf import open_dict, read_write
 
-from wgf.sweep.composer import ENSEMBLE, Composer, of_job
+from wgf.errors import ConfigError
+from wgf.settings.resume import text_of
+from wgf.sweep.composer import ENSEMBLE, Composer
+from wgf.sweep.forked import in_processes
 
 
 class EnsembleLauncher(BasicLauncher):
-    """Runs all jobs in this process, one after another. Jobs that differ in values only share one composed config.
+    """Runs jobs in forks of this process. Jobs that differ in values only share one composed config.
 
     A job draws no figures and writes no event files unless the command asks for them, and without them it measures its
     last state alone. Of Hydra's own files it writes the overrides.
+
+    Args:
+        n_jobs: how many at once, 1 for jobs in this process; -1: one per core, and one more, because one that saves its
+            files waits for the disk.
 
     Attributes:
         unless: settings of every job unless the command gives them.
@@ -24,35 +33,50 @@ class EnsembleLauncher(BasicLauncher):
 
     unless: ClassVar = ENSEMBLE
 
+    def __init__(self, n_jobs: int = -1) -> None:
+        super().__init__()
+        self._at_once = n_jobs
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         assert self.config is not None
         assert self.hydra_context is not None
         setup_globals()
         loader, master, before = self.hydra_context.config_loader, self.config, HydraConfig.instance().cfg
         composer = Composer(lambda words: loader.load_sweep_config(master, words))
+        jobs = [list(words) for words in job_overrides]
         try:
-            return [self._run(composer, list(words), k) for k, words in enumerate(job_overrides, initial_job_idx)]
+            composer(jobs[0])  # which the others change
+            return in_processes(lambda k: self._run(composer, jobs[k], initial_job_idx + k), len(jobs), self._processes)
         finally:
             HydraConfig.instance().cfg = before
             configure_log(master.hydra.hydra_logging, master.hydra.verbose)
 
+    @property
+    def _processes(self) -> int:
+        if self._at_once == -1:
+            return len(os.sched_getaffinity(0)) + 1 if sys.platform == "linux" else 1
+        if not isinstance(self._at_once, int) or self._at_once < 1:
+            raise ConfigError(
+                f"hydra.launcher.n_jobs={self._at_once} is not allowed: expected 1 or more, or -1 for all cores"
+            )
+        return self._at_once
+
     def _run(self, composer: Composer, words: list[str], number: int) -> JobReturn:
         """Run a job as `hydra.core.utils.run_job` does, without its copies of the config."""
         assert self.task_function is not None
-        ours, config = [word for word in words if not word.startswith("hydra")], composer(words)
+        ours, (config, job) = [word for word in words if not word.startswith("hydra")], composer(words)
         HydraConfig.instance().cfg = config  # the name of the folder may depend on it
         with read_write(config.hydra), open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number
-            config.hydra.overrides.task = ours
             folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
             config.hydra.runtime.output_dir = str(folder.absolute())
         (folder / ".hydra").mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(config.hydra.overrides.task, folder / ".hydra" / "overrides.yaml")
+        (folder / ".hydra" / "overrides.yaml").write_text(text_of(config.hydra.overrides.task), encoding="utf-8")
         configure_log(config.hydra.job_logging, config.hydra.verbose)
         answer = JobReturn(overrides=ours, status=JobStatus.COMPLETED)
         try:
             with env_override(config.hydra.job.env_set):
-                answer.return_value = self.task_function(of_job(config))
+                answer.return_value = self.task_function(job)
         except Exception as error:  # the other jobs run
             answer.status, answer.return_value = JobStatus.FAILED, error
         return answer

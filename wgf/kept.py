@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Container, Hashable
 from functools import cached_property, lru_cache
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from wgf.settings.expression import Expression
 Result = TypeVar("Result")
 PARAMETER = "a parameter"  # stands for a number that does not count
 PLAIN = {float, str, bool, type(None)}
+_name = itemgetter(0)
 
 
 class Kept(Generic[Result]):
@@ -52,19 +54,20 @@ def content(value: Any, parameters: Container[str] = ()) -> Hashable:
     kind = type(value)
     if kind in PLAIN:
         return value
-    if isinstance(value, (list, tuple)):
-        return tuple(map(content, value))
-    if not kind.__module__.startswith("wgf."):
-        return _foreign(value)
     path, computed = _class(kind)
+    if not path:
+        return tuple(map(content, value)) if isinstance(value, (list, tuple)) else _foreign(value)
     if kind is Expression:
         settings, within = {"text": value.text, **value.constants}, ()
     else:
-        settings, within = vars(value), parameters if "expression" in vars(value) else ()
-    return path, *[
-        (name, PARAMETER if name in parameters else content(settings[name], within))
-        for name in sorted(settings.keys() - computed)
+        settings = vars(value)
+        within = parameters if parameters and "expression" in settings else ()
+    entries = [
+        (name, PARAMETER if name in parameters else each if type(each) in PLAIN else content(each, within))
+        for name, each in settings.items()
+        if name not in computed
     ]
+    return path, *sorted(entries, key=_name)
 
 
 def _foreign(value: Any) -> Hashable:
@@ -78,7 +81,9 @@ def _foreign(value: Any) -> Hashable:
 
 @lru_cache(maxsize=256)
 def _class(kind: type) -> tuple[str, frozenset[str]]:
-    """Name of a class, and the attributes that its objects compute."""
+    """Name of a class, empty for a list or a class from outside wgf, and the attributes that its objects compute."""
+    if issubclass(kind, (list, tuple)) or not kind.__module__.startswith("wgf."):
+        return "", frozenset()
     computed = (name for name in dir(kind) if isinstance(getattr(kind, name, None), cached_property))
     return f"{kind.__module__}.{kind.__qualname__}", frozenset(computed)
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from decimal import ROUND_CEILING, Context
+from functools import cache
 from typing import Any
 
 CLEAR = 3.0  # an error below so many times the reference solution's own error may belong to the reference solution
@@ -107,6 +108,7 @@ class Result:
         return cls(energy_terms=terms, **{name: content[name] for name in names & content.keys()})
 
 
+@cache
 def compared() -> dict[str, str]:
     """Numbers that tables of several runs compare, with their labels."""
     return {entry.name: label(entry.name) for entry in fields(Result) if entry.metadata["compared"]}

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import wgf
-from wgf.engine import program
+from wgf.ensembles import in_threads
 from wgf.ensembles.files import read, written
 
 N = 5
@@ -190,7 +190,7 @@ def test_lanes_do_the_steps_of_single_flows(monkeypatch, pde, potential, rtol, s
         )
 
     flows = compute()
-    monkeypatch.setattr(program, "BLOCK", 0)
+    monkeypatch.setattr(in_threads, "at_once", lambda order: 0)
     single = compute()
     for name in ("status", "steps", "rejected", "t"):
         np.testing.assert_array_equal(getattr(flows, name), getattr(single, name))
@@ -211,7 +211,7 @@ def test_lanes_know_the_ends_of_single_flows(monkeypatch):
     for settings in ((1e-3, 0.0, 0.5), (1e-4, 0.0, 1e-2, 5e-3), (1e-6, 0.0, 1e-3, 1e-12, 12)):
         flows = compute(*settings)
         with monkeypatch.context() as patched:
-            patched.setattr(program, "BLOCK", 0)
+            patched.setattr(in_threads, "at_once", lambda order: 0)
             single = compute(*settings)
         for name in ("status", "steps", "rejected"):
             np.testing.assert_array_equal(getattr(flows, name), getattr(single, name))

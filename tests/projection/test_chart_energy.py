@@ -11,8 +11,9 @@ from wgf.problem.equations import FokkerPlanck
 from wgf.problem.interaction import Zero as NoInteraction
 from wgf.problem.internal import Entropy
 from wgf.problem.laws import Gaussian
-from wgf.problem.potential import Quartic
+from wgf.problem.potential import Expressed, Quartic
 from wgf.problem.quadrature import Gauss
+from wgf.projection import chart_energy
 from wgf.projection.chart_energy import Landscape
 from wgf.projection.field import Projection
 from wgf.projection.solvers import Auto
@@ -61,6 +62,31 @@ def test_gradient_and_hessian_are_the_derivatives_of_the_energy(name, make):
         assert float(gradient(c) @ e) == pytest.approx(slope, abs=1e-6 * scale, rel=1e-6)
         bend = sum(w * gradient(c + s * h * e) for s, w in ((1, 8), (-1, -8), (2, -1), (-2, 1))) / (12 * h)
         assert torch.allclose(dense @ e, bend, rtol=1e-6, atol=1e-6 * scale)
+
+
+@pytest.mark.parametrize("block", [40, 10**6])
+@pytest.mark.parametrize("make", [relu, spline])
+def test_motion_of_several_maps(make, block: int, monkeypatch: pytest.MonkeyPatch):
+    """Velocities solve M c' = -grad F, and accelerations are their derivatives along the flow; maps do not mix."""
+    monkeypatch.setattr(chart_energy, "BLOCK", block)
+    landscape, c = landscape_of(make(), TERMS["quartic"], Mixed())
+    assert landscape.is_pointwise
+    chart = landscape.chart
+    maps = torch.stack([c, 1.01 * c, c + 0.01 * random(len(c), seed=1)])
+    velocities, accelerations = landscape.motion(maps)
+    for one, velocity, acceleration in zip(maps, velocities, accelerations, strict=True):
+        assert torch.allclose(chart.mass.dense() @ velocity, -landscape.gradient(chart.at_nodes(one)), atol=1e-12)
+        h = 1e-4
+        near = landscape.motion(torch.stack([one + s * h * velocity for s in (1, -1, 2, -2)]))[0]
+        change = (torch.tensor([8.0, -8.0, -1.0, 1.0], dtype=c.dtype) @ near) / (12 * h)
+        assert torch.allclose(acceleration, change, rtol=1e-6, atol=1e-6 * float(change.abs().max()))
+
+
+def test_kernels_and_kinks_are_not_pointwise():
+    """A cell that crosses a kink has the forces of its other nodes, too."""
+    assert not landscape_of(spline(), TERMS["morse"])[0].is_pointwise
+    assert not Landscape(problem(Gaussian(), Expressed("abs(x)")), charted(spline())).is_pointwise
+    assert Landscape(problem(Gaussian(), Expressed("x**2"), Entropy()), charted(spline())).is_pointwise
 
 
 def test_the_hessian_of_a_sum_is_the_sum():

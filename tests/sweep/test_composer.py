@@ -20,6 +20,8 @@ JOBS = [
     ["observe=[x]", "t_end=2"],
     ["observe=[x**2]", "t_end=2"],
     ["+law.new=1"],
+    ["t_end=1", "t_end=2"],
+    ["t_end=3", "t_end=2"],
     ["hydra.sweep.subdir=a", "t_end=1"],
     ["hydra.sweep.subdir=b", "t_end=2"],
 ]
@@ -35,8 +37,8 @@ def test_jobs_are_composed_as_hydra_composes_them():
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         composer = Composer(load)
         for words in JOBS:
-            ours, theirs = composer(words), compose("config", words, return_hydra_config=True)
-            assert of_job(ours) == of_job(theirs), words
+            (ours, job), theirs = composer(words), compose("config", words, return_hydra_config=True)
+            assert OmegaConf.to_yaml(job) == OmegaConf.to_yaml(of_job(theirs)), words
             ours, theirs = (OmegaConf.to_container(config, resolve=False) for config in (ours, theirs))
             assert ours == theirs, words
     assert len(loads) == len(JOBS) - 5

@@ -63,12 +63,21 @@ def test_an_expected_end_is_no_failure(wgf):
     assert "1 of 2 jobs are complete and not run again" in out
 
 
+@pytest.mark.parametrize("engine", ["parallel", "ensemble"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_to_a_sweep_stops_its_jobs(tmp_path: Path, number: signal.Signals):
+def test_a_signal_to_a_sweep_stops_its_jobs(tmp_path: Path, number: signal.Signals, engine: str):
     """Ctrl-C reaches every process of the terminal, SIGTERM only the command: the jobs that run keep what they have."""
     code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from wgf.cli import main; main()"
     slow = ["integrator=euler", "integrator.dt=1e-6", "t_end=1", "network.width=4,5,6,7", "hydra.launcher.n_jobs=2"]
-    words = [*slow, "saves=1", "figures=false", "logger=none", "reference_solution=none", "hydra.sweep.dir=s"]
+    words = [
+        *slow,
+        f"hydra/launcher={engine}",
+        "saves=1",
+        "figures=false",
+        "logger=none",
+        "reference_solution=none",
+        "hydra.sweep.dir=s",
+    ]
     process = subprocess.Popen(
         [sys.executable, "-c", code, "-m", *words], cwd=tmp_path, text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,

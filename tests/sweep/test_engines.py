@@ -1,4 +1,4 @@
-"""The launchers of a sweep: processes here, Slurm, Ray, or one process for many short jobs."""
+"""The launchers of a sweep: processes here, Slurm, Ray, or forks of one process for many short jobs."""
 
 import json
 import tempfile
@@ -44,6 +44,20 @@ def test_a_killed_process_costs_no_other_job(wgf, tmp_path: Path, monkeypatch: p
             assert json.loads((folder / "provenance.json").read_text())["threads"] == 1
 
 
+def test_a_killed_fork_costs_no_other_job(tmp_path: Path):
+    """The command has a process of its own: one with other threads, as that of the tests may be, is not forked."""
+    words = ["-m", f"{FAULTS},wgf.integrators.explicit.Heun", *SHORT, "hydra/launcher=ensemble"]
+    answer = command(tmp_path, *words, PYTHONPATH=HELPERS)
+    assert answer.returncode == 1
+    assert "wgf: 1 of 3 jobs did not complete" in answer.stderr.splitlines()
+    assert [row["status"] for row in results(tmp_path / "s")] == ["killed", "completed", "completed"]
+    (tmp_path / "mended").write_text("")
+    answer = command(tmp_path, *words, PYTHONPATH=HELPERS)
+    assert answer.returncode == 0
+    assert "2 of 3 jobs are complete and not run again" in answer.stdout
+    assert [row["status"] for row in results(tmp_path / "s")] == ["completed"] * 3
+
+
 def test_the_path_of_slurm_without_a_cluster(wgf, four_jobs: tuple[Path, str], tmp_path: Path):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     status, _, err = wgf("-m", "network.width=4,16", "network.degree=3", "hydra/launcher=slurm_local", *SHORT)
@@ -65,6 +79,13 @@ def test_ray_starts_a_cluster_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
         answer = command(tmp_path, *words, PYTHONPATH=HELPERS)
     assert answer.returncode == 0, answer.stderr
     assert [row["status"] for row in results(tmp_path / "s")] == ["completed", "completed"]
+
+
+@pytest.mark.parametrize("count", ["0", "-2", "two"])
+def test_the_number_of_processes_is_checked(wgf, count: str):
+    status, _, err = wgf("-m", "network.width=4,6", "hydra/launcher=ensemble", f"hydra.launcher.n_jobs={count}", *SHORT)
+    message = f"hydra.launcher.n_jobs={count} is not allowed: expected 1 or more, or -1 for all cores"
+    assert (status, err) == (2, f"wgf: {message}\n")
 
 
 ENGINES = """
@@ -112,6 +133,7 @@ def test_the_ensemble_launcher_gives_the_rows_of_the_basic_one(wgf, tmp_path: Pa
     files = {path.name for path in (tmp_path / "e" / ours[0]["job"]).iterdir()}
     kept = "config.yaml job.json provenance.json result.json run.log solution.npz"
     assert files == {".hydra", "checkpoints", *kept.split()}
+    assert len(list((tmp_path / "e" / ours[0]["job"] / "checkpoints").iterdir())) == 1  # that of the end
     recorded, every = (SavedMaps.load(tmp_path / folder / ours[0]["job"] / "solution.npz") for folder in "er")
     assert pytest.approx(every.T, abs=1e-12) == recorded.T
     assert recorded.errors is recorded.exact_T is recorded.w2_bound is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from functools import cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from wgf.networks.spline_space import SplineSpace, basis
 from wgf.problem.base import Base
 from wgf.problem.domain import Domain
+from wgf.projection.chart import Chart
 
 REACH = 1.5  # the mesh reaches so many times the range of the law's panels
 TAIL_CELL = 1 / 56  # width of a cell beyond the breakpoints, relative to the mesh
@@ -64,6 +66,7 @@ class Mesh:
     Attributes:
         cells: ends of the cells [c + 1] (length).
         order: nodes per cell.
+        s: nodes of a cell from 0 to 1 [order].
         z, dz: nodes and Lebesgue weights [n] (length).
         w: weights p dz [n] (mass).
         p, log_p, dlog_p: density of the base, its logarithm, and the derivative of that [n].
@@ -79,9 +82,9 @@ class Mesh:
         self.base, self.space, self.points, self.order, self.domain = base, space, points, order, domain
         self.cells = _cells(base, points) if cells is None else cells
         x, w = np.polynomial.legendre.leggauss(order)
-        s, half = torch.from_numpy(0.5 * (x + 1)).to(points), torch.from_numpy(0.5 * w).to(points)
+        self.s, half = torch.from_numpy(0.5 * (x + 1)).to(points), torch.from_numpy(0.5 * w).to(points)
         self.widths = self.cells.diff()
-        self.z = (self.cells[..., :-1, None] + self.widths[..., None] * s).flatten(-2)
+        self.z = (self.cells[..., :-1, None] + self.widths[..., None] * self.s).flatten(-2)
         self.dz = (self.widths[..., None] * half).flatten(-2)
         self._primitives = torch.from_numpy(_primitives(order)).to(points)
         with torch.enable_grad():
@@ -196,6 +199,17 @@ class Mesh:
             from_left = torch.full_like(from_left, self.walls[1])
         begin = torch.where(from_left, left, right)
         return -(begin[..., None] + local).reshape(f.shape)
+
+
+_meshes: WeakKeyDictionary[Chart, dict[int, Mesh]] = WeakKeyDictionary()
+
+
+def mesh_of(chart: Chart, base: Base, order: int, domain: Domain) -> Mesh:
+    """The mesh for the maps of a chart, made once for it: its base and its domain belong to it."""
+    known = _meshes.setdefault(chart, {})
+    if order not in known:
+        known[order] = Mesh(base, chart.space, order, domain)
+    return known[order]
 
 
 def _jumps(base: Base) -> tuple[bool, bool]:

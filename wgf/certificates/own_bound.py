@@ -11,17 +11,18 @@ from torch import Tensor
 from wgf.certificates.conditions import conditions
 from wgf.certificates.curve import Curve, Record, continuation
 from wgf.certificates.long_time import decay
-from wgf.certificates.mesh import Mesh
+from wgf.certificates.mesh import mesh_of
 from wgf.certificates.residual import Evaluator, Residuals
 from wgf.integrators.base import State
 from wgf.integrators.time_loop import Clock, LoopCallback
 from wgf.projection.field import Projection
+from wgf.projection.transfer import contact_of
 
 ORDER, PER_STEP = 6, 3  # Gauss nodes per cell and per step
 SAMPLE, FIRST = 12, 2  # the quadrature is doubled on one step of so many, from this step on
 LONG = 0.5  # |lambda| dt of steps on which it is always doubled: exp(-2 lambda s) varies much
 BEYOND = 1.1  # how far the limit lies, in changes by the doubled quadrature
-CHUNK = 64  # steps evaluated at once, and most rows of nodes
+CHUNK, ROWS = 64, 192  # steps evaluated at once, and most rows of nodes
 SPACING = 1e-3, 1e-2  # recorded states: relative to the end time, and to the time
 BALANCE = [10.0**k for k in range(-8, 5, 2)]  # trade-offs between the two residuals, relative to the law's width
 MOST = 4000  # nodes whose pairs are summed
@@ -85,7 +86,7 @@ class OwnBound(LoopCallback):
         if projection.map.adaptation is not None and self.unknown is None:
             self.unknown = "the breakpoints follow the solution: only a richer run can bound its error"
         self.convexity = known.convexity if self.unknown is None else None
-        self._pending: list[tuple[float, Tensor, Tensor, Tensor]] = []
+        self._pending: list[tuple[Any, ...]] = []  # times, parameters, and what `_rates` gives
         self._steps: list[Steps] = []
         self._doubled: list[Steps] = []
         self._bounds: dict[float, Bound] = {}
@@ -94,16 +95,17 @@ class OwnBound(LoopCallback):
         if self.convexity is None or landscape is None:
             return
         self._chart, self._landscape = landscape.chart, landscape
+        self._by_rows = projection.by_chart and landscape.is_pointwise and contact_of(projection) is None
         kernel = problem.interaction.elementary
         if kernel is None or kernel.logarithm:
             points = order * len(landscape.chart.space.points)
             if points > MOST:
                 self.unknown = f"{points} nodes are too many for sums over pairs of them: decrease network.width"
                 return
-        base, space = projection.map.base, landscape.chart.space
-        meshes = [Mesh(base, space, nodes, problem.domain) for nodes in (order, 2 * order)]
+        base = projection.map.base
+        meshes = [mesh_of(landscape.chart, base, nodes, problem.domain) for nodes in (order, 2 * order)]
         self._evaluate, self._evaluate_doubled = (Evaluator(problem, known, mesh) for mesh in meshes)
-        self._scale = projection.map.base.std
+        self._scale = base.std
         self._decay = decay(problem, known)
         if past is not None:
             self._restore(past)
@@ -122,7 +124,7 @@ class OwnBound(LoopCallback):
             if not self._pending:
                 mesh, c = self._evaluate.mesh, self._chart.space.coefficients(state.theta).double()
                 self._start = float(mesh.norm(mesh.values(c[None]) - self.projection.start(mesh.z)))
-            self._pending.append((t, state.theta, state.evaluation.velocity, self._acceleration(state)))
+            self._pending.append((t, state.theta, *self._rates(state)))
             if len(self._pending) > CHUNK:
                 self._flush()
 
@@ -217,10 +219,12 @@ class OwnBound(LoopCallback):
         """Evaluate the residuals of all pending steps."""
         if len(self._pending) < 2:
             return
-        times, thetas, velocities, accelerations = zip(*self._pending, strict=True)
-        space = self._chart.space
-        rows = map(space.coefficients, thetas), map(space.change, velocities), accelerations
-        c, v, a = (torch.stack(list(part)).double() for part in rows)
+        times, thetas, *rates = zip(*self._pending, strict=True)
+        chart, space = self._chart, self._chart.space
+        c = torch.stack([space.coefficients(theta) for theta in thetas])
+        motion = [torch.stack(rate) for rate in rates]
+        motion = motion or [chart.to_splines(part) for part in self._landscape.motion(chart.from_splines(c))]
+        c, v, a = (part.double() for part in (c, *motion))
         record = Record(torch.tensor(times, dtype=c.dtype, device=c.device), c, v, a)
         self._steps.append(_evaluated(self._evaluate, record, PER_STEP, slice(None)))
         long, sampled = self._doubled_on(self._steps[-1].weights.sum(1), self._count)
@@ -229,12 +233,15 @@ class OwnBound(LoopCallback):
         self._count += len(times) - 1
         self._pending = self._pending[-1:]
 
-    def _acceleration(self, state: State) -> Tensor:
-        """Second time derivative -M^-1 H c' of the coefficients [M]."""
+    def _rates(self, state: State) -> tuple[Tensor, ...]:
+        """First two time derivatives of the coefficients [M]; none where those of many states at once cost less."""
+        if self._by_rows:
+            return ()
         chart, point = self._chart, state.evaluation.point
         at = chart.at_nodes(chart.coordinates(state.theta)) if point is None else point.at
-        load = self._landscape.hessian(at).matvec(chart.displacement(state.evaluation.velocity))
-        return chart.space.change(chart.lift(-chart.project(load)))
+        velocity = state.evaluation.velocity
+        load = self._landscape.hessian(at).matvec(chart.displacement(velocity))
+        return chart.space.change(velocity), chart.to_splines(-chart.project(load))
 
 
 def _evaluated(evaluate: Evaluator, record: Record, order: int, which: slice | Tensor) -> Steps:
@@ -271,7 +278,7 @@ def _parts(found: Residuals, weights: Tensor) -> Tensor:
 
 def _residuals(evaluate: Evaluator, c: Tensor, v: Tensor) -> Residuals:
     """Residuals [r, nt, ...] of curves [r, nt, M]."""
-    parts = -(-len(c) * c.shape[1] // CHUNK)
+    parts = -(-len(c) * c.shape[1] // ROWS)
     found = [evaluate(*rows) for rows in zip(*(rows.flatten(0, 1).tensor_split(parts) for rows in (c, v)), strict=True)]
     return Residuals(*(torch.cat(part).unflatten(0, c.shape[:2]) for part in zip(*found, strict=True)))
 

@@ -104,10 +104,12 @@ class Evaluator:
         strong = g * own * (mesh.dlog_p - slope_bend / slope) + pull
         excess = ratio.nan_to_num(0.0, 0.0, 0.0) - 1  # the ratio is finite in every core
         bounded = strong.nan_to_num(HUGE, HUGE, -HUGE)
+        tension = (own.nan_to_num(HUGE, HUGE, -HUGE) * excess).unflatten(1, (-1, mesh.order))
         columns = []
         for share, rise, allowed in _cores(mesh, ratio):
-            rest = (1 - share) * bounded + share * mean + rise * own.nan_to_num(HUGE, HUGE, -HUGE) * excess
-            a = 1 + share * excess
+            rest = torch.lerp(bounded, mean, share)
+            rest.view_as(tension).addcmul_(rise, tension)
+            a = (share * excess).add_(1.0)
             if slope is not dx:
                 a = a * (dx / slope) ** g
             if attraction is None:
@@ -130,8 +132,8 @@ class Evaluator:
 
 
 def _cores(mesh: Mesh, ratio: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """For each threshold the share of the equilibrated flux at the nodes and its derivative [r, n], and whether it is
-    allowed [r].
+    """For each threshold the share of the equilibrated flux at the nodes [r, n], its derivative in the cells [r, c, 1],
+    and whether it is allowed [r].
 
     The core is the run of cells around the middle where the equilibrated flux is close to the map's own. The share
     is 1 there, falls to 0 over its two outer cells, and stays 1 up to ends that the core reaches. Where p does not
@@ -146,17 +148,11 @@ def _cores(mesh: Mesh, ratio: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]
     (below, above), last = mesh.middle, least.shape[1] - 1
     cell = torch.arange(least.shape[1], device=ratio.device)
     cells = mesh.cells.expand(len(ratio), -1)
-    far = 4 * (cells[:, -1] - cells[:, 0])
 
-    def ramp(outer: Tensor, inner: Tensor, full: Tensor, small: Tensor) -> tuple[Tensor, Tensor]:
-        """From 0 at a cell end to 1 at another; 1 everywhere for full cores and 0 for small ones."""
+    def ramp(outer: Tensor, inner: Tensor, full: Tensor) -> Tensor:
+        """At the ends of the cells, from 0 at one of them to 1 at another [r, c + 1]; 1 everywhere for full cores."""
         begin, end = (cells.gather(1, index.clamp(0, last + 1)[:, None]) for index in (outer, inner))
-        width = end - begin
-        away = width.sign() * far[:, None]
-        begin = torch.where(full[:, None], begin - away, torch.where(small[:, None], begin + away, begin))
-        along = (mesh.z - begin) / width
-        share = along.clamp(0, 1)
-        return share, (share == along) / width
+        return ((cells - begin) / (end - begin)).clamp(0, 1).masked_fill(full[:, None], 1.0)
 
     for threshold in THRESHOLDS:
         close = ((least >= math.exp(-threshold)) & (most <= math.exp(threshold))).long()  # not of NaN
@@ -164,10 +160,11 @@ def _cores(mesh: Mesh, ratio: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]
         low = last + 1 - close.masked_fill(cell > below, 1).flip(1).cumprod(1).sum(1)
         small = high - low + 1 < CORE
         whole = (low == 0) & ~small, (high == last) & ~small
-        left, dleft = ramp(low.clamp(max=last), low + 2, whole[0], small)
-        right, dright = ramp(high.clamp(min=0) + 1, high - 1, whole[1], small)
+        ramps = ramp(low, low + 2, whole[0]) * ramp(high + 1, high - 1, whole[1])  # where one falls the other is 1
+        ramps = ramps.masked_fill(small[:, None], 0.0)
+        rise = ramps.diff(dim=1)[..., None]
         allowed = torch.ones_like(small)
         for is_open, reached in zip(mesh.open, whole, strict=True):
             if is_open:
                 allowed = allowed & reached
-        yield left * right, dleft * right + left * dright, allowed
+        yield torch.addcmul(ramps[:, :-1, None], rise, mesh.s).flatten(1), rise / mesh.widths[..., None], allowed

@@ -15,11 +15,13 @@ from wgf.engine.tapes.tape import Tape, Untraceable
 from wgf.engine.tapes.traced import Traced, record, variable
 from wgf.kept import Kept, content
 from wgf.problem.energy import Term
+from wgf.problem.interaction import Log
 from wgf.problem.potential import Potential
 from wgf.settings.expression import CONSTANTS
 
 INPUTS = ("x", "dx", "log_p", "rank", "w")
 NO_TERM = -1
+NO_NUMBERS = np.zeros((1, 0))
 MOST = 64  # energies that are kept
 _energies = Kept[Energy](MOST)
 
@@ -53,6 +55,7 @@ def energy_of(
     owners: list[int] = []
     sum_of, pair, place = Traced(tape, {(0, 0): tape.constant(0.0)}), None, NO_TERM
     quadratic: float | Traced = 0.0
+    logarithmic = False
     for k, term in enumerate(terms):
         parts = bind(term, tape).parts()
         if parts is None:
@@ -70,6 +73,7 @@ def energy_of(
             place, quadratic = k, parts.quadratic
         if parts.kernel is not None and parts.force is not None:
             kernel, force, r = parts.kernel, parts.force, variable(pairs, "r")
+            logarithmic = [getattr(part, "__func__", None) for part in (kernel, force)] == [Log.kernel, Log.force]
             values_of = record(lambda: kernel(r), pairs), record(lambda: force(r), pairs)  # noqa: B023
             jet = values_of[1].jet
             bends = [jet.get((1, 0)), None, None]
@@ -81,7 +85,7 @@ def energy_of(
     interacts = pair is not None
     if quadratic and not interacts:
         pair = program(pairs, [], [], [None, None], [None] * 3, names)
-    return Energy(local, pair, interacts, place, float(quadratic), len(terms))
+    return Energy(local, pair, interacts, logarithmic, place, float(quadratic), len(terms))
 
 
 def _entries(traced: Traced, *orders: tuple[int, int]) -> list[int | None]:
@@ -116,8 +120,8 @@ def shared_energy(terms: Sequence[Term], table: Callable[[], Table]) -> tuple[En
         form = tuple(map(content, terms, numbers))
         energy = _energies(form, lambda: _parametric(terms, numbers, table))
     except (TypeError, Untraceable):  # a class from outside wgf, or a definition that branches at a number
-        return energy_of(terms, table), np.zeros((1, 0))
-    return energy, np.array([[value for each in numbers for value in each.values()]])
+        return energy_of(terms, table), NO_NUMBERS
+    return energy, np.array([[value for each in numbers for value in each.values()]]) if any(numbers) else NO_NUMBERS
 
 
 def _parametric(terms: Sequence[Term], numbers: Sequence[dict[str, float]], table: Callable[[], Table]) -> Energy:
@@ -140,10 +144,12 @@ def _parametric(terms: Sequence[Term], numbers: Sequence[dict[str, float]], tabl
 
 def _numbers(term: Term) -> dict[str, float]:
     """The parameters of a term by name."""
-    given = {name: vars(term).get(name) for name in getattr(term, "derivable", ())}
-    if "constants" in given:
-        given |= {k: v for k, v in term.expression.constants.items() if k not in CONSTANTS}  # type: ignore[attr-defined]
-    return {name: v for name, v in given.items() if isinstance(v, float) and not v.is_integer()}
+    settings, derivable = vars(term), getattr(term, "derivable", ())
+    if "constants" in derivable:
+        settings = {k: v for k, v in settings["expression"].constants.items() if k not in CONSTANTS}
+        derivable = tuple(settings)
+    given = [(name, settings.get(name)) for name in derivable]
+    return {name: v for name, v in given if isinstance(v, float) and not v.is_integer()}
 
 
 def _with(term: Term, numbers: dict[str, Any]) -> Term:

@@ -22,9 +22,10 @@ from wgf.engine.arrays import (
     copy,
     total,
 )
-from wgf.engine.landscape import gradient, hessian, judge
-from wgf.engine.linear import half_solved, multiply, solve
+from wgf.engine.landscape import field, hessian
+from wgf.engine.linear import multiply, solve
 from wgf.engine.machine_code import compiled, entry
+from wgf.engine.vectors import WIDTH, fill, load, store
 from wgf.integrators.controller import GROW, SAFETY, SHRINK
 from wgf.integrators.time_loop import COLLAPSE
 
@@ -33,7 +34,6 @@ SOUND, FOLDED, NOT_FINITE, NOT_SOLVED, ENERGY_RISE, CONCAVE, INACCURATE = range(
 EVER = 2**62  # folds in a row: none ends a call
 TINY = 2.2250738585072014e-308
 ROUNDING = 64 * 2.220446049250313e-16
-CACHED = 1024  # numbers in a block of a vector
 REPORT = 5  # numbers of a report before the energies
 
 
@@ -113,26 +113,25 @@ def aim(goals, times, counts):
 
 @compiled
 def combine(c, v, tableau, s, h):
-    """Where stage s looks, and its pull, from the stages before it; in blocks that stay in the cache."""
-    for low in range(0, len(c), CACHED):
-        part = slice(low, min(len(c), low + CACHED))
-        new, pull = v[NEW, part], v[PULL, part]
-        copy(c[part], new)
-        clear(pull)
+    """Where stage s looks, and its pull, from the stages before it."""
+    for i in range(0, len(c) - WIDTH, WIDTH):
+        new, pull = load(c, i), fill(0.0)
         for r in range(s):
-            a, b, stage = tableau[0, s, r], tableau[1, s, r] / h, v[STAGES + r, part]
-            for i in range(len(new)):
-                new[i] += a * stage[i]
-                pull[i] += b * stage[i]
+            stage = load(v[STAGES + r], i)
+            new += fill(tableau[0, s, r]) * stage
+            pull += fill(tableau[1, s, r]) * stage
+        store(v[NEW], i, new)
+        store(v[PULL], i, fill(1.0 / h) * pull)
 
 
 @compiled
-def rate(v, s, h):
-    """E' = D of stage s by the same method, see `Rodas4.step`; START and SPEED hold D^(1/2) L^-1 of the gradients."""
+def rate(v, pivots, s, h):
+    """E' = D of stage s by the same method, see `Rodas4.step`; START and SPEED hold L^-1 times gradients, for the
+    factors L D^-1 L^T of the mass matrix and the pivots D."""
     start, speed, found = v[START], v[START if s == 0 else SPEED], 0.0
     for i in range(len(start)):
         drift = v[PULL, i] - v[STAGES + s, i] / h
-        found += speed[i] * (speed[i] - 2 * start[i]) + 2 * v[GRADIENT, i] * drift
+        found += pivots[i] * speed[i] * (speed[i] - 2 * start[i]) + 2 * v[GRADIENT, i] * drift
     return found
 
 
@@ -141,9 +140,9 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
     """Steps of several flows on one mesh, each from its coordinates through all goals, or until something ends it.
 
     Args:
-        c: coordinates [b, M + TAPS], updated.
+        c: coordinates [b, M + WIDTH], updated.
         goals: times of the stops [s]; a flow continues with the goal number counts[3].
-        saved: coordinates at the goals met [b, s, M + TAPS]; empty to keep none.
+        saved: coordinates at the goals met [b, s, M + WIDTH]; empty to keep none.
         parameters: parameters of the energy [b, p].
         times: t, dt, next_dt, error and dissipated of the clocks, updated, the standard deviations of the initial
             laws (length), and the smallest slopes at t = 0 [b, 7].
@@ -166,8 +165,7 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
         lands = not opening
         while end == -1:
             # the field at the new coordinates; in the first turn these are the old ones
-            then, then_scale, square, then_slope = judge(new, mesh, energy, pair, work)
-            gradient(new, mesh, energy, pair, work, v[SLOPE])
+            then, then_scale, square, then_slope = field(new, mesh, energy, pair, work, v[SLOPE], True)
             accepted = opening
             if not opening:
                 error = length / max(method.atol * times[flow, 5] + method.rtol * math.sqrt(square), TINY)
@@ -196,7 +194,7 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
             opening = False
             trial, lands = aim(goals, times[flow], counts[flow])
             copy(c[flow], new)
-            if not hessian(new, mesh, energy, pair, work, 1.0 / (method.gamma * trial)):
+            if not hessian(new, mesh, energy, pair, work, accepted, 1.0 / (method.gamma * trial)):
                 length = -1.0
                 continue
             counts[flow, 2] += 6
@@ -205,16 +203,14 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
                 combine(c[flow], v, method.tableau, s, trial)
                 if s == 0:
                     copy(v[GRADIENT], v[SLOPE])
+                    clear(v[IMAGE])
                 else:
-                    gradient(new, mesh, energy, pair, work, v[SLOPE])
-                multiply(mesh.bands[0], v[PULL], v[IMAGE])
-                for i in range(size):
-                    v[STAGES + s, i] = v[IMAGE, i] - v[SLOPE, i]
-                solve(mesh, pair, work, v[STAGES + s])
+                    field(new, mesh, energy, pair, work, v[SLOPE], False)
+                    multiply(mesh.mass, v[PULL], v[IMAGE])
+                solve(mesh, pair, work, v[IMAGE], v[SLOPE], v[STAGES + s], v[START if s == 0 else SPEED])
                 if method.weights[s] != 0.0:
-                    half_solved(mesh.bands[1], v[SLOPE], v[START if s == 0 else SPEED])
-                    lost += trial * method.weights[s] * rate(v, s, method.gamma * trial)
-            multiply(mesh.bands[0], v[STAGES + 5], v[IMAGE])
+                    lost += trial * method.weights[s] * rate(v, mesh.pivots, s, method.gamma * trial)
+            multiply(mesh.mass, v[STAGES + 5], v[IMAGE])
             length = 0.0
             for i in range(size):
                 new[i] += v[STAGES + 5, i]

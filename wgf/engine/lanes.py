@@ -11,26 +11,28 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wgf.engine.arrays import TAPS, VECTORS, Energy, Mesh, Work, begin, clear, workspace
+from wgf.engine.arrays import VECTORS, Energy, Mesh, Work, begin, clear, padded, workspace
 from wgf.engine.machine_code import compiled
 from wgf.engine.program import BENDS, BLOCK, FIRST, FIXED, NODAL, SECOND, SLOPES, VALUE, VALUES, execute
+from wgf.engine.vectors import WIDTH, aligned
 
 WHOLE, SIZE, SQUARE, LEAST, MEAN = range(5)  # rows of `Lanes.sums`
 ONE, OTHER, SHIFT, TRIAL, NOW, SCALE, LENGTH, COORDINATES, FORCE = range(9)  # rows of `Lanes.rows`
 SOUND, OPENING, LANDS, TAKEN = range(4)  # rows of `Lanes.flags`
+LANES = 32  # most flows side by side
 FREE = -1  # number of the flow in a lane without one
 
 
 class Lanes(NamedTuple):
-    """Arrays of L flows.
+    """Arrays of L flows, L a power of 2 and a multiple of WIDTH.
 
     Attributes:
         alone: arrays of one flow, for what depends on the nodes only.
         registers: registers of the program for some cells; node b of cell i of n in lane l is column (b n + i) L + l.
             The last row is zero: row -1 holds what is zero by definition.
         kept: results that depend on the nodes only [instructions, Q C, L].
-        band: matrix [M + TAPS, K, L].
-        vectors: [14, M + TAPS, L], in the order of `wgf.engine.arrays`.
+        band: matrix [M + WIDTH, K, L].
+        vectors: [14, M + WIDTH, L], in the order of `wgf.engine.arrays`.
         terms: energies [k, L].
         sums: energy, sum of the sizes of the energies, variance, smallest slope, and mean position [5, L].
         rows: two products, 1/(gamma h), the length h of the attempt (time), energy and size of the energies before it,
@@ -52,19 +54,22 @@ class Lanes(NamedTuple):
     flows: np.ndarray
 
 
-def lanes_of(mesh: Mesh, energy: Energy, lanes: int) -> Lanes:
-    """Arrays of several flows on a mesh of at most BLOCK nodes."""
+def lanes_of(mesh: Mesh, energy: Energy, flows: int) -> Lanes:
+    """Arrays of some flows on a mesh whose cells a program treats at once, in enough lanes or in LANES."""
+    lanes = min(LANES, max(WIDTH, 2 ** (flows - 1).bit_length()))
     size, k, q, p = len(mesh.mean), mesh.taps, mesh.tables.shape[1], energy.local
     columns = max(1, BLOCK // (q * lanes)) * q * lanes
+    registers, rows = aligned(len(p.start) + 1, columns), aligned(9, lanes)
+    registers[:-1], rows[:] = p.start[:, None], 1.0
     return Lanes(
         workspace(mesh, energy),
-        np.repeat(np.append(p.start, 0.0)[:, None], columns, axis=1),
-        np.zeros((p.layout[NODAL + 1] - p.layout[NODAL], mesh.nodes.shape[1], lanes)),
-        np.zeros((size, k, lanes)),
-        np.zeros((VECTORS, size, lanes)),
-        np.zeros((energy.size, lanes)),
-        np.zeros((5, lanes)),
-        np.ones((9, lanes)),
+        registers,
+        aligned(p.layout[NODAL + 1] - p.layout[NODAL], mesh.nodes.shape[1], lanes),
+        aligned(size, k, lanes),
+        aligned(VECTORS, size, lanes),
+        aligned(energy.size, lanes),
+        aligned(5, lanes),
+        rows,
         np.zeros((4, lanes), dtype=np.bool_),
         np.full(lanes, FREE),
     )
@@ -73,7 +78,7 @@ def lanes_of(mesh: Mesh, energy: Energy, lanes: int) -> Lanes:
 @compiled
 def enter(mesh, energy, parameters, lane, work):
     """Put the parameters of a flow into a lane."""
-    p, lanes, alone = energy.local, work.rows.shape[1], work.alone.registers
+    p, lanes, alone, cells = energy.local, work.rows.shape[1], work.alone.registers, mesh.cells.shape[1]
     begin(mesh, energy, None, parameters, work.alone)
     for k in range(len(p.parameters)):
         if p.parameters[k] >= 0:
@@ -82,8 +87,9 @@ def enter(mesh, energy, parameters, lane, work):
         work.registers[p.code[k, 4], lane::lanes] = alone[p.code[k, 4], 0]
     for k in range(len(work.kept)):
         row = alone[p.code[p.layout[NODAL] + k, 4]]
-        for i in range(work.kept.shape[1]):
-            work.kept[k, i, lane] = row[i]
+        for b in range(mesh.tables.shape[1]):
+            for i in range(cells):
+                work.kept[k, b * cells + i, lane] = row[b * padded(cells) + i]
 
 
 @compiled
@@ -93,12 +99,8 @@ def run(part, c, mesh, energy, low, high, work):
     q, cells, lanes = mesh.tables.shape[1], mesh.cells.shape[1], work.rows.shape[1]
     for b in range(q):
         for i in range(n):
-            s, node, first, at = (
-                (b * n + i) * lanes,
-                b * cells + low + i,
-                mesh.cells[0, low + i],
-                mesh.cells[1, low + i],
-            )
+            s, node = (b * n + i) * lanes, b * cells + low + i
+            first, at = mesh.cells[0, low + i], mesh.cells[1, low + i]
             x, d, log_p, rank, w = r[0, s:], r[1, s:], r[2, s:], r[3, s:], r[4, s:]
             for j in range(k):
                 value, slope, by = mesh.tables[0, b, j, at], mesh.tables[1, b, j, at], c[first + j]
@@ -118,7 +120,7 @@ def run(part, c, mesh, energy, low, high, work):
                 to = r[p.code[p.layout[NODAL] + m, 4], s:]
                 for lane in range(lanes):
                     to[lane] = work.kept[m, node, lane]
-    execute(p, part, r, n * q * lanes)
+    execute(p, part, r, n * q * lanes, lanes)
 
 
 @compiled
@@ -160,7 +162,7 @@ def judge_lanes(c, mesh, energy, work):
 
 @compiled
 def gradient_lanes(c, mesh, energy, work, g):
-    """Derivative of the energies in the coordinates, into g [M + TAPS, L]."""
+    """Derivative of the energies in the coordinates, into g [M + WIDTH, L]."""
     p, r, lanes, k = energy.local, work.registers, work.rows.shape[1], mesh.taps
     q, cells = mesh.tables.shape[1], mesh.cells.shape[1]
     per = r.shape[1] // (q * lanes)
@@ -187,10 +189,10 @@ def hessian_lanes(c, mesh, energy, work, shift):
     """shift [L] times the mass matrix plus the Hessian, factorised."""
     p, r, lanes, k, A = energy.local, work.registers, work.rows.shape[1], mesh.taps, work.band
     q, cells = mesh.tables.shape[1], mesh.cells.shape[1]
-    per, m = r.shape[1] // (q * lanes), len(A) - TAPS
+    per, m = r.shape[1] // (q * lanes), len(A) - WIDTH
     for j in range(len(A)):
         for b in range(k):
-            to, mass = A[j, b], mesh.bands[0, j, b]
+            to, mass = A[j, b], mesh.mass[b, WIDTH + j]
             for lane in range(lanes):
                 to[lane] = shift[lane] * mass
     y, z = work.rows[ONE], work.rows[OTHER]
@@ -266,14 +268,14 @@ def solve_lanes(A, y, m):
 
 @compiled
 def multiply_lanes(mesh, x, y):
-    """Mass matrix times x [M + TAPS, L], into y."""
+    """Mass matrix times x [M + WIDTH, L], into y."""
     k, lanes = mesh.taps, x.shape[1]
     for j in range(len(x)):
         clear(y[j])
-    for j in range(len(x) - TAPS):
+    for j in range(len(x) - WIDTH):
         v, to = x[j], y[j]
         for r in range(k):
-            mass, by, other = mesh.bands[0, j, r], x[j + r], y[j + r]
+            mass, by, other = mesh.mass[r, WIDTH + j], x[j + r], y[j + r]
             for lane in range(lanes):
                 to[lane] += mass * by[lane]
             if r > 0:
@@ -283,13 +285,13 @@ def multiply_lanes(mesh, x, y):
 
 @compiled
 def place(row, lane, to):
-    """Copy the coordinates of one flow [M + TAPS] into a lane."""
+    """Copy the coordinates of one flow [M + WIDTH] into a lane."""
     for i in range(len(row)):
         to[i, lane] = row[i]
 
 
 @compiled
 def take(of, lane, row):
-    """Copy a lane into the coordinates of one flow [M + TAPS]."""
+    """Copy a lane into the coordinates of one flow [M + WIDTH]."""
     for i in range(len(row)):
         row[i] = of[i, lane]

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
@@ -18,7 +19,7 @@ log = logging.getLogger("wgf")
 
 # the machine code depends on these files
 OWN = ("arrays", "kernel", "landscape", "lanes", "linear", "machine_code", "many", "pairs", "program", "tapes/tape")
-SOURCES = (*OWN, "../integrators/controller", "../integrators/time_loop")
+SOURCES = (*OWN, "vectors", "../integrators/controller", "../integrators/time_loop")
 STAMP = sha256(b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()
 OPTIONS: dict[str, Any] = {
     "fastmath": {"contract", "reassoc", "nsz", "arcp"},  # NaN and infinity stay what they are
@@ -62,8 +63,25 @@ class PartCompiler(Compiler):
         return super().define_pipelines()
 
 
+class Whole(JITCodeLibrary):
+    """Code of a function that Python calls, with all that it calls."""
+
+    def _optimize_final_module(self) -> None:
+        options = llvm.create_pipeline_tuning_options(3)
+        # loops are short: their unrolled copies would hardly run
+        options.loop_vectorization, options.slp_vectorization, options.loop_unrolling = True, False, False
+        builder = llvm.create_pass_builder(self._codegen._tm, options)
+        builder.getModulePassManager().run(self._final_module, builder)
+
+
 class EntryCompiler(Compiler):
     """Compiler of functions that Python calls."""
+
+    def define_pipelines(self) -> Any:
+        state = self.state
+        state.library = Whole(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return super().define_pipelines()
 
     def compile_extra(self, function: Callable) -> Any:
         announce()
@@ -85,6 +103,25 @@ def announce() -> None:
 def compiled(function: Callable) -> Any:
     """Decorator: a function that compiled functions call. Python cannot call it."""
     return jit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=PartCompiler)(function)
+
+
+class Direct:
+    """An entry that is always called with arguments of the same types. numba would look at each of the many arrays in
+    them, which takes longer than some flows.
+
+    Args:
+        dispatcher: the entry.
+    """
+
+    def __init__(self, dispatcher: Any) -> None:
+        self._call, self._dispatcher = None, dispatcher
+
+    def __call__(self, *args: Any) -> None:
+        if self._call is None:
+            self._dispatcher(*args)
+            self._call = self._dispatcher.overloads[tuple(map(numba.typeof, args))].entry_point
+        else:
+            self._call(*args)
 
 
 def entry(function: Callable) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from wgf.engine.arrays import GRADIENT, IMAGE, NEW, NONE, PULL, SLOPE, SPEED, STAGES, TAPS, clear, copy
+from wgf.engine.arrays import GRADIENT, IMAGE, NEW, NONE, PULL, SLOPE, SPEED, STAGES, clear, copy
 from wgf.engine.kernel import REPORT, TINY, aim, end_of, fault_of, settle
 from wgf.engine.lanes import (
     COORDINATES,
@@ -36,17 +36,17 @@ from wgf.engine.lanes import (
     take,
 )
 from wgf.engine.machine_code import compiled, entry
+from wgf.engine.vectors import WIDTH
 
 CURRENT = SPEED  # row of the vectors: coordinates of the flows
-LANES = 32  # flows side by side
 
 
 @entry
 def advance_many(c, goals, saved, mesh, energy, method, parameters, times, counts, report, work):
     """Steps of several flows through all goals, or until something ends them; arguments as `wgf.engine.kernel.advance`,
-    and arrays of at most as many lanes as flows.
+    and arrays of some lanes.
 
-    The mesh has at most BLOCK nodes, the energy has no pairs, and the dissipation stays 0.
+    A program treats all cells at once, the energy has no pairs, and the dissipation stays 0.
     """
     v, sums, rows, flags, flows = work.vectors, work.sums, work.rows, work.flags, work.flows
     lanes = len(flows)
@@ -54,7 +54,7 @@ def advance_many(c, goals, saved, mesh, energy, method, parameters, times, count
     shift, trial, now, scale, length = rows[SHIFT], rows[TRIAL], rows[NOW], rows[SCALE], rows[LENGTH]
     coordinates, force = rows[COORDINATES], rows[FORCE]
     following, active = NONE, NONE
-    for lane in range(lanes):
+    for lane in range(min(lanes, len(c))):
         following, active = load(c, parameters, mesh, energy, flows, following, active, lane, opening, work)
     while active > 0:
         judge_lanes(v[NEW], mesh, energy, work)
@@ -159,10 +159,10 @@ def attempt(mesh, energy, method, work, shift, trial, length):
             gradient_lanes(new, mesh, energy, work, force)
         multiply_lanes(mesh, pull, image)
         stage = v[STAGES + s]
-        for i in range(size - TAPS):
+        for i in range(size - WIDTH):
             for lane in range(len(trial)):
                 stage[i, lane] = image[i, lane] - force[i, lane]
-        solve_lanes(work.band, stage, size - TAPS)
+        solve_lanes(work.band, stage, size - WIDTH)
     last = v[STAGES + 5]
     multiply_lanes(mesh, last, image)
     clear(length)

@@ -1,103 +1,132 @@
 """Energy, force and second derivative of the pairs of an interaction, in machine code.
 
-A program treats many pairs at once: those of node i with the nodes before it, for some neighbouring nodes i.
+The nodes fill whole vectors; those that fill up the last one have no weight. For node i a row holds what belongs to the
+pairs (i, j) for all vectors of nodes j up to the one that contains i. Pairs within this last vector occur twice, as
+(i, j) and as (j, i).
 """
 
 from __future__ import annotations
 
-from wgf.engine.arrays import NONE, ONE, clear
+import math
+
+from wgf.engine.arrays import NONE, clear
 from wgf.engine.machine_code import compiled
-from wgf.engine.program import BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES, execute
+from wgf.engine.program import ALONE, BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES, execute
+from wgf.engine.vectors import WIDTH, absolute, choose, fill, load, logarithm, store, total
 
 
 @compiled
-def distances(x, i, itself, r):
-    """Fill the first register with x_i - x_j for j < i, and for j = i if `itself`, for as many rows i as fit. The row
-    after the last of them, and the number of entries."""
+def rows_of(x, i, count, energy, p, part, r):
+    """The rows of W, W' or W'' of the distances x_i - x_j, for as many nodes i < count as fit. A logarithm has strength
+    1, and W'' is 0 where particles meet. The node after the last of them, and the rows behind each other."""
     n = 0
-    while i < len(x) and n + i + itself <= r.shape[1]:
-        for j in range(i + itself):
-            r[0, n + j] = x[i] - x[j]
-        n += i + itself
+    while i < count and n + (i & -WIDTH) + WIDTH <= r.shape[1]:
+        own = fill(x[i])
+        for j in range(0, i + 1, WIDTH):
+            apart = own - load(x, j)
+            if not energy.logarithmic:
+                store(r[0], n + j, apart)
+            elif part == VALUE:
+                store(r[0], n + j, logarithm(absolute(choose(apart, apart, 1.0))))
+            else:
+                inverse = fill(1.0) / choose(apart, apart, math.inf)
+                store(r[0], n + j, inverse if part == FIRST else fill(0.0) - inverse * inverse)
+        n += (i & -WIDTH) + WIDTH
         i += 1
-    return i, n
+    row = r[0]
+    if not energy.logarithmic:
+        execute(p, part, r, n, ALONE)
+        row = r[p.layout[VALUES if part == VALUE else SLOPES if part == FIRST else BENDS]]
+        if part == SECOND:
+            for j in range(0, n, WIDTH):
+                store(row, j, choose(load(r[0], j), load(row, j), 0.0))
+    return i, row
 
 
 @compiled
-def pair_energy(w, x, p, r):
+def strength(energy, p, r):
+    """The factor of the rows: that of a logarithm is W'(1)."""
+    if not energy.logarithmic:
+        return 1.0
+    store(r[0], 0, fill(1.0))
+    execute(p, FIRST, r, WIDTH, ALONE)
+    return r[p.layout[SLOPES], 0]
+
+
+@compiled
+def pair_energy(count, w, x, energy, p, r):
     """1/2 sum w_i w_j W(x_i - x_j)."""
-    energy, i = 0.0, NONE
-    while i < len(w):
-        end, n = distances(x, i, ONE, r)
-        execute(p, VALUE, r, n)
-        row = r[p.layout[VALUES]]
+    sum_of, i = 0.0, NONE
+    while i < count:
+        end, row = rows_of(x, i, count, energy, p, VALUE, r)
         while i < end:
-            total = 0.5 * w[i] * row[i]
-            for j in range(i):
-                total += w[j] * row[j]
-            energy += w[i] * total
-            row, i = row[i + 1 :], i + 1
-    return energy
+            last = i & -WIDTH
+            found = fill(0.5) * load(w, last) * load(row, last)
+            for j in range(0, last, WIDTH):
+                found += load(w, j) * load(row, j)
+            sum_of += w[i] * total(found)
+            row, i = row[last + WIDTH :], i + 1
+    return strength(energy, p, r) * sum_of
 
 
 @compiled
-def pair_force(w, x, p, r, force):
-    """force_i = sum_j w_j W'(x_i - x_j)."""
-    clear(force)
-    i = ONE
-    while i < len(w):
-        end, n = distances(x, i, NONE, r)
-        execute(p, FIRST, r, n)
-        row = r[p.layout[SLOPES]]
+def pair_force(count, w, x, energy, p, r, force):
+    """Add sum_j w_j W'(x_i - x_j) to each force_i."""
+    factor, i = strength(energy, p, r), NONE
+    while i < count:
+        end, row = rows_of(x, i, count, energy, p, FIRST, r)
         while i < end:
-            total, weight = 0.0, w[i]
-            for j in range(i):
-                total += w[j] * row[j]
-                force[j] -= weight * row[j]
-            force[i] += total
-            row, i = row[i:], i + 1
+            last, weight = i & -WIDTH, fill(factor * w[i])
+            found = load(w, last) * load(row, last)
+            for j in range(0, last, WIDTH):
+                pull = load(row, j)
+                found += load(w, j) * pull
+                store(force, j, load(force, j) - weight * pull)
+            force[i] += factor * total(found)
+            row, i = row[last + WIDTH :], i + 1
 
 
 @compiled
-def coupling(mesh, x, p, r, cross, load, bend, dense):
-    """The second derivative of the pairs: sums of w_i w_j W'' per node, and the matrix, minus that of the pairs.
+def coupling(mesh, count, w, x, energy, p, r, cross, column, bend, dense):
+    """The second derivative of the pairs: this adds sum_j w_j W'' to each bend_i, and the matrix, minus that of the
+    pairs, to the upper triangle of `dense` [M, .].
 
-    With K_ij = w_i w_j W''(x_i - x_j) for j < i the matrix is B K B^T + B K^T B^T, and `cross` [M, n] holds B K.
-    `load` [M + TAPS] is for work.
+    With K_ij = w_i w_j W''(x_i - x_j), of which a row holds a part, K = L + L^T, the matrix is B L B^T + B L^T B^T, and
+    `cross` [M, .] holds B L. `column` [M + WIDTH] is for work.
     """
-    clear(bend)
     if p.layout[BENDS] < 0:
         return
     for a in range(len(cross)):
         clear(cross[a])
-    w, cells, i = mesh.nodes[0], mesh.cells.shape[1], ONE
-    while i < len(x):
-        end, n = distances(x, i, NONE, r)
-        execute(p, SECOND, r, n)
-        row = r[p.layout[BENDS]]
+    factor, cells, i = strength(energy, p, r), mesh.cells.shape[1], NONE
+    while i < count:
+        end, row = rows_of(x, i, count, energy, p, SECOND, r)
         while i < end:
-            total = 0.0
-            for j in range(i):
-                v = w[i] * w[j] * row[j] if x[i] != x[j] else 0.0
-                row[j] = v
-                total += v
-                bend[j] += v
-            bend[i] += total
+            last, weight = i & -WIDTH, fill(factor * w[i])
+            found = load(w, last) * load(row, last)
+            store(row, last, fill(0.5) * weight * found)
+            for j in range(0, last, WIDTH):
+                bends = load(row, j)
+                pull = load(w, j) * bends
+                found += pull
+                store(bend, j, load(bend, j) + weight * bends)
+                store(row, j, weight * pull)
+            bend[i] += factor * total(found)
             at, first = mesh.cells[1, i % cells], mesh.cells[0, i % cells]
             for a in range(mesh.taps):
-                v, to = mesh.tables[0, i // cells, a, at], cross[first + a]
-                for j in range(i):
-                    to[j] += v * row[j]
-            row, i = row[i:], i + 1
-    for j in range(len(x)):
+                value, to = fill(mesh.tables[0, i // cells, a, at]), cross[first + a]
+                for j in range(0, last + WIDTH, WIDTH):
+                    store(to, j, load(to, j) + value * load(row, j))
+            row, i = row[last + WIDTH :], i + 1
+    for j in range(count):
         at, first = mesh.cells[1, j % cells], mesh.cells[0, j % cells]
         for m in range(len(cross)):
-            load[m] = cross[m, j]
+            column[m] = cross[m, j]
         for a in range(mesh.taps):
-            v, to = mesh.tables[0, j // cells, a, at], dense[first + a]
-            for m in range(len(to)):
-                to[m] -= v * load[m]
+            value, to = fill(mesh.tables[0, j // cells, a, at]), dense[first + a]
+            for m in range(0, len(cross), WIDTH):
+                store(to, m, load(to, m) - value * load(column, m))
     for a in range(len(dense)):
         dense[a, a] *= 2.0
         for b in range(a):
-            dense[a, b] += dense[b, a]
+            dense[b, a] += dense[a, b]

@@ -11,16 +11,19 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from wgf.engine.arrays import TAPS, Mesh, Method, Work, workspace
+from wgf.engine.arrays import TAPS, Mesh, Method, Work, at_once, sizes, workspace
 from wgf.engine.energies import Table, shared_energy
 from wgf.engine.kernel import EVER, NOT_FINITE, REPORT, advance
 from wgf.engine.linear import factorise
-from wgf.engine.program import BLOCK
+from wgf.engine.machine_code import Direct
 from wgf.engine.tapes.tape import Untraceable
+from wgf.engine.vectors import WIDTH, aligned, whole
 from wgf.integrators.cautious import falls_back
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.time_loop import FOLDS, Clock
+from wgf.kept import Kept
 from wgf.problem.equations import Problem
+from wgf.problem.quadrature import Nodes
 from wgf.projection.chart import Chart
 from wgf.projection.field import Projection
 
@@ -29,56 +32,76 @@ log = logging.getLogger("wgf")
 _meshes: WeakKeyDictionary[Chart, Mesh] = WeakKeyDictionary()
 SAME = 1e-9  # difference of basis functions, relative to the largest, that rounding of the breakpoints explains
 WIDEST = 1e4  # widest range of a table (length)
-LARGE = 100_000  # coordinates of a chart from which its basis takes more memory than it saves time
+LARGE = 100_000  # coordinates from which arrays take more memory than they save time
+CELLS = 1 << 14  # cells whose basis is in memory at once
+
+
+_advance = Direct(advance), Direct(advance)  # for energies with pairs, and for others
+_idle = Kept[list["OneFlow"]](16)  # arrays of some sizes that no flow uses
 
 
 def mesh_of(chart: Chart, order: int) -> Mesh:
     """Arrays of a chart whose nodes form cells of `order` nodes, made once for a chart."""
-    if chart not in _meshes:
-        _meshes[chart] = _mesh(chart, order)
-        if chart.size > LARGE:  # the mesh has what the steps need
-            vars(chart).pop("basis_at_nodes")
-    return _meshes[chart]
+    mesh = _meshes.get(chart)
+    if mesh is None:
+        mesh = _meshes[chart] = _mesh(chart, order)
+    return mesh
 
 
 def _mesh(chart: Chart, order: int) -> Mesh:
-    first, values, slopes = (t.detach().numpy() for t in chart.basis_at_nodes)
-    k, nodes = chart.space.degree + 1, chart.nodes
-    cells = len(first) // order
-    bands = np.zeros((2, chart.size + TAPS, TAPS))
-    bands[:, : chart.size, :k] = chart.mass.band.numpy().T
-    factorise(bands[1], chart.size)
-    mean = np.zeros(chart.size + TAPS)
-    w = nodes.w.numpy()
-    for j in range(k):
-        mean[: chart.size] += np.bincount(first + j, w * values[:, j], chart.size)
-    along = np.empty((3, order, cells))
-    for row, of in zip(along, (w, nodes.log_p.numpy(), nodes.rank.numpy()), strict=True):
-        row[:] = of.reshape(cells, order).T
-    columns, tables = _tables(values.reshape(cells, order, k), slopes.reshape(cells, order, k))
-    return Mesh(
-        k,
-        np.stack([first[::order], columns]),
-        tables,
-        along.reshape(3, -1),
-        bands,
-        mean,
-        ~chart.free[[0, -1]].numpy(),
-    )
+    k, size, nodes = chart.space.degree + 1, chart.size, chart.nodes
+    w, z = nodes.w.numpy(), nodes.z.numpy().reshape(-1, order)
+    mean, pivots = aligned(2, size + WIDTH)
+    first = np.empty(len(z), dtype=np.int64)
+    for low in range(0, len(z), CELLS):
+        columns, values, _ = (part.numpy() for part in chart.basis(torch.from_numpy(z[low : low + CELLS].ravel())))
+        here, near = w[order * low : order * (low + CELLS)], mean[columns[0] :]
+        for j in range(k):
+            added = np.bincount(columns - columns[0] + j, here * values[:, j])
+            near[: len(added)] += added
+        first[low : low + CELLS] = columns[::order]
+    cell, run = _neighbours(first)
+    along = aligned(3, order, len(z))
+    for low in range(0, len(z), CELLS):
+        rows = cell[low : low + CELLS]
+        part = Nodes(torch.from_numpy(z[rows]), torch.from_numpy(w.reshape(z.shape)[rows]), nodes.base)
+        for row, values in zip(along, (part.w, part.log_p, part.side), strict=True):
+            row[:, low : low + CELLS] = values.numpy().T
+    along[2] -= np.vdot(along[0], along[2]) / along[0].sum()
+    mass, factors = aligned(TAPS, size + 2 * WIDTH), aligned(size + WIDTH, TAPS)
+    mass[:k, WIDTH:-WIDTH] = chart.mass.band.numpy()
+    factors[:size] = mass[:, WIDTH:-WIDTH].T
+    factorise(factors, size)
+    pivots[:] = factors[:, 0]
+    columns, tables = _tables(chart, z, cell)
+    held = ~chart.free[[0, -1]].numpy()
+    cells = np.stack([first[cell], columns])
+    return Mesh(k, run, cells, tables, along.reshape(3, -1), mass, factors, mean, pivots, held)
 
 
-def _tables(values: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Column of each cell [C], and tables [2, Q, K, columns], from the basis at the nodes, both [C, Q, K].
+def _neighbours(first: np.ndarray) -> tuple[np.ndarray, int]:
+    """An order of cells with these first basis functions [C] in which those of the first cells follow each other, and
+    how many do."""
+    known, cell = np.unique(first, return_index=True)
+    run = int(np.argmin(np.append(np.diff(known) == 1, False))) + 1
+    return np.concatenate([cell[:run], np.delete(np.arange(len(first)), cell[:run])]), run
+
+
+def _tables(chart: Chart, z: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Column of each cell [C], and tables [2, Q, TAPS, columns], for nodes z [C, Q] in cells of an order [C].
 
     A program treats some cells at once. If they all have the same functions, as most cells of uniform breakpoints have,
     the next ones with these functions share their columns.
     """
-    cells, order, _ = values.shape
-    per = max(1, BLOCK // order)
+    cells, order = z.shape
+    per, k = at_once(order), chart.space.degree + 1
     columns, blocks, end = np.arange(cells), [], 0
-    shared, model = -1, None
+    shared, model, known = -1, None, CELLS // per * per
     for low in range(0, cells, per):
-        block = np.stack([values[low : low + per], slopes[low : low + per]])
+        if low % known == 0:
+            basis = chart.basis(torch.from_numpy(z[cell[low : low + known]].ravel()))[1:]
+            values = np.stack([part.numpy().reshape(-1, order, k) for part in basis])
+        block = values[:, low % known : low % known + per]
         one = block[:, :1] if model is None else model
         scale = np.abs(one).max(axis=(1, 2, 3), keepdims=True)
         alike = cells > 2 * per and bool((np.abs(block - one) <= SAME * scale).all())
@@ -90,7 +113,10 @@ def _tables(values: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.ndar
         columns[low : low + per] = end + np.arange(block.shape[1])
         blocks.append(block)
         end += block.shape[1]
-    return columns, np.ascontiguousarray(np.concatenate(blocks, axis=1).transpose(0, 2, 3, 1))
+    blocks.append(np.repeat(blocks[-1][:, -1:], WIDTH, axis=1))
+    tables = aligned(2, order, TAPS, whole(end + WIDTH))
+    tables[:, :, :k, : end + WIDTH] = np.concatenate(blocks, axis=1).transpose(0, 2, 3, 1)
+    return columns, tables
 
 
 @cache
@@ -102,7 +128,7 @@ def _tableau(kind: type[Rodas4]) -> tuple[np.ndarray, np.ndarray]:
 
 def _ends(chart: Chart, c: torch.Tensor) -> list[float]:
     """Positions of an increasing map at the outer nodes (length)."""
-    first, values, _ = chart.basis_at_nodes
+    first, values, _ = chart.basis(chart.nodes.z[[0, -1]])
     return [float(torch.dot(values[end], c[first[end] : first[end] + values.shape[1]])) for end in (0, -1)]
 
 
@@ -192,13 +218,12 @@ class Plan:
             raise Untraceable(f"the kinks of V = {projection.problem.potential}")
         chart = projection.landscape.chart
 
-        start = partial(chart.coordinates, projection.initial)
         folds = FOLDS - 1 if falls_back(projection, integrator) else EVER  # the next one is the fallback's
         return cls(
             projection.problem,
             chart,
             projection.quadrature.order,
-            start,
+            partial(_start, projection),
             integrator,
             projection.first_slope,
             folds,
@@ -213,7 +238,6 @@ class Plan:
     def offsets(self) -> np.ndarray:
         return np.array([term.offset(self.chart.nodes) for term in self.terms])
 
-    @cached_property
     def _flow(self) -> OneFlow:
         c, saved, times = np.zeros((1, len(self.mesh.mean))), np.zeros((0, 0, 0)), np.zeros((1, 7))
         counts, report = np.zeros((1, 7), dtype=np.int64), np.zeros((1, REPORT + len(self.terms)))
@@ -227,34 +251,48 @@ class Plan:
         return c
 
     def moved(self, theta: torch.Tensor, change: np.ndarray) -> torch.Tensor:
-        """theta [p] after a change of the coordinates [M], see `Chart.lift`."""
-        change = change.copy()
+        """theta [p] after a change of the coordinates [M], which this overwrites; see `Chart.lift`."""
         for end, inner in self.chart.pairs:
             change[end] += change[inner]
-        return theta + self.chart.space.lift(torch.from_numpy(change))
+        lifted = self.chart.space.lift(torch.from_numpy(change)).numpy()
+        return torch.from_numpy(theta.numpy() + lifted)
 
     def advance(self, c: np.ndarray, goals: list[float], clock: Clock, most: int, single: bool) -> Leg:
         """Steps from c [M] to the last goal, or to an end; see `wgf.engine.kernel.advance`."""
-        size = len(c)
+        size, stops = len(c), np.array(goals)
         while True:
-            at, saved, times, counts, report, work = self._flow
+            idle = _idle(sizes(self.mesh, self.energy), list)
+            try:
+                flow = idle.pop()
+            except IndexError:
+                flow = self._flow()
+            at, saved, times, counts, report, work = flow
             at[0, :size] = c
             times[0] = clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated, self.std, self.slope
             taken = clock.steps, clock.rejected, clock.evaluations, clock.target
             counts[0] = *taken, self.attractive, clock.folds, self._folds
             report[0] = 0.0
             parts = self.mesh, self.energy, self.method, self.parameters
-            advance(at, np.array(goals), saved, *parts, times, counts, report, work, most, single)
+            call = _advance[self.energy.pair is None]
+            call(at, stops, saved, *parts, times, counts, report, work, most, single)
+            if size <= LARGE:
+                idle.append(flow)
             left = len(self.energy.local.tables) and report[0, 3] == NOT_FINITE
             if not left or self.range.high - self.range.low > WIDEST:
                 break
             self.range = _wider(*self.range)
             log.info("particles leave the table of the potential: it now reaches from %g to %g", *self.range)
             self.energy, self.parameters = shared_energy(self.terms, lambda: self.range)
-            del self._flow
         code, energy, slope, fault, trial = report[0, :REPORT].tolist()
+        steps, rejected, evaluations, target, _, folds, _ = counts[0].tolist()
         done = at[0, :size].copy(), report[0, REPORT:].copy(), energy, slope, times[0, :5].tolist()
-        return Leg(int(code), int(fault), trial, *done, *counts[0, [0, 1, 2, 3, 5]].tolist())
+        return Leg(int(code), int(fault), trial, *done, steps, rejected, evaluations, target, folds)
+
+
+def _start(projection: Projection) -> torch.Tensor:
+    """Coordinates at t = 0 [M]."""
+    assert projection.landscape is not None
+    return projection.landscape.chart.coordinates(projection.initial)
 
 
 def _wider(low: float, high: float) -> Table:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numba.extending
 import numpy as np
-from llvmlite import ir
-from numba import types
 
 from wgf.engine.machine_code import compiled, entry
+from wgf.engine.tapes.parts import fused, needed, placed, read
 from wgf.engine.tapes.tape import CODES, Tape
+from wgf.engine.vectors import WIDTH, load, logarithm, store
 
+ALONE = np.array([WIDTH])[0]  # period of the registers of one flow
 BLOCK = 480  # nodes that a program treats at once; its registers then fit into the cache, and 512 would share its sets
 PANEL = 10  # coefficients of a panel of a table
-ROOT_HALF, BIAS = 0x3FE6A09E667F3BCD, 1024 << 52  # bits of sqrt(1/2); an exponent of 1024
-LOG_2, SMALLEST = math.log(2.0), 2.2250738585072014e-308
 
-ADD, SUB, MUL, DIV, NEG, INVERSE, LOG, EXP = (
-    CODES[n] for n in ("add", "sub", "mul", "div", "neg", "inverse", "log", "exp")
-)
+ADD, SUB, MUL, DIV, FMA, LOG, EXP = (CODES[n] for n in ("add", "sub", "mul", "div", "fma", "log", "exp"))
 SIN, COS, TANH, SQRT, POW, ABS, SIGN, ERF = (
     CODES[n] for n in ("sin", "cos", "tanh", "sqrt", "pow", "abs", "sign", "erf")
 )
@@ -40,6 +36,7 @@ class Program(NamedTuple):
 
     Attributes:
         code: instructions [., 5]: operation, three operands, result.
+        varies: whether each operand differs from node to node: -1 for yes, 0 for no [., 3].
         layout: ends of the parts [6], registers of the derivatives in f and f' [2], of the second derivatives xx, xd,
             dd [3], and of the energies, followed by the terms to which they belong; -1 for zero by definition.
         parameters: registers of the parameters; -1 for a parameter that the program does not use.
@@ -49,6 +46,7 @@ class Program(NamedTuple):
     """
 
     code: np.ndarray
+    varies: np.ndarray
     layout: np.ndarray
     parameters: np.ndarray
     start: np.ndarray
@@ -66,32 +64,28 @@ def program(
 ) -> Program:
     """The program of a tape for given results; `names` are those of all parameters, in their order."""
 
-    def needed(results: Iterable[int | None], level: int) -> list[tuple[int, int, int, int, int]]:
-        wanted = {r for r in results if r is not None}
-        kept = []
-        for code in reversed(tape.code):
-            if code[4] in wanted:
-                wanted |= set(code[1:4])
-                if tape.level[code[4]] == level:
-                    kept.append(code)
-        return kept[::-1]
-
-    everything = [*values, *slopes, *bends]
-    parts = [needed(everything, 0), needed(everything, 1)]
-    parts += [needed(results, 2) for results in (values, slopes, bends)]
-    ends = np.cumsum([0, *map(len, parts)])
-    results = [-1 if r is None else r for r in (*slopes, *bends, *values)]
-    start = np.zeros(tape.count)
-    start[list(tape.constants.values())] = list(tape.constants)
+    kept = [r for r in range(tape.count) if r < len(tape.inputs) or tape.level[r] < 2]
+    place = {r: k for k, r in enumerate(kept)}
+    fixed = {place[r] for r in kept if tape.level[r] == 0}
+    parts = [placed(needed(tape, (*values, *slopes, *bends), level), (), place)[0] for level in (0, 1)]
+    found: list[list[int]] = []
+    for results in (values, slopes, bends):
+        part, where = placed(fused(needed(tape, results, 2), results), results, place)
+        parts.append(part)
+        found.append([-1 if r is None else where[r] for r in results])
+    code = list(chain.from_iterable(parts))
+    start = np.zeros(1 + max([len(kept) - 1, *(each[4] for each in code)]))
+    start[[place[r] for r in tape.constants.values()]] = list(tape.constants)
     tables = np.zeros((len(tape.tables), max((len(t) for t in tape.tables), default=0)))
     for row, entries in zip(tables, tape.tables, strict=True):
         row[: len(entries)] = entries
     return Program(
-        np.array(list(chain.from_iterable(parts)), dtype=np.int64).reshape(-1, 5),
-        np.array([*ends, *results, *terms], dtype=np.int64),
-        np.array([tape.parameters.get(name, -1) for name in names], dtype=np.int64),
+        np.array(code, dtype=np.int64).reshape(-1, 5),
+        -np.array([[r not in fixed for r in each[1:4]] for each in code], dtype=np.int64).reshape(-1, 3),
+        np.array([*np.cumsum([0, *map(len, parts)]), *found[1], *found[2], *found[0], *terms], dtype=np.int64),
+        np.array([place[tape.parameters[name]] if name in tape.parameters else -1 for name in names], dtype=np.int64),
         start,
-        np.array([[any(r in code[1:4] for code in part) for r in (2, 3)] for part in (*parts, tape.code)]),
+        np.array([[any(r in read(each) for each in part) for r in (2, 3)] for part in (*parts, code)]),
         tables,
     )
 
@@ -106,45 +100,7 @@ def prepare(p, parameters, registers):
         if p.parameters[k] >= 0:
             for i in range(registers.shape[1]):
                 registers[p.parameters[k], i] = parameters[k]
-    execute(p, FIXED, registers, registers.shape[1])
-
-
-intrinsic: Any = numba.extending.intrinsic
-
-
-@intrinsic
-def bits(typing: Any, x: Any) -> Any:
-    """The 64 bits of a number as a whole number."""
-    return types.int64(types.float64), lambda _, builder, signature, args: builder.bitcast(args[0], ir.IntType(64))
-
-
-@intrinsic
-def number(typing: Any, bits: Any) -> Any:
-    """The number with these 64 bits."""
-    return types.float64(types.int64), lambda _, builder, signature, args: builder.bitcast(args[0], ir.DoubleType())
-
-
-@compiled
-def logarithm(x):
-    """log x, without branches, so that loops over it run in vector registers; to 2 ulp.
-
-    x = 2^k m with m from sqrt(1/2) to sqrt(2), and log m = 2 artanh(s) with s = (m - 1)/(m + 1) as in fdlibm, e_log.c.
-    """
-    k = (bits(x) - ROOT_HALF + BIAS) >> 52
-    f = number(bits(x) + BIAS - (k << 52)) - 1.0
-    exponent = float(np.int32(k - 1024))
-    s = f / (2.0 + f)
-    z = s * s
-    w = z * z
-    odd = z * (
-        0.6666666666666735130 + w * (0.2857142874366239149 + w * (0.1818357216161805012 + w * 0.1479819860511658591))
-    )
-    even = w * (0.3999999999940941908 + w * (0.2222219843214978396 + w * 0.1531383769920937332))
-    half = 0.5 * f * f
-    y = exponent * LOG_2 - (half - s * (half + odd + even) - f)
-    if x < math.inf:
-        return y if x >= SMALLEST else (-math.inf if x == 0.0 else math.nan)
-    return x
+    execute(p, FIXED, registers, registers.shape[1], ALONE)
 
 
 @entry
@@ -170,31 +126,32 @@ def tabulated(table, x, order):
 
 
 @compiled
-def execute(p, part, registers, n):
-    """Run a part of a program on the first n columns of the registers [count, columns]."""
+def execute(p, part, registers, n, period):
+    """Run a part of a program on the first n columns of the registers [count, columns], and on those up to a multiple
+    of WIDTH. Registers that hold the same for all nodes repeat themselves after `period` columns, a power of 2."""
     code = p.code
     for k in range(p.layout[part], p.layout[part + 1]):
-        op, u, v = code[k, 0], registers[code[k, 1]], registers[code[k, 2]]
-        out = registers[code[k, 4]]
+        op, u, v, w = code[k, 0], registers[code[k, 1]], registers[code[k, 2]], registers[code[k, 3]]
+        out, f, g, h = registers[code[k, 4]], p.varies[k, 0], p.varies[k, 1], p.varies[k, 2]
+        f, g, h = f | (period - 1), g | (period - 1), h | (period - 1)
         if op == MUL:
-            for i in range(n):
-                out[i] = u[i] * v[i]
+            for i in range(0, n, WIDTH):
+                store(out, i, load(u, i & f) * load(v, i & g))
+        elif op == FMA:
+            for i in range(0, n, WIDTH):
+                store(out, i, load(u, i & f) * load(v, i & g) + load(w, i & h))
         elif op == ADD:
-            for i in range(n):
-                out[i] = u[i] + v[i]
+            for i in range(0, n, WIDTH):
+                store(out, i, load(u, i & f) + load(v, i & g))
+        elif op == DIV:
+            for i in range(0, n, WIDTH):
+                store(out, i, load(u, i & f) / load(v, i & g))
         elif op == SUB:
-            for i in range(n):
-                out[i] = u[i] - v[i]
-        elif op == NEG:
-            for i in range(n):
-                out[i] = -u[i]
-        elif op == INVERSE:
-            for i in range(n):
-                out[i] = 1.0 / u[i]
+            for i in range(0, n, WIDTH):
+                store(out, i, load(u, i & f) - load(v, i & g))
         elif op == SELECT:
-            other = registers[code[k, 3]]
             for i in range(n):
-                out[i] = v[i] if u[i] != 0.0 else other[i]
+                out[i] = v[i] if u[i] != 0.0 else w[i]
         elif op == EQUAL:
             for i in range(n):
                 out[i] = 1.0 if u[i] == v[i] else 0.0
@@ -202,8 +159,8 @@ def execute(p, part, registers, n):
             for i in range(n):
                 out[i] = abs(u[i])
         elif op == LOG:
-            for i in range(n):
-                out[i] = logarithm(u[i])
+            for i in range(0, n, WIDTH):
+                store(out, i, logarithm(load(u, i)))
         elif op == TABLE:
             for i in range(n):
                 out[i] = tabulated(p.tables[code[k, 2]], u[i], code[k, 3])
@@ -219,8 +176,6 @@ def function(op, x, y):
         return math.exp(x)
     if op == POW:
         return x**y
-    if op == DIV:
-        return x / y
     if op == SQRT:
         return math.sqrt(x)
     if op == SIN:

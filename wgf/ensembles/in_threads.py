@@ -7,11 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from wgf.engine import program
-from wgf.engine.arrays import workspace
+from wgf.engine.arrays import at_once, workspace
 from wgf.engine.kernel import EVER, REPORT, advance
 from wgf.engine.lanes import lanes_of
-from wgf.engine.many import LANES, advance_many
+from wgf.engine.many import advance_many
 from wgf.ensembles.job import Ends, Job
 
 CHUNK = 512  # most flows that one thread computes without looking at signals
@@ -29,7 +28,7 @@ def compute(job: Job, threads: int | None = None) -> Ends:
     counts[:, 2], counts[:, 4], counts[:, 6] = 1, job.collapses, EVER
     report = np.zeros((n, REPORT + energy.size))
     method = job.method._replace(weights=np.zeros(6))  # an ensemble has no dissipation
-    beside = mesh.nodes.shape[1] <= program.BLOCK and not energy.interacts and energy.quadratic == 0.0
+    beside = mesh.cells.shape[1] <= at_once(mesh.tables.shape[1]) and not energy.interacts and energy.quadratic == 0.0
     workers = threads or os.cpu_count() or 1
     size = min(CHUNK, -(-n // workers))
 
@@ -38,7 +37,7 @@ def compute(job: Job, threads: int | None = None) -> Ends:
         shared = job.goals, saved[rows], mesh, energy, method
         parts = c[rows], *shared, job.parameters[rows], times[rows], counts[rows], report[rows]
         if beside:
-            advance_many(*parts, lanes_of(mesh, energy, min(LANES, len(parts[0]))))
+            advance_many(*parts, lanes_of(mesh, energy, len(parts[0])))
         else:
             advance(*parts, workspace(mesh, energy), 2**40, False)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from wgf.engine.arrays import Energy, Mesh
 from wgf.engine.program import BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES
+from wgf.engine.vectors import WIDTH
 from wgf.ensembles.factors import Banded, Dense, Factors
 from wgf.ensembles.operations import Operations
 
@@ -45,7 +46,7 @@ class Landscape:
     """
 
     def __init__(self, mesh: Mesh, energy: Energy, device: torch.device) -> None:
-        m, (_, q, k, _), cells = mesh.size, mesh.tables.shape, mesh.cells.shape[1]
+        m, q, k, cells = mesh.size, mesh.tables.shape[1], mesh.taps, mesh.cells.shape[1]
         n = q * cells
         basis = np.zeros((2, q, cells, m + k))
         for j in range(k):
@@ -63,7 +64,7 @@ class Landscape:
         self.basis = tensor(basis[:, :, :m].reshape(2 * n, m))
         self.loads = tensor(w * basis[:, :, :m].transpose(0, 2, 1))
         self.products = tensor(np.stack([(w[:, None] * p).transpose(2, 0, 1).reshape(m * k, n) for p in pairs]))
-        mass = mesh.bands[0, :m, :k]
+        mass = mesh.mass[:k, WIDTH : WIDTH + m].T
         whole = np.zeros((m, m + k))
         for r in range(k):
             whole[np.arange(m), np.arange(m) + r] = mass[:, r]

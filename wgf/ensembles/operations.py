@@ -14,11 +14,11 @@ from wgf.engine.program import FIXED, NODAL, PANEL, Program
 from wgf.engine.tapes.tape import CODES, TWO
 
 OPERATIONS: dict[str, Callable[..., Tensor]] = {
-    "inverse": torch.reciprocal,
+    "fma": lambda x, y, z: torch.addcmul(z, x, y),
     "equal": lambda x, y: (x == y).double(),
     "select": lambda mask, x, y: torch.where(mask != 0, x, y),
 }  # all others have the name of a function of torch
-ARITY = {name: 3 if name == "select" else 2 if name in TWO else 1 for name in CODES}
+ARITY = {name: 3 if name in ("select", "fma") else 2 if name in TWO else 1 for name in CODES}
 
 
 class Operations:

@@ -85,6 +85,7 @@ class TransportMap(nn.Module):
     """
 
     theta: nn.Parameter
+    base: Base
     any_start = False
     adaptation: Adaptation | None = None
     moving_knots = False
@@ -95,7 +96,7 @@ class TransportMap(nn.Module):
         super().__init__()
         if not isinstance(base, Base):
             raise ConfigError(fault("base", base, "a law with a density, an object of wgf.Base"))
-        self.base = base
+        vars(self)["base"] = base
 
     def twin(self) -> TransportMap:
         """Copy with parameters of its own and the same base."""

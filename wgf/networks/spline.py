@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -50,10 +51,10 @@ def breakpoints(base: Base, width: int, bound: float, placement: str) -> Tensor:
 
 
 class Mesh(NamedTuple):
-    """Breakpoints [m], and the coefficients of the identity on them [m + k - 1] (length)."""
+    """The splines on fixed breakpoints, and the coefficients of the identity [m + k - 1] (length)."""
 
-    points: Tensor
-    identity: Tensor
+    space: SplineSpace
+    identity: np.ndarray
 
 
 _meshes = Kept[Mesh](KEPT)
@@ -73,14 +74,13 @@ def mesh(base: Base, width: int, bound: float, placement: str, degree: int) -> M
                 f"network.bound={bound!r} with network.width={width} and network.knots={placement} makes breakpoints "
                 "coincide: increase network.bound or decrease network.width"
             )
-        return Mesh(points, greville(points, degree))
+        return Mesh(SplineSpace(points, degree, key), greville(points, degree).numpy())
 
     try:
         key = content(base), width, bound, placement, degree
     except TypeError:  # a class from outside wgf
-        return make()
-    points, identity = _meshes(key, make)
-    return Mesh(points, identity.clone())
+        key = None
+    return make() if key is None else _meshes(key, make)
 
 
 def greville(points: Tensor, degree: int) -> Tensor:
@@ -113,7 +113,11 @@ class Spline(TransportMap):
     """
 
     points: Tensor
+    degree: int
+    width: int
     any_start = True
+    _space: SplineSpace
+    _known: tuple[Tensor, int, torch.dtype, Polynomials] | None
 
     @checked
     def __init__(
@@ -127,20 +131,20 @@ class Spline(TransportMap):
         base: Base,
     ) -> None:
         super().__init__(base)
-        self.degree, self.least_order = degree, degree + 1
         if width == "auto" or knots == "adaptive":
             most = width if isinstance(width, int) else MOST
-            self.adaptation = Adaptation(tol, most, confirms=width == "auto")
-            points = few(base, tol)
-            start = greville(points, degree)
+            adaptation = Adaptation(tol, most, confirms=width == "auto")
+            space = SplineSpace(few(base, tol), degree)
+            start = greville(space.points, degree)
         else:
             width = width if isinstance(width, int) else WIDTH
-            self.adaptation = Adaptation(None, width) if knots == "equidistributed" else None
-            points, start = mesh(base, width, bound, knots, degree)
-        self.width = len(points)
-        self.register_buffer("points", points)
-        self.theta = nn.Parameter(start)
-        self._known: tuple[Tensor, int, torch.dtype, Polynomials] | None = None
+            adaptation = Adaptation(None, width) if knots == "equidistributed" else None
+            space, identity = mesh(base, width, bound, knots, degree)
+            start = torch.from_numpy(identity.copy())
+        self._buffers["points"], self._parameters["theta"] = space.points, nn.Parameter(start)
+        # at once: torch looks at every attribute that is set, which takes longer than all else here
+        settings = {"degree": degree, "least_order": degree + 1, "adaptation": adaptation}
+        vars(self).update(settings, width=space.size + 1 - degree, _space=space, _known=None)
 
     @classmethod
     def size(cls, settings: Mapping[str, Any]) -> Size:
@@ -171,7 +175,8 @@ class Spline(TransportMap):
         return other
 
     def space(self) -> SplineSpace:
-        return SplineSpace(self.points, self.degree)
+        known, points = self._space, self.points
+        return known if known.points is points and points._version == 0 else SplineSpace(points, self.degree)
 
     def knots(self, theta: Tensor) -> Tensor:
         return self.points

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import torch
 from torch import Tensor
 
@@ -100,6 +102,7 @@ class SplineSpace:
     Args:
         points: breakpoints [m], increasing (length).
         degree: k.
+        kind: what names the breakpoints, and the base on which they were placed; None for what has no name.
 
     Attributes:
         size: M = m + k - 1 coefficients.
@@ -109,9 +112,9 @@ class SplineSpace:
 
     truncated = 0
 
-    def __init__(self, points: Tensor, degree: int) -> None:
-        self.points, self.degree = points, degree
-        self.size, self.bandwidth = len(points) + degree - 1, degree
+    def __init__(self, points: Tensor, degree: int, kind: Hashable | None = None) -> None:
+        self.points, self.degree, self.kind = points, degree, kind
+        self.size, self.bandwidth = points.shape[0] + degree - 1, degree
 
     def basis(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """B-splines that are not zero at z [n] (length); see the function `basis`."""

@@ -17,6 +17,8 @@ from wgf.problem.internal import Entropy, PowerLaw
 from wgf.problem.potential import Potential
 from wgf.settings.ranges import AtLeastOne, MoreThanOne, NonNegative, Positive, checked
 
+LINE, NO_INTERACTION = Line(), kernels.Zero()
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -118,7 +120,7 @@ class PDE(ABC):
 
     def kernel(self) -> Interaction:
         """W, where the equation brings its own."""
-        return kernels.Zero()
+        return NO_INTERACTION
 
     def problem(
         self,
@@ -152,7 +154,7 @@ class PDE(ABC):
         else:
             kernel = self.kernel()
         internal = self.internal()
-        domain = domain or Line()
+        domain = domain or LINE
         domain.check(law, internal)
         domain = domain.at_start(law, internal)
         chosen = bases.choose(base, law, internal, domain)

@@ -46,8 +46,13 @@ class Nodes:
 
         Its mean under the weights is 0, also of random nodes, so that forces between particles move no centre of mass.
         """
-        rank = self.base.cdf(self.z) - self.base.survival(self.z)
-        return rank - torch.dot(self.w, rank) / self.w.sum()
+        side = self.side
+        return side - torch.dot(self.w, side) / self.w.sum()
+
+    @property
+    def side(self) -> Tensor:
+        """2 P(z) - 1 to rounding [n], whatever its mean."""
+        return self.base.cdf(self.z) - self.base.survival(self.z)
 
 
 # cached: otherwise every step with moving knots would copy to the device

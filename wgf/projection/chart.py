@@ -109,14 +109,19 @@ class Chart:
         )
         self.free, self.walls = self._held(domain)
         self._identity = space.identity(nodes.z)
-        basis = self.basis_at_nodes if metric_nodes is nodes else self.basis(metric_nodes.z)
-        self.mass = Banded(self._mass(*basis[:2], metric_nodes.w))
-        self._mass_factor = Cholesky(self.mass.band)
-        if not self._mass_factor.positive:
+        self.mass = Banded(self._mass(metric_nodes))
+        factor = Cholesky(self.mass.band)
+        if len(nodes.z) <= BLOCK:
+            self._mass_factor = factor
+        if not factor.positive:
             raise ConfigError(
                 "a cell of the network's mesh contains no mass of the base: change network.width or network.bound, or "
                 "use network.knots=quantile"
             )
+
+    @cached_property
+    def _mass_factor(self) -> Cholesky:
+        return Cholesky(self.mass.band)
 
     def _held(self, domain: Domain) -> tuple[Tensor, Tensor]:
         """Which coordinates are free [M], and the values of the others [M] (length)."""
@@ -149,12 +154,14 @@ class Chart:
             first[part], values[part], slopes[part] = self.basis(z[part])
         return first, values, slopes
 
-    def _mass(self, first: Tensor, values: Tensor, w: Tensor) -> Tensor:
+    def _mass(self, nodes: Nodes) -> Tensor:
         """Band [b + 1, M] of sum w B B; the mean of its diagonal for coordinates that are held."""
-        band = values.new_zeros((self.space.bandwidth + 1) * self.size)
+        z, w = nodes.z, nodes.w
+        band, few = w.new_zeros((self.space.bandwidth + 1) * self.size), len(z) <= BLOCK and nodes is self.nodes
         for start in range(0, len(w), BLOCK):
             part = slice(start, start + BLOCK)
-            places, products = self._products(first[part], values[part], values[part])
+            first, values, _ = self.basis_at_nodes if few else self.basis(z[part])
+            places, products = self._products(first, values, values)
             band.index_put_((places,), products * w[part, None], accumulate=True)
         band = band.reshape(-1, self.size)
         band[0, ~self.free] = band[0].mean()
@@ -179,12 +186,15 @@ class Chart:
 
     def _products(self, first: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Places in a band, and the symmetric products of u and v [n, k + 1] that belong there."""
-        k, columns, free = self.space.degree, self.space.columns(first), self.free
-        left, right = torch.tensor(_pairs(k), device=first.device)
-        one, other = columns[:, left], columns[:, right]
-        both = u[:, left] * v[:, right]
-        both = both if u is v else 0.5 * (both + v[:, left] * u[:, right])
-        return (one - other).abs() * self.size + torch.minimum(one, other), both * free[one] * free[other]
+        left, right = torch.tensor(_pairs(self.space.degree), device=first.device)
+        columns, free = self.space.columns(first).T.contiguous(), self.free
+        one, other = columns[left], columns[right]  # by pairs: whole rows are copied faster than single entries
+        a, b = u.T.contiguous(), v.T.contiguous()
+        both = a[left] * b[right]
+        both = both if u is v else 0.5 * (both + b[left] * a[right])
+        places = (one - other).abs() * self.size + torch.minimum(one, other)
+        both = both if bool(free.all()) else both * free[one] * free[other]
+        return places.T, both.T
 
     def _assembly(self, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
         """Matrix [(b + 1) M, len(pairs) n] that maps weights w at the nodes to the band of sum w u_a v_b."""
@@ -215,9 +225,25 @@ class Chart:
         n = len(self.nodes.z)
         return MapAtNodes(self.nodes, both[:n], both[n:])
 
+    def rows_at_nodes(self, c: Tensor) -> MapAtNodes:
+        """Maps with coordinates c [r, M] at the nodes, one after another [r n]."""
+        changes, nodes, r = self.changes(c), self.nodes, len(c)
+        if self._identity is not None:
+            changes = changes + torch.stack([self._identity, torch.ones_like(self._identity)])
+        x, dx = changes.unbind(1)
+        return MapAtNodes(Nodes(nodes.z.repeat(r), nodes.w.repeat(r), nodes.base), x.flatten(), dx.flatten())
+
+    def changes(self, c: Tensor) -> Tensor:
+        """As `change`, for displacements c [r, M]: [r, 2, n]."""
+        return (self._evaluate @ c.T).T.unflatten(1, (2, -1))
+
     def load(self, force: Tensor, stress: Tensor) -> Tensor:
         """Load vector sum_i force_i B(z_i) + stress_i B'(z_i) for every B-spline [M] that is free, 0 for the others."""
         return torch.mv(self._load, torch.cat([force, stress]))
+
+    def load_rows(self, force: Tensor, stress: Tensor) -> Tensor:
+        """The same for rows [r, n]: [r, M]."""
+        return (self._load @ torch.cat([force, stress], 1).T).T
 
     def loads(self, columns: Tensor) -> Tensor:
         """Load vectors sum_i columns_ij B(z_i) [M, b] for columns [n, b]."""
@@ -241,12 +267,12 @@ class Chart:
         return self.walls + self.project(self.load(self.nodes.w * gap, torch.zeros_like(gap)))
 
     def from_splines(self, coefficients: Tensor) -> Tensor:
-        """Coordinates c [M] from the coefficients of B-splines [M]."""
-        return coefficients.index_add(0, self._ends, coefficients[self._inner], alpha=-1)
+        """Coordinates c [..., M] from the coefficients of B-splines [..., M]."""
+        return coefficients.index_add(-1, self._ends, coefficients[..., self._inner], alpha=-1)
 
-    def _to_splines(self, c: Tensor) -> Tensor:
-        """Coefficients of B-splines [M] from the coordinates c [M]."""
-        return c.index_add(0, self._ends, c[self._inner])
+    def to_splines(self, c: Tensor) -> Tensor:
+        """Coefficients of B-splines [..., M] from the coordinates c [..., M]."""
+        return c.index_add(-1, self._ends, c[..., self._inner])
 
     def coordinates(self, theta: Tensor) -> Tensor:
         """Coordinates c [M] of the parameters theta [p]."""
@@ -266,4 +292,4 @@ class Chart:
 
     def lift(self, c: Tensor) -> Tensor:
         """Smallest displacement of the parameters [p] that moves the coordinates by c [M]; linear."""
-        return self.space.lift(self._to_splines(c))
+        return self.space.lift(self.to_splines(c))

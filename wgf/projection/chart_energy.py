@@ -68,9 +68,19 @@ class Landscape:
         rate = rates(self.potential, at.x)[1]
         return self.chart.load(at.w * rate, torch.zeros_like(rate))
 
+    @property
+    def _is_local(self) -> bool:
+        """Whether every term is a sum over cells."""
+        return all(isinstance(term, Local) for term in self.energies)
+
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether every term is a sum over nodes."""
+        return self._is_local and self.potential.kinks is None
+
     def _parts(self, at: MapAtNodes) -> list[MapAtNodes]:
         """The map in blocks of nodes that fit the cache, if every term is a sum over nodes; else in one piece."""
-        if len(at.x) <= BLOCK or not all(isinstance(term, Local) for term in self.energies):
+        if len(at.x) <= BLOCK or not self._is_local:
             return [at]
         size = len(self._nodes[0].z)
         return [MapAtNodes(*part) for part in zip(self._nodes, at.x.split(size), at.dx.split(size), strict=True)]
@@ -121,6 +131,30 @@ class Landscape:
         dense = [block for block in coupled if block is not None]
         band = self.chart.band(*self._curvature(at))
         return Hessian(band, reduce(torch.add, dense) if dense else None, self.chart.mass)
+
+    def motion(self, c: Tensor) -> tuple[Tensor, Tensor]:
+        """Velocities c' = -M^-1 grad F and accelerations c'' = -M^-1 F'' c' of maps [r, M], pointwise."""
+        chart = self.chart
+        if not self.energies:
+            return torch.zeros_like(c), torch.zeros_like(c)
+        many = max(1, BLOCK // len(chart.nodes.z))
+        parts = [self._motion(part) for part in c.split(many)]
+        velocities, accelerations = zip(*parts, strict=True)
+        return torch.cat(velocities), torch.cat(accelerations)
+
+    def _motion(self, c: Tensor) -> tuple[Tensor, Tensor]:
+        chart, at, rows = self.chart, self.chart.rows_at_nodes(c), (len(c), -1)
+
+        def pulled(force: Tensor, stress: Tensor) -> Tensor:
+            return -chart.project(chart.load_rows(force.view(rows), stress.view(rows)).T).T
+
+        velocity = pulled(*self._covector(at))
+        xx, dd, xd = self._curvature(at)
+        v, dv = (part.flatten() for part in chart.changes(velocity).unbind(1))
+        force, stress = xx * v, dd * dv
+        if xd is not None:
+            force, stress = force + xd * dv, stress + xd * v
+        return velocity, pulled(force, stress)
 
     def convex_hessian(self, at: MapAtNodes) -> Hessian:
         """Part of the second derivative that is local and convex in f and in f' separately."""

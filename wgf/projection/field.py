@@ -63,7 +63,6 @@ class Projection:
                 f"cell, use quadrature.order={least} or more"
             )
         self._metric_rule = quadrature.for_metric()
-        theta = map.theta.detach()
         # an accepted step may raise the energy by this share: sampled energies jump when a knot passes a particle
         self.noise = quadrature.noise if map.moving_knots else 0.0
         self._nodes = self._metric_nodes = None
@@ -75,7 +74,7 @@ class Projection:
         elif not map.moving_knots:  # fixed knots have fixed nodes
             self._nodes, self._metric_nodes = nodes_of(map, quadrature)
         elif quadrature.fixed:
-            self._nodes = quadrature.nodes(map.base, map.knots(theta))
+            self._nodes = quadrature.nodes(map.base, map.knots(map.theta.detach()))
         self.by_chart = self.landscape is not None and solver.uses_chart(map)
         map.check_domain(problem.domain)
         if not (problem.domain.is_line or self.by_chart):

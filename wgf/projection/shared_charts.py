@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
 
 import torch
 
@@ -21,7 +22,10 @@ def shared_chart(map: TransportMap, space: SplineSpace, quadrature: Quadrature, 
     """The chart of a map with fixed knots: that of an earlier flow with the same content, else a new one."""
 
     def make() -> Chart:
-        return Chart(space, *nodes_of(map, quadrature), domain)
+        nodes, metric_nodes = nodes_of(map, quadrature)
+        if space.size > LARGEST and metric_nodes is nodes:  # the cells take as much memory as the nodes
+            nodes = metric_nodes = replace(nodes, cell=None)
+        return Chart(space, nodes, metric_nodes, domain)
 
     key = _key(map, space, quadrature, domain)
     return make() if key is None else _charts(key, make)
@@ -37,11 +41,13 @@ def nodes_of(map: TransportMap, quadrature: Quadrature) -> tuple[Nodes, Nodes]:
 def _key(map: TransportMap, space: SplineSpace, quadrature: Quadrature, domain: Domain) -> Hashable | None:
     """What a chart depends on; None where that is more than numbers, or too large to keep."""
     points = space.points
-    if type(space) is not SplineSpace or points.device.type != "cpu" or len(points) > LARGEST:
-        return None
-    if torch.is_inference_mode_enabled():  # tensors made there have no derivatives elsewhere
+    if torch.is_inference_mode_enabled() or space.size > LARGEST:  # tensors made there have no derivatives elsewhere
         return None
     try:
+        if space.kind is not None:
+            return space.kind, content(quadrature), content(domain)
+        if type(space) is not SplineSpace or points.device.type != "cpu":
+            return None
         settings = content(map.base), content(quadrature), content(domain)
     except TypeError:  # a class from outside wgf
         return None

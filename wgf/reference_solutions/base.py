@@ -103,10 +103,20 @@ class Grid:
 
     def x(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """x, x' and x'' at s [...] (length)."""
-        first, last = np.arcsinh((np.array([self.low, self.high]) - self.centre) / self.stretch)
-        h = (last - first) / self.cells
+        first, h = self._steps
         sinh, cosh = self.stretch * np.sinh(first + h * s), self.stretch * np.cosh(first + h * s)
         return self.centre + sinh, h * cosh, h * h * sinh
+
+    def place(self, s: np.ndarray) -> np.ndarray:
+        """x at s [...] (length)."""
+        first, h = self._steps
+        return self.centre + self.stretch * np.sinh(first + h * s)
+
+    @property
+    def _steps(self) -> tuple[float, float]:
+        """`first` and h."""
+        first, last = np.arcsinh((np.array([self.low, self.high]) - self.centre) / self.stretch).tolist()
+        return first, (last - first) / self.cells
 
     @property
     def s(self) -> np.ndarray:

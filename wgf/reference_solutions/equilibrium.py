@@ -16,7 +16,7 @@ from torch import Tensor
 
 from wgf.problem.base import Base, Law
 from wgf.problem.equations import Problem
-from wgf.problem.laws.inverse import inverse
+from wgf.reference_solutions.roots import roots
 
 ROUGH = 1e12  # |V/D| at its lowest beyond which rounding hides differences of 1e-3
 FINE, FINE_RATIO, FAR, FAR_RATIO = 1e6, 1.02, 1e60, 1.25  # the scan's distances from a centre (standard deviations)
@@ -30,7 +30,6 @@ EXACT = 1e-18  # share of the variance below which it does not matter where in a
 ERROR, LARGEST_ERROR = 1e-10, 1e-3  # relative error of a cell's mass, where rounding does not hide it and where it does
 TOTAL_ERROR = 1e-4  # relative error of the whole mass that is accepted
 ROUNDS, CELLS = 80, 40_000  # of halving, and cells at most
-WITHIN = 1e-11  # error of a place, as a share of its cell
 SEEN, UNSEEN = 1e-38, 1e-5  # tail that the cells do not resolve, and the share of the second moment that may lie there
 LOST = 1e-15  # share of the mass that may lie at distances where the scan ends
 PERIODIC = 1e-9  # largest rise of V around a circle, relative to D
@@ -65,15 +64,8 @@ class Quantiles:
         mass = self.mass[k]
         target = np.clip((rank - np.where(k > 0, self.behind[k - 1], 0.0)) / mass, 0.0, 1.0)
         one, two = self.slopes[:, k]
-        square, cube = 3 - 2 * one - two, one + two - 2
-        one, square, cube = (torch.from_numpy(part) for part in (one, square, cube))
-
-        def masses(place: Tensor) -> tuple[Tensor, Tensor]:
-            left = place * (one + place * (square + place * cube))
-            return left, one + place * (2 * square + 3 * place * cube)
-
-        share = torch.from_numpy(target)
-        place = inverse(masses, share, torch.zeros_like(share), torch.ones_like(share), WITHIN).numpy()
+        weights = np.stack([one + two - 2, 3 - 2 * one - two, one, np.zeros_like(one)])
+        place = roots(weights, target, target)
         return self.begin[k] + place * (self.end - self.begin)[k]
 
 

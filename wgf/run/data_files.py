@@ -14,6 +14,8 @@ from wgf.errors import ConfigError
 
 def located(cfg: DictConfig) -> DictConfig:
     """The config with absolute paths of data files, so that the run can be loaded and resumed from any folder."""
+    if not any(_with_path(cfg)):
+        return cfg
     cfg = cfg.copy()
     for _, node in _with_path(cfg):
         node.path = str(Path(node.path).expanduser().absolute())

@@ -96,7 +96,7 @@ def _run(
 ) -> Result:
     problem, theta = experiment.problem, experiment.theta
     cfg = located(cfg)
-    text = OmegaConf.to_yaml(cfg, resolve=True)
+    text = resume.text_of(cfg)
     data = digests(cfg)
     origin = provenance(theta.device, int(cfg.seed)) | ({"data": data} if data else {})
     past = _past(folder, cfg, text, theta.device) if resuming else None

@@ -21,6 +21,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 from wgf.errors import ConfigError
 
 F = TypeVar("F", bound=Callable)
+REFUSED = object()  # stands for a value that breaks its rule
 LONGEST = 200  # a message repeats at most so many characters of a value
 
 
@@ -34,6 +35,10 @@ class Rule(ABC):
     def plain(self, value: Any) -> Any:
         """An allowed value as plain numbers."""
         return value
+
+    def taken(self, value: Any) -> Any:
+        """The value as plain numbers, or REFUSED."""
+        return self.plain(value) if self.admits(value) else REFUSED
 
 
 class Range(Rule):
@@ -88,6 +93,11 @@ class Range(Rule):
 
     def plain(self, value: Any) -> Any:
         return value if type(value) is self.kind or value is None or isinstance(value, str) else self.kind(value)
+
+    def taken(self, value: Any) -> Any:
+        if type(value) is self.kind and self._least <= value <= self._most:
+            return value
+        return super().taken(value)
 
 
 class Choice(Rule):
@@ -244,7 +254,7 @@ def checked(function: F) -> F:
     parameters = signature.parameters.values()
     others = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_KEYWORD), "")
     rules: dict[str, Any] = {}  # read when the function is first called: its module is loaded then
-    places: list[tuple[int, str]] = []  # of the positional arguments with rules
+    places: list[tuple[int, str, Rule]] = []  # of the positional arguments with rules
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
@@ -252,21 +262,22 @@ def checked(function: F) -> F:
             hints = get_type_hints(function, include_extras=True)
             rules.update({p.name: rule_of(hints.get(p.name)) for p in parameters})
             named = [p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
-            places.extend((k, name) for k, name in enumerate(named) if rules[name] is not None)
+            places.extend((k, name, rules[name]) for k, name in enumerate(named) if rules[name] is not None)
         values, unlike = list(args), []
-        for k, name in places:
-            if k < len(values):
-                if rules[name].admits(values[k]):
-                    values[k] = rules[name].plain(values[k])
-                else:
-                    unlike.append((values, k, name, rules[name], name))
+        for k, name, rule in places:
+            if k >= len(values):
+                break
+            if (taken := rule.taken(values[k])) is REFUSED:
+                unlike.append((values, k, name, rule, name))
+            else:
+                values[k] = taken
         for name, value in kwargs.items():
             owner = name if name in rules else others
             if (rule := rules.get(owner)) is not None:
-                if rule.admits(value):
-                    kwargs[name] = rule.plain(value)
-                else:
+                if (taken := rule.taken(value)) is REFUSED:
                     unlike.append((kwargs, name, name, rule, owner))
+                else:
+                    kwargs[name] = taken
         return function(*values, **kwargs) if not unlike else derived(args, values, kwargs, unlike)
 
     def derived(args, values, kwargs, unlike):

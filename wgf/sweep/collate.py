@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from wgf.saved_maps import SavedMaps
 
 USAGE = "usage: wgf-collate DIR   write one table and one TensorBoard page of all runs below DIR"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, which takes a tenth of the time, where yaml has it
 LABEL = 44  # letters of a name that fits in a legend
 Cells = dict[str, Any]
 
@@ -124,7 +125,7 @@ def _order(values: list[str | None], last: str) -> list[tuple[bool, float, str]]
 
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file."""
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return yaml.load(path.read_text(encoding="utf-8"), LOADER)
 
 
 def collate(root: Path) -> Table:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -19,6 +21,13 @@ def unless(settings: Mapping[str, str], words: Sequence[str]) -> list[str]:
     return [*words, *(f"{key}={value}" for key, value in settings.items() if key not in named)]
 
 
+class Composed(NamedTuple):
+    """The config of a job: with the node `hydra`, and without it."""
+
+    config: DictConfig
+    job: DictConfig
+
+
 class Composer:
     """Composes the configs of jobs. Jobs that differ in values only share one composition, which takes about 0.1 s.
 
@@ -27,21 +36,27 @@ class Composer:
     """
 
     def __init__(self, load: Callable[[list[str]], DictConfig]) -> None:
-        self._load, self._parse = load, OverridesParser.create().parse_overrides
+        self._load = load
         self._groups = set[str]()
-        self._known: dict[tuple[str, ...], DictConfig] = {}
+        self._known: dict[tuple[str, ...], tuple[Composed, list[Override]]] = {}
 
-    def __call__(self, words: Sequence[str]) -> DictConfig:
+    def __call__(self, words: Sequence[str]) -> Composed:
         """Config of the job with these overrides; it holds until the next call, which may change it."""
-        parsed = self._parse(list(words))
-        if (known := self._known.get(self._kind(parsed))) is not None:
-            return self._changed(known, parsed)
+        parsed = [_parsed(word) for word in words]
+        kind = self._kind(parsed)
+        if kind in self._known:
+            composed, before = self._known[kind]
+            self._change(composed, before, parsed)
+            self._known[kind] = composed, parsed
+            return composed
         config = self._load(list(words))
+        composed = Composed(config, of_job(config))
         self._groups |= set(config.hydra.runtime.choices)
-        values = filter(self._is_value, parsed)
-        if not any(OmegaConf.is_config(OmegaConf.select(config, one.key_or_group)) for one in values):
-            self._known[self._kind(parsed)] = config
-        return config
+        values, kind = filter(self._is_value, parsed), self._kind(parsed)
+        plain = not any(OmegaConf.is_config(OmegaConf.select(config, one.key_or_group)) for one in values)
+        if plain and len(set(kind)) == len(kind):  # of two values of a key the last one counts
+            self._known[kind] = composed, parsed
+        return composed
 
     def _kind(self, parsed: Sequence[Override]) -> tuple[str, ...]:
         """What jobs share that differ in values only."""
@@ -53,19 +68,26 @@ class Composer:
             return False
         return isinstance(override.value(), (int, float, str)) and override.key_or_group not in self._groups
 
-    def _changed(self, config: DictConfig, parsed: Sequence[Override]) -> DictConfig:
-        """A config with other values, as Hydra would compose it."""
+    def _change(self, composed: Composed, before: Sequence[Override], parsed: Sequence[Override]) -> None:
+        """Give a config other values, as Hydra would compose it."""
+        config, job = composed
         theirs, ours = ([one for one in parsed if one.is_hydra_override() == hydra] for hydra in (True, False))
         style = config.hydra.job.config.override_dirname
         with read_write(config.hydra), open_dict(config.hydra):
-            for one in filter(self._is_value, parsed):
-                OmegaConf.update(config, one.key_or_group, one.value(), merge=True)
+            for old, new in zip(before, parsed, strict=True):
+                if new is not old and self._is_value(new):
+                    for part in (config,) if new in theirs else (config, job):
+                        OmegaConf.update(part, new.key_or_group, new.value(), merge=True)
             config.hydra.overrides.hydra = [one.input_line for one in theirs]
             config.hydra.overrides.task = [one.input_line for one in ours]
             config.hydra.job.override_dirname = get_overrides_dirname(
                 ours, kv_sep=style.kv_sep, item_sep=style.item_sep, exclude_keys=style.exclude_keys
             )
-        return config
+
+
+@lru_cache(maxsize=10_000)
+def _parsed(word: str) -> Override:
+    return OverridesParser.create().parse_overrides([word])[0]
 
 
 def of_job(config: DictConfig) -> DictConfig:

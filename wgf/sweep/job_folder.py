@@ -17,12 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from wgf.errors import ConfigError
 from wgf.files import is_locked, locked
 from wgf.run.data_files import changed, located
-from wgf.settings.resume import differences
+from wgf.settings.resume import differences, text_of
 
 RECORD = "job.json"
 EXPECTED = "ended as expected"
@@ -123,9 +123,10 @@ def check_same(folder: Path, cfg: DictConfig) -> None:
     Raises:
         ConfigError: it does; the line says which setting differs.
     """
-    path, cfg = folder / "config.yaml", located(cfg)
+    path = folder / "config.yaml"
     if path.exists():
-        found = differences(path.read_text(encoding="utf-8"), OmegaConf.to_yaml(cfg, resolve=True))
+        cfg = located(cfg)
+        found = differences(path.read_text(encoding="utf-8"), text_of(cfg))
         if not found:
             found = [f"{key} has other content" for key in changed(_data(folder), cfg)]
         if found:

@@ -22,7 +22,7 @@ from wgf.run.signals import STOPPING, Signals, number_of
 from wgf.settings.check import check, raise_faults
 from wgf.settings.foreign_configs import check_node
 from wgf.settings.refusals import check_folder
-from wgf.sweep.composer import ENSEMBLE, Composer, of_job, unless
+from wgf.sweep.composer import ENSEMBLE, Composer, unless
 from wgf.sweep.job_folder import EXPECTED, Claim, check_same, finished, objective, outcome, when_free
 from wgf.sweep.session import Sweep, current, ignore_signals, is_stopped
 
@@ -50,18 +50,27 @@ def begin(config: DictConfig) -> Sweep:
     added = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
     axes = list(_axes([*added, *config.hydra.overrides.task]))
     lines: list[str] = []
-    configs = []
+    configs: list[DictConfig] = []
+    checked: tuple[DictConfig | None, list[str]] = None, []  # the last node `hydra`
     composer = Composer(lambda words: compose(config.hydra.job.config_name, words, return_hydra_config=True))
     at_once = config.hydra.runtime.choices["hydra/launcher"] == "ensemble"  # the jobs are built in this process now
     for choice in _each_value(axes):
         try:
             composed = composer(unless(ENSEMBLE, choice) if at_once else choice)
-            check_node(composed.hydra)  # each job sets up its own logging
-            check(cfg := of_job(composed))
-            configs.append(cfg)
+            node, words = composed.config.hydra, list(composed.config.hydra.overrides.hydra)
+            if node is not checked[0] or words != checked[1]:
+                check_node(node)  # each job sets up its own logging
+                checked = node, words
+            check(composed.job)
+            if not (at_once and configs):
+                configs.append(composed.job.copy())
         except ConfigError as error:
             lines += error.lines
-    raise_faults(list(dict.fromkeys(lines)) or _unbuildable(configs[:1] if at_once else configs))
+    raise_faults(list(dict.fromkeys(lines)))
+    if at_once:
+        with loading("torch"):
+            set_threads(1)  # a fork hangs at the second thread of a process that had two
+    raise_faults(_unbuildable(configs))
     trials = sweeper.get("n_trials")
     varied = [axis[0].partition("=")[0].lstrip("+") for axis in axes if len(axis) > 1]
     return Sweep(Path(config.hydra.sweep.dir), trials or math.prod(map(len, axes)), trials is None, varied)

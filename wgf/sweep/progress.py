@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ PERIOD = 0.5  # seconds between two looks
 RUNNING = 6  # running jobs in the live table at most
 
 
-class Watch(threading.Thread):
-    """Prints the jobs of a sweep that end, and on a terminal what runs, the time left and the best job so far.
+class Watch:
+    """A thread that prints the jobs of a sweep that end, and on a terminal what runs, the time left and the best job.
 
     Jobs of an earlier sweep in the same folder do not count.
 
@@ -38,7 +38,6 @@ class Watch(threading.Thread):
     """
 
     def __init__(self, root: Path, total: int, axes: Sequence[str] = ()) -> None:
-        super().__init__(daemon=True)
         self.root, self._total, self._axes = root, total, axes
         self._over = threading.Event()
         self.done: set[Path] = set()
@@ -49,7 +48,24 @@ class Watch(threading.Thread):
         marks = {folder: _mark(folder) for folder in jobs(root)}
         self._before = {folder: (path, _time(path)) for folder, path in marks.items()}
 
-    def run(self) -> None:
+    def start(self) -> None:
+        """Begin to look."""
+        self._over.clear()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Without the thread for the duration of the block."""
+        self._join()
+        yield
+        self.start()
+
+    def _join(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
         terminal = self._console.is_terminal
         with Live(console=self._console, transient=True, redirect_stderr=False) if terminal else nullcontext() as live:
             while not self._over.wait(PERIOD):
@@ -59,8 +75,7 @@ class Watch(threading.Thread):
 
     def stop(self) -> None:
         """Print the jobs that ended since the last look, and end."""
-        self._over.set()
-        self.join()
+        self._join()
         self._look()
 
     def _look(self) -> list[Path]:

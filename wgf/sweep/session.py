@@ -7,7 +7,7 @@ import platform
 import signal
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
@@ -103,6 +103,10 @@ class Sweep(Signals):
         """Count jobs that are complete and will not be launched."""
         self._watch.done.update(folders)
 
+    def quiet(self) -> AbstractContextManager[None]:
+        """No thread that watches the jobs for the duration of the block."""
+        return self._watch.paused()
+
     def stop(self, number: int) -> None:
         """End the sweep as if this process had received a signal.
 
@@ -149,6 +153,12 @@ def is_stopped(root: Path) -> bool:
         return (root / STOPPED).read_text(encoding="utf-8") == _name(os.getppid())
     except OSError:
         return False
+
+
+def become_worker() -> None:
+    """Make this process, a copy of one that launched a sweep, one of its workers."""
+    _current.set(None)
+    ignore_signals()
 
 
 def ignore_signals() -> None:

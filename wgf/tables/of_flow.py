@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from wgf.carried_law import carried_law
 from wgf.expectation import expectation
 from wgf.integrators.saved_states import SavedStates
 from wgf.problem.equations import Problem
@@ -34,13 +33,14 @@ def maps(problem: Problem, saved: SavedStates, known: Exact | None) -> SavedMaps
     base, domain = saved.map.base, problem.domain
     z = torch.linspace(*base.reach(), GRID, dtype=torch.float64)
     states = [saved[k] for k in range(len(saved.times))]
-    values = [carried_law(*state, domain).evaluate(z) for state in states]
+    with torch.no_grad():
+        values = [map.evaluate(theta.double(), z.to(theta.device)) for map, theta in states]
     knots = pad_sequence([map.knots(theta).double().cpu() for map, theta in states], True, math.nan).numpy()
     return SavedMaps(
         t=np.array(saved.times),
         z=z.numpy(),
-        T=torch.stack([x for x, _ in values]).numpy(),
-        dT=torch.stack([dx for _, dx in values]).numpy(),
+        T=torch.stack([x for x, _ in values]).cpu().numpy(),
+        dT=torch.stack([dx for _, dx in values]).cpu().numpy(),
         rho0=base.density(z).numpy(),
         exact_T=None if known is None else _known(known, saved.times, z).numpy(),
         errors=None if known is None else _errors(saved, known),

@@ -18,7 +18,8 @@ from wgf.problem.potential import Quadratic as Well
 from wgf.reference_solutions.base import Grid, Unresolved
 from wgf.reference_solutions.finite_volumes import range as finite_volume_range
 from wgf.reference_solutions.finite_volumes import refinement as finite_volume
-from wgf.reference_solutions.finite_volumes.range import _radau, evolved, integrate, scout, stepped
+from wgf.reference_solutions.finite_volumes.evolution import _radau, evolved, integrate, stepped
+from wgf.reference_solutions.finite_volumes.range import scout
 from wgf.reference_solutions.finite_volumes.schemes import Central, Monotone
 
 TIMES = np.array([1e-4, 0.3, 40.0])
@@ -99,8 +100,9 @@ def test_a_matrix_far_from_normal_is_not_integrated_by_the_contour():
     assert found(0.1, z).numpy() == pytest.approx(math.sqrt(1.2) * z.numpy() - 10, abs=1e-7)
 
 
+@pytest.mark.parametrize("times", [TIMES, np.linspace(0.0, 0.7, 21)[1:], np.array([0.2, 0.4, 0.5])], ids=len)
 @pytest.mark.parametrize("name", CASES)
-def test_steps_against_exponentials(name: str):
+def test_steps_against_exponentials(name: str, times: np.ndarray):
     """Of the scheme of order 8, whose spectrum is not real."""
     p, grid = CASES[name], Grid(-3.5, 3.5, 0.2, 1.5, 96)
     bands, b = Central(p, grid).operator
@@ -108,7 +110,7 @@ def test_steps_against_exponentials(name: str):
     assert np.abs(np.linalg.eigvals(matrix).imag).max() > 1
     start = p.law.cdf(torch.from_numpy(grid.x(grid.s)[0][1:-1])).numpy()
     rest = np.linalg.solve(matrix, -b)
-    for t, found in zip(TIMES, stepped(bands, b, start, TIMES), strict=True):
+    for t, found in zip(times, stepped(bands, b, start, times), strict=True):
         assert found == pytest.approx(rest + scipy.linalg.expm(matrix * t) @ (start - rest), abs=1e-11)
 
 

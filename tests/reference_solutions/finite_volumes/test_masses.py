@@ -8,7 +8,7 @@ from scipy.interpolate import PchipInterpolator, make_interp_spline
 from scipy.special import ndtr
 
 from wgf.reference_solutions.base import Grid, Starts
-from wgf.reference_solutions.finite_volumes.masses import HERMITE, PIECES, Volumes, _root, cardinal, monotone
+from wgf.reference_solutions.finite_volumes.masses import HERMITE, PIECES, Volumes, cardinal, monotone
 
 FACES = np.arange(201.0)
 AT = np.linspace(0.0, 200.0, 4001)[:-1]
@@ -44,14 +44,6 @@ def test_map_is_the_quantile_of_the_masses(smooth: bool):
     starts = Starts(np.tile(z, 2), np.zeros(202), tails, ndtr(np.concatenate([z, z, tails])))
     found = volumes.map(np.arange(2).repeat(101), starts)
     assert found == pytest.approx(np.concatenate([z, 2 * z]), abs=1e-11 if smooth else 1e-6)
-
-
-@pytest.mark.parametrize("share", [0.5, 0.99, -1.0])
-def test_root_of_increasing_polynomials(share: float):
-    weights = np.array([[1.0, 1.0, 0.0, 1e-12], [0.0, -3.0, 0.0, 0.0], [0.0, 3.0, 2.0, 0.0], [0.0, 0.0, 0.0, 1e-17]])
-    target = np.array([1e-12, 0.125, 1.0, 0.0])  # s^3, (s - 1)^3 + 1, 2 s, 1e-12 s^3 + 1e-17: the last one is never 0
-    found = _root(weights, target, np.full(4, share))
-    assert found == pytest.approx([1e-4, 1 - 0.875 ** (1 / 3), 0.5, 0.0], rel=1e-14, abs=1e-13)
 
 
 def evaluated(powers: np.ndarray, s: np.ndarray = AT - CELL) -> np.ndarray:

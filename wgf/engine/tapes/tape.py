@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 NAMES = (
-    *("add", "sub", "mul", "div", "neg", "inverse", "log", "exp", "sin", "cos", "tanh", "sqrt", "pow", "abs", "sign"),
-    *("erf", "atan", "expm1", "equal", "select", "table"),
+    *("add", "sub", "mul", "div", "log", "exp", "sin", "cos", "tanh", "sqrt", "pow", "abs", "sign"),
+    *("erf", "atan", "expm1", "equal", "select", "table", "fma"),
 )
 CODES = {name: code for code, name in enumerate(NAMES)}
 ORDERS = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
@@ -24,7 +24,6 @@ FOLDED: dict[str, Callable[..., float]] = {
     "add": operator.add,
     "sub": operator.sub,
     "mul": operator.mul,
-    "neg": operator.neg,
 }
 
 
@@ -49,6 +48,7 @@ class Tape:
         self.code: list[tuple[int, int, int, int, int]] = []  # operation, operands a, b, c, result
         self.tables: list[np.ndarray] = []
         self._known: dict[tuple[int, int, int, int], int] = {}
+        self._made: dict[int, tuple[str, int, int]] = {}
 
     def _register(self, level: int) -> int:
         self.level.append(level)
@@ -69,23 +69,36 @@ class Tape:
 
     def emit(self, name: str, a: int, b: int = 0, c: int = 0) -> int:
         """Register with the result of an instruction; the same instruction is recorded once."""
+        if name == "mul" and b in self.values:
+            a, b = b, a
         if (folded := self._folded(name, a, b)) is not None:
             return folded
         operands = (a, b, c)[: 3 if name == "select" else 2 if name in TWO else 1]
         key = (CODES[name], a, b, c)
         if key not in self._known:
             self._known[key] = register = self._register(max(self.level[r] for r in operands))
+            self._made[register] = name, a, b
             self.code.append((*key, register))
         return self._known[key]
 
+    def neg(self, a: int) -> int:
+        return self.emit("mul", self.constant(-1.0), a)
+
+    def inverse(self, a: int) -> int:
+        return self.emit("div", self.constant(1.0), a)
+
     def _folded(self, name: str, a: int, b: int) -> int | None:
+        """The result of an instruction with constants, where that needs no instruction or another one."""
         x, y = self.values.get(a), self.values.get(b)
-        if name in FOLDED and x is not None and (name == "neg" or y is not None):
-            return self.constant(FOLDED[name](*((x,) if name == "neg" else (x, y))))
-        if name == "mul" and (x == 1.0 or y == 1.0):
-            return b if x == 1.0 else a
+        if name in FOLDED and x is not None and y is not None:
+            return self.constant(FOLDED[name](x, y))
+        if name == "mul" and x == 1.0:
+            return b
         if name == "div" and y == 1.0:
             return a
+        made, factor, rest = self._made.get(b, ("", 0, 0))
+        if name == "mul" and x is not None and made in ("mul", "div") and factor in self.values:
+            return self.emit(made, self.constant(x * self.values[factor]), rest)
         return None
 
     # jets; None is zero

@@ -37,7 +37,7 @@ class Traced:
         raise Untraceable("a conversion to a number")
 
     def __neg__(self) -> Traced:
-        return Traced(self.tape, {key: self.tape.emit("neg", r) for key, r in self.jet.items()})
+        return Traced(self.tape, {key: self.tape.neg(r) for key, r in self.jet.items()})
 
     def __add__(self, other: Any) -> Traced:
         u, v, t = self.jet, self._of(other).jet, self.tape
@@ -72,10 +72,10 @@ class Traced:
         y = self.jet[0, 0]
         if (known := t.values.get(y)) is not None and known != 0:
             return Traced(t, {(0, 0): t.constant(1.0 / known)})
-        r = t.emit("inverse", y)
+        r = t.inverse(y)
         square = lambda: t.emit("mul", r, r)  # noqa: E731
         two = lambda: t.mul(t.constant(2.0), square(), r)  # noqa: E731
-        return Traced(t, t.chain(self.jet, r, lambda: t.emit("neg", square()), two))
+        return Traced(t, t.chain(self.jet, r, lambda: t.neg(square()), two))
 
     def __pow__(self, other: Any) -> Traced:
         t, exponent = self.tape, self._of(other)
@@ -110,16 +110,16 @@ class Traced:
         v = t.emit(name, y)
         c = t.constant
         one_less = lambda: t.emit("sub", c(1.0), t.emit("mul", v, v))  # noqa: E731
-        inverse = lambda: t.emit("inverse", y)  # noqa: E731
-        bell = lambda: t.mul(c(2 / math.sqrt(math.pi)), t.emit("exp", t.emit("neg", t.emit("mul", y, y))))  # noqa: E731
-        lorentz = lambda: t.emit("inverse", t.emit("add", c(1.0), t.emit("mul", y, y)))  # noqa: E731
-        root = lambda: t.mul(c(0.5), t.emit("inverse", v))  # noqa: E731
+        inverse = lambda: t.inverse(y)  # noqa: E731
+        bell = lambda: t.mul(c(2 / math.sqrt(math.pi)), t.emit("exp", t.neg(t.emit("mul", y, y))))  # noqa: E731
+        lorentz = lambda: t.inverse(t.emit("add", c(1.0), t.emit("mul", y, y)))  # noqa: E731
+        root = lambda: t.mul(c(0.5), t.inverse(v))  # noqa: E731
         slopes: dict[str, tuple[Callable[[], int | None], Callable[[], int | None]]] = {
-            "log": (inverse, lambda: t.emit("neg", t.emit("mul", inverse(), inverse()))),
+            "log": (inverse, lambda: t.neg(t.emit("mul", inverse(), inverse()))),
             "exp": (lambda: v, lambda: v),
             "expm1": (lambda: t.emit("exp", y), lambda: t.emit("exp", y)),
-            "sin": (lambda: t.emit("cos", y), lambda: t.emit("neg", v)),
-            "cos": (lambda: t.emit("neg", t.emit("sin", y)), lambda: t.emit("neg", v)),
+            "sin": (lambda: t.emit("cos", y), lambda: t.neg(v)),
+            "cos": (lambda: t.neg(t.emit("sin", y)), lambda: t.neg(v)),
             "tanh": (one_less, lambda: t.mul(c(-2.0), v, one_less())),
             "sqrt": (root, lambda: t.mul(c(-0.5), root(), inverse())),
             "abs": (lambda: t.emit("sign", y), lambda: None),

@@ -17,7 +17,7 @@ import torch
 from wgf.problem.equations import Problem
 from wgf.problem.potential import Potential
 from wgf.reference_solutions.base import Computed, Grid, Unresolved
-from wgf.reference_solutions.finite_volumes.range import ABSOLUTE, integrate
+from wgf.reference_solutions.finite_volumes.evolution import ABSOLUTE, integrate
 from wgf.reference_solutions.finite_volumes.schemes import Monotone, Pressure, differences
 
 LEVELS = {

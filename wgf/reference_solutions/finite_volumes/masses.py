@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import scipy.linalg
 
 from wgf.reference_solutions.base import Grid, Starts
+from wgf.reference_solutions.roots import roots
 
-NEWTON, BISECTIONS = 12, 45  # most steps of the inverse of a mass
-LAST_STEP = 1e-8  # of Newton's method in a cell: its square is rounding
-ROUNDING = 4 * np.finfo(float).eps  # of a mass, relative
 # weights of the powers of s, the highest first, in the cell [0, 1]: by the B-splines of degree 5 around -2, ..., 3,
 # and by two values and their slopes
 PIECES = (
@@ -49,16 +49,30 @@ class Volumes:
 
     def map(self, k: np.ndarray, starts: Starts) -> np.ndarray:
         """T = quantile o cdf_p at the times number k [n], which do not fall, of n starts (length), linear in tails."""
-        if not len(k):
-            return starts.z
-        a, b, c, d = starts.tails
-        every = k[np.diff(k, prepend=-1) > 0]
+        x, near = np.empty(len(k)), starts.beyond == 0
         with np.errstate(all="ignore"):  # of the interpolation, where the law is flat
-            ends = self._inverse(every.repeat(4), np.tile(starts.mass[-4:], len(every))).reshape(-1, 4)
-            x = self._inverse(k, starts.mass[:-4])
-        one, two, three, four = ends[np.searchsorted(every, k)].T
-        slopes = np.where(starts.z < a, (two - one) / (b - a), (four - three) / (d - c))
-        return x + slopes * starts.beyond
+            x[near] = self._inverse(k[near], starts.mass[:-4][near])
+            if not near.all():
+                far = starts.beyond[~near]
+                ends, slopes = self._tails(k[~near], starts)
+                x[~near] = np.where(far < 0, ends[0] + slopes[0] * far, ends[1] + slopes[1] * far)
+        return x
+
+    def _tails(self, k: np.ndarray, starts: Starts) -> np.ndarray:
+        """T where the left and the right tail begin, and its slopes in them, at the times number k [n], which do not
+        fall [2, 2, n]."""
+        every, which = np.unique(k, return_inverse=True)
+        known, key = self._known_tails, (every.tobytes(), starts.tails)
+        if key not in known:
+            x = self._inverse(every.repeat(4), np.tile(starts.mass[-4:], len(every))).reshape(-1, 2, 2)
+            slopes = np.diff(x)[..., 0] / np.diff(np.reshape(starts.tails, (2, 2)))[:, 0]
+            known[key] = np.stack([x[:, [0, 1], [0, 1]].T, slopes.T])
+        return known[key][..., which]
+
+    @cached_property
+    def _known_tails(self) -> dict[Hashable, np.ndarray]:
+        """What `_tails` found [2, 2, k], by the times and the tails: distances ask for the same again and again."""
+        return {}
 
     @cached_property
     def _weights(self) -> np.ndarray:
@@ -67,16 +81,17 @@ class Volumes:
 
     def _inverse(self, k: np.ndarray, target: np.ndarray) -> np.ndarray:
         """The x [n] with the masses `target` [n] to the left at the times number k [n], which do not fall."""
-        parts = np.split(target, np.flatnonzero(np.diff(k)) + 1)
-        every = k[np.diff(k, prepend=-1) > 0]
-        found = [np.searchsorted(self.mass[j], part, side="right") for j, part in zip(every, parts, strict=True)]
-        cell = np.clip(np.concatenate(found) - 1, 0, self.grid.cells - 1)
-        low, high, weights = self.mass[k, cell], self.mass[k, cell + 1], self._weights
+        mass, faces = self.mass, self.mass.shape[1]
+        runs = pairwise([*np.flatnonzero(np.diff(k, prepend=-1)).tolist(), len(k)])  # of equal times
+        found = [np.searchsorted(mass[k[begin]], target[begin:end], side="right") for begin, end in runs]
+        cell = np.clip(np.concatenate([*found, []]).astype(int) - 1, 0, faces - 2)
+        at, weights = k * faces + cell, self._weights
+        low, high = mass.take(at), mass.take(at + 1)
         if self.smooth:
-            powers = PIECES @ weights[k, cell + np.arange(6)[:, None]]
+            powers = PIECES @ weights.take(at + 4 * k + np.arange(6)[:, None])
         else:
-            powers = HERMITE @ np.stack([low, high, weights[k, cell], weights[k, cell + 1]])
-        return self.grid.x(cell + _root(powers, target, (target - low) / (high - low)))[0]
+            powers = HERMITE @ np.stack([low, high, weights.take(at), weights.take(at + 1)])
+        return self.grid.place(cell + roots(powers, target, (target - low) / (high - low)))
 
 
 def cardinal(values: np.ndarray) -> np.ndarray:
@@ -102,35 +117,3 @@ def monotone(values: np.ndarray) -> np.ndarray:
     inner = 2 * left * right / np.maximum(left + right, 1e-300)
     first, last = ((3 * a - b) / 2 for a, b in ((left[:, 0], right[:, 0]), (right[:, -1], left[:, -1])))
     return np.column_stack([np.maximum(first, 0.0), inner, np.maximum(last, 0.0)])
-
-
-def _root(weights: np.ndarray, target: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Where increasing polynomials have the values `target` [n], in [0, 1], first tried at `share`.
-
-    Newton's steps that stay in the bracket, and bisections of it for what they do not find.
-
-    Args:
-        weights: of the powers [degree + 1, n], the highest first.
-        target, share: [n]; shares outside (0, 1) count as 1/2.
-    """
-    found = np.where((share > 0) & (share < 1), share, 0.5)
-    rest, at, below, above = np.arange(len(target)), found, np.zeros_like(found), np.ones_like(found)
-    for step in range(NEWTON + BISECTIONS):
-        value, slope = weights[0], np.zeros_like(at)
-        for weight in weights[1:]:
-            slope = slope * at + value
-            value = value * at + weight
-        found[rest] = at
-        open = ~(np.abs(value - target) <= ROUNDING * target)
-        if not open.any():
-            break
-        short = value < target
-        below, above = np.where(short, at, below), np.where(short, above, at)
-        nearer = at - (value - target) / slope
-        kept = (nearer > below) & (nearer < above) & (step < NEWTON)
-        last = open & kept & (np.abs(nearer - at) < LAST_STEP)
-        found[rest[last]], open = nearer[last], open & ~last
-        at = np.where(kept, nearer, 0.5 * (below + above))
-        rest, at, below, above, target = (part[open] for part in (rest, at, below, above, target))
-        weights = weights[:, open]
-    return found

@@ -1,18 +1,13 @@
-"""Range and grid of the finite volumes, found by a coarse run, and their integration in time.
+"""Range and grid of the finite volumes, found by a coarse run.
 
-The range ends at the walls of the problem; where there is none, it reaches as far as there is mass. Linear equations
-are integrated exactly or by steps of high order, all others by a stiff method.
+The range ends at the walls of the problem; where there is none, it reaches as far as there is mass.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable
-from functools import cache
 
 import numpy as np
-import scipy  # its modules are loaded when they are first used
 import torch
 
 from wgf.problem.base import Law
@@ -20,6 +15,7 @@ from wgf.problem.domain import Domain
 from wgf.problem.equations import Problem
 from wgf.problem.laws import Barenblatt
 from wgf.reference_solutions.base import Grid, Unresolved
+from wgf.reference_solutions.finite_volumes.evolution import evolved, integrate
 from wgf.reference_solutions.finite_volumes.schemes import Monotone, differences, product
 
 SEEN = np.array([0.01, 0.03, 0.1, 0.3, 0.6, 1.0])  # shares of the end time at which the coarse run looks at the law
@@ -28,150 +24,7 @@ SCOUT = 200  # cells of the run that finds the range
 SPILL = 1e-10  # mass near an open end that shows that the range is too small
 EXTENSIONS = 8
 FULL = 1e-7  # mass in an outermost cell at an open end that shows that the adapted range is too small
-NODES = 16  # of the upper half of a parabola
-EVALUATIONS = 20_000  # of the field on one grid
 EMPTY = 1e-14  # mass of a cell that counts as none in the coarse run
-ABSOLUTE = 1e-12  # tolerance in time of masses up to 1: the same from the left and from the right
-
-STAGES = 6  # even: the poles are conjugate pairs
-HALVED = 1e-11  # by which halving a step may change a mass; the error of the halves is less by 2^-11 in the limit
-STEPS = 600  # on one grid
-EQUAL = 1e-12  # relative difference of steps that are the same
-
-Field = Callable[[float, np.ndarray], np.ndarray]
-
-
-def integrate(
-    function: Field,
-    jacobian: Field,
-    y: np.ndarray,
-    times: np.ndarray,
-    relative: float,
-    absolute: float,
-    reach: int,
-    left: int = EVALUATIONS,
-) -> np.ndarray:
-    """y [n] at the times [k, n], by backward differentiation formulas of variable order.
-
-    Args:
-        function, jacobian: of (t, y); the Jacobian by its bands, J[i, j] at [reach + i - j, j].
-        y: at t = 0.
-        relative, absolute: tolerances.
-        reach: bands of the Jacobian on either side.
-        left: evaluations of the function that it may cost.
-    """
-
-    def counted(t: float, y: np.ndarray) -> np.ndarray:
-        nonlocal left
-        left -= 1
-        return function(t, y) if left > 0 else np.full_like(y, np.nan)
-
-    solver = scipy.integrate.ode(counted, jacobian)
-    tolerances = {"rtol": relative, "atol": absolute, "nsteps": EVALUATIONS}
-    solver.set_integrator("vode", method="bdf", with_jacobian=True, lband=reach, uband=reach, **tolerances)
-    solver.set_initial_value(y, 0.0)
-    rows = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a failure is told by `successful`
-        for t in times:
-            rows.append(solver.integrate(t).copy())
-            if not solver.successful() or not np.isfinite(rows[-1]).all():
-                raise Unresolved(f"the integration stopped before t = {t:g}")
-    return np.stack(rows)
-
-
-def evolved(bands: np.ndarray, b: np.ndarray, start: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """F [k, n] at the times > 0 [k] of F' = A F + b from F(0) = start [n], for an A whose spectrum is real.
-
-    F(t) is the integral of e^(z t) (z - A)^-1 (F(0) + b/z) over a parabola of the complex plane. The trapezoid rule
-    converges there like 2.85^-n in its number n of nodes, whatever the stiffness of A; the lower half is the conjugate
-    of the upper one. There are no steps, so no tolerance, no unit of time, and nothing that a stiff potential could
-    stop.
-
-    Args:
-        bands, b: A as its bands [3, n], A[i, j] at [1 + i - j, j], and b [n].
-
-    Source: J. A. C. Weideman, L. N. Trefethen, Parabolic and hyperbolic contours for computing the Bromwich integral,
-    Math. Comp. 76 (2007).
-    """
-    upper, middle, lower = bands[0, 1:] + 0j, bands[1], bands[2, :-1] + 0j
-    solve = scipy.linalg.lapack.zgtsv  # thousands of small systems: `solve_banded` checks longer than it solves
-    rows = []
-    for t in times:
-        total = np.zeros(len(start))
-        for u in (np.arange(NODES) + 0.5) * 3 / NODES:
-            z = math.pi * NODES / (12 * t) * (1j * u + 1) ** 2
-            dz = math.pi * NODES / (6 * t) * 1j * (1j * u + 1)
-            *_, found, singular = solve(lower, middle - z, upper, start + b / z)  # (A - z) x = -(z - A) x
-            total -= (np.exp(z * t) * dz * found).imag if not singular else np.nan
-        rows.append(3 / (math.pi * NODES) * total)
-    return np.stack(rows)
-
-
-@cache
-def _radau() -> tuple[np.ndarray, np.ndarray]:
-    """Poles p_j and weights w_j, those of the upper half plane, of the Pade approximant of e^z of degrees s - 1 and s,
-
-        R(z) = 1 + z sum_j w_j / (z - p_j)    with    sum_j w_j p_j^-(k+1) = -1/(k+1)!,  k < s,
-
-    by which the method Radau IIA of s stages and order 2s - 1 multiplies. |R| <= 1 in the left half plane, R(inf) = 0.
-
-    Source: E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996), section IV.5.
-    """
-    s, f = STAGES, math.factorial
-    denominator = [(-1) ** j * f(2 * s - 1 - j) / (f(j) * f(s - j)) for j in range(s, -1, -1)]
-    poles, k = np.roots(denominator), np.arange(s)
-    weights = np.linalg.solve(poles ** -(k[:, None] + 1.0), [-1 / f(j + 1) for j in k])
-    upper = poles.imag > 0
-    return poles[upper], weights[upper]
-
-
-def stepped(bands: np.ndarray, b: np.ndarray, start: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """F [k, n] at increasing times > 0 [k] of F' = A F + b from F(0) = start [n], for an A of any spectrum.
-
-    Steps of Radau IIA, y + (R(hA) - 1)/(hA) h (A y + b), which are halved until that changes nothing.
-
-    Args:
-        bands, b: A as its bands [2 reach + 1, n], A[i, j] at [reach + i - j, j], and b [n].
-
-    Raises:
-        Unresolved: that takes too many steps.
-    """
-    reach, field = len(bands) // 2, product(bands, b)
-    lapack, known = scipy.linalg.lapack, dict[float, list[tuple[np.ndarray, np.ndarray]]]()
-    left = STEPS
-
-    def factors(h: float) -> list[tuple[np.ndarray, np.ndarray]]:
-        found = []
-        for pole in _radau()[0]:
-            shifted = np.zeros((3 * reach + 1, len(start)), dtype=complex)
-            shifted[reach:] = h * bands
-            shifted[2 * reach] -= pole
-            found.append(lapack.zgbtrf(shifted, reach, reach)[:2])
-        return found
-
-    def step(y: np.ndarray, h: float) -> np.ndarray:
-        nonlocal left
-        left -= 1
-        h = next((same for same in known if abs(same - h) < EQUAL * h), h)
-        if h not in known:
-            known[h] = factors(h)
-        rate = (h * field(0.0, y)).astype(complex)
-        parts = zip(_radau()[1], known[h], strict=True)
-        return y + sum(2 * (w * lapack.zgbtrs(lu, reach, reach, rate, order)[0]).real for w, (lu, order) in parts)
-
-    def across(y: np.ndarray, h: float) -> np.ndarray:
-        whole, half = step(y, h), step(step(y, h / 2), h / 2)
-        if np.abs(whole - half).max() <= HALVED:
-            return half
-        if left < 0:
-            raise Unresolved("too many steps")
-        return across(across(y, h / 2), h / 2)
-
-    rows = [start]
-    for h in np.diff(times, prepend=0.0).tolist():
-        rows.append(across(rows[-1], h))
-    return np.stack(rows[1:])
 
 
 def scout(problem: Problem, times: np.ndarray, early: bool = True) -> Grid:
@@ -276,12 +129,12 @@ def _scout_cells(problem: Problem, times: np.ndarray, grid: Grid) -> np.ndarray:
         v = velocity(t, cells)
         return differences(lambda bumped: rate(bumped, v), cells, reach)
 
-    start, reach = law.mass(x[:-1], x[1:]).numpy(), scheme.reach + 1
+    start, reach = law.mass(x[:-1], x[1:]).numpy(), 1 if scheme.linear else scheme.reach + 1
     start = np.maximum(start, 0.0) / start.sum()
     function, jacobian = lambda t, cells: rate(cells, velocity(t, cells)), bands
     if scheme.linear:
         columns = differences(lambda cells: rate(cells, scheme.drift), np.zeros(grid.cells), reach, 1.0)
-        exact = evolved(columns[reach - 1 : reach + 2], np.zeros(grid.cells), start, times)
+        exact = evolved(columns, np.zeros(grid.cells), start, times)
         if exact.min() > -EMPTY:  # else A is far from normal: the contour integral multiplies rounding
             return np.vstack([start, exact])
         function, jacobian = product(columns), lambda t, cells: columns

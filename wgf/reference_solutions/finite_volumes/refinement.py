@@ -18,19 +18,9 @@ from torch import Tensor
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
 from wgf.reference_solutions.base import Computed, Grid, Starts, Unresolved, extrapolation, tails, width, yardstick
+from wgf.reference_solutions.finite_volumes.evolution import ABSOLUTE, EVALUATIONS, evolved, integrate, stepped
 from wgf.reference_solutions.finite_volumes.masses import Volumes
-from wgf.reference_solutions.finite_volumes.range import (
-    ABSOLUTE,
-    EVALUATIONS,
-    EXTENSIONS,
-    SEEN,
-    crowded,
-    evolved,
-    integrate,
-    scout,
-    stepped,
-    widened,
-)
+from wgf.reference_solutions.finite_volumes.range import EXTENSIONS, SEEN, crowded, scout, widened
 from wgf.reference_solutions.finite_volumes.schemes import Central, Monotone, Scheme
 
 # W1 and W2 errors are relative to the width of the law
@@ -212,10 +202,11 @@ def _run(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid) ->
     if scheme.linear:
         bands, b = scheme.operator
         inner = evolved(bands[scheme.reach - 1 : scheme.reach + 2], b, start[1:-1], times)
-    elif scheme.affine:
+        inner = inner if _fall(inner) <= FALL else None
+    elif kind is Central and scheme.affine:  # the limiter of the other scheme is not linear
         with suppress(Unresolved):
             inner = stepped(*scheme.operator, start[1:-1], times)
-    if inner is None or not _fall(inner) <= FALL:
+    if inner is None:
         left = EVALUATIONS if not scheme.dense else int(EVALUATIONS * min(1.0, (COUPLED / grid.cells) ** 2))
         inner = integrate(scheme, scheme.bands, start[1:-1], times, 0.0, ABSOLUTE, scheme.reach, left)
     raw = np.pad(inner, ((0, 0), (1, 1)))

@@ -1,0 +1,90 @@
+"""Work in forked processes: each has at once all that this process has loaded."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext, suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
+
+from wgf.run.signals import STOPPING
+from wgf.sweep.session import become_worker, current
+
+Answer = TypeVar("Answer")
+Work = Callable[[int], Answer]
+
+
+def in_processes(work: Work[Answer], count: int, processes: int) -> list[Answer]:
+    """work(0), ..., work(count - 1), in forked processes, each of which takes the next number when it is free.
+
+    One process is this one. So it is where a fork may hang: it copies the locks of other threads, but not the threads.
+
+    Raises:
+        BrokenProcessPool: a process ended before its work; the others have done the rest.
+    """
+    sweep, children = current().sweep, dict[Connection, BaseProcess]()
+    try:
+        with sweep.quiet() if sweep else nullcontext():
+            if processes > 1 and sys.platform == "linux" and threading.active_count() == 1:
+                _fork(work, min(processes, count), children)
+        if not children:
+            return [work(number) for number in range(count)]
+        answers = _gathered(list(children), count)
+    except BaseException:
+        for child in children.values():
+            child.kill()
+        raise
+    finally:
+        for child in children.values():
+            child.join()
+    if len(answers) < count:
+        raise BrokenProcessPool("a process ended before its work")
+    return [answers[number] for number in range(count)]
+
+
+def _fork(work: Work[Any], processes: int, children: dict[Connection, BaseProcess]) -> None:
+    """Add processes that work, by our ends of the pipes to them. Signals wait until a process has its own handlers."""
+    context = get_context("fork")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        for _ in range(processes):
+            ours, theirs = context.Pipe()
+            child = context.Process(target=_serve, args=(work, theirs, [*children, ours], before))
+            child.start()
+            theirs.close()
+            children[ours] = child
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(work: Work[Any], pipe: Connection, others: Sequence[Connection], mask: set[signal.Signals]) -> None:
+    """Work on each number that comes through a pipe, until None comes or the process behind it has ended."""
+    become_worker()
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    for end in others:  # an open copy would hide the end of that process
+        end.close()
+    with suppress(EOFError, BrokenPipeError):
+        pipe.send(None)
+        while (number := pipe.recv()) is not None:
+            pipe.send((number, work(number)))
+
+
+def _gathered(pipes: list[Connection], count: int) -> dict[int, Any]:
+    """The answers by their numbers, those of killed processes missing."""
+    answers, numbers = dict[int, Any](), iter(range(count))
+    while pipes:
+        for pipe in wait(pipes):
+            assert isinstance(pipe, Connection)
+            try:
+                if (found := pipe.recv()) is not None:  # with which a process says that it is ready
+                    answers.update([found])
+                pipe.send(next(numbers, None))
+            except (EOFError, OSError):  # the process has ended
+                pipes.remove(pipe)
+    return answers
