@@ -189,9 +189,14 @@ def test_a_spline_restores_its_breakpoints():
     base, z = LAWS["gaussian"], points(LAWS["gaussian"])
     first, second = Spline(6, 3, 3.0, base=base), Spline(6, 3, 4.0, base=base)
     first.theta += 0.1 * torch.sin(first.theta)
-    second(z)
+    third = Spline(6, 3, 4.0, base=base)
+    second(z), third(z)
+    before = third.points.clone()
     second.load_state_dict(first.state_dict())
     assert torch.equal(first(z), second(z))
+    # networks of the same settings share their mesh, but not their state
+    assert torch.equal(third.points, before)
+    assert torch.equal(Spline(6, 3, 4.0, base=base).points, before)
 
 
 def test_a_spline_seen_in_inference_mode_has_derivatives():

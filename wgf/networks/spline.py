@@ -116,7 +116,7 @@ class Spline(TransportMap):
     degree: int
     width: int
     any_start = True
-    _space: SplineSpace
+    _made: tuple[Tensor, SplineSpace]
     _known: tuple[Tensor, int, torch.dtype, Polynomials] | None
 
     @checked
@@ -141,10 +141,11 @@ class Spline(TransportMap):
             adaptation = Adaptation(None, width) if knots == "equidistributed" else None
             space, identity = mesh(base, width, bound, knots, degree)
             start = torch.from_numpy(identity.copy())
-        self._buffers["points"], self._parameters["theta"] = space.points, nn.Parameter(start)
+        points = space.points.clone()  # others share the mesh: a state that is loaded goes into the points in place
+        self._buffers["points"], self._parameters["theta"] = points, nn.Parameter(start)
         # at once: torch looks at every attribute that is set, which takes longer than all else here
         settings = {"degree": degree, "least_order": degree + 1, "adaptation": adaptation}
-        vars(self).update(settings, width=space.size + 1 - degree, _space=space, _known=None)
+        vars(self).update(settings, width=space.size + 1 - degree, _made=(points, space), _known=None)
 
     @classmethod
     def size(cls, settings: Mapping[str, Any]) -> Size:
@@ -175,8 +176,8 @@ class Spline(TransportMap):
         return other
 
     def space(self) -> SplineSpace:
-        known, points = self._space, self.points
-        return known if known.points is points and points._version == 0 else SplineSpace(points, self.degree)
+        (made, space), points = self._made, self.points
+        return space if made is points and points._version == 0 else SplineSpace(points, self.degree)
 
     def knots(self, theta: Tensor) -> Tensor:
         return self.points
