@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import operator
 from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
@@ -14,6 +15,8 @@ import llvmlite.binding as llvm
 import numba
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.typing.arraydecl import GetItemBuffer, SetItemBuffer
+from numba.core.typing.templates import infer_global
 
 log = logging.getLogger("wgf")
 
@@ -29,6 +32,10 @@ OPTIONS: dict[str, Any] = {
 }
 
 jit: Any = numba.njit
+
+# numba has a dozen definitions of a[i] for other types than arrays, and tries all of them first, at every a[i]
+for _function, _template in ((operator.getitem, GetItemBuffer), (operator.setitem, SetItemBuffer)):
+    infer_global(_function)(type(_template.__name__, (_template,), {"metadata": {"target": "cpu"}}))
 
 
 class Part(JITCodeLibrary):
@@ -64,7 +71,10 @@ class PartCompiler(Compiler):
 
 
 class Whole(JITCodeLibrary):
-    """Code of a function that Python calls, with all that it calls."""
+    """Code of a function that Python calls, with all that it calls: LLVM optimises it once."""
+
+    def _optimize_functions(self, module: Any) -> None:
+        module.data_layout = self._codegen._data_layout
 
     def _optimize_final_module(self) -> None:
         options = llvm.create_pipeline_tuning_options(3)

@@ -9,12 +9,12 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import scipy.linalg.lapack
 import torch
 
 from wgf.engine.arrays import TAPS, Mesh, Method, Work, at_once, sizes, workspace
 from wgf.engine.energies import Table, shared_energy
 from wgf.engine.kernel import EVER, NOT_FINITE, REPORT, advance
-from wgf.engine.linear import factorise
 from wgf.engine.machine_code import Direct
 from wgf.engine.tapes.tape import Untraceable
 from wgf.engine.vectors import WIDTH, aligned, whole
@@ -70,9 +70,10 @@ def _mesh(chart: Chart, order: int) -> Mesh:
     along[2] -= np.vdot(along[0], along[2]) / along[0].sum()
     mass, factors = aligned(TAPS, size + 2 * WIDTH), aligned(size + WIDTH, TAPS)
     mass[:k, WIDTH:-WIDTH] = chart.mass.band.numpy()
-    factors[:size] = mass[:, WIDTH:-WIDTH].T
-    factorise(factors, size)
-    pivots[:] = factors[:, 0]
+    root, _ = scipy.linalg.lapack.dpbtrf(mass[:k, WIDTH:-WIDTH], lower=1)
+    for r in range(1, k):
+        factors[:size, r] = root[r] / root[0]
+    factors[:size, 0] = pivots[:size] = root[0] ** -2
     columns, tables = _tables(chart, z, cell)
     held = ~chart.free[[0, -1]].numpy()
     cells = np.stack([first[cell], columns])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wgf.engine.machine_code import compiled, entry
+from wgf.engine.machine_code import compiled
 from wgf.engine.tapes.parts import fused, needed, placed, read
 from wgf.engine.tapes.tape import CODES, Tape
 from wgf.engine.vectors import WIDTH, load, logarithm, store
@@ -103,7 +103,7 @@ def prepare(p, parameters, registers):
     execute(p, FIXED, registers, registers.shape[1], ALONE)
 
 
-@entry
+@compiled
 def tabulated(table, x, order):
     """Derivative of order 0, 1 or 2 of a tabulated function; NaN outside the table."""
     s = (x - table[0]) * table[1]

@@ -201,6 +201,7 @@ class Binary(ConcreteTemplate):
     """An operation of two vectors, for numba."""
 
     cases = [signature(vector, vector, vector)]  # noqa: RUF012
+    metadata = {"target": "cpu"}  # noqa: RUF012  # so that numba tries it before its own, of which it has many
 
 
 def _operators(name: str, emitted: str) -> None:
