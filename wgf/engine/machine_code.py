@@ -31,6 +31,10 @@ OPTIONS: dict[str, Any] = {
     "_nrt": False,  # no function makes arrays, so none counts references to them
 }
 
+# steps of numba for closures, comprehensions, `with`, and loops over tuples of several types
+UNUSED = {"InlineClosureLikes", "MakeFunctionToJitFunction", "InlineInlinables", "WithLifting", "GenericRewrites"}
+UNUSED |= {"FindLiterallyCalls", "LiteralUnroll", "LiteralPropagationSubPipelinePass", "RewriteDynamicRaises"}
+
 jit: Any = numba.njit
 
 # numba has a dozen definitions of a[i] for other types than arrays, and tries all of them first, at every a[i]
@@ -61,7 +65,17 @@ class Part(JITCodeLibrary):
         """Only code that runs has an environment."""
 
 
-class PartCompiler(Compiler):
+class ShortCompiler(Compiler):
+    """numba's compiler without steps that these functions do not need."""
+
+    def define_pipelines(self) -> Any:
+        pipelines = super().define_pipelines()
+        for pipeline in pipelines:
+            pipeline.passes[:] = [each for each in pipeline.passes if each[0].__name__ not in UNUSED]
+        return pipelines
+
+
+class PartCompiler(ShortCompiler):
     """Compiler of functions that only others call."""
 
     def define_pipelines(self) -> Any:
@@ -84,7 +98,7 @@ class Whole(JITCodeLibrary):
         builder.getModulePassManager().run(self._final_module, builder)
 
 
-class EntryCompiler(Compiler):
+class EntryCompiler(ShortCompiler):
     """Compiler of functions that Python calls."""
 
     def define_pipelines(self) -> Any:

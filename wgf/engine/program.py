@@ -110,7 +110,7 @@ def tabulated(table, x, order):
     count = int(table[2])
     if not (s >= 0.0 and s <= count):
         return math.nan
-    i = min(int(s), count - 1)
+    i = int(s) if s < count else count - 1
     t, o, v = 2.0 * (s - i) - 1.0, 3 + PANEL * i, 0.0
     if order == 0:
         for a in range(PANEL - 1, -1, -1):
