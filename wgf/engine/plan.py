@@ -75,8 +75,7 @@ def _mesh(chart: Chart, order: int) -> Mesh:
         factors[:size, r] = root[r] / root[0]
     factors[:size, 0] = pivots[:size] = root[0] ** -2
     columns, tables = _tables(chart, z, cell)
-    held = ~chart.free[[0, -1]].numpy()
-    cells = np.stack([first[cell], columns])
+    cells, held = np.stack([first[cell], columns]), ~chart.free[[0, -1]].numpy()
     return Mesh(k, run, cells, tables, along.reshape(3, -1), mass, factors, mean, pivots, held)
 
 
@@ -217,12 +216,10 @@ class Plan:
         assert projection.quadrature.order is not None
         if projection.problem.potential.kinks is not None:
             raise Untraceable(f"the kinks of V = {projection.problem.potential}")
-        chart = projection.landscape.chart
-
         folds = FOLDS - 1 if falls_back(projection, integrator) else EVER  # the next one is the fallback's
         return cls(
             projection.problem,
-            chart,
+            projection.landscape.chart,
             projection.quadrature.order,
             partial(_start, projection),
             integrator,
