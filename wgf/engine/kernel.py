@@ -38,13 +38,19 @@ REPORT = 5  # numbers of a report before the energies
 
 
 @compiled
+def larger(x, y):
+    """The larger number; x where one is not a number, as `max`."""
+    return y if y > x else x
+
+
+@compiled
 def factor_of_step(error, previous):
-    error = max(error, 1e-10)
+    error = larger(error, 1e-10)
     if error > 1.0:
         f = SAFETY * error ** (-1.0 / 4.0)
     else:
-        f = SAFETY * error ** (-0.7 / 4.0) * max(previous, 1e-4) ** (0.4 / 4.0)
-    return min(GROW, max(SHRINK, f))
+        f = SAFETY * error ** (-0.7 / 4.0) * larger(previous, 1e-4) ** (0.4 / 4.0)
+    return GROW if f > GROW else larger(SHRINK, f)
 
 
 @compiled
@@ -75,7 +81,7 @@ def settle(fault, error, trial, lands, goals, times, counts, report):
         grown = trial * factor_of_step(error, times[3])
         counts[0] += 1
         times[0] = goals[counts[3]] if lands else times[0] + trial
-        times[2] = max(dt, grown) if trial < dt else grown
+        times[2] = larger(dt, grown) if trial < dt else grown
         times[1], times[3] = trial, error
         counts[5] = 0
         return True
@@ -168,9 +174,9 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
             then, then_scale, square, then_slope = field(new, mesh, energy, pair, work, v[SLOPE], True)
             accepted = opening
             if not opening:
-                error = length / max(method.atol * times[flow, 5] + method.rtol * math.sqrt(square), TINY)
+                error = length / larger(method.atol * times[flow, 5] + method.rtol * math.sqrt(square), TINY)
                 finite = math.isfinite(total(new)), math.isfinite(total(v[SLOPE])) and math.isfinite(error)
-                fault = fault_of(length, now, then, max(scale, then_scale), then_slope, finite)
+                fault = fault_of(length, now, then, larger(scale, then_scale), then_slope, finite)
                 accepted = settle(fault, error, trial, lands, goals, times[flow], counts[flow], report[flow])
                 attempts += 1
             if accepted:

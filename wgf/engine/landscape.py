@@ -17,15 +17,29 @@ from wgf.engine.vectors import WIDTH, fill, least, load, lower, store, total
 
 
 @compiled
+def run_of(mesh, low, high):
+    """How many of the cells from `low` to `high` have functions that follow each other."""
+    end = mesh.run if mesh.run < high else high
+    return end - low if end > low else 0
+
+
+@compiled
+def end_of_block(mesh, low, work):
+    """The end of the cells that a program treats at once, from `low` on."""
+    high, cells = low + work.registers.shape[1] // mesh.tables.shape[1], mesh.cells.shape[1]
+    return high if high < cells else cells
+
+
+@compiled
 def evaluate(c, mesh, low, high, local, x, d):
     """f and f' at the nodes of the cells from `low` to `high`."""
     k, q, n, at = mesh.taps, mesh.tables.shape[1], padded(high - low), mesh.cells[1, low]
-    run, first = min(mesh.run, high) - low, mesh.cells[0, low:high]
+    run, first = run_of(mesh, low, high), mesh.cells[0, low:high]
     for j in range(k):
         to = local[j]
         for i in range(0, run, WIDTH):
             store(to, i, load(c, first[0] + j + i))
-        for i in range(max(run, 0), high - low):
+        for i in range(run, high - low):
             to[i] = c[first[i] + j]
         for i in range(high - low, n):
             to[i] = to[high - low - 1]
@@ -67,10 +81,10 @@ def spread(rows, count, mesh, low, high, near, far):
     """Add the numbers rows[j] of the cells from `low` to `high` to entries for the basis functions j < count of these
     cells: for the first cells, whose functions follow each other, to `near`, which begins with the function of the cell
     `low`, and for the others to `far`, which has all functions."""
-    run, first = min(mesh.run, high) - low, mesh.cells[0, low:high]
+    run, first = run_of(mesh, low, high), mesh.cells[0, low:high]
     for j in range(count):
         row = rows[j]
-        for i in range(max(run, 0), high - low):
+        for i in range(run, high - low):
             far[first[i] + j] += row[WIDTH + i]
             row[WIDTH + i] = 0.0
         for i in range(padded(high - low), padded(high - low) + 2 * WIDTH, WIDTH):
@@ -98,7 +112,7 @@ def field(c, mesh, energy, pair, work, g, judges):
         positions(c, mesh, work)
         forces(center, mesh, energy, pair, work)
     for low in range(0, cells, per):
-        high = min(cells, low + per)
+        high = end_of_block(mesh, low, work)
         n = padded(high - low)
         evaluate(c, mesh, low, high, work.local, r[0], r[1])
         w = r[4]
@@ -168,7 +182,7 @@ def positions(c, mesh, work):
     q, cells = mesh.tables.shape[1], mesh.cells.shape[1]
     per = work.registers.shape[1] // q
     for low in range(0, cells, per):
-        high = min(cells, low + per)
+        high = end_of_block(mesh, low, work)
         n, x = padded(high - low), work.registers[0]
         evaluate(c, mesh, low, high, work.local, x, work.registers[1])
         for b in range(q):
@@ -200,7 +214,7 @@ def hessian(c, mesh, energy, pair, work, known, shift):
             for b in range(m):
                 work.dense[a, b] -= energy.quadratic * mesh.mean[a] * mesh.mean[b]
     for low in range(0, cells, per):
-        high = min(cells, low + per)
+        high = end_of_block(mesh, low, work)
         n = padded(high - low)
         if cells > per or not known:
             evaluate(c, mesh, low, high, work.local, r[0], r[1])
@@ -232,7 +246,7 @@ def hessian(c, mesh, energy, pair, work, known, shift):
                     store(to, WIDTH + i, found)
             clear(work.near)
             spread(work.rows, k - h, mesh, low, high, work.near, A[:, h])
-            for i in range(min(mesh.run, high) - low + k - 1 - h):
+            for i in range(run_of(mesh, low, high) + k - 1 - h):
                 A[mesh.cells[0, low] + i, h] += work.near[i]
     for end in range(2):
         if mesh.held[end]:
@@ -259,7 +273,7 @@ def coupled(mesh, energy, work):
     A, m, k = work.band, len(mesh.mean) - WIDTH, mesh.taps
     if len(work.dense) > 0:
         for j in range(m):
-            for b in range(min(k, m - j)):
+            for b in range(k if k < m - j else m - j):
                 work.dense[j, j + b] += A[j, b]
             clear(A[j])
         return factorise_dense(work.dense, work.vectors[WOODBURY])

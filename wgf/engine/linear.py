@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from wgf.engine.arrays import TAPS, WOODBURY, copy
-from wgf.engine.machine_code import compiled, entry
+from wgf.engine.machine_code import compiled
 from wgf.engine.vectors import WIDTH, fill, load, store, total
 
 
@@ -30,7 +30,7 @@ def factorise_dense(A, pivots):
     return True
 
 
-@entry
+@compiled
 def factorise(A, m):
     """L D L^T of a band [m + WIDTH, TAPS] in place, D inverted; whether the matrix is positive definite. What is known
     of the next rows waits in registers."""

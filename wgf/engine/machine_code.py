@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import operator
 from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
@@ -14,6 +15,8 @@ import llvmlite.binding as llvm
 import numba
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.typing.arraydecl import GetItemBuffer, SetItemBuffer
+from numba.core.typing.templates import infer_global
 
 log = logging.getLogger("wgf")
 
@@ -28,7 +31,15 @@ OPTIONS: dict[str, Any] = {
     "_nrt": False,  # no function makes arrays, so none counts references to them
 }
 
+# steps of numba for closures, comprehensions, `with`, and loops over tuples of several types
+UNUSED = {"InlineClosureLikes", "MakeFunctionToJitFunction", "InlineInlinables", "WithLifting", "GenericRewrites"}
+UNUSED |= {"FindLiterallyCalls", "LiteralUnroll", "LiteralPropagationSubPipelinePass", "RewriteDynamicRaises"}
+
 jit: Any = numba.njit
+
+# numba has a dozen definitions of a[i] for other types than arrays, and tries all of them first, at every a[i]
+for _function, _template in ((operator.getitem, GetItemBuffer), (operator.setitem, SetItemBuffer)):
+    infer_global(_function)(type(_template.__name__, (_template,), {"metadata": {"target": "cpu"}}))
 
 
 class Part(JITCodeLibrary):
@@ -54,7 +65,17 @@ class Part(JITCodeLibrary):
         """Only code that runs has an environment."""
 
 
-class PartCompiler(Compiler):
+class ShortCompiler(Compiler):
+    """numba's compiler without steps that these functions do not need."""
+
+    def define_pipelines(self) -> Any:
+        pipelines = super().define_pipelines()
+        for pipeline in pipelines:
+            pipeline.passes[:] = [each for each in pipeline.passes if each[0].__name__ not in UNUSED]
+        return pipelines
+
+
+class PartCompiler(ShortCompiler):
     """Compiler of functions that only others call."""
 
     def define_pipelines(self) -> Any:
@@ -64,7 +85,10 @@ class PartCompiler(Compiler):
 
 
 class Whole(JITCodeLibrary):
-    """Code of a function that Python calls, with all that it calls."""
+    """Code of a function that Python calls, with all that it calls: LLVM optimises it once."""
+
+    def _optimize_functions(self, module: Any) -> None:
+        module.data_layout = self._codegen._data_layout
 
     def _optimize_final_module(self) -> None:
         options = llvm.create_pipeline_tuning_options(3)
@@ -74,7 +98,7 @@ class Whole(JITCodeLibrary):
         builder.getModulePassManager().run(self._final_module, builder)
 
 
-class EntryCompiler(Compiler):
+class EntryCompiler(ShortCompiler):
     """Compiler of functions that Python calls."""
 
     def define_pipelines(self) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from wgf.engine.arrays import GRADIENT, IMAGE, NEW, NONE, PULL, SLOPE, SPEED, STAGES, clear, copy
-from wgf.engine.kernel import REPORT, TINY, aim, end_of, fault_of, settle
+from wgf.engine.kernel import REPORT, TINY, aim, end_of, fault_of, larger, settle
 from wgf.engine.lanes import (
     COORDINATES,
     FORCE,
@@ -54,7 +54,7 @@ def advance_many(c, goals, saved, mesh, energy, method, parameters, times, count
     shift, trial, now, scale, length = rows[SHIFT], rows[TRIAL], rows[NOW], rows[SCALE], rows[LENGTH]
     coordinates, force = rows[COORDINATES], rows[FORCE]
     following, active = NONE, NONE
-    for lane in range(min(lanes, len(c))):
+    for lane in range(lanes if lanes < len(c) else len(c)):
         following, active = load(c, parameters, mesh, energy, flows, following, active, lane, opening, work)
     while active > 0:
         judge_lanes(v[NEW], mesh, energy, work)
@@ -68,9 +68,9 @@ def advance_many(c, goals, saved, mesh, energy, method, parameters, times, count
             flow, then, slope, fresh = flows[lane], sums[WHOLE, lane], sums[LEAST, lane], opening[lane]
             if not fresh:
                 norm = method.atol * times[flow, 5] + method.rtol * math.sqrt(sums[SQUARE, lane])
-                error = length[lane] / max(norm, TINY)
+                error = length[lane] / larger(norm, TINY)
                 finite = math.isfinite(coordinates[lane]), math.isfinite(force[lane]) and math.isfinite(error)
-                size = max(scale[lane], sums[SIZE, lane])
+                size = larger(scale[lane], sums[SIZE, lane])
                 fault = fault_of(length[lane], now[lane], then, size, slope, finite)
                 taken[lane] = settle(
                     fault, error, trial[lane], lands[lane], goals, times[flow], counts[flow], report[flow]

@@ -9,12 +9,12 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import scipy.linalg.lapack
 import torch
 
 from wgf.engine.arrays import TAPS, Mesh, Method, Work, at_once, sizes, workspace
 from wgf.engine.energies import Table, shared_energy
 from wgf.engine.kernel import EVER, NOT_FINITE, REPORT, advance
-from wgf.engine.linear import factorise
 from wgf.engine.machine_code import Direct
 from wgf.engine.tapes.tape import Untraceable
 from wgf.engine.vectors import WIDTH, aligned, whole
@@ -70,12 +70,12 @@ def _mesh(chart: Chart, order: int) -> Mesh:
     along[2] -= np.vdot(along[0], along[2]) / along[0].sum()
     mass, factors = aligned(TAPS, size + 2 * WIDTH), aligned(size + WIDTH, TAPS)
     mass[:k, WIDTH:-WIDTH] = chart.mass.band.numpy()
-    factors[:size] = mass[:, WIDTH:-WIDTH].T
-    factorise(factors, size)
-    pivots[:] = factors[:, 0]
+    root, _ = scipy.linalg.lapack.dpbtrf(mass[:k, WIDTH:-WIDTH], lower=1)
+    for r in range(1, k):
+        factors[:size, r] = root[r] / root[0]
+    factors[:size, 0] = pivots[:size] = root[0] ** -2
     columns, tables = _tables(chart, z, cell)
-    held = ~chart.free[[0, -1]].numpy()
-    cells = np.stack([first[cell], columns])
+    cells, held = np.stack([first[cell], columns]), ~chart.free[[0, -1]].numpy()
     return Mesh(k, run, cells, tables, along.reshape(3, -1), mass, factors, mean, pivots, held)
 
 
@@ -216,12 +216,10 @@ class Plan:
         assert projection.quadrature.order is not None
         if projection.problem.potential.kinks is not None:
             raise Untraceable(f"the kinks of V = {projection.problem.potential}")
-        chart = projection.landscape.chart
-
         folds = FOLDS - 1 if falls_back(projection, integrator) else EVER  # the next one is the fallback's
         return cls(
             projection.problem,
-            chart,
+            projection.landscape.chart,
             projection.quadrature.order,
             partial(_start, projection),
             integrator,

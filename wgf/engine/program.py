@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wgf.engine.machine_code import compiled, entry
+from wgf.engine.machine_code import compiled
 from wgf.engine.tapes.parts import fused, needed, placed, read
 from wgf.engine.tapes.tape import CODES, Tape
 from wgf.engine.vectors import WIDTH, load, logarithm, store
@@ -103,14 +103,14 @@ def prepare(p, parameters, registers):
     execute(p, FIXED, registers, registers.shape[1], ALONE)
 
 
-@entry
+@compiled
 def tabulated(table, x, order):
     """Derivative of order 0, 1 or 2 of a tabulated function; NaN outside the table."""
     s = (x - table[0]) * table[1]
     count = int(table[2])
     if not (s >= 0.0 and s <= count):
         return math.nan
-    i = min(int(s), count - 1)
+    i = int(s) if s < count else count - 1
     t, o, v = 2.0 * (s - i) - 1.0, 3 + PANEL * i, 0.0
     if order == 0:
         for a in range(PANEL - 1, -1, -1):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import numba.core.datamodel.models
@@ -105,28 +105,29 @@ def _all_of(builder: Any, number: Any) -> Any:
     return builder.shuffle_vector(one, one, _all(0, LANES))
 
 
-def _reduced(name: str) -> Any:
-    """A number from the numbers of a vector, by a function of LLVM."""
-
-    def emit(context: Any, builder: Any, kinds: Any, args: Any) -> Any:
-        start = [ir.Constant(ir.DoubleType(), -0.0)] if name == "fadd" else []
-        kind = ir.FunctionType(ir.DoubleType(), [each.type for each in start] + [DOUBLES])
-        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.vector.reduce.{name}.v{WIDTH}f64")
-        return builder.call(function, [*start, *args], fastmath=FLAGS)
-
-    return emit
-
-
 @typed
 def total(typing: Any, v: Any) -> Any:
     """Sum of the numbers."""
-    return types.float64(vector), _reduced("fadd")
+
+    def emit(context: Any, builder: Any, kinds: Any, args: Any) -> Any:
+        kind = ir.FunctionType(ir.DoubleType(), [ir.DoubleType(), DOUBLES])
+        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.vector.reduce.fadd.v{WIDTH}f64")
+        return builder.call(function, [ir.Constant(ir.DoubleType(), -0.0), *args], fastmath=FLAGS)
+
+    return types.float64(vector), emit
 
 
 @typed
 def least(typing: Any, v: Any) -> Any:
     """The least number, or NaN if one is."""
-    return types.float64(vector), _reduced("fminimum")
+
+    def emit(context: Any, builder: Any, kinds: Any, args: Any) -> Any:
+        kind = ir.FunctionType(ir.DoubleType(), [ir.DoubleType()] * 2)
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.minimum.f64")
+        numbers = [builder.extract_element(args[0], ir.Constant(ir.IntType(32), k)) for k in range(WIDTH)]
+        return reduce(lambda x, y: builder.call(function, [x, y]), numbers)
+
+    return types.float64(vector), emit
 
 
 @typed
@@ -201,6 +202,7 @@ class Binary(ConcreteTemplate):
     """An operation of two vectors, for numba."""
 
     cases = [signature(vector, vector, vector)]  # noqa: RUF012
+    metadata = {"target": "cpu"}  # noqa: RUF012  # so that numba tries it before its own, of which it has many
 
 
 def _operators(name: str, emitted: str) -> None:
