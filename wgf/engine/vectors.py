@@ -117,15 +117,19 @@ def total(typing: Any, v: Any) -> Any:
     return types.float64(vector), emit
 
 
+def _lower(builder: Any, x: Any, y: Any) -> Any:
+    """The lower number, or NaN if one is. LLVM's own function needs LLVM 17."""
+    first = builder.or_(builder.fcmp_ordered("<", x, y), builder.fcmp_unordered("uno", x, x))
+    return builder.select(first, x, y)
+
+
 @typed
 def least(typing: Any, v: Any) -> Any:
     """The least number, or NaN if one is."""
 
     def emit(context: Any, builder: Any, kinds: Any, args: Any) -> Any:
-        kind = ir.FunctionType(ir.DoubleType(), [ir.DoubleType()] * 2)
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.minimum.f64")
         numbers = [builder.extract_element(args[0], ir.Constant(ir.IntType(32), k)) for k in range(WIDTH)]
-        return reduce(lambda x, y: builder.call(function, [x, y]), numbers)
+        return reduce(partial(_lower, builder), numbers)
 
     return types.float64(vector), emit
 
@@ -133,13 +137,7 @@ def least(typing: Any, v: Any) -> Any:
 @typed
 def lower(typing: Any, u: Any, v: Any) -> Any:
     """The lower of each two numbers, or NaN if one is."""
-
-    def emit(context: Any, builder: Any, kinds: Any, args: Any) -> Any:
-        kind = ir.FunctionType(DOUBLES, [DOUBLES, DOUBLES])
-        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.minimum.v{WIDTH}f64")
-        return builder.call(function, args)
-
-    return vector(vector, vector), emit
+    return vector(vector, vector), lambda context, builder, kinds, args: _lower(builder, *args)
 
 
 @typed
