@@ -64,6 +64,12 @@ class Crossing(NamedTuple):
     rise: Tensor
 
 
+@lru_cache(maxsize=64)
+def on(kinks: Kinks, dtype: torch.dtype, device: torch.device) -> Kinks:
+    """Kinks as numbers of a dtype on a device."""
+    return Kinks(*(part.to(device, dtype) for part in kinks))
+
+
 @lru_cache(maxsize=16)
 def modes(order: int) -> tuple[np.ndarray, np.ndarray]:
     """(2n + 1) P_n(s_i) [N, q], and the Gauss weights of sum 2 [q]."""

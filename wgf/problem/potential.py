@@ -6,7 +6,7 @@ import copy
 import math
 import re
 from abc import abstractmethod
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import NamedTuple, Self
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wgf.errors import ConfigError
 from wgf.problem.energy import Curvature, Local, MapAtNodes, factor
-from wgf.problem.kinks import Crossing, Kinks, crossing, find
+from wgf.problem.kinks import Crossing, Kinks, crossing, find, on
 from wgf.settings.enclosure import least_bend
 from wgf.settings.expression import Expression
 from wgf.settings.ranges import Finite, Text, checked
@@ -120,14 +120,9 @@ class Potential(Local):
         if self.kinks is None or at.nodes.order is None:
             return None
         if self not in at.known:
-            kinks = _on(self.kinks, at.x.dtype, at.x.device)
+            kinks = on(self.kinks, at.x.dtype, at.x.device)
             at.known[self] = kinks, crossing(kinks, at.x.detach(), at.nodes.order)
         return at.known[self]
-
-
-@lru_cache(maxsize=64)
-def _on(kinks: Kinks, dtype: torch.dtype, device: torch.device) -> Kinks:
-    return Kinks(*(part.to(device, dtype) for part in kinks))
 
 
 def _from(center: float) -> str:
