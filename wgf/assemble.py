@@ -78,9 +78,7 @@ def assemble(
     if isinstance(map, TwoSidedReLU) and map.adapts:
         map = adapted(problem, map, solver)
     projection = Projection(problem, map, quadrature, solver)
-    method = integrator.on(projection)
-    check_start(projection)
-    return projection, choose(engine, projection, method)
+    return projection, choose(engine, projection, integrator.on(projection), check_start)
 
 
 def check_start(projection: Projection) -> None:

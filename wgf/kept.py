@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Container, Hashable
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, wraps
 from operator import itemgetter
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
-from torch import Tensor
-
-from wgf.settings.expression import Expression
+from torch import Tensor, dtype
 
 Result = TypeVar("Result")
+Given = ParamSpec("Given")
 PARAMETER = "a parameter"  # stands for a number that does not count
-PLAIN = {float, str, bool, type(None)}
+PLAIN = {float, str, bool, type(None), dtype}
+FORMULA = "wgf.settings.expression.Expression"  # all else in it follows from its text and its constants
 _name = itemgetter(0)
 
 
@@ -41,6 +41,26 @@ class Kept(Generic[Result]):
         return result
 
 
+def kept(most: int) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
+    """Decorator: keep the newest results of a function by the content of its arguments; none for an argument of a class
+    from outside wgf."""
+
+    def keep(function: Callable[Given, Result]) -> Callable[Given, Result]:
+        results = Kept[Result](most)
+
+        @wraps(function)
+        def wrapper(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+            try:
+                key = content(args), content(tuple(kwargs.items()))
+            except TypeError:
+                return function(*args, **kwargs)
+            return results(key, lambda: function(*args, **kwargs))
+
+        return wrapper
+
+    return keep
+
+
 def content(value: Any, parameters: Container[str] = ()) -> Hashable:
     """All settings of an object as nested tuples, the same for equal settings whatever their types.
 
@@ -57,7 +77,7 @@ def content(value: Any, parameters: Container[str] = ()) -> Hashable:
     path, computed = _class(kind)
     if not path:
         return tuple(map(content, value)) if isinstance(value, (list, tuple)) else _foreign(value)
-    if kind is Expression:
+    if path == FORMULA:
         settings, within = {"text": value.text, **value.constants}, ()
     else:
         settings = vars(value)
@@ -74,6 +94,8 @@ def _foreign(value: Any) -> Hashable:
     """The content of an object of a class from outside wgf."""
     if isinstance(value, (int, float)):
         return float(value)
+    if isinstance(value, Tensor) and value.requires_grad:
+        raise TypeError("a tensor that requires grad is not a number")
     if isinstance(value, (np.ndarray, Tensor)):
         return hashlib.sha256(np.asarray(value).tobytes()).hexdigest()
     raise TypeError(f"{type(value).__name__} is not a class of wgf")
@@ -86,6 +108,15 @@ def _class(kind: type) -> tuple[str, frozenset[str]]:
         return "", frozenset()
     computed = (name for name in dir(kind) if isinstance(getattr(kind, name, None), cached_property))
     return f"{kind.__module__}.{kind.__qualname__}", frozenset(computed)
+
+
+def is_plain(value: Any) -> bool:
+    """Whether an object is of a class of wgf and consists of numbers, texts and arrays only."""
+    try:
+        content(value)
+    except TypeError:
+        return False
+    return True
 
 
 def describe(value: Any) -> str:

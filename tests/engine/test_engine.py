@@ -307,6 +307,35 @@ def test_an_interaction_that_hides_its_energy_is_not_compiled():
         wgf.solve(wgf.AggregationDiffusion(), interaction=Hidden(0.3), t_end=0.1, engine="compiled", network=small(6))
 
 
+def starts(**settings):
+    """Whether torch evaluates the start of a compiled flow."""
+    flow = wgf.solve(wgf.FokkerPlanck(0.9), t_end=0.01, engine="compiled", network=small(7), saves=1, **settings)
+    return "at_start" in vars(flow.projection)
+
+
+def test_torch_looks_at_the_start_of_the_first_flow_of_a_kind():
+    assert [starts(potential=wgf.potentials.Expressed("a*x**4 + x**2", a=a)) for a in (0.3, 0.3, 0.7)] == [
+        True,
+        False,
+        False,
+    ]
+    assert starts(potential="x**4 + sin(x)")  # another energy
+    assert starts(potential=wgf.potentials.Expressed("a*x**4 + x**2", a=0.3), quadrature=wgf.Gauss(9))  # another chart
+
+    class Own(wgf.potentials.Quartic):
+        pass
+
+    assert [starts(potential=Own()), starts(potential=Own())] == [True, True]  # its numbers may mean anything
+
+
+def test_a_bad_start_of_a_known_kind_is_refused():
+    for a in (0.3, 0.7):
+        known = not starts(potential=wgf.potentials.Expressed("x**4/a + x**3", a=a))
+    assert known
+    with pytest.raises(wgf.ConfigError, match="cannot start: at t=0 the dissipation is"):
+        starts(potential=wgf.potentials.Expressed("x**4/a + x**3", a=1.1e-160))
+
+
 def test_compiled_code_is_kept_until_a_source_of_it_changes():
     from pathlib import Path
 

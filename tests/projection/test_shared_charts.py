@@ -5,7 +5,7 @@ import torch
 
 import wgf
 from wgf.engine.energies import Table, shared_energy
-from wgf.kept import Kept
+from wgf.kept import Kept, is_plain, kept
 
 
 def chart(network, order=8):
@@ -52,3 +52,35 @@ def test_the_newest_results_are_kept():
     kept("c", lambda: ["c"])
     assert kept("a", list) is first
     assert kept("b", lambda: ["new"]) == ["new"]
+
+
+def test_results_of_a_function_are_kept_by_the_content_of_its_arguments():
+    calls = []
+
+    @kept(8)
+    def std(law, dtype):
+        calls.append((law, dtype))
+        return float(law.std)
+
+    class Own(wgf.Gaussian):
+        pass
+
+    for law in (wgf.Gaussian(0.1, 2.0), wgf.Gaussian(0.1, 2.0)):
+        assert std(law, torch.float64) == 2.0
+    assert len(calls) == 1
+    law.std = 3.0  # what is kept does not follow an object that changes
+    assert std(law, torch.float64) == 3.0
+    assert std(wgf.Gaussian(0.1, 2.0), torch.float32) == std(wgf.Gaussian(0.1, 2.0), torch.float64) == 2.0
+    assert len(calls) == 3
+    assert std(Own(0.1, 2.0), torch.float64) == std(Own(0.1, 2.0), torch.float64) == 2.0
+    assert len(calls) == 5  # an object of a foreign class may mean anything
+
+
+def test_what_may_hide_a_tensor_is_not_plain():
+    potential = wgf.potentials.Quartic()
+    assert is_plain(potential)
+    potential.more = torch.ones(2)
+    assert is_plain(potential)
+    for more in (torch.ones(2, requires_grad=True), lambda x: x, {"a": 1.0}):
+        potential.more = more
+        assert not is_plain(potential)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import deque
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -22,7 +24,9 @@ from wgf.projection.field import Evaluation, Projection
 from wgf.projection.transfer import contact_of
 
 if TYPE_CHECKING:
+    from wgf.engine.arrays import Energy
     from wgf.engine.plan import Leg, Plan
+    from wgf.projection.chart import Chart
 
 log = logging.getLogger("wgf")
 
@@ -31,6 +35,8 @@ LARGE = 500_000  # nodes, and pairs of nodes / PAIRS_PER_NODE, from which compil
 PAIRS_PER_NODE = 8
 NODES_PER_CALL = 20_000_000  # nodes, over all attempts of one call: Ctrl-C waits for about a second
 AGREEMENT = 1e-8  # relative difference between the energies of both engines at the start
+KINDS = 16  # energies of a chart for which both are known to agree
+LOUD = 1e50  # energies and forces below it are far from overflow, also as a velocity or a dissipation
 COMPLETED, PAUSED, BLOW_UP, MAX_STEPS, _, REFUSED, FOLDS = range(7)  # ends of the kernel
 CAUSES = {  # what the kernel says of a failed attempt
     1: Status.folded.value,
@@ -40,6 +46,8 @@ CAUSES = {  # what the kernel says of a failed attempt
     5: "the step is too long for the concave part of the energy",
     6: "its error exceeds the tolerances",
 }
+
+_agreed: WeakKeyDictionary[Chart, deque[Energy]] = WeakKeyDictionary()
 
 
 class Reached(State):
@@ -151,19 +159,27 @@ def run(
     return time_loop.run(projection, integrator, theta, stops, callback, clock)
 
 
-def choose(engine: str, projection: Projection, method: Integrator) -> Integrator:
+def choose(engine: str, projection: Projection, method: Integrator, check: Callable[[Projection], None]) -> Integrator:
     """The method on an engine: `auto` compiles large problems only, for which loading the code pays, and `repeated`
     whatever it can.
 
+    Args:
+        engine: one of `ENGINES`.
+        projection, method: the flow.
+        check: refuses a start in torch; not called where the compiled start shows that it has nothing to refuse.
+
     Raises:
-        ConfigError: engine=compiled cannot serve this flow.
+        ConfigError: engine=compiled cannot serve this flow, or `check` refuses its start.
     """
-    if engine == "torch" or (engine == "auto" and (obstacle(projection, method) or not _is_large(projection))):
-        return method
     compiled, why = None, obstacle(projection, method)
+    if engine == "torch" or (engine == "auto" and (why or not _is_large(projection))):
+        check(projection)
+        return method
     if why is None:
         compiled = Compiled(method)  # type: ignore[arg-type]
-        why = _failure(projection, compiled)
+        why = _failure(projection, compiled, check)
+    else:
+        check(projection)
     if compiled is not None and why is None:
         return compiled
     if engine == "compiled":
@@ -204,22 +220,33 @@ def _is_large(projection: Projection) -> bool:
     return n + pairs / PAIRS_PER_NODE >= LARGE
 
 
-def _failure(projection: Projection, method: Compiled) -> str | None:
-    """Why compiled code cannot compute this flow here, or None. Loads the code, and compiles it the first time."""
+def _failure(projection: Projection, method: Compiled, check: Callable[[Projection], None]) -> str | None:
+    """Why compiled code cannot compute this flow here, or None. Loads the code, and compiles it the first time.
+
+    The energies of both engines must agree at the start. They are compared once for a chart and an energy, whose
+    numbers may differ: later flows of this kind need no check in torch, if nothing in their start is near overflow.
+    """
     from wgf.engine.tapes.tape import Untraceable
 
+    why = None
     try:
         plan = method.plan(projection)
-        theta = projection.initial
-        start = plan.coordinates(theta)
-        energy = plan.advance(start, [1.0], Clock(next_dt=1.0), 0, False).energy + plan.offsets.sum()
+        leg = plan.advance(plan.coordinates(projection.initial), [1.0], Clock(next_dt=1.0), 0, False)
+        energy = leg.energy + float(plan.offsets.sum())
+        agreed = _agreed.setdefault(plan.chart, deque(maxlen=KINDS))
+        calm = leg.code != REFUSED and all(x < LOUD for x in (abs(energy), leg.force, leg.slope))  # no NaN
+        if calm and any(known is plan.energy for known in agreed):
+            return None
     except Untraceable as error:
-        return f"compiled code cannot hold {error}"
+        why = f"compiled code cannot hold {error}"
     except ImportError as error:
-        return f"numba cannot be loaded ({error})"
+        why = f"numba cannot be loaded ({error})"
     except Exception as error:  # numba finds no folder for its cache, or its inner parts are others than here
-        return f"numba failed ({' '.join(str(error).split())})"
-    terms = projection.at_start.terms
-    if not abs(energy - float(terms.sum())) <= AGREEMENT * (1 + float(terms.abs().sum())):
-        return "an energy overrides `value` without `parts`"
-    return None
+        why = f"numba failed ({' '.join(str(error).split())})"
+    check(projection)
+    if why is None:
+        terms = projection.at_start.terms
+        if not abs(energy - float(terms.sum())) <= AGREEMENT * (1 + float(terms.abs().sum())):
+            return "an energy overrides `value` without `parts`"
+        agreed.append(plan.energy)
+    return why

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.linalg.lapack
 import torch
 
-from wgf.engine.arrays import TAPS, Mesh, Method, Work, at_once, sizes, workspace
+from wgf.engine.arrays import GRADIENT, TAPS, Mesh, Method, Work, at_once, sizes, workspace
 from wgf.engine.energies import Table, shared_energy
 from wgf.engine.kernel import EVER, NOT_FINITE, REPORT, advance
 from wgf.engine.machine_code import Direct
@@ -138,7 +138,7 @@ class Leg(NamedTuple):
     Attributes:
         code: how it ended; fault, trial: why its last failed attempt failed, and the length of that attempt (time).
         c: coordinates [M]. terms: values of the energy terms [k], without the offsets of the plan (energy).
-        energy, slope: their sum and the smallest slope.
+        energy, slope: their sum and the smallest slope. force: the largest of their derivatives by c (energy/length).
         times: t, dt, next_dt, error and dissipated. steps, rejected, evaluations, target, folds: as in
             `Clock`.
     """
@@ -150,6 +150,7 @@ class Leg(NamedTuple):
     terms: np.ndarray
     energy: float
     slope: float
+    force: float
     times: list[float]
     steps: int
     rejected: int
@@ -283,7 +284,8 @@ class Plan:
             self.energy, self.parameters = shared_energy(self.terms, lambda: self.range)
         code, energy, slope, fault, trial = report[0, :REPORT].tolist()
         steps, rejected, evaluations, target, _, folds, _ = counts[0].tolist()
-        done = at[0, :size].copy(), report[0, REPORT:].copy(), energy, slope, times[0, :5].tolist()
+        force = float(np.abs(work.vectors[GRADIENT, :size]).max())
+        done = at[0, :size].copy(), report[0, REPORT:].copy(), energy, slope, force, times[0, :5].tolist()
         return Leg(int(code), int(fault), trial, *done, steps, rejected, evaluations, target, folds)
 
 

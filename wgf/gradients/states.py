@@ -15,6 +15,7 @@ from wgf.gradients.start import first_coordinates
 from wgf.gradients.tensors import tensors_of
 from wgf.integrators.base import Integrator
 from wgf.integrators.implicit import Rodas4
+from wgf.kept import is_plain
 from wgf.problem.base import Law
 from wgf.problem.energy import Local, MapAtNodes
 from wgf.problem.equations import PDE, Problem
@@ -99,8 +100,10 @@ def check_hidden(problem: Problem) -> None:
     """
     point = torch.ones(1, dtype=torch.float64)
     for term in problem.terms:
+        if not isinstance(term, Local) or is_plain(term):
+            continue
         with torch.enable_grad():
-            hidden = isinstance(term, Local) and term.density(point, point, point).requires_grad
+            hidden = term.density(point, point, point).requires_grad
         if hidden:
             raise ConfigError(
                 f"the energy {term} depends on a tensor that requires grad and is not its attribute: store the tensor "

@@ -7,6 +7,7 @@ import math
 import torch
 
 from wgf.errors import ConfigError
+from wgf.kept import kept
 from wgf.problem.base import Base, Law
 from wgf.problem.domain import Domain
 from wgf.problem.energy import Term
@@ -20,6 +21,7 @@ EDGE = {True: 1e-2, False: 1e-5}
 HEAVY = 50.0  # reach of a law in standard deviations from which its tails are too heavy for a porous medium
 FARTHEST = 4.0  # standard deviations from the mean of a base to a wall
 SEEN = 1e-9  # mass beyond which a dip of the density is a tail
+KEPT = 64  # laws whose gap is kept
 
 
 def choose(wanted: Base | str, law: Law, internal: Term | None, domain: Domain) -> Base:
@@ -170,6 +172,7 @@ def edge(law: Base) -> float:
     return float(torch.stack([law.density(z).max() for z in ends]).max() / peak) if ends else 0.0
 
 
+@kept(KEPT)
 def gap(law: Base) -> float:
     """Smallest density between two peaks, relative to the largest density; 1 for a law with a single peak."""
     tail = torch.tensor([SEEN], dtype=torch.float64)

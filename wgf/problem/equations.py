@@ -50,7 +50,7 @@ class Problem:
         """Dissipation, the square of the W2 speed, at which the solution is steady (length^2/time^2)."""
         return (self.steady * self.law.std / self.t_end) ** 2
 
-    @property
+    @cached_property
     def base(self) -> Base:
         """The reference measure p of the map.
 

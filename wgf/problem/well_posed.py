@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from wgf.errors import ConfigError
+from wgf.kept import kept
+from wgf.problem.base import Base
 from wgf.problem.equations import Problem
 from wgf.problem.interaction import Pairwise
 from wgf.problem.potential import Potential
@@ -21,6 +23,7 @@ SAMPLES, LEVELS, ZOOM, MOST = 2000, 8, 20, 16  # of the search for singular poin
 HUGE = {torch.float64: 1e120, torch.float32: 1e15}  # a distance whose square is still a number
 DECADES = 2000  # points of the way there
 MOMENTS = 8  # intervals between the times at which a moving potential is checked
+KEPT = 64  # bases whose moments are kept
 PERIODIC = 1e-9  # relative difference of forces that are the same
 
 
@@ -65,19 +68,26 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
 
 def _check_law(problem: Problem, dtype: torch.dtype) -> None:
     law = problem.law
-    nodes = Gauss().nodes(problem.base, torch.empty(0, dtype=dtype))
+    mass, variance = _moments(problem.base, dtype)
     sharp = torch.finfo(dtype).eps * abs(law.mean) < RESOLVED[dtype] * law.std
-    if not (abs(float(nodes.w.sum()) - 1) < RESOLVED[dtype] and sharp and 1e-100 < law.std < 1e100):
+    if not (abs(mass - 1) < RESOLVED[dtype] and sharp and 1e-100 < law.std < 1e100):
         raise ConfigError(
             f"law is too narrow, too wide or too far from 0 for {str(dtype).removeprefix('torch.')} (mean "
             f"{law.mean:.3g}, standard deviation {law.std:.3g}): choose units in which both are near 1"
         )
-    missing = 1 - float(torch.dot(nodes.w, ((nodes.z - problem.base.mean) / problem.base.std) ** 2))
+    missing = 1 - variance
     if missing > LIGHT[dtype]:
         raise ConfigError(
             f"law has tails so heavy that {missing:.1g} of its variance lies where no quadrature node is: expected at "
             f"most {LIGHT[dtype]:.0e}; choose lighter tails, for law=student at least law.df=2.5"
         )
+
+
+@kept(KEPT)
+def _moments(base: Base, dtype: torch.dtype) -> tuple[float, float]:
+    """Mass of a base on the nodes of a rule, and its variance there as a share of its own."""
+    nodes = Gauss().nodes(base, torch.empty(0, dtype=dtype))
+    return float(nodes.w.sum()), float(torch.dot(nodes.w, ((nodes.z - base.mean) / base.std) ** 2))
 
 
 def _check_periodic(problem: Problem, length: float) -> None:
@@ -150,6 +160,8 @@ def _zoom(v: Potential, x: float, h: float) -> float | None:
 
 def escape_time(v: Potential, x: float, side: float, far: float) -> float:
     """How long x' = -V'(x) takes from x to far away on one side; infinite if it turns back or is not known (time)."""
+    if float(side * v.derivative(torch.tensor([x], dtype=torch.float64))) >= 0:  # it turns back at once
+        return math.inf
     near = math.log(1e-3 * (1 + abs(x)))
     distance = torch.linspace(near, math.log(far), DECADES, dtype=torch.float64).exp()
     speed = -side * v.derivative(torch.cat([torch.zeros(1, dtype=torch.float64), distance]) * side + x)
