@@ -51,8 +51,7 @@ def invariance(
     by, similar = f"invariance: {kind}", solve(other)
     stepped = any(similar[name] != result[name] for name in ("steps", "rejected"))
     found = _compared(SIMILARITIES[kind], by, settings, result, similar, start, stepped)
-    if similar["status"] != result["status"]:
-        return found
+    ended_alike = similar["status"] == result["status"]
     changes: dict[str, float] = {}
     ways = (other, similar, SIMILARITIES[kind].length * start), (settings, result, start)
     for (posed, solved, width), near in itertools.product(ways, NEARBY):
@@ -61,8 +60,8 @@ def invariance(
             continue
         moved = solve(nearby)
         if moved["status"] != solved["status"]:
-            return []
-        for verdict in _compared(near, by, posed, solved, moved, width, stepped):
+            return []  # rounding decides how the flow ends
+        for verdict in _compared(near, by, posed, solved, moved, width, stepped) if ended_alike else ():
             changes[verdict.number] = max(changes.get(verdict.number, 0.0), verdict.used)
     return _eased(found, changes)
 

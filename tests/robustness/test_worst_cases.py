@@ -185,7 +185,9 @@ def test_a_number_that_does_not_follow_is_noticed_unless_rounding_moves_it(kind:
     assert false(*similar(1.01, 1.01)) == set()
     assert false(*similar(1.01, 1.0, 1.0, 1.01)) == set()  # the first ones change little by chance
     assert false(*similar(1.01, *[1.0] * 5, 1.01)) == set()
-    assert false(one | {"status": "folded"}) == {"status"}
+    folded = one | {"status": "folded"}
+    assert false(folded, *[folded] * 3, *[judge.result] * 3) == {"status"}
+    assert false(folded, *[folded] * 3, judge.result, folded) == set()  # rounding decides how the flow ends
     first, second = similar(1.01, 1.0)
     assert false(first, second | {"status": "folded"}) == set()
 
