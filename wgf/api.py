@@ -132,7 +132,7 @@ def solve(
     law = _law(law, network)
     base = base if network is None else network.base
     problem = pde.problem(law, potential, interaction, t_end, base, domain)
-    problem = replace(problem, steady=steady if stop == "steady" else 0.0)
+    problem = replace(problem, steady=steady) if stop == "steady" else problem
     comparison.closed_form(problem, reference_solution)  # refuse an impossible setting before the run
     with threads_of_torch(threads):
         projection, method = assemble(

@@ -74,7 +74,9 @@ def assemble(
     precision = DTYPES[dtype]
     integrator.check(problem.t_end)
     well_posed.check_problem(problem, precision)
-    map = placed(network(problem.base), problem.start, problem.domain).to(device=device_of(device), dtype=precision)
+    map, place = placed(network(problem.base), problem.start, problem.domain), device_of(device)
+    if (map.theta.device, map.theta.dtype) != (place, precision):
+        map = map.to(device=place, dtype=precision)
     if isinstance(map, TwoSidedReLU) and map.adapts:
         map = adapted(problem, map, solver)
     projection = Projection(problem, map, quadrature, solver)

@@ -6,7 +6,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -77,6 +77,7 @@ class Compiled(Rodas4):
     def __init__(self, method: Rodas4) -> None:
         self.__dict__.update(method.__dict__)
         self._planned: tuple[Projection, Plan] | None = None
+        self._opened: tuple[Plan, Tensor, Leg] | None = None
 
     def plan(self, projection: Projection) -> Plan:
         """The flow as the kernel sees it, made once for a projection."""
@@ -85,6 +86,13 @@ class Compiled(Rodas4):
         if self._planned is None or self._planned[0] is not projection:
             self._planned = projection, Plan.of(projection, self)
         return self._planned[1]
+
+    def opening(self, plan: Plan, theta: Tensor) -> Leg:
+        """The state at t = 0 with parameters theta [p], evaluated once."""
+        if self._opened is None or self._opened[0] is not plan or self._opened[1] is not theta:
+            leg = plan.advance(plan.coordinates(theta), [1.0], Clock(next_dt=1.0), 0, False)
+            self._opened = plan, theta, leg
+        return self._opened[2]
 
     def run(
         self, projection: Projection, theta: Tensor, stops: list[float], callback: LoopCallback, clock: Clock | None
@@ -96,13 +104,15 @@ class Compiled(Rodas4):
         most = max(1, NODES_PER_CALL // plan.work)
         observed = type(callback).step is not LoopCallback.step
         looks = begins and type(callback).stop is not LoopCallback.stop  # the callback sees the start first
-        leg = plan.advance(c, stops[: clock.target + 1], clock, 0 if looks else most, observed)
+        advance = partial(plan.advance, clock=clock, most=most, single=observed)
+        leg = self.opening(plan, theta) if looks else advance(c, stops[: clock.target + 1])
         state: State = Reached(theta, plan, leg, projection)
         if leg.code == REFUSED:
             return End(Status(CAUSES[leg.fault]), clock, state, "at the start")
         try:  # Ctrl-C comes at any time, also while the callback works
             if looks:
                 callback.stop(clock, state)
+                leg = advance(c, stops[: clock.target + 1])
             while True:
                 lands, moved = leg.target > clock.target, leg.steps > clock.steps
                 if moved:
@@ -123,7 +133,7 @@ class Compiled(Rodas4):
                 if (end := self._end(leg, clock, state, len(stops), plan)) is not None:
                     return end
                 c = plan.coordinates(theta)
-                leg = plan.advance(c, stops[: clock.target + 1], clock, most, observed)
+                leg = advance(c, stops[: clock.target + 1])
         except KeyboardInterrupt:
             return End(Status.interrupted, clock, state)
         return time_loop.run(projection, self, theta, stops, callback, clock)  # which has the fallback
@@ -231,7 +241,7 @@ def _failure(projection: Projection, method: Compiled, check: Callable[[Projecti
     why = None
     try:
         plan = method.plan(projection)
-        leg = plan.advance(plan.coordinates(projection.initial), [1.0], Clock(next_dt=1.0), 0, False)
+        leg = method.opening(plan, projection.initial)
         energy = leg.energy + float(plan.offsets.sum())
         agreed = _agreed.setdefault(plan.chart, deque(maxlen=KINDS))
         calm = leg.code != REFUSED and all(x < LOUD for x in (abs(energy), leg.force, leg.slope))  # no NaN

@@ -98,10 +98,10 @@ def check_hidden(problem: Problem) -> None:
     Raises:
         ConfigError: a derivative would be lost.
     """
-    point = torch.ones(1, dtype=torch.float64)
     for term in problem.terms:
         if not isinstance(term, Local) or is_plain(term):
             continue
+        point = torch.ones(1, dtype=torch.float64)
         with torch.enable_grad():
             hidden = term.density(point, point, point).requires_grad
         if hidden:

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 from torch import Tensor
 
+from wgf.kept import PLAIN
+
 T = TypeVar("T")
 
 
@@ -18,7 +20,7 @@ def tensors_of(thing: object) -> list[Tensor]:
 
 def _walk(thing: object, seen: set[int], number: bool) -> Iterator[tuple[Tensor, bool]]:
     """The tensors, and whether they stand for numbers: in objects whose class names `derivable` arguments."""
-    if id(thing) in seen or isinstance(thing, (str, bytes, type)):
+    if type(thing) in PLAIN or id(thing) in seen or isinstance(thing, (str, bytes, type)):
         return
     seen.add(id(thing))
     if isinstance(thing, Tensor):

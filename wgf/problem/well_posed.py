@@ -54,10 +54,12 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
         return
     if not problem.interaction.vanishes:
         return  # an attraction may hold mass that would fall to infinity: only the computation can decide
-    for end, side, wall in zip((low, high), (-1.0, 1.0), problem.domain.walls, strict=True):
-        if wall is not None:
+    mean = problem.law.mean
+    ends = [(mean + side * math.hypot(end - mean, spread), side) for end, side in ((low, -1.0), (high, 1.0))]
+    slopes = v.at(0.0).derivative(torch.tensor([x for x, _ in ends], dtype=torch.float64)).tolist()
+    for (x, side), slope, wall in zip(ends, slopes, problem.domain.walls, strict=True):
+        if wall is not None or side * slope >= 0:  # what is there turns back at once
             continue
-        x = problem.law.mean + side * math.hypot(end - problem.law.mean, spread)
         t = max(escape_time(v.at(t), x, side, HUGE[dtype]) for t in times)
         if t < problem.t_end:
             raise ConfigError(
@@ -160,8 +162,6 @@ def _zoom(v: Potential, x: float, h: float) -> float | None:
 
 def escape_time(v: Potential, x: float, side: float, far: float) -> float:
     """How long x' = -V'(x) takes from x to far away on one side; infinite if it turns back or is not known (time)."""
-    if float(side * v.derivative(torch.tensor([x], dtype=torch.float64))) >= 0:  # it turns back at once
-        return math.inf
     near = math.log(1e-3 * (1 + abs(x)))
     distance = torch.linspace(near, math.log(far), DECADES, dtype=torch.float64).exp()
     speed = -side * v.derivative(torch.cat([torch.zeros(1, dtype=torch.float64), distance]) * side + x)
