@@ -13,6 +13,7 @@ from torch import Tensor, dtype
 
 Result = TypeVar("Result")
 Given = ParamSpec("Given")
+UNKNOWN: Any = object()  # stands for a result that nobody has made
 PARAMETER = "a parameter"  # stands for a number that does not count
 PLAIN = {float, str, bool, type(None), dtype}
 FORMULA = "wgf.settings.expression.Expression"  # all else in it follows from its text and its constants
@@ -32,8 +33,8 @@ class Kept(Generic[Result]):
 
     def __call__(self, key: Hashable, make: Callable[[], Result]) -> Result:
         """The result for a key, made where it is not known."""
-        result = self._results.pop(key, None)
-        if result is None:
+        result = self._results.pop(key, UNKNOWN)
+        if result is UNKNOWN:
             result = make()
         self._results[key] = result  # the newest last
         while len(self._results) > self._most:

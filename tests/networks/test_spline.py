@@ -252,3 +252,12 @@ def test_every_map_near_the_start_increases_with_its_coefficients(law, width, de
     moved = theta + 0.4 * theta.diff().min() * (2 * random(len(theta), width) - 1)
     z = torch.linspace(float(theta[0]) - law.std, float(theta[-1]) + law.std, 500, dtype=torch.float64)
     assert (map.evaluate(moved, z)[1] > 0).all()
+
+
+@torch.inference_mode()
+def test_a_spline_of_inference_mode_follows_its_breakpoints():
+    network = Spline(12, base=Gaussian())
+    z = torch.linspace(-1.0, 1.0, 5, dtype=torch.float64)
+    torch.testing.assert_close(network.f(network.theta, z), z)
+    network.points.mul_(2.0)  # in place: the same coefficients stand at places twice as far away
+    torch.testing.assert_close(network.f(network.theta, z), 0.5 * z)

@@ -52,6 +52,8 @@ def test_the_newest_results_are_kept():
     kept("c", lambda: ["c"])
     assert kept("a", list) is first
     assert kept("b", lambda: ["new"]) == ["new"]
+    assert kept("none", lambda: None) is None
+    assert kept("none", lambda: 1) is None  # None is a result, too
 
 
 def test_results_of_a_function_are_kept_by_the_content_of_its_arguments():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from ast import AST
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -20,7 +21,7 @@ def tensors_of(thing: object) -> list[Tensor]:
 
 def _walk(thing: object, seen: set[int], number: bool) -> Iterator[tuple[Tensor, bool]]:
     """The tensors, and whether they stand for numbers: in objects whose class names `derivable` arguments."""
-    if type(thing) in PLAIN or id(thing) in seen or isinstance(thing, (str, bytes, type)):
+    if type(thing) in PLAIN or id(thing) in seen or isinstance(thing, (str, bytes, type, AST)):
         return
     seen.add(id(thing))
     if isinstance(thing, Tensor):

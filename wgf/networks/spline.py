@@ -83,6 +83,11 @@ def mesh(base: Base, width: int, bound: float, placement: str, degree: int) -> M
     return make() if key is None else _meshes(key, make)
 
 
+def _changes(points: Tensor) -> int | None:
+    """How often a tensor was changed in place; None for one of inference mode, of which torch does not count this."""
+    return None if points.is_inference() else points._version
+
+
 def greville(points: Tensor, degree: int) -> Tensor:
     """Coefficients of the identity [m + k - 1]: means of k neighbouring knots (length)."""
     knots = torch.cat([points[:1].expand(degree), points, points[-1:].expand(degree)])
@@ -117,7 +122,7 @@ class Spline(TransportMap):
     width: int
     any_start = True
     _made: tuple[Tensor, SplineSpace]
-    _known: tuple[Tensor, int, torch.dtype, Polynomials] | None
+    _known: tuple[Tensor, int | None, torch.dtype, Polynomials] | None
 
     @checked
     def __init__(
@@ -177,7 +182,7 @@ class Spline(TransportMap):
 
     def space(self) -> SplineSpace:
         (made, space), points = self._made, self.points
-        return space if made is points and points._version == 0 else SplineSpace(points, self.degree)
+        return space if made is points and _changes(points) == 0 else SplineSpace(points, self.degree)
 
     def knots(self, theta: Tensor) -> Tensor:
         return self.points
@@ -199,9 +204,9 @@ class Spline(TransportMap):
 
     def _polynomials(self, dtype: torch.dtype) -> Polynomials:
         """The splines on these breakpoints, kept until these change, also in place."""
-        points, version = self.points, self.points._version
+        points, version = self.points, _changes(self.points)
         known = self._known
-        if known is None or known[0] is not points or known[1:3] != (version, dtype):
+        if known is None or version is None or known[0] is not points or known[1:3] != (version, dtype):
             with torch.inference_mode(False):  # tensors made in that mode would not do later
                 self._known = known = points, version, dtype, Polynomials(points.to(dtype), self.degree)
         return known[3]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from wgf.errors import ConfigError
+from wgf.kept import kept
 from wgf.problem.energy import Curvature, Local, MapAtNodes, factor
 from wgf.problem.kinks import Crossing, Kinks, crossing, find, on
 from wgf.settings.enclosure import least_bend
@@ -262,6 +263,7 @@ class Expressed(Potential):
     def kinks(self) -> Kinks | None:  # type: ignore[override]
         return None if self.expression.moves else find(self.expression)
 
+    @kept(64)
     def parabola(self) -> Parabola | None:
         coefficients = None if self.moves else self.expression.at(self.t).polynomial()
         if coefficients is None or len(coefficients) > 3:

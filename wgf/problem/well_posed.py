@@ -23,7 +23,7 @@ SAMPLES, LEVELS, ZOOM, MOST = 2000, 8, 20, 16  # of the search for singular poin
 HUGE = {torch.float64: 1e120, torch.float32: 1e15}  # a distance whose square is still a number
 DECADES = 2000  # points of the way there
 MOMENTS = 8  # intervals between the times at which a moving potential is checked
-KEPT = 64  # bases whose moments are kept
+KEPT = 64  # bases whose moments are kept, and potentials whose singular points are
 PERIODIC = 1e-9  # relative difference of forces that are the same
 
 
@@ -122,6 +122,7 @@ def _repeats(force: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, len
     return bool(here.isfinite().all()) and bool(((here - there).abs() <= PERIODIC * (1 + here.abs().max())).all())
 
 
+@kept(KEPT)
 def singular_point(v: Potential, low: float, high: float) -> float | None:
     """A point strictly between two others where V or V' is not finite, or grows at least like log|x - x0| or its
     slope; None where there is none among those that sampling and zooming find.
