@@ -98,7 +98,8 @@ def _foreign(value: Any) -> Hashable:
     if isinstance(value, Tensor) and value.requires_grad:
         raise TypeError("a tensor that requires grad is not a number")
     if isinstance(value, (np.ndarray, Tensor)):
-        return hashlib.sha256(np.asarray(value).tobytes()).hexdigest()
+        array = np.asarray(value)
+        return str(array.dtype), array.shape, hashlib.sha256(array.tobytes()).hexdigest()
     raise TypeError(f"{type(value).__name__} is not a class of wgf")
 
 

@@ -81,6 +81,36 @@ def test_a_killed_process_costs_one_answer(tmp_path: Path):
     assert children is None
 
 
+def test_a_failure_is_raised_when_the_rest_is_done(tmp_path: Path):
+    """Also one that no other process can read, because its class wants more arguments."""
+    found = said(
+        """
+        class Strange(Exception):
+            def __init__(self, one, other):
+                super().__init__(one)
+
+        def work(number):
+            if number == 1:
+                raise error
+            open(str(number), "w").close()
+
+        found = []
+        for error in (ValueError("no"), Strange("no", "more")):
+            try:
+                in_processes(work, 5, 2)
+            except Exception as raised:
+                found.append([type(raised).__name__, str(raised), sorted(os.listdir())])
+        print(json.dumps(found))
+        """,
+        tmp_path,
+    )
+    (kind, text, done), (other, about, rest) = found
+    assert (kind, text, done) == ("ValueError", "no", ["0", "2", "3", "4"])
+    assert other == "WgfError"
+    assert about.startswith("the answer of job 1 cannot be sent")
+    assert rest == done
+
+
 def test_an_interruption_ends_all_processes(tmp_path: Path):
     ends = said(
         """

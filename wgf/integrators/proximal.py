@@ -133,15 +133,13 @@ class Objective:
         landscape.energies = (*landscape.energies, term)
         return Objective(landscape, self.anchor, self.tau)
 
-    def direction(self, c: Tensor, at: MapAtNodes, kinks: Tensor | None = None) -> tuple[Tensor, float, float]:
-        """Descent direction [M] (Newton's if the Hessian is positive definite), twice its predicted decrease, and the
-        scale of the change of F if all places are rounded: far from the origin it exceeds that of F itself.
+    def direction(self, c: Tensor, at: MapAtNodes, kinks: Tensor | None = None) -> tuple[Tensor, float]:
+        """Descent direction [M] (Newton's if the Hessian is positive definite), and twice its predicted decrease.
 
         kinks: curvature of kinks of the potential [n], which its second derivative does not contain.
         """
         landscape = self.landscape
-        own = landscape.gradient(at)
-        gradient = landscape.chart.mass.matvec(c - self.anchor) / self.tau + own
+        gradient = landscape.chart.mass.matvec(c - self.anchor) / self.tau + landscape.gradient(at)
         for hessian in (landscape.hessian, landscape.convex_hessian):
             matrix = hessian(at)
             if kinks is not None:
@@ -150,8 +148,7 @@ class Objective:
             if factor.positive:
                 break
         step = -factor.solve(gradient)
-        decrement, moved = torch.stack([-torch.dot(gradient, step), torch.dot(own.abs(), c.abs())]).tolist()
-        return step, decrement, moved
+        return step, -torch.dot(gradient, step).item()
 
     def reach(self, at: MapAtNodes, step: Tensor, most: float) -> float:
         """Largest factor <= `most` of a step [M] that keeps f' > 0 at the nodes."""
@@ -177,6 +174,11 @@ class KinkCurvature:
     def _known(self) -> tuple[Tensor, Tensor]:
         return self._objective.force(self._here), self._objective.stiffness(self._here)
 
+    @cached_property
+    def moved(self) -> float:
+        """By how much rounded places change the local energies, in last places: more than F has far from the origin."""
+        return torch.dot(self._known[0].abs(), self._here.x.abs()).item()
+
     def seen(self, there: MapAtNodes) -> Tensor:
         """Difference quotient of the forces between two maps minus their derivative [n], at least 0."""
         force, stiffness = self._known
@@ -197,8 +199,7 @@ def newton(objective: Objective, start: Tensor, patient: bool = True) -> Proxima
     hidden, stalled, kinked = tolerances.hidden, tolerances.stalled, tolerances.kinked
     near = 0
     for iteration in range(tolerances.iterations):
-        step, decrement, moved = objective.direction(c, at)
-        size += moved
+        step, decrement = objective.direction(c, at)
         kinks, most, forces = torch.zeros_like(at.x), 1.0, KinkCurvature(objective, at)
         far = objective.reach(at, step, most)
         near = near + 1 if far < tolerances.near else 0
@@ -213,13 +214,14 @@ def newton(objective: Objective, start: Tensor, patient: bool = True) -> Proxima
             if not objective.barrier or bool(there.dx.min() > 0):
                 new, new_size = objective(trial, there)
                 rounding = (0.1 if decrement > hidden * size else 1.0) * hidden * size
-                if new <= value - tolerances.decrease * far * decrement + rounding:
+                most_allowed = value - tolerances.decrease * far * decrement + rounding
+                if new <= most_allowed or new <= most_allowed + hidden * forces.moved:
                     break
                 seen = forces.seen(there)
                 stiffer = bool((seen > 1.1 * kinks).any()) and bool(seen.isfinite().all())
             if stiffer:
                 kinks = torch.maximum(seen, kinks)
-                step, decrement, _ = objective.direction(c, at, kinks)
+                step, decrement = objective.direction(c, at, kinks)
                 far = objective.reach(at, step, most)
             else:
                 far = most = 0.5 * far
@@ -228,11 +230,11 @@ def newton(objective: Objective, start: Tensor, patient: bool = True) -> Proxima
             if decrement <= (kinked if bool(kinks.any()) else stalled) * size:
                 return Proximal(c, iteration)
             return Proximal(c, iteration, "the line search found no decrease")
-        c, at, value = trial, there, new
+        c, at, value, size = trial, there, new, new_size
         small = decrement <= stalled * size
         if decrement <= tolerances.converged * size or (small and far == 1.0 and decrement >= 0.1 * before):
             return Proximal(c, iteration + 1)
-        before, size = decrement, new_size
+        before = decrement
     return Proximal(c, tolerances.iterations, f"no convergence in {tolerances.iterations} Newton iterations")
 
 

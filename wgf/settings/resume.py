@@ -112,7 +112,10 @@ _Dumper.add_representer(str, OmegaConfDumper.str_representer)
 def text_of(cfg: DictConfig | ListConfig) -> str:
     """The resolved config as YAML, by which runs are compared."""
     content = OmegaConf.to_container(cfg, resolve=True)
-    return yaml.dump(content, default_flow_style=False, allow_unicode=True, sort_keys=False, Dumper=_Dumper)
+    try:
+        return yaml.dump(content, default_flow_style=False, allow_unicode=True, sort_keys=False, Dumper=_Dumper)
+    except UnicodeEncodeError:  # a name of a file that is no UTF-8
+        return OmegaConf.to_yaml(cfg, resolve=True)
 
 
 def differences(then: str, now: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from hydra._internal.config_loader_impl import get_overrides_dirname
@@ -45,7 +46,7 @@ class Composer:
         parsed = [_parsed(word) for word in words]
         kind = self._kind(parsed)
         if kind in self._known:
-            composed, before = self._known[kind]
+            composed, before = self._known.pop(kind)  # a change that fails leaves nothing behind
             self._change(composed, before, parsed)
             self._known[kind] = composed, parsed
             return composed
@@ -54,7 +55,7 @@ class Composer:
         self._groups |= set(config.hydra.runtime.choices)
         values, kind = filter(self._is_value, parsed), self._kind(parsed)
         plain = not any(OmegaConf.is_config(OmegaConf.select(config, one.key_or_group)) for one in values)
-        if plain and len(set(kind)) == len(kind):  # of two values of a key the last one counts
+        if plain and not _overlap([one.key_or_group for one in parsed if not self._is_choice(one)]):
             self._known[kind] = composed, parsed
         return composed
 
@@ -67,6 +68,10 @@ class Composer:
         if override.type is not OverrideType.CHANGE or override.is_sweep_override() or override.package is not None:
             return False
         return isinstance(override.value(), (int, float, str)) and override.key_or_group not in self._groups
+
+    def _is_choice(self, override: Override) -> bool:
+        """Whether an override chooses a file, which Hydra does before it sets any value."""
+        return override.key_or_group in self._groups and isinstance(override.value(), str)
 
     def _change(self, composed: Composed, before: Sequence[Override], parsed: Sequence[Override]) -> None:
         """Give a config other values, as Hydra would compose it."""
@@ -83,6 +88,11 @@ class Composer:
             config.hydra.job.override_dirname = get_overrides_dirname(
                 ours, kv_sep=style.kv_sep, item_sep=style.item_sep, exclude_keys=style.exclude_keys
             )
+
+
+def _overlap(keys: Sequence[str]) -> bool:
+    """Whether two values set the same key, or one a part of what another sets: then their order counts."""
+    return any(second.startswith(first) for first, second in pairwise(sorted(f"{key}." for key in keys)))
 
 
 @lru_cache(maxsize=10_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
 import sys
 import threading
@@ -11,8 +12,9 @@ from contextlib import nullcontext, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from wgf.errors import WgfError, in_one_line
 from wgf.run.signals import STOPPING
 from wgf.sweep.session import become_worker, current
 
@@ -27,6 +29,7 @@ def in_processes(work: Work[Answer], count: int, processes: int) -> list[Answer]
 
     Raises:
         BrokenProcessPool: a process ended before its work; the others have done the rest.
+        Exception: what the first work that failed has raised; the rest has been done.
     """
     sweep, children = current().sweep, dict[Connection, BaseProcess]()
     try:
@@ -45,7 +48,16 @@ def in_processes(work: Work[Answer], count: int, processes: int) -> list[Answer]
             child.join()
     if len(answers) < count:
         raise BrokenProcessPool("a process ended before its work")
+    for number in range(count):
+        if isinstance(answers[number], _Failure):
+            raise answers[number].error
     return [answers[number] for number in range(count)]
+
+
+class _Failure(NamedTuple):
+    """What a work has raised."""
+
+    error: Exception
 
 
 def _fork(work: Work[Any], processes: int, children: dict[Connection, BaseProcess]) -> None:
@@ -72,7 +84,21 @@ def _serve(work: Work[Any], pipe: Connection, others: Sequence[Connection], mask
     with suppress(EOFError, BrokenPipeError):
         pipe.send(None)
         while (number := pipe.recv()) is not None:
-            pipe.send((number, work(number)))
+            pipe.send((number, _packed(work, number)))
+
+
+def _packed(work: Work[Any], number: int) -> bytes:
+    """The answer of a work, or its failure, as bytes that another process can read."""
+    try:
+        answer: Any = work(number)
+    except Exception as error:
+        answer = _Failure(error)
+    try:
+        packed = pickle.dumps(answer)
+        pickle.loads(packed)
+    except Exception as error:  # classes from anywhere may not come back
+        packed = pickle.dumps(_Failure(WgfError(f"the answer of job {number} cannot be sent: {in_one_line(error)}")))
+    return packed
 
 
 def _gathered(pipes: list[Connection], count: int) -> dict[int, Any]:
@@ -83,7 +109,7 @@ def _gathered(pipes: list[Connection], count: int) -> dict[int, Any]:
             assert isinstance(pipe, Connection)
             try:
                 if (found := pipe.recv()) is not None:  # with which a process says that it is ready
-                    answers.update([found])
+                    answers[found[0]] = pickle.loads(found[1])
                 pipe.send(next(numbers, None))
             except (EOFError, OSError):  # the process has ended
                 pipes.remove(pipe)
