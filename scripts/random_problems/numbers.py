@@ -27,6 +27,7 @@ from wgf.flow import Flow
 PANELS, ORDER, REACH = 3000, 4, 20.0  # of an integral over ranks, in the coordinate of a normal law
 GRADED = np.outer((-1, 1), 0.02 * 4.0 ** -np.arange(10)).ravel()  # cuts beside a place where a map may be singular
 PAIRS = 601  # ranks of a double integral
+LOOKS = 2001  # places in a cell at which slopes are looked at
 CLOSE, EXACT = 1e-3, 1e-6  # relative differences that are allowed: of distances, of moments
 ENERGY = 1e-4  # of energies, which are those of the run's own quadrature
 PLACES = 1e-13  # rounding of places, relative to them: the cells of characteristics have 14 digits
@@ -323,13 +324,13 @@ class Judge:
         yield Verdict("min_slope", "samples", 2.0 if folded else used, printed, nearest)
 
     def _least(self) -> float:
-        """The smallest slope at all samples, in the middle of all cells, and at the edges of the base."""
+        """The smallest slope at all samples, at places in all cells, and at the edges of the base."""
         saved = self.flow.saved
         map, theta = saved[len(saved.times) - 1]
         edges = [e for e in (map.base.lower, map.base.upper) if math.isfinite(e)]
         knots = sorted(z for z in map.knots(theta.double()).tolist() if map.base.lower < z < map.base.upper)
-        middles = [(a + b) / 2 for a, b in itertools.pairwise(sorted([*edges, *knots]))]
-        places = torch.tensor([*edges, *middles], dtype=torch.float64)
+        inside = [np.linspace(a, b, LOOKS + 2)[1:-1] for a, b in itertools.pairwise(sorted([*edges, *knots]))]
+        places = torch.from_numpy(np.concatenate([edges, *inside]).astype(float))
         slopes = map.evaluate(theta.double(), places)[1].tolist() if len(places) else []
         return min([float(self.at.slope.min()), *slopes])
 
