@@ -176,7 +176,7 @@ class KinkCurvature:
 
     @cached_property
     def moved(self) -> float:
-        """By how much rounded places change the local energies, in last places: more than F has far from the origin."""
+        """Scale of what rounded places change in the local energies: far from the origin it exceeds these."""
         return torch.dot(self._known[0].abs(), self._here.x.abs()).item()
 
     def seen(self, there: MapAtNodes) -> Tensor:
@@ -214,8 +214,8 @@ def newton(objective: Objective, start: Tensor, patient: bool = True) -> Proxima
             if not objective.barrier or bool(there.dx.min() > 0):
                 new, new_size = objective(trial, there)
                 rounding = (0.1 if decrement > hidden * size else 1.0) * hidden * size
-                most_allowed = value - tolerances.decrease * far * decrement + rounding
-                if new <= most_allowed or new <= most_allowed + hidden * forces.moved:
+                allowed = value - tolerances.decrease * far * decrement + rounding
+                if new <= allowed or new <= allowed + hidden * forces.moved:
                     break
                 seen = forces.seen(there)
                 stiffer = bool((seen > 1.1 * kinks).any()) and bool(seen.isfinite().all())
