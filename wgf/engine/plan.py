@@ -256,7 +256,9 @@ class Plan:
         lifted = self.chart.space.lift(torch.from_numpy(change)).numpy()
         return torch.from_numpy(theta.numpy() + lifted)
 
-    def advance(self, c: np.ndarray, goals: list[float], clock: Clock, most: int, single: bool) -> Leg:
+    def advance(
+        self, c: np.ndarray, goals: list[float], path: np.ndarray, clock: Clock, most: int, single: bool
+    ) -> Leg:
         """Steps from c [M] to the last goal, or to an end; see `wgf.engine.kernel.advance`."""
         size, stops = len(c), np.array(goals)
         while True:
@@ -273,7 +275,7 @@ class Plan:
             report[0] = 0.0
             parts = self.mesh, self.energy, self.method, self.parameters
             call = _advance[self.energy.pair is None]
-            call(at, stops, saved, *parts, times, counts, report, work, most, single)
+            call(at, stops, saved, path, *parts, times, counts, report, work, most, single)
             if size <= LARGE:
                 idle.append(flow)
             left = len(self.energy.local.tables) and report[0, 3] == NOT_FINITE
