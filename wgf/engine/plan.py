@@ -28,13 +28,11 @@ from wgf.projection.chart import Chart
 from wgf.projection.field import Projection
 
 log = logging.getLogger("wgf")
-
 _meshes: WeakKeyDictionary[Chart, Mesh] = WeakKeyDictionary()
 SAME = 1e-9  # difference of basis functions, relative to the largest, that rounding of the breakpoints explains
 WIDEST = 1e4  # widest range of a table (length)
 LARGE = 100_000  # coordinates from which arrays take more memory than they save time
 CELLS = 1 << 14  # cells whose basis is in memory at once
-
 
 _advance = Direct(advance), Direct(advance)  # for energies with pairs, and for others
 _idle = Kept[list["OneFlow"]](16)  # arrays of some sizes that no flow uses
