@@ -250,6 +250,29 @@ class Stopped(LoopCallback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize("most", [10_000, 30])
+def test_a_path_holds_every_step(monkeypatch, most):
+    monkeypatch.setattr("wgf.engine.compiled.PATH", most)
+
+    class Steps(LoopCallback):
+        def __init__(self):
+            self.rows = []
+
+        def step(self, clock, state, energy):
+            self.rows.append([*plan.coordinates(state.theta), clock.dt])
+
+    class Path(Steps):
+        def path(self, rows):
+            self.rows += np.delete(rows, slice(plan.mesh.size, -1), axis=1).tolist()
+
+    flow = wgf.solve(wgf.FokkerPlanck(), potential="x**4/4", t_end=0.2, saves=2, engine="compiled", network=small())
+    plan, found = flow.integrator.plan(flow.projection), []
+    for callback in (Steps(), Path()):
+        flow.integrator.run(flow.projection, flow.projection.initial, [0.1, 0.2], callback, None)
+        found.append(callback.rows)
+    np.testing.assert_allclose(*found, rtol=1e-9, atol=1e-12)
+
+
 def test_an_interrupted_loop_resumes_with_the_same_bits():
     flow = wgf.solve(wgf.FokkerPlanck(), potential="x**4/4", t_end=0.2, saves=2, engine="compiled")
     theta, stops, loop = flow.saved.theta[0], [0.1, 0.2], flow.integrator

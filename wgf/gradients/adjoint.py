@@ -107,7 +107,7 @@ def sweep(history: History, bars: Tensor) -> tuple[Tensor, list[Tensor]]:
         bars: derivatives of the loss in the coordinates at the saved times [s, M].
     """
     landscape, recorded = history.landscape, history.recorded
-    states = [landscape.chart.coordinates(theta) for theta in recorded.states]
+    states = recorded.coordinates
     at_step: dict[int, Tensor] = {}
     for count, bar in zip(recorded.counts, bars, strict=True):
         at_step[count] = at_step[count] + bar if count in at_step else bar

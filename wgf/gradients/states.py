@@ -88,7 +88,8 @@ def begin(parts: Parts, projection: Projection, method: Integrator) -> History:
         )
     problem = pde.problem(law or own.law, potential, interaction, own.t_end, projection.map.base, own.domain)
     _check_reach(problem, projection, [t for t in tensors_of(parts) if t.is_leaf])
-    recorded = RecordedStates(projection.map)
+    assert projection.landscape is not None
+    recorded = RecordedStates(projection.map, chart=projection.landscape.chart)
     return History(projection, cast("Rodas4", method), recorded, problem, tensors_of(problem.terms))
 
 
