@@ -12,12 +12,12 @@ from gradient_problems import LADDER, expressed, small, solved, tensor
 from tapes import interpreted
 
 import wgf
+from wgf.engine.backward.reverse import reverse
 from wgf.engine.compiled import Compiled
 from wgf.engine.energies import INPUTS
 from wgf.engine.tapes.tape import Tape
 from wgf.engine.tapes.traced import Traced, record, variable
 from wgf.gradients.adjoint import sweep
-from wgf.gradients.compiled.reverse import reverse
 from wgf.gradients.tensors import replaced, tensors_of
 from wgf.problem import internal, potential
 
@@ -125,7 +125,7 @@ def test_flows_without_gradients_do_not_load_the_way_back():
     code = """
 import sys, wgf
 flow = wgf.solve(wgf.FokkerPlanck(), potential="x**2", t_end=0.01, saves=1, engine="compiled")
-print(type(flow.integrator).__name__, "wgf.gradients.compiled.kernel" in sys.modules)
+print(type(flow.integrator).__name__, "wgf.engine.backward.kernel" in sys.modules)
 """
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True)
     assert answer.stdout.split() == ["Compiled", "False"]

@@ -22,10 +22,8 @@ log = logging.getLogger("wgf")
 
 # the machine code depends on these files
 OWN = ("arrays", "kernel", "landscape", "lanes", "linear", "machine_code", "many", "pairs", "program", "tapes/tape")
-BELOW_AND_ABOVE = ("../integrators/controller", "../integrators/time_loop", "../gradients/compiled/kernel")
-SOURCES = (*OWN, "vectors", *BELOW_AND_ABOVE)
+SOURCES = (*OWN, "vectors", "backward/kernel", "../integrators/controller", "../integrators/time_loop")
 STAMP = sha256(b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()
-SECONDS = {"engine": 6, "gradients": 10}
 OPTIONS: dict[str, Any] = {
     "fastmath": {"contract", "reassoc", "nsz", "arcp"},  # NaN and infinity stay what they are
     "error_model": "numpy",
@@ -110,7 +108,7 @@ class EntryCompiler(ShortCompiler):
         return super().define_pipelines()
 
     def compile_extra(self, function: Callable) -> Any:
-        announce(function.__module__.split(".")[1])
+        announce(function.__module__ == "wgf.engine.backward.kernel")
         collects = gc.isenabled()
         gc.disable()  # numba makes millions of objects and keeps most: to look through them takes a sixth of its time
         try:
@@ -121,9 +119,10 @@ class EntryCompiler(ShortCompiler):
 
 
 @cache
-def announce(room: str) -> None:
-    """Say that code of a room of wgf is compiled, the first time."""
-    log.info("compiling the %s for this machine, once: this takes about %d s", room, SECONDS[room])
+def announce(back: bool) -> None:
+    """Say that code is compiled, the first time; `back`: that of the way back through a flow."""
+    what = ("gradients of flows", 10) if back else ("the engine", 6)
+    log.info("compiling %s for this machine, once: this takes about %d s", *what)
 
 
 def compiled(function: Callable) -> Any:

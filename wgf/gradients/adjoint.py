@@ -16,24 +16,21 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from wgf.engine.compiled import Compiled
-from wgf.engine.tapes.tape import Untraceable
 from wgf.errors import WgfError
 from wgf.gradients import derivatives
-from wgf.gradients.history import OTHER, SAME, History
+from wgf.gradients.history import History
 from wgf.gradients.tensors import replaced, tensors_of
 from wgf.integrators.implicit import Rodas4
 from wgf.problem.energy import MapAtNodes
 from wgf.projection.chart_energy import Landscape
 
-if TYPE_CHECKING:
-    from wgf.gradients.compiled.sweep import Swept
-
+SAME = 1e-9  # difference between a recorded state and the repeated step, relative to the state
+OTHER = "this flow has no gradients: another method took a step where rodas4 folded the map"
 log = logging.getLogger("wgf")
 
 
@@ -117,16 +114,21 @@ def sweep(history: History, bars: Tensor) -> tuple[Tensor, list[Tensor]]:
     every = bars.new_zeros(len(recorded.steps) + 1, bars.shape[1]).index_add(0, torch.tensor(recorded.counts), bars)
     if not recorded.steps:
         return every[0], [torch.zeros_like(t) for t in history.tensors]
-    if isinstance(history.method, Compiled):
-        from wgf.gradients.compiled.sweep import sweep as compiled
-
-        try:
-            found = compiled(history, history.method, every)
-        except Untraceable as reason:
-            log.info("gradients by torch: compiled code cannot hold %s", reason)
-        else:
-            return found.start, found.numbers or _in_numbers(history, *_at_nodes(history, found))
-    return _by_torch(history, every)
+    if (back := getattr(history.method, "pull_back", None)) is None:
+        return _by_torch(history, every)
+    numbers = [t.item() for t in history.tensors] if all(t.numel() == 1 for t in history.tensors) else None
+    bind = partial(replaced, history.problem.terms, history.tensors)
+    found = back(history.projection, recorded.coordinates, recorded.steps, every, bind, numbers)
+    if isinstance(found, str):
+        log.info("gradients by torch: %s", found)
+        return _by_torch(history, every)
+    if not found.repeats:
+        raise WgfError(OTHER)
+    if found.numbers is None:
+        return found.start, _in_numbers(history, *_at_nodes(history, found.stages, found.directions))
+    return found.start, [
+        torch.full_like(t, d, requires_grad=False) for t, d in zip(history.tensors, found.numbers, strict=True)
+    ]
 
 
 def _by_torch(history: History, bars: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -141,12 +143,12 @@ def _by_torch(history: History, bars: Tensor) -> tuple[Tensor, list[Tensor]]:
     return now, _in_numbers(history, *map(torch.stack, nodes))
 
 
-def _at_nodes(history: History, found: Swept) -> list[Tensor]:
-    """Maps of the stages, directions and stages at the nodes [k, 6, 2, n]."""
-    chart, u = history.landscape.chart, found.stages
+def _at_nodes(history: History, u: Tensor, v: Tensor) -> list[Tensor]:
+    """Maps of the stages, directions v and stages u [k, 6, M] at the nodes [k, 6, 2, n]."""
+    chart = history.landscape.chart
     tableau = u.new_tensor([[*row, *[0.0] * (6 - len(row))] for row in history.method.a])
     places = torch.stack(history.recorded.coordinates[:-1])[:, None] + tableau @ u
-    return [chart.changes(rows.flatten(0, 1)).unflatten(0, (-1, 6)) for rows in (places, found.directions, u)]
+    return [chart.changes(rows.flatten(0, 1)).unflatten(0, (-1, 6)) for rows in (places, v, u)]
 
 
 def _in_numbers(history: History, maps: Tensor, v: Tensor, u: Tensor) -> list[Tensor]:

@@ -18,9 +18,6 @@ from wgf.projection.chart import Chart
 from wgf.projection.chart_energy import Landscape
 from wgf.projection.field import Projection
 
-SAME = 1e-9  # difference between a recorded state and the repeated step, relative to the state
-OTHER = "this flow has no gradients: another method took a step where rodas4 folded the map"
-
 
 @dataclass
 class RecordedStates(SavedStates):

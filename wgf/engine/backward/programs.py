@@ -6,17 +6,14 @@ derivatives of e_f a + e_f' b in f, in f' and in each number; the second part th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from torch import Tensor
+from collections.abc import Callable, Sequence
 
 from wgf.engine.arrays import Energy
+from wgf.engine.backward.reverse import reverse
 from wgf.engine.energies import INPUTS, NO_TERM
 from wgf.engine.program import Program, program
 from wgf.engine.tapes.tape import Tape, Untraceable
 from wgf.engine.tapes.traced import Traced, record, variable
-from wgf.gradients.compiled.reverse import reverse
-from wgf.gradients.tensors import replaced
 from wgf.kept import Kept, content
 from wgf.problem.energy import Term
 
@@ -25,31 +22,34 @@ MOST = 64  # energies that are kept
 _energies = Kept[Energy](MOST)
 
 
-def backward_energy(terms: Sequence[Term], numbers: Sequence[Tensor]) -> Energy:
-    """Programs of the way back for some terms, with scalar tensors in them as parameters; the same for earlier terms of
-    the same form.
+def backward_energy(bind: Callable[[Sequence[object]], Sequence[Term]], count: int) -> Energy:
+    """Programs of the way back, the same for earlier terms of the same form.
+
+    Args:
+        bind: the terms of the energy with others in the place of some numbers.
+        count: of these numbers, which are the parameters of the programs.
 
     Raises:
         Untraceable: no tape can hold a term.
     """
-    names = [f"p{k}" for k in range(len(numbers))]
+    names = [f"p{k}" for k in range(count)]
     try:
-        form = content(replaced(tuple(terms), numbers, names))
+        form = content(tuple(bind(names)))
     except TypeError:  # a class from outside wgf
-        return _traced(terms, numbers, names)
-    return _energies(form, lambda: _traced(terms, numbers, names))
+        return _traced(bind, names)
+    return _energies(form, lambda: _traced(bind, names))
 
 
-def _traced(terms: Sequence[Term], numbers: Sequence[Tensor], names: list[str]) -> Energy:
+def _traced(bind: Callable[[Sequence[object]], Sequence[Term]], names: list[str]) -> Energy:
     tape = Tape((*INPUTS, *DIRECTIONS))
     for name in DIRECTIONS:
         tape.level[tape.inputs[name]] = 2  # they differ from map to map
     sum_of = Traced(tape, {(0, 0): tape.constant(0.0)})
-    parameters = [Traced(tape, {(0, 0): tape.parameter(name)}) for name in names]
-    for given, term in zip(terms, replaced(tuple(terms), numbers, parameters), strict=True):
+    terms = bind([Traced(tape, {(0, 0): tape.parameter(name)}) for name in names])
+    for term in terms:
         parts = term.parts()
         if parts is None or parts.kernel is not None or parts.quadratic:
-            raise Untraceable(f"the energy {given}")
+            raise Untraceable(f"an energy {type(term).__name__}")
         if (density := parts.density) is not None:
             sum_of = sum_of + record(lambda: density(*(variable(tape, name) for name in INPUTS)), tape)
     local = _program(tape, sum_of, ("x", "dx"), names)
