@@ -7,7 +7,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -26,6 +26,7 @@ from wgf.projection.transfer import contact_of
 
 if TYPE_CHECKING:
     from wgf.engine.arrays import Energy
+    from wgf.engine.backward.sweep import Swept
     from wgf.engine.plan import Leg, Plan
     from wgf.projection.chart import Chart
 
@@ -147,6 +148,16 @@ class Compiled(Rodas4):
         except KeyboardInterrupt:
             return End(Status.interrupted, clock, state)
         return time_loop.run(projection, self, theta, stops, callback, clock)  # which has the fallback
+
+    def pull_back(self, projection: Projection, *flow: Any) -> Swept | str:
+        """The way back through the steps of a flow, see `wgf.engine.backward.sweep`; or why there is none."""
+        from wgf.engine.backward.sweep import sweep
+        from wgf.engine.tapes.tape import Untraceable
+
+        try:
+            return sweep(self.plan(projection), *flow)
+        except Untraceable as error:
+            return f"compiled code cannot hold {error}"
 
     def _end(self, leg: Leg, clock: Clock, state: State, stops: int, plan: Plan) -> End | None:
         """How the loop ended, or None if it goes on."""

@@ -22,7 +22,7 @@ log = logging.getLogger("wgf")
 
 # the machine code depends on these files
 OWN = ("arrays", "kernel", "landscape", "lanes", "linear", "machine_code", "many", "pairs", "program", "tapes/tape")
-SOURCES = (*OWN, "vectors", "../integrators/controller", "../integrators/time_loop")
+SOURCES = (*OWN, "vectors", "backward/kernel", "../integrators/controller", "../integrators/time_loop")
 STAMP = sha256(b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()
 OPTIONS: dict[str, Any] = {
     "fastmath": {"contract", "reassoc", "nsz", "arcp"},  # NaN and infinity stay what they are
@@ -108,7 +108,7 @@ class EntryCompiler(ShortCompiler):
         return super().define_pipelines()
 
     def compile_extra(self, function: Callable) -> Any:
-        announce()
+        announce(function.__module__ == "wgf.engine.backward.kernel")
         collects = gc.isenabled()
         gc.disable()  # numba makes millions of objects and keeps most: to look through them takes a sixth of its time
         try:
@@ -119,9 +119,10 @@ class EntryCompiler(ShortCompiler):
 
 
 @cache
-def announce() -> None:
-    """Say that code is compiled, the first time."""
-    log.info("compiling the engine for this machine, once: this takes about 6 s")
+def announce(back: bool) -> None:
+    """Say that code is compiled, the first time; `back`: that of the way back through a flow."""
+    what = ("gradients of flows", 10) if back else ("the engine", 6)
+    log.info("compiling %s for this machine, once: this takes about %d s", *what)
 
 
 def compiled(function: Callable) -> Any:
