@@ -22,7 +22,8 @@ log = logging.getLogger("wgf")
 
 # the machine code depends on these files
 OWN = ("arrays", "kernel", "landscape", "lanes", "linear", "machine_code", "many", "pairs", "program", "tapes/tape")
-SOURCES = (*OWN, "vectors", "backward/kernel", "../integrators/controller", "../integrators/time_loop")
+BACK = ("backward/kernel", "backward/pairs")
+SOURCES = (*OWN, *BACK, "vectors", "../integrators/controller", "../integrators/time_loop")
 STAMP = sha256(b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()
 OPTIONS: dict[str, Any] = {
     "fastmath": {"contract", "reassoc", "nsz", "arcp"},  # NaN and infinity stay what they are

@@ -6,8 +6,9 @@ from __future__ import annotations
 import math
 
 from wgf.engine.arrays import IMAGE, NEW, PULL, SLOPE, SPEED, STAGES, begin, clear, copy, nodal, padded
+from wgf.engine.backward.pairs import along_pairs
 from wgf.engine.kernel import combine
-from wgf.engine.landscape import end_of_block, evaluate, field, hessian, pull, spread
+from wgf.engine.landscape import added, end_of_block, evaluate, field, hessian, pull, spread
 from wgf.engine.linear import multiply, solve
 from wgf.engine.machine_code import compiled, entry
 from wgf.engine.program import ALONE, FIRST, SECOND, SLOPES, execute
@@ -56,13 +57,15 @@ def products(mesh, low, high, work, v, rows, nodes):
 
 
 @compiled
-def along(part, c, stage, mesh, back, work, v, rows, nodes, g, found):
+def along(part, c, stage, mesh, energy, back, pair, work, v, rows, nodes, far, g, found):
     """Derivative in the coordinates c, into g, of dF(c)(v) for the direction of a stage, or of sum d2F(c)(v_i, u_i), as
     the part says; those in the numbers are subtracted from `found`."""
     r, p, q, cells = work.registers, back.local, mesh.tables.shape[1], mesh.cells.shape[1]
     per, width = r.shape[1] // q, 2 + len(found)
     results = SLOPES if part == FIRST else SLOPES + width
     clear(g)
+    if pair is not None:
+        along_pairs(part, c, stage, mesh, energy, back, pair, work, v, rows, DIRECTIONS, far, found)
     for low in range(0, cells, per):
         high = end_of_block(mesh, low, work)
         n = padded(high - low)
@@ -80,6 +83,9 @@ def along(part, c, stage, mesh, back, work, v, rows, nodes, g, found):
                 sum_of += load(r[4], i) * load(row, i)
             found[k] -= total(sum_of)
         force, stress = r[p.layout[results]], r[p.layout[results + 1]]
+        if pair is not None:
+            added(force, work.nodes[2], mesh, low, high, work.local[0])
+            force = work.local[0]
         pull(mesh, mesh.cells[1, low], n, r[4], force, stress, work.rows)
         spread(work.rows, mesh.taps, mesh, low, high, g[mesh.cells[0, low] :], g)
     hold(mesh, g)
@@ -96,7 +102,7 @@ def hold(mesh, x):
 
 @entry
 def pull_back(
-    path, lengths, bars, mesh, energy, back, method, parameters, numbers, found, kept, work, other, rows, nodes, same
+    path, lengths, bars, mesh, energy, back, method, given, numbers, found, kept, work, other, rows, nodes, far, same
 ):
     """Derivatives of a loss back through all steps of a flow.
 
@@ -105,17 +111,18 @@ def pull_back(
         lengths: of the steps [k] (time).
         bars: derivatives of the loss in each row of the path; the first row becomes that in the start, through all
             steps.
-        energy, back: programs of the steps, with `parameters` [1, p], and of the way back, with `numbers` [1, q].
+        energy, back: programs of the steps, whose parameters are `given` [1, p], and of the way back, whose parameters
+            are the `numbers` [1, q].
         found: derivatives in the numbers [q], added to.
         kept: stages and directions of the steps [2, k, 6, M + WIDTH]; empty to keep none.
         work, other: arrays for the two programs.
-        rows, nodes: vectors [ROWS, M + WIDTH], and numbers of the nodes of some cells [4, .].
+        rows, nodes, far: vectors [ROWS, M + WIDTH], numbers of the nodes of some cells [4, .] and of all [12, .].
         same: largest difference between a repeated step and the path, relative to the coordinates. Where it is larger,
             lengths[0] becomes NaN and the way ends.
     """
-    v, pair, size = work.vectors, energy.pair, path.shape[1]
-    begin(mesh, energy, pair, parameters[0], work)
-    begin(mesh, back, back.pair, numbers[0], other)
+    v, pair, far_pair, size = work.vectors, energy.pair, back.pair, path.shape[1]
+    begin(mesh, energy, pair, given[0], work)
+    begin(mesh, back, far_pair, numbers[0], other)
     clear(rows[ZERO])
     old, y = rows[OLD], v[SLOPE]
     for k in range(len(lengths) - 1, -1, -1):
@@ -136,7 +143,7 @@ def pull_back(
             direction = rows[DIRECTIONS + s]
             solve(mesh, pair, work, rows[BARS + s], rows[ZERO], direction, v[SPEED])
             hold(mesh, direction)
-            along(FIRST, rows[PLACES + s], s, mesh, back, other, v, rows, nodes, y, found)
+            along(FIRST, rows[PLACES + s], s, mesh, energy, back, far_pair, other, v, rows, nodes, far, y, found)
             multiply(mesh.mass, direction, v[IMAGE])
             for i in range(size):
                 y[i] = (bars[k + 1, i] if s == 5 else 0.0) - y[i]
@@ -148,6 +155,6 @@ def pull_back(
             if len(kept) > 0:
                 copy(v[STAGES + s], kept[0, k, s])
                 copy(direction, kept[1, k, s])
-        along(SECOND, path[k], 0, mesh, back, other, v, rows, nodes, y, found)
+        along(SECOND, path[k], 0, mesh, energy, back, far_pair, other, v, rows, nodes, far, y, found)
         for i in range(size):
             bars[k, i] += old[i] - y[i]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,18 +11,15 @@ from torch import Tensor
 
 from wgf.engine.arrays import workspace
 from wgf.engine.backward.kernel import ROWS, pull_back
-from wgf.engine.backward.programs import backward_energy
+from wgf.engine.backward.programs import Bind, backward_energy
 from wgf.engine.machine_code import Direct
 from wgf.engine.plan import Plan
 from wgf.engine.tapes.tape import Untraceable
 from wgf.engine.vectors import WIDTH, aligned
-from wgf.problem.energy import Term
 
 SAME = 1e-9  # difference between a recorded state and the repeated step, relative to the state
 NO_STAGES = np.zeros((0, 0, 0, 0))
 _pull_back = Direct(pull_back), Direct(pull_back)  # for energies with pairs, and for others
-
-Bind = Callable[[Sequence[object]], Sequence[Term]]
 
 
 class Swept(NamedTuple):
@@ -71,10 +68,10 @@ def sweep(
     lengths, given, shape = np.array(steps), np.array([numbers or []]), after.shape[1:]
     kept = np.zeros((2, len(steps), 6, *shape)) if numbers is None else NO_STAGES
     work, other, found = workspace(plan.mesh, plan.energy), workspace(plan.mesh, back), np.zeros(given.shape[1])
-    rows, nodes = aligned(ROWS, *shape), aligned(4, other.registers.shape[1])
+    rows, nodes, far = aligned(ROWS, *shape), aligned(4, other.registers.shape[1]), aligned(12, other.nodes.shape[1])
     programs = plan.mesh, plan.energy, back, plan.method, plan.parameters, given
     call = _pull_back[plan.energy.pair is None]
-    call(points, lengths, after, *programs, found, kept, work, other, rows, nodes, SAME)
+    call(points, lengths, after, *programs, found, kept, work, other, rows, nodes, far, SAME)
     stages, directions = torch.from_numpy(kept[..., :-WIDTH]) if len(kept) else (bars.new_zeros(0),) * 2
     start, repeats = torch.from_numpy(after[0, :-WIDTH].copy()), not np.isnan(lengths).any()
     return Swept(start, None if numbers is None else found.tolist(), stages, directions, repeats)

@@ -138,4 +138,4 @@ def _scout_cells(problem: Problem, times: np.ndarray, grid: Grid) -> np.ndarray:
         if exact.min() > -EMPTY:  # else A is far from normal: the contour integral multiplies rounding
             return np.vstack([start, exact])
         function, jacobian = product(columns), lambda t, cells: columns
-    return np.vstack([start, integrate(function, jacobian, start, times, 1e-5, EMPTY, reach)])
+    return np.vstack([start, integrate(function, jacobian, start, times, 1e-5, EMPTY, reach)[0]])
