@@ -122,7 +122,7 @@ class EntryCompiler(ShortCompiler):
 @cache
 def announce(back: bool) -> None:
     """Say that code is compiled, the first time; `back`: that of the way back through a flow."""
-    what = ("gradients of flows", 10) if back else ("the engine", 6)
+    what = ("gradients of flows", 4) if back else ("the engine", 6)
     log.info("compiling %s for this machine, once: this takes about %d s", *what)
 
 
