@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from tapes import interpreted
 
 import wgf
 from wgf.engine.compiled import Compiled
@@ -56,7 +57,7 @@ def test_jets_are_the_derivatives_of_autograd(term):
     numbers = [draw.normal(size=9), draw.uniform(0.5, 2, 9), draw.normal(size=9), draw.normal(size=9), draw.random(9)]
     tape = Tape(INPUTS)
     jet = record(lambda: term.density(*(variable(tape, name) for name in INPUTS[:3])), tape).jet
-    found = {order: interpreted(tape, numbers, register) for order, register in jet.items()}
+    found = {order: interpreted(tape, dict(enumerate(numbers)), register) for order, register in jet.items()}
     x, dx, log_p = (torch.tensor(v, requires_grad=k < 2) for k, v in enumerate(numbers[:3]))
     value = term.density(x, dx, log_p)
     options = {"create_graph": True, "materialize_grads": True}
@@ -66,22 +67,6 @@ def test_jets_are_the_derivatives_of_autograd(term):
     known |= {(2, 0): rows[0][0], (1, 1): rows[0][1], (0, 2): rows[1][1]}
     for order, expected in known.items():
         np.testing.assert_allclose(found.get(order, 0 * x.detach()), expected.detach(), rtol=1e-11, atol=1e-11)
-
-
-def interpreted(tape, inputs, register):
-    """Value of a register, computed by numpy."""
-    from wgf.engine.tapes.tape import NAMES
-
-    unary = {"erf": np.vectorize(math.erf), "atan": np.arctan}
-    binary = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "pow": np.power}
-    values = dict(enumerate(inputs)) | {r: np.full(9, c) for c, r in tape.constants.items()}
-    for op, a, b, _, out in tape.code:
-        name = NAMES[op]
-        if name in binary:
-            values[out] = binary[name](values[a], values[b])
-        else:
-            values[out] = (unary.get(name) or getattr(np, name))(values[a])
-    return values[register]
 
 
 def both(pde, *, t_end=0.2, rtol=1e-4, saves=2, **settings):
@@ -248,6 +233,29 @@ class Stopped(LoopCallback):
     def step(self, clock, state, energy):
         if clock.steps == self.after:
             raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("most", [10_000, 30])
+def test_a_path_holds_every_step(monkeypatch, most):
+    monkeypatch.setattr("wgf.engine.compiled.PATH", most)
+
+    class Steps(LoopCallback):
+        def __init__(self):
+            self.rows = []
+
+        def step(self, clock, state, energy):
+            self.rows.append([*plan.coordinates(state.theta), clock.dt])
+
+    class Path(Steps):
+        def path(self, rows):
+            self.rows += np.delete(rows, slice(plan.mesh.size, -1), axis=1).tolist()
+
+    flow = wgf.solve(wgf.FokkerPlanck(), potential="x**4/4", t_end=0.2, saves=2, engine="compiled", network=small())
+    plan, found = flow.integrator.plan(flow.projection), []
+    for callback in (Steps(), Path()):
+        flow.integrator.run(flow.projection, flow.projection.initial, [0.1, 0.2], callback, None)
+        found.append(callback.rows)
+    np.testing.assert_allclose(*found, rtol=1e-9, atol=1e-12)
 
 
 def test_an_interrupted_loop_resumes_with_the_same_bits():

@@ -1,13 +1,19 @@
-"""No text of any figure is cut off or lies on another one, over awkward runs, at both sizes."""
+"""No text of any figure is cut off or lies on another one, and no axis has a number twice, over awkward runs.
+
+Each figure is drawn at paper size and with half of its pixels, as in TensorBoard.
+"""
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
-from awkward_runs import HISTORIES, LONG, RUNS, collisions
+from awkward_runs import HISTORIES, LONG, RUNS, collisions, flow
 from matplotlib.figure import Figure
 
 from wgf.figures.catalogue import OF_HISTORY, OF_SOLUTION
 from wgf.figures.comparison import convergences, finals
+from wgf.figures.ensemble import fan, over_parameters
+from wgf.figures.style import DPI
 
 HEAT = "rho_t = rho_xx"
 HEADINGS = {"plain": LONG, "blow-up": "rho_t = rho_xx + (rho (W * rho)_x)_x, W = 3 log|x| (blow_up)"}
@@ -29,6 +35,18 @@ def swept(count: int, floor: float) -> dict[str, Figure]:
     )
 
 
+def ensemble() -> dict[str, Figure]:
+    """Figures of 30 flows with tiny errors, over one and over two parameters."""
+    shares, x = np.linspace(0.0, 1.0, 30), np.linspace(-4e-7, 4e-7, 50)
+    wide, errors = {"pde.diffusion": 1.0 + 1e-7 * shares}, 1e-9 * (1 + shares)
+    both = wide | {"potential.center": -98765.0 + 1e-3 * np.cos(20 * shares)}
+    return {
+        "fan": fan(x, 1e6 * (1 + shares[:, None]) * np.exp(-((x / 2e-7) ** 2)), "Densities at t = 1e-06"),
+        "one": over_parameters(wide, errors, "W1 error", "W1 error at the end"),
+        "two": over_parameters(both, errors, "W1 error", "W1 error at the end"),
+    }
+
+
 CASES: dict[str, Callable[[], dict[str, Figure]]] = {
     **{
         f"{name} {run}": lambda name=name, draw=draw, run=run: {name: draw(RUNS[run], HEADINGS.get(run, HEAT))}
@@ -40,6 +58,15 @@ CASES: dict[str, Callable[[], dict[str, Figure]]] = {
         for name, draw in OF_HISTORY.items()
         for run in [*HISTORIES][1:]
     },
+    **{
+        f"{name} {run}": lambda name=name, run=run: {name: flow(run).plot(name)}
+        for name, runs in {
+            **dict.fromkeys(("energy", "steps"), ("short", "at rest", "long")),
+            **dict.fromkeys(("ridgeline", "density", "errors"), ("long",)),
+        }.items()
+        for run in runs
+    },
+    "ensemble": lambda: ensemble(),
     "finals": lambda: {"final": finals(dict(RUNS), LONG)},
     "one curve": lambda: swept(1, 1e-5),
     "many curves": lambda: swept(6, 1e-12),
@@ -51,3 +78,4 @@ CASES: dict[str, Callable[[], dict[str, Figure]]] = {
 def test_texts_are_readable(case: str):
     for name, figure in CASES[case]().items():
         assert not collisions(figure), name
+        assert not collisions(figure, DPI / 2), f"{name} as a thumbnail"

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from gradient_problems import LADDER, expressed, small, solved, tensor
 from torch import nn
 
 import wgf
@@ -13,12 +14,6 @@ from wgf.integrators.base import State
 from wgf.integrators.implicit import Rodas4
 from wgf.problem.interaction import Interaction
 from wgf.problem.laws import Mixture, Uniform
-
-FINE = wgf.Rodas4(1e-4, 1e-6)
-
-
-def tensor(value):
-    return torch.tensor(value, dtype=torch.float64, requires_grad=True)
 
 
 class Net(nn.Module):
@@ -30,85 +25,6 @@ class Net(nn.Module):
 
     def forward(self, x):
         return 0.5 * x**2 + self.size * torch.tanh(self.bend * x) ** 2
-
-
-class Own(wgf.Potential):
-    """A potential of a user, with a vector of coefficients."""
-
-    def __init__(self, a):
-        self.a = a
-
-    def value_at(self, x):
-        return self.a[0] * x**4 / 4 + self.a[1] * torch.cos(2 * x)
-
-
-def small(degree=3, width=9):
-    return wgf.Spline(width, degree, 3.0, base=wgf.Gaussian())
-
-
-def expressed(text, **constants):
-    return wgf.potentials.Expressed(text, **constants)
-
-
-# a problem from numbers: the pde, the settings of `solve`
-TINY = {"network": wgf.Spline(4, 3, 3.0, base=wgf.Gaussian())}
-LADDER = {
-    "fokker_planck": (
-        [0.8, 1.2, 0.4],
-        lambda d, a, b: (wgf.FokkerPlanck(d), {"potential": expressed("a*x**4/4 - b*x**2/2", a=a, b=b)}),
-    ),
-    "potentials": (
-        [0.3, 0.7, -0.2],
-        lambda c, k, m: (wgf.LinearTransport(), {"potential": wgf.potentials.Quadratic(k + c, m)}),
-    ),
-    "quartic": ([0.3], lambda c: (wgf.FokkerPlanck(), {"potential": wgf.potentials.Quartic(c)})),
-    "porous": ([2.2, 0.7], lambda g, d: (wgf.PorousMedium(g, d), {"potential": "x**2/2"})),
-    "keller_segel": ([0.4, 1.1], lambda chi, d: (wgf.KellerSegel(chi, d), TINY)),
-    "newtonian": (
-        [0.6, 0.5],
-        lambda s, d: (wgf.AggregationDiffusion(d), {"interaction": wgf.interactions.Newtonian(s)}),
-    ),
-    "quadratic": ([-0.6], lambda s: (wgf.AggregationDiffusion(0.5), {"interaction": wgf.interactions.Quadratic(s)})),
-    "morse": (
-        [1.0, 0.8, 2.0, 1.1],
-        lambda *p: (wgf.AggregationDiffusion(0.5), {"interaction": wgf.interactions.Morse(*p)} | TINY),
-    ),
-    "power_law": (
-        [0.7],
-        lambda s: (wgf.AggregationDiffusion(0.5), {"interaction": wgf.interactions.PowerLaw(4.0, 1.5, s)} | TINY),
-    ),
-    "vector": ([[1.0, 0.3]], lambda a: (wgf.FokkerPlanck(0.5), {"potential": Own(a)})),
-    "law": (
-        [0.3, 1.2, 0.8],
-        lambda m, s, d: (
-            wgf.FokkerPlanck(d),
-            {"potential": "x**4/4", "law": wgf.Gaussian(m, s), "network": None, "base": wgf.Gaussian(0.2, 1.1)},
-        ),
-    ),
-    "interval": (
-        [0.4, 1.5],
-        lambda d, a: (
-            wgf.FokkerPlanck(d),
-            {
-                "potential": expressed("a*x**2", a=a),
-                "domain": wgf.Interval(-1.0, 2.0),
-                "network": wgf.Spline(6, base=Uniform(-1.0, 2.0)),
-            },
-        ),
-    ),
-    "relu": (
-        [0.8, 0.5],
-        lambda d, a: (
-            wgf.FokkerPlanck(d),
-            {"potential": expressed("a*x**4", a=a), "network": wgf.TwoSidedReLU(8, base=wgf.Gaussian())},
-        ),
-    ),
-}
-
-
-def solved(make, numbers, **settings):
-    pde, given = make(*numbers)
-    return wgf.solve(pde, **{"t_end": 0.1, "saves": 2, "network": small(), "integrator": FINE} | given | settings)
 
 
 def repeated(history, numbers, make):
@@ -165,8 +81,6 @@ def differences(history, numbers, make):
 def test_gradients_are_those_of_differences(name, engine):
     numbers, make = LADDER[name]
     tensors = [tensor(number) for number in numbers]
-    if engine == "compiled" and name not in ("fokker_planck", "quadratic"):
-        pytest.skip("the compiled engine takes the same steps")
     flow = solved(make, tensors, engine=engine)
     laws = [flow.differentiable(float(t)) for t in flow.t]
     torch.testing.assert_close(laws[-1].theta.detach(), flow.parameters(0.1), rtol=1e-13, atol=1e-13)
@@ -176,14 +90,15 @@ def test_gradients_are_those_of_differences(name, engine):
     np.testing.assert_allclose(np.concatenate([g.reshape(-1) for g in found]), known, rtol=1e-8, atol=1e-8)
 
 
-def test_gradcheck():
+@pytest.mark.parametrize("engine", ["torch", "compiled"])
+def test_gradcheck(engine):
     tight = wgf.Rodas4(1e-9, 1e-9)
 
     def theta(d, a, m):
         network = wgf.Spline(5, 2, 3.0, base=wgf.Gaussian())
         return wgf.solve(
             wgf.FokkerPlanck(d), potential=expressed("a*x**2", a=a), law=wgf.Gaussian(m, 1.0), t_end=0.05, saves=1,
-            integrator=tight, network=network,
+            integrator=tight, network=network, engine=engine,
         ).differentiable().theta  # fmt: skip
 
     given = (tensor(0.8), tensor(0.6), tensor(0.1))

@@ -1,5 +1,7 @@
 """Runs whose figures have awkward texts: tiny and huge times, narrow and far laws, a blow-up, few and many curves."""
 
+import functools
+
 import numpy as np
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -8,6 +10,8 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from saved_solutions import history, solution
 
+from wgf import Flow, FokkerPlanck, solve
+from wgf.figures.style import DPI
 from wgf.saved_maps import SavedMaps
 
 LONG = "rho_t = 0.25 (rho^1.5)_xx + (rho V')_x + (rho (W * rho)_x)_x on (-inf, inf), "
@@ -47,8 +51,16 @@ def rows(end: float = 1.0, scale: float = 1.0) -> dict[str, np.ndarray]:
 HISTORIES = {"plain": rows(), "t_end 1e-6": rows(1e-6, 1e-5), "t_end 1e4": rows(1e4, 1e7)}
 
 
-def collisions(figure: Figure) -> list[str]:
-    """Texts that leave the figure or touch each other, once it has been drawn."""
+@functools.cache
+def flow(name: str) -> Flow:
+    """A computed flow of Fokker-Planck whose numbers hardly differ, or whose times are large."""
+    settings = {"short": {}, "at rest": {"potential": "x**2/2"}, "long": {"potential": "(x-1)**4/4 - (x-1)**2/2"}}
+    return solve(FokkerPlanck(), t_end={"short": 1e-6, "at rest": 1.0, "long": 1e4}[name], **settings[name])
+
+
+def collisions(figure: Figure, dpi: float = DPI) -> list[str]:
+    """Texts that leave the figure or touch each other, and numbers that an axis has twice, once it has been drawn."""
+    figure.dpi = dpi
     FigureCanvasAgg(figure)
     figure.draw_without_rendering()
     page = figure.bbox.padded(1.0)
@@ -58,6 +70,10 @@ def collisions(figure: Figure) -> list[str]:
         for other, second in boxes[k + 1 :]:
             if first.padded(-1.5).overlaps(second.padded(-1.5)):
                 found.append(f"{one.get_text()!r} touches {other.get_text()!r}")
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            words = [label.get_text() for label in _labels(axis, True) if label.get_visible() and label.get_text()]
+            found += [f"{word!r} twice on an axis" for word in {word for word in words if words.count(word) > 1}]
     return found
 
 

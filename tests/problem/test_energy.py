@@ -16,7 +16,8 @@ from wgf.problem import potential as potentials
 from wgf.problem.energy import MapAtNodes, Term
 from wgf.problem.interaction import Interaction
 from wgf.problem.internal import Entropy, PowerLaw
-from wgf.problem.laws import Barenblatt, Gaussian, Semicircle, Uniform
+from wgf.problem.laws import Barenblatt, Gaussian, Semicircle, TruncatedNormal, Uniform
+from wgf.problem.laws.piecewise import PiecewiseLinear
 from wgf.problem.potential import Potential
 from wgf.problem.quadrature import Gauss, MonteCarlo
 from wgf.projection.field import Projection
@@ -147,6 +148,23 @@ def test_the_logarithm_scales_like_the_second_moment_law(scale, shift):
     one = interaction.Log(2 * chi).value(at_nodes(Gaussian(), bent))
     other = interaction.Log(2 * chi).value(at_nodes(Gaussian(), lambda z: shift + scale * bent(z)))
     assert float(other - one) == pytest.approx(chi * math.log(scale), abs=1e-11)
+
+
+@given(st.lists(st.floats(-14, -0.4), max_size=3), st.booleans(), st.floats(-3, 3), st.floats(0.05, 20))
+def test_the_logarithmic_energy_of_a_law_knows_no_mesh(powers, mirrored, start, width):
+    """1/2 int int log|x - y| is -3/4 on the unit interval; cells of any lengths may lie beside each other."""
+    inner = sorted({1 - 10**p if mirrored else 10**p for p in powers})
+    edges = start + width * np.array([0.0, *inner, 1.0])
+    law = PiecewiseLinear(edges, np.ones(len(edges) - 1), np.ones(len(edges) - 1))
+    assert law.log_energy == pytest.approx(0.5 * math.log(width) - 0.75, abs=1e-12)
+
+
+@given(st.floats(-6, 6), st.floats(0.1, 6), st.floats(-30, 30), st.floats(0.01, 20))
+def test_the_logarithmic_energy_of_a_part_of_a_normal_law_scales(low, length, place, scale):
+    part = TruncatedNormal(0.0, 1.0, low, low + length)
+    moved = TruncatedNormal(place, scale, place + scale * low, place + scale * (low + length))
+    assert moved.log_energy == pytest.approx(part.log_energy + 0.5 * math.log(scale), abs=1e-10)
+    assert min(np.diff(moved.panels())) > 1e-3 * scale * length
 
 
 # derivatives at the nodes

@@ -7,9 +7,10 @@ import math
 from collections import deque
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from wgf.projection.transfer import contact_of
 
 if TYPE_CHECKING:
     from wgf.engine.arrays import Energy
+    from wgf.engine.backward.sweep import Swept
     from wgf.engine.plan import Leg, Plan
     from wgf.projection.chart import Chart
 
@@ -36,6 +38,8 @@ PAIRS_PER_NODE = 8
 NODES_PER_CALL = 20_000_000  # nodes, over all attempts of one call: Ctrl-C waits for about a second
 AGREEMENT = 1e-8  # relative difference between the energies of both engines at the start
 KINDS = 16  # energies of a chart for which both are known to agree
+PATH = 10_000  # coordinates of a path that one call keeps
+NO_PATH = np.empty((0, 0, 0))
 LOUD = 1e50  # energies and forces below it are far from overflow, also as a velocity or a dissipation
 COMPLETED, PAUSED, BLOW_UP, MAX_STEPS, _, REFUSED, FOLDS = range(7)  # ends of the kernel
 CAUSES = {  # what the kernel says of a failed attempt
@@ -90,21 +94,26 @@ class Compiled(Rodas4):
     def opening(self, plan: Plan, theta: Tensor) -> Leg:
         """The state at t = 0 with parameters theta [p], evaluated once."""
         if self._opened is None or self._opened[0] is not plan or self._opened[1] is not theta:
-            leg = plan.advance(plan.coordinates(theta), [1.0], Clock(next_dt=1.0), 0, False)
+            leg = plan.advance(plan.coordinates(theta), [1.0], NO_PATH, Clock(next_dt=1.0), 0, False)
             self._opened = plan, theta, leg
         return self._opened[2]
 
     def run(
         self, projection: Projection, theta: Tensor, stops: list[float], callback: LoopCallback, clock: Clock | None
     ) -> End:
-        """As `time_loop.run`."""
+        """As `time_loop.run`. Instead of each step, a callback with a method `path` receives the coordinates after many
+        steps, with the lengths of these as the last column [k, M + WIDTH + 1]."""
         plan, begins = self.plan(projection), clock is None
         clock = clock or Clock(evaluations=1, next_dt=self.first_dt(stops[-1]))
         c = plan.coordinates(theta)
         most = max(1, NODES_PER_CALL // plan.work)
-        observed = type(callback).step is not LoopCallback.step
+        keep, path = getattr(callback, "path", None), NO_PATH
+        observed = keep is None and type(callback).step is not LoopCallback.step
+        if keep is not None:
+            most = min(most, max(1, PATH // plan.mesh.size))
+            path = np.empty((1, most, len(plan.mesh.mean) + 1))
         looks = begins and type(callback).stop is not LoopCallback.stop  # the callback sees the start first
-        advance = partial(plan.advance, clock=clock, most=most, single=observed)
+        advance = partial(plan.advance, path=path, clock=clock, most=most, single=observed)
         leg = self.opening(plan, theta) if looks else advance(c, stops[: clock.target + 1])
         state: State = Reached(theta, plan, leg, projection)
         if leg.code == REFUSED:
@@ -114,7 +123,7 @@ class Compiled(Rodas4):
                 callback.stop(clock, state)
                 leg = advance(c, stops[: clock.target + 1])
             while True:
-                lands, moved = leg.target > clock.target, leg.steps > clock.steps
+                lands, moved, taken = leg.target > clock.target, leg.steps > clock.steps, leg.steps - clock.steps
                 if moved:
                     theta = plan.moved(theta, leg.c - c)
                 reached = Reached(theta, plan, leg, projection) if moved else state
@@ -126,6 +135,8 @@ class Compiled(Rodas4):
                 state = reached
                 if moved and observed:
                     callback.step(clock, state, leg.energy + float(plan.offsets.sum()))
+                if keep is not None:
+                    keep(path[0, :taken])
                 if lands:
                     callback.stop(clock, state)
                 if leg.code == FOLDS:
@@ -137,6 +148,16 @@ class Compiled(Rodas4):
         except KeyboardInterrupt:
             return End(Status.interrupted, clock, state)
         return time_loop.run(projection, self, theta, stops, callback, clock)  # which has the fallback
+
+    def pull_back(self, projection: Projection, *flow: Any) -> Swept | str:
+        """The way back through the steps of a flow, see `wgf.engine.backward.sweep`; or why there is none."""
+        from wgf.engine.backward.sweep import sweep
+        from wgf.engine.tapes.tape import Untraceable
+
+        try:
+            return sweep(self.plan(projection), *flow)
+        except Untraceable as error:
+            return f"compiled code cannot hold {error}"
 
     def _end(self, leg: Leg, clock: Clock, state: State, stops: int, plan: Plan) -> End | None:
         """How the loop ended, or None if it goes on."""

@@ -14,7 +14,7 @@ from wgf.engine.tapes.table import lookup, tabulate
 from wgf.engine.tapes.tape import Tape, Untraceable
 from wgf.engine.tapes.traced import Traced, record, variable
 from wgf.kept import Kept, content
-from wgf.problem.energy import Term
+from wgf.problem.energy import Parts, Term
 from wgf.problem.interaction import Log
 from wgf.problem.potential import Potential
 from wgf.settings.expression import CONSTANTS
@@ -73,7 +73,7 @@ def energy_of(
             place, quadratic = k, parts.quadratic
         if parts.kernel is not None and parts.force is not None:
             kernel, force, r = parts.kernel, parts.force, variable(pairs, "r")
-            logarithmic = [getattr(part, "__func__", None) for part in (kernel, force)] == [Log.kernel, Log.force]
+            logarithmic = is_logarithmic(parts)
             values_of = record(lambda: kernel(r), pairs), record(lambda: force(r), pairs)  # noqa: B023
             jet = values_of[1].jet
             bends = [jet.get((1, 0)), None, None]
@@ -86,6 +86,11 @@ def energy_of(
     if quadratic and not interacts:
         pair = program(pairs, [], [], [None, None], [None] * 3, names)
     return Energy(local, pair, interacts, logarithmic, place, float(quadratic), len(terms))
+
+
+def is_logarithmic(parts: Parts) -> bool:
+    """Whether the kernel of a term is a multiple of log|r|."""
+    return [getattr(part, "__func__", None) for part in (parts.kernel, parts.force)] == [Log.kernel, Log.force]
 
 
 def _entries(traced: Traced, *orders: tuple[int, int]) -> list[int | None]:

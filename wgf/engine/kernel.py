@@ -145,13 +145,14 @@ def rate(v, pivots, s, h):
 
 
 @entry
-def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, report, work, most, single):
+def advance(c, goals, saved, path, mesh, energy, method, parameters, times, counts, report, work, most, single):
     """Steps of several flows on one mesh, each from its coordinates through all goals, or until something ends it.
 
     Args:
         c: coordinates [b, M + WIDTH], updated.
         goals: times of the stops [s]; a flow continues with the goal number counts[3].
         saved: coordinates at the goals met [b, s, M + WIDTH]; empty to keep none.
+        path: coordinates after every accepted step, and its length [b, most, M + WIDTH + 1]; empty to keep none.
         parameters: parameters of the energy [b, p].
         times: t, dt, next_dt, error and dissipated of the clocks, updated, the standard deviations of the initial
             laws (length), and the smallest slopes at t = 0 [b, 7].
@@ -169,7 +170,7 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
     for flow in range(len(c)):
         begin(mesh, energy, pair, parameters[flow], work)
         copy(c[flow], new)
-        end, attempts, opening = -1, 0, True
+        end, attempts, opening, taken = -1, 0, True, counts[flow, 0]
         now = scale = slope = lost = trial = length = 0.0  # lost: energy dissipated in a step
         lands = not opening
         while end == -1:
@@ -189,6 +190,10 @@ def advance(c, goals, saved, mesh, energy, method, parameters, times, counts, re
                 report[flow, 1], report[flow, 2] = now, slope
                 copy(work.terms, report[flow, REPORT:])
                 times[flow, 4] += lost
+                if len(path) > 0 and not opening:
+                    row = path[flow, counts[flow, 0] - taken - 1]
+                    copy(new, row)
+                    row[size] = trial
                 if lands:
                     if len(saved) > 0:
                         copy(c[flow], saved[flow, counts[flow, 3]])

@@ -109,7 +109,7 @@ def field(c, mesh, energy, pair, work, g, judges):
     for i in range(len(c)):
         center += mesh.mean[i] * c[i]
     if pair is not None:
-        positions(c, mesh, work)
+        positions(c, mesh, work, work.nodes[0])
         forces(center, mesh, energy, pair, work)
     for low in range(0, cells, per):
         high = end_of_block(mesh, low, work)
@@ -177,8 +177,8 @@ def added(row, nodes, mesh, low, high, to):
 
 
 @compiled
-def positions(c, mesh, work):
-    """f at all nodes, into work.nodes."""
+def positions(c, mesh, work, to):
+    """f at all nodes."""
     q, cells = mesh.tables.shape[1], mesh.cells.shape[1]
     per = work.registers.shape[1] // q
     for low in range(0, cells, per):
@@ -187,7 +187,7 @@ def positions(c, mesh, work):
         evaluate(c, mesh, low, high, work.local, x, work.registers[1])
         for b in range(q):
             for i in range(high - low):
-                work.nodes[0, b * cells + low + i] = x[b * n + i]
+                to[b * cells + low + i] = x[b * n + i]
 
 
 @compiled
@@ -207,7 +207,7 @@ def hessian(c, mesh, energy, pair, work, known, shift):
             work.nodes[3, i] = energy.quadratic
         if energy.interacts:
             if not known:
-                positions(c, mesh, work)
+                positions(c, mesh, work, work.nodes[0])
             x, w, bend, n = work.nodes[0], work.nodes[1], work.nodes[3], mesh.nodes.shape[1]
             coupling(mesh, n, w, x, energy, pair, work.pairs, work.cross, work.vectors[IMAGE], bend, work.dense)
         for a in range(len(work.dense)):

@@ -26,7 +26,8 @@ log = logging.getLogger("wgf")
 
 # the machine code depends on these files
 OWN = ("arrays", "kernel", "landscape", "lanes", "linear", "machine_code", "many", "pairs", "program", "tapes/tape")
-SOURCES = (*OWN, "vectors", "../integrators/controller", "../integrators/time_loop")
+BACK = ("backward/kernel", "backward/pairs")
+SOURCES = (*OWN, *BACK, "vectors", "../integrators/controller", "../integrators/time_loop")
 STAMP = sha256(b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()
 OPTIONS: dict[str, Any] = {
     "fastmath": {"contract", "reassoc", "nsz", "arcp"},  # NaN and infinity stay what they are
@@ -162,7 +163,7 @@ class EntryCompiler(ShortCompiler):
         return super().define_pipelines()
 
     def compile_extra(self, function: Callable) -> Any:
-        announce()
+        announce(function.__module__ == "wgf.engine.backward.kernel")
         collects = gc.isenabled()
         gc.disable()  # numba makes millions of objects and keeps most: to look through them takes a sixth of its time
         try:
@@ -174,9 +175,10 @@ class EntryCompiler(ShortCompiler):
 
 
 @cache
-def announce() -> None:
-    """Say that code is compiled, the first time."""
-    log.info("compiling the engine for this machine, once: this takes about 4 s")
+def announce(back: bool) -> None:
+    """Say that code is compiled, the first time; `back`: that of the way back through a flow."""
+    what = ("gradients of flows", 7) if back else ("the engine", 4)
+    log.info("compiling %s for this machine, once: this takes about %d s", *what)
 
 
 def compiled(function: Callable) -> Any:

@@ -28,13 +28,11 @@ from wgf.projection.chart import Chart
 from wgf.projection.field import Projection
 
 log = logging.getLogger("wgf")
-
 _meshes: WeakKeyDictionary[Chart, Mesh] = WeakKeyDictionary()
 SAME = 1e-9  # difference of basis functions, relative to the largest, that rounding of the breakpoints explains
 WIDEST = 1e4  # widest range of a table (length)
 LARGE = 100_000  # coordinates from which arrays take more memory than they save time
 CELLS = 1 << 14  # cells whose basis is in memory at once
-
 
 _advance = Direct(advance), Direct(advance)  # for energies with pairs, and for others
 _idle = Kept[list["OneFlow"]](16)  # arrays of some sizes that no flow uses
@@ -256,7 +254,9 @@ class Plan:
         lifted = self.chart.space.lift(torch.from_numpy(change)).numpy()
         return torch.from_numpy(theta.numpy() + lifted)
 
-    def advance(self, c: np.ndarray, goals: list[float], clock: Clock, most: int, single: bool) -> Leg:
+    def advance(
+        self, c: np.ndarray, goals: list[float], path: np.ndarray, clock: Clock, most: int, single: bool
+    ) -> Leg:
         """Steps from c [M] to the last goal, or to an end; see `wgf.engine.kernel.advance`."""
         size, stops = len(c), np.array(goals)
         while True:
@@ -273,7 +273,7 @@ class Plan:
             report[0] = 0.0
             parts = self.mesh, self.energy, self.method, self.parameters
             call = _advance[self.energy.pair is None]
-            call(at, stops, saved, *parts, times, counts, report, work, most, single)
+            call(at, stops, saved, path, *parts, times, counts, report, work, most, single)
             if size <= LARGE:
                 idle.append(flow)
             left = len(self.energy.local.tables) and report[0, 3] == NOT_FINITE

@@ -34,12 +34,12 @@ def compute(job: Job, threads: int | None = None) -> Ends:
 
     def part(start: int) -> None:
         rows = slice(start, start + size)
-        shared = job.goals, saved[rows], mesh, energy, method
-        parts = c[rows], *shared, job.parameters[rows], times[rows], counts[rows], report[rows]
+        ends = c[rows], job.goals, saved[rows]
+        parts = mesh, energy, method, job.parameters[rows], times[rows], counts[rows], report[rows]
         if beside:
-            advance_many(*parts, lanes_of(mesh, energy, len(parts[0])))
+            advance_many(*ends, *parts, lanes_of(mesh, energy, len(ends[0])))
         else:
-            advance(*parts, workspace(mesh, energy), 2**40, False)
+            advance(*ends, saved[:0], *parts, workspace(mesh, energy), 2**40, False)
 
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(part, range(0, n, size)))

@@ -13,7 +13,7 @@ from wgf.figures.style import MARKERS, PALETTE, Plain, at_least_a_decade, canvas
 from wgf.figures.typeset import WIDE
 
 APART = 1.3  # smallest ratio of neighbours on the axis whose numbers do not overlap
-NARROW = 46  # letters of a heading beside such names
+NARROW = 42  # letters of a heading beside such names
 COLUMN = 22  # names in a column beside the curves
 CROWD = 8  # most names that fit beside the curves
 FLAT = 0.5  # share of the median slope below which an end of a curve is not part of a fit

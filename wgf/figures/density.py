@@ -9,7 +9,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from wgf.figures import style
-from wgf.figures.style import DENSITY, EXACT, POSITION, TIME, styled
+from wgf.figures.style import DENSITY, EXACT, POSITION, styled
 from wgf.saved_maps import SavedMaps
 
 Curve = tuple[np.ndarray, np.ndarray]
@@ -65,14 +65,13 @@ def ridgeline(solution: SavedMaps, heading: str) -> Figure:
         if solution.exact_T is not None and s:
             x, rho = reference(solution, s, 2 * top)
             axes.plot(x, k * gap + rho, zorder=-k, **EXACT)
-    times = [style.tex(style.plain(float(solution.t[s]), 3)) for s in picked]
-    axes.set_yticks([k * gap for k in range(len(picked))], labels=times)
+    write, label = style.of_times(solution.t[picked])
+    axes.set_yticks([k * gap for k in range(len(picked))], labels=[write(t) for t in solution.t[picked].tolist()])
     axes.set(xlim=window(solution, picked), ylim=(-0.05 * gap, (len(picked) - 1) * gap + 1.15 * top))
-    axes.set(xlabel=POSITION, ylabel=TIME)
+    axes.set(xlabel=POSITION, ylabel=f"{label};  from line to line: a density of {gap:.3g}")
     style.walls(axes, solution)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    style.note(axes, f"from line to line: a density of {gap:.3g}")
     style.explain(figure, "Density over time", heading, solution, picked, times=False)
     return figure
 

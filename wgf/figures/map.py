@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from wgf.figures import style
 from wgf.figures.errors import GAP, gap, gap_limits
 from wgf.figures.style import styled
+from wgf.figures.typeset import scientific
 from wgf.saved_maps import SavedMaps
 
 IDENTITY: dict[str, Any] = {"color": "0.45", "lw": 1.3, "ls": ":", "zorder": 2}
@@ -34,7 +35,7 @@ def map(solution: SavedMaps, heading: str) -> Figure:
         bottom.set(ylim=(low, high), ylabel=GAP)
         bottom.grid(False)
         area = np.trapezoid(error, z) if solution.errors is None else solution.errors[last, 0]
-        note = rf"at ${style.time_of(solution, last)}$, area $W_1={style.scientific(area)}$"
+        note = rf"at ${style.time_of(solution, last)}$, area $W_1={scientific(area)}$"
         bottom.set_title(note, loc="right", color="0.3", fontsize=9.5, pad=3)
     axes.plot(z, z, **IDENTITY)
     knots = _curves(axes, solution, z, x, None if solution.exact_T is None else solution.exact_T[:, grid])

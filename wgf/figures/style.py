@@ -22,7 +22,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, LogLocator, MaxNLocator, ScalarFormatter
 
 from wgf.figures.layout import Fitted
-from wgf.figures.typeset import WIDE, typeset
+from wgf.figures.typeset import WIDE, plain, tex, typeset
 from wgf.saved_maps import SavedMaps
 
 SHOWN = 6  # times in a figure
@@ -58,7 +58,8 @@ MARKERS = "osD^vPX"
 # plasma without its yellow end, too faint on white; 50 shades or more would be pixels, which no dark page can recolour
 COLORS = LinearSegmentedColormap.from_list("times", matplotlib.colormaps["plasma"](np.linspace(0.0, 0.8, 48)), 48)
 
-FACTOR = re.compile(r"(?:1e(-?\d+))?([-+].*)?")  # of the numbers of an axis, and what is added to them
+FACTOR = re.compile(r"1e(-?\d+)")  # of the numbers of an axis
+NEAR = 1.1  # ratio of the ends of a logarithmic axis below which its numbers could be written alike
 
 Args = ParamSpec("Args")
 Answer = TypeVar("Answer")
@@ -73,11 +74,19 @@ def styled(draw: Callable[Args, Answer]) -> Callable[Args, Answer]:
             answer = draw(*args, **kwargs)
         for axes in answer.axes if isinstance(answer, Figure) else ():
             for axis in (axes.xaxis, axes.yaxis):
+                _linear_where_equal(axis)
                 if type(axis.get_major_formatter()) is ScalarFormatter:
                     axis.set_major_formatter(Short())
         return answer
 
     return drawn
+
+
+def _linear_where_equal(axis: Axis) -> None:
+    """A logarithmic axis of values that hardly differ becomes linear: there `Short` writes what they have in common."""
+    low, high = sorted(axis.get_view_interval())
+    if axis.get_scale() == "log" and high < NEAR * low:
+        axis.axes.set(**{f"{axis.axis_name}scale": "linear"})  # type: ignore[attr-defined]
 
 
 class Picture(Figure):
@@ -120,19 +129,26 @@ def title(axes: Axes, what: str, heading: str = "", width: int = WIDE) -> None:
     axes.yaxis.get_offset_text().set_horizontalalignment("right")  # beside the heading, above the numbers
     axes.yaxis.get_offset_text().set_x(-0.01)
     axes.yaxis.OFFSETTEXTPAD = 8
-    axes.set_title(what, loc="left", fontsize=11, pad=8 + 13 * len(small.splitlines()), color="0.1")
+    axes.set_title(what, loc="left", fontsize=11, pad=8 + 14 * len(small.splitlines()), color="0.1")
     if small:
         place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
-        axes.annotate(small, (0, 1), (0, 5), color="0.3", fontsize=8.5, **place).set_in_layout(False)
+        axes.annotate(small, (0, 1), (0, 5), color="0.3", fontsize=9.5, **place).set_in_layout(False)
 
 
 def times(axis: Axis, t: np.ndarray) -> None:
     """An axis of time with at most five numbers; a power of ten for all of them stands in its label."""
-    power = math.floor(math.log10(t.max())) if t.max() > 0 else 0
-    power = 0 if -3 <= power <= 3 else power
+    write, label = of_times(t)
     axis.set_major_locator(MaxNLocator(4))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 10.0**power:.4g}"))
-    axis.set_label_text(TIME + (rf" ($10^{{{power}}}$)" if power else ""))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
+    axis.set_label_text(label)
+
+
+def of_times(t: np.ndarray | list[float]) -> tuple[Callable[[float], str], str]:
+    """How some times are written, and the label of their axis, in which stands a power of ten for all of them."""
+    power = math.floor(math.log10(top)) if (top := float(np.max(t))) > 0 else 0
+    power = 0 if -2 <= power <= 3 else power
+    label = TIME + (rf" ($10^{{{power}}}$)" if power else "")
+    return lambda value: tex(plain(float(f"{value / 10.0**power:.4g}"))), label
 
 
 def scaled(axes: Axes) -> None:
@@ -157,9 +173,9 @@ class Short(ScalarFormatter):
     """Formatter of a linear axis; only the power of ten of its numbers is typeset, and what is to be added is said."""
 
     def get_offset(self) -> str:
-        power, added = FACTOR.fullmatch(super().get_offset().replace("\N{MINUS SIGN}", "-")).groups()  # type: ignore[union-attr]
-        words = [rf"$\times 10^{{{power}}}$"] if power else []
-        return " ".join([*words, *([f"add {float(added):.10g}"] if added else [])])
+        power = FACTOR.match(super().get_offset().replace("\N{MINUS SIGN}", "-"))
+        words = [rf"$\times 10^{{{power[1]}}}$"] if power else []
+        return " ".join([*words, *([f"add {tex(f'{self.offset:.15g}')}"] if self.offset else [])])
 
 
 class Plain(LogFormatterSciNotation):
@@ -175,9 +191,10 @@ def logarithmic(*several: Axes) -> None:
     for axes in several:
         axes.set_yscale("log", nonpositive="mask")
         axes.yaxis.set_major_formatter(Plain())
-        axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
-        axes.yaxis.set_minor_formatter(Plain(labelOnlyBase=False, minor_thresholds=(1.3, 1.3)))
-        axes.tick_params(axis="y", which="minor", labelsize=8)
+        axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axes.yaxis.set_minor_formatter(Plain(labelOnlyBase=False, minor_thresholds=(1.7, 1.7)))
+        axes.tick_params(axis="y", which="major", labelsize=11)  # exponents are smaller by 0.7
+        axes.tick_params(axis="y", which="minor", labelsize=9)
 
 
 def at_least_a_decade(axes: Axes, values: np.ndarray) -> None:
@@ -209,7 +226,8 @@ def time_bar(figure: Figure, axes: Any, solution: SavedMaps, shown: list[int]) -
     if len(shown) > 1:
         times = solution.t[shown].tolist()
         mappable = ScalarMappable(Normalize(times[0], times[-1]), COLORS)
-        bar(figure, mappable, axes, {t: tex(plain(t, 3)) for t in times}, TIME)
+        write, label = of_times(times)
+        bar(figure, mappable, axes, {t: write(t) for t in times}, label)
 
 
 def walls(axes: Axes, solution: SavedMaps, along: str = "x") -> None:
@@ -279,22 +297,3 @@ def limits(values: np.ndarray, margin: float = 0.04) -> tuple[float, float]:
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     pad = margin * (high - low) or 0.5  # a single value stands in the middle
     return low - pad, high + pad
-
-
-def plain(value: float, digits: int = 4) -> str:
-    """0.2 as it is, and 2e-7 as TeX's power of ten."""
-    return f"{value:.{digits}g}" if value == 0 or 1e-3 <= abs(value) < 10**digits else scientific(value)
-
-
-def tex(text: str) -> str:
-    """A text of `plain` as matplotlib reads it; only powers of ten are typeset, which takes 5 ms each."""
-    return f"${text}$" if "\\" in text else text.replace("-", "\N{MINUS SIGN}")
-
-
-def scientific(value: float) -> str:
-    """1.23e-4 as TeX."""
-    if value == 0:
-        return "0"
-    mantissa, exponent = f"{value:.2e}".split("e")
-    mantissa = mantissa.rstrip("0").rstrip(".")
-    return rf"{mantissa} \cdot 10^{{{int(exponent)}}}"

@@ -14,7 +14,9 @@ The step sizes are constants here: the time loop chose them from error estimates
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -28,6 +30,8 @@ from wgf.problem.energy import MapAtNodes
 from wgf.projection.chart_energy import Landscape
 
 SAME = 1e-9  # difference between a recorded state and the repeated step, relative to the state
+OTHER = "this flow has no gradients: another method took a step where rodas4 folded the map"
+log = logging.getLogger("wgf")
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def pull_back(landscape: Landscape, method: Rodas4, c: Tensor, dt: float, after:
         hessians.append(landscape.hessian(at))
         stages.append(factor.solve(chart.mass.matvec(u.new_tensor(pull) @ u / dt) - landscape.gradient(at)))
     if not float((places[-1] + stages[-1] - after).abs().max()) <= SAME * float(after.abs().max()):
-        raise WgfError("this flow has no gradients: another method took a step where rodas4 folded the map")
+        raise WgfError(OTHER)
     old, bars = torch.zeros_like(c), [torch.zeros_like(c) for _ in range(5)] + [new]
     directions = []
     for i in range(5, -1, -1):
@@ -106,27 +110,54 @@ def sweep(history: History, bars: Tensor) -> tuple[Tensor, list[Tensor]]:
         history: the flow.
         bars: derivatives of the loss in the coordinates at the saved times [s, M].
     """
-    landscape, recorded = history.landscape, history.recorded
-    states = [landscape.chart.coordinates(theta) for theta in recorded.states]
-    at_step: dict[int, Tensor] = {}
-    for count, bar in zip(recorded.counts, bars, strict=True):
-        at_step[count] = at_step[count] + bar if count in at_step else bar
-    now, pulled = torch.zeros_like(bars[0]), []
+    recorded = history.recorded
+    every = bars.new_zeros(len(recorded.steps) + 1, bars.shape[1]).index_add(0, torch.tensor(recorded.counts), bars)
+    if not recorded.steps:
+        return every[0], [torch.zeros_like(t) for t in history.tensors]
+    if (back := getattr(history.method, "pull_back", None)) is None:
+        return _by_torch(history, every)
+    numbers = [t.item() for t in history.tensors] if all(t.numel() == 1 for t in history.tensors) else None
+    bind = partial(replaced, history.problem.terms, history.tensors)
+    found = back(history.projection, recorded.coordinates, recorded.steps, every, bind, numbers)
+    if isinstance(found, str):
+        log.info("gradients by torch: %s", found)
+        return _by_torch(history, every)
+    if not found.repeats:
+        raise WgfError(OTHER)
+    if found.numbers is None:
+        return found.start, _in_numbers(history, *_at_nodes(history, found.stages, found.directions))
+    return found.start, [
+        torch.full_like(t, d, requires_grad=False) for t, d in zip(history.tensors, found.numbers, strict=True)
+    ]
+
+
+def _by_torch(history: History, bars: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """As `sweep`, from the derivatives in the coordinates after so many steps [k + 1, M]."""
+    recorded, now, pulled = history.recorded, bars[-1], []
+    states = recorded.coordinates
     for k in range(len(recorded.steps), 0, -1):
-        now = now + at_step.get(k, 0.0)
-        pulled.append(pull_back(landscape, history.method, states[k - 1], recorded.steps[k - 1], states[k], now))
-        now = pulled[-1].old
-    return now + at_step.get(0, 0.0), _in_numbers(history, pulled)
+        step = recorded.steps[k - 1]
+        pulled.append(pull_back(history.landscape, history.method, states[k - 1], step, states[k], now))
+        now = pulled[-1].old + bars[k - 1]
+    nodes = zip(*((p.maps, p.v, p.u) for p in pulled), strict=True)
+    return now, _in_numbers(history, *map(torch.stack, nodes))
 
 
-def _in_numbers(history: History, pulled: list[Pulled]) -> list[Tensor]:
-    """Derivatives in the tensors of the energies."""
-    if not history.tensors or not pulled:
-        return [torch.zeros_like(t) for t in history.tensors]
+def _at_nodes(history: History, u: Tensor, v: Tensor) -> list[Tensor]:
+    """Maps of the stages, directions v and stages u [k, 6, M] at the nodes [k, 6, 2, n]."""
+    chart = history.landscape.chart
+    tableau = u.new_tensor([[*row, *[0.0] * (6 - len(row))] for row in history.method.a])
+    places = torch.stack(history.recorded.coordinates[:-1])[:, None] + tableau @ u
+    return [chart.changes(rows.flatten(0, 1)).unflatten(0, (-1, 6)) for rows in (places, v, u)]
+
+
+def _in_numbers(history: History, maps: Tensor, v: Tensor, u: Tensor) -> list[Tensor]:
+    """Derivatives in the tensors of the energies, from maps, directions and stages at the nodes [k, 6, 2, n]."""
+    if not history.tensors:
+        return []
     leaves = [t.detach().requires_grad_() for t in history.tensors]
     terms = [replaced(t, history.tensors, leaves) for t in history.problem.terms if tensors_of(t)]
     nodes = history.landscape.chart.nodes
-    maps, v, u = (torch.stack(rows) for rows in zip(*((p.maps, p.v, p.u) for p in pulled), strict=True))
     with torch.enable_grad():
         total = -derivatives.first(terms, nodes, maps.flatten(0, 1), v.flatten(0, 1))
         total = total - derivatives.second(terms, nodes, maps[:, 0], v, u)

@@ -72,8 +72,10 @@ def _local(term: Term, parts: Parts | None, nodes: Nodes, at: Tensor) -> Tensor:
 
 
 def _pairs(w: Tensor, *values: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Products of the weights, and differences of values [n], of all pairs of nodes."""
-    i, j = torch.triu_indices(len(w), len(w), 1, device=w.device)
+    """Products of the weights, and differences of values [n], of all pairs of nodes that have a weight: the nodes of a
+    cell without width have none, and lie in one place."""
+    used = w.nonzero().squeeze(1)
+    i, j = used[torch.triu_indices(len(used), len(used), 1, device=w.device)]
     return w[i] * w[j], [value[i] - value[j] for value in values]
 
 

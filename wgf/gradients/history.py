@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from wgf.errors import ConfigError
@@ -12,6 +14,7 @@ from wgf.integrators.implicit import Rodas4
 from wgf.integrators.saved_states import SavedStates
 from wgf.integrators.time_loop import Clock
 from wgf.problem.equations import Problem
+from wgf.projection.chart import Chart
 from wgf.projection.chart_energy import Landscape
 from wgf.projection.field import Projection
 
@@ -21,23 +24,30 @@ class RecordedStates(SavedStates):
     """The states at the saved times, and every step between them.
 
     Attributes:
+        chart: the coordinates.
         steps: length of each step (time).
-        states: parameters before each step, and after the last one [p].
+        coordinates: coordinates before each step, and after the last one [M].
         counts: number of steps before each saved time.
     """
 
+    chart: Chart = field(kw_only=True)
     steps: list[float] = field(default_factory=list)
-    states: list[Tensor] = field(default_factory=list)
+    coordinates: list[Tensor] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
 
     def step(self, clock: Clock, state: State, energy: float) -> None:
         self.steps.append(clock.dt)
-        self.states.append(state.theta)
+        self.coordinates.append(self.chart.coordinates(state.theta))
+
+    def path(self, rows: np.ndarray) -> None:
+        """Several steps of the compiled engine, see `wgf.engine.compiled`."""
+        self.steps += rows[:, -1].tolist()
+        self.coordinates += torch.from_numpy(rows[:, : self.chart.size].copy())
 
     def stop(self, clock: Clock, state: State) -> None:
         super().stop(clock, state)
-        if not self.states:
-            self.states.append(state.theta)
+        if not self.coordinates:
+            self.coordinates.append(self.chart.coordinates(state.theta))
         self.counts.append(len(self.steps))
 
 

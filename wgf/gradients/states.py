@@ -21,8 +21,10 @@ from wgf.problem.energy import Local, MapAtNodes
 from wgf.problem.equations import PDE, Problem
 from wgf.problem.interaction import Interaction
 from wgf.problem.potential import Potential
+from wgf.problem.quadrature import Nodes
 from wgf.projection.field import Projection
 
+FEW = 16  # nodes that show whether an energy depends on a tensor
 Parts = tuple[PDE, Potential, Interaction, Law | None]
 
 
@@ -88,7 +90,8 @@ def begin(parts: Parts, projection: Projection, method: Integrator) -> History:
         )
     problem = pde.problem(law or own.law, potential, interaction, own.t_end, projection.map.base, own.domain)
     _check_reach(problem, projection, [t for t in tensors_of(parts) if t.is_leaf])
-    recorded = RecordedStates(projection.map)
+    assert projection.landscape is not None
+    recorded = RecordedStates(projection.map, chart=projection.landscape.chart)
     return History(projection, cast("Rodas4", method), recorded, problem, tensors_of(problem.terms))
 
 
@@ -119,6 +122,7 @@ def _check_reach(problem: Problem, projection: Projection, sources: list[Tensor]
     """
     assert projection.landscape is not None
     nodes = projection.landscape.chart.nodes
+    nodes = Nodes(nodes.z[:FEW], nodes.w[:FEW], nodes.base)
     with torch.enable_grad():
         at = MapAtNodes(nodes, nodes.z, torch.ones_like(nodes.z))
         outputs = [value for term in problem.terms if (value := term.value(at)).requires_grad]

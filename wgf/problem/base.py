@@ -104,7 +104,9 @@ class Base(Law):
         """
         panels = torch.tensor(self.panels(), dtype=torch.float64)
         differences = (panels - panels[:, None]).reshape(-1)
-        near = float(panels.diff().min()) * 0.5 ** torch.arange(NEAREST, dtype=torch.float64)
+        widths = panels.diff()  # the shortest may be alone among long ones
+        halvings = NEAREST + math.ceil(math.log2(float(widths.max() / widths.min())))
+        near = float(widths.max()) * 0.5 ** torch.arange(halvings, dtype=torch.float64)
         r, weight = _gauss(torch.cat([differences[differences >= 0], near]).unique())
 
         def overlap(r: Tensor) -> Tensor:

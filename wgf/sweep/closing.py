@@ -1,20 +1,34 @@
-"""The table that ends a sweep on the terminal: errors and observed orders of its jobs, the best one marked."""
+"""The table that ends a sweep on the terminal: errors and observed orders of its jobs, the best one marked.
+
+Nothing in it is cut: where the terminal is narrow, whole columns are left out, and a line below says which.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from wgf.settings.flat import short
 from wgf.sweep import orders
 
 MOST = 30  # rows of the table; a larger sweep shows its smallest errors
-PIPE = 200  # letters of a line in a pipe, in which nothing is cut
+TEXT = 24  # letters of a line of a cell with text, on a terminal
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Column:
+    """Head and cells; the column with the highest rank is the first that is left out, and one of rank 0 never is."""
+
+    head: str
+    cells: list[str]
+    rank: int = 0
 
 
 def best(rows: Sequence[Row], axes: Sequence[str]) -> Row | None:
@@ -25,42 +39,35 @@ def best(rows: Sequence[Row], axes: Sequence[str]) -> Row | None:
     return min(known, key=lambda row: row["w1_error"], default=None)
 
 
-def show(rows: Sequence[Row], axes: Sequence[str], console: Console | None = None) -> None:
+def show(rows: Sequence[Row], axes: Sequence[str], console: Console | None = None, file: str = "results.csv") -> None:
     """Print the table of a sweep.
 
     Args:
         rows: of `wgf.sweep.collate.Table`.
         axes: the settings that vary; without them nothing is printed.
         console: output; standard output by default.
+        file: has all rows and columns.
     """
     if not axes:
         return
     rows = [dict(row) for row in rows]
     orders.add(rows, axes)
     first = best(rows, axes)
-    names = [short(axis) for axis in orders.refined(axes)]
-    heads = ["", *map(short, axes), "W1 error", *(f"order ({name})" for name in names)]
-    table = Table(*heads, "W2 error", "bound", "evaluations", "time", "status", box=SIMPLE_HEAD, pad_edge=False)
-    for column in table.columns[1:-1]:
-        column.justify, column.no_wrap = "right", True
     seen = rows if len(rows) <= MOST else sorted(rows, key=_by_error)[:MOST]
-    for row in seen:
-        w1 = _cell(row.get("w1_error"), ".2e") + ("*" if row.get("w1_clear") is False else "")
-        table.add_row(
-            "best" if row is first else "",
-            *(_cell(row.get(axis)) for axis in axes),
-            w1,
-            *(_cell(row[f"w1_order_{name}"], ".2f") for name in names),
-            _cell(row.get("w2_error"), ".2e") + ("*" if row.get("w2_clear") is False else ""),
-            _cell(row.get("w2_bound"), ".1e"),
-            _cell(row.get("evaluations"), ","),
-            _cell(row.get("wall_s"), ".2f", " s"),
-            str(row["status"]),
-            style="bold" if row is first else None,
-        )
-    console = _printed(table, console)
+    columns = [
+        _Column("", ["best" if row is first else "" for row in seen]),
+        *_varied(seen, axes),
+        _errors(seen, "w1"),
+        *_orders(seen, axes, "w1"),
+        _errors(seen, "w2", 2),
+        _Column("bound", [_cell(row.get("w2_bound"), ".1e") for row in seen], 3),
+        _Column("evaluations", [_cell(row.get("evaluations"), ",") for row in seen], 5),
+        _Column("time", [_cell(row.get("wall_s"), ".2f", " s") for row in seen], 4),
+        _Column("status", [str(row["status"]) for row in seen]),
+    ]
+    console = _printed(columns, console, file, [row is first for row in seen])
     if len(rows) > len(seen):
-        console.print(f"the {len(seen)} smallest of {len(rows)} W1 errors; results.csv has all", highlight=False)
+        console.print(f"the {len(seen)} smallest of {len(rows)} W1 errors; {file} has all", highlight=False)
     if any(row.get(f"{w}_clear") is False for row in seen for w in ("w1", "w2")):
         console.print("* not clearly above the error of the reference solution", highlight=False)
 
@@ -74,29 +81,65 @@ def show_w2(rows: Sequence[Row], axes: Sequence[str], console: Console | None = 
     """
     if not axes or all(row["w2_error"] is None for row in rows):
         return
+    seen = sorted(rows, key=_by_error)[:MOST] if len(rows) > MOST else rows
+    columns = [
+        *_varied(seen, axes),
+        _errors(seen, "w2"),
+        *_orders(seen, axes, "w2"),
+        _Column("best W2", [_cell(row["w2_best"], ".2e") for row in seen], 3),
+        _Column("W2 / best", [_cell(row["quasi_optimality"], ".3f") for row in seen], 2),
+    ]
+    _printed(columns, console, "study.csv")
+
+
+def _varied(rows: Sequence[Row], axes: Sequence[str]) -> Iterable[_Column]:
+    return (_Column(short(axis), [_cell(row.get(axis)) for row in rows]) for axis in axes)
+
+
+def _errors(rows: Sequence[Row], distance: str, rank: int = 0) -> _Column:
+    """The errors, with a mark where they are not clearly above that of the reference solution."""
+    marks = ("*" if row.get(f"{distance}_clear") is False else "" for row in rows)
+    errors = (_cell(row.get(f"{distance}_error"), ".2e") for row in rows)
+    return _Column(f"{distance.upper()} error", [error + mark for error, mark in zip(errors, marks, strict=True)], rank)
+
+
+def _orders(rows: Sequence[Row], axes: Sequence[str], distance: str) -> Iterable[_Column]:
     names = [short(axis) for axis in orders.refined(axes)]
-    heads = [*map(short, axes), "W2 error", *(f"order ({name})" for name in names), "best W2", "W2 / best"]
-    table = Table(*heads, box=SIMPLE_HEAD, pad_edge=False)
-    for column in table.columns:
-        column.justify, column.no_wrap = "right", True
-    for row in sorted(rows, key=_by_error)[:MOST] if len(rows) > MOST else rows:
-        table.add_row(
-            *(_cell(row.get(axis)) for axis in axes),
-            _cell(row["w2_error"], ".2e") + ("*" if row["w2_clear"] is False else ""),
-            *(_cell(row[f"w2_order_{name}"], ".2f") for name in names),
-            _cell(row["w2_best"], ".2e"),
-            _cell(row["quasi_optimality"], ".3f"),
-        )
-    _printed(table, console)
+    return (_Column(f"order ({n})", [_cell(row[f"{distance}_order_{n}"], ".2f") for row in rows], 1) for n in names)
 
 
-def _printed(table: Table, console: Console | None) -> Console:
-    """Print a table, in a pipe without cuts; returns where it was printed."""
+def _printed(columns: Sequence[_Column], console: Console | None, file: str, bold: Sequence[bool] = ()) -> Console:
+    """Print the columns in which there is anything, in a pipe all of them; returns where they were printed."""
     console = console or Console()
-    if not console.is_terminal:
-        console.width = PIPE
-    console.print(table)
+    kept, spare = [column for column in columns if any(column.cells)], list[str]()
+    while (wide := _width(table := _table(kept, bold, console), console)) > console.width and console.is_terminal:
+        most = max(reversed(kept), key=lambda column: column.rank)
+        if most.rank == 0:
+            break
+        kept.remove(most)
+        spare.append(most.head)
+    before, console.width = console.width, max(wide, console.width)
+    console.print(table, crop=False)  # the terminal breaks lines that are still too long
+    console.width = before
+    if spare:
+        console.print(f"no room for {', '.join(spare)}: {file} has all numbers", highlight=False)
     return console
+
+
+def _table(columns: Sequence[_Column], bold: Sequence[bool], console: Console) -> Table:
+    """On a terminal, longer texts such as formulas go on in the next line of their cells."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        side = "left" if column.head in ("", "status") else "right"
+        table.add_column(column.head, justify=side, overflow="fold", max_width=TEXT if console.is_terminal else None)
+    for k, cells in enumerate(zip(*(column.cells for column in columns), strict=True)):
+        table.add_row(*cells, style="bold" if k < len(bold) and bold[k] else None)
+    return table
+
+
+def _width(table: Table, console: Console) -> int:
+    """The letters of a line in which nothing is cut."""
+    return Measurement.get(console, console.options.update(width=10_000), table).maximum
 
 
 def _by_error(row: Row) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from wgf.sweep import orders
 from wgf.sweep.collate import jobs, overrides
 
 OVERRIDES = "overrides.yaml"
+CONFIG = "config.yaml"  # a job writes it when all is loaded and its work begins
 PERIOD = 0.5  # seconds between two looks
 RUNNING = 6  # running jobs in the live table at most
 
@@ -43,7 +45,8 @@ class Watch:
         self.done: set[Path] = set()
         self._ended = self._failed = 0  # jobs of this launch
         self._best: tuple[float, str] | None = None
-        self._begin = time.monotonic()
+        self._begin = time.time()
+        self._first = self._last = math.inf  # when a job of this launch first began its work, and when one last ended
         self._console = Console()
         marks = {folder: _mark(folder) for folder in jobs(root)}
         self._before = {folder: (path, _time(path)) for folder, path in marks.items()}
@@ -86,6 +89,8 @@ class Watch:
             path, time = self._before.get(folder, (folder, -1))
             if folder in self.done or _time(path) == time:
                 continue
+            if (since := _time(folder / CONFIG) / 1e9) >= self._begin:
+                self._first = min(self._first, since)
             if path.name == OVERRIDES:  # it had finished before, and is not run again
                 self.done.add(folder)
             elif (found := job.outcome(folder))["status"] not in ("running", "waiting", "killed"):
@@ -101,7 +106,7 @@ class Watch:
         return running
 
     def _count(self, folder: Path, found: dict[str, Any]) -> None:
-        self._ended += 1
+        self._ended, self._last = self._ended + 1, time.time()
         self._failed += not job.finished(folder)
         error = found.get("w1_error") if found["status"] == "completed" else None
         if error is not None and orders.comparable(self._axes) and (self._best is None or error < self._best[0]):
@@ -110,14 +115,26 @@ class Watch:
     def _label(self, folder: Path) -> str:
         return label(overrides(folder), self._axes) or folder.relative_to(self.root).as_posix()
 
+    def _left(self) -> float | None:
+        """Seconds left at the pace so far, without the time in which the workers were loading; None if unknown.
+
+        A job that takes longer than the pace is expected to take as long again.
+        """
+        if not self._ended or self._first > self._last:
+            return None
+        pace, waited = (self._last - self._first) / self._ended, time.time() - self._last
+        rest = self._total - len(self.done)
+        return max(pace * rest - waited, waited) if rest else 0.0
+
     def table(self, running: Sequence[Path]) -> Table:
         """What stands below the lines on a terminal."""
-        since = time.monotonic() - self._begin
-        left = since / self._ended * (self._total - len(self.done)) if self._ended else None
+        since, left = time.time() - self._begin, self._left()
         best = "" if self._best is None else f"W1 error {self._best[0]:.2e}: {self._best[1]}"
         names = [self._label(folder) for folder in running[:RUNNING]]
         more = len(running) - len(names)
         table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")  # no letter is lost on a narrow terminal
         table.add_row("jobs", f"{len(self.done)} of {self._total} done, {self._failed} failed, {len(running)} running")
         table.add_row("time", f"{_clock(since)}, " + ("left unknown" if left is None else f"about {_clock(left)} left"))
         table.add_row("runs", "; ".join(names) + (f"; {more} more" if more else ""))

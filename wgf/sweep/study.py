@@ -194,7 +194,7 @@ def work(*words: str) -> int:
         save(study)
     failed = sum(row["status"] != "completed" for row in study.rows)
     if root == Path(words[0]):  # else the sweep has printed its table
-        closing.show(study.rows, study.axes)
+        closing.show(study.rows, study.axes, file="study.csv")
     closing.show_w2(study.rows, study.axes)
     print(f"{len(study.rows)} runs, {failed} of them not completed")
     print(f"study in     {os.path.relpath(root)}")

@@ -1,6 +1,7 @@
 """The finite volumes against exact maps and oracles of other kinds: what they state must be true."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -252,3 +253,21 @@ def test_how_an_edge_inside_a_cell_moves_the_mean():
     error = mean - law.mean * math.exp(-t)
     assert error == pytest.approx(finite_volume._off(p, found.fine.grid) * math.exp(-t), rel=0.01)
     assert abs(error) < 0.5 * found.error
+
+
+def test_no_run_is_begun_that_would_stop_half_way(monkeypatch):
+    """Where evaluations grow with the cells, the refinement ends before they exceed what a run may take."""
+    begun: list[int] = []
+    run = finite_volume._run
+
+    def watched(kind, problem, times, grid):
+        begun.append(grid.cells)
+        return run(kind, problem, times, grid)
+
+    monkeypatch.setattr(finite_volume, "_run", watched)
+    p, grid = problem(PorousMedium(2.0), Uniform(-1.0, 1.0)), Grid(-4.0, 4.0, 0.0, 1.0, 16)
+    monkeypatch.setattr(finite_volume, "EVALUATIONS", 2000)
+    found = finite_volume._refine(finite_volume.Monotone, p, np.array([0.05]), grid)
+    assert begun[-1] == found.fine.grid.cells < finite_volume.LEVELS[False][-1]
+    with pytest.raises(Unresolved, match="stopped"):
+        run(finite_volume.Monotone, p, np.array([0.05]), replace(grid, cells=2 * begun[-1]))

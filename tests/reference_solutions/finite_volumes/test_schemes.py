@@ -56,7 +56,7 @@ def test_extrapolation(gains: list[float], nominal: float, share: float):
 def test_order(kind: type[Central] | type[Monotone], order: float, cells: tuple[int, int]):
     oracle, errors = density_oracle(QUARTIC, 0.2, -7.0, 7.0, 240), []
     for n in cells:
-        run = finite_volume._run(kind, QUARTIC, np.array([0.2]), Grid(-7.0, 6.5, 0.0, 3.0, n))
+        run, _ = finite_volume._run(kind, QUARTIC, np.array([0.2]), Grid(-7.0, 6.5, 0.0, 3.0, n))
         one = Oracle(lambda z, run=run: run.map(np.zeros(len(z), int), Starts.of(QUARTIC.law, z, LAST)))
         errors.append(distance(QUARTIC.law, lambda z: oracle(0.2, z), lambda z, one=one: one(0.2, z)))
     assert math.log2(errors[0] / errors[1]) > order
@@ -76,7 +76,7 @@ def test_order(kind: type[Central] | type[Monotone], order: float, cells: tuple[
 def test_mass_and_positivity(p: Problem):
     """The masses left of the faces rise from 0 to 1, so cells are positive and no mass is lost."""
     times = np.array([0.01, 0.1])
-    run = finite_volume._run(Monotone, p, times, Grid(-7.0, 7.0, 0.0, 5.0, 200))
+    run, _ = finite_volume._run(Monotone, p, times, Grid(-7.0, 7.0, 0.0, 5.0, 200))
     assert (run.mass[:, 0] == 0).all()
     assert (run.mass[:, -1] == 1).all()
     assert np.diff(run.mass, axis=1).min() >= 0
@@ -113,7 +113,7 @@ def test_bands_of_the_jacobian(kind: type[Central] | type[Monotone], name: str):
 
 
 def test_grid_is_whole():
-    run = finite_volume._run(Monotone, QUARTIC, np.array([0.1]), Grid(-6.0, 6.0, 0.0, 1.0, 50))
+    run, _ = finite_volume._run(Monotone, QUARTIC, np.array([0.1]), Grid(-6.0, 6.0, 0.0, 1.0, 50))
     assert isinstance(run, Volumes)
     x, dx, _ = run.grid.x(run.grid.s)
     assert x[[0, -1]] == pytest.approx([-6, 6], abs=1e-12)

@@ -12,6 +12,7 @@ from torch import Tensor
 ORDER = 8  # nodes in a cell, as many as the default quadrature has
 SHARE = 1e-14  # change of a cell's integrals when it is halved, relative to the sum over all cells
 ROUNDS, CELLS = 60, 20_000
+ROUNDING = 2 * torch.finfo(torch.float64).eps  # of a moved face, relative to what is added
 _NODES, _WEIGHTS = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(ORDER))
 
 
@@ -24,15 +25,20 @@ def integrals(density: Callable[[Tensor], Tensor], begin: Tensor, end: Tensor) -
 
 
 def moved(mesh: Sequence[float], place: float, scale: float, lower: float, upper: float) -> list[float]:
-    """The mesh of a variable y as that of place + scale y, with the same cells but those that rounding closes.
+    """The mesh of a variable y as that of place + scale y, with the same cells but those that rounding opens or closes.
 
     Args:
-        mesh: of y, increasing.
+        mesh: of y.
         place, scale: (length).
         lower, upper: ends of the support, possibly infinite (length).
     """
     ends = [end for end in (lower, upper) if math.isfinite(end)]
-    return sorted({*ends, *(x for y in mesh if lower < (x := place + scale * y) < upper)})
+    inner = set[float]()
+    for y in mesh:
+        x, rounding = place + scale * y, ROUNDING * (abs(place) + abs(scale * y))
+        if lower < x < upper and all(abs(x - end) > rounding for end in ends):
+            inner.add(x)
+    return sorted({*ends, *inner})
 
 
 def resolved(density: Callable[[Tensor], Tensor], edges: Sequence[float] | Tensor) -> Tensor:

@@ -36,8 +36,8 @@ def integrate(
     absolute: float,
     reach: int,
     left: int = EVALUATIONS,
-) -> np.ndarray:
-    """y [n] at the times [k, n], by backward differentiation formulas of variable order.
+) -> tuple[np.ndarray, int]:
+    """y [n] at the times [k, n], by backward differentiation formulas of variable order, and the evaluations it took.
 
     Args:
         function, jacobian: of (t, y); the Jacobian by its bands, J[i, j] at [reach + i - j, j].
@@ -47,10 +47,12 @@ def integrate(
         left: evaluations of the function that it may cost.
     """
 
+    used = 0
+
     def counted(t: float, y: np.ndarray) -> np.ndarray:
-        nonlocal left
-        left -= 1
-        return function(t, y) if left > 0 else np.full_like(y, np.nan)
+        nonlocal used
+        used += 1
+        return function(t, y) if used < left else np.full_like(y, np.nan)
 
     solver = scipy.integrate.ode(counted, jacobian)
     tolerances = {"rtol": relative, "atol": absolute, "nsteps": EVALUATIONS}
@@ -63,7 +65,7 @@ def integrate(
             rows.append(solver.integrate(t).copy())
             if not solver.successful() or not np.isfinite(rows[-1]).all():
                 raise Unresolved(f"the integration stopped before t = {t:g}")
-    return np.stack(rows)
+    return np.stack(rows), used
 
 
 def evolved(bands: np.ndarray, b: np.ndarray, start: np.ndarray, times: np.ndarray) -> np.ndarray:

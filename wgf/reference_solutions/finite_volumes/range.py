@@ -16,7 +16,7 @@ from wgf.problem.equations import Problem
 from wgf.problem.laws import Barenblatt
 from wgf.reference_solutions.base import Grid, Unresolved
 from wgf.reference_solutions.finite_volumes.evolution import evolved, integrate
-from wgf.reference_solutions.finite_volumes.schemes import Monotone, differences, product
+from wgf.reference_solutions.finite_volumes.schemes import Monotone, differences, jumps, product
 
 SEEN = np.array([0.01, 0.03, 0.1, 0.3, 0.6, 1.0])  # shares of the end time at which the coarse run looks at the law
 TAIL = 1e-12  # mass that may lie outside the range
@@ -123,7 +123,7 @@ def _scout_cells(problem: Problem, times: np.ndarray, grid: Grid) -> np.ndarray:
         return scheme.velocity(t, np.cumsum(cells)[:-1])
 
     def rate(cells: np.ndarray, v: np.ndarray) -> np.ndarray:
-        return np.diff(scheme.flux(cells, v), prepend=0.0, append=0.0)
+        return jumps(scheme.flux(cells, v), 0.0, 0.0)
 
     def bands(t: float, cells: np.ndarray) -> np.ndarray:
         v = velocity(t, cells)
@@ -138,4 +138,4 @@ def _scout_cells(problem: Problem, times: np.ndarray, grid: Grid) -> np.ndarray:
         if exact.min() > -EMPTY:  # else A is far from normal: the contour integral multiplies rounding
             return np.vstack([start, exact])
         function, jacobian = product(columns), lambda t, cells: columns
-    return np.vstack([start, integrate(function, jacobian, start, times, 1e-5, EMPTY, reach)])
+    return np.vstack([start, integrate(function, jacobian, start, times, 1e-5, EMPTY, reach)[0]])

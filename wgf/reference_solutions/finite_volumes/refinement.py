@@ -144,16 +144,21 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
     levels = LINEAR_LEVELS if scheme.linear else LEVELS[scheme.dense]
     best: Reference | None = None
     runs: list[Volumes] = []
+    spent: list[int] = []
     maps: list[np.ndarray] = []
     gains: list[float] = []
     offs: list[float] = []
     for level, cells in enumerate(levels):
+        if len(spent) > 1 and spent[-1] ** 2 > spent[-2] * _affordable(scheme.dense, cells):
+            break  # evaluations that grow as from the grid before would not reach the end
         try:
-            runs.append(_run(kind, problem, times, _with(grid, cells)))
+            run, evaluations = _run(kind, problem, times, _with(grid, cells))
         except Unresolved:
             if runs or level > 1:
                 break
             continue  # too coarse: try a finer one
+        runs.append(run)
+        spent.append(evaluations)
         offs.append(_off(problem, runs[-1].grid))
         maps.append(runs[-1].map(k, starts).reshape(len(times), -1))
         unit = width(problem.law, maps[-1], w)
@@ -191,14 +196,20 @@ def _with(grid: Grid, cells: int) -> Grid:
     return Grid(grid.low, grid.high, grid.centre, grid.stretch, cells)
 
 
-def _run(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid) -> Volumes:
-    """F at the times.
+def _affordable(dense: bool, cells: int) -> int:
+    """How many evaluations a run with so many cells may take."""
+    return int(EVALUATIONS * min(1.0, (COUPLED / cells) ** 2)) if dense else EVALUATIONS
+
+
+def _run(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid) -> tuple[Volumes, int]:
+    """F at the times, and how many evaluations it took.
 
     Raises:
         Unresolved: the integration fails, or mass gathers in a point.
     """
     scheme, start = kind(problem, grid), _start(problem, grid)
     inner: np.ndarray | None = None
+    used = 0
     if scheme.linear:
         bands, b = scheme.operator
         inner = evolved(bands[scheme.reach - 1 : scheme.reach + 2], b, start[1:-1], times)
@@ -207,15 +218,15 @@ def _run(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid) ->
         with suppress(Unresolved):
             inner = stepped(*scheme.operator, start[1:-1], times)
     if inner is None:
-        left = EVALUATIONS if not scheme.dense else int(EVALUATIONS * min(1.0, (COUPLED / grid.cells) ** 2))
-        inner = integrate(scheme, scheme.bands, start[1:-1], times, 0.0, ABSOLUTE, scheme.reach, left)
+        left = _affordable(scheme.dense, grid.cells)
+        inner, used = integrate(scheme, scheme.bands, start[1:-1], times, 0.0, ABSOLUTE, scheme.reach, left)
     raw = np.pad(inner, ((0, 0), (1, 1)))
     raw[:, -1] = 1.0
     if np.diff(raw, axis=1).max() > CROWD:
         raise Unresolved("mass gathers in a point")
     inside = np.clip(raw, 0.0, 1.0)  # the mean of the least bound from the left and from the right prefers no side
     mass = 0.5 * (np.maximum.accumulate(inside, 1) + np.minimum.accumulate(inside[:, ::-1], 1)[:, ::-1])
-    return Volumes(grid, mass, np.abs(mass - raw) @ grid.x(grid.s)[1], kind is Central)
+    return Volumes(grid, mass, np.abs(mass - raw) @ grid.x(grid.s)[1], kind is Central), used
 
 
 def _fall(inner: np.ndarray) -> float:

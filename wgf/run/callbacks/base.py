@@ -6,13 +6,15 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wgf.errors import in_one_line
 from wgf.integrators.status import Status
 from wgf.process import loading
 from wgf.result import Result
-from wgf.saved_maps import SavedMaps
+
+if TYPE_CHECKING:  # numpy is loaded when the number of its threads is known
+    from wgf.saved_maps import SavedMaps
 
 log = logging.getLogger("wgf")
 

@@ -8,12 +8,13 @@ import io
 import logging
 import os
 from pathlib import Path
-from typing import BinaryIO
-
-import numpy as np
+from typing import TYPE_CHECKING, BinaryIO
 
 from wgf import files
 from wgf.run.callbacks.base import Callback, Outcome, Row, Run
+
+if TYPE_CHECKING:
+    import numpy as np
 
 log = logging.getLogger("wgf")
 
@@ -70,6 +71,8 @@ def read(path: Path) -> dict[str, np.ndarray]:
     Raises:
         OSError, ValueError: there is no such file, or it is not such a table.
     """
+    import numpy as np
+
     header, _, text = path.read_text(encoding="utf-8").partition("\n")
     columns = header.split(",")
     rows = [line.split(",") for line in text[: text.rfind("\n") + 1].splitlines()]

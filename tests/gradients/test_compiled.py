@@ -1,0 +1,168 @@
+"""The compiled way back against that of torch, and its tapes against autograd."""
+
+import logging
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from gradient_problems import LADDER, expressed, small, solved, tensor
+from tapes import interpreted
+
+import wgf
+from wgf.engine.backward.reverse import reverse
+from wgf.engine.compiled import Compiled
+from wgf.engine.energies import INPUTS
+from wgf.engine.tapes.tape import Tape
+from wgf.engine.tapes.traced import Traced, record, variable
+from wgf.gradients.adjoint import sweep
+from wgf.gradients.tensors import replaced, tensors_of
+from wgf.problem import internal, potential
+
+ENERGIES = [
+    internal.Entropy(tensor(1.3)),
+    internal.PowerLaw(tensor(2.0), tensor(0.7)),
+    internal.PowerLaw(tensor(1.5)),
+    potential.Quadratic(tensor(0.7), tensor(-0.2)),
+    expressed(
+        "a*x**4/4 + cos(b*x)/2 - exp(-a*x**2) + sqrt(x**2 + b**2) + atan(x)*sinh(x/a) + b**x - erf(a*x)/(b + x**2)"
+        " + abs(x - b)**a + tanh(b*x)",
+        a=tensor(2.3),
+        b=tensor(0.8),
+    ),
+]
+
+
+@pytest.mark.parametrize("term", ENERGIES, ids=lambda term: type(term).__name__)
+def test_reversed_tapes_are_the_derivatives_of_autograd(term):
+    draw = np.random.default_rng(0)
+    numbers = [draw.normal(size=9), draw.uniform(0.5, 2, 9), *draw.normal(size=(2, 9))]
+    numbers += [draw.random(9), *draw.normal(size=(3, 9))]
+    tensors = tensors_of(term)
+    tape = Tape((*INPUTS, "a", "b", "c"))
+    names = [f"p{k}" for k in range(len(tensors))]
+    bound = replaced(term, tensors, [Traced(tape, {(0, 0): tape.parameter(name)}) for name in names])
+    d = record(lambda: bound.density(*(variable(tape, name) for name in INPUTS[:3])), tape).jet
+    wanted = [0, 1, *(tape.parameters[name] for name in names)]
+    first = tape.add(tape.mul(d.get((1, 0)), 5), tape.mul(d.get((0, 1)), 6))
+    second = tape.add(tape.mul(d.get((2, 0)), 5), tape.mul(d.get((1, 1)), 6), tape.mul(d.get((0, 2)), 7))
+    given = dict(enumerate(numbers))
+    given |= {r: np.full(9, float(t)) for r, t in zip(wanted[2:], (t.detach() for t in tensors), strict=True)}
+
+    x, dx, log_p = (torch.tensor(v, requires_grad=k < 2) for k, v in enumerate(numbers[:3]))
+    a, b, c = (torch.tensor(v) for v in numbers[5:])
+    options = {"create_graph": True, "materialize_grads": True}
+    value = term.density(x, dx, log_p)
+    slopes = torch.autograd.grad(value.sum(), (x, dx), **options)
+    bends = [torch.autograd.grad((g + 0 * x + 0 * dx).sum(), (x, dx), **options) for g in slopes]
+    known = [slopes[0] * a + slopes[1] * b, bends[0][0] * a + bends[0][1] * b + bends[1][1] * c]
+    for register, scalar in zip((first, second), known, strict=True):
+        found = [np.zeros(9) if r is None else interpreted(tape, given, r) for r in reverse(tape, register, wanted)]
+        scalar = (scalar + 0 * x + 0 * dx).sum()
+        by_map = torch.autograd.grad(scalar, (x, dx), retain_graph=True, materialize_grads=True)
+        by_number = torch.autograd.grad(scalar, tensors, retain_graph=True, materialize_grads=True)
+        np.testing.assert_allclose(np.stack(found[:2]), torch.stack(by_map), rtol=1e-10, atol=1e-10)
+        sums = [np.broadcast_to(row, 9).sum() for row in found[2:]]
+        np.testing.assert_allclose(sums, torch.stack(by_number), rtol=1e-10, atol=1e-10)
+
+
+def both(flow):
+    """Derivatives of a functional by the compiled way back and by that of torch, in one vector each."""
+    history = flow.history
+    shape = len(history.recorded.counts), history.landscape.chart.size
+    bars = torch.linspace(-3, 2, shape[0] * shape[1], dtype=torch.float64).sin().reshape(shape)
+    assert isinstance(history.method, Compiled)
+    by_torch = replace(history, method=wgf.Rodas4(history.method.rtol, history.method.atol))
+    found = []
+    for each in (history, by_torch):
+        start, numbers = sweep(each, bars)
+        found.append(torch.cat([start, *(number.reshape(-1) for number in numbers)]))
+    return found
+
+
+class Well(wgf.Pairwise):
+    """A kernel of a user."""
+
+    def __init__(self, depth, width):
+        self.depth, self.width = depth, width
+
+    def kernel(self, r):
+        return -self.depth * torch.exp(-((r / self.width) ** 2))
+
+    def force(self, r):
+        return 2 * self.depth * r / self.width**2 * torch.exp(-((r / self.width) ** 2))
+
+    def stiffness(self, r):
+        return (1 - 2 * (r / self.width) ** 2) * self.force(r) / r.masked_fill(r == 0, 1.0)
+
+
+PAIRS = {
+    "a kernel of a user": (
+        [0.7, 1.2, 0.5],
+        lambda a, b, d: (wgf.AggregationDiffusion(d), {"interaction": Well(a, b), "network": small()}),
+    ),
+    "pairs of many nodes": (
+        [0.4, 1.1],
+        lambda chi, d: (wgf.KellerSegel(chi, d), {"network": small(width=130), "t_end": 0.02, "saves": 1}),
+    ),
+    "a kernel and many nodes": (
+        [0.7],
+        lambda s: (
+            wgf.AggregationDiffusion(0.5),
+            {
+                "interaction": wgf.interactions.PowerLaw(4.0, 2.0, s),
+                "network": small(width=130),
+                "t_end": 0.02,
+                "saves": 1,
+            },
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [*LADDER, *PAIRS])
+def test_both_ways_back_agree(name, caplog):
+    numbers, make = (LADDER | PAIRS)[name]
+    flow = solved(make, [tensor(number) for number in numbers], engine="compiled")
+    with caplog.at_level(logging.INFO):
+        ours, known = both(flow)
+    torch.testing.assert_close(ours, known, rtol=1e-10, atol=1e-10 * float(known.abs().max()))
+    assert "gradients by torch" not in caplog.text
+
+
+def test_a_network_as_potential_goes_back_by_torch(caplog):
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = torch.nn.Parameter(torch.tensor(0.8, dtype=torch.float64))
+
+        def forward(self, x):
+            return 0.5 * x**2 + torch.tanh(self.a * x).sum(1, keepdim=True) ** 2
+
+    with caplog.at_level(logging.INFO):
+        flow = wgf.solve(
+            wgf.FokkerPlanck(), potential=Net().double(), t_end=0.05, saves=1, engine="compiled", network=small()
+        )
+        flow.differentiable().std.backward()
+    assert "gradients by torch: compiled code cannot hold a potential in a table" in caplog.text
+
+
+@pytest.mark.parametrize("engine", ["torch", "compiled"])
+def test_a_step_of_another_method_is_refused(engine):
+    numbers, make = LADDER["fokker_planck"]
+    flow = solved(make, [tensor(number) for number in numbers], engine=engine)
+    flow.history.recorded.coordinates[2][3] += 1e-4
+    with pytest.raises(wgf.WgfError, match="another method took a step"):
+        flow.differentiable().std.backward()
+
+
+def test_flows_without_gradients_do_not_load_the_way_back():
+    code = """
+import sys, wgf
+flow = wgf.solve(wgf.FokkerPlanck(), potential="x**2", t_end=0.01, saves=1, engine="compiled")
+print(type(flow.integrator).__name__, "wgf.engine.backward.kernel" in sys.modules)
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True)
+    assert answer.stdout.split() == ["Compiled", "False"]

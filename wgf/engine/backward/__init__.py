@@ -1,0 +1,1 @@
+"""The way back through the compiled steps: derivatives of a flow in machine code."""
