@@ -10,7 +10,7 @@ from short_runs import BARE, config, run_config
 
 import wgf
 from wgf.errors import ConfigError
-from wgf.settings.expression import observables
+from wgf.settings.formulas.expression import observables
 
 
 @pytest.fixture(scope="module")

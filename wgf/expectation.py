@@ -11,7 +11,7 @@ from torch import Tensor
 
 from wgf.problem.quadrature import legendre
 from wgf.reference_solutions.wasserstein import Carried
-from wgf.settings.expression import PREFIX, Expression, observables
+from wgf.settings.formulas.expression import PREFIX, Expression, observables
 
 ORDER, ROUNDS, CELLS = 6, 60, 40_000  # nodes per cell; largest numbers of rounds, and of cells halved in one
 FINE = 1e-10  # change of the integral by halving a cell, relative to the integral of |phi|

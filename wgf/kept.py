@@ -16,7 +16,7 @@ Given = ParamSpec("Given")
 UNKNOWN: Any = object()  # stands for a result that nobody has made
 PARAMETER = "a parameter"  # stands for a number that does not count
 PLAIN = {float, str, bool, type(None), dtype}
-FORMULA = "wgf.settings.expression.Expression"  # all else in it follows from its text and its constants
+FORMULA = "wgf.settings.formulas.expression.Expression"  # all else in it follows from its text and its constants
 _name = itemgetter(0)
 
 

@@ -59,6 +59,20 @@ def test_orders_that_vary_are_all_in_the_fit():
     assert asymptotic(x, np.array([4.37e-3, 3.07e-4, 6.48e-6, 4.01e-7])) == slice(0, 4)
 
 
+@pytest.mark.parametrize("along", ["width", "step size"])
+def test_orders_that_differ_have_no_line(along: str):
+    """The orders of a spline of degree 5, whose last point gains more than the order: 3.32, 3.15, 8.54."""
+    steps = np.array([3.32, 3.15, 8.54])
+    x, error = 8.0 * 2.0 ** np.arange(4), 2.0 ** -np.r_[0.0, np.cumsum(steps)]
+    x = 1 / x if along == "step size" else x
+    drawn = convergence({"degree=5": (x, error), "": (x, x**-2.0)}, "m", "e")
+    assert labelled(drawn, "degree=5, orders 3.1 to 8.5").shape == (2, 4)
+    assert "slope -2.00" in texts(drawn)
+    assert [line.get_linestyle() for line in drawn.axes[0].lines] == ["-", "--", "None"]
+    near = 2.0 ** -np.r_[0.0, np.cumsum([3.83, 5.57, 4.01])]
+    assert "orders" not in texts(convergence({"degree=3": (x, near)}, "m", "e"))
+
+
 def test_errors_that_hardly_differ_are_not_blown_up():
     figure = convergence({"flat": ([1, 2, 4], [1.0, 1.0 - 1e-9, 1.0 - 2e-9])}, "m", "e")
     low, high = figure.axes[0].get_ylim()

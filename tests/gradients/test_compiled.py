@@ -149,6 +149,16 @@ def test_a_network_as_potential_goes_back_by_torch(caplog):
     assert "gradients by torch: compiled code cannot hold a potential in a table" in caplog.text
 
 
+def test_a_flow_that_stops_early_has_gradients_too():
+    numbers, make = LADDER["fokker_planck"]
+    short = wgf.Rodas4(1e-6, 1e-8, max_steps=4)
+    with pytest.warns(RuntimeWarning, match="stopped"):
+        flow = solved(make, [tensor(number) for number in numbers], engine="compiled", integrator=short)
+    assert flow.status is wgf.Status.max_steps
+    ours, known = both(flow)
+    torch.testing.assert_close(ours, known, rtol=1e-10, atol=1e-10 * float(known.abs().max()))
+
+
 @pytest.mark.parametrize("engine", ["torch", "compiled"])
 def test_a_step_of_another_method_is_refused(engine):
     numbers, make = LADDER["fokker_planck"]

@@ -17,7 +17,7 @@ from wgf.problem.potential import Expressed
 from wgf.problem.quadrature import Gauss
 from wgf.projection.chart import Chart
 from wgf.projection.chart_energy import Landscape
-from wgf.settings.expression import Expression
+from wgf.settings.formulas.expression import Expression
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,8 @@ from wgf.reference_solutions.cache import load
 from wgf.saved_maps import SavedMaps
 from wgf.settings.check import check
 from wgf.settings.constructors import ancestry, settings
-from wgf.settings.expression import Expression
 from wgf.settings.foreign_configs import check_hydra
+from wgf.settings.formulas.expression import Expression
 from wgf.settings.refusals import parsed
 
 

@@ -127,7 +127,11 @@ const head = [...document.querySelectorAll(".rows th")].find((th) => th.textCont
 const before = rows(); head.firstChild.click();
 const rising = rows(), state = head.getAttribute("aria-sort"); head.firstChild.click();
 const root = document.documentElement, part = document.querySelector(".wide");
+const picture = document.querySelector(".picture"), width = () => picture.firstChild.getBoundingClientRect().width;
+const small = width(); picture.click();
+const whole = [width(), picture.getAttribute("aria-expanded"), root.scrollWidth - root.clientWidth]; picture.click();
 return {
+  small, whole, closed: width(),
   overflow: root.scrollWidth - root.clientWidth, before, rising, state, falling: rows(),
   sorts: document.querySelectorAll("[aria-sort]").length,
   hinted: window.getComputedStyle(part.nextSibling).display !== "none", scrolls: part.scrollWidth > part.clientWidth,
@@ -137,8 +141,13 @@ return {
 @needs_chromium
 def test_a_sweep_in_a_browser(tmp_path: Path):
     page = tmp_path / "report.html"
-    page.write_text(several.page(table(sweep(tmp_path / "sweep")), "", []), encoding="utf-8")
+    drawing = html.figure(b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 3 2"/>', "svg", "a drawing")
+    page.write_text(several.page(table(sweep(tmp_path / "sweep")), "", 2 * [drawing]), encoding="utf-8")
     for answer in asked(page, SWEEP, NARROW_AND_WIDE, tmp_path):
+        assert answer["small"] < 700
+        assert answer["whole"][0] >= 1200
+        assert answer["whole"][1:] == ["true", 0]
+        assert answer["closed"] == answer["small"]
         assert answer["overflow"] == 0
         assert answer["before"][0] == "9"  # by the settings
         assert answer["rising"] == ["5best", "4", "3", "2", "1", "0", "9"]  # no error comes last

@@ -17,7 +17,7 @@ from wgf.kept import Kept, content
 from wgf.problem.energy import Parts, Term
 from wgf.problem.interaction import Log
 from wgf.problem.potential import Potential
-from wgf.settings.expression import CONSTANTS
+from wgf.settings.formulas.expression import CONSTANTS
 
 INPUTS = ("x", "dx", "log_p", "rank", "w")
 NO_TERM = -1

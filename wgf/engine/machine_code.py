@@ -177,8 +177,8 @@ class EntryCompiler(ShortCompiler):
 @cache
 def announce(back: bool) -> None:
     """Say that code is compiled, the first time; `back`: that of the way back through a flow."""
-    what = ("gradients of flows", 7) if back else ("the engine", 4)
-    log.info("compiling %s for this machine, once: this takes about %d s", *what)
+    what = "gradients of flows" if back else "the engine"
+    log.info("compiling %s for this machine, once: this takes about 4 s", what)
 
 
 def compiled(function: Callable) -> Any:

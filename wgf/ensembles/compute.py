@@ -37,7 +37,7 @@ from wgf.problem.quadrature import Gauss, LeanGauss
 from wgf.projection.chart import Chart
 from wgf.projection.solvers import Auto as AutoSolver
 from wgf.settings.arguments import numbers
-from wgf.settings.expression import CONSTANTS
+from wgf.settings.formulas.expression import CONSTANTS
 from wgf.settings.ranges import Choice, CountOrNone, Flag, Positive, Range, checked, fault, rule_of
 
 OrderOrNone = Annotated[int | None, Range(int, low=1, high=64, none=True)]

@@ -16,6 +16,7 @@ APART = 1.3  # smallest ratio of neighbours on the axis whose numbers do not ove
 NARROW = 42  # letters of a heading beside such names
 COLUMN = 22  # names in a column beside the curves
 CROWD = 8  # most names that fit beside the curves
+SPREAD = 0.5  # share of the smallest order by which a larger one may exceed it in a fit
 FLAT = 0.5  # share of the median slope below which an end of a curve is not part of a fit
 Curve = tuple[Sequence[float | None] | np.ndarray, Sequence[float | None] | np.ndarray]
 
@@ -38,10 +39,20 @@ def asymptotic(x: np.ndarray, y: np.ndarray) -> slice:
     return slice(int(steep[0]), int(steep[-1]) + 2)
 
 
-def fitted(rate: float, x: np.ndarray, used: slice) -> str:
-    """The slope of a fit, and through which of the points x it was fitted where these are not all."""
+def fitted(x: np.ndarray, y: np.ndarray, used: slice) -> tuple[float | None, str]:
+    """The slope through some of the points, and its name in a legend; no slope, but the range of the orders between
+    neighbours where these differ by half."""
+    rate = slope(x[used], y[used])
+    if rate is None:
+        return None, ""
     among = f" ({x[used][0]:.3g} to {x[used][-1]:.3g})" if used.stop - used.start < len(x) else ""
-    return f"slope {round(rate, 2) + 0.0:.2f}{among}"
+    if len(np.unique(x)) == len(x):
+        rates = np.diff(np.log(y[used])) / np.diff(np.log(x[used]))
+        orders = rates * np.sign(np.median(rates))  # positive where the error falls towards the fine end
+        low, high = float(orders.min()), float(orders.max())
+        if high - low > SPREAD * max(low, 0.5):
+            return None, f"orders {low:.1f} to {high:.1f}{among}"
+    return rate, f"slope {round(rate, 2) + 0.0:.2f}{among}"
 
 
 def positive(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
@@ -70,7 +81,7 @@ def convergence(
         xlabel: name and unit of the refined setting.
         ylabel: the error, with its unit.
         fit: draw the least-squares line of each curve through its asymptotic points and write its slope in the legend;
-            the other points are hollow.
+            the other points are hollow. Orders that differ by half are written as a range, without a line.
         heading: text above the figure.
         floor: the error of the reference itself, a mark at the edge or in the legend; 0 where it is exact.
         join: whether a line joins the points of a curve without a fit.
@@ -90,11 +101,11 @@ def convergence(
         color, marker = PALETTE[k % len(PALETTE)], MARKERS[(k + k // len(PALETTE)) % len(MARKERS)]
         used = asymptotic(x, y)
         enough = used.stop - used.start >= min(3, len(x))  # two of many points show no order
-        rate = slope(x[used], y[used]) if fit and enough else None
+        rate, name = fitted(x, y, used) if fit and enough else (None, "")
         if rate is not None:
             line = np.exp(np.log(y[used]).mean() + rate * (np.log(x[used]) - np.log(x[used]).mean()))
             axes.plot(x[used], line, color=color, lw=1.0, ls="--", alpha=0.7)
-        words = ", ".join(part for part in (label, "" if rate is None else fitted(rate, x, used)) if part)
+        words = ", ".join(part for part in (label, name) if part)
         look: dict[str, Any] = {"color": color, "marker": marker, "ms": 6, "lw": 1.6}
         look |= {"ls": "-" if join and rate is None else "none", "label": words.replace("$", r"\$")}
         (points,) = axes.plot(x, y, **look)

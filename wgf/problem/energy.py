@@ -75,6 +75,20 @@ class Curvature(NamedTuple):
     xd: Tensor | None = None
 
 
+class Parabola(NamedTuple):
+    """A potential with V' = stiffness (x - center) - force.
+
+    Attributes:
+        force: constant force (length/time).
+        stiffness: V'' (1/time).
+        center: where the elastic force vanishes (length).
+    """
+
+    force: float
+    stiffness: float
+    center: float
+
+
 class PowerDiffusion(NamedTuple):
     """The diffusion coefficient (rho^exponent)_xx; exponent 1 is linear diffusion."""
 

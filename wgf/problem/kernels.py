@@ -11,7 +11,8 @@ from torch import Tensor
 from wgf.errors import ConfigError
 from wgf.problem.energy import Elementary, factor
 from wgf.problem.interaction import Interaction, Log, Newtonian, Pairwise, Quadratic, Zero
-from wgf.settings.expression import Expression
+from wgf.settings.formulas.derivatives import derivatives
+from wgf.settings.formulas.expression import Expression
 from wgf.settings.ranges import AtLeastOne, Finite, Fraction, Positive, Text, checked
 
 NEAR, NEARER = 1e-5, 1e-10  # distances at which the slope of a kernel shows its kink (length)
@@ -140,6 +141,8 @@ class Expressed(Pairwise):
 
     def _slope(self, d: Tensor) -> Tensor:
         """W'(d) at d > 0."""
+        if not d.requires_grad and (found := derivatives(self.expression, d, 1)) is not None:
+            return found[0]
         with torch.enable_grad():
             d = d if d.requires_grad else d.detach().requires_grad_()
             return torch.autograd.grad(self.expression(d).sum(), d, create_graph=True)[0]

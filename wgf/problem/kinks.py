@@ -21,7 +21,7 @@ import torch
 from numpy.polynomial import legendre
 from torch import Tensor
 
-from wgf.settings.expression import Expression
+from wgf.settings.formulas.expression import Expression
 
 MODES = 12  # most Legendre polynomials in a cell
 STEPS = 8  # of Newton's method for the crossing

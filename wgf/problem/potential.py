@@ -7,32 +7,19 @@ import math
 import re
 from abc import abstractmethod
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from wgf.errors import ConfigError
 from wgf.kept import kept
-from wgf.problem.energy import Curvature, Local, MapAtNodes, factor
+from wgf.problem.energy import Curvature, Local, MapAtNodes, Parabola, factor
 from wgf.problem.kinks import Crossing, Kinks, crossing, find, on
-from wgf.settings.enclosure import least_bend
-from wgf.settings.expression import Expression
+from wgf.settings.formulas.derivatives import derivatives
+from wgf.settings.formulas.enclosure import least_bend
+from wgf.settings.formulas.expression import Expression
 from wgf.settings.ranges import Finite, Text, checked
-
-
-class Parabola(NamedTuple):
-    """A potential with V' = stiffness (x - center) - force.
-
-    Attributes:
-        force: constant force (length/time).
-        stiffness: V'' (1/time).
-        center: where the elastic force vanishes (length).
-    """
-
-    force: float
-    stiffness: float
-    center: float
 
 
 class Potential(Local):
@@ -271,9 +258,20 @@ class Expressed(Potential):
         _, slope, half = [*coefficients, 0.0, 0.0, 0.0][:3]
         return Parabola(self.force - slope, 2 * half, 0.0)
 
+    @property
+    def _now(self) -> Expression:
+        return self.expression.at(self.t) if self.expression.moves else self.expression
+
     def value_at(self, x: Tensor) -> Tensor:
-        expression = self.expression.at(self.t) if self.expression.moves else self.expression
-        return expression(x) - self.force * x if self.force else expression(x)
+        return self._now(x) - self.force * x if self.force else self._now(x)
+
+    def derivative(self, x: Tensor) -> Tensor:
+        found = derivatives(self._now, x, 1)
+        return super().derivative(x) if found is None else found[0] - self.force
+
+    def second_derivative(self, x: Tensor) -> Tensor:
+        found = derivatives(self._now, x, 2)
+        return super().second_derivative(x) if found is None else found[1]
 
     def __str__(self) -> str:
         return f"{self.expression} - {self.force:g} x" if self.force else str(self.expression)

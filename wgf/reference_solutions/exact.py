@@ -24,9 +24,10 @@ import torch
 from torch import Tensor
 
 from wgf.problem.base import Base, Start
+from wgf.problem.energy import Parabola
 from wgf.problem.equations import Problem
 from wgf.problem.laws import Barenblatt, Gaussian, Semicircle
-from wgf.problem.potential import Parabola, Potential, Zero
+from wgf.problem.potential import Potential, Zero
 from wgf.reference_solutions.characteristics import Characteristics
 
 SHARES = [((k + 0.5) * 0.618033988749895) % 1 for k in range(40)]  # of the end time, at which a potential is looked at

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from wgf.problem.base import Base
+from wgf.problem.energy import Parabola
 from wgf.problem.equations import Problem
-from wgf.problem.potential import Parabola
 from wgf.problem.quadrature import Gauss
 from wgf.reference_solutions.equilibrium import ByRank, Quantiles
 

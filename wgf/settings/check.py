@@ -15,8 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 from wgf.errors import ConfigError
 from wgf.result import compared
 from wgf.settings.constructors import OPEN, REQUIRED, Missing, Setting, ancestry, settings
-from wgf.settings.expression import Observables
 from wgf.settings.flat import walk
+from wgf.settings.formulas.expression import Observables
 from wgf.settings.ranges import LONGEST, Choice, Count, Flag, Positive, Range, Seed, rule_of
 
 PACKAGED = Path(__file__).parents[1] / "configs"  # in a wheel; in a checkout, configs/ lies beside wgf/

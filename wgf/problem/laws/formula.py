@@ -12,7 +12,7 @@ from wgf.errors import ConfigError
 from wgf.problem.base import Base
 from wgf.problem.laws.inverse import quantile, upper_quantile
 from wgf.problem.laws.mesh import integrals, resolved
-from wgf.settings.expression import Expression
+from wgf.settings.formulas.expression import Expression
 from wgf.settings.ranges import Finite, FiniteOrNone, Text, checked, fault
 
 FAR, DECADES, NEAR, SAMPLES = 1e6, 13, 20.0, 4000  # of the search for mass: distances from 0 and from the ends (length)

@@ -12,7 +12,7 @@ from wgf.errors import ConfigError, install
 from wgf.result import Result, compared
 from wgf.run.callbacks.base import Callback, Outcome, Row, Run
 from wgf.run.callbacks.history import read
-from wgf.settings.expression import PREFIX
+from wgf.settings.formulas.expression import PREFIX
 
 TAGS = {  # TensorBoard sorts the groups by name: the error comes first
     "t": "steps/t",

@@ -68,7 +68,7 @@ def command(words: str, effect: str) -> str:
 
 
 def figure(content: bytes, kind: str, caption: str) -> str:
-    """An embedded picture; names inside an SVG do not clash with those of others.
+    """An embedded picture, which a click shows in full size; names inside an SVG do not clash with those of others.
 
     Args:
         content: of its file.
@@ -76,7 +76,8 @@ def figure(content: bytes, kind: str, caption: str) -> str:
         caption: what it shows.
     """
     source = f"data:{KINDS[kind]};base64,{base64.b64encode(content).decode()}"
-    picture = f'<img src="{source}" alt="{escape(caption)}">'
+    image = f'<img src="{source}" alt="{escape(caption)}">'
+    picture = tag("button", image, type="button", class_="picture", title="full size and back", aria_expanded="false")
     return tag("figure", picture, tag("figcaption", escape(caption)))
 
 

@@ -48,6 +48,10 @@ for (const button of all("th button")) button.addEventListener("click", () => {
   body.append(...[...body.rows].sort(order));
 });
 
+// a picture in full size, and back
+for (const button of all(".picture")) button.addEventListener("click", () =>
+  button.setAttribute("aria-expanded", button.closest("figure").classList.toggle("whole")));
+
 // a hint below what scrolls sideways
 const hint = () => all(".wide").forEach((part) => part.classList.toggle("scrolls", part.scrollWidth > part.clientWidth));
 addEventListener("resize", hint);

@@ -13,8 +13,18 @@ from collections.abc import Mapping
 import numpy as np
 import scipy  # its modules are loaded when they are first used
 
-from wgf.settings.expression import PAIRS, Expression, literal
-from wgf.settings.intervals import FAR, Interval, absolute, constant, cosine, exponential, logarithm, outward, sine
+from wgf.settings.formulas.expression import PAIRS, Expression, literal
+from wgf.settings.formulas.intervals import (
+    FAR,
+    Interval,
+    absolute,
+    constant,
+    cosine,
+    exponential,
+    logarithm,
+    outward,
+    sine,
+)
 
 ACCURACY, FLOOR = 1e-4, 1e-9  # of the bound, relative and absolute
 BOXES, BATCH = 20_000, 2048  # most boxes, and most boxes halved at once

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from wgf.problem.potential import Expressed
-from wgf.settings.enclosure import least_bend
-from wgf.settings.expression import Expression
-from wgf.settings.intervals import FAR, Interval
+from wgf.settings.formulas.enclosure import least_bend
+from wgf.settings.formulas.expression import Expression
+from wgf.settings.formulas.intervals import FAR, Interval
 
 KNOWN = {
     "3": 0.0,

@@ -6,35 +6,21 @@ import string
 
 import pytest
 import torch
+from formulas import formulas
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from laws_and_terms import differences, tensor
 
 from wgf.errors import ConfigError
 from wgf.problem.potential import Expressed
-from wgf.settings.expression import CONSTANTS, FUNCTIONS, Expression
+from wgf.settings.formulas.expression import CONSTANTS, FUNCTIONS, Expression
 
 OWN = {"abs": abs, "sign": lambda x: (x > 0) - (x < 0)}
 PYTHON = {name: OWN[name] if name in OWN else getattr(math, name) for name in FUNCTIONS} | CONSTANTS
 PYTHON |= {"max": max, "min": min, "where": lambda holds, a, b: a if holds else b}
-numbers = st.floats(0.1, 9).map(lambda v: f"{v:.3g}") | st.integers(0, 9).map(str)
-leaves = st.one_of(st.just("x"), st.sampled_from(list(CONSTANTS)), numbers)
 
 
-def grow(inner):
-    return st.one_of(
-        st.tuples(inner, st.sampled_from("+-*/"), inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
-        st.tuples(inner, st.sampled_from("234")).map(lambda t: f"({t[0]})**{t[1]}"),
-        st.tuples(st.sampled_from("+-"), inner).map(lambda t: f"({t[0]}{t[1]})"),
-        st.tuples(st.sampled_from(FUNCTIONS), inner).map(lambda t: f"{t[0]}({t[1]})"),
-        st.tuples(st.sampled_from(["max", "min"]), inner, inner).map(lambda t: f"{t[0]}({t[1]}, {t[2]})"),
-        st.tuples(inner, st.sampled_from(["<", ">="]), inner, inner).map(
-            lambda t: f"where({t[0]}{t[1]}1,{t[2]},{t[3]})"
-        ),
-    )
-
-
-@given(st.recursive(leaves, grow, max_leaves=12), st.floats(-3, 3))
+@given(formulas(), st.floats(-3, 3))
 def test_values_are_those_of_python(text, x):
     assume(len(text) <= 1000)
     try:

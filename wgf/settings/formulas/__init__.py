@@ -1,0 +1,1 @@
+"""Formulas of a config: how they are read, enclosed and differentiated."""
