@@ -122,7 +122,7 @@ def _check_reach(problem: Problem, projection: Projection, sources: list[Tensor]
     """
     assert projection.landscape is not None
     nodes = projection.landscape.chart.nodes
-    nodes = Nodes(nodes.z[:FEW], nodes.w[:FEW], nodes.base)
+    nodes = Nodes(*(row[:: len(row) // FEW + 1] for row in (nodes.z, nodes.w)), nodes.base)
     with torch.enable_grad():
         at = MapAtNodes(nodes, nodes.z, torch.ones_like(nodes.z))
         outputs = [value for term in problem.terms if (value := term.value(at)).requires_grad]
