@@ -19,6 +19,7 @@ import argparse
 import csv
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -164,7 +165,8 @@ def missed(sweep: Sweep, number: signal.Signals, code: int | None, seconds: floa
     rows = list(csv.DictReader(table.open())) if table.exists() else []
     if {row["job"] for row in rows} != {folder.relative_to(sweep.root).as_posix() for folder in found}:
         yield f"the table has {len(rows)} rows for {len(found)} jobs"
-    if found and f"{len(found)} jobs: " not in out:
+    counted = re.search(r"^(\d+) jobs: ", out, re.MULTILINE)
+    if found and (counted is None or int(counted[1]) < len(found)):
         yield "the jobs are not counted"
     for folder in found:
         end = outcome(folder)

@@ -110,7 +110,7 @@ def _run(cfg: DictConfig) -> float:
             launch.set_threads(cfg.threads)
             from wgf.run.runner import main as run
 
-        status = run(cfg, folder)
+        status = run(cfg, folder, current().since)
     except ConfigError as error:
         if cfg.resume is None:
             _clear(folder)

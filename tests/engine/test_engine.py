@@ -247,7 +247,7 @@ def test_a_path_holds_every_step(monkeypatch, most):
             self.rows.append([*plan.coordinates(state.theta), clock.dt])
 
     class Path(Steps):
-        def path(self, rows):
+        def take_path(self, rows):
             self.rows += np.delete(rows, slice(plan.mesh.size, -1), axis=1).tolist()
 
     flow = wgf.solve(wgf.FokkerPlanck(), potential="x**4/4", t_end=0.2, saves=2, engine="compiled", network=small())

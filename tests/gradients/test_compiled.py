@@ -20,6 +20,7 @@ from wgf.engine.tapes.traced import Traced, record, variable
 from wgf.gradients.adjoint import sweep
 from wgf.gradients.tensors import replaced, tensors_of
 from wgf.problem import internal, potential
+from wgf.problem.energy import Parts
 
 ENERGIES = [
     internal.Entropy(tensor(1.3)),
@@ -98,7 +99,31 @@ class Well(wgf.Pairwise):
         return (1 - 2 * (r / self.width) ** 2) * self.force(r) / r.masked_fill(r == 0, 1.0)
 
 
+class Springs(wgf.interactions.Interaction):
+    """W = a x^2, as a function of a number that is no coefficient by itself."""
+
+    def __init__(self, a):
+        self.a = a
+
+    def parts(self):
+        return Parts(quadratic=2 * self.a)
+
+    def value(self, at):
+        return self.a * torch.dot(at.w, (at.x - torch.dot(at.w, at.x)) ** 2)
+
+    def curvature(self, at):
+        return wgf.Curvature(xx=2 * self.a * at.w)
+
+    def coupling(self, at, loads):
+        mean = loads(at.w[:, None])
+        return -2 * self.a * mean @ mean.T
+
+
 PAIRS = {
+    "springs": (
+        [0.4, 0.5],
+        lambda a, d: (wgf.AggregationDiffusion(d), {"interaction": Springs(a), "network": small()}),
+    ),
     "a kernel of a user": (
         [0.7, 1.2, 0.5],
         lambda a, b, d: (wgf.AggregationDiffusion(d), {"interaction": Well(a, b), "network": small()}),
@@ -147,6 +172,16 @@ def test_a_network_as_potential_goes_back_by_torch(caplog):
         )
         flow.differentiable().std.backward()
     assert "gradients by torch: compiled code cannot hold a potential in a table" in caplog.text
+
+
+def test_a_flow_that_stops_early_has_gradients_too():
+    numbers, make = LADDER["fokker_planck"]
+    short = wgf.Rodas4(1e-6, 1e-8, max_steps=4)
+    with pytest.warns(RuntimeWarning, match="stopped"):
+        flow = solved(make, [tensor(number) for number in numbers], engine="compiled", integrator=short)
+    assert flow.status is wgf.Status.max_steps
+    ours, known = both(flow)
+    torch.testing.assert_close(ours, known, rtol=1e-10, atol=1e-10 * float(known.abs().max()))
 
 
 @pytest.mark.parametrize("engine", ["torch", "compiled"])

@@ -24,7 +24,7 @@ RESULT |= {"wall_s": 1.354}
 
 
 def printed(result: dict[str, Any], folder: Path, width: int = 100, look: tuple[str, ...] = ()) -> str:
-    stream, phases = io.StringIO(), {"flow": 1.4, "figures": 75.0}
+    stream, phases = io.StringIO(), {"loading": 2.345, "flow": 1.4, "errors": 0.0049, "figures": 75.0}
     summary.show(Result.from_dict(result), folder, phases, look, Console(file=stream, width=width))
     return stream.getvalue()
 
@@ -52,7 +52,7 @@ def test_table(tmp_path: Path):
         "min slope": "0.13",
         "parameters": "64",
         "solver": "rank 18, condition 3.04e+00, residual 1.00e-16",
-        "wall time": "flow 1.35 s, figures 1.2 min",
+        "wall time": "loading 2.35 s, flow 1.35 s, figures 1.2 min",  # a phase without time is left out
     }
     assert {name: cell(text, name) for name in expected} == expected
     assert "None" not in text

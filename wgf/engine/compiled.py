@@ -38,7 +38,7 @@ PAIRS_PER_NODE = 8
 NODES_PER_CALL = 20_000_000  # nodes, over all attempts of one call: Ctrl-C waits for about a second
 AGREEMENT = 1e-8  # relative difference between the energies of both engines at the start
 KINDS = 16  # energies of a chart for which both are known to agree
-PATH = 10_000  # coordinates of a path that one call keeps
+PATH = 1_000_000  # coordinates of a path that one call keeps
 NO_PATH = np.empty((0, 0, 0))
 LOUD = 1e50  # energies and forces below it are far from overflow, also as a velocity or a dissipation
 COMPLETED, PAUSED, BLOW_UP, MAX_STEPS, _, REFUSED, FOLDS = range(7)  # ends of the kernel
@@ -101,13 +101,13 @@ class Compiled(Rodas4):
     def run(
         self, projection: Projection, theta: Tensor, stops: list[float], callback: LoopCallback, clock: Clock | None
     ) -> End:
-        """As `time_loop.run`. Instead of each step, a callback with a method `path` receives the coordinates after many
-        steps, with the lengths of these as the last column [k, M + WIDTH + 1]."""
+        """As `time_loop.run`. Instead of each step, a callback with a method `take_path` receives the coordinates after
+        many steps, with the lengths of these as the last column [k, M + WIDTH + 1]."""
         plan, begins = self.plan(projection), clock is None
         clock = clock or Clock(evaluations=1, next_dt=self.first_dt(stops[-1]))
         c = plan.coordinates(theta)
         most = max(1, NODES_PER_CALL // plan.work)
-        keep, path = getattr(callback, "path", None), NO_PATH
+        keep, path = getattr(callback, "take_path", None), NO_PATH
         observed = keep is None and type(callback).step is not LoopCallback.step
         if keep is not None:
             most = min(most, max(1, PATH // plan.mesh.size))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from wgf.engine.arrays import (
     GRADIENT,
     IMAGE,
@@ -34,6 +36,7 @@ SOUND, FOLDED, NOT_FINITE, NOT_SOLVED, ENERGY_RISE, CONCAVE, INACCURATE = range(
 EVER = 2**62  # folds in a row: none ends a call
 TINY = 2.2250738585072014e-308
 ROUNDING = 64 * 2.220446049250313e-16
+NO, YES = np.array([False, True])  # numba makes a copy of a function for each value of Python
 REPORT = 5  # numbers of a report before the energies
 
 
@@ -172,7 +175,7 @@ def advance(c, goals, saved, path, mesh, energy, method, parameters, times, coun
         lands = not opening
         while end == -1:
             # the field at the new coordinates; in the first turn these are the old ones
-            then, then_scale, square, then_slope = field(new, mesh, energy, pair, work, v[SLOPE], True)
+            then, then_scale, square, then_slope = field(new, mesh, energy, pair, work, v[SLOPE], YES)
             accepted = opening
             if not opening:
                 error = length / larger(method.atol * times[flow, 5] + method.rtol * math.sqrt(square), TINY)
@@ -216,7 +219,7 @@ def advance(c, goals, saved, path, mesh, energy, method, parameters, times, coun
                     copy(v[GRADIENT], v[SLOPE])
                     clear(v[IMAGE])
                 else:
-                    field(new, mesh, energy, pair, work, v[SLOPE], False)
+                    field(new, mesh, energy, pair, work, v[SLOPE], NO)
                     multiply(mesh.mass, v[PULL], v[IMAGE])
                 solve(mesh, pair, work, v[IMAGE], v[SLOPE], v[STAGES + s], v[START if s == 0 else SPEED])
                 if method.weights[s] != 0.0:

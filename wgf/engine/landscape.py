@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from wgf.engine.arrays import IMAGE, TAPS, WOODBURY, clear, copy, nodal, padded
+from wgf.engine.arrays import IMAGE, ONE, TAPS, WOODBURY, clear, copy, nodal, padded
 from wgf.engine.linear import backward, factorise, factorise_dense, forward
 from wgf.engine.machine_code import compiled
 from wgf.engine.pairs import coupling, pair_energy, pair_force
@@ -137,7 +137,7 @@ def field(c, mesh, energy, pair, work, g, judges):
             added(force, work.nodes[2], mesh, low, high, work.local[0])
             force = work.local[0]
         pull(mesh, mesh.cells[1, low], n, w, force, r[p.layout[SLOPES + 1]], work.rows)
-        spread(work.rows, mesh.taps, mesh, low, high, g[mesh.cells[0, low] :], g)
+        spread(work.rows, mesh.taps, mesh, low, high, g[mesh.cells[0, low] :], g[::ONE])
     if mesh.held[0]:
         g[0] = 0.0
     if mesh.held[1]:

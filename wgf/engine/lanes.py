@@ -140,7 +140,7 @@ def judge_lanes(c, mesh, energy, work):
         for lane in range(lanes):
             mean[lane] += mesh.mean[i] * c[i, lane]
     for low in range(0, cells, per):
-        high = min(cells, low + per)
+        high = low + per if low + per < cells else cells
         n = high - low
         run(VALUE, c, mesh, energy, low, high, work)
         for b in range(q):
@@ -169,7 +169,7 @@ def gradient_lanes(c, mesh, energy, work, g):
     for i in range(len(g)):
         clear(g[i])
     for low in range(0, cells, per):
-        high = min(cells, low + per)
+        high = low + per if low + per < cells else cells
         n = high - low
         run(FIRST, c, mesh, energy, low, high, work)
         force, stress = r[p.layout[SLOPES]], r[p.layout[SLOPES + 1]]
@@ -197,7 +197,7 @@ def hessian_lanes(c, mesh, energy, work, shift):
                 to[lane] = shift[lane] * mass
     y, z = work.rows[ONE], work.rows[OTHER]
     for low in range(0, cells, per):
-        high = min(cells, low + per)
+        high = low + per if low + per < cells else cells
         n = high - low
         run(SECOND, c, mesh, energy, low, high, work)
         xx, xd, dd = r[p.layout[BENDS]], r[p.layout[BENDS + 1]], r[p.layout[BENDS + 2]]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -13,8 +14,11 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numba
+from numba.core.base import BaseContext
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.postproc import PostProcessor
+from numba.core.types.functions import BaseFunction
 from numba.core.typing.arraydecl import GetItemBuffer, SetItemBuffer
 from numba.core.typing.templates import infer_global
 
@@ -32,9 +36,11 @@ OPTIONS: dict[str, Any] = {
     "_nrt": False,  # no function makes arrays, so none counts references to them
 }
 
-# steps of numba for closures, comprehensions, `with`, and loops over tuples of several types
+# steps of numba for closures, comprehensions, `with`, loops over tuples of several types, expressions of whole arrays
+# and the lives of objects with a count of references
 UNUSED = {"InlineClosureLikes", "MakeFunctionToJitFunction", "InlineInlinables", "WithLifting", "GenericRewrites"}
 UNUSED |= {"FindLiterallyCalls", "LiteralUnroll", "LiteralPropagationSubPipelinePass", "RewriteDynamicRaises"}
+UNUSED |= {"NopythonRewrites", "InlineOverloads", "IRLegalization"}
 
 jit: Any = numba.njit
 
@@ -44,16 +50,20 @@ for _function, _template in ((operator.getitem, GetItemBuffer), (operator.setite
 
 
 class Part(JITCodeLibrary):
-    """Code of a function that only others call. LLVM optimises it where an entry links it, and not here: numba would
-    optimise a function anew in each of its callers, and translate it each time."""
+    """Code of a function that only others call. An entry links it, and LLVM optimises it there: numba would link,
+    optimise and translate a function anew in each of its callers."""
 
     def _optimize_functions(self, module: Any) -> None:
         module.data_layout = self._codegen._data_layout
 
     def finalize(self) -> None:
-        for library in dict.fromkeys(self._linking_libraries):
-            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        for function in self._final_module.functions:
+            if not function.is_declaration:
+                function.linkage = "linkonce_odr"  # several entries may link it
         self._finalized = True
+
+    def _get_module_for_linking(self) -> Any:
+        return self._final_module
 
     def get_pointer_to_function(self, name: str) -> int:
         return 0
@@ -64,6 +74,38 @@ class Part(JITCodeLibrary):
 
     def set_env(self, name: str, environment: Any) -> None:
         """Only code that runs has an environment."""
+
+
+@contextmanager
+def brief() -> Iterator[None]:
+    """numba without what it repeats, for functions that hold numbers and arrays.
+
+    It asks all definitions of a function for the types of each call, asks at each access to an array whether its class
+    has a method `__array__`, and finds after many of its steps how long variables live.
+    """
+    known: dict[Any, Any] = {}
+    type_of, function_of = BaseFunction.get_call_type, BaseContext.get_function
+
+    def known_type(function: Any, context: Any, args: Any, keywords: Any) -> Any:
+        key = function, tuple(args), tuple(keywords.items())
+        if key not in known:
+            known[key] = type_of(function, context, args, keywords)
+        return known[key]
+
+    def no_array(context: Any, function: Any, *args: Any, **keywords: Any) -> Any:
+        if function == "__array__":
+            raise NotImplementedError
+        return function_of(context, function, *args, **keywords)
+
+    with ExitStack() as stack:
+        for owner, name, value in (
+            (BaseFunction, "get_call_type", known_type),
+            (BaseContext, "get_function", no_array),
+            (PostProcessor, "run", lambda *_, **__: None),
+        ):
+            stack.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, value)
+        yield
 
 
 class ShortCompiler(Compiler):
@@ -91,10 +133,22 @@ class Whole(JITCodeLibrary):
     def _optimize_functions(self, module: Any) -> None:
         module.data_layout = self._codegen._data_layout
 
+    def finalize(self) -> None:
+        waiting, seen = self._linking_libraries, set()
+        self._linking_libraries = []
+        while waiting:
+            library = waiting.pop()
+            if library not in seen:
+                self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+                seen.add(library)
+                waiting += library._linking_libraries
+        super().finalize()
+
     def _optimize_final_module(self) -> None:
-        options = llvm.create_pipeline_tuning_options(3)
-        # loops are short: their unrolled copies would hardly run
-        options.loop_vectorization, options.slp_vectorization, options.loop_unrolling = True, False, False
+        options = llvm.create_pipeline_tuning_options(2)
+        # loops are short: several copies of their bodies would hardly run
+        options.loop_vectorization, options.slp_vectorization = True, False
+        options.loop_unrolling = options.loop_interleaving = False
         builder = llvm.create_pass_builder(self._codegen._tm, options)
         builder.getModulePassManager().run(self._final_module, builder)
 
@@ -113,7 +167,8 @@ class EntryCompiler(ShortCompiler):
         collects = gc.isenabled()
         gc.disable()  # numba makes millions of objects and keeps most: to look through them takes a sixth of its time
         try:
-            return super().compile_extra(function)
+            with brief():
+                return super().compile_extra(function)
         finally:
             if collects:
                 gc.enable()
@@ -122,8 +177,8 @@ class EntryCompiler(ShortCompiler):
 @cache
 def announce(back: bool) -> None:
     """Say that code is compiled, the first time; `back`: that of the way back through a flow."""
-    what = ("gradients of flows", 10) if back else ("the engine", 6)
-    log.info("compiling %s for this machine, once: this takes about %d s", *what)
+    what = "gradients of flows" if back else "the engine"
+    log.info("compiling %s for this machine, once: this takes about 4 s", what)
 
 
 def compiled(function: Callable) -> Any:

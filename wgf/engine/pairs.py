@@ -49,7 +49,7 @@ def strength(energy, p, r):
     if not energy.logarithmic:
         return 1.0
     store(r[0], 0, fill(1.0))
-    execute(p, FIRST, r, WIDTH, ALONE)
+    execute(p, FIRST, r, ALONE, ALONE)
     return r[p.layout[SLOPES], 0]
 
 

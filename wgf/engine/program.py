@@ -107,10 +107,10 @@ def prepare(p, parameters, registers):
 def tabulated(table, x, order):
     """Derivative of order 0, 1 or 2 of a tabulated function; NaN outside the table."""
     s = (x - table[0]) * table[1]
-    count = int(table[2])
+    count = np.int64(table[2])
     if not (s >= 0.0 and s <= count):
         return math.nan
-    i = int(s) if s < count else count - 1
+    i = np.int64(s) if s < count else count - 1
     t, o, v = 2.0 * (s - i) - 1.0, 3 + PANEL * i, 0.0
     if order == 0:
         for a in range(PANEL - 1, -1, -1):

@@ -39,7 +39,7 @@ class RecordedStates(SavedStates):
         self.steps.append(clock.dt)
         self.coordinates.append(self.chart.coordinates(state.theta))
 
-    def path(self, rows: np.ndarray) -> None:
+    def take_path(self, rows: np.ndarray) -> None:
         """Several steps of the compiled engine, see `wgf.engine.compiled`."""
         self.steps += rows[:, -1].tolist()
         self.coordinates += torch.from_numpy(rows[:, : self.chart.size].copy())

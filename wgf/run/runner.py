@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from signal import Signals as SignalName
+from time import monotonic
 from typing import Any
 
 import torch
@@ -43,8 +44,13 @@ from wgf.tables.of_flow import maps
 log = logging.getLogger("wgf")
 
 
-def main(cfg: DictConfig, folder: Path) -> int:
+def main(cfg: DictConfig, folder: Path, since: float | None = None) -> int:
     """Run a config, or resume the run in `cfg.resume`, in a folder that the caller has claimed, and print the table.
+
+    Args:
+        cfg: the config, checked.
+        folder: of the run.
+        since: when the process began, by `time.monotonic`; now by default.
 
     Returns:
         The exit status: 0 for a completed run or a run that ended as `expect` says; 128 + n after signal n; 1 for a
@@ -53,7 +59,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
     resuming = cfg.resume is not None
     cfg = OmegaConf.merge(cfg, {"resume": None})  # type: ignore[assignment]
     experiment = build(cfg)
-    clock = Stopwatch()
+    clock = Stopwatch(monotonic() if since is None else since)
     with Signals() as signals:
         result = _run(experiment, cfg, folder, resuming, signals, [Progress(), clock])
     summary.show(result, folder, clock.seconds, experiment.logger.look())

@@ -14,6 +14,7 @@ from rich.text import Text
 from wgf.files import relative
 from wgf.result import Result, at_most, is_clear, label
 
+SHORT = 0.005  # seconds of a phase that is not worth a word
 ROUNDING = 1e-14  # of a sum, relative to its terms
 COUNTS = {"steps": "accepted", "rejected": "rejected", "evaluations": "evaluations"}
 SOLVER = {
@@ -46,8 +47,8 @@ def show(
     grid = Table(box=ROUNDED, show_header=False)
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    known = {**phases, "flow": result.wall_s} if phases else {}
-    spent = _join(*(f"{name} {_seconds(seconds)}" for name, seconds in known.items()))
+    known = {**phases, "flow": result.wall_s or 0.0} if phases else {}
+    spent = _join(*(f"{name} {_seconds(seconds)}" for name, seconds in known.items() if seconds >= SHORT))
     rows = dict(lines(result))
     for name, cell in (rows | ({"wall time": spent} if spent else {})).items():
         color = "green" if cell.startswith(("completed", "steady")) else "red"

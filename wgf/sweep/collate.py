@@ -185,19 +185,27 @@ def _solutions(found: Table) -> dict[str, SavedMaps]:
     return solutions
 
 
-def summary(found: Table) -> str:
-    """The number of jobs with each status: 60 jobs: 58 completed, 1 folded, 1 killed."""
+def summary(found: Table, total: int = 0) -> str:
+    """The number of jobs with each status: 60 jobs: 57 completed, 1 folded, 2 not started.
+
+    Args:
+        found: the jobs that have a folder.
+        total: how many there should be, where this is known.
+    """
     counts = Counter(str(row["status"]) for row in found.rows)
-    return f"{len(found.rows)} jobs: " + ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    waiting = counts.pop("waiting", 0)
+    parts = [*counts.most_common(), ("not started", max(waiting, total - counts.total()))]
+    said = ", ".join(f"{count} {status}" for status, count in parts if count)
+    return f"{sum(count for _, count in parts)} jobs: {said}"
 
 
-def report(found: Table) -> None:
-    """Print the table of the jobs, those that failed, and the paths of the results."""
+def report(found: Table, total: int = 0) -> None:
+    """Print the table of the jobs, those that failed, and the paths of the results; arguments as in `summary`."""
     closing.show(found.rows, found.axes)
     for row in found.failed():
         lost = f"; not saved: {row['unsaved']}" if row.get("unsaved") else ""
         print(f"{row['status']}: {found.label(row)}: {row['message']}{lost}")
-    print(summary(found))
+    print(summary(found, total))
     print(f"results in   {found.root / 'results.csv'}")
     if any(found.root.glob("events.out.tfevents.*")):
         print(*watch(found.root), sep="\n")

@@ -29,6 +29,7 @@ class Session(ExitStack):
     """One call of `wgf`. It holds the claim on the folder of a run, or the sweep, until the call ends.
 
     Attributes:
+        since: when the process began, by `time.monotonic`.
         computes: whether a run has begun in this process; an error is no longer one of the input then.
         sweep: the sweep that was launched, or None.
     """
@@ -36,6 +37,7 @@ class Session(ExitStack):
     def __init__(self) -> None:
         super().__init__()
         self.computes = False
+        self.since = time.monotonic() - time.process_time()  # till now, the process has only loaded
         self.sweep: Sweep | None = None
 
     def __enter__(self) -> Session:
@@ -70,7 +72,7 @@ class Sweep(Signals):
 
     def __init__(self, root: Path, total: int, strict: bool, axes: Sequence[str] = ()) -> None:
         super().__init__()
-        self.root, self._strict = root, strict
+        self.root, self._total, self._strict = root, total, strict
         self._watch = Watch(root, total, axes)
 
     def __enter__(self) -> Sweep:
@@ -92,7 +94,7 @@ class Sweep(Signals):
                 return
             with working("writing table and figures"):
                 table = collate(self.root)
-            report(table)
+            report(table, 0 if self.received is None else self._total)
         finally:
             super().__exit__()
         failed = table.failed()

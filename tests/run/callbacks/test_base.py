@@ -90,14 +90,14 @@ def test_progress_is_silent_in_a_pipe(tmp_path: Path, capfd: pytest.CaptureFixtu
 
 
 def test_time_of_every_phase(monkeypatch: pytest.MonkeyPatch):
-    times = iter([1.0, 3.0, 3.0, 7.0])
+    times = iter([1.0, 1.0, 3.0, 3.0, 7.0])
     monkeypatch.setattr("wgf.run.callbacks.progress.monotonic", lambda: next(times))
-    watch = Stopwatch()
+    watch = Stopwatch(0.25)
     watch.phase("flow")
     watch.phase("errors")
     watch.close()
     watch.close()
-    assert watch.seconds == {"flow": 2.0, "errors": 4.0}
+    assert watch.seconds == {"loading": 0.75, "flow": 2.0, "errors": 4.0}
 
 
 class Terminal(io.StringIO):

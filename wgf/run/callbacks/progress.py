@@ -18,13 +18,16 @@ FORMAT = "{percentage:3.0f}%|{bar}| t={n:.4g}/{total:.4g} [{elapsed}<{remaining}
 class Stopwatch(Callback):
     """Measures the phases of a run.
 
+    Args:
+        since: when the first phase began, in which the process loads what it needs.
+
     Attributes:
         seconds: wall time of every phase that has ended.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, since: float) -> None:
         self.seconds: dict[str, float] = {}
-        self._name, self._since = "", 0.0
+        self._name, self._since = "loading", since
 
     def phase(self, name: str) -> None:
         self.close()
