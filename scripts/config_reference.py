@@ -30,7 +30,8 @@ Written by `python scripts/config_reference.py` from the configs and the classes
 
 `wgf group=choice` picks a choice, `wgf group.key=value` sets a value, `wgf --cfg job` shows the config that would run.
 What is out of range is refused before anything starts. The choices of the main job are in bold. How to add a choice of
-your own: [extending.md](extending.md).
+your own: [extending.md](extending.md). `python scripts/schema.py > wgf.schema.json` writes the JSON schema by which
+an editor completes and checks YAML files.
 """
 PAPER = """
 The two-layer ReLU network and explicit Euler with the step sizes of the paper. A run has width 16, bound 4, and weights

@@ -2,9 +2,9 @@
 
     python scripts/signals.py [COUNT] [SEED] [--docs]
 
-Ctrl-C is SIGINT to every process of a terminal, SIGTERM goes to the command alone; COUNT (20) signals of either kind.
-Grids and searches with the launchers `parallel` (joblib) and `basic` take turns. A signal comes at a random time after
-the sweep has made its folder, up to twice the time until its first step. Then
+Ctrl-C is SIGINT to every process of a terminal, SIGTERM goes to the command alone; COUNT (24) signals of either kind.
+Grids and searches with the launchers `parallel` (joblib), `basic` and `ensemble` (forks) take turns. A signal comes at
+a random time after the sweep has made its folder, up to twice the time until its first step. Then
 
     every job that has begun is interrupted, with a checkpoint of the state in its result if it has taken a step,
     every job is counted in the table, no job is left running or killed,
@@ -46,7 +46,11 @@ SWEEPS = {
     "grid": ["network.width=4,5,6,7"],
     "search": ["hydra/sweeper=search", "hydra.sweeper.n_trials=4", "network.width=range(4,9)", "objective=evaluations"],
 }
-LAUNCHERS = {"parallel": ["hydra.launcher.n_jobs=2"], "basic": ["hydra/launcher=basic"]}
+LAUNCHERS = {
+    "parallel": ["hydra.launcher.n_jobs=2"],
+    "basic": ["hydra/launcher=basic"],
+    "ensemble": ["hydra/launcher=ensemble", "hydra.launcher.n_jobs=2"],
+}
 
 
 class Trial(NamedTuple):
@@ -207,7 +211,7 @@ def table(found: dict[tuple[str, str, str], list[Trial]]) -> Iterator[str]:
 def main() -> int:
     """Write the table; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("count", type=int, nargs="?", default=20, help="number of signals of either kind")
+    parser.add_argument("count", type=int, nargs="?", default=24, help="number of signals of either kind")
     parser.add_argument("seed", type=int, nargs="?", default=0)
     parser.add_argument("--docs", action="store_true", help="write the table into docs/robustness.md")
     args = parser.parse_args()
@@ -221,7 +225,7 @@ def main() -> int:
     found: dict[tuple[str, str, str], list[Trial]] = {}
     for k in range(2 * args.count):
         number = (signal.SIGINT, signal.SIGTERM)[k % 2]
-        kind, launcher = list(SWEEPS)[k // 2 % 2], list(LAUNCHERS)[k // 4 % 2]
+        kind, launcher = list(SWEEPS)[k // 2 % 2], list(LAUNCHERS)[k // 4 % len(LAUNCHERS)]
         delay = random.uniform(0, spans[launcher])
         one = trial(kind, launcher, number, delay)
         found.setdefault((number.name, kind, launcher), []).append(one)

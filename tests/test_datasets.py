@@ -1,7 +1,5 @@
 """Flows and ensembles as datasets: the numbers of the flow, units, netCDF and Parquet, and one line without xarray."""
 
-import subprocess
-import sys
 from functools import cache
 
 import numpy as np
@@ -73,15 +71,3 @@ def test_a_dataset_of_an_ensemble():
     assert found.diffusion.dims == ("flow",)
     assert np.array_equal(found.x[1, -1], flows.quantile(None, found["rank"].values)[1])
     assert list(found.status.values) == ["completed"] * 2
-
-
-def test_without_xarray_there_is_one_line():
-    code = (
-        "import sys; sys.modules['xarray'] = None; import wgf; "
-        "flow = wgf.solve(wgf.FokkerPlanck(), t_end=0.01, saves=1, reference_solution='none'); "
-        "print('pandas' in sys.modules, 'pyarrow' in sys.modules); flow.to_xarray()"
-    )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert answer.stdout.split() == ["False", "False"]
-    last = answer.stderr.strip().splitlines()[-1]
-    assert last == "wgf.errors.ConfigError: to_xarray needs xarray: pip install -e '.[data]' (in the checkout)"

@@ -4,7 +4,11 @@ import json
 import os
 import re
 import shlex
+import tomllib
+from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from composed_configs import composed
@@ -60,6 +64,17 @@ def test_the_page_of_the_python_interface_names_everything():
     assert sorted(listed) == sorted(wgf._HOME)
 
 
+def dead(html: Path) -> Iterator[str]:
+    """The links between the files of a site that lead nowhere; the generator looks at pages only."""
+    for page in html.rglob("*.html"):
+        for link in re.findall(r"""\b(?:href|src)=["']?([^"' >]+)""", page.read_text(encoding="utf-8")):
+            address = urlsplit(unescape(link))
+            base = html if address.path.startswith("/") else page.parent
+            target = base / unquote(address.path).lstrip("/")
+            if not (address.scheme or address.netloc or target.is_file() or (target / "index.html").is_file()):
+                yield f"{page.relative_to(html)} links to {link}"
+
+
 def test_the_site_is_built_without_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("zensical", reason="the site needs the extra docs")
     monkeypatch.setitem(os.environ, "PYTHONWARNINGS", "ignore")  # of the generator
@@ -69,3 +84,12 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path, monkeypatch: pytest
     assert (html / "gallery" / "index.html").exists()
     pages = [json.dumps(item) for item in json.loads((html / "search.json").read_text(encoding="utf-8"))["items"]]
     assert any("Keller-Segel" in page for page in pages)
+    assert not list(dead(html))
+    menu = tomllib.loads((DOCS / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"]
+    entries = [
+        page
+        for section in menu
+        for value in section.values()
+        for page in ([value] if isinstance(value, str) else value)
+    ]
+    assert sorted(entries) == sorted(path.name for path in (tmp_path / "pages").glob("*.md"))

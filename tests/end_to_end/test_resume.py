@@ -265,7 +265,7 @@ def test_differences_of_configs():
 
 def test_the_command_stopped_by_sigterm_goes_on(tmp_path: Path):
     """Everything switched on: one folder, one history, one curve in TensorBoard."""
-    words = ["integrator=euler", "integrator.dt=1e-4", "network.width=4", "t_end=0.2", "saves=4"]
+    words = ["integrator=euler", "integrator.dt=2e-4", "network.width=4", "t_end=0.2", "saves=4"]
     words += ["reference_solution=none", "hydra.run.dir='a run'"]
     status, *said = stopped(signal.SIGTERM, tmp_path, "a run", 20, *words)
     said = "".join(said)
@@ -303,7 +303,7 @@ def test_the_command_stopped_by_sigterm_goes_on(tmp_path: Path):
 
 
 def test_the_command_killed_goes_on(tmp_path: Path):
-    words = [*QUICK, "integrator=euler", "integrator.dt=2e-5", "t_end=0.06", "hydra.run.dir='a run'"]
+    words = [*QUICK, "integrator=euler", "integrator.dt=4e-5", "t_end=0.06", "hydra.run.dir='a run'"]
     status, _, err = stopped(signal.SIGKILL, tmp_path, "a run", 20, *words)
     assert status == -signal.SIGKILL, err
     assert not (tmp_path / "a run" / "result.json").exists()

@@ -207,6 +207,20 @@ def test_what_has_no_derivatives_is_refused(name):
         wgf.solve(wgf.FokkerPlanck(tensor(1.0)), **{"t_end": 0.1, "network": small()} | BOWL | make())
 
 
+def test_a_tensor_that_acts_on_the_right_only_is_found():
+    class Wall(wgf.Potential):
+        def __init__(self, a):
+            self.a = a
+
+        def value_at(self, x):
+            return x**2 / 2 + (self.a * torch.relu(x - 1) ** 3 if bool((x > 1).any()) else 0.0)
+
+    a = tensor(0.5)
+    flow = wgf.solve(wgf.FokkerPlanck(), potential=Wall(a), t_end=0.05, saves=1, network=small(), engine="torch")
+    (found,) = torch.autograd.grad(flow.differentiable().mean, a)
+    assert float(found) < 0
+
+
 def test_other_refusals():
     with pytest.raises(wgf.ConfigError, match="exponent"):
         wgf.AggregationDiffusion(1.0, tensor(2.0))

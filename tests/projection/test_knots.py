@@ -220,7 +220,7 @@ def test_crossed_knots_count_as_a_fold():
     assert not flow.is_increasing(y)
 
 
-@pytest.mark.parametrize("factor", [1e-6, 1e-2, 10.0])
+@pytest.mark.parametrize("factor", [1e-6, 10.0])
 def test_regularised_velocity_is_consistent_of_order_two(factor):
     """|f' - v|^2 + y' R y' <= |I v - v|^2 = O(h^4), v = -V'(f), I the interpolation at the knots, constant beyond them:
     it is a velocity with b' = 0."""

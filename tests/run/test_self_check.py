@@ -103,7 +103,7 @@ def test_steps_too_long_are_seen(tmp_path: Path):
 @pytest.mark.parametrize("order", [2, 8])
 def test_a_quadrature_too_coarse_for_the_energy_is_seen(order: int, tmp_path: Path):
     """Judged by the energies of a network without knots on a fine grid, from its map alone."""
-    result = unverified(tmp_path, f"network=mlp network.width=4 quadrature.order={order} t_end=0.01 law=laplace")
+    result = unverified(tmp_path, f"network=mlp network.width=4 quadrature.order={order} t_end=0.002 law=laplace")
     flow = wgf.load(tmp_path)
     z = torch.linspace(-30, 30, 200_001, dtype=torch.float64)
     x, slope = flow.saved[-1][0].evaluate(flow.saved[-1][1], z)

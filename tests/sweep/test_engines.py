@@ -58,15 +58,6 @@ def test_a_killed_fork_costs_no_other_job(tmp_path: Path):
     assert [row["status"] for row in results(tmp_path / "s")] == ["completed"] * 3
 
 
-def test_the_path_of_slurm_without_a_cluster(wgf, four_jobs: tuple[Path, str], tmp_path: Path):
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    status, _, err = wgf("-m", "network.width=4,16", "network.degree=3", "hydra/launcher=slurm_local", *SHORT)
-    assert (status, err) == (0, "")
-    other = dict.fromkeys(("job", "network.degree", "wall_s"), "")
-    here = [row | other for row in results(four_jobs[0] / "s") if row["network.degree"] == "3"]
-    assert [row | other for row in results(tmp_path / "s")] == here
-
-
 def test_ray_starts_a_cluster_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A cluster that is gone has left its address, and nothing answers there."""
     pytest.importorskip("hydra_plugins.hydra_ray_launcher")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from callback_events import record, row, solution
-from command_line import called, wgf
+from command_line import called
 from wandb_files import records
 
 from wgf.integrators.status import Status
@@ -129,13 +129,6 @@ def test_wandb(tmp_path: Path):
     figures = {key.split("/")[1] for line in told for key in line if key.startswith("figures/")}
     assert figures == {"density", "map"}
     assert {path.name for path in place.glob("files/*")} >= {*FILES} - {"config.yaml"}
-
-
-def test_a_run_needs_no_tracker(tmp_path: Path):
-    blocked = "import sys; sys.modules['mlflow'] = sys.modules['wandb'] = None; from wgf.cli import main; main()"
-    answer = wgf(tmp_path, "debug=smoke", "logger=csv", "hydra.run.dir=run", start=("-c", blocked))
-    assert answer.returncode == 0, answer.stderr
-    assert (tmp_path / "run" / "scalars.csv").exists()
 
 
 @pytest.mark.parametrize("logger", ["mlflow", "wandb"])
