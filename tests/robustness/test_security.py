@@ -154,6 +154,16 @@ def test_hydras_own_settings_stay(words: str):
     check_hydra(parsed(words.split()))
 
 
+def test_only_a_launcher_of_wgf_needs_no_look_at_its_file(monkeypatch):
+    seen = []
+    monkeypatch.setattr("wgf.settings.foreign_configs.check_node", seen.append)
+    check_hydra(parsed(["hydra/launcher=ensemble", "seed=1"]))
+    assert not seen
+    for name in ("basic", "../launcher/ensemble"):
+        check_hydra(parsed([f"hydra/launcher={name}"]))
+    assert len(seen) == 2
+
+
 CALLBACK = "evil: {_target_: os.mkdir, path: HACKED}"
 LOGGING = "formatters: {evil: {(): os.mkdir, path: HACKED}}"
 QUIET = "# @package hydra.job_logging\nversion: 1\nroot: {level: INFO, handlers: []}\n"

@@ -15,9 +15,11 @@ from typing import Any
 import llvmlite.binding as llvm
 import numba
 from numba.core.base import BaseContext
+from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.postproc import PostProcessor
+from numba.core.runtime.nrt import rtsys
 from numba.core.types.functions import BaseFunction
 from numba.core.typing.arraydecl import GetItemBuffer, SetItemBuffer
 from numba.core.typing.templates import infer_global
@@ -205,12 +207,25 @@ class Direct:
             self._call(*args)
 
 
-def entry(function: Callable) -> Any:
-    """Decorator: a compiled function that Python calls. Its code, with that of all it calls, is kept on the disk.
+class Kept(FunctionCache):
+    """The code of an entry on the disk.
 
-    numba keeps code until the file of the function has another date; here the content of all files counts.
+    numba keeps code until the file of the function has another date; here the content of all files counts. To load
+    code, numba would first load the definitions of all functions that it can compile.
     """
-    dispatcher = jit(**OPTIONS, no_cfunc_wrapper=True, cache=True, pipeline_class=EntryCompiler)(function)
-    if hasattr(dispatcher._cache, "_cache_file"):
-        dispatcher._cache._cache_file._source_stamp = STAMP
+
+    def __init__(self, function: Callable) -> None:
+        super().__init__(function)
+        self._cache_file._source_stamp = STAMP
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
+
+def entry(function: Callable) -> Any:
+    """Decorator: a compiled function that Python calls. Its code, with that of all it calls, is kept on the disk."""
+    dispatcher = jit(**OPTIONS, no_cfunc_wrapper=True, pipeline_class=EntryCompiler)(function)
+    dispatcher._cache = Kept(function)
     return dispatcher

@@ -57,13 +57,19 @@ def check_hydra(args: argparse.Namespace) -> RunMode | None:
     words = args.overrides
     if args.config_path is not None:
         raise ConfigError("--config-path is not allowed: add your own choices with --config-dir=FOLDER")
-    plain = (word.startswith(FOLDERS) or "hydra" not in word for word in words)
-    if args.config_dir is None and args.config_name is None and all(plain):
+    if args.config_dir is None and args.config_name is None and all(map(_is_plain, words)):
         return None  # every file comes with wgf
     with initialized(args) as hydra:
         node = hydra.compose_config(args.config_name or "config", words, RunMode.MULTIRUN).hydra
     check_node(node)
     return node.mode
+
+
+def _is_plain(word: str) -> bool:
+    """Whether an override names no code but that of wgf's files."""
+    group, _, name = word.partition("=")
+    ours = group == "hydra/launcher" and name.isidentifier() and (CONFIGS / group / f"{name}.yaml").is_file()
+    return ours or "hydra" not in word or word.startswith(FOLDERS)
 
 
 @contextmanager
