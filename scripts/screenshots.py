@@ -120,8 +120,8 @@ def terminal(folder: Path) -> None:
     for name, line in (("run", RUN), ("list", "list pde"), ("phases", SLOW), ("sweep", SWEEP)):
         shown = run(folder, f"wgf.cli {line}")
         picture(f"terminal-{name}", f"wgf {line}", phases(shown) if name == "phases" else shown[-1], folder)
-    half = [text for text in shown if re.search(r"jobs .*6 of 12 done.* 2 running", text)]
-    picture("terminal-live", f"wgf {SWEEP}", half[-1], folder)
+    working = [text for text in shown if " 2 running" in text and "best  W1" in text]
+    picture("terminal-live", f"wgf {SWEEP}", working[len(working) // 2], folder)
 
 
 def phases(shown: list[str]) -> str:
