@@ -61,8 +61,8 @@ CASES: dict[str, Callable[[], dict[str, Figure]]] = {
     **{
         f"{name} {run}": lambda name=name, run=run: {name: flow(run).plot(name)}
         for name, runs in {
-            **dict.fromkeys(("energy", "steps"), ("short", "at rest", "long")),
-            **dict.fromkeys(("ridgeline", "density", "errors"), ("long",)),
+            **dict.fromkeys(("energy", "steps"), ("short", "at rest", "slow", "long")),
+            **dict.fromkeys(("ridgeline", "density", "errors"), ("long", "close times")),
         }.items()
         for run in runs
     },
