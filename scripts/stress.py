@@ -2,6 +2,7 @@
 
     python scripts/stress.py --count 2000 --out stress.jsonl        the same command again continues after a stop
     python scripts/stress.py --count 2000 --out stress.jsonl --docs write the tables into docs/robustness.md
+    python scripts/stress.py --count 2000 --out stress.jsonl --again  solve anew what failed: last rows count
     python scripts/stress.py --family walls --count 200             between walls and on circles
 
 Problem number k depends on (seed, k) alone. It is drawn from all equations, potentials (also random expressions with
@@ -25,6 +26,8 @@ import signal
 import sys
 import time
 import warnings
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,9 @@ import torch
 from random_problems.solve import drawn, problem, problem_of
 from random_problems.table import FAULTS, by_number, by_status, false_numbers
 
-CPU, WALL = 120, 900  # a problem that takes longer hangs (s)
+from wgf.run.provenance import git_commit
+
+CPU, WALL = 600, 3600  # a problem, with all that its judges run, that takes longer hangs (s)
 DOCS = Path(__file__).parents[1] / "docs" / "robustness.md"
 MARKS = "<!-- stress: begin -->\n", "<!-- stress: end -->\n"
 
@@ -85,10 +90,16 @@ class Worker:
         return None
 
 
-def run(numbers: list[int], seed: int, jobs: int, out: Path, family: str = "line") -> None:
-    """Solve every problem whose row is not yet in `out`, and append the rows."""
+def failed(row: dict[str, Any]) -> bool:
+    """Whether a problem crashed, hung, or has a false number without a doubt."""
+    return row["status"] in FAULTS or bool(false_numbers(row))
+
+
+def run(numbers: Iterable[int], seed: int, jobs: int, out: Path, family: str = "line", again: bool = False) -> None:
+    """Solve every problem whose row is not yet in `out`, or which failed if `again`, and append the rows."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # which ends the workers, too
-    done = {row["k"] for row in rows(out)}
+    done = {row["k"] for row in rows(out) if not (again and failed(row))}
+    code = (git_commit() or "")[:7]
     remaining = [k for k in numbers if k not in done][::-1]
     workers: list[Worker] = []
     with open(out, "a") as file:
@@ -99,7 +110,7 @@ def run(numbers: list[int], seed: int, jobs: int, out: Path, family: str = "line
             for solver in list(workers):
                 if (row := solver.answer()) is None:
                     continue
-                file.write(json.dumps(row) + "\n")
+                file.write(json.dumps(row | {"code": code}) + "\n")
                 file.flush()
                 if not solver.process.is_alive() or not remaining:
                     solver.process.kill()
@@ -110,17 +121,18 @@ def run(numbers: list[int], seed: int, jobs: int, out: Path, family: str = "line
 
 
 def rows(out: Path) -> list[dict[str, Any]]:
-    """The rows in a file; none if it does not exist."""
-    return [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    """The last row of each problem in a file; none if it does not exist."""
+    found = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    return [*{row["k"]: row for row in found}.values()]
 
 
 def report(solved: list[dict[str, Any]], seed: int) -> str:
-    """The tables, with the seed, the number of problems and their time."""
+    """The tables, with the seed, the number of problems, their time and the commits of their code."""
     hours = sum(row.get("cpu", CPU) for row in solved) / 3600
-    return (
-        f"{len(solved)} problems of seed {seed}, {hours:.1f} hours of one core:\n\n{by_status(solved)}\n\n"
-        f"{by_number(solved)}\n"
-    )
+    commits = Counter(row.get("code") or "unknown" for row in solved)
+    code = ", ".join(f"{name} ({count})" for name, count in commits.items())
+    head = f"{len(solved)} problems of seed {seed}, {hours:.1f} hours of one core, at {code}:"
+    return f"{head}\n\n{by_status(solved)}\n\n{by_number(solved)}\n"
 
 
 def written(text: str, path: Path) -> None:
@@ -139,18 +151,19 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("stress.jsonl"))
     parser.add_argument("--docs", action="store_true", help=f"write the tables into {DOCS.name}")
+    parser.add_argument("--again", action="store_true", help="solve problems anew that crashed, hung or were false")
     parser.add_argument("--only", type=int, help="run the problem of this number in this process and print its row")
     args = parser.parse_args()
     if args.only is not None:
         print(json.dumps(problem(args.seed, args.only, args.family), indent=1))
         return
     numbers = list(range(args.first, args.first + args.count))
-    run(numbers, args.seed, args.jobs, args.out, args.family)
+    run(numbers, args.seed, args.jobs, args.out, args.family, args.again)
     solved = [row for row in rows(args.out) if row["k"] in set(numbers)]
     print(text := report(solved, args.seed))
     if args.docs:
         written(text, DOCS)
-    bad = [row for row in solved if row["status"] in FAULTS or false_numbers(row)]
+    bad = [row for row in solved if failed(row)]
     for row in bad:
         print(json.dumps({**row, "verdicts": false_numbers(row)}))
     sys.exit(bool(bad))

@@ -1,6 +1,7 @@
 """scripts/stress.py: problems with errors close to their bounds, and false numbers that its judges must notice."""
 
 import dataclasses
+import json
 import random
 from pathlib import Path
 from types import ModuleType
@@ -310,6 +311,45 @@ def test_judges_between_walls_and_on_circles(stress: ModuleType, tmp_path: Path,
     assert all(verdict.used <= 1 for verdict in found)
     (wrong,) = walls.verdicts(settings, flow, result | {"w1_error": 1.1 * result["w1_error"], "reference_error": 0.0})
     assert wrong.used > 1
+
+
+def test_what_failed_is_solved_again_and_the_last_row_counts(stress: ModuleType, tmp_path: Path, monkeypatch):
+    """A crash and a false number, but no sound row."""
+    verdict = {"number": "mean", "by": "quadrature", "used": 3.0}
+    old = [
+        {"k": 0, "status": "completed", "verdicts": [], "doubts": None},
+        {"k": 1, "status": "crash"},
+        {"k": 2, "status": "completed", "verdicts": [verdict], "doubts": None},
+    ]
+    out = tmp_path / "rows.jsonl"
+    out.write_text("".join(json.dumps(row) + "\n" for row in old))
+
+    class Instant:
+        """A worker that is never in doubt."""
+
+        def __init__(self, *_):
+            self.process = self
+
+        def begin(self, k: int) -> None:
+            self.k = k
+
+        def answer(self):
+            return {"k": self.k, "status": "completed", "verdicts": [], "doubts": None}
+
+        def is_alive(self) -> bool:
+            return True
+
+        def kill(self) -> None:
+            pass
+
+    monkeypatch.setattr(stress, "Worker", Instant)
+    monkeypatch.setattr(stress.signal, "signal", lambda *_: None)
+    stress.run(range(3), 0, 2, out)
+    assert stress.rows(out) == old
+    stress.run(range(3), 0, 2, out, again=True)
+    assert stress.rows(out)[0] == old[0]
+    assert not any(stress.failed(row) for row in stress.rows(out))
+    assert len(out.read_text().splitlines()) == 5
 
 
 def test_the_tables_go_into_the_page(stress: ModuleType, tmp_path: Path):

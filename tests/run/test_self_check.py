@@ -19,6 +19,7 @@ from wgf.saved_maps import SavedMaps
 RESULT: dict[str, Any] = {
     "mass": 1.0,
     "dissipation_gap": 1e-3,
+    "min_slope": 0.5,
     "second_moment": 1.5,
     "second_moment_law": 1.5,
     "w2_bound": 3e-4,
@@ -51,6 +52,10 @@ def test_nothing_speaks_against_a_good_run():
         ({"mass": 0.99}, "mass: -1.0e-02 off 1"),
         ({"mass": math.nan}, "mass: +nan off 1"),
         ({"dissipation_gap": 0.4}, "dissipated: 40% off the energy lost"),
+        (
+            {"dissipation_gap": 0.4, "min_slope": 6e-8},
+            "dissipated: 40% off the energy lost, the steps are too long, or the",
+        ),
         ({"second_moment": 1.6}, "second_moment: +1.0e-01 off its law"),
         ({"w2_error": 1e-3}, "w2_error, w2_bound: the error is 1.0e-03, but it cannot exceed 3.0e-04"),
     ],

@@ -34,7 +34,7 @@ def provenance(device: torch.device, seed: int) -> dict[str, Any]:
     known = circumstances(device)
     return {
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
-        "git_commit": _git_commit(),
+        "git_commit": git_commit(),
         "device": known["device"],
         "threads": known["threads"],
         "seed": seed,
@@ -74,7 +74,7 @@ def _version(package: str) -> str | None:
 
 
 @cache
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
     try:
         answer = subprocess.run(
             ["git", "rev-parse", "HEAD"],

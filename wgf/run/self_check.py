@@ -17,6 +17,7 @@ MASS = 1e-6  # tolerance of the mass
 INFINITE = 0.1  # error of an energy, relative to those at the start and at the end, that may be infinite
 ENERGY = 1e-4  # tolerance of the energy, relative to the sizes of its terms
 BALANCE = 0.1  # tolerance of the dissipated energy, relative to the energy lost
+HELD = 1e-6  # smallest slope of a map that is held where it would fold, and loses energy there without moving
 MOMENT = 1e-2  # tolerance of the second moment, relative to its law
 ROUNDED = 1e-3  # tolerance of the bound, relative
 
@@ -88,7 +89,9 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
         )
     gap = result.dissipation_gap
     if gap is not None and not gap <= BALANCE:
-        yield f"dissipated: {gap:.0%} off the energy lost, the steps are too long, shorten them"
+        slope = result.min_slope
+        edge = f", or the map is held where it would fold (smallest slope {slope:.0e})" if 0 < slope < HELD else ""
+        yield f"dissipated: {gap:.0%} off the energy lost, the steps are too long{edge}, shorten them"
     law = result.second_moment_law
     if law is not None and not abs(result.second_moment - law) <= MOMENT * max(abs(law), math.ulp(1.0)):
         yield f"second_moment: {result.second_moment - law:+.1e} off its law, which the projected flow keeps exactly"
