@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/compiled.py
 
-prints processor times of one thread, and the memory of a process for each size. Compiling, once per machine, is not
-counted.
+prints processor times of one thread, the gain by a second one, which needs a quiet machine, and the memory of a process
+for each size. Compiling, once per machine, is not counted.
 """
 
 import resource
@@ -22,6 +22,7 @@ FLOWS, WIDTH, DEGREE, BOUND = 2000, 36, 4, 4.25
 RANGES = {"diffusion": (0.5, 1.5), "a": (0.5, 1.5), "b": (0.5, 1.5), "c": (-1, 1), "shift": (-0.5, 0.5)}
 RANGES |= {"scale": (0.7, 1.3)}
 RTOL, FINER = 1e-3, 1e-7  # of the flows, and of those that judge them
+CALLS = 8  # of each number of threads
 LARGE = (1_000, 10_000, 100_000, 1_000_000)  # breakpoints
 
 
@@ -55,6 +56,18 @@ def many_flows() -> None:
     print(f"ensemble: {60 * FLOWS / seconds:.0f} flows per minute, W1 error of the steps {error:.0e} (median)")
 
 
+def two_threads() -> None:
+    """Print how many times as many flows two threads compute in the same time, by the shortest of several calls."""
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(CALLS):
+        for threads, known in seconds.items():
+            start = time.perf_counter()
+            quartic_family(2 * FLOWS, RTOL, threads=threads)
+            known.append(time.perf_counter() - start)
+    one, two = map(min, seconds.values())
+    print(f"two threads: {120 * FLOWS / two:.0f} flows per minute, {one / two:.2f} times as many as one")
+
+
 def large_step(m: int) -> None:
     """Print the time of one accepted step at m breakpoints, and the peak memory of this process."""
     torch.set_num_threads(1)
@@ -78,6 +91,7 @@ def large_step(m: int) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     many_flows()
+    two_threads()
     for breakpoints in LARGE:
         process = get_context("spawn").Process(target=large_step, args=(breakpoints,))
         process.start()

@@ -8,6 +8,7 @@ It needs Chromium, and the extra `docs` for the site. It runs the commands in a 
 """
 
 import io
+import itertools
 import os
 import pty
 import re
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -35,6 +37,7 @@ SMALL, SHADES = 1000, 160  # pixels across and colours of a picture
 
 RUN = "hydra.run.dir=runs/default"
 BLOW_UP = "experiment=keller_segel_blow_up hydra.run.dir=runs/blow_up"
+SLOW = "pde=keller_segel network.width=64 verify=true hydra.run.dir=runs/slow"
 SWEEP = "-m network.width=4,8,16,32 network.degree=1,3,5 hydra.sweep.dir=widths logger=tensorboard"
 TABS = {  # of two runs, and of the sweep
     "scalars": "runs/?smoothing=0#scalars&_smoothingWeight=0&tagFilter=error",
@@ -87,11 +90,13 @@ def screen(output: str) -> str:
     return "\n".join(line.lstrip("\r") for line in lines)
 
 
-def run(folder: Path, line: str) -> str:
-    """What a command leaves on a terminal."""
+def run(folder: Path, line: str) -> list[str]:
+    """What a terminal shows of a command after each of its outputs."""
     here, there = pty.openpty()
+    termios.tcsetwinsize(there, (60, COLUMNS))
     words = [sys.executable, "-m", *shlex.split(line)]
     place = os.environ | {"COLUMNS": str(COLUMNS), "LINES": "60", "TERM": "xterm-256color"}
+    place["WGF_NO_CACHE"] = "1"  # reference solutions are computed, as for a new user
     process = subprocess.Popen(words, cwd=folder, env=place, stdout=there, stderr=there)
     os.close(there)
     parts = []
@@ -105,17 +110,35 @@ def run(folder: Path, line: str) -> str:
         parts.append(part)
     process.wait()
     os.close(here)
-    return screen(b"".join(parts).decode())
+    whole = b"".join(parts)
+    ends = itertools.accumulate(map(len, parts))
+    return [screen(whole[:end].decode(errors="ignore")) for end in ends]
 
 
 def terminal(folder: Path) -> None:
-    """A run, a list of choices, a mistake, a sweep."""
-    for name, title, line in (
-        ("run", f"wgf {RUN}", f"wgf.cli {RUN}"),
-        ("list", "wgf list pde", "wgf.cli list pde"),
-        ("sweep", f"wgf {SWEEP}", f"wgf.cli {SWEEP}"),
-    ):
-        picture(f"terminal-{name}", title, run(folder, line), folder)
+    """A run and its phases, a list of choices, a sweep while it works and at its end."""
+    for name, line in (("run", RUN), ("list", "list pde"), ("phases", SLOW), ("sweep", SWEEP)):
+        shown = run(folder, f"wgf.cli {line}")
+        picture(f"terminal-{name}", f"wgf {line}", phases(shown) if name == "phases" else shown[-1], folder)
+    working = [text for text in shown if " 2 running" in text and "best  W1" in text]
+    picture("terminal-live", f"wgf {SWEEP}", working[len(working) // 2], folder)
+
+
+def phases(shown: list[str]) -> str:
+    """The last line of a terminal in each phase of a run: while it loads, in the middle of the flow, and then."""
+    last = [text.rstrip().rpartition("\n")[2] for text in shown]
+    found = {}
+    for line in last:
+        words = re.sub(r"\x1b\[[\d;]*m", "", line).strip()
+        if bar := re.match(r"(\d+)%\|", words):
+            if int(bar[1]) < 60:
+                found["flow"] = line
+        elif (
+            words.startswith("loading")
+            or "\N{BRAILLE PATTERN BLANK}" < words[:1] <= "\N{BRAILLE PATTERN DOTS-12345678}"
+        ):
+            found[words[2:]] = line
+    return "\n".join(found.values())
 
 
 def picture(name: str, title: str, text: str, folder: Path) -> None:
@@ -216,6 +239,7 @@ def main(names: list[str]) -> None:
                 run(folder, f"wgf.cli {line}")
         for name in names:
             if name == "tensorboard":
+                shutil.rmtree(folder / "runs" / "slow", ignore_errors=True)
                 run(folder, f"wgf.cli {BLOW_UP}")
             PARTS[name](folder)
 

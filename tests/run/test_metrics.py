@@ -1,5 +1,6 @@
 """Numbers of a finished run: optional ones, and the smallest slope between the nodes."""
 
+import math
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -14,16 +15,41 @@ from wgf.problem.interaction import Zero
 from wgf.problem.potential import Expressed, Quadratic, Quartic
 from wgf.problem.potential import Zero as NoPotential
 from wgf.problem.quadrature import Gauss
+from wgf.reference_solutions.equilibrium import equilibrium
+from wgf.reference_solutions.exact import find
 from wgf.run.metrics import Metrics
 
 
 def test_an_optional_number_that_fails_costs_no_result(tmp_path: Path, caplog, monkeypatch: pytest.MonkeyPatch):
-    for name in ("Metrics.to_equilibrium", "best_w2"):
+    for name in ("Metrics.to_both", "best_w2"):
         monkeypatch.setattr(f"wgf.run.metrics.{name}", Mock(side_effect=IndexError("index 0 is out of bounds")))
     found = quick_run(tmp_path, "t_end=0.01")
     assert (found["status"], found["w2_best"], found["w2_to_equilibrium"]) == ("completed", None, None)
+    assert 0 < found["w1_error"] < 1e-3
     assert (tmp_path / "solution.npz").exists()
     assert "no w2_to_equilibrium: IndexError: index 0 is out of bounds" in caplog.text
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_distances_measured_together_are_those_measured_alone(known: bool):
+    """The flow from N(0, 1) with D = 1 in the potential x^2: N(0, (1 + exp(-4 t))/2) at t, N(0, 1/2) at the end."""
+    law, t = laws.Gaussian(), 0.3
+    problem = FokkerPlanck().problem(law, Quadratic(2.0), Zero(), t)
+    map = Spline(width=8, degree=2, base=law)
+    theta, end = map.theta.detach(), equilibrium(problem)
+    assert end is not None
+    metrics = Metrics(problem, map, find(problem) if known else None)
+    error, rest = metrics.to_both(t, theta, end)
+    assert rest == pytest.approx(1 - 0.5**0.5, rel=1e-6)
+    assert rest == pytest.approx(metrics.distance(end, math.inf, theta).w2, rel=1e-12)
+    if known:
+        alone = metrics.error(t, theta)
+        assert alone is not None
+        assert error is not None
+        assert error.w2 == pytest.approx(1 - ((1 + math.exp(-4 * t)) / 2) ** 0.5, rel=1e-6)
+        assert (error.w1, error.w2) == pytest.approx((alone.w1, alone.w2), rel=1e-12)
+    else:
+        assert error is None
 
 
 def test_the_smallest_slope_between_the_nodes():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from time import monotonic
@@ -133,7 +132,7 @@ class Recorder(LoopCallback):
         self.callbacks.checkpoint(
             {
                 "step": clock.steps,
-                "clock": dataclasses.asdict(clock),
+                "clock": dict(vars(clock)),
                 "theta": state.theta,
                 "breakpoints": self.saved.map.breakpoints(),
                 "terms": state.terms,
@@ -141,7 +140,7 @@ class Recorder(LoopCallback):
                 "saved_theta": _rows(self.saved.theta),
                 "saved_breakpoints": _rows(self.saved.breakpoints),
                 "saved_terms": _rows(self.saved.terms),
-                "saved_clocks": [dataclasses.asdict(each) for each in self.saved.clocks],
+                "saved_clocks": [dict(vars(each)) for each in self.saved.clocks],
                 "rows": self.rows,
                 "last_row": self.last_row,
                 "logged": self._logged,
