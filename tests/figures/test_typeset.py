@@ -3,7 +3,7 @@
 import pytest
 from matplotlib.mathtext import MathTextParser
 
-from wgf.figures.typeset import typeset
+from wgf.figures.typeset import in_one_power, typeset
 
 EQUATIONS = {
     "rho_t = 0.5 rho_xx, a = 2e-05": r"$\rho_{t} = 0.5\ \rho_{xx},\ a = 2 \cdot 10^{-5}$",
@@ -29,3 +29,12 @@ def test_long_equations_have_several_lines():
     lines = typeset("rho_t = rho_xx + (rho V')_x, V = (x - 1)^4/4 - (x - 1)^2/2", 32).splitlines()
     assert len(lines) == 2
     assert all(line[0] == line[-1] == "$" for line in lines)
+
+
+def test_one_power_of_ten_for_all_values():
+    write, label = in_one_power([0.0, 2.5e-7, 3e-7], "time")
+    assert [write(value) for value in (0.0, 2.5e-7, 3e-7)] == ["0", "2.5", "3"]
+    assert label == "time ($10^{-7}$)"
+    write, label = in_one_power([0.3, 0.30001, 1.0], "time")
+    assert [write(value) for value in (0.3, 0.30001, 1.0)] == ["0.3", "0.30001", "1"]
+    assert label == "time"

@@ -201,3 +201,30 @@ print(type(flow.integrator).__name__, "wgf.engine.backward.kernel" in sys.module
 """
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True)
     assert answer.stdout.split() == ["Compiled", "False"]
+
+
+@pytest.mark.parametrize("order", ["springs, diffusion", "diffusion, springs"])
+def test_flows_with_and_without_pairs_follow_each_other(order):
+    """Springs of strength 0 pull nothing in the steps, but their derivative needs pairs. In a process of its own: the
+    first flow decides about what is loaded."""
+    code = f"""
+import torch, wgf
+def number(v): return torch.tensor(v, dtype=torch.float64, requires_grad=True)
+def springs():
+    s = number(0.0)
+    return s, wgf.AggregationDiffusion(0.5), dict(interaction=wgf.interactions.Quadratic(s))
+def diffusion():
+    d = number(0.5)
+    return d, wgf.FokkerPlanck(d), dict()
+for make in ({order}):
+    for engine in ("compiled", "torch"):
+        t, pde, given = make()
+        network = wgf.Spline(9, 3, 3.0, base=wgf.Gaussian())
+        wgf.solve(pde, t_end=0.2, saves=1, network=network, engine=engine, **given).differentiable().std.backward()
+        print(float(t.grad))
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    assert answer.returncode == 0, answer.stderr
+    found = [float(word) for word in answer.stdout.split()]
+    assert all(abs(slope) > 0.1 for slope in found)
+    assert found[::2] == pytest.approx(found[1::2], rel=1e-10)

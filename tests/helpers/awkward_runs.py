@@ -1,6 +1,7 @@
 """Runs whose figures have awkward texts: tiny and huge times, narrow and far laws, a blow-up, few and many curves."""
 
 import functools
+from typing import Any
 
 import numpy as np
 from matplotlib.axis import Axis
@@ -53,9 +54,15 @@ HISTORIES = {"plain": rows(), "t_end 1e-6": rows(1e-6, 1e-5), "t_end 1e4": rows(
 
 @functools.cache
 def flow(name: str) -> Flow:
-    """A computed flow of Fokker-Planck whose numbers hardly differ, or whose times are large."""
-    settings = {"short": {}, "at rest": {"potential": "x**2/2"}, "long": {"potential": "(x-1)**4/4 - (x-1)**2/2"}}
-    return solve(FokkerPlanck(), t_end={"short": 1e-6, "at rest": 1.0, "long": 1e4}[name], **settings[name])
+    """A computed flow of Fokker-Planck whose numbers hardly differ, or whose times are large or close to each other."""
+    settings: dict[str, dict[str, Any]] = {
+        "short": {"t_end": 1e-6},
+        "at rest": {"t_end": 1.0, "potential": "x**2/2"},
+        "slow": {"t_end": 0.1},
+        "long": {"t_end": 1e4, "potential": "(x-1)**4/4 - (x-1)**2/2"},
+        "close times": {"t_end": 1.0, "saves": [1e-5, 0.3, 0.30001, 1.0]},
+    }
+    return solve(FokkerPlanck(), **settings[name])
 
 
 def collisions(figure: Figure, dpi: float = DPI) -> list[str]:

@@ -9,7 +9,8 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from wgf.figures import style
-from wgf.figures.style import DENSITY, EXACT, POSITION, styled
+from wgf.figures.style import DENSITY, EXACT, POSITION, TIME, styled
+from wgf.figures.typeset import in_one_power
 from wgf.saved_maps import SavedMaps
 
 Curve = tuple[np.ndarray, np.ndarray]
@@ -65,7 +66,7 @@ def ridgeline(solution: SavedMaps, heading: str) -> Figure:
         if solution.exact_T is not None and s:
             x, rho = reference(solution, s, 2 * top)
             axes.plot(x, k * gap + rho, zorder=-k, **EXACT)
-    write, label = style.of_times(solution.t[picked])
+    write, label = in_one_power(solution.t[picked].tolist(), TIME)
     axes.set_yticks([k * gap for k in range(len(picked))], labels=[write(t) for t in solution.t[picked].tolist()])
     axes.set(xlim=window(solution, picked), ylim=(-0.05 * gap, (len(picked) - 1) * gap + 1.15 * top))
     axes.set(xlabel=POSITION, ylabel=f"{label};  from line to line: a density of {gap:.3g}")

@@ -8,6 +8,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
@@ -22,12 +23,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, LogLocator, MaxNLocator, ScalarFormatter
 
 from wgf.figures.layout import Fitted
-from wgf.figures.typeset import WIDE, plain, tex, typeset
+from wgf.figures.typeset import WIDE, in_one_power, plain, tex, typeset
 from wgf.saved_maps import SavedMaps
 
 SHOWN = 6  # times in a figure
 WIDTH, DPI = 6.4, 187.5  # inches: 1200 pixels, with letters that are still readable when these shrink to 400
 SIZE = (WIDTH, WIDTH / 1.5)
+APART = 0.04  # smallest distance of times with a number, as a share of their bar
 SUPPORT = 1e-6  # mass left out on either side of a map
 STYLE: dict[str, Any] = {
     "font.size": 10,
@@ -59,7 +61,7 @@ MARKERS = "osD^vPX"
 COLORS = LinearSegmentedColormap.from_list("times", matplotlib.colormaps["plasma"](np.linspace(0.0, 0.8, 48)), 48)
 
 FACTOR = re.compile(r"1e(-?\d+)")  # of the numbers of an axis
-NEAR = 1.1  # ratio of the ends of a logarithmic axis below which its numbers could be written alike
+NEAR = 2.0  # ratio of the ends of a logarithmic axis below which its numbers would crowd or be written alike
 
 Args = ParamSpec("Args")
 Answer = TypeVar("Answer")
@@ -73,8 +75,8 @@ def styled(draw: Callable[Args, Answer]) -> Callable[Args, Answer]:
         with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
             answer = draw(*args, **kwargs)
         for axes in answer.axes if isinstance(answer, Figure) else ():
+            _linear_where_alike(axes)
             for axis in (axes.xaxis, axes.yaxis):
-                _linear_where_equal(axis)
                 if type(axis.get_major_formatter()) is ScalarFormatter:
                     axis.set_major_formatter(Short())
         return answer
@@ -82,11 +84,11 @@ def styled(draw: Callable[Args, Answer]) -> Callable[Args, Answer]:
     return drawn
 
 
-def _linear_where_equal(axis: Axis) -> None:
+def _linear_where_alike(axes: Axes) -> None:
     """A logarithmic axis of values that hardly differ becomes linear: there `Short` writes what they have in common."""
-    low, high = sorted(axis.get_view_interval())
-    if axis.get_scale() == "log" and high < NEAR * low:
-        axis.axes.set(**{f"{axis.axis_name}scale": "linear"})  # type: ignore[attr-defined]
+    low, high = axes.get_ylim()
+    if axes.get_yscale() == "log" and high < NEAR * low:
+        axes.set_yscale("linear")
 
 
 class Picture(Figure):
@@ -137,18 +139,10 @@ def title(axes: Axes, what: str, heading: str = "", width: int = WIDE) -> None:
 
 def times(axis: Axis, t: np.ndarray) -> None:
     """An axis of time with at most five numbers; a power of ten for all of them stands in its label."""
-    write, label = of_times(t)
+    write, label = in_one_power(t, TIME)
     axis.set_major_locator(MaxNLocator(4))
     axis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
     axis.set_label_text(label)
-
-
-def of_times(t: np.ndarray | list[float]) -> tuple[Callable[[float], str], str]:
-    """How some times are written, and the label of their axis, in which stands a power of ten for all of them."""
-    power = math.floor(math.log10(top)) if (top := float(np.max(t))) > 0 else 0
-    power = 0 if -2 <= power <= 3 else power
-    label = TIME + (rf" ($10^{{{power}}}$)" if power else "")
-    return lambda value: tex(plain(float(f"{value / 10.0**power:.4g}"))), label
 
 
 def scaled(axes: Axes) -> None:
@@ -226,8 +220,10 @@ def time_bar(figure: Figure, axes: Any, solution: SavedMaps, shown: list[int]) -
     if len(shown) > 1:
         times = solution.t[shown].tolist()
         mappable = ScalarMappable(Normalize(times[0], times[-1]), COLORS)
-        write, label = of_times(times)
-        bar(figure, mappable, axes, {t: write(t) for t in times}, label)
+        write, label = in_one_power(times, TIME)
+        gap = APART * (times[-1] - times[0])
+        apart = [t for t, following in pairwise([*times, math.inf]) if following - t > gap]
+        bar(figure, mappable, axes, {t: write(t) for t in apart}, label)
 
 
 def walls(axes: Axes, solution: SavedMaps, along: str = "x") -> None:

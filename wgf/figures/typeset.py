@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
+from collections.abc import Callable, Iterable
 
 WIDE = 74  # letters on a line
 KNOWN = re.compile(r"rho_t = [\w +\-*/^().,|<>=']*")  # what `Problem.equation` is made of
@@ -46,6 +48,17 @@ def plain(value: float, digits: int = 4) -> str:
 def tex(text: str) -> str:
     """A text of `plain` as matplotlib reads it; only powers of ten are typeset, which takes 5 ms each."""
     return f"${text}$" if "\\" in text else text.replace("-", "\N{MINUS SIGN}")
+
+
+def in_one_power(values: Iterable[float], name: str) -> tuple[Callable[[float], str], str]:
+    """How values on an axis are written, each in another way, and the name of the axis, in which stands a power of ten
+    for all of them."""
+    known = {*values}
+    power = math.floor(math.log10(top)) if (top := max(known)) > 0 else 0
+    power = 0 if -2 <= power <= 3 else power
+    digits = next((d for d in range(4, 12) if len({f"{value:.{d}g}" for value in known}) == len(known)), 12)
+    label = name + (rf" ($10^{{{power}}}$)" if power else "")
+    return lambda value: tex(plain(float(f"{value / 10.0**power:.{digits}g}"), digits)), label
 
 
 def scientific(value: float) -> str:

@@ -67,9 +67,8 @@ def begin(config: DictConfig) -> Sweep:
         except ConfigError as error:
             lines += error.lines
     raise_faults(list(dict.fromkeys(lines)))
-    if at_once:
-        with loading("torch"):
-            set_threads(1)  # a fork hangs at the second thread of a process that had two
+    with loading("torch"):
+        set_threads(1)  # scipy keeps the number at its import for all jobs here, and a fork hangs where it was two
     raise_faults(_unbuildable(configs))
     trials = sweeper.get("n_trials")
     varied = [axis[0].partition("=")[0].lstrip("+") for axis in axes if len(axis) > 1]

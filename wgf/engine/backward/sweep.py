@@ -19,7 +19,9 @@ from wgf.engine.vectors import WIDTH, aligned
 
 SAME = 1e-9  # difference between a recorded state and the repeated step, relative to the state
 NO_STAGES = np.zeros((0, 0, 0, 0))
-_pull_back = Direct(pull_back), Direct(pull_back)  # for energies with pairs, and for others
+# by whether the energies of the steps and of the way back have pairs, of which their types depend: an interaction of
+# strength 0 has derivatives, but no pairs in the steps
+_pull_back = {(steps, back): Direct(pull_back) for steps in (False, True) for back in (False, True)}
 
 
 class Swept(NamedTuple):
@@ -70,7 +72,7 @@ def sweep(
     work, other, found = workspace(plan.mesh, plan.energy), workspace(plan.mesh, back), np.zeros(given.shape[1])
     rows, nodes, far = aligned(ROWS, *shape), aligned(4, other.registers.shape[1]), aligned(12, other.nodes.shape[1])
     programs = plan.mesh, plan.energy, back, plan.method, plan.parameters, given
-    call = _pull_back[plan.energy.pair is None]
+    call = _pull_back[plan.energy.pair is not None, back.pair is not None]
     call(points, lengths, after, *programs, found, kept, work, other, rows, nodes, far, SAME)
     stages, directions = torch.from_numpy(kept[..., :-WIDTH]) if len(kept) else (bars.new_zeros(0),) * 2
     start, repeats = torch.from_numpy(after[0, :-WIDTH].copy()), not np.isnan(lengths).any()
