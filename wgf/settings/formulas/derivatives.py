@@ -176,7 +176,7 @@ def _chosen(x: Tensor, holds: Any, u: Jet, v: Jet) -> Jet:
         if a is None and b is None:
             return None
         # two plain numbers would be rounded to float32
-        sides = (0.0 if side is None else side for side in (a, b))
-        return torch.where(holds, *(side if isinstance(side, Tensor) else x.new_full((), side) for side in sides))
+        one, other = (side if isinstance(side, Tensor) else x.new_full((), side or 0.0) for side in (a, b))
+        return torch.where(holds, one, other)
 
     return Jet(*(either(a, b) for a, b in zip(u[:3], v[:3], strict=True)), cut=True)
