@@ -97,27 +97,31 @@ def failed(row: dict[str, Any]) -> bool:
 
 def run(numbers: Iterable[int], seed: int, jobs: int, out: Path, family: str = "line", again: bool = False) -> None:
     """Solve every problem whose row is not yet in `out`, or which failed if `again`, and append the rows."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # which ends the workers, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     done = {row["k"] for row in rows(out) if not (again and failed(row))}
     code = (git_commit() or "")[:7]
     remaining = [k for k in numbers if k not in done][::-1]
     workers: list[Worker] = []
     with open(out, "a") as file:
-        while remaining or workers:
-            while remaining and len(workers) < jobs:
-                workers.append(Worker(seed, family))
-                workers[-1].begin(remaining.pop())
-            for solver in list(workers):
-                if (row := solver.answer()) is None:
-                    continue
-                file.write(json.dumps(row | {"code": code}) + "\n")
-                file.flush()
-                if not solver.process.is_alive() or not remaining:
-                    solver.process.kill()
-                    workers.remove(solver)
-                else:
-                    solver.begin(remaining.pop())
-            time.sleep(0.02)
+        try:
+            while remaining or workers:
+                while remaining and len(workers) < jobs:
+                    workers.append(Worker(seed, family))
+                    workers[-1].begin(remaining.pop())
+                for solver in list(workers):
+                    if (row := solver.answer()) is None:
+                        continue
+                    file.write(json.dumps(row | {"code": code}) + "\n")
+                    file.flush()
+                    if not solver.process.is_alive() or not remaining:
+                        solver.process.kill()
+                        workers.remove(solver)
+                    else:
+                        solver.begin(remaining.pop())
+                time.sleep(0.02)
+        finally:
+            for solver in workers:  # a flow takes SIGTERM for its own interruption
+                solver.process.kill()
 
 
 def rows(out: Path) -> list[dict[str, Any]]:

@@ -271,3 +271,20 @@ def test_no_run_is_begun_that_would_stop_half_way(monkeypatch):
     assert begun[-1] == found.fine.grid.cells < finite_volume.LEVELS[False][-1]
     with pytest.raises(Unresolved, match="stopped"):
         run(finite_volume.Monotone, p, np.array([0.05]), replace(grid, cells=2 * begun[-1]))
+
+
+def test_grids_that_needed_no_integration_foretell_nothing(monkeypatch):
+    """A linear equation far from normal, whose contour integral fails on the third grid alone."""
+    begun: list[int] = []
+    known = finite_volume.evolved
+
+    def evolved(bands, *args):
+        begun.append(bands.shape[1] + 1)
+        return known(bands, *args) * (math.nan if begun[-1] == 512 else 1.0)
+
+    monkeypatch.setattr(finite_volume, "evolved", evolved)
+    monkeypatch.setattr(finite_volume, "_fall", lambda inner: math.nan if np.isnan(inner).any() else 0.0)
+    p = problem(FokkerPlanck(0.05), Gaussian(), Quartic(1.0))
+    grid = finite_volume.scout(p, 0.3 * finite_volume.SEEN)
+    finite_volume._refine(finite_volume.Monotone, p, np.array([0.3]), grid)
+    assert begun[:4] == [128, 256, 512, 1024]

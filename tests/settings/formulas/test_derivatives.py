@@ -50,6 +50,37 @@ def test_everything_a_formula_may_contain_at_kinks_and_zeros():
         assert d.equal(torch.zeros_like(x))
 
 
+CUT = {
+    "max(x, 0)**1.5 + x**2/2": lambda x: (1.5 * max(x, 0) ** 0.5 + x, (0.75 * x**-0.5 if x > 0 else 0) + 1),
+    "where(x > 0, x, 0)**1.5": lambda x: (1.5 * max(x, 0) ** 0.5, 0.75 * x**-0.5 if x > 0 else 0),
+    "max(abs(x) - 1, 0)**1.5": lambda x: (
+        math.copysign(1.5 * max(abs(x) - 1, 0) ** 0.5, x), 0.75 * (abs(x) - 1) ** -0.5 if abs(x) > 1 else 0
+    ),
+    "-sqrt(max(x, 0))*x": lambda x: (-1.5 * x**0.5, -0.75 * x**-0.5) if x > 0 else (0, 0),
+    "where(x > 1e60, 1e50, 1)*x**2": lambda x: (2 * x, 2),
+    "where(x < 0, 0.1*x, 0.3*x)": lambda x: (0.1 if x < 0 else 0.3, 0),
+    "max(0.1*x, 0.1*x - 1)": lambda x: (0.1, 0),
+    "where(x > 0, 0.7, 0.3)*x**2": lambda x: (1.4 * x, 1.4) if x > 0 else (0.6 * x, 0.6),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", CUT)
+def test_parts_that_are_cut_off_leave_no_trace(text):
+    """No infinite derivative of a power times 0, and all digits of the numbers chosen from."""
+    x = [-2.3, -0.4, 0.6, 1.9]
+    found = derivatives(Expression(text), tensor(x), 2)
+    expected = torch.tensor([CUT[text](place) for place in x], dtype=torch.float64).T
+    for ours, known in zip(found, expected, strict=True):
+        assert torch.allclose(ours, known, rtol=1e-15, atol=1e-16)
+
+
+def test_the_time_may_have_the_shape_of_the_places():
+    x = tensor([0.4, 1.3])
+    first, second = derivatives(Expression("x**2/2 + sin(t)*x", clock="t").at(tensor([0.1, 0.2])), x, 2)
+    assert torch.allclose(first, x + torch.sin(tensor([0.1, 0.2])), rtol=1e-15)
+    assert second.equal(torch.ones_like(x))
+
+
 def test_constants_may_be_tensors():
     """A constant with a derivative, and the time at many times at once."""
     a = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)

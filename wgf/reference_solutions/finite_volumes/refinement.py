@@ -32,6 +32,7 @@ FALL = 1e-8  # of an F that should rise: it shows a wrong contour integral
 DIP = 1e-5  # W1 distance of what was computed to masses that do not fall, on the third grid: a hopeless case
 GOOD = 5e-6  # W1 error with which `Central` is taken without a look at `Monotone`, and either without the last grid
 COUPLED = 768  # cells beyond which coupled ones have fewer evaluations: they cost their number squared
+GROWTH = 1.5  # of the evaluations from one grid to the next that is foreseen, at most
 CROWD = 0.1  # mass in one cell that shows that a law is not resolved, or no longer there
 TAILS = 6  # times the W2 change by tails that begin with ten times the mass that their error may be
 SLOWEST = 0.25  # slowest gain in W2, less 1
@@ -149,8 +150,10 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
     gains: list[float] = []
     offs: list[float] = []
     for level, cells in enumerate(levels):
-        if len(spent) > 1 and spent[-1] ** 2 > spent[-2] * _affordable(scheme.dense, cells):
-            break  # evaluations that grow as from the grid before would not reach the end
+        if len(spent) > 1 and spent[-2]:  # both integrated
+            expected = spent[-1] * min(GROWTH, spent[-1] / spent[-2])
+            if expected > _affordable(scheme.dense, cells):
+                break  # it would stop before the end
         try:
             run, evaluations = _run(kind, problem, times, _with(grid, cells))
         except Unresolved:

@@ -17,15 +17,19 @@ Number = Any  # a tensor, or a number that broadcasts to it
 
 
 class Jet(NamedTuple):
-    """A part of a formula: its value, and its derivatives in the variable; None is 0."""
+    """A part of a formula: its value, and its derivatives in the variable; None is 0.
+
+    cut: whether max, min or where may have made the derivatives 0 at some points; there nothing makes them NaN later.
+    """
 
     value: Number
     first: Number | None = None
     second: Number | None = None
+    cut: bool = False
 
 
 # of f = f(u): f' from (u, f), and f'' from (u, f, f'); None is 0
-FUNCTIONS: dict[str, tuple[Callable[..., Tensor] | None, Callable[..., Tensor] | None]] = {
+RULES: dict[str, tuple[Callable[..., Tensor] | None, Callable[..., Tensor] | None]] = {
     "exp": (lambda u, f: f, lambda u, f, d: f),
     "log": (lambda u, f: 1 / u, lambda u, f, d: -d * d),
     "sqrt": (lambda u, f: 0.5 / f, lambda u, f, d: -0.5 * d / u),
@@ -52,7 +56,7 @@ def derivatives(expression: Expression, x: Tensor, order: int) -> tuple[Tensor, 
         found = _Rules(expression, order).jet(expression.tree, x)
     except _Unknown:
         return None
-    first, second = (torch.zeros_like(x) if d is None else d + torch.zeros_like(x) for d in found[1:])
+    first, second = (torch.zeros_like(x) if d is None else d + torch.zeros_like(x) for d in found[1:3])
     return first, second
 
 
@@ -72,17 +76,20 @@ class _Rules:
     def __init__(self, expression: Expression, order: int) -> None:
         self.expression, self.order = expression, order
         self.varying = _varying(expression.tree, expression.variable)
+        self.shaped = any(isinstance(value, Tensor) and value.dim() for value in expression.constants.values())
 
     def jet(self, node: Any, x: Tensor) -> Jet:
         """A part of the formula at x."""
         if node not in self.varying:
             number = literal(node)
-            return Jet(self.expression.part(node, x.new_zeros(())) if number is None else number)
+            return Jet(self.expression.part(node, x if self.shaped else x.new_zeros(())) if number is None else number)
         if isinstance(node, ast.Name):
             return Jet(x, 1.0)
         if isinstance(node, ast.UnaryOp):
             u = self.jet(node.operand, x)
-            return u if isinstance(node.op, ast.UAdd) else Jet(-u.value, _times(-1.0, u.first), _times(-1.0, u.second))
+            if isinstance(node.op, ast.UAdd):
+                return u
+            return Jet(-u.value, _times(-1.0, u.first), _times(-1.0, u.second), u.cut)
         if isinstance(node, ast.BinOp):
             return self._binary(type(node.op), self.jet(node.left, x), self.jet(node.right, x))
         name = node.func.id
@@ -90,44 +97,45 @@ class _Rules:
             test, *branches = node.args
             sides = (self.expression.part(side, x) for side in (test.left, test.comparators[0]))
             holds = COMPARISONS[type(test.ops[0])](*sides)
-            return _chosen(holds, *(self.jet(branch, x) for branch in branches))
+            return _chosen(x, holds, *(self.jet(branch, x) for branch in branches))
         if name in ("max", "min"):
             u, v = (self.jet(part, x) for part in node.args)
-            mean = Jet(
-                0.5 * (u.value + v.value), *(_times(0.5, _plus(*pair)) for pair in zip(u[1:], v[1:], strict=True))
-            )
-            first, second = (u, v) if name == "max" else (v, u)
-            return _chosen(u.value > v.value, first, _chosen(u.value < v.value, second, mean))
+            first, second = (_times(0.5, _plus(*pair)) for pair in zip(u[1:3], v[1:3], strict=True))
+            tie = Jet(0.5 * (u.value + v.value), first, second)
+            higher, lower = (u, v) if name == "max" else (v, u)
+            return _chosen(x, u.value > v.value, higher, _chosen(x, u.value < v.value, lower, tie))
         u = self.jet(node.args[0], x)
         value = torch.special.erf(u.value) if name == "erf" else getattr(torch, name)(u.value)
-        slope, bend = FUNCTIONS[name]
+        slope, bend = RULES[name]
         d = None if slope is None else slope(u.value, value)
         return self._chain(u, value, d, None if bend is None or self.order < 2 else bend(u.value, value, d))
 
     def _chain(self, u: Jet, value: Tensor, d: Number | None, dd: Number | None) -> Jet:
         """f(u) from f, f' and f'' at u."""
-        return Jet(value, _times(d, u.first), self._second(_times(dd, u.first, u.first), _times(d, u.second)))
+        bent, moved = (_times(f, by, also) for f, by, also in ((dd, u.first, u.first), (d, u.second, 1.0)))
+        second = self._second(_shielded(bent, u.first, u.cut), _shielded(moved, u.second, u.cut))
+        return Jet(value, _shielded(_times(d, u.first), u.first, u.cut), second, u.cut)
 
     def _second(self, *terms: Number | None) -> Number | None:
         return _plus(*terms) if self.order > 1 else None
 
     def _binary(self, op: type, u: Jet, v: Jet) -> Jet:
-        value = BINARY[op](u.value, v.value)
+        value, cut = BINARY[op](u.value, v.value), u.cut or v.cut
         if op is ast.Mult:
             cross = _times(2.0, u.first, v.first)
             second = self._second(_times(u.second, v.value), cross, _times(u.value, v.second))
-            return Jet(value, _plus(_times(u.first, v.value), _times(u.value, v.first)), second)
+            return Jet(value, _plus(_times(u.first, v.value), _times(u.value, v.first)), second, cut)
         if op is ast.Div:
             first = _over(_plus(u.first, _times(-1.0, value, v.first)), v.value)
             terms = u.second, _times(-2.0, first, v.first), _times(-1.0, value, v.second)
-            return Jet(value, first, _over(self._second(*terms), v.value))
+            return Jet(value, first, _over(self._second(*terms), v.value), cut)
         if op is ast.Pow:
             if v.first is not None:
                 raise _Unknown
             p = v.value
             return self._chain(u, value, _power(p, u.value, p - 1), _power(p * (p - 1), u.value, p - 2))
         sign = 1.0 if op is ast.Add else -1.0
-        return Jet(value, _plus(u.first, _times(sign, v.first)), self._second(u.second, _times(sign, v.second)))
+        return Jet(value, _plus(u.first, _times(sign, v.first)), self._second(u.second, _times(sign, v.second)), cut)
 
 
 def _power(factor: Number, u: Tensor, exponent: Number) -> Tensor | None:
@@ -156,10 +164,19 @@ def _over(above: Number | None, below: Number) -> Number | None:
     return None if above is None else above / below
 
 
-def _chosen(holds: Any, u: Jet, v: Jet) -> Jet:
+def _shielded(product: Number | None, by: Number | None, cut: bool) -> Number | None:
+    """A product, but 0 where its factor `by` is 0 because a part is cut off: the other factor may be infinite."""
+    return torch.where(by == 0, 0.0, product) if cut and product is not None and isinstance(by, Tensor) else product
+
+
+def _chosen(x: Tensor, holds: Any, u: Jet, v: Jet) -> Jet:
     """u where a condition holds, else v."""
-    return Jet(*(_either(holds, a, b) for a, b in zip(u, v, strict=True)))
 
+    def either(a: Number | None, b: Number | None) -> Tensor | None:
+        if a is None and b is None:
+            return None
+        # two plain numbers would be rounded to float32
+        one, other = (side if isinstance(side, Tensor) else x.new_full((), side or 0.0) for side in (a, b))
+        return torch.where(holds, one, other)
 
-def _either(holds: Tensor, a: Number | None, b: Number | None) -> Tensor | None:
-    return None if a is None and b is None else torch.where(holds, 0.0 if a is None else a, 0.0 if b is None else b)
+    return Jet(*(either(a, b) for a, b in zip(u[:3], v[:3], strict=True)), cut=True)
