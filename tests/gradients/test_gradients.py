@@ -9,6 +9,7 @@ from gradient_problems import LADDER, expressed, small, solved, tensor
 from torch import nn
 
 import wgf
+from wgf.gradients.history import RecordedStates
 from wgf.gradients.tensors import plain
 from wgf.integrators.base import State
 from wgf.integrators.implicit import Rodas4
@@ -298,6 +299,45 @@ def test_a_tensor_that_changed_has_no_gradients(name, engine):
     for later in (early[1].backward, flow.differentiable):
         with pytest.raises(wgf.WgfError, match=r"has changed since the flow was computed: .* solve again"):
             later()
+
+
+def interrupted(monkeypatch, engine, name, late):
+    """A flow that Ctrl-C stops before or after the second call of a method of its record, and the tensor of it."""
+    keep, calls = getattr(RecordedStates, name), []
+
+    def stopped(*given):
+        calls.append(1)
+        if late or len(calls) != 2:
+            keep(*given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RecordedStates, name, stopped)
+    monkeypatch.setattr("wgf.engine.compiled.PATH", 36)  # four steps a call
+    d = tensor(0.8)
+    with pytest.warns(RuntimeWarning, match="stopped"):
+        flow = solved(lambda d: (wgf.FokkerPlanck(d), {"potential": "x**4"}), [d], engine=engine)
+    assert flow.status is wgf.Status.interrupted
+    assert flow.clock.steps > 0
+    return flow, d
+
+
+INTERRUPTS = [("torch", "step"), ("compiled", "take_path")]
+
+
+@pytest.mark.parametrize(("engine", "name"), INTERRUPTS)
+def test_a_flow_whose_record_lacks_steps_has_no_gradients(engine, name, monkeypatch):
+    flow, _ = interrupted(monkeypatch, engine, name, late=False)
+    with pytest.raises(wgf.ConfigError, match=r"Ctrl-C came before .* solve again"):
+        flow.differentiable()
+
+
+@pytest.mark.parametrize(("engine", "name"), INTERRUPTS)
+def test_a_flow_that_was_interrupted_has_the_gradients_of_its_steps(engine, name, monkeypatch):
+    flow, d = interrupted(monkeypatch, engine, name, late=True)
+    known = differences(flow.history, [0.8], lambda d: (wgf.FokkerPlanck(d), {"potential": "x**4"}))
+    loss = functional(torch.stack([flow.differentiable(float(t)).coordinates for t in flow.t]))
+    np.testing.assert_allclose(torch.autograd.grad(loss, d)[0], known[0], rtol=1e-8)
 
 
 @pytest.mark.parametrize("engine", ["torch", "compiled"])

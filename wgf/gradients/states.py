@@ -64,10 +64,12 @@ def law_at(history: History | None, t: float | None) -> DifferentiableLaw:
     """Law of a flow at a saved time, the last by default.
 
     Raises:
-        ConfigError: the flow has no derivatives, or t is not a saved time.
+        ConfigError: the flow has no derivatives, its record lacks steps, or t is not a saved time.
     """
     if history is None:
         raise ConfigError("this flow has no derivatives: no number of its problem is a tensor that requires grad")
+    if not history.recorded.is_complete:
+        raise ConfigError("this flow has no derivatives: Ctrl-C came before its last steps were recorded, solve again")
     times = history.recorded.times
     k = len(times) - 1 if t is None else min(range(len(times)), key=lambda k: abs(times[k] - t))
     if t is not None and abs(times[k] - t) > 1e-12 * times[-1]:
