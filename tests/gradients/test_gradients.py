@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from gradient_problems import LADDER, expressed, small, solved, tensor
+from gradient_problems import FINE, LADDER, expressed, small, solved, tensor
 from torch import nn
 
 import wgf
@@ -89,6 +89,24 @@ def test_gradients_are_those_of_differences(name, engine):
     found = torch.autograd.grad(loss, tensors)
     known = differences(flow.history, numbers, make)
     np.testing.assert_allclose(np.concatenate([g.reshape(-1) for g in found]), known, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("engine", ["torch", "compiled"])
+@pytest.mark.parametrize("domain", [None, wgf.Interval(-2.0, 3.0)])
+def test_no_attraction_has_a_derivative(engine, domain):
+    """The derivative for chi = 0, where the steps know no interaction, is the limit of those for chi > 0."""
+    law = None if domain is None else wgf.Uniform(-2.0, 3.0)
+    slopes = []
+    for value in (0.0, 1e-5, 2e-5):
+        chi = tensor(value)
+        on = "torch" if value else engine  # between walls the compiled engine knows no interactions
+        flow = wgf.solve(
+            wgf.KellerSegel(chi), potential="x**2", law=law, domain=domain, t_end=0.1, saves=1, integrator=FINE,
+            network=wgf.Spline(6, 3, base=law or wgf.Gaussian()), engine=on,
+        )  # fmt: skip
+        slopes += torch.autograd.grad(flow.differentiable().std, chi)
+    assert float(slopes[0]) == pytest.approx(float(2 * slopes[1] - slopes[2]), rel=1e-7)
+    assert slopes[0] < -0.01
 
 
 @pytest.mark.parametrize("engine", ["torch", "compiled"])
@@ -181,6 +199,13 @@ def lost():
     return {"potential": Rounded()}
 
 
+class Dropped(wgf.AggregationDiffusion):
+    """An equation of a user that loses its number."""
+
+    def internal(self):
+        return None
+
+
 BOWL = {"potential": wgf.potentials.Quadratic(1.0)}
 REFUSED = {
     "an explicit method": (lambda: {"integrator": wgf.Dopri5()}, "gradients need integrator=rodas4, not dopri5"),
@@ -197,6 +222,8 @@ REFUSED = {
     "a hidden tensor": (hidden, "is not its attribute"),
     "a rounded tensor": (lost, "its derivative would be lost"),
     "a module in float32": (lambda: {"potential": nn.Linear(1, 1)}, "use .double()"),
+    "no diffusion": (lambda: {"pde": wgf.AggregationDiffusion(tensor(0.0))}, "diffusion=0 has no derivative"),
+    "a number that the equation drops": (lambda: {"pde": Dropped(tensor(2.0))}, "its derivative would be lost"),
     "samples": (lambda: {"law": torch.randn(50, requires_grad=True), "network": None}, "law"),
 }
 
@@ -205,7 +232,7 @@ REFUSED = {
 def test_what_has_no_derivatives_is_refused(name):
     make, message = REFUSED[name]
     with pytest.raises(wgf.ConfigError, match=message):
-        wgf.solve(wgf.FokkerPlanck(tensor(1.0)), **{"t_end": 0.1, "network": small()} | BOWL | make())
+        wgf.solve(**{"pde": wgf.FokkerPlanck(tensor(1.0)), "t_end": 0.1, "network": small()} | BOWL | make())
 
 
 def test_a_tensor_that_acts_on_the_right_only_is_found():

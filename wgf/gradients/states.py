@@ -12,7 +12,7 @@ from wgf.gradients.adjoint import sweep
 from wgf.gradients.history import History, RecordedStates, check
 from wgf.gradients.law import DifferentiableLaw
 from wgf.gradients.start import first_coordinates
-from wgf.gradients.tensors import replaced, tensors_of
+from wgf.gradients.tensors import leaves_of, replaced, tensors_of
 from wgf.integrators.base import Integrator
 from wgf.integrators.implicit import Rodas4
 from wgf.kept import is_plain
@@ -98,7 +98,7 @@ def begin(parts: Parts, projection: Projection, method: Integrator) -> History:
             "sqrt(x**2 + 1e-4) for abs(x), or detach the tensors"
         )
     problem = pde.problem(law or own.law, potential, interaction, own.t_end, projection.map.base, own.domain)
-    _check_reach(problem, projection, [t for t in held if t.is_leaf])
+    _check_reach(problem, projection, held)
     assert projection.landscape is not None
     recorded = RecordedStates(projection.map, chart=projection.landscape.chart)
     values = [(t, t.detach().clone()) for t in tensors_of((problem.terms, problem.law))]
@@ -125,7 +125,7 @@ def check_hidden(problem: Problem) -> None:
 
 
 def _check_reach(problem: Problem, projection: Projection, sources: list[Tensor]) -> None:
-    """Check that every tensor reaches the energy or the initial law.
+    """Check that every tensor, or those from which it is computed, reaches the energy or the initial law.
 
     Raises:
         ConfigError: a derivative would be lost.
@@ -139,12 +139,8 @@ def _check_reach(problem: Problem, projection: Projection, sources: list[Tensor]
         outputs = [value for term in problem.terms if (value := term.value(at)).requires_grad]
         if tensors_of(problem.law):
             outputs.append(first_coordinates(projection, problem.law).sum())
-        if not outputs or not sources:
-            lost = sources
-        else:
-            found = torch.autograd.grad(torch.stack(outputs).sum(), sources, allow_unused=True)
-            lost = [t for t, grad in zip(sources, found, strict=True) if grad is None]
-    if lost:
+    reached = {id(t) for t in leaves_of(outputs)}
+    if lost := [t for t in leaves_of(sources) if id(t) not in reached]:
         raise ConfigError(
             f"a tensor of shape {list(lost[0].shape)} requires grad but reaches neither the energy nor the initial "
             "law: its derivative would be lost; call requires_grad_(False) on it"
