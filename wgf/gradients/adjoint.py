@@ -111,14 +111,15 @@ def sweep(history: History, bars: Tensor) -> tuple[Tensor, list[Tensor]]:
         bars: derivatives of the loss in the coordinates at the saved times [s, M].
     """
     recorded = history.recorded
-    every = bars.new_zeros(len(recorded.steps) + 1, bars.shape[1]).index_add(0, torch.tensor(recorded.counts), bars)
+    counts = torch.tensor(recorded.counts, device=bars.device)
+    every = bars.new_zeros(len(recorded.steps) + 1, bars.shape[1]).index_add(0, counts, bars)
     if not recorded.steps:
         return every[0], [torch.zeros_like(t) for t in history.tensors]
     if (back := getattr(history.method, "pull_back", None)) is None:
         return _by_torch(history, every)
     numbers = [t.item() for t in history.tensors] if all(t.numel() == 1 for t in history.tensors) else None
     bind = partial(replaced, history.problem.terms, history.tensors)
-    found = back(history.projection, recorded.coordinates, recorded.steps, every, bind, numbers)
+    found = back(history.projection, recorded.coordinates, recorded.steps, every, bind, numbers, SAME)
     if isinstance(found, str):
         _announce(found)
         return _by_torch(history, every)

@@ -17,7 +17,6 @@ from wgf.engine.plan import Plan
 from wgf.engine.tapes.tape import Untraceable
 from wgf.engine.vectors import WIDTH, aligned
 
-SAME = 1e-9  # difference between a recorded state and the repeated step, relative to the state
 NO_STAGES = np.zeros((0, 0, 0, 0))
 # by whether the energies of the steps and of the way back have pairs, of which their types depend: an interaction of
 # strength 0 has derivatives, but no pairs in the steps
@@ -42,7 +41,13 @@ class Swept(NamedTuple):
 
 
 def sweep(
-    plan: Plan, path: Sequence[Tensor], steps: list[float], bars: Tensor, bind: Bind, numbers: list[float] | None
+    plan: Plan,
+    path: Sequence[Tensor],
+    steps: list[float],
+    bars: Tensor,
+    bind: Bind,
+    numbers: list[float] | None,
+    same: float,
 ) -> Swept:
     """Derivatives of a loss back through all steps.
 
@@ -53,6 +58,7 @@ def sweep(
         bars: derivatives of the loss in the coordinates of the path [k + 1, M].
         bind: the terms of the energy with others in the place of the wanted numbers.
         numbers: the wanted numbers; None if they are no single numbers.
+        same: largest difference between a repeated step and the path, relative to the coordinates.
 
     Raises:
         Untraceable: no tape can hold the energy.
@@ -73,7 +79,7 @@ def sweep(
     rows, nodes, far = aligned(ROWS, *shape), aligned(4, other.registers.shape[1]), aligned(12, other.nodes.shape[1])
     programs = plan.mesh, plan.energy, back, plan.method, plan.parameters, given
     call = _pull_back[plan.energy.pair is not None, back.pair is not None]
-    call(points, lengths, after, *programs, found, kept, work, other, rows, nodes, far, SAME)
+    call(points, lengths, after, *programs, found, kept, work, other, rows, nodes, far, same)
     stages, directions = torch.from_numpy(kept[..., :-WIDTH]) if len(kept) else (bars.new_zeros(0),) * 2
     start, repeats = torch.from_numpy(after[0, :-WIDTH].copy()), not np.isnan(lengths).any()
     return Swept(start, None if numbers is None else found.tolist(), stages, directions, repeats)
