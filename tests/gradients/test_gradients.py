@@ -217,6 +217,7 @@ REFUSED = {
         lambda: {"network": wgf.Spline(20, knots="adaptive", base=wgf.Gaussian())},
         "derivatives need fixed breakpoints",
     ),
+    "float32": (lambda: {"dtype": "float32"}, "gradients need dtype=float64"),
     "a base": (lambda: {"base": wgf.Gaussian(tensor(0.0), 1.0), "network": None}, "the base has tensors"),
     "end time": (lambda: {"t_end": tensor(0.1)}, "t_end="),
     "a hidden tensor": (hidden, "is not its attribute"),

@@ -112,3 +112,5 @@ def check(projection: Projection, method: Integrator) -> None:
             f"gradients need integrator=rodas4, not {type(method).__name__.lower()}: use network=Spline(...), or "
             "network=TwoSidedReLU(..., train='weights'), with integrator=Rodas4(...)"
         )
+    if projection.initial.dtype != torch.float64:
+        raise ConfigError("gradients need dtype=float64: leave dtype out, or give numbers instead of tensors")
