@@ -259,6 +259,64 @@ def test_an_interaction_of_a_user_without_parts():
     torch.testing.assert_close(*found, rtol=1e-10, atol=1e-12)
 
 
+class Linear(wgf.Potential):
+    """a x."""
+
+    def __init__(self, a):
+        self.a = a
+
+    def value_at(self, x):
+        return self.a.sum() * x
+
+
+class Scaled(wgf.Gaussian):
+    """A law of a user: N(0, s^2)."""
+
+    def __init__(self, s):
+        super().__init__(0.0, 1.0)
+        self.std = s
+
+
+CHANGED = {
+    "an energy": ([0.5], lambda a: {"potential": Linear(a)}),
+    "a vector": ([[0.5, 0.2]], lambda a: {"potential": Linear(a)}),
+    "a law": ([1.2], lambda s: {"law": Scaled(s), "network": None, "base": wgf.Gaussian()}),
+}
+
+
+@pytest.mark.parametrize("engine", ["torch", "compiled"])
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_tensor_that_changed_has_no_gradients(name, engine):
+    numbers, make = CHANGED[name]
+    tensors = [tensor(number) for number in numbers]
+    flow = solved(lambda *t: (wgf.FokkerPlanck(), make(*t)), tensors, engine=engine)
+    early = [flow.differentiable().mean + flow.differentiable().std for _ in range(2)]
+    between, search = flow.quantile(0.07, 0.3), torch.optim.SGD(tensors, lr=0.1)
+    early[0].backward()
+    search.step()
+    assert flow.quantile(0.07, 0.3) == between
+    for later in (early[1].backward, flow.differentiable):
+        with pytest.raises(wgf.WgfError, match=r"has changed since the flow was computed: .* solve again"):
+            later()
+
+
+@pytest.mark.parametrize("engine", ["torch", "compiled"])
+def test_a_number_that_changed_changes_no_gradient(engine):
+    class Power(Linear):
+        power = 2.0
+
+        def value_at(self, x):
+            return self.a * (1 + x**2) ** (self.power / 2)
+
+    found = []
+    for power in (2.0, 3.0):
+        potential = Power(tensor(0.5))
+        flow = wgf.solve(wgf.FokkerPlanck(), potential=potential, t_end=0.1, network=small(), saves=1, engine=engine)
+        potential.power = power
+        found += torch.autograd.grad(flow.differentiable().std, potential.a)
+    assert found[0] == found[1]
+
+
 def test_derivatives_at_kinks_are_refused():
     a = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
     with pytest.raises(wgf.ConfigError, match=r"potential=abs\(x-a\) with a = 0.3 has kinks, .* detach the tensors"):

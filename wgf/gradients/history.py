@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wgf.errors import ConfigError
+from wgf.errors import ConfigError, WgfError
 from wgf.integrators.base import Integrator, State
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.saved_states import SavedStates
@@ -61,6 +61,7 @@ class History:
         recorded: the steps.
         problem: the problem with its tensors.
         tensors: the tensors that require grad in the energies of `problem`.
+        values: what all tensors of `problem` were when the flow was computed.
     """
 
     projection: Projection
@@ -68,11 +69,25 @@ class History:
     recorded: RecordedStates
     problem: Problem
     tensors: list[Tensor]
+    values: list[tuple[Tensor, Tensor]]
 
     @property
     def landscape(self) -> Landscape:
         assert self.projection.landscape is not None
         return self.projection.landscape
+
+    def check_values(self) -> None:
+        """Check that the tensors are what they were.
+
+        Raises:
+            WgfError: one is not.
+        """
+        for tensor, value in self.values:
+            if not torch.equal(tensor.detach(), value):
+                raise WgfError(
+                    f"a tensor of shape {list(tensor.shape)} has changed since the flow was computed: the flow has no "
+                    "gradients any more, solve again"
+                )
 
 
 def check(projection: Projection, method: Integrator) -> None:

@@ -12,7 +12,7 @@ from wgf.gradients.adjoint import sweep
 from wgf.gradients.history import History, RecordedStates, check
 from wgf.gradients.law import DifferentiableLaw
 from wgf.gradients.start import first_coordinates
-from wgf.gradients.tensors import tensors_of
+from wgf.gradients.tensors import replaced, tensors_of
 from wgf.integrators.base import Integrator
 from wgf.integrators.implicit import Rodas4
 from wgf.kept import is_plain
@@ -41,12 +41,18 @@ class Coordinates(torch.autograd.Function):
     def backward(ctx: Any, *bars: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             raise WgfError("second derivatives of a flow are unavailable: call backward without create_graph=True")
+        ctx.history.check_values()
         start, numbers = sweep(ctx.history, bars[0])
         return None, start, *numbers
 
 
 def coordinates(history: History) -> Tensor:
-    """Coordinates of the maps at the saved times [s, M], differentiable in every tensor of the problem."""
+    """Coordinates of the maps at the saved times [s, M], differentiable in every tensor of the problem.
+
+    Raises:
+        WgfError: a tensor has changed.
+    """
+    history.check_values()
     projection, law = history.projection, history.problem.law
     start = history.landscape.chart.coordinates(projection.initial)
     if tensors_of(law):
@@ -81,7 +87,8 @@ def begin(parts: Parts, projection: Projection, method: Integrator) -> History:
         ConfigError: the flow has no derivatives, or a derivative would be lost.
     """
     check(projection, method)
-    pde, potential, interaction, law = parts
+    held = tensors_of(parts)
+    pde, potential, interaction, law = replaced(parts, held, held)  # other attributes stay what they are now
     own = projection.problem
     if own.potential.kinks is not None:
         raise ConfigError(
@@ -89,10 +96,11 @@ def begin(parts: Parts, projection: Projection, method: Integrator) -> History:
             "sqrt(x**2 + 1e-4) for abs(x), or detach the tensors"
         )
     problem = pde.problem(law or own.law, potential, interaction, own.t_end, projection.map.base, own.domain)
-    _check_reach(problem, projection, [t for t in tensors_of(parts) if t.is_leaf])
+    _check_reach(problem, projection, [t for t in held if t.is_leaf])
     assert projection.landscape is not None
     recorded = RecordedStates(projection.map, chart=projection.landscape.chart)
-    return History(projection, cast("Rodas4", method), recorded, problem, tensors_of(problem.terms))
+    values = [(t, t.detach().clone()) for t in tensors_of((problem.terms, problem.law))]
+    return History(projection, cast("Rodas4", method), recorded, problem, tensors_of(problem.terms), values)
 
 
 def check_hidden(problem: Problem) -> None:
