@@ -12,12 +12,14 @@ from gradient_problems import LADDER, expressed, small, solved, tensor
 from tapes import interpreted
 
 import wgf
+from wgf.engine.backward import sweep as backward
+from wgf.engine.backward.programs import backward_energy
 from wgf.engine.backward.reverse import reverse
 from wgf.engine.compiled import Compiled
 from wgf.engine.energies import INPUTS
-from wgf.engine.tapes.tape import Tape
+from wgf.engine.tapes.tape import Tape, Untraceable
 from wgf.engine.tapes.traced import Traced, record, variable
-from wgf.gradients.adjoint import sweep
+from wgf.gradients.adjoint import _announce, sweep
 from wgf.gradients.tensors import replaced, tensors_of
 from wgf.problem import internal, potential
 from wgf.problem.energy import Parts
@@ -166,12 +168,65 @@ def test_a_network_as_potential_goes_back_by_torch(caplog):
         def forward(self, x):
             return 0.5 * x**2 + torch.tanh(self.a * x).sum(1, keepdim=True) ** 2
 
+    _announce.cache_clear()
     with caplog.at_level(logging.INFO):
         flow = wgf.solve(
             wgf.FokkerPlanck(), potential=Net().double(), t_end=0.05, saves=1, engine="compiled", network=small()
         )
-        flow.differentiable().std.backward()
-    assert "gradients by torch: compiled code cannot hold a potential in a table" in caplog.text
+        for _ in range(2):
+            flow.differentiable().std.backward()
+    assert caplog.text.count("gradients by torch: compiled code cannot hold a potential in a table") == 1
+
+
+def full(*_):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("_pull_back", {(False, False): full}, "numba failed ([Errno 28] No space left on device)"),
+        ("sweep", None, "numba cannot be loaded"),
+    ],
+    ids=["a full disk", "no numba"],
+)
+def test_where_numba_fails_torch_goes_back(name, value, why, caplog, monkeypatch):
+    numbers, make = LADDER["fokker_planck"]
+    flow = solved(make, [tensor(number) for number in numbers], engine="compiled")
+    _, known = both(flow)
+    _announce.cache_clear()
+    monkeypatch.setattr(backward, name, value) if value else monkeypatch.setitem(sys.modules, backward.__name__, None)
+    with caplog.at_level(logging.INFO):
+        ours, _ = both(flow)
+    assert torch.equal(ours, known)
+    assert f"gradients by torch: {why}" in caplog.text
+
+
+class Branching(wgf.Potential):
+    """A definition that no tape can hold where its number is a parameter; counts how often one tries."""
+
+    derivable = ("a",)
+    tries = 0
+
+    def __init__(self, a):
+        self.a = a
+
+    def value_at(self, x):
+        type(self).tries += isinstance(self.a, Traced)
+        return self.a * x**2 if self.a > 0 else x**4
+
+
+Branching.__module__ = "wgf.problem.branching"  # as a class of wgf, whose settings are known
+
+
+def test_what_no_tape_can_hold_is_tried_once(monkeypatch):
+    monkeypatch.setattr(Branching, "tries", 0)
+    tries = []
+    for _ in range(2):
+        with pytest.raises(Untraceable):
+            backward_energy(lambda numbers: [Branching(numbers[0])], 1)
+        tries.append(Branching.tries)
+    assert tries[0] == tries[1] > 0
 
 
 def test_a_flow_that_stops_early_has_gradients_too():

@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from gradient_problems import LADDER, expressed, small, solved, tensor
+from gradient_problems import FINE, LADDER, expressed, small, solved, tensor
 from torch import nn
 
 import wgf
+from wgf.gradients.history import RecordedStates
 from wgf.gradients.tensors import plain
 from wgf.integrators.base import State
 from wgf.integrators.implicit import Rodas4
@@ -88,6 +89,24 @@ def test_gradients_are_those_of_differences(name, engine):
     found = torch.autograd.grad(loss, tensors)
     known = differences(flow.history, numbers, make)
     np.testing.assert_allclose(np.concatenate([g.reshape(-1) for g in found]), known, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("engine", ["torch", "compiled"])
+@pytest.mark.parametrize("domain", [None, wgf.Interval(-2.0, 3.0)])
+def test_no_attraction_has_a_derivative(engine, domain):
+    """The derivative for chi = 0, where the steps know no interaction, is the limit of those for chi > 0."""
+    law = None if domain is None else wgf.Uniform(-2.0, 3.0)
+    slopes = []
+    for value in (0.0, 1e-5, 2e-5):
+        chi = tensor(value)
+        on = "torch" if value else engine  # between walls the compiled engine knows no interactions
+        flow = wgf.solve(
+            wgf.KellerSegel(chi), potential="x**2", law=law, domain=domain, t_end=0.1, saves=1, integrator=FINE,
+            network=wgf.Spline(6, 3, base=law or wgf.Gaussian()), engine=on,
+        )  # fmt: skip
+        slopes += torch.autograd.grad(flow.differentiable().std, chi)
+    assert float(slopes[0]) == pytest.approx(float(2 * slopes[1] - slopes[2]), rel=1e-7)
+    assert slopes[0] < -0.01
 
 
 @pytest.mark.parametrize("engine", ["torch", "compiled"])
@@ -180,6 +199,13 @@ def lost():
     return {"potential": Rounded()}
 
 
+class Dropped(wgf.AggregationDiffusion):
+    """An equation of a user that loses its number."""
+
+    def internal(self):
+        return None
+
+
 BOWL = {"potential": wgf.potentials.Quadratic(1.0)}
 REFUSED = {
     "an explicit method": (lambda: {"integrator": wgf.Dopri5()}, "gradients need integrator=rodas4, not dopri5"),
@@ -196,6 +222,8 @@ REFUSED = {
     "a hidden tensor": (hidden, "is not its attribute"),
     "a rounded tensor": (lost, "its derivative would be lost"),
     "a module in float32": (lambda: {"potential": nn.Linear(1, 1)}, "use .double()"),
+    "no diffusion": (lambda: {"pde": wgf.AggregationDiffusion(tensor(0.0))}, "diffusion=0 has no derivative"),
+    "a number that the equation drops": (lambda: {"pde": Dropped(tensor(2.0))}, "its derivative would be lost"),
     "samples": (lambda: {"law": torch.randn(50, requires_grad=True), "network": None}, "law"),
 }
 
@@ -204,7 +232,7 @@ REFUSED = {
 def test_what_has_no_derivatives_is_refused(name):
     make, message = REFUSED[name]
     with pytest.raises(wgf.ConfigError, match=message):
-        wgf.solve(wgf.FokkerPlanck(tensor(1.0)), **{"t_end": 0.1, "network": small()} | BOWL | make())
+        wgf.solve(**{"pde": wgf.FokkerPlanck(tensor(1.0)), "t_end": 0.1, "network": small()} | BOWL | make())
 
 
 def test_a_tensor_that_acts_on_the_right_only_is_found():
@@ -298,6 +326,45 @@ def test_a_tensor_that_changed_has_no_gradients(name, engine):
     for later in (early[1].backward, flow.differentiable):
         with pytest.raises(wgf.WgfError, match=r"has changed since the flow was computed: .* solve again"):
             later()
+
+
+def interrupted(monkeypatch, engine, name, late):
+    """A flow that Ctrl-C stops before or after the second call of a method of its record, and the tensor of it."""
+    keep, calls = getattr(RecordedStates, name), []
+
+    def stopped(*given):
+        calls.append(1)
+        if late or len(calls) != 2:
+            keep(*given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RecordedStates, name, stopped)
+    monkeypatch.setattr("wgf.engine.compiled.PATH", 36)  # four steps a call
+    d = tensor(0.8)
+    with pytest.warns(RuntimeWarning, match="stopped"):
+        flow = solved(lambda d: (wgf.FokkerPlanck(d), {"potential": "x**4"}), [d], engine=engine)
+    assert flow.status is wgf.Status.interrupted
+    assert flow.clock.steps > 0
+    return flow, d
+
+
+INTERRUPTS = [("torch", "step"), ("compiled", "take_path")]
+
+
+@pytest.mark.parametrize(("engine", "name"), INTERRUPTS)
+def test_a_flow_whose_record_lacks_steps_has_no_gradients(engine, name, monkeypatch):
+    flow, _ = interrupted(monkeypatch, engine, name, late=False)
+    with pytest.raises(wgf.ConfigError, match=r"Ctrl-C came before .* solve again"):
+        flow.differentiable()
+
+
+@pytest.mark.parametrize(("engine", "name"), INTERRUPTS)
+def test_a_flow_that_was_interrupted_has_the_gradients_of_its_steps(engine, name, monkeypatch):
+    flow, d = interrupted(monkeypatch, engine, name, late=True)
+    known = differences(flow.history, [0.8], lambda d: (wgf.FokkerPlanck(d), {"potential": "x**4"}))
+    loss = functional(torch.stack([flow.differentiable(float(t)).coordinates for t in flow.t]))
+    np.testing.assert_allclose(torch.autograd.grad(loss, d)[0], known[0], rtol=1e-8)
 
 
 @pytest.mark.parametrize("engine", ["torch", "compiled"])

@@ -44,6 +44,10 @@ LADDER = {
     "quartic": ([0.3], lambda c: (wgf.FokkerPlanck(), {"potential": wgf.potentials.Quartic(c)})),
     "porous": ([2.2, 0.7], lambda g, d: (wgf.PorousMedium(g, d), {"potential": "x**2/2"})),
     "keller_segel": ([0.4, 1.1], lambda chi, d: (wgf.KellerSegel(chi, d), TINY)),
+    "logarithm of strength 0": (
+        [0.0, 1.1],
+        lambda s, d: (wgf.AggregationDiffusion(d), {"interaction": wgf.interactions.Log(s)} | TINY),
+    ),
     "repulsion, and cells without width": (
         [-0.6, 0.5],
         lambda s, d: (wgf.AggregationDiffusion(d), {"interaction": wgf.interactions.Log(s), "potential": "x**2/2"}),

@@ -151,13 +151,12 @@ class Compiled(Rodas4):
 
     def pull_back(self, projection: Projection, *flow: Any) -> Swept | str:
         """The way back through the steps of a flow, see `wgf.engine.backward.sweep`; or why there is none."""
-        from wgf.engine.backward.sweep import sweep
-        from wgf.engine.tapes.tape import Untraceable
-
         try:
+            from wgf.engine.backward.sweep import sweep
+
             return sweep(self.plan(projection), *flow)
-        except Untraceable as error:
-            return f"compiled code cannot hold {error}"
+        except Exception as error:
+            return _cause(error)
 
     def _end(self, leg: Leg, clock: Clock, state: State, stops: int, plan: Plan) -> End | None:
         """How the loop ended, or None if it goes on."""
@@ -257,8 +256,6 @@ def _failure(projection: Projection, method: Compiled, check: Callable[[Projecti
     The energies of both engines must agree at the start. They are compared once for a chart and an energy, whose
     numbers may differ: later flows of this kind need no check in torch, if nothing in their start is near overflow.
     """
-    from wgf.engine.tapes.tape import Untraceable
-
     why = None
     try:
         plan = method.plan(projection)
@@ -268,12 +265,8 @@ def _failure(projection: Projection, method: Compiled, check: Callable[[Projecti
         calm = leg.code != REFUSED and all(x < LOUD for x in (abs(energy), leg.force, leg.slope))  # no NaN
         if calm and any(known is plan.energy for known in agreed):
             return None
-    except Untraceable as error:
-        why = f"compiled code cannot hold {error}"
-    except ImportError as error:
-        why = f"numba cannot be loaded ({error})"
-    except Exception as error:  # numba finds no folder for its cache, or its inner parts are others than here
-        why = f"numba failed ({' '.join(str(error).split())})"
+    except Exception as error:
+        why = _cause(error)
     check(projection)
     if why is None:
         terms = projection.at_start.terms
@@ -281,3 +274,15 @@ def _failure(projection: Projection, method: Compiled, check: Callable[[Projecti
             return "an energy overrides `value` without `parts`"
         agreed.append(plan.energy)
     return why
+
+
+def _cause(error: Exception) -> str:
+    """Why compiled code failed."""
+    from wgf.engine.tapes.tape import Untraceable
+
+    if isinstance(error, Untraceable):
+        return f"compiled code cannot hold {error}"
+    if isinstance(error, ImportError):
+        return f"numba cannot be loaded ({error})"
+    # numba cannot write its cache, or its inner parts are others than here
+    return f"numba failed ({' '.join(str(error).split())})"

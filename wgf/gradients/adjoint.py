@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -120,7 +120,7 @@ def sweep(history: History, bars: Tensor) -> tuple[Tensor, list[Tensor]]:
     bind = partial(replaced, history.problem.terms, history.tensors)
     found = back(history.projection, recorded.coordinates, recorded.steps, every, bind, numbers)
     if isinstance(found, str):
-        log.info("gradients by torch: %s", found)
+        _announce(found)
         return _by_torch(history, every)
     if not found.repeats:
         raise WgfError(OTHER)
@@ -129,6 +129,12 @@ def sweep(history: History, bars: Tensor) -> tuple[Tensor, list[Tensor]]:
     return found.start, [
         torch.full_like(t, d, requires_grad=False) for t, d in zip(history.tensors, found.numbers, strict=True)
     ]
+
+
+@cache
+def _announce(why: str) -> None:
+    """Say why gradients are not compiled, the first time."""
+    log.info("gradients by torch: %s", why)
 
 
 def _by_torch(history: History, bars: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -28,6 +28,8 @@ class RecordedStates(SavedStates):
         steps: length of each step (time).
         coordinates: coordinates before each step, and after the last one [M].
         counts: number of steps before each saved time.
+
+    A signal can come between a step and its record.
     """
 
     chart: Chart = field(kw_only=True)
@@ -41,14 +43,21 @@ class RecordedStates(SavedStates):
 
     def take_path(self, rows: np.ndarray) -> None:
         """Several steps of the compiled engine, see `wgf.engine.compiled`."""
-        self.steps += rows[:, -1].tolist()
-        self.coordinates += torch.from_numpy(rows[:, : self.chart.size].copy())
+        lengths, coordinates = rows[:, -1].tolist(), [*torch.from_numpy(rows[:, : self.chart.size].copy())]
+        self.steps += lengths
+        self.coordinates += coordinates
 
     def stop(self, clock: Clock, state: State) -> None:
         super().stop(clock, state)
         if not self.coordinates:
             self.coordinates.append(self.chart.coordinates(state.theta))
         self.counts.append(len(self.steps))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the record holds every step of the clock."""
+        counted = [clock.steps for clock in self.clocks] == self.counts and len(self.counts) == len(self.times)
+        return counted and len(self.coordinates) == len(self.steps) + 1
 
 
 @dataclass(frozen=True)

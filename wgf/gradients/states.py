@@ -12,7 +12,7 @@ from wgf.gradients.adjoint import sweep
 from wgf.gradients.history import History, RecordedStates, check
 from wgf.gradients.law import DifferentiableLaw
 from wgf.gradients.start import first_coordinates
-from wgf.gradients.tensors import replaced, tensors_of
+from wgf.gradients.tensors import leaves_of, replaced, tensors_of
 from wgf.integrators.base import Integrator
 from wgf.integrators.implicit import Rodas4
 from wgf.kept import is_plain
@@ -64,10 +64,12 @@ def law_at(history: History | None, t: float | None) -> DifferentiableLaw:
     """Law of a flow at a saved time, the last by default.
 
     Raises:
-        ConfigError: the flow has no derivatives, or t is not a saved time.
+        ConfigError: the flow has no derivatives, its record lacks steps, or t is not a saved time.
     """
     if history is None:
         raise ConfigError("this flow has no derivatives: no number of its problem is a tensor that requires grad")
+    if not history.recorded.is_complete:
+        raise ConfigError("this flow has no derivatives: Ctrl-C came before its last steps were recorded, solve again")
     times = history.recorded.times
     k = len(times) - 1 if t is None else min(range(len(times)), key=lambda k: abs(times[k] - t))
     if t is not None and abs(times[k] - t) > 1e-12 * times[-1]:
@@ -96,7 +98,7 @@ def begin(parts: Parts, projection: Projection, method: Integrator) -> History:
             "sqrt(x**2 + 1e-4) for abs(x), or detach the tensors"
         )
     problem = pde.problem(law or own.law, potential, interaction, own.t_end, projection.map.base, own.domain)
-    _check_reach(problem, projection, [t for t in held if t.is_leaf])
+    _check_reach(problem, projection, held)
     assert projection.landscape is not None
     recorded = RecordedStates(projection.map, chart=projection.landscape.chart)
     values = [(t, t.detach().clone()) for t in tensors_of((problem.terms, problem.law))]
@@ -123,7 +125,7 @@ def check_hidden(problem: Problem) -> None:
 
 
 def _check_reach(problem: Problem, projection: Projection, sources: list[Tensor]) -> None:
-    """Check that every tensor reaches the energy or the initial law.
+    """Check that every tensor, or those from which it is computed, reaches the energy or the initial law.
 
     Raises:
         ConfigError: a derivative would be lost.
@@ -137,12 +139,8 @@ def _check_reach(problem: Problem, projection: Projection, sources: list[Tensor]
         outputs = [value for term in problem.terms if (value := term.value(at)).requires_grad]
         if tensors_of(problem.law):
             outputs.append(first_coordinates(projection, problem.law).sum())
-        if not outputs or not sources:
-            lost = sources
-        else:
-            found = torch.autograd.grad(torch.stack(outputs).sum(), sources, allow_unused=True)
-            lost = [t for t, grad in zip(sources, found, strict=True) if grad is None]
-    if lost:
+    reached = {id(t) for t in leaves_of(outputs)}
+    if lost := [t for t in leaves_of(sources) if id(t) not in reached]:
         raise ConfigError(
             f"a tensor of shape {list(lost[0].shape)} requires grad but reaches neither the energy nor the initial "
             "law: its derivative would be lost; call requires_grad_(False) on it"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from torch import Tensor
+from torch.autograd.graph import get_gradient_edge
 
 from wgf.kept import PLAIN
 
@@ -33,6 +34,19 @@ def _walk(thing: object, seen: set[int], number: bool) -> Iterator[tuple[Tensor,
     parts += thing.values() if isinstance(thing, Mapping) else thing if isinstance(thing, Sequence) else []
     for part in parts:
         yield from _walk(part, seen, number)
+
+
+def leaves_of(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors that require grad, and are not computed from others, from which some tensors are computed."""
+    found, seen, waiting = [], set(), [get_gradient_edge(t).node for t in tensors]
+    while waiting:
+        node = waiting.pop()
+        if node not in seen:
+            seen.add(node)
+            if hasattr(node, "variable"):  # where torch accumulates the gradient of a leaf
+                found.append(node.variable)
+            waiting += [before for before, _ in node.next_functions if before is not None]
+    return found
 
 
 def replaced(thing: T, tensors: Sequence[Tensor], others: Sequence[object]) -> T:

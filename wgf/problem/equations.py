@@ -162,6 +162,11 @@ class PDE(ABC):
         return Problem(law, potential, internal, kernel, t_end, domain, other)
 
 
+def _moves(number: float) -> bool:
+    """Whether a number is a tensor that requires grad: its derivative needs a term, also where it is 0."""
+    return getattr(number, "requires_grad", False)
+
+
 class LinearTransport(PDE):
     """rho_t = (rho V')_x: every particle slides down the potential by itself."""
 
@@ -226,7 +231,7 @@ class KellerSegel(PDE):
         return Entropy(self.diffusion)
 
     def kernel(self) -> Interaction:
-        return kernels.Log(2 * self.chi) if self.chi else kernels.Zero()
+        return kernels.Zero() if self.chi == 0 and not _moves(self.chi) else kernels.Log(2 * self.chi)
 
 
 class AggregationDiffusion(PDE):
@@ -245,6 +250,10 @@ class AggregationDiffusion(PDE):
         self.diffusion, self.exponent = diffusion, exponent
 
     def internal(self) -> Term | None:
+        if self.diffusion == 0 and _moves(self.diffusion):
+            raise ConfigError(
+                "diffusion=0 has no derivative: give a positive number as a tensor that requires grad, or 0 as a number"
+            )
         if self.diffusion == 0:
             return None
         return Entropy(self.diffusion) if self.exponent == 1 else PowerLaw(self.exponent, self.diffusion)

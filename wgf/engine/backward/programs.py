@@ -21,7 +21,7 @@ from wgf.problem.energy import Term
 DIRECTIONS = ("a", "b", "c")
 MOST = 64  # energies that are kept
 Bind = Callable[[Sequence[object]], Sequence[Term]]
-_energies = Kept[Energy](MOST)
+_energies = Kept[Energy | Untraceable](MOST)
 
 
 def backward_energy(bind: Bind, count: int) -> Energy:
@@ -43,7 +43,16 @@ def backward_energy(bind: Bind, count: int) -> Energy:
         form = content(tuple(bind(names)))
     except TypeError:  # a class from outside wgf
         return _traced(bind, names)
-    return _energies(form, lambda: _traced(bind, names))
+    if isinstance(known := _energies(form, lambda: _tried(bind, names)), Untraceable):
+        raise known
+    return known
+
+
+def _tried(bind: Bind, names: list[str]) -> Energy | Untraceable:
+    try:
+        return _traced(bind, names)
+    except Untraceable as error:  # kept, too
+        return Untraceable(*error.args)
 
 
 def _traced(bind: Bind, names: list[str]) -> Energy:
