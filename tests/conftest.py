@@ -11,7 +11,7 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
-hypothesis.settings.register_profile("wgf", deadline=None, max_examples=30, database=None)
+hypothesis.settings.register_profile("wgf", deadline=None, max_examples=20, database=None)
 hypothesis.settings.load_profile("wgf")
 sys.dont_write_bytecode = False  # compiling the tests anew, with their assertions, takes 5 s in each process
 os.environ["WGF_NO_CACHE"] = "1"

@@ -143,7 +143,7 @@ def said(folder: Path, words: list[str]) -> tuple[int | None, list[str]]:
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["wgf", *words])
-        patch.setattr(runner, "main", lambda cfg, folder: build(cfg) and 0)
+        patch.setattr(runner, "main", lambda cfg, *_: build(cfg) and 0)
         try:
             cli.main()
         except SystemExit as stop:
