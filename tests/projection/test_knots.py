@@ -225,7 +225,7 @@ def test_regularised_velocity_is_consistent_of_order_two(factor):
     """|f' - v|^2 + y' R y' <= |I v - v|^2 = O(h^4), v = -V'(f), I the interpolation at the knots, constant beyond them:
     it is a velocity with b' = 0."""
     gaps = []
-    for width in (8, 16, 32):
+    for width in (6, 12, 24):
         map = network("uniform", width, LAWS["uniform"])
         flow = knots_of(map, TERMS["quartic"], drag=factor, viscosity=factor)
         b = Broken.of(flow.space.identity).b
@@ -241,4 +241,4 @@ def test_regularised_velocity_is_consistent_of_order_two(factor):
         inside = (z > b[0]) & (z < b[-1])
         gaps.append(float(torch.dot(w * inside, (moves - velocity) ** 2)) ** 0.5)
     assert 3.2 < gaps[1] / gaps[2] < 5  # order 2: a factor 4
-    assert gaps[2] < 2e-3
+    assert gaps[2] < 3e-3
