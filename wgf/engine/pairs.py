@@ -54,18 +54,36 @@ def strength(energy, p, r):
 
 
 @compiled
+def pushed(i, w, row, factor, force):
+    """Add the forces of a row to each force_j and to force_i, times a factor."""
+    last, weight = i & -WIDTH, fill(factor * w[i])
+    sum_of = load(w, last) * load(row, last)
+    for j in range(0, last, WIDTH):
+        pull = load(row, j)
+        sum_of += load(w, j) * pull
+        store(force, j, load(force, j) - weight * pull)
+    force[i] += factor * total(sum_of)
+
+
+@compiled
+def summed(i, w, row):
+    """Sum of the energies of a row."""
+    last = i & -WIDTH
+    sum_of = fill(0.5) * load(w, last) * load(row, last)
+    for j in range(0, last, WIDTH):
+        sum_of += load(w, j) * load(row, j)
+    return w[i] * total(sum_of)
+
+
+@compiled
 def pair_energy(count, w, x, energy, p, r):
     """1/2 sum w_i w_j W(x_i - x_j)."""
     sum_of, i = 0.0, NONE
     while i < count:
         end, row = rows_of(x, i, count, energy, p, VALUE, r)
         while i < end:
-            last = i & -WIDTH
-            found = fill(0.5) * load(w, last) * load(row, last)
-            for j in range(0, last, WIDTH):
-                found += load(w, j) * load(row, j)
-            sum_of += w[i] * total(found)
-            row, i = row[last + WIDTH :], i + 1
+            sum_of += summed(i, w, row)
+            row, i = row[(i & -WIDTH) + WIDTH :], i + 1
     return strength(energy, p, r) * sum_of
 
 
@@ -76,14 +94,8 @@ def pair_force(count, w, x, energy, p, r, force):
     while i < count:
         end, row = rows_of(x, i, count, energy, p, FIRST, r)
         while i < end:
-            last, weight = i & -WIDTH, fill(factor * w[i])
-            found = load(w, last) * load(row, last)
-            for j in range(0, last, WIDTH):
-                pull = load(row, j)
-                found += load(w, j) * pull
-                store(force, j, load(force, j) - weight * pull)
-            force[i] += factor * total(found)
-            row, i = row[last + WIDTH :], i + 1
+            pushed(i, w, row, factor, force)
+            row, i = row[(i & -WIDTH) + WIDTH :], i + 1
 
 
 @compiled

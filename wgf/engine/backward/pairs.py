@@ -11,6 +11,7 @@ import math
 from wgf.engine.arrays import NONE, STAGES, clear
 from wgf.engine.landscape import positions
 from wgf.engine.machine_code import compiled
+from wgf.engine.pairs import pushed, summed
 from wgf.engine.program import ALONE, FIRST, SLOPES, execute
 from wgf.engine.vectors import WIDTH, choose, fill, load, store, total
 
@@ -62,28 +63,6 @@ def unit(p, r):
     store(r[0], 0, fill(1.0))
     store(r[APART], 0, fill(1.0))
     execute(p, FIRST, r, WIDTH, ALONE)
-
-
-@compiled
-def pushed(i, w, row, factor, force):
-    """Add the forces of a row to each force_j and to force_i."""
-    last, weight = i & -WIDTH, fill(factor * w[i])
-    sum_of = load(w, last) * load(row, last)
-    for j in range(0, last, WIDTH):
-        pull = load(row, j)
-        sum_of += load(w, j) * pull
-        store(force, j, load(force, j) - weight * pull)
-    force[i] += factor * total(sum_of)
-
-
-@compiled
-def summed(i, w, row):
-    """Sum of the energies of a row."""
-    last = i & -WIDTH
-    sum_of = fill(0.5) * load(w, last) * load(row, last)
-    for j in range(0, last, WIDTH):
-        sum_of += load(w, j) * load(row, j)
-    return w[i] * total(sum_of)
 
 
 @compiled
