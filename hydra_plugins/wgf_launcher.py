@@ -1,4 +1,4 @@
-"""The launcher of many short jobs."""
+"""The launcher of many short jobs, and what runs each of them."""
 
 import os
 import sys
@@ -9,7 +9,8 @@ from typing import ClassVar
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log, env_override, setup_globals
-from omegaconf import open_dict, read_write
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict, read_write
 
 from wgf.errors import ConfigError
 from wgf.settings.resume import text_of
@@ -17,11 +18,45 @@ from wgf.sweep.composer import ENSEMBLE, Composer
 from wgf.sweep.forked import in_processes
 
 
+class Jobs:
+    """Runs jobs in this process as `hydra.core.utils.run_job` does, without its copies of the config.
+
+    Jobs that differ in values only share one composed config. Of Hydra's own files it writes the overrides.
+
+    Args:
+        context, config: those of the sweep.
+        job: what Hydra calls for a job.
+    """
+
+    def __init__(self, context: HydraContext, config: DictConfig, job: TaskFunction) -> None:
+        self.compose = Composer(lambda words: context.config_loader.load_sweep_config(config, words))
+        self._job = job
+
+    def __call__(self, words: list[str], number: int) -> JobReturn:
+        """Run the job with these overrides and this number."""
+        ours, (config, job) = [word for word in words if not word.startswith("hydra")], self.compose(words)
+        HydraConfig.instance().cfg = config  # the name of the folder may depend on it
+        with read_write(config.hydra), open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
+            folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
+            config.hydra.runtime.output_dir = str(folder.absolute())
+        (folder / ".hydra").mkdir(parents=True, exist_ok=True)
+        (folder / ".hydra" / "overrides.yaml").write_text(text_of(config.hydra.overrides.task), encoding="utf-8")
+        configure_log(config.hydra.job_logging, config.hydra.verbose)
+        answer = JobReturn(overrides=ours, working_dir=str(folder), status=JobStatus.COMPLETED)
+        try:
+            with env_override(config.hydra.job.env_set):
+                answer.return_value = self._job(job)
+        except Exception as error:  # the other jobs run
+            answer.status, answer.return_value = JobStatus.FAILED, error
+        return answer
+
+
 class EnsembleLauncher(BasicLauncher):
-    """Runs jobs in forks of this process. Jobs that differ in values only share one composed config.
+    """Runs jobs in forks of this process.
 
     A job draws no figures and writes no event files unless the command asks for them, and without them it measures its
-    last state alone. Of Hydra's own files it writes the overrides.
+    last state alone.
 
     Args:
         n_jobs: how many at once, 1 for jobs in this process; -1: one per core, and one more, because one that saves its
@@ -40,16 +75,16 @@ class EnsembleLauncher(BasicLauncher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         assert self.config is not None
         assert self.hydra_context is not None
+        assert self.task_function is not None
         setup_globals()
-        loader, master, before = self.hydra_context.config_loader, self.config, HydraConfig.instance().cfg
-        composer = Composer(lambda words: loader.load_sweep_config(master, words))
+        run, before = Jobs(self.hydra_context, self.config, self.task_function), HydraConfig.instance().cfg
         jobs = [list(words) for words in job_overrides]
         try:
-            composer(jobs[0])  # which the others change
-            return in_processes(lambda k: self._run(composer, jobs[k], initial_job_idx + k), len(jobs), self._processes)
+            run.compose(jobs[0])  # which the others change
+            return in_processes(lambda k: run(jobs[k], initial_job_idx + k), len(jobs), self._processes)
         finally:
             HydraConfig.instance().cfg = before
-            configure_log(master.hydra.hydra_logging, master.hydra.verbose)
+            configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
 
     @property
     def _processes(self) -> int:
@@ -60,23 +95,3 @@ class EnsembleLauncher(BasicLauncher):
                 f"hydra.launcher.n_jobs={self._at_once} is not allowed: expected 1 or more, or -1 for all cores"
             )
         return self._at_once
-
-    def _run(self, composer: Composer, words: list[str], number: int) -> JobReturn:
-        """Run a job as `hydra.core.utils.run_job` does, without its copies of the config."""
-        assert self.task_function is not None
-        ours, (config, job) = [word for word in words if not word.startswith("hydra")], composer(words)
-        HydraConfig.instance().cfg = config  # the name of the folder may depend on it
-        with read_write(config.hydra), open_dict(config):
-            config.hydra.job.id = config.hydra.job.num = number
-            folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
-            config.hydra.runtime.output_dir = str(folder.absolute())
-        (folder / ".hydra").mkdir(parents=True, exist_ok=True)
-        (folder / ".hydra" / "overrides.yaml").write_text(text_of(config.hydra.overrides.task), encoding="utf-8")
-        configure_log(config.hydra.job_logging, config.hydra.verbose)
-        answer = JobReturn(overrides=ours, status=JobStatus.COMPLETED)
-        try:
-            with env_override(config.hydra.job.env_set):
-                answer.return_value = self.task_function(job)
-        except Exception as error:  # the other jobs run
-            answer.status, answer.return_value = JobStatus.FAILED, error
-        return answer

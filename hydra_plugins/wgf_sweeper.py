@@ -22,6 +22,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.wgf_chunks import Chunks
 from wgf.errors import ConfigError, WgfError
 from wgf.settings.foreign_configs import check_node
 from wgf.sweep import job_folder as job
@@ -121,8 +122,19 @@ class GridSweeper(BasicSweeper):
 
     Args:
         max_batch_size: the number of jobs that the launcher gets at once; null: all of them.
+        jobs_per_task: how many jobs a task of the launcher runs.
         params: axes beside those of the command line.
     """
+
+    def __init__(self, max_batch_size: int | None, jobs_per_task: int = 1, params: Any = None) -> None:
+        super().__init__(max_batch_size, params)
+        self._per_task = jobs_per_task
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        if self._per_task > 1:
+            self.launcher = Chunks(self.launcher, self._per_task)
+            self.launcher.setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> Any:
         root = Path(self.config.hydra.sweep.dir)

@@ -199,7 +199,9 @@ def test_the_sweeps_of_the_page_can_begin(words: list[str]):
         check(config(*choice))
 
 
-def test_the_array_of_the_page_has_the_jobs_that_it_names():
-    (words,) = [words for words in SWEEPS if "hydra/launcher=slurm" in words]
-    axes = list(launch._axes([word for word in words if word.startswith("network.")]))
-    assert f"one array of {math.prod(map(len, axes))} jobs" in PAGE
+def test_the_arrays_of_the_page_have_the_jobs_that_it_names():
+    chunks, array = [words for words in SWEEPS if "hydra/launcher=slurm" in words]
+    jobs = [math.prod(map(len, launch._axes(words[1:]))) for words in (chunks, array)]
+    assert f"one array of {jobs[1]} jobs" in PAGE
+    size = int(chunks[-1].removeprefix("hydra.sweeper.jobs_per_task="))
+    assert f"submits {math.ceil(jobs[0] / size)} tasks for {jobs[0]} jobs" in PAGE

@@ -64,6 +64,28 @@ def test_one_file_keeps_everything(flows, tmp_path):
     assert repr(again) == repr(flows)
 
 
+def test_parts_from_several_machines_are_joined(tmp_path):
+    d = np.array([0.5, 1.0, 1.5])
+
+    def family(diffusion, t_end=0.1, **parameters):
+        given = {"diffusion": diffusion, **parameters}
+        return wgf.ensemble(wgf.FokkerPlanck(), given, potential="x**4/4", t_end=t_end, saves=1, network=NETWORK)
+
+    family(d[:2], scale=0.8).save(tmp_path / "0.npz")
+    family(d[2:], scale=0.8).save(tmp_path / "1.npz")
+    joined = wgf.Ensemble.joined(wgf.Ensemble.load(tmp_path / f"{k}.npz") for k in range(2))
+    whole = family(d, scale=0.8)
+    assert len(joined) == 3
+    assert joined.coordinates == pytest.approx(whole.coordinates, abs=1e-13)
+    for name, column in whole.table().items():
+        assert column.dtype.kind == "U" or joined.table()[name] == pytest.approx(column, rel=1e-10, nan_ok=True)
+    for other, named in [(family(d), "parameters"), (family(d, 0.2, scale=0.8), "saved times")]:
+        with pytest.raises(wgf.ConfigError, match=f"part 1 differs from part 0 in its {named}"):
+            wgf.Ensemble.joined([whole, other])
+    with pytest.raises(wgf.ConfigError, match="of no ensembles"):
+        wgf.Ensemble.joined([])
+
+
 @pytest.mark.parametrize(
     ("pde", "name", "values"),
     [

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 POINTS = 400  # of a fan of densities
 RANKS = 200  # of the quantiles in a dataset
+SHARED = ("t", "w")
 ARRAYS = ("t", "coordinates", "status", "steps", "rejected", "reached", "w2_error", "w")
 
 
@@ -240,6 +241,39 @@ class Ensemble:
         shape = json.dumps({"degree": self.mesh.degree, "tails": self.mesh.tails, "base": written(self.base)})
         with replacing(Path(path)) as file:
             np.savez_compressed(file, shape=np.array(shape), **arrays)
+
+    @classmethod
+    def joined(cls, parts: Iterable[Ensemble]) -> Ensemble:
+        """The flows of several ensembles of one equation, in their order.
+
+        Raises:
+            ConfigError: there is no part, or two differ in more than the values of their parameters, or their base holds
+                more than numbers.
+        """
+        parts = list(parts)
+        if not parts:
+            raise ConfigError("joined() of no ensembles is impossible: expected one or more")
+        first = parts[0]
+        for k, part in enumerate(parts):
+            if differs := [name for name, one in part._shared.items() if one != first._shared[name]]:
+                raise ConfigError(
+                    f"part {k} differs from part 0 in its {differs[0]}: expected ensembles that differ in the values of "
+                    "their parameters only"
+                )
+        along = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS if name not in SHARED}
+        given = {name: np.concatenate([part.parameters[name] for part in parts]) for name in first.parameters}
+        return replace(first, parameters=given, **along)
+
+    @property
+    def _shared(self) -> dict[str, Any]:
+        """What ensembles that can be joined share, by name."""
+        return {
+            "parameters": sorted(self.parameters),
+            "mesh": (self.mesh.points.tolist(), self.mesh.degree, self.mesh.tails),
+            "base": written(self.base),
+            "saved times": self.t.tolist(),
+            "quadrature": (self.z.tolist(), self.w.tolist()),
+        }
 
     @classmethod
     def load(cls, path: str | Path) -> Ensemble:

@@ -21,6 +21,7 @@ from wgf.process import loading
 from wgf.run.signals import STOPPING, Signals, number_of
 from wgf.settings.check import check, raise_faults
 from wgf.settings.foreign_configs import check_node
+from wgf.settings.ranges import Range, fault
 from wgf.settings.refusals import check_folder
 from wgf.sweep.composer import ENSEMBLE, Composer, unless
 from wgf.sweep.job_folder import EXPECTED, Claim, check_same, finished, objective, outcome, when_free
@@ -29,6 +30,7 @@ from wgf.sweep.session import Sweep, current, ignore_signals, is_stopped
 log = logging.getLogger("wgf")
 
 EXTRAS = {"hydra_submitit_launcher": "slurm", "hydra_ray_launcher": "ray", "hydra_optuna_sweeper": "optuna"}
+AT_LEAST_1 = Range(int, low=1)
 BEHIND = {"hydra_plugins.wgf_sweeper.SearchSweeper": "hydra_plugins.hydra_optuna_sweeper"}
 
 
@@ -46,6 +48,9 @@ def begin(config: DictConfig) -> Sweep:
     """
     sweeper = config.hydra.sweeper
     raise_faults([line for kind in ("launcher", "sweeper") for line in _absent(config.hydra, kind)])
+    per_task = sweeper.get("jobs_per_task", 1)
+    if not AT_LEAST_1.admits(per_task):
+        raise ConfigError(fault("hydra.sweeper.jobs_per_task", per_task, AT_LEAST_1))
     check_folder(str(config.hydra.sweep.dir), "hydra.sweep.dir")
     added = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
     axes = list(_axes([*added, *config.hydra.overrides.task]))
@@ -53,16 +58,21 @@ def begin(config: DictConfig) -> Sweep:
     configs: list[DictConfig] = []
     checked: tuple[DictConfig | None, list[str]] = None, []  # the last node `hydra`
     composer = Composer(lambda words: compose(config.hydra.job.config_name, words, return_hydra_config=True))
-    at_once = config.hydra.runtime.choices["hydra/launcher"] == "ensemble"  # the jobs are built in this process now
+    forked = config.hydra.runtime.choices["hydra/launcher"] == "ensemble"  # the jobs are built in this process now
+    if forked and per_task > 1:
+        raise ConfigError(
+            f"hydra.sweeper.jobs_per_task={per_task} with hydra/launcher=ensemble is not allowed: it runs all jobs in "
+            "forks of one process; leave jobs_per_task out, or choose parallel, slurm or ray_cluster"
+        )
     for choice in _each_value(axes):
         try:
-            composed = composer(unless(ENSEMBLE, choice) if at_once else choice)
+            composed = composer(unless(ENSEMBLE, choice) if forked or per_task > 1 else choice)
             node, words = composed.config.hydra, list(composed.config.hydra.overrides.hydra)
             if node is not checked[0] or words != checked[1]:
                 check_node(node)  # each job sets up its own logging
                 checked = node, words
             check(composed.job)
-            if not (at_once and configs):
+            if not (forked and configs):
                 configs.append(composed.job.copy())
         except ConfigError as error:
             lines += error.lines
