@@ -247,8 +247,7 @@ class Ensemble:
         """The flows of several ensembles of one equation, in their order.
 
         Raises:
-            ConfigError: there is no part, or two differ in more than the values of their parameters, or their base holds
-                more than numbers.
+            ConfigError: there is no part; two differ in more than values of parameters; a base holds more than numbers.
         """
         parts = list(parts)
         if not parts:
@@ -257,10 +256,12 @@ class Ensemble:
         for k, part in enumerate(parts):
             if differs := [name for name, one in part._shared.items() if one != first._shared[name]]:
                 raise ConfigError(
-                    f"part {k} differs from part 0 in its {differs[0]}: expected ensembles that differ in the values of "
-                    "their parameters only"
+                    f"part {k} differs from part 0 in its {differs[0]}: expected ensembles that differ in "
+                    "the values of their parameters only"
                 )
-        along = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS if name not in SHARED}
+        along: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS if name not in SHARED
+        }
         given = {name: np.concatenate([part.parameters[name] for part in parts]) for name in first.parameters}
         return replace(first, parameters=given, **along)
 
