@@ -34,3 +34,14 @@ class Interrupted(Euler):
         if not Path("mended").exists():
             signal.raise_signal(signal.SIGINT)
         return super().step(field, dt, state)
+
+
+class OutOfTime(Euler):
+    """SLURM takes its process for the last time that submitit admits, after the first checkpoint."""
+
+    def step(self, field: Any, dt: float, state: State) -> Step:
+        if any(Path("s").glob("*/checkpoints/*")) and not Path("mended").exists():
+            from submitit.core.utils import UncompletedJobError
+
+            raise UncompletedJobError("Job not requeued because: timed-out too many times.")
+        return super().step(field, dt, state)

@@ -55,6 +55,21 @@ def test_interrupting_a_sweep_ends_it(wgf, tmp_path: Path):
     assert interrupted | same == euler | same
 
 
+def test_a_job_that_slurm_takes_too_often_continues(wgf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """submitit raises an error in it; that is no crash, after which the job would begin anew."""
+    pytest.importorskip("submitit")
+    monkeypatch.setattr("wgf.run.recorder.EVERY", 0.0)
+    words = ["-m", "integrator._target_=faulty_integrators.OutOfTime", *HERE]
+    assert wgf(*words)[0] == 130  # here the job is in the process of the sweep
+    (row,) = results(tmp_path / "s")
+    assert row["status"] == "interrupted"
+    assert row["message"] == "UncompletedJobError: Job not requeued because: timed-out too many times."
+    (tmp_path / "mended").write_text("")
+    status, _, err = wgf(*words)
+    assert status == 0, err
+    assert "resuming from step" in (tmp_path / "s" / row["job"] / "run.log").read_text()
+
+
 def test_an_expected_end_is_no_failure(wgf):
     words = ["-m", "pde=keller_segel", "pde.chi=4", "potential=none", "t_end=1", "expect=completed,blow_up"]
     status, out, err = wgf(*words, "reference_solution=none", *PLAIN)

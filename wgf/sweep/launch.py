@@ -149,8 +149,11 @@ def _compute(cfg: DictConfig, folder: Path, claim: Claim, signals: Signals) -> N
     except ConfigError as error:
         claim.mark("refused", "; ".join(error.lines))
     except Exception as error:
-        log.info("this job crashed", exc_info=error)  # in run.log; the terminal gets one line
-        claim.mark("crashed", in_one_line(error))
+        if type(error).__name__ == "UncompletedJobError":  # of submitit: SLURM took the process once too often
+            claim.mark(Status.interrupted.name, in_one_line(error))
+        else:
+            log.info("this job crashed", exc_info=error)  # in run.log; the terminal gets one line
+            claim.mark("crashed", in_one_line(error))
 
 
 def set_threads(count: int | None) -> None:
