@@ -160,13 +160,14 @@ class OwnBound(LoopCallback):
 
     def saved(self) -> dict[str, Any]:
         """Content for a checkpoint, with the steps not yet evaluated: a resumed run evaluates the same blocks."""
+        times, *parts = zip(*self._pending, strict=True) if self._pending else ((),)
         return {
             "steps": [list(part) for part in self._steps],
             "doubled": [list(part) for part in self._doubled],
             "count": self._count,
             "start": self._start,
             "unknown": self.unknown,
-            "pending": [list(part) for part in self._pending],
+            "pending": [list(times), *map(torch.stack, parts)],  # few tensors: each is a file in that of the checkpoint
         }
 
     def _restore(self, past: dict[str, Any]) -> None:
@@ -175,7 +176,8 @@ class OwnBound(LoopCallback):
             [Steps(*(part.to(device) for part in parts)) for parts in past[name]] for name in ("steps", "doubled")
         )
         self._count, self._start, self.unknown = past["count"], past["start"], past["unknown"]
-        self._pending = [(t, *(part.to(device) for part in parts)) for t, *parts in past["pending"]]
+        times, *parts = past["pending"]
+        self._pending = list(zip(times, *(part.to(device) for part in parts), strict=True))
 
     def _decayed(self, steps: Steps, t: float) -> tuple[Tensor, Tensor]:
         """Integrals over each step of 2 Q e^(-2 lambda (t - s)) and of R0 e^(-lambda (t - s)), [r, c] each."""
