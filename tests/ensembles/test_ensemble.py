@@ -147,6 +147,39 @@ def test_bad_input_gets_one_line(parameters, settings, message):
         wgf.ensemble(wgf.FokkerPlanck(), parameters, t_end=0.1, **settings)
 
 
+def tensor(value):
+    return torch.tensor(value, dtype=torch.float64, requires_grad=True)
+
+
+HELD = tensor(0.5)
+
+
+class Hidden(wgf.Potential):
+    """Depends on a tensor that is not its attribute."""
+
+    def value_at(self, x):
+        return HELD * x**2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"pde": wgf.FokkerPlanck(HELD)}, "pde has a tensor that requires grad"),
+        ({"parameters": {"diffusion": tensor([1.0, 2.0])}}, "parameters has a tensor that requires grad"),
+        ({"potential": wgf.potentials.Quadratic(HELD)}, "potential has a tensor"),
+        ({"potential": torch.nn.Linear(1, 1).double()}, "potential has a tensor"),
+        ({"potential": Hidden()}, "depends on a tensor that requires grad and is not its attribute"),
+        ({"interaction": wgf.interactions.Morse(HELD), "pde": wgf.AggregationDiffusion()}, "interaction has a tensor"),
+        ({"law": wgf.Gaussian(HELD)}, "law has a tensor"),
+        ({"network": wgf.Spline(8, base=wgf.Gaussian(HELD))}, "network has a tensor"),
+    ],
+)  # fmt: skip
+def test_no_derivative_is_lost(arguments, message):
+    given = {"pde": wgf.FokkerPlanck(), "parameters": {"diffusion": [1.0, 2.0]}} | arguments
+    with pytest.raises(wgf.ConfigError, match=message):
+        wgf.ensemble(**given, t_end=0.1)
+
+
 def test_times_that_were_not_saved_are_refused(flows):
     with pytest.raises(wgf.ConfigError, match="a saved time"):
         flows.map(0.15, 0.0)
