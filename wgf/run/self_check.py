@@ -28,6 +28,7 @@ def doubts(
     rounding: float = 0.0,
     clock: Clock | None = None,
     shortened: str | None = None,
+    unseen: float | None = None,
 ) -> str | None:
     """Numbers of a run that may be wrong, and why, as one text; None if all checks pass.
 
@@ -37,16 +38,28 @@ def doubts(
         rounding: rounding error of a W2 error (length); bounds do not include it.
         clock: progress of the run; None for a run that accepts no fold and no rise of the energy.
         shortened: how fixed steps differ from the setting, see `Integrator.shortened`.
+        unseen: potential energy that the quadrature may have missed (energy).
     """
     return (
         "; ".join(
             [
                 *(_accepted(clock) if clock else ()),
                 *_doubts(result, None if clock and clock.folded_at else maps, rounding),
-                *filter(None, [shortened]),
+                *filter(None, [shortened, _missed(result, unseen or 0.0)]),
             ]
         )
         or None
+    )
+
+
+def _missed(result: Result, unseen: float) -> str | None:
+    """What V has between the quadrature nodes; energies that are uncertain for other reasons have another doubt."""
+    size = sum(map(abs, result.energy_terms.values()))
+    if unseen <= ENERGY * size or (result.energy_error or 0.0) > ENERGY * size:
+        return None
+    return (
+        "everything: V has wells or peaks between the quadrature nodes that change energy_potential by "
+        f"{unseen:.1e}, so the flow hardly feels them; increase network.width and quadrature.order"
     )
 
 
