@@ -37,7 +37,6 @@ from wgf.run.metrics import Metrics, measure
 from wgf.run.provenance import circumstances, now, provenance, resumed
 from wgf.run.recorder import BOUND, Recorder
 from wgf.run.signals import Signals
-from wgf.run.unseen import unseen
 from wgf.saved_maps import SavedMaps
 from wgf.settings import resume
 from wgf.tables.of_flow import maps
@@ -216,7 +215,7 @@ def _measure(
     result, bounds = certify.certified(flow, result, bound, experiment.certificate == "rich", signals, every)
     rounding = 1e3 * torch.finfo(end.state.theta.dtype).eps * math.sqrt(max(result.second_moment, 0.0))  # length
     shortened = experiment.integrator.shortened(experiment.stops)
-    missed = unseen(flow)
+    missed = self_check.unseen(flow)
     result = replace(result, doubts=self_check.doubts(result, shown, rounding, end.clock, shortened, missed))
     return result, shown and replace(shown, w2_bound=bounds)
 
