@@ -124,7 +124,7 @@ def solve(
     if not isinstance(law, Law) and tensors_of(law):
         raise ConfigError("law: samples have no derivatives, detach them; the numbers of wgf.Gaussian and others have")
     given = None if law is None else law_of(law, *domain.support)
-    parts = (pde, _potential(potential), interaction or NoInteraction(), given)
+    parts = (pde, potential_of(potential), interaction or NoInteraction(), given)
     tensors = tensors_of(parts)
     if tensors_of((base, network and network.base)):
         raise ConfigError("the base has tensors that require grad: give numbers to the base and the tensors to law=...")
@@ -198,7 +198,8 @@ def check_kinds(given: Mapping[str, Any]) -> None:
         raise ConfigError(*wrong)
 
 
-def _potential(potential: Potential | nn.Module | str | None) -> Potential:
+def potential_of(potential: Potential | nn.Module | str | None) -> Potential:
+    """The potential that an argument stands for."""
     if isinstance(potential, Potential):
         return potential
     if isinstance(potential, nn.Module):
