@@ -17,7 +17,9 @@ from wgf.assemble import assemble, device_of
 from wgf.engine.compiled import obstacle
 from wgf.ensembles.flows import Ensemble, SplineMesh
 from wgf.ensembles.job import Job
+from wgf.ensembles.tensors import check_tensors
 from wgf.errors import ConfigError
+from wgf.gradients.states import check_hidden
 from wgf.integrators.auto import Auto
 from wgf.integrators.base import Integrator
 from wgf.integrators.implicit import Rodas4
@@ -93,6 +95,8 @@ def ensemble(
     from wgf.ensembles import in_threads, on_device
 
     check_kinds(locals())
+    fixed = {"potential": potential, "interaction": interaction, "network": network and network.base, "law": law}
+    check_tensors(pde=pde, parameters=parameters, **fixed)
     where = device_of(str(device))
     if not (law is None or isinstance(law, Base)):
         raise ConfigError(fault("law", law, "a law with a density, an object of wgf.Base"))
@@ -105,6 +109,7 @@ def ensemble(
         potential = Expressed(potential, **{k: row[k] for k in re.findall(r"[A-Za-z_]\w*", potential) if k in row})
     base = law or (network.base if network is not None else Gaussian())
     problem = pde.problem(base, potential or NoPotential(), interaction or NoInteraction(), float(t_end))
+    check_hidden(problem)
     used: set[str] = set()
 
     def bind(term: Term, tape: Tape) -> Term:
