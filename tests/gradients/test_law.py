@@ -1,6 +1,7 @@
 """The law at a saved time: distances, quantiles and densities, and their derivatives in all that may be a tensor."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -45,20 +46,17 @@ def test_w2_between_two_flows(one, other, engine):
     assert float(value.detach()) == pytest.approx(flows[0].w2(flows[1]) ** 2, abs=1e-6 if on_porous else 1e-9)
     found = torch.autograd.grad(value, [t for _, numbers in sides for t in numbers])
 
-    def at(k, values):
-        """The value for other numbers of one side."""
+    def at(k, j, x):
+        """The value for another number j of side k."""
+        make, numbers = sides[k]
+        values = [tensor(x if i == j else float(t.detach())) for i, t in enumerate(numbers)]
         both = [*laws]
-        both[k] = DifferentiableLaw(flows[k].history, repeated(flows[k].history, values, sides[k][0])[-1])
+        both[k] = DifferentiableLaw(flows[k].history, repeated(flows[k].history, values, make)[-1])
         with torch.no_grad():
             return both[0].squared_w2(both[1])
 
-    known = []
-    for k, (_, numbers) in enumerate(sides):
-        start = [float(t.detach()) for t in numbers]
-        for j in range(len(start)):
-            known.append(
-                central(lambda x, k=k, j=j, s=start: at(k, [tensor(v) for v in [*s[:j], x, *s[j + 1 :]]]), start[j])
-            )
+    places = [(k, j, float(t.detach())) for k in range(2) for j, t in enumerate(sides[k][1])]
+    known = [central(partial(at, k, j), start) for k, j, start in places]
     assert float(torch.stack(found).abs().min()) > 1e-4
     np.testing.assert_allclose(torch.stack(found), known, rtol=1e-8, atol=1e-8)
 
