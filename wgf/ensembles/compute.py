@@ -20,7 +20,7 @@ from wgf.ensembles.job import Job
 from wgf.ensembles.parameters import SCALE, SHIFT, Columns, ProblemOf, check, columns_of, with_numbers
 from wgf.ensembles.tensors import check_tensors
 from wgf.errors import ConfigError
-from wgf.gradients.states import check_hidden
+from wgf.gradients.reach import check_hidden
 from wgf.integrators.auto import Auto
 from wgf.integrators.base import Integrator
 from wgf.integrators.implicit import Rodas4
