@@ -152,7 +152,7 @@ def ensemble(
     status = np.array([CODES.get(int(code), Status.step_too_small).name for code in ends.code])
     stuck = ends.code == STUCK
     status[stuck & (ends.fault == FOLDED)] = Status.folded.name
-    for k in np.flatnonzero((stuck | (ends.code == REFUSED)) & (ends.steps == 0)):
+    for k in np.flatnonzero((stuck | (ends.code == REFUSED)) & (ends.steps == 0)).tolist():
         start = chart.at_nodes(torch.from_numpy(c[k, :size]))
         if not math.isfinite(sum(float(term.value(start)) for term in problem_of(_row(values, k)).terms)):
             status[k] = Status.not_finite.name  # at the start
