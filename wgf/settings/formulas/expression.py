@@ -53,8 +53,7 @@ class Expression:
         clock: name of the time, which the formula may contain; None for none.
 
     Attributes:
-        tree: the syntax tree of the text.
-        given: the constants that were given.
+        tree: the syntax tree of the text. given: the constants that were given.
         moves: whether the formula contains the time.
 
     Raises:
