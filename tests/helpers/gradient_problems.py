@@ -64,8 +64,16 @@ LADDER = {
         lambda *p: (wgf.AggregationDiffusion(0.5), {"interaction": wgf.interactions.Morse(*p)} | TINY),
     ),
     "power_law": (
-        [0.7],
-        lambda s: (wgf.AggregationDiffusion(0.5), {"interaction": wgf.interactions.PowerLaw(4.0, 1.5, s)} | TINY),
+        [3.5, 1.5, 0.7],
+        lambda a, b, s: (wgf.AggregationDiffusion(0.5), {"interaction": wgf.interactions.PowerLaw(a, b, s)} | TINY),
+    ),
+    "attraction with a kink": (
+        [2.0, 0.7],
+        lambda a, s: (wgf.AggregationDiffusion(0.5), {"interaction": wgf.interactions.PowerLaw(a, 1.0, s)} | TINY),
+    ),
+    "aggregation in a porous medium": (
+        [1.7, 0.6],
+        lambda g, s: (wgf.AggregationDiffusion(0.5, g), {"interaction": wgf.interactions.Quadratic(s)}),
     ),
     "vector": ([[1.0, 0.3]], lambda a: (wgf.FokkerPlanck(0.5), {"potential": Own(a)})),
     "law": (

@@ -31,7 +31,7 @@ class PowerLaw(Pairwise):
         sum_rtol: relative error of a hierarchical sum over many nodes, see `Pairwise`; 0 sums all pairs.
     """
 
-    derivable = ("strength",)
+    derivable = ("attraction", "repulsion", "strength")
 
     @checked
     def __init__(
@@ -46,23 +46,26 @@ class PowerLaw(Pairwise):
                 f"interaction.attraction={attraction:g} is not allowed: expected a number above "
                 f"interaction.repulsion={repulsion:g}"
             )
+        if repulsion == 1 and getattr(repulsion, "requires_grad", False):
+            raise ConfigError("repulsion=1 has no derivative: give a number above 1 as a tensor, or 1 as a number")
         self.attraction, self.repulsion, self.strength, self.sum_rtol = attraction, repulsion, strength, sum_rtol
-        self.kink = -strength if repulsion == 1 else 0.0
+        self.kinked = bool(repulsion == 1)  # without a kink nothing branches at an exponent, which may be traced
+        self.kink = -strength if self.kinked else 0.0
         if (attraction, repulsion) == (2, 1):
             self.elementary = Elementary(kink=-strength, quadratic=strength)
         self.convexity = least_bend_of_powers(strength, attraction, repulsion)
 
     def kernel(self, r: Tensor) -> Tensor:
         r, a, b = r.abs(), self.attraction, self.repulsion
-        return self.strength * (r**a / a - (r**b / b if b > 1 else 0.0))
+        return self.strength * (r**a / a - (0.0 if self.kinked and b == 1 else r**b / b))
 
     def force(self, r: Tensor) -> Tensor:
         d, a, b = r.abs(), self.attraction, self.repulsion
-        return self.strength * torch.sign(r) * (d ** (a - 1) - (d ** (b - 1) if b > 1 else 0.0))
+        return self.strength * torch.sign(r) * (d ** (a - 1) - (0.0 if self.kinked and b == 1 else d ** (b - 1)))
 
     def stiffness(self, r: Tensor) -> Tensor:
         d, a, b = r.abs(), self.attraction, self.repulsion
-        return self.strength * ((a - 1) * d ** (a - 2) - ((b - 1) * d ** (b - 2) if b > 1 else 0.0))
+        return self.strength * ((a - 1) * d ** (a - 2) - (0.0 if self.kinked and b == 1 else (b - 1) * d ** (b - 2)))
 
     def __str__(self) -> str:
         a, b = self.attraction, self.repulsion
@@ -121,27 +124,35 @@ class Expressed(Pairwise):
         ConfigError: W is not even, or it or its slope is not finite at 0: `interaction=log` has such a kernel.
     """
 
+    derivable = ("constants",)
+
     @checked
     def __init__(self, expr: Text, **constants: Finite) -> None:
         self.expression = Expression(expr, constants, variable="r")
         r = torch.tensor([0.0, NEARER, NEAR, 0.1, 0.37, 1.0, 2.3, 7.1], dtype=torch.float64)
-        value, mirrored, slope = self.expression(r), self.expression(-r), self._slope(r[1:]).detach()
+        value, mirrored, slope = self.expression(r), self.expression(-r), self._slope(r[1:])
         if bool((value - mirrored).abs().max() > 1e-9 * value.nan_to_num().abs().max()):
             raise ConfigError(f"expr={expr!r} is not even: expected W(-r) = W(r), such as abs(r)**3/3")
         nearer, near = slope[:2].tolist()
-        scale = float(slope.nan_to_num().abs().max())
+        scale = float(slope.detach().nan_to_num().abs().max())
         if not bool(value[:3].isfinite().all()) or not abs(nearer) <= GROWS * abs(near) + 1e-6 * scale:
             raise ConfigError(
                 f"expr={expr!r} is singular at r=0: expected a kernel with a finite slope there, or interaction=log"
             )
-        self.kink = nearer if abs(nearer - near) <= SAME * abs(nearer) and abs(nearer) > 1e-6 * scale else 0.0
+        if abs(nearer - near) <= SAME * abs(nearer) and abs(nearer) > 1e-6 * scale:
+            self.kink = slope[0] if self._varies else nearer
         powers = self.expression.polynomial()
         if powers is not None and len(powers) <= 3 and not any(powers[1:2]):
             self.elementary = Elementary(quadratic=2 * powers[2] if len(powers) == 3 else 0.0)
 
+    @property
+    def _varies(self) -> bool:
+        """Whether a constant requires grad."""
+        return any(getattr(value, "requires_grad", False) for value in self.expression.constants.values())
+
     def _slope(self, d: Tensor) -> Tensor:
         """W'(d) at d > 0."""
-        if not d.requires_grad and (found := derivatives(self.expression, d, 1)) is not None:
+        if not d.requires_grad and not self._varies and (found := derivatives(self.expression, d, 1)) is not None:
             return found[0]
         with torch.enable_grad():
             d = d if d.requires_grad else d.detach().requires_grad_()
@@ -155,7 +166,7 @@ class Expressed(Pairwise):
         apart = d > 0
         slope = self._slope(torch.where(apart, d, 1.0))
         force = torch.sign(r) * (slope - self.kink)
-        return force if r.requires_grad else force.detach()
+        return force if r.requires_grad or self._varies else force.detach()
 
     def __str__(self) -> str:
         return str(self.expression)
