@@ -123,7 +123,7 @@ def solve(
     functions = observed(observe)
     domain = domain or Line()
     given = None if law is None else law_of(law, *domain.support)
-    parts = (pde, _potential(potential), interaction or NoInteraction(), given)
+    parts = (pde, potential_of(potential), interaction or NoInteraction(), given)
     tensors = tensors_of(parts)
     others = {"domain": domain, "integrator": integrator, "quadrature": quadrature, "solver": solver}
     for name, thing in {"base": base, "base of the network": network and network.base, **others}.items():
@@ -199,7 +199,8 @@ def check_kinds(given: Mapping[str, Any]) -> None:
         raise ConfigError(*wrong)
 
 
-def _potential(potential: Potential | nn.Module | str | None) -> Potential:
+def potential_of(potential: Potential | nn.Module | str | None) -> Potential:
+    """The potential that an argument stands for."""
     if isinstance(potential, Potential):
         return potential
     if isinstance(potential, nn.Module):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,23 +51,29 @@ class PowerLaw(Pairwise):
         if repulsion == 1 and getattr(repulsion, "requires_grad", False):
             raise ConfigError("repulsion=1 has no derivative: give a number above 1 as a tensor, or 1 as a number")
         self.attraction, self.repulsion, self.strength, self.sum_rtol = attraction, repulsion, strength, sum_rtol
-        self.kinked = bool(repulsion == 1)  # without a kink nothing branches at an exponent, which may be traced
-        self.kink = -strength if self.kinked else 0.0
-        if (attraction, repulsion) == (2, 1):
-            self.elementary = Elementary(kink=-strength, quadratic=strength)
         self.convexity = least_bend_of_powers(strength, attraction, repulsion)
+
+    @property
+    def kink(self) -> float:  # type: ignore[bad-override]
+        return -self.strength if self.repulsion == 1 else 0.0
+
+    @property
+    def elementary(self) -> Elementary | None:  # type: ignore[bad-override]
+        if (self.attraction, self.repulsion) != (2, 1):
+            return None
+        return Elementary(kink=-self.strength, quadratic=self.strength)
 
     def kernel(self, r: Tensor) -> Tensor:
         r, a, b = r.abs(), self.attraction, self.repulsion
-        return self.strength * (r**a / a - (0.0 if self.kinked and b == 1 else r**b / b))
+        return self.strength * (r**a / a - (r**b / b if b > 1 else 0.0))
 
     def force(self, r: Tensor) -> Tensor:
         d, a, b = r.abs(), self.attraction, self.repulsion
-        return self.strength * torch.sign(r) * (d ** (a - 1) - (0.0 if self.kinked and b == 1 else d ** (b - 1)))
+        return self.strength * torch.sign(r) * (d ** (a - 1) - (d ** (b - 1) if b > 1 else 0.0))
 
     def stiffness(self, r: Tensor) -> Tensor:
         d, a, b = r.abs(), self.attraction, self.repulsion
-        return self.strength * ((a - 1) * d ** (a - 2) - (0.0 if self.kinked and b == 1 else (b - 1) * d ** (b - 2)))
+        return self.strength * ((a - 1) * d ** (a - 2) - ((b - 1) * d ** (b - 2) if b > 1 else 0.0))
 
     def __str__(self) -> str:
         a, b = self.attraction, self.repulsion
@@ -90,26 +98,35 @@ class Morse(Pairwise):
         attraction_length: Positive = 2.0,
         repulsion_length: Positive = 1.0,
     ) -> None:
-        self.amplitudes, self.lengths = (repulsion, -attraction), (repulsion_length, attraction_length)
-        self.kink = -sum(c / s for c, s in zip(self.amplitudes, self.lengths, strict=True))
-        self.convexity = least_bend_of_waves(self.amplitudes, self.lengths)
+        self.attraction, self.repulsion = attraction, repulsion
+        self.attraction_length, self.repulsion_length = attraction_length, repulsion_length
+        self.convexity = least_bend_of_waves((repulsion, -attraction), (repulsion_length, attraction_length))
+
+    @property
+    def _waves(self) -> tuple[tuple[float, float], ...]:
+        """Amplitudes and lengths."""
+        return (self.repulsion, self.repulsion_length), (-self.attraction, self.attraction_length)
+
+    @property
+    def kink(self) -> float:  # type: ignore[bad-override]
+        return -sum(c / s for c, s in self._waves)
 
     def kernel(self, r: Tensor) -> Tensor:
         r = r.abs()
-        waves = [c * torch.exp(-r / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
+        waves = [c * torch.exp(-r / s) for c, s in self._waves]
         return waves[0] + waves[1] - self.kink * r
 
     def force(self, r: Tensor) -> Tensor:
         d = r.abs()
-        slopes = [-c / s * torch.expm1(-d / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
+        slopes = [-c / s * torch.expm1(-d / s) for c, s in self._waves]
         return torch.sign(r) * (slopes[0] + slopes[1])
 
     def stiffness(self, r: Tensor) -> Tensor:
-        bends = [c / s**2 * torch.exp(-r.abs() / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
+        bends = [c / s**2 * torch.exp(-r.abs() / s) for c, s in self._waves]
         return bends[0] + bends[1]
 
     def __str__(self) -> str:
-        r, a, lr, la = *self.amplitudes, *self.lengths
+        (r, lr), (a, la) = self._waves
         return f"{factor(r)}exp(-|x|/{lr:g}) - {factor(-a)}exp(-|x|/{la:g})"
 
 
@@ -133,22 +150,27 @@ class Expressed(Pairwise):
         value, mirrored, slope = self.expression(r), self.expression(-r), self._slope(r[1:])
         if bool((value - mirrored).abs().max() > 1e-9 * value.nan_to_num().abs().max()):
             raise ConfigError(f"expr={expr!r} is not even: expected W(-r) = W(r), such as abs(r)**3/3")
-        nearer, near = slope[:2].tolist()
+        slopes: Any = slope[:2] if self._varies else slope[:2].tolist()
+        nearer, near = slopes
         scale = float(slope.detach().nan_to_num().abs().max())
         if not bool(value[:3].isfinite().all()) or not abs(nearer) <= GROWS * abs(near) + 1e-6 * scale:
             raise ConfigError(
                 f"expr={expr!r} is singular at r=0: expected a kernel with a finite slope there, or interaction=log"
             )
-        if abs(nearer - near) <= SAME * abs(nearer) and abs(nearer) > 1e-6 * scale:
-            self.kink = slope[0] if self._varies else nearer
+        at_zero = nearer - (near - nearer) * NEARER / (NEAR - NEARER)
+        self.kink = at_zero if abs(nearer - near) <= SAME * abs(nearer) and abs(nearer) > 1e-6 * scale else 0.0
+
+    @cached_property
+    def elementary(self) -> Elementary | None:  # type: ignore[bad-override]
         powers = self.expression.polynomial()
-        if powers is not None and len(powers) <= 3 and not any(powers[1:2]):
-            self.elementary = Elementary(quadratic=2 * powers[2] if len(powers) == 3 else 0.0)
+        if powers is None or len(powers) > 3 or any(powers[1:2]):
+            return None
+        return Elementary(quadratic=2 * powers[2] if len(powers) == 3 else 0.0)
 
     @property
     def _varies(self) -> bool:
         """Whether a constant requires grad."""
-        return any(getattr(value, "requires_grad", False) for value in self.expression.constants.values())
+        return any(isinstance(value, Tensor) and value.requires_grad for value in self.expression.constants.values())
 
     def _slope(self, d: Tensor) -> Tensor:
         """W'(d) at d > 0."""
@@ -163,8 +185,7 @@ class Expressed(Pairwise):
 
     def force(self, r: Tensor) -> Tensor:
         d = r.abs()
-        apart = d > 0
-        slope = self._slope(torch.where(apart, d, 1.0))
+        slope = self._slope(d.masked_fill(d == 0, 1.0))
         force = torch.sign(r) * (slope - self.kink)
         return force if r.requires_grad or self._varies else force.detach()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -254,8 +255,8 @@ class TruncatedNormal(Base):
         return self._panels
 
 
-def _below(y: float) -> float:
-    """Phi(y), accurate in the lower tail."""
+def _below(y: Any) -> Any:
+    """Phi(y) of a number or a tensor, accurate in the lower tail."""
     if isinstance(y, Tensor):
         return 0.5 * torch.erfc(-ROOT_HALF * y)
     return 0.5 * math.erfc(-ROOT_HALF * y)
