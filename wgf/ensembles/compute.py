@@ -14,7 +14,7 @@ from torch import nn
 
 from wgf.api import check_kinds, potential_of, stops_of
 from wgf.assemble import assemble, device_of
-from wgf.engine.compiled import obstacle
+from wgf.engine.compiled import cause, obstacle
 from wgf.ensembles.flows import Ensemble, SplineMesh
 from wgf.ensembles.job import Job
 from wgf.ensembles.parameters import SCALE, SHIFT, Columns, ProblemOf, check, columns_of, with_numbers
@@ -83,12 +83,15 @@ def ensemble(
     Raises:
         ConfigError: an argument is not allowed, or compiled code cannot hold the energies.
     """
-    from wgf.engine.energies import energy_of
-    from wgf.engine.kernel import FOLDED, REFUSED, STUCK
-    from wgf.engine.plan import Plan
-    from wgf.engine.tapes.tape import Untraceable
-    from wgf.ensembles import in_threads, on_device
-    from wgf.ensembles.places import Places, check_kinks
+    try:
+        from wgf.engine.energies import energy_of
+        from wgf.engine.kernel import FOLDED, REFUSED, STUCK
+        from wgf.engine.plan import Plan
+        from wgf.engine.tapes.tape import Untraceable
+        from wgf.ensembles import in_threads, on_device
+        from wgf.ensembles.places import Places, check_kinks
+    except Exception as error:  # numba is missing or another than here, or it has no folder for its cache
+        raise ConfigError(f"ensembles are impossible here: {cause(error)}; use wgf.solve for each flow") from None
 
     check_kinds(locals())
     fixed = {"potential": potential, "interaction": interaction, "network": network and network.base, "law": law}
