@@ -93,6 +93,12 @@ def test_a_map_that_falls_between_the_nodes(what: str):
     assert doubted({}, replace(solution(), **{what: bad})) == ""
 
 
+@pytest.mark.parametrize("network", ["spline", "two_sided_relu"])
+def test_single_precision_alone_is_no_doubt(network: str, tmp_path: Path):
+    found = unverified(tmp_path, f"network={network} dtype=float32 t_end=0.01 reference_solution=none")
+    assert (found["status"], found["doubts"]) == ("completed", None)
+
+
 def test_an_equilibrium_loses_no_energy_that_could_be_missed(tmp_path: Path):
     found = unverified(tmp_path, "potential=quadratic t_end=1")
     assert (found["dissipation_gap"], found["doubts"]) == (None, None)

@@ -151,13 +151,13 @@ def _between(v: Potential, map: TransportMap, theta: Tensor, energy: float) -> f
     Where V'' >= lambda, V exceeds its chord over a length s by -lambda s^2/8 at most.
     """
     theta, base = theta.detach().double(), map.base
-    knots = map.knots(theta).cpu()
+    knots = map.knots(theta).double().cpu()
     mesh = torch.cat([torch.tensor(base.panels()).to(knots), knots.clamp(base.lower, base.upper)]).unique()
     s, half = legendre(2, mesh.dtype, mesh.device)
     s = ((torch.arange(PIECES)[:, None] + s) / PIECES).reshape(-1)
     z = mesh[:-1, None] + mesh.diff()[:, None] * s
     w = (mesh.diff()[:, None] * half.repeat(PIECES) / PIECES * base.density(z)).reshape(-1)
-    x = map.evaluate(theta, z.reshape(-1).to(theta.device))[0].cpu()
+    x = map.evaluate(theta, z.reshape(-1).to(theta.device))[0].double().cpu()
     gaps, masses = x.diff(), 0.5 * (w[1:] + w[:-1])
     hidden = max(-(v.convexity or 0.0), 0.0) / 8 * float(masses @ gaps**2)
     return max(abs(float(w @ v.value_at(x)) - energy), SHARE * hidden)
