@@ -100,10 +100,7 @@ class Flow:
         """Why the run stopped, as a sentence."""
         return self.status.value + (f" ({self.detail})" if self.detail else "")
 
-    @property
-    def message(self) -> str:
-        """The status with its reason."""
-        return f"{self.status}: {self.reason}"
+    message = property(lambda self: f"{self.status}: {self.reason}", doc="The status with its reason.")
 
     def __getstate__(self) -> dict[str, Any]:
         """Fields only: a copy computes the cached values anew, of which some cannot be copied."""
