@@ -103,6 +103,22 @@ def test_settings_of_the_equation_are_parameters(pde, name, values):
         np.testing.assert_allclose(flows.map(None, [-1.0, 2.0])[k], single.map(0.1, [-1.0, 2.0]), atol=1e-9)
 
 
+def test_an_ensemble_uses_the_cores_of_its_process(monkeypatch):
+    found, pool = [], in_threads.ThreadPoolExecutor
+    monkeypatch.setattr(in_threads, "ThreadPoolExecutor", lambda workers: found.append(workers) or pool(workers))
+
+    def compute(**settings):
+        wgf.ensemble(wgf.FokkerPlanck(), {"diffusion": [0.5, 1.0]}, t_end=0.01, network=NETWORK, **settings)
+
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {1, 3, 4}, raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 5)
+    compute()
+    compute(threads=2)
+    monkeypatch.delattr("os.sched_getaffinity")
+    compute()
+    assert found == [3, 2, 5]
+
+
 def test_failures_are_per_flow():
     small = wgf.Spline(8, base=wgf.Gaussian())
     flows = wgf.ensemble(wgf.KellerSegel(), {"chi": [0.5, 3.0]}, t_end=1.0, network=small)
@@ -133,7 +149,7 @@ def test_ends_of_quantiles_and_maps_are_those_of_a_flow(flows):
 @pytest.mark.parametrize(
     ("parameters", "settings", "message"),
     [
-        ({"kappa": [1.0]}, {}, "kappa: expected names among diffusion, scale, shift"),
+        ({"kappa": [1.0]}, {}, "kappa: expected names among diffusion, law.mean, law.std, scale, shift"),
         ({"diffusion": [1.0, -1.0]}, {}, "diffusion=-1.0 is not allowed"),
         ({"scale": [1.0, 0.0]}, {}, "scale=0.0 is not allowed"),
         ({"diffusion": [1.0, 2.0], "shift": [1.0, 2.0, 3.0]}, {}, "all of one length"),

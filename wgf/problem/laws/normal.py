@@ -85,6 +85,16 @@ class Mixture(Base):
         second = sum(w * (s * s + (m - self.mean) ** 2) for w, m, s in seen)
         self.std = math.sqrt(second)
 
+    @property
+    def means(self) -> list[float]:
+        """Means of the components (length)."""
+        return [part.mean for part in self.parts]
+
+    @property
+    def stds(self) -> list[float]:
+        """Standard deviations of the components (length)."""
+        return [part.std for part in self.parts]
+
     def _sum(self, name: str, z: Tensor) -> Tensor:
         return sum(
             (w * getattr(part, name)(z) for w, part in zip(self.weights, self.parts, strict=True)), z.new_zeros(())
