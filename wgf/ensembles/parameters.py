@@ -53,10 +53,13 @@ def rules_of(thing: object) -> dict[str, Range]:
         value, rule = _value(thing, name), rule or ANY
         if isinstance(rule, ListOf) and isinstance(value, list):
             found |= {f"{name}.{k}": rule.rule for k in range(len(value))}
-        elif isinstance(rule, Range) and rule.kind is float and name not in IDLE:
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                found[name] = rule
+        elif isinstance(rule, Range) and rule.kind is float and name not in IDLE and _is_number(value):
+            found[name] = rule
     return found
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _value(thing: object, name: str) -> Any:
