@@ -15,11 +15,12 @@ import torch
 from wgf.api import check_kinds, stops_of
 from wgf.assemble import assemble, device_of
 from wgf.engine.compiled import obstacle
+from wgf.ensembles.derivatives import History, check_tensors
 from wgf.ensembles.flows import Ensemble, SplineMesh
 from wgf.ensembles.job import Job
-from wgf.ensembles.tensors import check_tensors
 from wgf.errors import ConfigError
 from wgf.gradients.states import check_hidden
+from wgf.gradients.tensors import tensors_of
 from wgf.integrators.auto import Auto
 from wgf.integrators.base import Integrator
 from wgf.integrators.implicit import Rodas4
@@ -96,7 +97,7 @@ def ensemble(
 
     check_kinds(locals())
     fixed = {"potential": potential, "interaction": interaction, "network": network and network.base, "law": law}
-    check_tensors(pde=pde, parameters=parameters, **fixed)
+    check_tensors(pde=pde, **fixed)
     where = device_of(str(device))
     if not (law is None or isinstance(law, Base)):
         raise ConfigError(fault("law", law, "a law with a density, an object of wgf.Base"))
@@ -167,7 +168,8 @@ def ensemble(
     given = np.stack([values[name] for name in names], axis=1) if names else np.zeros((n, 0))
     attracts = _collapses(problem, pde, values)
     first = method.first_dt(float(t_end))
-    job = Job(plan.mesh, energy, plan.method, c, given, base.std * scale, attracts, np.array(stops), first)
+    goals, records = np.array(stops), bool(tensors_of(parameters))
+    job = Job(plan.mesh, energy, plan.method, c, given, base.std * scale, attracts, goals, first, records)
     ends = on_device.compute(job, where) if where.type == "cuda" else in_threads.compute(job, threads)
     status = np.array([CODES[int(code)].name for code in ends.code])
     stuck = ends.code == STUCK
@@ -187,6 +189,10 @@ def ensemble(
         SplineMesh(space.points, space.degree, tuple(chart.tails)),
         at.z,
     )
+    if ends.path is not None:
+        saved, shape = torch.from_numpy(ends.saved[:, :, :size]), (line, chart.constant())
+        history = History(job, ends.path, saved, chart, dict(parameters), values, names, *shape)
+        flows = replace(flows, history=history)
     if not errors:
         return flows
     assert isinstance(method, Rodas4)
@@ -195,7 +201,7 @@ def ensemble(
     middles = 0.5 * (points[1:] + points[:-1])
     rich = ensemble(
         pde,
-        parameters,
+        values,
         t_end=t_end,
         potential=potential,
         interaction=interaction,

@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wgf.ensembles.derivatives import History, laws_at
 from wgf.ensembles.files import read, written
 from wgf.errors import ConfigError
 from wgf.files import replacing
+from wgf.gradients.law import DifferentiableLaws
 from wgf.integrators.status import Status
 from wgf.networks.spline_space import basis as splines
 from wgf.problem.base import Base
@@ -62,6 +64,7 @@ class Ensemble:
         z, w: quadrature nodes and weights of the base [q] (length, mass).
         mesh: breakpoints of the maps.
         base: the reference measure of the maps.
+        history: what derivatives need, if a parameter is a tensor that requires grad.
     """
 
     parameters: dict[str, np.ndarray]
@@ -76,6 +79,7 @@ class Ensemble:
     base: Base
     mesh: SplineMesh
     z: torch.Tensor
+    history: History | None = None
 
     def __post_init__(self) -> None:
         for name in ARRAYS:
@@ -92,21 +96,30 @@ class Ensemble:
         """Whether each flow reached the end time [n]."""
         return self.status == Status.completed.name
 
-    def _saved(self, t: float | None) -> np.ndarray:
-        """Coordinates [n, M] at a saved time, the last by default.
+    def _number(self, t: float | None) -> int:
+        """Number of a saved time, of the last by default.
 
         Raises:
             ConfigError: t is not a saved time.
         """
         if t is None:
-            return self.coordinates[:, -1]
+            return -1
         t = number("t", t)
         k = int(np.abs(self.t - t).argmin())
         if not abs(self.t[k] - t) <= 1e-12 * self.t[-1]:
             raise ConfigError(
                 f"t={t!r} is not allowed: expected a saved time, one of {self.t.tolist()}; give saves=..."
             )
-        return self.coordinates[:, k]
+        return k
+
+    def _saved(self, t: float | None) -> np.ndarray:
+        """Coordinates [n, M] at a saved time, see `_number`."""
+        return self.coordinates[:, self._number(t)]
+
+    def differentiable(self, t: float | Sequence[float] | None = None) -> DifferentiableLaws:
+        """The laws at a saved time [n], by default the last, or at several [n, s], as tensors with derivatives; see
+        docs/gradients.md."""
+        return laws_at(self.history, self._number(t) if np.ndim(t) == 0 else [*map(self._number, t)])
 
     def _at(self, c: np.ndarray, z: np.ndarray, rows: int) -> np.ndarray:
         """Map (rows = 1) or slope (rows = 2) of each flow [n, ...] at points z [...]."""
@@ -120,7 +133,7 @@ class Ensemble:
     def map(self, t: float | None, z: Any) -> np.ndarray:
         """Positions T(t, z) of the particles that start at z [...] in the base: [n, ...] (length).
 
-        Here and below, t is a saved time, None for the last; see `_saved` for errors.
+        Here and below, t is a saved time, None for the last; see `_number` for errors.
         """
         return self._at(self._saved(t), numbers("z", z), 1)
 
@@ -263,7 +276,7 @@ class Ensemble:
             name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS if name not in SHARED
         }
         given = {name: np.concatenate([part.parameters[name] for part in parts]) for name in first.parameters}
-        return replace(first, parameters=given, **along)
+        return replace(first, parameters=given, history=None, **along)
 
     @property
     def _shared(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from wgf.engine.arrays import Energy, Mesh, Method
+    from wgf.ensembles.path import Path
 
 
 class Job(NamedTuple):
@@ -20,6 +21,7 @@ class Job(NamedTuple):
         std: standard deviations of the initial laws [n] (length).
         collapses: whether the laws can collapse [n].
         goals: times of the stops [s]. first_dt: the first step (time).
+        records: whether to keep the path of each flow.
     """
 
     mesh: Mesh
@@ -31,6 +33,7 @@ class Job(NamedTuple):
     collapses: np.ndarray
     goals: np.ndarray
     first_dt: float
+    records: bool = False
 
 
 class Ends(NamedTuple):
@@ -42,6 +45,7 @@ class Ends(NamedTuple):
         slope: smallest slope of the last map [n].
         steps, rejected: accepted and rejected attempts [n].
         reached: time reached [n] (time).
+        path: the steps, where the job records them.
     """
 
     saved: np.ndarray
@@ -51,3 +55,4 @@ class Ends(NamedTuple):
     steps: np.ndarray
     rejected: np.ndarray
     reached: np.ndarray
+    path: Path | None = None

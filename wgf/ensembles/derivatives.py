@@ -1,0 +1,143 @@
+"""Derivatives of an ensemble in its parameters: the discrete adjoint of its steps, whose lengths are constants.
+
+The way back takes every step again in torch, for all flows at once that took so many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wgf.ensembles.job import Job
+from wgf.ensembles.landscape import Landscape
+from wgf.ensembles.path import Path
+from wgf.ensembles.step import Step
+from wgf.errors import ConfigError, WgfError
+from wgf.gradients.law import DifferentiableLaws
+from wgf.gradients.tensors import tensors_of
+from wgf.projection.chart import Chart
+
+MEMORY = 2**27  # bytes of the steps that are taken again at once
+START = (("scale", 1.0), ("shift", 0.0))  # parameters of the initial law, and their values if they are not given
+AT_ONCE = 64  # bytes for each number of `Landscape.entries`: a step keeps those of its six stages
+
+
+@dataclass(frozen=True)
+class History:
+    """The computed flows with what their derivatives need.
+
+    Attributes:
+        job: the flows. path: their steps.
+        saved: coordinates at the goals [n, s, M], NaN after a failure (length).
+        chart: the coordinates.
+        columns: the parameters as they were given: numbers, arrays or tensors by name.
+        values: what they were when the flows were computed [n].
+        names: of the parameters of the energy.
+        line, one: coordinates of the initial law for shift 0 and scale 1, and of the constant 1 [M].
+    """
+
+    job: Job
+    path: Path
+    saved: Tensor
+    chart: Chart
+    columns: Mapping[str, Any]
+    values: Mapping[str, np.ndarray]
+    names: Sequence[str]
+    line: Tensor
+    one: Tensor
+
+    def column(self, name: str) -> Tensor:
+        """A parameter of each flow, differentiable [n]."""
+        given = torch.as_tensor(self.columns[name], dtype=torch.float64)
+        return given.cpu().reshape(-1).expand(len(self.saved))
+
+
+def sweep(history: History, bars: Tensor) -> tuple[Tensor, Tensor]:
+    """Derivatives of a loss in the first coordinates [n, M] and in the parameters of the energy [n, p].
+
+    Args:
+        bars: derivatives of the loss in the coordinates at the goals [n, s, M]; 0 where a flow did not arrive.
+    """
+    job, path = history.job, history.path
+    device = path.lengths.device
+    step = Step(Landscape(job.mesh, job.energy, device), job.method)
+    counts = torch.stack([path.before(t) for t in job.goals.tolist()]) * (bars != 0).any(2).T.to(device)
+    steps, order = counts.amax(0).sort(descending=True)
+    parameters, moves = torch.from_numpy(job.parameters.T).to(device), bars.permute(1, 2, 0).to(device)
+    start, slopes = torch.zeros_like(path.coordinates[0]), torch.zeros_like(parameters)
+    width = max(1, MEMORY // (AT_ONCE * step.landscape.entries()))
+    for at, own in zip(order.split(width), steps.split(width), strict=True):
+        most = int(own[0])
+        running = (own[:, None] > torch.arange(most, device=device)).sum(0).tolist()
+        now = torch.zeros_like(path.coordinates[0, :, at])
+        for k in range(most, -1, -1):
+            now = now + (moves[:, :, at] * (counts[:, None, at] == k)).sum(0)
+            if k == 0:
+                break
+            flows = at[: running[k - 1]]
+            before, dt = path.coordinates[k - 1][:, flows], path.lengths[k - 1, flows]
+            old, found = step.pull_back(before, parameters[:, flows], dt, now[:, : len(flows)])
+            now = torch.cat([old, now[:, len(flows) :]], 1)
+            slopes[:, flows] += found
+        start[:, at] = now
+    return start.T.cpu(), slopes.T.cpu()
+
+
+class Coordinates(torch.autograd.Function):
+    """Coordinates at the goals [n, s, M] of flows that have been computed. A flow that did not arrive has no
+    derivatives there."""
+
+    @staticmethod
+    def forward(ctx: Any, history: History, start: Tensor, parameters: Tensor) -> Tensor:
+        ctx.history = history
+        return history.saved.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *bars: Tensor) -> tuple[None, Tensor, Tensor]:
+        if torch.is_grad_enabled():
+            raise WgfError("second derivatives of a flow are unavailable: call backward without create_graph=True")
+        arrived = ctx.history.saved.isfinite()
+        return None, *sweep(ctx.history, bars[0].where(arrived, 0.0))
+
+
+def laws_at(history: History | None, number: int | list[int]) -> DifferentiableLaws:
+    """The laws at the saved times with these numbers; 0 is t = 0.
+
+    Raises:
+        ConfigError: the ensemble has no derivatives.
+        WgfError: a tensor has changed.
+    """
+    if history is None:
+        raise ConfigError("this ensemble has no derivatives: no parameter is a tensor that requires grad")
+    columns = {name: history.column(name) for name in history.values}
+    if any(not np.array_equal(columns[name].detach(), value) for name, value in history.values.items()):
+        raise WgfError("a parameter has changed since the flows were computed: they have no gradients any more")
+    n = len(history.saved)
+    ones = history.saved.new_ones(n, 1)
+    scale, shift = (columns[name][:, None] if name in columns else ones * value for name, value in START)
+    start = scale * history.line + shift * history.one
+    parameters = torch.stack([columns[name] for name in history.names], 1) if history.names else ones[:, :0]
+    saved = torch.cat([start[:, None], Coordinates.apply(history, start, parameters)], 1)
+    return DifferentiableLaws(history.chart, history.chart.nodes.base, saved[:, number])
+
+
+def check_tensors(**arguments: Any) -> None:
+    """Check that no argument holds a tensor whose derivative would be lost.
+
+    Raises:
+        ConfigError: with one line for each that does.
+    """
+    lost = [name for name, value in arguments.items() if tensors_of(value)]
+    if lost:
+        raise ConfigError(
+            *(
+                f"{name} has a tensor that requires grad, whose derivative would be lost: detach it, or give it in "
+                'parameters={"name": tensor}'
+                for name in lost
+            )
+        )
