@@ -19,7 +19,7 @@ from wgf.networks.mlp import MLP
 from wgf.networks.relu import TwoSidedReLU
 from wgf.networks.spline import Spline
 from wgf.problem import laws
-from wgf.problem.domain import Circle
+from wgf.problem.domain import Circle, Interval
 from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, KellerSegel, LinearTransport, PorousMedium
 from wgf.problem.interaction import Log, Newtonian
 from wgf.problem.internal import Entropy
@@ -55,6 +55,7 @@ def of(*kernel) -> AggregationDiffusion:
 
 PROBLEMS = {
     "proved on the line and between walls, not on a circle": lambda: replace(posed(FokkerPlanck()), domain=Circle(2.0)),
+    "not proved for a porous medium between walls": lambda: replace(posed(PorousMedium()), domain=Interval(-9.0, 9.0)),
     "not proved for the internal energy Own": lambda: posed(OwnEquation()),
     "no lower bound of V'' is known for V = x**3": lambda: posed(FokkerPlanck(), None, Expressed("x**3")),
     "no lower bound of V'' is known for V = -abs(x)": lambda: posed(FokkerPlanck(), None, Expressed("-abs(x)")),

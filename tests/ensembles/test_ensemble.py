@@ -108,8 +108,26 @@ def test_failures_are_per_flow():
     flows = wgf.ensemble(wgf.KellerSegel(), {"chi": [0.5, 3.0]}, t_end=1.0, network=small)
     assert list(flows.status) == ["completed", "blow_up"]
     assert flows.reached[1] < 0.5
-    assert np.isnan(flows.map(None, 0.0)[1])
-    assert np.isfinite(flows.map(None, 0.0)[0])
+    densities = flows.density(None, 0.0), flows.density(None, 99.0)
+    for numbers in (flows.map(None, 0.0), flows.quantile(None, 0.0), *densities, flows.std()):
+        assert not np.isnan(numbers[0])
+        assert np.isnan(numbers[1])
+    single = wgf.ensemble(wgf.KellerSegel(), {"chi": 0.5}, t_end=1.0, network=small)
+    for line, alone in zip(flows.plot().axes[0].lines, single.plot().axes[0].lines, strict=True):
+        np.testing.assert_allclose(line.get_ydata(), alone.get_ydata(), atol=1e-12)
+    lost = wgf.ensemble(wgf.KellerSegel(), {"chi": [3.0, 4.0]}, t_end=1.0, network=small)
+    assert lost.plot(t=0.0).axes[0].get_title(loc="left") == "0 of 2 flows at t = 0"
+    for what in ("density", "std"):
+        with pytest.raises(wgf.ConfigError, match=f"what='{what}' at t=1 is impossible: it is NaN for all flows"):
+            lost.plot(what)
+
+
+def test_ends_of_quantiles_and_maps_are_those_of_a_flow(flows):
+    single = wgf.solve(wgf.FokkerPlanck(), t_end=0.1, saves=1, network=NETWORK)
+    np.testing.assert_array_equal(flows.quantile(None, [0.0, 1.0])[0], single.quantile(0.1, [0.0, 1.0]))
+    z = [np.nan, np.inf, -np.inf]
+    np.testing.assert_array_equal(flows.map(None, z)[0], single.map(0.1, z))
+    np.testing.assert_array_equal(flows.density(None, z)[0], single.density(0.1, z))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +165,6 @@ class Hidden(wgf.Potential):
     ("arguments", "message"),
     [
         ({"pde": wgf.FokkerPlanck(HELD)}, "pde has a tensor that requires grad"),
-        ({"parameters": {"diffusion": tensor([1.0, 2.0])}}, "parameters has a tensor that requires grad"),
         ({"potential": wgf.potentials.Quadratic(HELD)}, "potential has a tensor"),
         ({"potential": torch.nn.Linear(1, 1).double()}, "potential has a tensor"),
         ({"potential": Hidden()}, "depends on a tensor that requires grad and is not its attribute"),
@@ -220,8 +237,13 @@ def test_figures(flows):
     np.testing.assert_allclose(colours.get_array(), flows.moment(1))
     with pytest.raises(wgf.ConfigError, match="expected density or one of"):
         flows.plot("colour", over="a")
+    start = flows.plot("std", over="a", t=0.0).axes[0]
+    np.testing.assert_array_equal(np.sort(start.lines[0].get_ydata()), np.sort(flows.std(0.0)))
+    assert start.get_title(loc="left") == "5 of 5 flows at t = 0"
     with pytest.raises(wgf.ConfigError, match="expected one or two of"):
         flows.plot("std", over="q")
+    with pytest.raises(wgf.ConfigError, match="not allowed for the density"):
+        flows.plot(over=("diffusion", "q"))
 
 
 @pytest.mark.parametrize(

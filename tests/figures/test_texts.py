@@ -44,6 +44,7 @@ def ensemble() -> dict[str, Figure]:
         "fan": fan(x, 1e6 * (1 + shares[:, None]) * np.exp(-((x / 2e-7) ** 2)), "Densities at t = 1e-06"),
         "one": over_parameters(wide, errors, "W1 error", "W1 error at the end"),
         "two": over_parameters(both, errors, "W1 error", "W1 error at the end"),
+        "bar": over_parameters(both, 16.1 * shares - 44.2, "std", "Standard deviations: ticks depend on the bar"),
     }
 
 

@@ -15,9 +15,10 @@ import torch
 from wgf.api import check_kinds, stops_of
 from wgf.assemble import assemble, device_of
 from wgf.engine.compiled import obstacle
-from wgf.ensembles.derivatives import History, check_tensors
-from wgf.ensembles.flows import Ensemble, SplineMesh
+from wgf.ensembles.derivatives import History, check_size, check_tensors
+from wgf.ensembles.flows import Ensemble
 from wgf.ensembles.job import Job
+from wgf.ensembles.mesh import SplineMesh
 from wgf.errors import ConfigError
 from wgf.gradients.states import check_hidden
 from wgf.gradients.tensors import tensors_of
@@ -76,7 +77,8 @@ def ensemble(
         pde, t_end, potential, interaction, network, law, integrator: as in `wgf.solve`.
         parameters: arrays [n] or numbers by name: settings of the equation ("diffusion", "exponent", "chi"), of the
             potential and of the interaction, names in the formula of the potential, and "shift" and "scale" of the
-            initial law, x = shift + scale z with z distributed as `law`.
+            initial law, x = shift + scale z with z distributed as `law`. Tensors that require grad have derivatives,
+            see `Ensemble.differentiable`.
         nodes: quadrature nodes per cell between the breakpoints; by default about half as many as the degree of the
             map, enough for six digits. Increase it for more.
         saves: number of equal intervals at whose ends to save the maps, or the saved times (time).
@@ -169,6 +171,8 @@ def ensemble(
     attracts = _collapses(problem, pde, values)
     first = method.first_dt(float(t_end))
     goals, records = np.array(stops), bool(tensors_of(parameters))
+    if records:
+        check_size(size)
     job = Job(plan.mesh, energy, plan.method, c, given, base.std * scale, attracts, goals, first, records)
     ends = on_device.compute(job, where) if where.type == "cuda" else in_threads.compute(job, threads)
     status = np.array([CODES[int(code)].name for code in ends.code])

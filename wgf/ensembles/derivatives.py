@@ -1,6 +1,6 @@
 """Derivatives of an ensemble in its parameters: the discrete adjoint of its steps, whose lengths are constants.
 
-The way back takes every step again in torch, for all flows at once that took so many.
+The way back takes step after step again in torch, the k-th ones of all flows at once, and differentiates it.
 """
 
 from __future__ import annotations
@@ -13,18 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wgf.ensembles.job import Job
-from wgf.ensembles.landscape import Landscape
-from wgf.ensembles.path import Path
-from wgf.ensembles.step import Step
+from wgf.ensembles.job import Job, Path
 from wgf.errors import ConfigError, WgfError
 from wgf.gradients.law import DifferentiableLaws
 from wgf.gradients.tensors import tensors_of
 from wgf.projection.chart import Chart
 
-MEMORY = 2**27  # bytes of the steps that are taken again at once
 START = (("scale", 1.0), ("shift", 0.0))  # parameters of the initial law, and their values if they are not given
-AT_ONCE = 64  # bytes for each number of `Landscape.entries`: a step keeps those of its six stages
+MOST = 512  # coordinates of a map, so that products with dense matrices pay
+MEMORY = 2**28  # bytes that the way back takes on the CPU
+EACH = 40  # bytes for each number of `Landscape.entries`: a step keeps those of its six stages
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,9 @@ def sweep(history: History, bars: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         bars: derivatives of the loss in the coordinates at the goals [n, s, M]; 0 where a flow did not arrive.
     """
+    from wgf.ensembles.landscape import Landscape
+    from wgf.ensembles.step import Step
+
     job, path = history.job, history.path
     device = path.lengths.device
     step = Step(Landscape(job.mesh, job.energy, device), job.method)
@@ -70,15 +71,14 @@ def sweep(history: History, bars: Tensor) -> tuple[Tensor, Tensor]:
     steps, order = counts.amax(0).sort(descending=True)
     parameters, moves = torch.from_numpy(job.parameters.T).to(device), bars.permute(1, 2, 0).to(device)
     start, slopes = torch.zeros_like(path.coordinates[0]), torch.zeros_like(parameters)
-    width = max(1, MEMORY // (AT_ONCE * step.landscape.entries()))
+    memory = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else MEMORY
+    width = max(1, memory // (EACH * step.landscape.entries()))
     for at, own in zip(order.split(width), steps.split(width), strict=True):
         most = int(own[0])
         running = (own[:, None] > torch.arange(most, device=device)).sum(0).tolist()
         now = torch.zeros_like(path.coordinates[0, :, at])
-        for k in range(most, -1, -1):
-            now = now + (moves[:, :, at] * (counts[:, None, at] == k)).sum(0)
-            if k == 0:
-                break
+        for k in range(most, 0, -1):
+            now = now + moves[:, :, at].where(counts[:, None, at] == k, 0.0).sum(0)
             flows = at[: running[k - 1]]
             before, dt = path.coordinates[k - 1][:, flows], path.lengths[k - 1, flows]
             old, found = step.pull_back(before, parameters[:, flows], dt, now[:, : len(flows)])
@@ -124,6 +124,19 @@ def laws_at(history: History | None, number: int | list[int]) -> DifferentiableL
     parameters = torch.stack([columns[name] for name in history.names], 1) if history.names else ones[:, :0]
     saved = torch.cat([start[:, None], Coordinates.apply(history, start, parameters)], 1)
     return DifferentiableLaws(history.chart, history.chart.nodes.base, saved[:, number])
+
+
+def check_size(size: int) -> None:
+    """Check the number of coordinates of the maps.
+
+    Raises:
+        ConfigError: there are too many.
+    """
+    if size > MOST:
+        raise ConfigError(
+            f"gradients of an ensemble need maps of at most {MOST} coordinates, not {size}: reduce the width of the "
+            "network, or use wgf.solve for each flow"
+        )
 
 
 def check_tensors(**arguments: Any) -> None:

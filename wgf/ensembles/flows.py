@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,14 +15,13 @@ from torch import Tensor
 
 from wgf.ensembles.derivatives import History, laws_at
 from wgf.ensembles.files import read, written
+from wgf.ensembles.mesh import SplineMesh
 from wgf.errors import ConfigError
 from wgf.files import replacing
 from wgf.gradients.law import DifferentiableLaws
 from wgf.integrators.status import Status
-from wgf.networks.spline_space import basis as splines
 from wgf.problem.base import Base
 from wgf.problem.laws.inverse import inverse
-from wgf.projection.chart import with_tails
 from wgf.saved_maps import read_only
 from wgf.settings.arguments import number, numbers
 from wgf.settings.ranges import Count, Range, checked, fault
@@ -35,18 +34,6 @@ POINTS = 400  # of a fan of densities
 RANKS = 200  # of the quantiles in a dataset
 SHARED = ("t", "w")
 ARRAYS = ("t", "coordinates", "status", "steps", "rejected", "reached", "w2_error", "w")
-
-
-class SplineMesh(NamedTuple):
-    """Breakpoints [m] (length), degree of the splines, and the ends (0, -1) at which they have tails."""
-
-    points: torch.Tensor
-    degree: int
-    tails: tuple[int, ...]
-
-    def basis(self, z: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Index of the first basis function [q], values and slopes [q, k + 1] at z [q]."""
-        return with_tails(splines(self.points, self.degree, z), self.tails, len(self.points) - 2)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -96,14 +83,14 @@ class Ensemble:
         """Whether each flow reached the end time [n]."""
         return self.status == Status.completed.name
 
-    def _number(self, t: float | None) -> int:
-        """Number of a saved time, of the last by default.
+    def _place(self, t: float | None) -> int:
+        """Number of a saved time, the last by default.
 
         Raises:
             ConfigError: t is not a saved time.
         """
         if t is None:
-            return -1
+            return len(self.t) - 1
         t = number("t", t)
         k = int(np.abs(self.t - t).argmin())
         if not abs(self.t[k] - t) <= 1e-12 * self.t[-1]:
@@ -112,14 +99,10 @@ class Ensemble:
             )
         return k
 
-    def _saved(self, t: float | None) -> np.ndarray:
-        """Coordinates [n, M] at a saved time, see `_number`."""
-        return self.coordinates[:, self._number(t)]
-
-    def differentiable(self, t: float | Sequence[float] | None = None) -> DifferentiableLaws:
+    def differentiable(self, t: Any = None) -> DifferentiableLaws:
         """The laws at a saved time [n], by default the last, or at several [n, s], as tensors with derivatives; see
         docs/gradients.md."""
-        return laws_at(self.history, self._number(t) if np.ndim(t) == 0 else [*map(self._number, t)])
+        return laws_at(self.history, self._place(t) if np.ndim(t) == 0 else [*map(self._place, t)])
 
     def _at(self, c: np.ndarray, z: np.ndarray, rows: int) -> np.ndarray:
         """Map (rows = 1) or slope (rows = 2) of each flow [n, ...] at points z [...]."""
@@ -133,9 +116,12 @@ class Ensemble:
     def map(self, t: float | None, z: Any) -> np.ndarray:
         """Positions T(t, z) of the particles that start at z [...] in the base: [n, ...] (length).
 
-        Here and below, t is a saved time, None for the last; see `_number` for errors.
+        Here and below, t is a saved time, None for the last; see `_place` for errors. After a failure all is NaN.
         """
-        return self._at(self._saved(t), numbers("z", z), 1)
+        c, z = self.coordinates[:, self._place(t)], numbers("z", z)
+        finite = np.isfinite(z)
+        found = self._at(c, np.where(finite, z, self.base.mean), 1)
+        return np.where(finite, found, z + 0 * found)
 
     def quantile(self, t: float | None, u: Any) -> np.ndarray:
         """Positions with mass u [...] to their left: [n, ...] (length).
@@ -153,15 +139,17 @@ class Ensemble:
         at, panels = torch.from_numpy(numbers("x", x)), self.base.panels()
         low, high = torch.full_like(at, panels[0]), torch.full_like(at, panels[-1])
         found = []
-        for c in self._saved(t):
+        for c in self.coordinates[:, self._place(t)]:
 
             def place(z: Tensor, c: np.ndarray = c) -> tuple[Tensor, Tensor]:
                 x, slope = (torch.as_tensor(self._at(c[None], z.numpy(), row)[0]) for row in (1, 2))
                 return x, slope
 
             z = inverse(place, at, low, high)
-            inside = (z > panels[0] + 1e-12) & (z < panels[-1] - 1e-12)
-            found.append(torch.where(inside, self.base.density(z) / place(z)[1], 0.0).numpy())
+            outside = (z <= panels[0] + 1e-12) | (z >= panels[-1] - 1e-12)
+            slope = place(z)[1]
+            rho = torch.where(outside, 0.0, self.base.density(z) / slope)
+            found.append(torch.where(at.isnan() | slope.isnan(), torch.nan, rho).numpy())
         return np.stack(found)
 
     @cached_property
@@ -194,11 +182,12 @@ class Ensemble:
         z = other.z.numpy()
         return np.sqrt((self.map(t, z) - other.map(t, z)) ** 2 @ other.w)
 
-    def table(self) -> dict[str, np.ndarray]:
-        """Columns [n] of numbers: parameters, status, steps, time reached, and at the end mean, standard deviation and
-        estimated W2 error."""
+    def table(self, t: float | None = None) -> dict[str, np.ndarray]:
+        """Columns [n] of numbers: parameters, status, steps, time reached, and at a saved time, the last by default,
+        mean, standard deviation and estimated W2 error."""
         numbers = {"status": self.status, "steps": self.steps, "t": self.reached}
-        return self.parameters | numbers | {"mean": self.moment(1), "std": self.std(), "w2_error": self.w2_error[:, -1]}
+        at = {"mean": self.mean(t), "std": self.std(t), "w2_error": self.w2_error[:, self._place(t)]}
+        return self.parameters | numbers | at
 
     def plot(self, what: str = "density", over: str | Sequence[str] | None = None, t: float | None = None) -> Any:
         """Draw the densities of all flows as a fan, or a number over one or two parameters.
@@ -208,32 +197,35 @@ class Ensemble:
 
         Args:
             what: "density", or a column of `table`.
-            over: one or two parameters; may be left out if there is only one.
-            t: a saved time, the last by default; a column is that of the last.
+            over: one or two parameters; may be left out if there is only one, or for the density.
+            t: a saved time, the last by default.
 
         Returns:
             A figure of matplotlib.
 
         Raises:
-            ConfigError: there is no such column or parameter, or t is not a saved time.
+            ConfigError: there is no such column or parameter, t is not a saved time, or no flow has numbers there.
         """
         from wgf.figures.ensemble import fan, over_parameters
 
-        heading = f"{int(self.completed.sum())} of {len(self)} flows"
+        at = float(self.t[self._place(t)])
+        heading = f"{int(self.completed.sum())} of {len(self)} flows at t = {at:g}"
+        numbers = {k: v.astype(float) for k, v in self.table(t).items() if v.dtype.kind != "U"}
+        if what not in ("density", *numbers):
+            raise ConfigError(f"what={what!r} is not allowed: expected density or one of {', '.join(numbers)}")
+        if not np.isfinite(numbers["mean" if what == "density" else what]).any():
+            raise ConfigError(f"what={what!r} at t={at:g} is impossible: it is NaN for all flows; see their status")
         if what == "density":
+            if over is not None:
+                raise ConfigError(f"over={over!r} is not allowed for the density: expected a column as what=...")
             low, high = np.nanquantile(self.quantile(t, [1e-3, 1 - 1e-3]), (0.0, 1.0))
             x = np.linspace(low, high, POINTS)
-            return fan(x, self.density(t, x), f"{heading} at t = {self.t[-1] if t is None else t:g}")
-        heading += f" at t = {self.t[-1]:g}"
+            return fan(x, self.density(t, x), heading)
         only = list(self.parameters) if len(self.parameters) == 1 else []
         names = [over] if isinstance(over, str) else list(over or only)
-        numbers = {k: v for k, v in self.table().items() if v.dtype.kind != "U"}
-        if what not in numbers:
-            raise ConfigError(f"what={what!r} is not allowed: expected density or one of {', '.join(numbers)}")
         if len(names) not in (1, 2) or not set(names) <= self.parameters.keys():
             raise ConfigError(f"over={over!r} is not allowed: expected one or two of {', '.join(self.parameters)}")
-        columns = {name: self.parameters[name] for name in names}
-        return over_parameters(columns, np.asarray(numbers[what], dtype=float), what, heading)
+        return over_parameters({name: self.parameters[name] for name in names}, numbers[what], what, heading)
 
     def to_xarray(self) -> Dataset:
         """Dataset of xarray with units: quantiles x over flow, time and rank (mass to the left), the parameters and the

@@ -12,8 +12,7 @@ from wgf.engine.arrays import at_once, workspace
 from wgf.engine.kernel import EVER, PAUSED, REPORT, advance
 from wgf.engine.lanes import lanes_of
 from wgf.engine.many import advance_many
-from wgf.ensembles.job import Ends, Job
-from wgf.ensembles.path import Accepted, path_of
+from wgf.ensembles.job import Accepted, Ends, Job, path_of
 
 CHUNK = 512  # most flows that one thread computes without looking at signals
 LEG = 32  # most steps of a recorded flow in one call

@@ -33,9 +33,8 @@ from wgf.engine.kernel import (
     STUCK,
     TINY,
 )
-from wgf.ensembles.job import Ends, Job
+from wgf.ensembles.job import Accepted, Ends, Job, path_of
 from wgf.ensembles.landscape import Judged, Known, Landscape
-from wgf.ensembles.path import Accepted, path_of
 from wgf.ensembles.step import Step
 from wgf.errors import ConfigError
 
@@ -268,7 +267,7 @@ def compute(job: Job, device: torch.device) -> Ends:
             following, ended = following + len(fresh), ended + len(done)
         found = flows.end, flows.fault, flows.slope, flows.steps, flows.rejected, flows.t
         saved, ends = flows.saved.permute(2, 0, 1).cpu().numpy(), (tensor.cpu().numpy() for tensor in found)
-        return Ends(saved, *ends, path_of(accepted, job.c[:, :m]) if job.records else None)
+        return Ends(saved, *ends, path=path_of(accepted, job.c[:, :m]) if job.records else None)
 
 
 def repeated(turn: Callable[[], None], device: torch.device) -> Callable[[], None]:

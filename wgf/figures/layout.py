@@ -41,18 +41,21 @@ class Fitted(LayoutEngine):
                 # rows are counted from the top
                 before[d, place[d]] = max(before[d, place[d]], high if d else low)
                 after[d, place[d]] = max(after[d, place[d]], low if d else high)
+        ratios = np.array(grid.get_height_ratios(), dtype=float)
+        y, height = _divided(PAD * inch[1], 1 - PAD * inch[1], before[1], after[1], ratios, GAP * inch[1])
+        top, bottom = 1 - y[0], 1 - y[grid.nrows - 1] - height[-1]
+        for axes in bars:  # its ticks, whose texts are measured next, depend on its height
+            axes.set_box_aspect(None)
+            axes.set_aspect("auto")
+            axes.set_anchor("C")
+            axes.set_position((0.5, bottom, BAR * inch[0], top - bottom))
         wide = max((_beyond(axes, renderer, size)[0][1] for axes in bars), default=0.0)
         right = 1 - PAD * inch[0] - (wide + (BAR + GAP) * inch[0] if bars else 0.0)
         x, width = _divided(PAD * inch[0], right, before[0], after[0], np.ones(grid.ncols), GAP * inch[0])
-        ratios = np.array(grid.get_height_ratios(), dtype=float)
-        y, height = _divided(PAD * inch[1], 1 - PAD * inch[1], before[1], after[1], ratios, GAP * inch[1])
         for axes in cells:
             column, row = _place(axes)
             axes.set_position((x[column], 1 - y[row] - height[row], width[column], height[row]))
-        top, bottom = 1 - y[0], 1 - y[grid.nrows - 1] - height[-1]
         for axes in bars:
-            axes.set_aspect("auto")
-            axes.set_anchor("C")
             axes.set_position((right + GAP * inch[0], bottom, BAR * inch[0], top - bottom))
 
 

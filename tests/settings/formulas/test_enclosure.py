@@ -9,7 +9,7 @@ import torch
 from wgf.problem.potential import Expressed
 from wgf.settings.formulas.enclosure import least_bend
 from wgf.settings.formulas.expression import Expression
-from wgf.settings.formulas.intervals import FAR, Interval
+from wgf.settings.formulas.intervals import FAR, Interval, exponential
 
 KNOWN = {
     "3": 0.0,
@@ -66,6 +66,24 @@ def test_a_root_raises_the_bound_where_it_is():
 )
 def test_none_where_the_formula_has_none(text):
     assert least_bend(Expression(text)) is None
+
+
+@pytest.mark.parametrize("text", ["x**2/2 + tanh(exp(x))", "x**2 + exp(-exp(x)**2)", "x**2/2 + exp(-cosh(x)**2)"])
+def test_none_where_intervals_reach_beyond_the_largest_number(text):
+    assert least_bend(Expression(text)) is None
+
+
+@pytest.mark.parametrize(("power", "factor"), [(2, 1e-3), (30, 1.0), (40, 1e-300)])
+def test_an_exponential_far_away_is_below_its_bound(power, factor):
+    """log(x^64 exp(-h x^p)) at x >= FAR, where x^p may be beyond the largest number."""
+    one = np.ones(1)
+    with np.errstate(all="ignore"):
+        found = exponential(Interval(-factor * one, -factor * one, float(power)))
+    assert found.power == -64
+    for x in (12.0, 12.5, 20.0, 40.0):  # powers of 10
+        grown = math.log(factor) + power * x * math.log(10)
+        decayed = 64 * x * math.log(10) - (math.exp(grown) if grown < 700 else math.inf)
+        assert np.log(found.high[0]) >= decayed - 1e-9 * abs(decayed) or found.high[0] == math.inf
 
 
 def test_random_formulas_stay_below_a_scan():

@@ -155,6 +155,12 @@ def _far(expression: Expression, side: float) -> float:
     return float(jet[2].values().low[0])
 
 
+def least_bends(expression: Expression, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Lower bounds of f'' in boxes from low to high [boxes]; -inf where interval arithmetic finds none."""
+    with np.errstate(all="ignore"):
+        return _bends(expression, low, high).low
+
+
 def least_bend(expression: Expression) -> float | None:
     """Lower bound of f'' on the whole line, close to its infimum; None where interval arithmetic finds none."""
     calls = {node.func.id for node in ast.walk(expression.tree) if isinstance(node, ast.Call)}  # type: ignore[attr-defined]

@@ -128,8 +128,9 @@ def exponential(u: Interval) -> Interval:
         return exponential(-u).reciprocal()
     # sup_{x >= FAR} x^DECAY exp(-h x^p) lies at x^p = DECAY/(h p), or at FAR
     h, p = -u.high, u.power
-    y = np.maximum(FAR**p, DECAY / (h * p))
-    top = np.exp(DECAY / p * np.log(y) - h * y)
+    peak = np.log(DECAY / p) - np.log(h)  # log x^p there: the power itself may be beyond the largest number
+    inside = peak >= p * math.log(FAR)
+    top = np.exp(np.where(inside, DECAY / p * (peak - 1), DECAY * math.log(FAR) - h * _far_power(p)))
     return outward(np.zeros_like(top), np.maximum(top, TINY), -DECAY)
 
 
