@@ -170,10 +170,12 @@ def ensemble(
     given = np.stack([values[name] for name in names], axis=1) if names else np.zeros((n, 0))
     attracts = _collapses(problem, pde, values)
     first = method.first_dt(float(t_end))
-    goals, records = np.array(stops), bool(tensors_of(parameters))
-    if records:
+    tensors = {name: value for name, value in parameters.items() if tensors_of(value)}
+    if tensors:
         check_size(size)
-    job = Job(plan.mesh, energy, plan.method, c, given, base.std * scale, attracts, goals, first, records)
+    job = Job(
+        plan.mesh, energy, plan.method, c, given, base.std * scale, attracts, np.array(stops), first, bool(tensors)
+    )
     ends = on_device.compute(job, where) if where.type == "cuda" else in_threads.compute(job, threads)
     status = np.array([CODES[int(code)].name for code in ends.code])
     stuck = ends.code == STUCK
@@ -195,7 +197,7 @@ def ensemble(
     )
     if ends.path is not None:
         saved, shape = torch.from_numpy(ends.saved[:, :, :size]), (line, chart.constant())
-        history = History(job, ends.path, saved, chart, dict(parameters), values, names, *shape)
+        history = History(job, ends.path, saved, chart, tensors, values, names, *shape)
         flows = replace(flows, history=history)
     if not errors:
         return flows

@@ -33,8 +33,8 @@ class History:
         job: the flows. path: their steps.
         saved: coordinates at the goals [n, s, M], NaN after a failure (length).
         chart: the coordinates.
-        columns: the parameters as they were given: numbers, arrays or tensors by name.
-        values: what they were when the flows were computed [n].
+        tensors: the parameters that require grad, as they were given.
+        values: all parameters when the flows were computed [n].
         names: of the parameters of the energy.
         line, one: coordinates of the initial law for shift 0 and scale 1, and of the constant 1 [M].
     """
@@ -43,16 +43,28 @@ class History:
     path: Path
     saved: Tensor
     chart: Chart
-    columns: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
     values: Mapping[str, np.ndarray]
     names: Sequence[str]
     line: Tensor
     one: Tensor
 
-    def column(self, name: str) -> Tensor:
-        """A parameter of each flow, differentiable [n]."""
-        given = torch.as_tensor(self.columns[name], dtype=torch.float64)
-        return given.cpu().reshape(-1).expand(len(self.saved))
+    def columns(self) -> dict[str, Tensor]:
+        """The parameters, differentiable [n].
+
+        Raises:
+            WgfError: a tensor has changed.
+        """
+        found = {name: torch.tensor(value) for name, value in self.values.items()}
+        for name, given in self.tensors.items():
+            now = given.double().cpu().reshape(-1).expand(len(found[name]))
+            if not torch.equal(now.detach(), found[name]):
+                raise WgfError(
+                    f"parameters[{name!r}] has changed since the flows were computed: they have no gradients any more, "
+                    "compute them again"
+                )
+            found[name] = now
+        return found
 
 
 def sweep(history: History, bars: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,10 +126,7 @@ def laws_at(history: History | None, number: int | list[int]) -> DifferentiableL
     """
     if history is None:
         raise ConfigError("this ensemble has no derivatives: no parameter is a tensor that requires grad")
-    columns = {name: history.column(name) for name in history.values}
-    if any(not np.array_equal(columns[name].detach(), value) for name, value in history.values.items()):
-        raise WgfError("a parameter has changed since the flows were computed: they have no gradients any more")
-    n = len(history.saved)
+    columns, n = history.columns(), len(history.saved)
     ones = history.saved.new_ones(n, 1)
     scale, shift = (columns[name][:, None] if name in columns else ones * value for name, value in START)
     start = scale * history.line + shift * history.one
