@@ -4,6 +4,8 @@
     python scripts/stress.py --count 2000 --out stress.jsonl --docs write the tables into docs/robustness.md
     python scripts/stress.py --count 2000 --out stress.jsonl --again  solve anew what failed: last rows count
     python scripts/stress.py --family walls --count 200             between walls and on circles
+    python scripts/stress.py --family narrow --count 200            potentials with a narrow well or peak
+    python scripts/stress.py --count 200 --add engine=compiled      the same problems with settings of your own
 
 Problem number k depends on (seed, k) alone. It is drawn from all equations, potentials (also random expressions with
 kinks), laws, networks, quadratures, solvers, integrators and precisions, short and long times. It runs like every run
@@ -33,7 +35,7 @@ from typing import Any
 
 import random_problems
 import torch
-from random_problems.solve import drawn, problem, problem_of
+from random_problems.solve import Source, problem, problem_of
 from random_problems.table import FAULTS, by_number, by_status, false_numbers
 
 from wgf.run.provenance import git_commit
@@ -45,24 +47,24 @@ MARKS = "<!-- stress: begin -->\n", "<!-- stress: end -->\n"
 __all__ = ["problem_of", "random_problems"]
 
 
-def worker(seed: int, family: str, pipe: Any) -> None:
+def worker(source: Source, pipe: Any) -> None:
     """Solve the problems whose numbers come through a pipe, until None comes."""
     torch.set_num_threads(1)
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     while (k := pipe.recv()) is not None:
-        pipe.send(problem(seed, k, family))
+        pipe.send(problem(source, k))
 
 
 class Worker:
     """A process that solves one problem after the other and is killed if a problem hangs."""
 
-    def __init__(self, seed: int, family: str) -> None:
+    def __init__(self, source: Source) -> None:
         self.pipe, other_end = multiprocessing.Pipe()
-        self.process = multiprocessing.Process(target=worker, args=(seed, family, other_end), daemon=True)
+        self.process = multiprocessing.Process(target=worker, args=(source, other_end), daemon=True)
         self.process.start()
-        self.seed, self.family, self.k, self.since, self.cpu = seed, family, -1, 0.0, 0.0
+        self.source, self.k, self.since, self.cpu = source, -1, 0.0, 0.0
 
     def begin(self, k: int) -> None:
         """Start problem number k."""
@@ -74,7 +76,7 @@ class Worker:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _lost(self) -> dict[str, Any]:
-        _, settings = drawn(self.seed, self.k, self.family)
+        _, settings = self.source.drawn(self.k)
         return {"k": self.k, "pde": settings.get("domain", settings["pde"]), "settings": settings}
 
     def answer(self) -> dict[str, Any] | None:
@@ -95,7 +97,7 @@ def failed(row: dict[str, Any]) -> bool:
     return row["status"] in FAULTS or bool(false_numbers(row))
 
 
-def run(numbers: Iterable[int], seed: int, jobs: int, out: Path, family: str = "line", again: bool = False) -> None:
+def run(numbers: Iterable[int], source: Source, jobs: int, out: Path, again: bool = False) -> None:
     """Solve every problem whose row is not yet in `out`, or which failed if `again`, and append the rows."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     done = {row["k"] for row in rows(out) if not (again and failed(row))}
@@ -106,7 +108,7 @@ def run(numbers: Iterable[int], seed: int, jobs: int, out: Path, family: str = "
         try:
             while remaining or workers:
                 while remaining and len(workers) < jobs:
-                    workers.append(Worker(seed, family))
+                    workers.append(Worker(source))
                     workers[-1].begin(remaining.pop())
                 for solver in list(workers):
                     if (row := solver.answer()) is None:
@@ -150,19 +152,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0, help="number of the first problem")
-    parser.add_argument("--family", choices=["line", "walls"], default="line", help="what is drawn")
+    parser.add_argument("--family", choices=["line", "narrow", "walls"], default="line", help="what is drawn")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("stress.jsonl"))
     parser.add_argument("--docs", action="store_true", help=f"write the tables into {DOCS.name}")
     parser.add_argument("--again", action="store_true", help="solve problems anew that crashed, hung or were false")
     parser.add_argument("--only", type=int, help="run the problem of this number in this process and print its row")
+    parser.add_argument("--add", nargs="*", default=[], help="settings of every problem, such as engine=compiled")
     args = parser.parse_args()
+    source = Source(args.seed, args.family, dict(word.split("=", 1) for word in args.add))
     if args.only is not None:
-        print(json.dumps(problem(args.seed, args.only, args.family), indent=1))
+        print(json.dumps(problem(source, args.only), indent=1))
         return
     numbers = list(range(args.first, args.first + args.count))
-    run(numbers, args.seed, args.jobs, args.out, args.family, args.again)
+    run(numbers, source, args.jobs, args.out, args.again)
     solved = [row for row in rows(args.out) if row["k"] in set(numbers)]
     print(text := report(solved, args.seed))
     if args.docs:

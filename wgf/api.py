@@ -17,7 +17,8 @@ from wgf.engine.compiled import ENGINES, run
 from wgf.errors import ConfigError
 from wgf.expectation import observed
 from wgf.flow import Flow
-from wgf.gradients.states import begin, check_hidden
+from wgf.gradients.reach import check_hidden
+from wgf.gradients.states import begin
 from wgf.gradients.tensors import plain, tensors_of
 from wgf.integrators.auto import Auto as AutoIntegrator
 from wgf.integrators.base import Integrator
@@ -121,13 +122,13 @@ def solve(
     check_kinds(locals())
     functions = observed(observe)
     domain = domain or Line()
-    if not isinstance(law, Law) and tensors_of(law):
-        raise ConfigError("law: samples have no derivatives, detach them; the numbers of wgf.Gaussian and others have")
     given = None if law is None else law_of(law, *domain.support)
-    parts = (pde, _potential(potential), interaction or NoInteraction(), given)
+    parts = (pde, potential_of(potential), interaction or NoInteraction(), given)
     tensors = tensors_of(parts)
-    if tensors_of((base, network and network.base)):
-        raise ConfigError("the base has tensors that require grad: give numbers to the base and the tensors to law=...")
+    others = {"domain": domain, "integrator": integrator, "quadrature": quadrature, "solver": solver}
+    for name, thing in {"base": base, "base of the network": network and network.base, **others}.items():
+        if tensors_of(thing):
+            raise ConfigError(f"the {name} has tensors that require grad: only pde, potential, interaction and law may")
     pde, potential, interaction, law = plain(parts) if tensors else parts
     law = _law(law, network)
     base = base if network is None else network.base
@@ -198,7 +199,8 @@ def check_kinds(given: Mapping[str, Any]) -> None:
         raise ConfigError(*wrong)
 
 
-def _potential(potential: Potential | nn.Module | str | None) -> Potential:
+def potential_of(potential: Potential | nn.Module | str | None) -> Potential:
+    """The potential that an argument stands for."""
     if isinstance(potential, Potential):
         return potential
     if isinstance(potential, nn.Module):

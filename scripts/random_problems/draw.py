@@ -173,6 +173,15 @@ def overrides(draw: random.Random) -> Settings:
     return cfg
 
 
+def with_a_needle(draw: random.Random) -> Settings:
+    """The same with a potential that has a narrow well or peak where the law is."""
+    cfg = overrides(draw)
+    place, width, depth = number(draw, -1, 1), size(draw, 1e-5, 0.3), number(draw, -4, 4)
+    cfg = {key: value for key, value in cfg.items() if not key.startswith("potential.")}
+    needle = f"{depth}*exp(-((x-{place})/{width})**2)"
+    return cfg | {"potential": "expression", "potential.expr": f"{expression(draw)} + {needle}".replace("--", "+")}
+
+
 @cache
 def main_job() -> DictConfig:
     """The config of the command `wgf`, without logger and figures."""

@@ -8,15 +8,16 @@ import os
 import random
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 
 from random_problems import walls
-from random_problems.draw import Settings, composed, overrides, valid
+from random_problems.draw import Settings, composed, overrides, valid, with_a_needle
 from random_problems.invariance import invariance
 from random_problems.judges import truth
 from random_problems.numbers import Judge, Verdict
@@ -32,24 +33,38 @@ from wgf.run.load import load
 BOUNDED = 0.3  # share of the problems that get a bound by a richer run
 
 
-def problem(seed: int, k: int, family: str = "line") -> dict[str, Any]:
-    """Draw, run and judge problem number k of a family; returns its row."""
-    draw, settings = drawn(seed, k, family)
+class Source(NamedTuple):
+    """Where problems come from: problem number k depends on (family, seed, k) alone.
+
+    Attributes:
+        seed: of all random numbers.
+        family: line, narrow (potentials with a narrow well or peak), or walls (between walls and on circles).
+        added: settings of every problem.
+    """
+
+    seed: int
+    family: str = "line"
+    added: Mapping[str, Any] = {}
+
+    def drawn(self, k: int) -> tuple[random.Random, Settings]:
+        """What draws the rest of problem number k, and its settings."""
+        draw = random.Random(f"{self.seed}-{k}" if self.family == "line" else f"{self.family}-{self.seed}-{k}")
+        kinds = {"line": overrides, "narrow": with_a_needle, "walls": walls.overrides}
+        return draw, valid(draw, kinds[self.family]) | self.added
+
+
+def problem(source: Source, k: int) -> dict[str, Any]:
+    """Draw, run and judge problem number k; returns its row."""
+    draw, settings = source.drawn(k)
     row: dict[str, Any] = {"k": k, "pde": settings.get("domain", settings["pde"]), "settings": settings}
     start = time.process_time()
     try:
-        row |= judged(settings, draw) if family == "line" else between_walls(settings, draw)
+        row |= between_walls(settings, draw) if source.family == "walls" else judged(settings, draw)
     except ConfigError as error:
         row |= {"status": "refused", "message": error.lines[0]}
     except Exception:
         row |= {"status": "crash", "message": traceback.format_exc()}
     return row | {"cpu": round(time.process_time() - start, 2)}
-
-
-def drawn(seed: int, k: int, family: str) -> tuple[random.Random, Settings]:
-    """What draws the rest of problem number k, and its settings."""
-    draw = random.Random(f"{seed}-{k}" if family == "line" else f"{family}-{seed}-{k}")
-    return draw, valid(draw, overrides if family == "line" else walls.overrides)
 
 
 def between_walls(settings: Settings, draw: random.Random) -> dict[str, Any]:

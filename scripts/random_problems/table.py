@@ -25,10 +25,10 @@ def is_false(verdict: dict[str, Any]) -> bool:
 
 
 def is_doubted(row: Row, verdict: dict[str, Any]) -> bool:
-    """Whether the run itself doubts the number; a map that is not increasing makes all of them doubtful."""
+    """Whether the run itself doubts the number, or all of them, as those of a map that is not increasing."""
     doubts = row.get("doubts") or ""
     number = SAID_OF.get(verdict["number"], verdict["number"])
-    return "map:" in doubts or number in doubts
+    return "map:" in doubts or "everything:" in doubts or number in doubts
 
 
 def by_status(rows: list[Row]) -> str:

@@ -117,6 +117,7 @@ KERNELS = [
     kernels.PowerLaw(),
     kernels.PowerLaw(2, 1),
     kernels.PowerLaw(3.5, 1.5),
+    kernels.Expressed("0.3*abs(r) + log(1 + r**2) - b*exp(-(r/1.3)**2)", b=0.7),
 ]
 LADDER |= {
     str(w): (wgf.AggregationDiffusion(0.5), {"potential": "x**2/2", "interaction": w, "network": small(6)})
@@ -276,6 +277,7 @@ def test_an_interrupted_loop_resumes_with_the_same_bits():
         ({"integrator": wgf.Dopri5()}, "rodas4 only, not dopri5"),
         ({"dtype": "float32"}, "dtype=float64"),
         ({"potential": Kink()}, "cannot hold a potential without an accurate table"),
+        ({"potential": "abs(x)"}, "cannot hold the kinks of V = abs"),
         ({"network": wgf.MLP(base=wgf.Gaussian(), generator=torch.Generator())}, "rodas4 only, not gaussnewton"),
     ],
 )

@@ -34,6 +34,11 @@ CASES = {
         {"potential": DOUBLE_WELL},
         lambda d, a, b: (wgf.FokkerPlanck(d), {"potential": wgf.potentials.Expressed(DOUBLE_WELL, a=a, b=b)}),
     ),
+    "numbers that all flows share": (
+        wgf.FokkerPlanck(), {"diffusion": [0.5, 0.5], "a": [1.0, 1.0], "b": [0.0, 0.0]}, {"potential": DOUBLE_WELL},
+        lambda d, a, b: (wgf.FokkerPlanck(d), {"potential": wgf.potentials.Expressed(DOUBLE_WELL, a=a, b=b)}),
+    ),
+    "no attraction": (wgf.KellerSegel(), {"chi": [0.0]}, {}, lambda c: (wgf.KellerSegel(c), {})),
     "functions": (
         wgf.FokkerPlanck(), {"a": [0.5, 1.2], "b": [0.3, 0.9]}, {"potential": FUNCTIONS},
         lambda a, b: (wgf.FokkerPlanck(), {"potential": wgf.potentials.Expressed(FUNCTIONS, a=a, b=b)}),
@@ -180,6 +185,7 @@ def test_all_numbers_are_those_of_the_flows():
         (law.moment(4), flows.moment(4, 0.05)),
         (law.quantile(u), flows.quantile(0.05, u)),
         (law.map(z), flows.map(0.05, z)),
+        (law.map(np.inf), flows.map(0.05, np.inf)),
         (law.log_density(x).exp(), flows.density(0.05, x)),
         (law.squared_w2(start), ((flows.map(0.05, flows.z) - flows.map(0.0, flows.z)) ** 2) @ flows.w),
         (law.w2(wgf.Gaussian()), law.w2(start).detach()),
@@ -220,6 +226,7 @@ def test_a_flow_that_fails_harms_no_other():
     assert list(flows.status) == ["completed", "blow_up"]
     law = flows.differentiable()
     every = law.mean, law.std, law.quantile(0.9), law.log_density(x).sum(1)
+    assert law.map(np.inf).isnan().tolist() == [False, True]
     for rows in every:
         assert rows.isfinite().tolist() == [True, False]
         assert rows.isnan().tolist() == [False, True]
@@ -286,6 +293,11 @@ def test_gradients_that_are_impossible_get_one_line():
     for other in (wgf.Ensemble.joined([flows]), wgf.ensemble(wgf.FokkerPlanck(), {"diffusion": [1.0]}, t_end=0.1)):
         with pytest.raises(wgf.ConfigError, match="no parameter is a tensor that requires grad"):
             other.differentiable()
+    with pytest.raises(wgf.ConfigError, match=r"parameters\['exponent'\] requires grad, but no flow depends on it"):
+        wgf.ensemble(
+            wgf.AggregationDiffusion(0.0), {"exponent": tensor([1.0, 2.0])}, t_end=0.1, potential="x**2/2",
+            network=NETWORK,
+        )  # fmt: skip
     with pytest.raises(wgf.ConfigError, match="a saved time"):
         computed("quartic")[1].differentiable([0.1, 0.07])
     with pytest.raises(wgf.ConfigError, match=r"at most 512 coordinates, not 61\d: reduce"):

@@ -5,14 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from gradient_problems import FINE, LADDER, expressed, small, solved, tensor
+from gradient_problems import FINE, LADDER, expressed, repeated, small, solved, tensor
 from torch import nn
 
 import wgf
 from wgf.gradients.history import RecordedStates
-from wgf.gradients.tensors import plain
-from wgf.integrators.base import State
-from wgf.integrators.implicit import Rodas4
+from wgf.problem.domain import Line
 from wgf.problem.interaction import Interaction
 from wgf.problem.laws import Mixture, Uniform
 
@@ -26,30 +24,6 @@ class Net(nn.Module):
 
     def forward(self, x):
         return 0.5 * x**2 + self.size * torch.tanh(self.bend * x) ** 2
-
-
-def repeated(history, numbers, make):
-    """Coordinates at the saved times [s, M] for other numbers, by steps of the recorded lengths."""
-    pde, given = make(*numbers)
-    pde, law, potential, kernel = plain((pde, *(given.get(name) for name in ("law", "potential", "interaction"))))
-    old = history.projection
-    potential = wgf.potentials.Expressed(potential) if isinstance(potential, str) else potential
-    problem = pde.problem(
-        law or old.problem.law,
-        potential or wgf.potentials.Zero(),
-        kernel or wgf.interactions.Zero(),
-        0.1,
-        old.map.base,
-        old.problem.domain,
-    )
-    projection = wgf.Projection(problem, old.map, old.quadrature, old.solver)
-    theta, found = projection.initial, []
-    for k in range(len(history.recorded.steps) + 1):
-        found += [theta] * history.recorded.counts.count(k)
-        if k < len(history.recorded.steps):
-            state = State(theta, projection(theta))
-            theta = Rodas4.step(history.method, projection, history.recorded.steps[k], state).state.theta
-    return torch.stack([projection.landscape.chart.coordinates(theta) for theta in found])
 
 
 def functional(coordinates):
@@ -199,6 +173,31 @@ def lost():
     return {"potential": Rounded()}
 
 
+def hidden_pairs():
+    secret = tensor(2.0)
+
+    class Secret(wgf.Pairwise):
+        def kernel(self, r):
+            return secret * r**4
+
+        def force(self, r):
+            return 4 * secret * r**3
+
+    return {"pde": wgf.AggregationDiffusion(tensor(1.0)), "interaction": Secret()}
+
+
+def hidden_density():
+    secret = tensor(2.0)
+    return {"law": lambda x: torch.exp(-secret * x**2), "network": None}
+
+
+class Held(Line):
+    """A domain of a user."""
+
+    def __init__(self, end):
+        self.end = end
+
+
 class Dropped(wgf.AggregationDiffusion):
     """An equation of a user that loses its number."""
 
@@ -221,11 +220,20 @@ REFUSED = {
     "a base": (lambda: {"base": wgf.Gaussian(tensor(0.0), 1.0), "network": None}, "the base has tensors"),
     "end time": (lambda: {"t_end": tensor(0.1)}, "t_end="),
     "a hidden tensor": (hidden, "is not its attribute"),
+    "a hidden tensor in a kernel": (hidden_pairs, "is not its attribute"),
+    "a domain": (lambda: {"domain": Held(tensor(1.0))}, "the domain has tensors that require grad"),
+    "a method": (lambda: {"integrator": wgf.Rodas4(tensor(1e-4))}, "rtol=.* it has no derivative, detach it"),
+    "saved times": (lambda: {"saves": [tensor(0.05), 0.1]}, "saves="),
+    "weights of samples": (
+        lambda: {"law": wgf.Samples([0.0, 1.0], [tensor(1.0), 2.0]), "network": None},
+        "weights require grad",
+    ),
+    "a density": (hidden_density, "density depends on a tensor that requires grad"),
     "a rounded tensor": (lost, "its derivative would be lost"),
     "a module in float32": (lambda: {"potential": nn.Linear(1, 1)}, "use .double()"),
     "no diffusion": (lambda: {"pde": wgf.AggregationDiffusion(tensor(0.0))}, "diffusion=0 has no derivative"),
     "a number that the equation drops": (lambda: {"pde": Dropped(tensor(2.0))}, "its derivative would be lost"),
-    "samples": (lambda: {"law": torch.randn(50, requires_grad=True), "network": None}, "law"),
+    "samples": (lambda: {"law": torch.randn(50, requires_grad=True), "network": None}, "a law of data has no deriv"),
 }
 
 
@@ -248,6 +256,34 @@ def test_a_tensor_that_acts_on_the_right_only_is_found():
     flow = wgf.solve(wgf.FokkerPlanck(), potential=Wall(a), t_end=0.05, saves=1, network=small(), engine="torch")
     (found,) = torch.autograd.grad(flow.differentiable().mean, a)
     assert float(found) < 0
+
+
+@pytest.mark.parametrize("number", [torch.tensor(0.7, dtype=torch.float64), tensor(0.7)], ids=["plain", "no_grad"])
+def test_a_tensor_without_derivatives_is_its_number(number):
+    def flow(d):
+        mixture = Mixture([0.0, d], torch.stack([number, number]).detach(), [d, d])
+        return wgf.solve(wgf.FokkerPlanck(d), potential=wgf.potentials.Quadratic(d), law=mixture, t_end=d, saves=1)
+
+    with torch.no_grad():
+        ours, known = flow(number), flow(0.7)
+    assert ours.history is None
+    assert torch.equal(ours.parameters(0.7), known.parameters(0.7))
+
+
+@pytest.mark.parametrize("derivative", [torch.func.grad, torch.func.jacfwd, torch.func.hessian])
+def test_derivatives_of_other_kinds_are_refused(derivative):
+    def std(d, pde):
+        return wgf.solve(pde(d), t_end=0.1, network=small(), saves=1).differentiable().std
+
+    class Own(wgf.FokkerPlanck):
+        def __init__(self, d):
+            self.diffusion = d
+
+    for pde in (wgf.FokkerPlanck, Own):
+        with pytest.raises(wgf.ConfigError, match=r"torch.func and forward mode have no derivatives here"):
+            derivative(lambda d, pde=pde: std(d, pde))(torch.tensor(1.0, dtype=torch.float64))
+        with torch.autograd.forward_ad.dual_level(), pytest.raises(wgf.ConfigError, match="forward mode"):
+            std(torch.autograd.forward_ad.make_dual(torch.tensor(1.0), torch.tensor(1.0)), pde)
 
 
 def test_other_refusals():

@@ -3,6 +3,8 @@
 import torch
 
 import wgf
+from wgf.gradients.tensors import plain
+from wgf.integrators.base import State
 from wgf.problem.laws import Uniform
 
 FINE = wgf.Rodas4(1e-4, 1e-6)
@@ -124,3 +126,27 @@ LADDER = {
 def solved(make, numbers, **settings):
     pde, given = make(*numbers)
     return wgf.solve(pde, **{"t_end": 0.1, "saves": 2, "network": small(), "integrator": FINE} | given | settings)
+
+
+def repeated(history, numbers, make):
+    """Coordinates at the saved times [s, M] for other numbers, by steps of the recorded lengths."""
+    pde, given = make(*numbers)
+    pde, law, potential, kernel = plain((pde, *(given.get(name) for name in ("law", "potential", "interaction"))))
+    old = history.projection
+    potential = wgf.potentials.Expressed(potential) if isinstance(potential, str) else potential
+    problem = pde.problem(
+        law or old.problem.law,
+        potential or wgf.potentials.Zero(),
+        kernel or wgf.interactions.Zero(),
+        0.1,
+        old.map.base,
+        old.problem.domain,
+    )
+    projection = wgf.Projection(problem, old.map, old.quadrature, old.solver)
+    theta, found = projection.initial, []
+    for k in range(len(history.recorded.steps) + 1):
+        found += [theta] * history.recorded.counts.count(k)
+        if k < len(history.recorded.steps):
+            state = State(theta, projection(theta))
+            theta = wgf.Rodas4.step(history.method, projection, history.recorded.steps[k], state).state.theta
+    return torch.stack([projection.landscape.chart.coordinates(theta) for theta in found])

@@ -93,6 +93,12 @@ def test_a_map_that_falls_between_the_nodes(what: str):
     assert doubted({}, replace(solution(), **{what: bad})) == ""
 
 
+@pytest.mark.parametrize("network", ["spline", "two_sided_relu"])
+def test_single_precision_alone_is_no_doubt(network: str, tmp_path: Path):
+    found = unverified(tmp_path, f"network={network} dtype=float32 t_end=0.01 reference_solution=none")
+    assert (found["status"], found["doubts"]) == ("completed", None)
+
+
 def test_an_equilibrium_loses_no_energy_that_could_be_missed(tmp_path: Path):
     found = unverified(tmp_path, "potential=quadratic t_end=1")
     assert (found["dissipation_gap"], found["doubts"]) == (None, None)
@@ -117,6 +123,23 @@ def test_a_quadrature_too_coarse_for_the_energy_is_seen(order: int, tmp_path: Pa
     off = abs(result["energy"] - right) / (abs(result["energy_potential"]) + abs(result["energy_entropy"]))
     assert (off > 1e-4) == (order == 2), off
     assert ("energy_entropy, dissipated: cells" in (result["doubts"] or "")) == (order == 2)
+
+
+@pytest.mark.parametrize(
+    ("depth", "width"), [(3, 0.004), (-3, 0.004), (3, 0.002), (8, 0.001), (1000, 1e-5), (0.5, 0.2), (0.5, 0.5)]
+)
+def test_a_needle_of_the_potential_that_the_flow_does_not_feel_is_seen(depth: float, width: float, tmp_path: Path):
+    """Judged by the potential energy of the map itself: over x, cut where the needle is."""
+    words = f"potential=expression potential.expr='x**2/2-{depth}*exp(-((x-0.3)/{width})**2)' law.mean=0 law.std=1"
+    result = unverified(tmp_path, words + " reference_solution=none t_end=0.01")
+    flow, ends = wgf.load(tmp_path), np.unique([-8, *0.3 + width * np.linspace(-10, 10, 41), *np.linspace(-8, 8, 161)])
+    s, w = np.polynomial.legendre.leggauss(12)
+    x = (ends[:-1, None] + np.diff(ends)[:, None] * (s + 1) / 2).reshape(-1)
+    mass = (np.diff(ends)[:, None] * w / 2).reshape(-1) * flow.density(0.01, x)
+    right = mass @ flow.problem.potential.value_at(torch.from_numpy(x)).numpy()
+    narrow = width < 0.1
+    assert (abs(result["energy_potential"] - right) > 1e-5) == narrow
+    assert ("everything: V has wells or peaks between the quadrature nodes" in (result["doubts"] or "")) == narrow
 
 
 @pytest.mark.parametrize("order", [1, 8])

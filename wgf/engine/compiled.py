@@ -156,7 +156,7 @@ class Compiled(Rodas4):
 
             return sweep(self.plan(projection), *flow)
         except Exception as error:
-            return _cause(error)
+            return cause(error)
 
     def _end(self, leg: Leg, clock: Clock, state: State, stops: int, plan: Plan) -> End | None:
         """How the loop ended, or None if it goes on."""
@@ -266,7 +266,7 @@ def _failure(projection: Projection, method: Compiled, check: Callable[[Projecti
         if calm and any(known is plan.energy for known in agreed):
             return None
     except Exception as error:
-        why = _cause(error)
+        why = cause(error)
     check(projection)
     if why is None:
         terms = projection.at_start.terms
@@ -276,7 +276,7 @@ def _failure(projection: Projection, method: Compiled, check: Callable[[Projecti
     return why
 
 
-def _cause(error: Exception) -> str:
+def cause(error: Exception) -> str:
     """Why compiled code failed."""
     from wgf.engine.tapes.tape import Untraceable
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import operator
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -178,9 +179,16 @@ class EntryCompiler(ShortCompiler):
 
 @cache
 def announce(back: bool) -> None:
-    """Say that code is compiled, the first time; `back`: that of the way back through a flow."""
+    """Say that code is compiled, the first time; `back`: that of the way back through a flow.
+
+    Where nobody has set up logging, as in plain Python, the terminal says it.
+    """
     what = "gradients of flows" if back else "the engine"
-    log.info("compiling %s for this machine, once: this takes about 4 s", what)
+    line = f"compiling {what} for this machine, once: this takes about 4 s"
+    if log.hasHandlers():
+        log.info(line)
+    else:
+        print(f"wgf: {line}", file=sys.stderr)
 
 
 def compiled(function: Callable) -> Any:
@@ -220,8 +228,12 @@ class Kept(FunctionCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         rtsys.initialize(target_context)
-        with self._guard_against_spurious_io_errors():
+        try:
             return self._load_overload(sig, target_context)
+        except Exception as error:  # a file was cut off by a full disk, say, or is none of ours
+            log.info("the compiled code on the disk cannot be read (%s): it is made anew", error)
+            self.flush()
+            return None
 
 
 def entry(function: Callable) -> Any:

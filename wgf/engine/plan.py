@@ -199,6 +199,8 @@ class Plan:
         slope: float = 1.0,
         folds: int = EVER,
     ) -> None:
+        if problem.potential.kinks is not None:
+            raise Untraceable(f"the kinks of V = {problem.potential}")
         self.slope, self._folds = slope, folds
         self.chart, self.terms, self.attractive, self._start = chart, problem.terms, problem.collapses, start
         self.mesh, self.std = mesh_of(chart, order), problem.law.std
@@ -213,8 +215,6 @@ class Plan:
         """Plan of a projected flow on a chart."""
         assert projection.landscape is not None
         assert projection.quadrature.order is not None
-        if projection.problem.potential.kinks is not None:
-            raise Untraceable(f"the kinks of V = {projection.problem.potential}")
         folds = FOLDS - 1 if falls_back(projection, integrator) else EVER  # the next one is the fallback's
         return cls(
             projection.problem,

@@ -5,7 +5,7 @@ The way back takes step after step again in torch, the k-th ones of all flows at
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from wgf.ensembles.job import Job, Path
+from wgf.ensembles.parameters import SCALE, SHIFT
 from wgf.errors import ConfigError, WgfError
 from wgf.gradients.law import DifferentiableLaws
 from wgf.gradients.tensors import tensors_of
 from wgf.projection.chart import Chart
 
-START = (("scale", 1.0), ("shift", 0.0))  # parameters of the initial law, and their values if they are not given
+START = ((SCALE, 1.0), (SHIFT, 0.0))  # parameters of the initial law, and their values if they are not given
 MOST = 512  # coordinates of a map, so that products with dense matrices pay
 MEMORY = 2**28  # bytes that the way back takes on the CPU
 EACH = 40  # bytes for each number of `Landscape.entries`: a step keeps those of its six stages
@@ -145,6 +146,18 @@ def check_size(size: int) -> None:
         raise ConfigError(
             f"gradients of an ensemble need maps of at most {MOST} coordinates, not {size}: reduce the width of the "
             "network, or use wgf.solve for each flow"
+        )
+
+
+def check_reach(tensors: Iterable[str], names: Container[str]) -> None:
+    """Check that parameters are among those with derivatives.
+
+    Raises:
+        ConfigError: the derivative of one would be lost.
+    """
+    if lost := [name for name in tensors if name not in names]:
+        raise ConfigError(
+            f"parameters[{lost[0]!r}] requires grad, but no flow depends on it: call requires_grad_(False) on it"
         )
 
 

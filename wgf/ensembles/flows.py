@@ -15,7 +15,7 @@ from torch import Tensor
 
 from wgf.ensembles.derivatives import History, laws_at
 from wgf.ensembles.files import read, written
-from wgf.ensembles.mesh import SplineMesh
+from wgf.ensembles.job import SplineMesh
 from wgf.errors import ConfigError
 from wgf.files import replacing
 from wgf.gradients.law import DifferentiableLaws

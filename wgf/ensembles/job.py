@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wgf.networks.spline_space import basis as splines
+from wgf.projection.chart import with_tails
+
 if TYPE_CHECKING:
     from wgf.engine.arrays import Energy, Mesh, Method
 
@@ -101,3 +104,15 @@ def path_of(steps: Sequence[Accepted], first: np.ndarray) -> Path:
     for flow, number, length, after in steps:
         lengths[number, flow], coordinates[number + 1, :, flow] = length, after.T
     return Path(lengths, coordinates)
+
+
+class SplineMesh(NamedTuple):
+    """Breakpoints [m] (length), degree of the splines, and the ends (0, -1) at which they have tails."""
+
+    points: Tensor
+    degree: int
+    tails: tuple[int, ...]
+
+    def basis(self, z: Tensor) -> tuple[Tensor, ...]:
+        """Index of the first basis function [q], values and slopes [q, k + 1] at z [q]."""
+        return with_tails(splines(self.points, self.degree, z), self.tails, len(self.points) - 2)

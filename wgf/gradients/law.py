@@ -9,10 +9,14 @@ import torch
 from torch import Tensor
 
 from wgf.carried_law import CarriedLaw
+from wgf.errors import ConfigError
 from wgf.gradients.history import History
-from wgf.problem.base import Base, Law
+from wgf.gradients.positions import positions
+from wgf.gradients.tensors import number, points
+from wgf.problem.base import Base
 from wgf.problem.laws.convert import law_of
 from wgf.problem.laws.inverse import inverse
+from wgf.settings.ranges import fault
 
 if TYPE_CHECKING:
     from wgf.projection.chart import Chart
@@ -47,15 +51,29 @@ class DifferentiableLaws:
         return values, slopes
 
     def map(self, z: Any) -> Tensor:
-        """Positions T(z) of the particles that start at z in the base (length)."""
-        z = torch.as_tensor(z, dtype=torch.float64)
-        found = self._evaluate(z.reshape(-1))[0]
-        return found.reshape((*found.shape[:-1], *z.shape))
+        """Positions T(z) of the particles that start at z in the base (length), differentiable in z."""
+        z = points("z", z)
+        finite = z.isfinite()
+        found = self._evaluate(z.where(finite, self.base.mean).reshape(-1))[0]
+        found = found.reshape((*found.shape[:-1], *z.shape))
+        return found.where(finite, z + 0 * found.detach())  # NaN after a failure
 
     def quantile(self, u: Any) -> Tensor:
-        """Positions with mass u to their left (length)."""
-        u = torch.as_tensor(u, dtype=torch.float64)
-        return self.map(self.base.at_rank(u, 1 - u))
+        """Positions with mass u to their left (length), differentiable in u between 0 and 1.
+
+        Raises:
+            ConfigError: u < 0 or u > 1, or an end of the support has no derivative in u.
+        """
+        u = points("u", u)
+        level = u.detach()
+        if not bool(((level >= 0) & (level <= 1)).all()):
+            raise ConfigError(fault("u", level.tolist(), "masses from 0 to 1"))
+        z = self.base.at_rank(level, 1 - level)
+        if u.requires_grad:
+            if not bool(((level > 0) & (level < 1)).all()):
+                raise ConfigError("u requires grad and holds 0 or 1, where a quantile has no derivative: detach it")
+            z = z + (u - level) / self.base.density(z)
+        return self.map(z)
 
     @cached_property
     def _at_nodes(self) -> Tensor:
@@ -63,7 +81,7 @@ class DifferentiableLaws:
 
     def moment(self, order: int) -> Tensor:
         """int x^order rho dx (length^order)."""
-        return self._at_nodes**order @ self._chart.nodes.w
+        return self._at_nodes ** number("order", order) @ self._chart.nodes.w
 
     @property
     def mean(self) -> Tensor:
@@ -79,19 +97,20 @@ class DifferentiableLaws:
         """Square of the distance W2 to another law (length^2).
 
         Args:
-            other: differentiable laws, one or one for each; or a law, or what makes one: samples [n], a density, a
-                frozen law of scipy.stats.
+            other: differentiable laws, one or one for each; a law, whose numbers may be tensors, or what makes one:
+                samples [n], a density, a frozen law of scipy.stats.
+
+        Raises:
+            ConfigError: a derivative would be lost.
         """
         nodes = self._chart.nodes
+        ranks = self.base.cdf(nodes.z), self.base.survival(nodes.z)
         if isinstance(other, DifferentiableLaws):
-            theirs = other.map(nodes.z) if other.base is self.base else other.quantile(self.base.cdf(nodes.z))
+            theirs = other.map(other.base.at_rank(*ranks))
         else:
-            theirs = self._positions(law_of(other))
-        return (self._at_nodes - theirs) ** 2 @ nodes.w
-
-    def _positions(self, law: Law) -> Tensor:
-        z = self._chart.nodes.z
-        return law.at_rank(self.base.cdf(z), self.base.survival(z))
+            theirs = positions(law_of(other), *ranks)
+        seen = (nodes.w > 0) & ~theirs.isinf()  # at an edge the last 1e-16 of the mass has no rank
+        return (self._at_nodes - theirs).where(seen, 0.0) ** 2 @ nodes.w
 
     def w2(self, other: Any) -> Tensor:
         """Distance W2 to another law (length); it has no derivative where it is 0. See `squared_w2`."""
@@ -99,14 +118,17 @@ class DifferentiableLaws:
 
     def log_density(self, x: Any) -> Tensor:
         """log rho(x) at points x (length), also differentiable in x; -inf outside the particles."""
-        x = torch.as_tensor(x, dtype=torch.float64)
+        x = points("x", x)
         flat = x.reshape(-1)
-        z = self._inverse(flat.detach())
-        inside, outside, mean = z.isfinite(), torch.where(z.isnan(), torch.nan, -torch.inf), self.base.mean
-        z = z.where(inside, mean)
-        place, slope = self._evaluate(z)
-        z = (z + (flat - place) / slope.detach().where(inside, 1.0)).where(inside, mean)  # moves with x and the map
-        value = (self.base.log_density(z) - self._evaluate(z)[1].log()).where(inside, outside)
+        start = self._inverse(flat.detach())
+        inside = start.isfinite()
+        z = start.where(inside, self.base.mean)
+        goal = flat.where(inside, self._evaluate(z)[0].detach())
+        for _ in range(2):  # Newton's steps from the solution: with each the order of right derivatives doubles
+            place, slope = self._evaluate(z)
+            z = z + (goal - place) / slope
+        value = self.base.log_density(z) - self._evaluate(z)[1].log()
+        value = value.where(inside, start.where(start.isnan(), -torch.inf))
         return value.reshape((*value.shape[:-1], *x.shape))
 
     def _inverse(self, x: Tensor) -> Tensor:

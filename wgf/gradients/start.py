@@ -1,7 +1,6 @@
 """Derivative of the start: coordinates of T(0), the map that carries the base to an initial law with tensors.
 
-The base stays where it is. At x = T(0, z) a change of a number q of the law moves the particle by
-dx/dq = -(dP/dq)(x) / rho(x), with P the cdf and rho the density of the law.
+The base stays where it is, see `wgf.gradients.positions`.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wgf.errors import ConfigError
-from wgf.problem.base import Base, Law
+from wgf.gradients.positions import motion
+from wgf.problem.base import Law
 from wgf.projection.chart import Chart
 from wgf.projection.field import Projection
 from wgf.projection.start import fit
@@ -41,20 +40,9 @@ def first_coordinates(projection: Projection, law: Law) -> Tensor:
     assert projection.landscape is not None
     chart = projection.landscape.chart
     c = chart.coordinates(projection.initial)
-    if projection.start.is_identity:
-        return c + Projected.apply(_moved(projection, law, chart.nodes.z), chart)
-    found = fit(chart.space, projection.start, projection.problem.domain)
-    own = found.chart
-    motion = own.lift(Projected.apply(_moved(projection, law, own.nodes.z), own))
-    return c + chart.displacement(motion)
-
-
-def _moved(projection: Projection, law: Law, z: Tensor) -> Tensor:
-    """Zeros [n] with the derivatives of T(0, z) in the tensors of the law."""
-    plain = projection.problem.law
-    if not isinstance(law, Base) or not isinstance(plain, Base):
-        raise ConfigError(f"law={type(law).__name__}(...) has no derivatives: it has no density")
-    x = projection.start(z)
-    below = plain.cdf(x) < 0.5
-    mass = torch.where(below, law.cdf(x), -law.survival(x))
-    return -(mass - mass.detach()) / plain.density(x)
+    start = projection.start
+    if start.is_identity:
+        return c + Projected.apply(motion(law, start.law, chart.nodes.z), chart)
+    own = fit(chart.space, start, projection.problem.domain).chart
+    moved = Projected.apply(motion(law, start.law, start(own.nodes.z)), own)
+    return c + chart.displacement(own.lift(moved))

@@ -11,20 +11,18 @@ from wgf.errors import ConfigError, WgfError
 from wgf.gradients.adjoint import sweep
 from wgf.gradients.history import History, RecordedStates, check
 from wgf.gradients.law import DifferentiableLaw
+from wgf.gradients.reach import FEW, check_reach, energies
 from wgf.gradients.start import first_coordinates
-from wgf.gradients.tensors import leaves_of, replaced, tensors_of
+from wgf.gradients.tensors import number, replaced, tensors_of
 from wgf.integrators.base import Integrator
 from wgf.integrators.implicit import Rodas4
-from wgf.kept import is_plain
 from wgf.problem.base import Law
-from wgf.problem.energy import Local, MapAtNodes
-from wgf.problem.equations import PDE, Problem
+from wgf.problem.equations import PDE
 from wgf.problem.interaction import Interaction
 from wgf.problem.potential import Potential
 from wgf.problem.quadrature import Nodes
 from wgf.projection.field import Projection
 
-FEW = 16  # nodes that show whether an energy depends on a tensor
 Parts = tuple[PDE, Potential, Interaction, Law | None]
 
 
@@ -70,7 +68,7 @@ def law_at(history: History | None, t: float | None) -> DifferentiableLaw:
         raise ConfigError("this flow has no derivatives: no number of its problem is a tensor that requires grad")
     if not history.recorded.is_complete:
         raise ConfigError("this flow has no derivatives: Ctrl-C came before its last steps were recorded, solve again")
-    times = history.recorded.times
+    times, t = history.recorded.times, None if t is None else number("t", t)
     k = len(times) - 1 if t is None else min(range(len(times)), key=lambda k: abs(times[k] - t))
     if t is not None and abs(times[k] - t) > 1e-12 * times[-1]:
         raise ConfigError(f"t={t!r} is not allowed: expected a saved time, one of {times}")
@@ -98,50 +96,13 @@ def begin(parts: Parts, projection: Projection, method: Integrator) -> History:
             "sqrt(x**2 + 1e-4) for abs(x), or detach the tensors"
         )
     problem = pde.problem(law or own.law, potential, interaction, own.t_end, projection.map.base, own.domain)
-    _check_reach(problem, projection, held)
-    assert projection.landscape is not None
-    recorded = RecordedStates(projection.map, chart=projection.landscape.chart)
-    values = [(t, t.detach().clone()) for t in tensors_of((problem.terms, problem.law))]
-    return History(projection, cast("Rodas4", method), recorded, problem, tensors_of(problem.terms), values)
-
-
-def check_hidden(problem: Problem) -> None:
-    """Check that no energy depends on tensors that are not its attributes.
-
-    Raises:
-        ConfigError: a derivative would be lost.
-    """
-    for term in problem.terms:
-        if not isinstance(term, Local) or is_plain(term):
-            continue
-        point = torch.ones(1, dtype=torch.float64)
-        with torch.enable_grad():
-            hidden = term.density(point, point, point).requires_grad
-        if hidden:
-            raise ConfigError(
-                f"the energy {term} depends on a tensor that requires grad and is not its attribute: store the tensor "
-                "as an attribute, or detach it"
-            )
-
-
-def _check_reach(problem: Problem, projection: Projection, sources: list[Tensor]) -> None:
-    """Check that every tensor, or those from which it is computed, reaches the energy or the initial law.
-
-    Raises:
-        ConfigError: a derivative would be lost.
-    """
     assert projection.landscape is not None
     every = projection.landscape.chart.nodes
     some = slice(None, None, len(every.z) // FEW + 1)
-    nodes = Nodes(every.z[some], every.w[some], every.base)
-    with torch.enable_grad():
-        at = MapAtNodes(nodes, nodes.z, torch.ones_like(nodes.z))
-        outputs = [value for term in problem.terms if (value := term.value(at)).requires_grad]
-        if tensors_of(problem.law):
-            outputs.append(first_coordinates(projection, problem.law).sum())
-    reached = {id(t) for t in leaves_of(outputs)}
-    if lost := [t for t in leaves_of(sources) if id(t) not in reached]:
-        raise ConfigError(
-            f"a tensor of shape {list(lost[0].shape)} requires grad but reaches neither the energy nor the initial "
-            "law: its derivative would be lost; call requires_grad_(False) on it"
-        )
+    outputs = energies(problem.terms, Nodes(every.z[some], every.w[some], every.base))
+    if tensors_of(problem.law):
+        outputs.append(first_coordinates(projection, problem.law).sum())
+    check_reach(held, outputs)
+    recorded = RecordedStates(projection.map, chart=projection.landscape.chart)
+    values = [(t, t.detach().clone()) for t in tensors_of((problem.terms, problem.law))]
+    return History(projection, cast("Rodas4", method), recorded, problem, tensors_of(problem.terms), values)

@@ -5,18 +5,26 @@ from __future__ import annotations
 import copy
 from ast import AST
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
+from wgf.errors import ConfigError
 from wgf.kept import PLAIN
+from wgf.settings import arguments
+from wgf.settings.tensors import FOREIGN, is_foreign
 
 T = TypeVar("T")
 
 
 def tensors_of(thing: object) -> list[Tensor]:
-    """Tensors that require grad in the attributes of an object, at any depth, each once."""
+    """Tensors that require grad in the attributes of an object, at any depth, each once.
+
+    Raises:
+        ConfigError: one belongs to torch.func or to forward mode.
+    """
     return [tensor for tensor, _ in _walk(thing, set(), False)]
 
 
@@ -26,6 +34,8 @@ def _walk(thing: object, seen: set[int], number: bool) -> Iterator[tuple[Tensor,
         return
     seen.add(id(thing))
     if isinstance(thing, Tensor):
+        if is_foreign(thing):
+            raise ConfigError(f"a tensor of shape {list(thing.shape)}: {FOREIGN}")
         if thing.requires_grad:
             yield thing, number
         return
@@ -59,3 +69,25 @@ def plain(thing: T) -> T:
     found = list(_walk(thing, set(), False))
     values = [tensor.item() if number else tensor.detach().clone() for tensor, number in found]
     return replaced(thing, [tensor for tensor, _ in found], values)
+
+
+def number(name: str, value: Any) -> float:
+    """The number of an argument that has no derivative.
+
+    Raises:
+        ConfigError: it is not one real number, or a tensor that requires grad.
+    """
+    if tensors_of(value):
+        raise ConfigError(f"{name} requires grad, but has no derivative here: detach it")
+    return arguments.number(name, value)
+
+
+def points(name: str, values: Any) -> Tensor:
+    """The numbers of an argument [...] in float64, with their derivatives.
+
+    Raises:
+        ConfigError: they are not real numbers, or belong to torch.func or to forward mode.
+    """
+    if tensors_of(values) and isinstance(values, Tensor):
+        return values.double()
+    return torch.from_numpy(arguments.numbers(name, values))

@@ -25,7 +25,7 @@ BLOCK = 1 << 18  # pairs summed at once: they fit the cache
 
 
 class Interaction(Term):
-    """An even kernel W.
+    """An even kernel W. What follows from its numbers is a property: a copy with other numbers is another kernel.
 
     Attributes:
         kink: kappa, half the jump of W' at 0.
@@ -88,8 +88,15 @@ class Newtonian(Interaction):
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
-        self.strength, self.kink, self.convexity = strength, 0.5 * strength, 0.0
-        self.elementary = Elementary(kink=self.kink)
+        self.strength, self.convexity = strength, 0.0
+
+    @property
+    def kink(self) -> float:  # type: ignore[bad-override]
+        return 0.5 * self.strength
+
+    @property
+    def elementary(self) -> Elementary:  # type: ignore[bad-override]
+        return Elementary(kink=self.kink)
 
     def value(self, at: MapAtNodes) -> Tensor:
         return 0.5 * self.strength * torch.dot(at.w * at.nodes.rank, at.x)
@@ -112,7 +119,11 @@ class Quadratic(Interaction):
 
     @checked
     def __init__(self, strength: Finite = 1.0) -> None:
-        self.strength, self.elementary, self.convexity = strength, Elementary(quadratic=strength), strength
+        self.strength, self.convexity = strength, strength
+
+    @property
+    def elementary(self) -> Elementary:  # type: ignore[bad-override]
+        return Elementary(quadratic=self.strength)
 
     def value(self, at: MapAtNodes) -> Tensor:
         return 0.5 * self.strength * torch.dot(at.w, (at.x - torch.dot(at.w, at.x)) ** 2)
@@ -226,8 +237,12 @@ class Log(Pairwise):
 
     @checked
     def __init__(self, strength: Finite = 1.0, sum_rtol: Fraction = 1e-12) -> None:
-        self.strength, self.elementary, self.sum_rtol = strength, Elementary(logarithm=strength), sum_rtol
+        self.strength, self.sum_rtol = strength, sum_rtol
         self.convexity = None if strength > 0 else 0.0
+
+    @property
+    def elementary(self) -> Elementary:  # type: ignore[bad-override]
+        return Elementary(logarithm=self.strength)
 
     def collapses(self, internal: Term | None) -> bool:
         """Linear diffusion D holds a strength of up to 2 D: the second moment changes at the rate 2 D - strength."""

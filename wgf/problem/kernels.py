@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -47,10 +48,17 @@ class PowerLaw(Pairwise):
                 f"interaction.repulsion={repulsion:g}"
             )
         self.attraction, self.repulsion, self.strength, self.sum_rtol = attraction, repulsion, strength, sum_rtol
-        self.kink = -strength if repulsion == 1 else 0.0
-        if (attraction, repulsion) == (2, 1):
-            self.elementary = Elementary(kink=-strength, quadratic=strength)
         self.convexity = least_bend_of_powers(strength, attraction, repulsion)
+
+    @property
+    def kink(self) -> float:  # type: ignore[bad-override]
+        return -self.strength if self.repulsion == 1 else 0.0
+
+    @property
+    def elementary(self) -> Elementary | None:  # type: ignore[bad-override]
+        if (self.attraction, self.repulsion) != (2, 1):
+            return None
+        return Elementary(kink=-self.strength, quadratic=self.strength)
 
     def kernel(self, r: Tensor) -> Tensor:
         r, a, b = r.abs(), self.attraction, self.repulsion
@@ -87,26 +95,35 @@ class Morse(Pairwise):
         attraction_length: Positive = 2.0,
         repulsion_length: Positive = 1.0,
     ) -> None:
-        self.amplitudes, self.lengths = (repulsion, -attraction), (repulsion_length, attraction_length)
-        self.kink = -sum(c / s for c, s in zip(self.amplitudes, self.lengths, strict=True))
-        self.convexity = least_bend_of_waves(self.amplitudes, self.lengths)
+        self.attraction, self.repulsion = attraction, repulsion
+        self.attraction_length, self.repulsion_length = attraction_length, repulsion_length
+        self.convexity = least_bend_of_waves((repulsion, -attraction), (repulsion_length, attraction_length))
+
+    @property
+    def _waves(self) -> tuple[tuple[float, float], ...]:
+        """Amplitudes and lengths."""
+        return (self.repulsion, self.repulsion_length), (-self.attraction, self.attraction_length)
+
+    @property
+    def kink(self) -> float:  # type: ignore[bad-override]
+        return -sum(c / s for c, s in self._waves)
 
     def kernel(self, r: Tensor) -> Tensor:
         r = r.abs()
-        waves = [c * torch.exp(-r / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
+        waves = [c * torch.exp(-r / s) for c, s in self._waves]
         return waves[0] + waves[1] - self.kink * r
 
     def force(self, r: Tensor) -> Tensor:
         d = r.abs()
-        slopes = [-c / s * torch.expm1(-d / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
+        slopes = [-c / s * torch.expm1(-d / s) for c, s in self._waves]
         return torch.sign(r) * (slopes[0] + slopes[1])
 
     def stiffness(self, r: Tensor) -> Tensor:
-        bends = [c / s**2 * torch.exp(-r.abs() / s) for c, s in zip(self.amplitudes, self.lengths, strict=True)]
+        bends = [c / s**2 * torch.exp(-r.abs() / s) for c, s in self._waves]
         return bends[0] + bends[1]
 
     def __str__(self) -> str:
-        r, a, lr, la = *self.amplitudes, *self.lengths
+        (r, lr), (a, la) = self._waves
         return f"{factor(r)}exp(-|x|/{lr:g}) - {factor(-a)}exp(-|x|/{la:g})"
 
 
@@ -134,10 +151,15 @@ class Expressed(Pairwise):
             raise ConfigError(
                 f"expr={expr!r} is singular at r=0: expected a kernel with a finite slope there, or interaction=log"
             )
-        self.kink = nearer if abs(nearer - near) <= SAME * abs(nearer) and abs(nearer) > 1e-6 * scale else 0.0
+        at_zero = nearer - (near - nearer) * NEARER / (NEAR - NEARER)
+        self.kink = at_zero if abs(nearer - near) <= SAME * abs(nearer) and abs(nearer) > 1e-6 * scale else 0.0
+
+    @cached_property
+    def elementary(self) -> Elementary | None:  # type: ignore[bad-override]
         powers = self.expression.polynomial()
-        if powers is not None and len(powers) <= 3 and not any(powers[1:2]):
-            self.elementary = Elementary(quadratic=2 * powers[2] if len(powers) == 3 else 0.0)
+        if powers is None or len(powers) > 3 or any(powers[1:2]):
+            return None
+        return Elementary(quadratic=2 * powers[2] if len(powers) == 3 else 0.0)
 
     def _slope(self, d: Tensor) -> Tensor:
         """W'(d) at d > 0."""
@@ -152,8 +174,7 @@ class Expressed(Pairwise):
 
     def force(self, r: Tensor) -> Tensor:
         d = r.abs()
-        apart = d > 0
-        slope = self._slope(torch.where(apart, d, 1.0))
+        slope = self._slope(d.masked_fill(d == 0, 1.0))
         force = torch.sign(r) * (slope - self.kink)
         return force if r.requires_grad else force.detach()
 

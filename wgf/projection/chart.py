@@ -54,22 +54,21 @@ def _pairs(degree: int) -> list[list[int]]:
 
 
 def with_tails(basis: Basis, tails: Sequence[int], last: int) -> Basis:
-    """Basis of a chart from B-splines, see `Chart.basis`, changed in place.
+    """Basis of a chart from B-splines, see `Chart.basis`.
 
     Args:
         basis: index of the first B-spline [n], values and slopes [n, k + 1].
         tails: 0 and -1, the ends at which the map has tails.
-        pairs: coordinates of a tail and of its neighbour, for each tail: c_end = s_end - s_neighbour.
         last: index of the last cell.
     """
     first, values, slopes = basis
     degree = values.shape[1] - 1
     for end in tails:
-        cell = first == (0 if end == 0 else last)
+        cell = (first == (0 if end == 0 else last))[:, None]
         outer, inner = (0, 1) if end == 0 else (degree, degree - 1)
-        for part in (values, slopes):
-            part[:, inner] += part[:, outer] * cell
-    return basis
+        place = torch.tensor([inner], device=first.device)
+        values, slopes = (part.index_add(1, place, part[:, outer : outer + 1] * cell) for part in (values, slopes))
+    return first, values, slopes
 
 
 class Chart:

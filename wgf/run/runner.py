@@ -215,7 +215,8 @@ def _measure(
     result, bounds = certify.certified(flow, result, bound, experiment.certificate == "rich", signals, every)
     rounding = 1e3 * torch.finfo(end.state.theta.dtype).eps * math.sqrt(max(result.second_moment, 0.0))  # length
     shortened = experiment.integrator.shortened(experiment.stops)
-    result = replace(result, doubts=self_check.doubts(result, shown, rounding, end.clock, shortened))
+    missed = self_check.unseen(flow)
+    result = replace(result, doubts=self_check.doubts(result, shown, rounding, end.clock, shortened, missed))
     return result, shown and replace(shown, w2_bound=bounds)
 
 

@@ -6,9 +6,15 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from wgf.flow import Flow
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import Clock
+from wgf.networks.base import TransportMap
+from wgf.problem.potential import Potential
+from wgf.problem.quadrature import legendre
 from wgf.projection.remesh import UNRESOLVED
 from wgf.result import Result
 from wgf.saved_maps import SavedMaps
@@ -20,6 +26,8 @@ BALANCE = 0.1  # tolerance of the dissipated energy, relative to the energy lost
 HELD = 1e-6  # smallest slope of a map that is held where it would fold, and loses energy there without moving
 MOMENT = 1e-2  # tolerance of the second moment, relative to its law
 ROUNDED = 1e-3  # tolerance of the bound, relative
+PIECES = 32  # of a cell, of two nodes each
+SHARE = 1 / 500  # of the mass that a well or a peak between two nodes may hold
 
 
 def doubts(
@@ -28,6 +36,7 @@ def doubts(
     rounding: float = 0.0,
     clock: Clock | None = None,
     shortened: str | None = None,
+    unseen: float | None = None,
 ) -> str | None:
     """Numbers of a run that may be wrong, and why, as one text; None if all checks pass.
 
@@ -37,16 +46,28 @@ def doubts(
         rounding: rounding error of a W2 error (length); bounds do not include it.
         clock: progress of the run; None for a run that accepts no fold and no rise of the energy.
         shortened: how fixed steps differ from the setting, see `Integrator.shortened`.
+        unseen: potential energy that the quadrature may have missed (energy).
     """
     return (
         "; ".join(
             [
                 *(_accepted(clock) if clock else ()),
                 *_doubts(result, None if clock and clock.folded_at else maps, rounding),
-                *filter(None, [shortened]),
+                *filter(None, [shortened, _missed(result, unseen or 0.0)]),
             ]
         )
         or None
+    )
+
+
+def _missed(result: Result, unseen: float) -> str | None:
+    """What V has between the quadrature nodes; energies that are uncertain for other reasons have another doubt."""
+    size = sum(map(abs, result.energy_terms.values()))
+    if unseen <= ENERGY * size or (result.energy_error or 0.0) > ENERGY * size:
+        return None
+    return (
+        "everything: V has wells or peaks between the quadrature nodes that change energy_potential by "
+        f"{unseen:.1e}, so the flow hardly feels them; increase network.width and quadrature.order"
     )
 
 
@@ -106,3 +127,37 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
     known = (result.reference_w2_error or 0.0) + rounding
     if bound is not None and error is not None and not error <= bound * (1 + ROUNDED) + known:
         yield f"w2_error, w2_bound: the error is {error:.1e}, but it cannot exceed {bound:.1e}"
+
+
+def unseen(flow: Flow) -> float | None:
+    """Potential energy at the start or at the end that the quadrature of a flow may have missed (energy).
+
+    None for a rule without cells.
+    """
+    v, names = flow.problem.potential, [term.name for term in flow.problem.terms]
+    if flow.projection.quadrature.order is None or v.vanishes:
+        return None
+    known = [float(flow.saved.terms[k][names.index(v.name)]) for k in (0, -1)]
+    ends = [(flow.projection.map, flow.projection.initial), flow.saved[-1]]
+    if v.moves:  # it is known at the end only
+        known, ends = known[1:], ends[1:]
+    return max(_between(v, *end, energy) for end, energy in zip(ends, known, strict=True))
+
+
+@torch.no_grad()
+def _between(v: Potential, map: TransportMap, theta: Tensor, energy: float) -> float:
+    """Difference of int V(T) p dz on many pieces of every cell to the energy of a flow, or what V hides on these.
+
+    Where V'' >= lambda, V exceeds its chord over a length s by -lambda s^2/8 at most.
+    """
+    theta, base = theta.detach().double(), map.base
+    knots = map.knots(theta).double().cpu()
+    mesh = torch.cat([torch.tensor(base.panels()).to(knots), knots.clamp(base.lower, base.upper)]).unique()
+    s, half = legendre(2, mesh.dtype, mesh.device)
+    s = ((torch.arange(PIECES)[:, None] + s) / PIECES).reshape(-1)
+    z = mesh[:-1, None] + mesh.diff()[:, None] * s
+    w = (mesh.diff()[:, None] * half.repeat(PIECES) / PIECES * base.density(z)).reshape(-1)
+    x = map.evaluate(theta, z.reshape(-1).to(theta.device))[0].double().cpu()
+    gaps, masses = x.diff(), 0.5 * (w[1:] + w[:-1])
+    hidden = max(-(v.convexity or 0.0), 0.0) / 8 * float(masses @ gaps**2)
+    return max(abs(float(w @ v.value_at(x)) - energy), SHARE * hidden)

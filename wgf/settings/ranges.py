@@ -19,6 +19,7 @@ from numbers import Real
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from wgf.errors import ConfigError
+from wgf.settings.tensors import FOREIGN, copied, has_derivatives, is_foreign, numbers_in
 
 F = TypeVar("F", bound=Callable)
 REFUSED = object()  # stands for a value that breaks its rule
@@ -221,31 +222,10 @@ def fault(name: str, value: Any, rule: Any) -> str:
     return f"{name}={text if len(text) <= LONGEST else text[:LONGEST] + '...'} is not allowed: expected {rule}"
 
 
-def _has_derivatives(value: Any) -> bool:
-    """Whether a value is a tensor that requires grad, or a list of such tensors."""
-    if isinstance(value, (list, tuple)):
-        return any(map(_has_derivatives, value))
-    return bool(getattr(value, "requires_grad", False))
-
-
-def _numbers(value: Any) -> Any:
-    """The numbers in a tensor or in a list of tensors and numbers."""
-    if isinstance(value, (list, tuple)):
-        return [_numbers(entry) for entry in value]
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
-def _copied(value: Any) -> Any:
-    """Copies with the same derivatives: a tensor of one number, or a list of numbers and such tensors."""
-    if isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) == 1:
-        return [_copied(entry) for entry in value]
-    return value.double().clone() if hasattr(value, "double") else float(value)
-
-
 def checked(function: F) -> F:
     """Decorator: check the arguments of a constructor against the rules in its annotations, and convert numbers.
 
-    A class names in `derivable` the arguments that may be tensors that require grad.
+    A tensor counts as the numbers in it. A class names in `derivable` the arguments that may require grad.
 
     Raises:
         ConfigError: with one line for every argument that breaks its rule.
@@ -285,10 +265,16 @@ def checked(function: F) -> F:
         derivable, bad = getattr(args[0], "derivable", ()) if args else (), []
         for given, key, name, rule, owner in unlike:
             value = given[key]
-            if owner in derivable and _has_derivatives(value) and rule.admits(_numbers(value)):
-                given[key] = _copied(value)
-            else:
+            if any(map(is_foreign, value if isinstance(value, (list, tuple)) else [value])):
+                bad.append(f"{name}: {FOREIGN}")
+            elif (taken := rule.taken(numbers_in(value))) is REFUSED:
                 bad.append(fault(name, value, rule))
+            elif not has_derivatives(value):
+                given[key] = taken
+            elif owner in derivable:
+                given[key] = copied(value)
+            else:
+                bad.append(f"{fault(name, value, rule)}; it has no derivative, detach it")
         if bad:
             signature.bind(*args, **kwargs)  # an argument too many or too few is the worse error
             raise ConfigError(*bad)

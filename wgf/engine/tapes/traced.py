@@ -14,11 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wgf.engine.tapes.parts import read
 from wgf.engine.tapes.tape import MOST_PRODUCTS, ORDERS, Jet, Tape, Untraceable
 
 
 class Traced:
     """A number during the recording of a tape, with its jet."""
+
+    requires_grad = False
 
     def __init__(self, tape: Tape, jet: Jet) -> None:
         self.tape, self.jet = tape, jet
@@ -31,7 +34,22 @@ class Traced:
         raise Untraceable(f"a {type(value).__name__}")
 
     def __bool__(self) -> bool:
-        raise Untraceable("a branch that depends on the map")
+        raise Untraceable(f"a branch that depends on {self._named}")
+
+    @property
+    def _named(self) -> str:
+        """What its value depends on."""
+        if self.tape.level[self.jet[0, 0]] > 0:
+            return "the map"
+        behind = {self.jet[0, 0]}
+        for code in reversed(self.tape.code):
+            behind |= set(read(code)) if code[4] in behind else set()
+        return " and ".join(name for name, register in self.tape.parameters.items() if register in behind)
+
+    def _compare(self, other: Any) -> Traced:
+        raise Untraceable(f"a comparison of {self._named} with < or >")
+
+    __lt__ = __le__ = __gt__ = __ge__ = _compare
 
     def __float__(self) -> float:
         raise Untraceable("a conversion to a number")
@@ -162,7 +180,9 @@ METHODS: dict[str, Callable[..., Any]] = {
     "full_like": lambda x, value, **_: x._of(value),
     "zeros_like": lambda x, **_: x._of(0.0),
     "ones_like": lambda x, **_: x._of(1.0),
+    "new_zeros": lambda x, *_, **__: x._of(0.0),
     "clone": lambda x: x,
+    "detach": lambda x: x,
     "sinh": lambda x: (x._unary("exp") - (-x)._unary("exp")) * 0.5,
     "cosh": lambda x: (x._unary("exp") + (-x)._unary("exp")) * 0.5,
     "tan": lambda x: x._unary("sin") / x._unary("cos"),

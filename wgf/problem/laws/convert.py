@@ -18,6 +18,7 @@ from wgf.problem.laws.elementary import Exponential, Laplace, Uniform
 from wgf.problem.laws.formula import Density
 from wgf.problem.laws.normal import Gaussian, LogNormal, Mixture
 from wgf.problem.laws.special import Gamma, Student, on_host
+from wgf.settings.tensors import has_derivatives, is_foreign
 
 # of scipy's families: our law from their shapes, location and scale
 FAMILIES: dict[str, Callable[..., Law]] = {
@@ -43,13 +44,13 @@ TORCH: dict[str, Callable[[Any], Law]] = {
 }
 
 
-def _number(value: Tensor) -> float:
+def _number(value: Any) -> float:
     """A parameter of a distribution.
 
     Raises:
         ConfigError: it has derivatives, which would be lost.
     """
-    if value.requires_grad:
+    if is_foreign(value) or has_derivatives(value):
         raise ConfigError(
             "law: distributions have no derivatives, detach them; the numbers of wgf.Gaussian and others have"
         )
@@ -103,7 +104,8 @@ def law_of(value: Any, low: float | None = None, high: float | None = None) -> L
             raise ConfigError(f"law={family.name} is discrete: expected a continuous distribution")
         made = FAMILIES.get(family.name)
         shapes, loc, scale = family._parse_args(*value.args, **value.kwds)
-        return Frozen(value) if made is None else made(*map(float, shapes), float(loc), float(scale))
+        given = [_number(parameter) for parameter in (*shapes, loc, scale)]
+        return Frozen(value) if made is None else made(*given)
     if isinstance(value, Distribution):
         return _of_torch(value)
     if callable(value):

@@ -12,6 +12,7 @@ from wgf.problem.laws.columns import read
 from wgf.problem.laws.piecewise import PiecewiseLinear
 from wgf.settings.arguments import numbers
 from wgf.settings.ranges import Column, FloatsOrNone, NonNegativeOrNone, Text, TextOrNone, checked
+from wgf.settings.tensors import has_derivatives
 
 log = logging.getLogger("wgf")
 
@@ -178,10 +179,12 @@ def _array(name: str, values: Any) -> np.ndarray:
     """Finite numbers [n].
 
     Raises:
-        ConfigError: they are missing, or one is not a finite number.
+        ConfigError: they are missing, require grad, or one is not a finite number.
     """
     if values is None:
         raise ConfigError(f"{name} is missing: give {name}=[...], or path=<file>")
+    if has_derivatives(values):
+        raise ConfigError(f"{name} require grad, but a law of data has no derivatives: detach them")
     array = numbers(name, values)
     if array.ndim != 1 or not len(array):
         raise ConfigError(f"{name} has the shape {array.shape}: expected one row of numbers")

@@ -35,11 +35,12 @@ class Density(Base):
         name: how messages call the function.
     """
 
+    @checked
     def __init__(
         self,
         function: Callable[[Tensor], Tensor],
-        low: float | None = None,
-        high: float | None = None,
+        low: FiniteOrNone = None,
+        high: FiniteOrNone = None,
         name: str = "density",
     ) -> None:
         if not callable(function):
@@ -51,6 +52,8 @@ class Density(Base):
         cells = self._first_cells()
         middles = 0.5 * (cells[1:] + cells[:-1])
         value = function(middles)
+        if value.requires_grad:
+            raise ConfigError(f"{name} depends on a tensor that requires grad, but has no derivatives: detach it")
         bad = ~(value.isfinite() & (value >= 0))
         if bad.any():
             k = int(bad.nonzero()[0])

@@ -53,7 +53,7 @@ class Expression:
         clock: name of the time, which the formula may contain; None for none.
 
     Attributes:
-        tree: the syntax tree of the text.
+        tree: the syntax tree of the text. given: the constants that were given.
         moves: whether the formula contains the time.
 
     Raises:
@@ -80,7 +80,7 @@ class Expression:
         for name, value in given.items():
             if name in taken or name not in names:
                 raise ConfigError(f"{name}={value!r} is not a constant of expr={self.text!r}: give names that it has")
-        self._given, self.moves = given, self._clock in names
+        self.given, self.moves = given, self._clock in names
 
     def at(self, t: Any) -> Expression:
         """The formula at a time t, a number or a tensor that broadcasts to the variable."""
@@ -90,7 +90,7 @@ class Expression:
         return other
 
     def __str__(self) -> str:
-        values = ", ".join(f"{name} = {value:g}" for name, value in self._given.items())
+        values = ", ".join(f"{name} = {value:g}" for name, value in self.given.items())
         return f"{self.text} with {values}" if values else self.text
 
     def _refuse(self, what: str) -> ConfigError:

@@ -1,0 +1,108 @@
+"""Which numbers may be parameters of an ensemble, and that each acts as the same number of a single flow."""
+
+import numpy as np
+import pytest
+import torch
+
+import wgf
+from wgf.problem.internal import Entropy
+from wgf.problem.quadrature import LeanGauss
+
+SMALL = wgf.Spline(8, base=wgf.Gaussian())
+TIGHT = {"t_end": 0.1, "network": SMALL, "integrator": wgf.Rodas4(1e-7, 1e-9)}
+Attracted, Kernel = wgf.AggregationDiffusion, wgf.interactions
+
+
+class Hidden(wgf.PDE):
+    """Linear diffusion whose constant is a function of its number."""
+
+    def __init__(self, rate=1.0, square=False):
+        self.rate, self.square = rate, square
+
+    def internal(self):
+        return Entropy(self.rate**2 if self.square else 3 * self.rate)
+
+
+CASES = {
+    "attraction of Morse": (
+        lambda p: (Attracted(0.5), {"interaction": Kernel.Morse(p["attraction"], 1.0, 2.0, p["repulsion_length"])}),
+        {"attraction": [1.0, 2.0], "repulsion_length": [0.5, 0.8]},
+    ),
+    "Newtonian strength": (
+        lambda p: (Attracted(0.5), {"interaction": Kernel.Newtonian(p["strength"])}), {"strength": [1.0, -0.5]},
+    ),
+    "strength with a kink": (
+        lambda p: (Attracted(0.5), {"interaction": Kernel.PowerLaw(3.0, 1.0, p["strength"])}), {"strength": [1.0, 2.0]},
+    ),
+    "power of attraction": (
+        lambda p: (Attracted(0.5), {"interaction": Kernel.PowerLaw(p["attraction"])}), {"attraction": [3.0, 4.5]},
+    ),
+    "constant of a kernel": (
+        lambda p: (Attracted(0.5), {"interaction": Kernel.Expressed("a*abs(r) - exp(-(r/b)**2)", **p)}),
+        {"a": [0.2, -0.1], "b": [1.0, 0.6]},
+    ),
+    "no diffusion": (
+        lambda p: (Attracted(p["diffusion"]), {"potential": "x**2/2"}), {"diffusion": [0.0, 0.5]},
+    ),
+    "no attraction": (lambda p: (wgf.KellerSegel(p["chi"]), {}), {"chi": [0.0, 0.5]}),
+    "numbers of a potential": (
+        lambda p: (wgf.FokkerPlanck(), {"potential": wgf.potentials.Quadratic(**p)}),
+        {"stiffness": [1.0, 0.5], "center": [0.0, 1.0]},
+    ),
+    "a number of an equation of my own": (lambda p: (Hidden(**p), {}), {"rate": [0.2, 0.5]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_parameter_acts_as_the_number_of_a_single_flow(case):
+    family, parameters = CASES[case]
+    rows = [dict(zip(parameters, row, strict=True)) for row in zip(*parameters.values(), strict=True)]
+    pde, parts = family(rows[-1])
+    flows = wgf.ensemble(pde, parameters, nodes=14, **parts, **TIGHT)
+    for k, row in enumerate(rows):
+        pde, parts = family(row)
+        single = wgf.solve(pde, saves=1, quadrature=LeanGauss(14), **parts, **TIGHT)
+        np.testing.assert_allclose(flows.map(None, [-1.0, 2.0])[k], single.map(0.1, [-1.0, 2.0]), atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("pde", "parameters", "settings", "message"),
+    [
+        (wgf.FokkerPlanck(), {"diffusion": []}, {}, "all of one length > 0"),
+        (wgf.FokkerPlanck(), {1: [2.0]}, {}, "arrays of numbers by name"),
+        (wgf.FokkerPlanck(), {"a": [0.0, 2.0]}, {"potential": "a*abs(x - 0.37)"}, "cannot hold the kinks of V"),
+        (wgf.FokkerPlanck(), {"a": [1.0, 2.0]}, {"potential": "a*max(x-.123, 0)"}, "cannot hold the kinks of V"),
+        (wgf.FokkerPlanck(), {"a": [1.0, -1.0]}, {"potential": "abs(x**2 + a)"}, "kinks of V = abs.* with a = -1"),
+        (Attracted(0.5), {"convexity": [1.0]}, {"interaction": Kernel.Morse()}, "expected names among attraction, "),
+        (Attracted(0.5), {"kink": [1.0]}, {"interaction": Kernel.Newtonian()}, "among diffusion, exponent, scale, shi"),
+        (Attracted(0.5), {"sum_rtol": [0.1]}, {"interaction": Kernel.Log()}, "expected names among"),
+        (Attracted(0.5), {"strength": [1.0, -1.0]}, {"interaction": Kernel.PowerLaw()}, "strength=-1.0 is not allowed"),
+        (Attracted(0.5), {"attraction": [3.0, 1.5]}, {"interaction": Kernel.PowerLaw()}, "expected a number above"),
+        (Attracted(0.5), {"repulsion": [1.0, 1.5]}, {"interaction": Kernel.PowerLaw()}, "hold a branch .* repulsion"),
+        (Attracted(0.5), {"strength": [1.0, 2.0]}, {"interaction": Kernel.Quadratic()}, "hold the strength of a quadr"),
+        (
+            Attracted(0.5), {"a": [1.0, 2.0]}, {"interaction": Kernel.Expressed("a**2*abs(r)", a=1)},
+            "hold a, on which kink of Expressed depends",
+        ),
+        (Attracted(), {"exponent": [1.0, 2.0]}, {}, "exponent=2 beside exponent=1: their energies differ"),
+        (Hidden(square=True), {"rate": [0.5, 1.0]}, {}, "hold rate, on which diffusion of Entropy depends"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_a_parameter_is_refused_in_one_line(pde, parameters, settings, message):
+    with pytest.raises(wgf.ConfigError, match=message) as refused:
+        wgf.ensemble(pde, parameters, **settings, **TIGHT)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_module_of_torch_is_a_potential():
+    module = torch.nn.Sequential(torch.nn.Linear(1, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1)).double()
+    module.requires_grad_(False)
+    flows = wgf.ensemble(wgf.FokkerPlanck(), {"diffusion": [0.5, 1.0]}, potential=module, nodes=14, **TIGHT)
+    single = wgf.solve(wgf.FokkerPlanck(), potential=module, saves=1, quadrature=LeanGauss(14), **TIGHT)
+    np.testing.assert_allclose(flows.map(None, [-1.0, 2.0])[1], single.map(0.1, [-1.0, 2.0]), atol=1e-8)
+
+
+def test_a_flow_that_cannot_start_has_its_status():
+    flows = wgf.ensemble(wgf.FokkerPlanck(), {"b": [20.0, -4.0]}, potential="sqrt(x + b)", **TIGHT)
+    assert list(flows.status) == ["completed", "not_finite"]
+    assert flows.reached[1] == 0.0

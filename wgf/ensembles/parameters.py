@@ -1,0 +1,99 @@
+"""Parameters of an ensemble: their names and rules, and the objects of a problem with their numbers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Any, TypeVar, get_type_hints
+
+import numpy as np
+
+from wgf.errors import ConfigError
+from wgf.problem.equations import Problem
+from wgf.settings.arguments import numbers
+from wgf.settings.ranges import Range, fault, rule_of
+
+T = TypeVar("T")
+Columns = Mapping[str, np.ndarray]
+ProblemOf = Callable[[Mapping[str, float]], Problem]
+
+SHIFT, SCALE = "shift", "scale"  # of the initial law: x = shift + scale z, z distributed as the law
+IDLE = {"sum_rtol"}  # arguments without effect in compiled code
+ANY = Range()
+
+
+def columns_of(parameters: Any) -> dict[str, np.ndarray]:
+    """Parameters as arrays [n].
+
+    Raises:
+        ConfigError: no parameter is given, or they do not have one length or are not finite.
+    """
+    if not isinstance(parameters, Mapping) or not all(isinstance(name, str) for name in parameters):
+        raise ConfigError(fault("parameters", parameters, "arrays of numbers by name"))
+    columns = {name: np.atleast_1d(numbers(f"parameters[{name!r}]", v)) for name, v in parameters.items()}
+    lengths = {len(v) for v in columns.values() if v.ndim == 1} - {1}
+    sound = all(v.ndim == 1 and len(v) and np.isfinite(v).all() for v in columns.values())
+    if not columns or len(lengths) > 1 or not sound:
+        raise ConfigError("parameters are not allowed: expected arrays of finite numbers, all of one length > 0")
+    n = lengths.pop() if lengths else 1
+    return {name: np.ascontiguousarray(np.broadcast_to(v, (n,))) for name, v in columns.items()}
+
+
+def rules_of(thing: object) -> dict[str, Range]:
+    """Numbers of an object by name, with their rules: constants of its formula, else arguments of its constructor."""
+    if (expression := vars(thing).get("expression")) is not None:
+        return dict.fromkeys(expression.given, ANY)
+    found = {name: rule or ANY for name, rule in _arguments(type(thing)).items() if name not in IDLE}
+    return {
+        name: rule
+        for name, rule in found.items()
+        if isinstance(rule, Range) and rule.kind is float and isinstance(vars(thing).get(name), int | float)
+    }
+
+
+@cache
+def _arguments(kind: type) -> dict[str, Any]:
+    """Named arguments of a constructor with their rules."""
+    hints = get_type_hints(kind.__init__, include_extras=True)
+    named = inspect.signature(kind).parameters.values()
+    return {p.name: rule_of(hints.get(p.name)) for p in named if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD}
+
+
+def check(columns: Columns, things: Iterable[object]) -> None:
+    """Check names and rules of parameters.
+
+    Raises:
+        ConfigError: with one line for each parameter that breaks its rule, or one for unknown names.
+    """
+    rules: dict[str, list[Any]] = {SHIFT: [ANY], SCALE: [Range(low=0.0, open_low=True)]}
+    for thing in things:
+        for name, rule in rules_of(thing).items():
+            rules.setdefault(name, []).append(rule)
+    if unknown := [name for name in columns if name not in rules]:
+        raise ConfigError(f"parameters: {', '.join(unknown)}: expected names among {', '.join(sorted(rules))}")
+    bad = {
+        fault(name, float(value), rule): None
+        for name, column in columns.items()
+        for rule in rules[name]
+        for value in (column.min(), column.max())
+        if not rule.admits(float(value))
+    }
+    if bad:
+        raise ConfigError(*bad)
+
+
+def with_numbers(thing: T, given: Mapping[str, float]) -> T:
+    """An object that its constructor makes from other numbers; itself if none of them is its own.
+
+    Raises:
+        ConfigError: the constructor refuses the numbers.
+    """
+    own = {name: given[name] for name in rules_of(thing) if name in given}
+    if not own:
+        return thing
+    settings, expression = vars(thing), vars(thing).get("expression")
+    others = {name: settings[name] for name in _arguments(type(thing)) if name in settings}
+    if expression is not None:
+        others |= {"expr": expression.text} | expression.given
+    return type(thing)(**(others | own))

@@ -1,0 +1,141 @@
+"""Where the parameters of an ensemble stand in the terms of its energy."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Container, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from wgf.engine.tapes.tape import Tape, Untraceable
+from wgf.engine.tapes.traced import Traced
+from wgf.ensembles.parameters import Columns, ProblemOf, with_numbers
+from wgf.errors import ConfigError
+from wgf.kept import content
+from wgf.problem.energy import Term
+from wgf.problem.equations import Problem
+from wgf.problem.potential import Potential
+
+NUDGES = 1.001, 0.999  # factors that show what depends on a number
+ROUNDING = 1e-12
+BOUND = "convexity"  # attribute of a term that is no part of its energy
+
+
+class Places:
+    """The attributes and the constants of terms that are parameters, found by a comparison of terms of other numbers.
+
+    Args:
+        problem: has all terms of the energy.
+        typical: its numbers by name.
+        problem_of: makes the problem of other numbers.
+        columns: the parameters [n] by name.
+        free: parameters that need not differ between the flows.
+
+    Attributes:
+        names: parameters that are free or differ between the flows, and are numbers of the energy.
+
+    Raises:
+        Untraceable: a number is part of the energy in a way that no tape can hold.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        typical: Mapping[str, float],
+        problem_of: ProblemOf,
+        columns: Columns,
+        free: Container[str] = (),
+    ) -> None:
+        self.problem = problem
+        self.names: list[str] = []
+        self._numbers: dict[tuple[int, str], tuple[str, float]] = {}
+        self._constants: set[tuple[int, str]] = set()
+        for name, column in columns.items():
+            if column.min() == column.max() and name not in free:
+                continue
+            for k in (column.argmin(), column.argmax()):
+                row = {other: float(values[k]) for other, values in columns.items()}
+                kinds = [type(term) for term in _terms(problem_of(row))]
+                if row[name] and kinds != [type(term) for term in _terms(problem)]:
+                    raise Untraceable(f"{name}={row[name]:g} beside {name}={typical[name]:g}: their energies differ")
+            before = len(self._numbers), len(self._constants)
+            self._find(name, typical[name], *_nudged(problem_of, typical, name))
+            if before != (len(self._numbers), len(self._constants)):
+                self.names.append(name)
+
+    def _find(self, name: str, value: float, nudged: float, problem: Problem) -> None:
+        """Find what a number changes, by its value and the problem of another one."""
+        for k, (one, two) in enumerate(zip(_terms(self.problem), _terms(problem), strict=True)):
+            if one is two:
+                continue
+            if type(one) is not type(two):
+                raise Untraceable(f"{name}={value:g} beside {name}={nudged:g}: their energies differ")
+            for attribute, y in vars(two).items():
+                x = vars(one)[attribute]
+                if attribute == BOUND or _same(x, y):
+                    continue
+                if attribute == "expression":
+                    self._constants.add((k, name))
+                    continue
+                is_number = isinstance(x, float) and isinstance(y, float) and (k, attribute) not in self._numbers
+                if not is_number or not math.isclose(y * value, x * nudged, rel_tol=ROUNDING):
+                    raise Untraceable(f"{name}, on which {attribute} of {type(one).__name__} depends")
+                self._numbers[k, attribute] = name, x / value
+
+    def bind(self, term: Term, tape: Tape) -> Term:
+        """Copy of a term of the problem with parameters of a tape as its numbers."""
+        k = next(k for k, each in enumerate(_terms(self.problem)) if each is term)
+        bound: Any = copy.copy(term)
+        for name in [name for name in vars(bound) if isinstance(getattr(type(bound), name, None), cached_property)]:
+            delattr(bound, name)
+        for (owner, attribute), (name, factor) in self._numbers.items():
+            if owner == k:
+                vars(bound)[attribute] = factor * Traced(tape, {(0, 0): tape.parameter(name)})
+        constants = {
+            name: Traced(tape, {(0, 0): tape.parameter(name)}) for owner, name in self._constants if owner == k
+        }
+        if constants:
+            bound.expression = copy.copy(bound.expression)
+            bound.expression.constants = bound.expression.constants | constants
+        return bound
+
+
+def _terms(problem: Problem) -> list[Term | None]:
+    return [problem.potential, problem.internal, problem.interaction]
+
+
+def _same(x: object, y: object) -> bool:
+    """Whether two settings are the same, up to rounding."""
+    if isinstance(x, float) and isinstance(y, float):
+        return math.isclose(x, y, rel_tol=ROUNDING)
+    try:
+        return x is y or content(x) == content(y)
+    except TypeError:  # of a class from outside wgf
+        return False
+
+
+def _nudged(problem_of: ProblemOf, typical: Mapping[str, float], name: str) -> tuple[float, Problem]:
+    """A number a little larger or smaller than the typical one that a constructor accepts, and its problem."""
+    values = [typical[name] * factor for factor in NUDGES]
+    try:
+        return values[0], problem_of({**typical, name: values[0]})
+    except ConfigError:
+        return values[1], problem_of({**typical, name: values[1]})
+
+
+def check_kinks(potential: Potential, columns: Columns) -> None:
+    """Check that V of no flow has a kink.
+
+    Raises:
+        Untraceable: one has.
+    """
+    expression = vars(potential).get("expression")
+    own = [name for name in columns if expression is not None and name in expression.given and expression.switches()]
+    rows = np.unique(np.stack([columns[name] for name in own], axis=1), axis=0) if own else [()]
+    for row in rows:
+        one = with_numbers(potential, dict(zip(own, map(float, row), strict=True)))
+        if one.kinks is not None:
+            raise Untraceable(f"the kinks of V = {one}")
