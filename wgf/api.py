@@ -130,7 +130,7 @@ def solve(
         if tensors_of(thing):
             raise ConfigError(f"the {name} has tensors that require grad: only pde, potential, interaction and law may")
     pde, potential, interaction, law = plain(parts) if tensors else parts
-    law = _law(law, network)
+    law = start_of(law, network)
     base = base if network is None else network.base
     problem = pde.problem(law, potential, interaction, t_end, base, domain)
     problem = replace(problem, steady=steady) if stop == "steady" else problem
@@ -208,7 +208,7 @@ def potential_of(potential: Potential | nn.Module | str | None) -> Potential:
     return NoPotential() if potential is None else Expressed(potential)
 
 
-def _law(law: Law | None, network: TransportMap | None) -> Law:
+def start_of(law: Law | None, network: TransportMap | None) -> Law:
     """Initial law. It is the base of the network itself if the two are equal, so that the map starts as the identity.
 
     Raises:

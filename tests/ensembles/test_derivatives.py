@@ -7,8 +7,9 @@ from devices import needs_cuda
 from gradient_problems import tensor
 
 import wgf
-from wgf.ensembles import derivatives, in_threads, on_device
-from wgf.ensembles.factors import Banded, Dense
+from wgf.ensembles import derivatives, in_threads
+from wgf.ensembles.batched import on_device
+from wgf.ensembles.batched.factors import Banded, Dense
 from wgf.integrators.base import State
 from wgf.integrators.implicit import Rodas4
 from wgf.problem.quadrature import LeanGauss
@@ -298,6 +299,8 @@ def test_gradients_that_are_impossible_get_one_line():
             wgf.AggregationDiffusion(0.0), {"exponent": tensor([1.0, 2.0])}, t_end=0.1, potential="x**2/2",
             network=NETWORK,
         )  # fmt: skip
+    with pytest.raises(wgf.ConfigError, match=r"parameters\['law.mean'\] has no derivative: use shift and scale"):
+        wgf.ensemble(wgf.FokkerPlanck(), {"law.mean": tensor([0.0, 1.0])}, t_end=0.1, network=NETWORK)
     with pytest.raises(wgf.ConfigError, match="a saved time"):
         computed("quartic")[1].differentiable([0.1, 0.07])
     with pytest.raises(wgf.ConfigError, match=r"at most 512 coordinates, not 61\d: reduce"):

@@ -133,7 +133,7 @@ def test_ends_of_quantiles_and_maps_are_those_of_a_flow(flows):
 @pytest.mark.parametrize(
     ("parameters", "settings", "message"),
     [
-        ({"kappa": [1.0]}, {}, "kappa: expected names among diffusion, scale, shift"),
+        ({"kappa": [1.0]}, {}, "kappa: expected names among diffusion, law.mean, law.std, scale, shift"),
         ({"diffusion": [1.0, -1.0]}, {}, "diffusion=-1.0 is not allowed"),
         ({"scale": [1.0, 0.0]}, {}, "scale=0.0 is not allowed"),
         ({"diffusion": [1.0, 2.0], "shift": [1.0, 2.0, 3.0]}, {}, "all of one length"),
@@ -170,6 +170,7 @@ class Hidden(wgf.Potential):
         ({"potential": Hidden()}, "depends on a tensor that requires grad and is not its attribute"),
         ({"interaction": wgf.interactions.Morse(HELD), "pde": wgf.AggregationDiffusion()}, "interaction has a tensor"),
         ({"law": wgf.Gaussian(HELD)}, "law has a tensor"),
+        ({"base": wgf.Gaussian(HELD)}, "base has a tensor"),
         ({"network": wgf.Spline(8, base=wgf.Gaussian(HELD))}, "network has a tensor"),
     ],
 )  # fmt: skip

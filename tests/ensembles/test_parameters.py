@@ -74,7 +74,7 @@ def test_a_parameter_acts_as_the_number_of_a_single_flow(case):
         (wgf.FokkerPlanck(), {"a": [1.0, 2.0]}, {"potential": "a*max(x-.123, 0)"}, "cannot hold the kinks of V"),
         (wgf.FokkerPlanck(), {"a": [1.0, -1.0]}, {"potential": "abs(x**2 + a)"}, "kinks of V = abs.* with a = -1"),
         (Attracted(0.5), {"convexity": [1.0]}, {"interaction": Kernel.Morse()}, "expected names among attraction, "),
-        (Attracted(0.5), {"kink": [1.0]}, {"interaction": Kernel.Newtonian()}, "among diffusion, exponent, scale, shi"),
+        (Attracted(0.5), {"kink": [1.0]}, {"interaction": Kernel.Newtonian()}, "among diffusion, exponent, law"),
         (Attracted(0.5), {"sum_rtol": [0.1]}, {"interaction": Kernel.Log()}, "expected names among"),
         (Attracted(0.5), {"strength": [1.0, -1.0]}, {"interaction": Kernel.PowerLaw()}, "strength=-1.0 is not allowed"),
         (Attracted(0.5), {"attraction": [3.0, 1.5]}, {"interaction": Kernel.PowerLaw()}, "expected a number above"),

@@ -72,6 +72,16 @@ LAWS = {
     "uniform": ([-1.0, 1.5], wgf.Uniform),
     "laplace": ([0.3, 0.8], wgf.Laplace),
     "log-normal": ([0.4, 1.2, -0.5], wgf.LogNormal),
+    "exponential": ([1.2, -0.5], wgf.Exponential),
+    "semicircle": ([1.7], wgf.Semicircle),
+    "barenblatt": ([0.6], partial(wgf.Barenblatt, 3.0)),
+    "beta": ([-1.0, 1.5], partial(wgf.Beta, 2.0, 3.5)),
+    "gamma": ([0.8, -1.0], partial(wgf.Gamma, 2.5)),
+    "student": ([0.2, 0.8], partial(wgf.Student, 5.0)),
+    "above a point": ([0.3, 0.8, -1.0], wgf.TruncatedNormal),
+    "below a point": ([0.3, 0.8, 0.9], lambda m, s, b: wgf.TruncatedNormal(m, s, None, b)),
+    "between two points": ([0.3, 0.8, -0.5, 1.0], wgf.TruncatedNormal),
+    "a tail": ([-2.3, 0.8, -0.5, 1.0], wgf.TruncatedNormal),
 }
 
 

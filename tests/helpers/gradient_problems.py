@@ -5,6 +5,7 @@ import torch
 import wgf
 from wgf.gradients.tensors import plain
 from wgf.integrators.base import State
+from wgf.problem import kernels
 from wgf.problem.laws import Uniform
 
 FINE = wgf.Rodas4(1e-4, 1e-6)
@@ -64,8 +65,27 @@ LADDER = {
         lambda *p: (wgf.AggregationDiffusion(0.5), {"interaction": wgf.interactions.Morse(*p)} | TINY),
     ),
     "power_law": (
-        [0.7],
-        lambda s: (wgf.AggregationDiffusion(0.5), {"interaction": wgf.interactions.PowerLaw(4.0, 1.5, s)} | TINY),
+        [3.5, 0.7],
+        lambda a, s: (wgf.AggregationDiffusion(0.5), {"interaction": wgf.interactions.PowerLaw(a, 1.5, s)} | TINY),
+    ),
+    "attraction with a kink": (
+        [2.0, 0.7],
+        lambda a, s: (wgf.AggregationDiffusion(0.5), {"interaction": wgf.interactions.PowerLaw(a, 1.0, s)} | TINY),
+    ),
+    "a formula of pairs": (
+        [0.4, 0.3, 0.8],
+        lambda a, b, c: (
+            wgf.AggregationDiffusion(0.5),
+            {"interaction": kernels.Expressed("a*abs(r) + b*r**2 - c*exp(-r**2/c)", a=a, b=b, c=c)} | TINY,
+        ),
+    ),
+    "a parabola of pairs": (
+        [0.4],
+        lambda a: (wgf.AggregationDiffusion(0.5), {"interaction": kernels.Expressed("a*r**2", a=a)}),
+    ),
+    "aggregation in a porous medium": (
+        [1.7, 0.6],
+        lambda g, s: (wgf.AggregationDiffusion(0.5, g), {"interaction": wgf.interactions.Quadratic(s)}),
     ),
     "vector": ([[1.0, 0.3]], lambda a: (wgf.FokkerPlanck(0.5), {"potential": Own(a)})),
     "law": (

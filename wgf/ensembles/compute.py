@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from wgf.api import check_kinds, potential_of, stops_of
+from wgf.api import check_kinds, potential_of, start_of, stops_of
 from wgf.assemble import assemble, device_of
 from wgf.engine.compiled import cause, obstacle
 from wgf.ensembles.derivatives import History, check_reach, check_size, check_tensors
 from wgf.ensembles.flows import Ensemble
 from wgf.ensembles.job import Job, SplineMesh
-from wgf.ensembles.parameters import SCALE, SHIFT, Columns, ProblemOf, check, columns_of, with_numbers
+from wgf.ensembles.parameters import LAW, Columns, ProblemOf, check, columns_of, with_numbers
+from wgf.ensembles.starts import resolved, starts
 from wgf.errors import ConfigError
 from wgf.gradients.reach import check_hidden
 from wgf.gradients.tensors import tensors_of
@@ -29,16 +30,17 @@ from wgf.integrators.status import Status
 from wgf.integrators.time_loop import COLLAPSE
 from wgf.networks.base import TransportMap
 from wgf.networks.spline import Spline
-from wgf.problem.base import Base
+from wgf.problem.base import Base, Law
+from wgf.problem.domain import Line
 from wgf.problem.equations import PDE, Problem
 from wgf.problem.interaction import Interaction
 from wgf.problem.interaction import Zero as NoInteraction
-from wgf.problem.laws import Gaussian
+from wgf.problem.laws.convert import law_of
 from wgf.problem.potential import Expressed, Potential
 from wgf.problem.quadrature import Gauss, LeanGauss
 from wgf.projection.chart import Chart
 from wgf.projection.solvers import Auto as AutoSolver
-from wgf.settings.ranges import CountOrNone, Flag, Positive, Range, checked, fault
+from wgf.settings.ranges import CountOrNone, Flag, Positive, Range, checked
 
 OrderOrNone = Annotated[int | None, Range(int, low=1, high=64, none=True)]
 
@@ -55,7 +57,8 @@ def ensemble(
     potential: Potential | nn.Module | str | None = None,
     interaction: Interaction | None = None,
     network: TransportMap | None = None,
-    law: Base | None = None,
+    base: Base | str = "auto",
+    law: Any = None,
     integrator: Integrator | None = None,
     nodes: OrderOrNone = None,
     saves: int | Sequence[float] = 1,
@@ -69,11 +72,11 @@ def ensemble(
         flows.quantile(0.2, 0.9)
 
     Args:
-        pde, t_end, potential, interaction, network, law, integrator: as in `wgf.solve`.
+        pde, t_end, potential, interaction, network, base, law, integrator: as in `wgf.solve`; all flows have one base.
         parameters: arrays [n] or numbers by name: settings of the equation ("diffusion", "exponent", "chi"), of the
-            potential and of the interaction, names in their formulas, and "shift" and "scale" of the initial law,
-            x = shift + scale z with z distributed as `law`. Tensors that require grad have derivatives, see
-            `Ensemble.differentiable`.
+            potential and of the interaction, names in their formulas, numbers of the initial law ("law.mean",
+            "law.means.0"), and its "shift" and "scale": x = shift + scale z with z distributed as `law`. Tensors that
+            require grad have derivatives, see `Ensemble.differentiable`.
         nodes: quadrature nodes per cell between the breakpoints; by default about half as many as the degree of the
             map, enough for six digits. Increase it for more.
         saves: number of equal intervals at whose ends to save the maps, or the saved times (time).
@@ -90,17 +93,16 @@ def ensemble(
         from wgf.engine.kernel import FOLDED, REFUSED, STUCK
         from wgf.engine.plan import Plan
         from wgf.engine.tapes.tape import Untraceable
-        from wgf.ensembles import in_threads, on_device
+        from wgf.ensembles import in_threads
+        from wgf.ensembles.batched import on_device
         from wgf.ensembles.places import Places, check_kinks
     except Exception as error:  # numba is missing or another than here, or it has no folder for its cache
         raise ConfigError(f"ensembles are impossible here: {cause(error)}; use wgf.solve for each flow") from None
 
     check_kinds(locals())
     fixed = {"potential": potential, "interaction": interaction, "network": network and network.base, "law": law}
-    check_tensors(pde=pde, **fixed)
+    check_tensors(pde=pde, base=base, **fixed)
     where = device_of(str(device))
-    if not (law is None or isinstance(law, Base)):
-        raise ConfigError(fault("law", law, "a law with a density, an object of wgf.Base"))
     values = columns_of(parameters)
     n = len(next(iter(values.values())))
     tensors = {name: value for name, value in parameters.items() if tensors_of(value)}
@@ -109,18 +111,23 @@ def ensemble(
         names = re.findall(r"[A-Za-z_]\w*", potential)
         potential = Expressed(potential, **{name: typical[name] for name in names if name in typical})
     v, w = potential_of(potential), interaction or NoInteraction()
-    check(values, (pde, v, w))
-    base = law or (network.base if network is not None else Gaussian())
+    rho = start_of(None if law is None else law_of(law, *Line().support), network)
+    check(values, rho, (pde, v, w))
+    base = base if network is None else network.base
+
+    def law_at(given: Mapping[str, float]) -> Law:
+        return with_numbers(rho, {k.removeprefix(LAW): x for k, x in given.items() if k.startswith(LAW)})
 
     def problem_of(given: Mapping[str, float]) -> Problem:
-        parts = with_numbers(v, given), with_numbers(w, given)
-        return with_numbers(pde, given).problem(base, *parts, float(t_end))
+        parts = law_at(given), with_numbers(v, given), with_numbers(w, given)
+        return with_numbers(pde, given).problem(*parts, float(t_end), base)
 
     problem = problem_of(typical)
+    base = problem.base
     check_hidden(problem)
     projection, method = assemble(
         problem,
-        lambda base: Spline(base=base) if network is None else network.twin(),
+        lambda base: resolved(Spline(base=base) if network is None else network.twin(), base, law_at, values),
         Gauss(),
         AutoSolver(),
         integrator or Auto(),
@@ -145,20 +152,16 @@ def ensemble(
     except Untraceable as error:
         raise ConfigError(f"this ensemble is impossible: compiled code cannot hold {error}") from None
     stops = stops_of(saves, float(t_end))
-    scale = values.get(SCALE, np.ones(n))
     size = chart.size
     c = np.zeros((n, len(plan.mesh.mean)))
-    one = chart.constant().numpy()
-    c[:, :size] = scale[:, None] * line.numpy() + values.get(SHIFT, np.zeros(n))[:, None] * one
+    c[:, :size], std = starts(projection, chart, law_at, values)
     given = np.stack([values[name] for name in places.names], axis=1) if places.names else np.zeros((n, 0))
     attracts = _collapses(problem, problem_of, values)
     first = method.first_dt(float(t_end))
     if tensors:
         check_size(size)
-        check_reach(tensors, (SHIFT, SCALE, *places.names))
-    job = Job(
-        plan.mesh, energy, plan.method, c, given, base.std * scale, attracts, np.array(stops), first, bool(tensors)
-    )
+        check_reach(tensors, places.names)
+    job = Job(plan.mesh, energy, plan.method, c, given, std, attracts, np.array(stops), first, bool(tensors))
     ends = on_device.compute(job, where) if where.type == "cuda" else in_threads.compute(job, threads)
     status = np.array([CODES.get(int(code), Status.step_too_small).name for code in ends.code])
     stuck = ends.code == STUCK
@@ -183,9 +186,8 @@ def ensemble(
         at.z,
     )
     if ends.path is not None:
-        saved, shape = torch.from_numpy(ends.saved[:, :, :size]), (line, chart.constant())
-        history = History(job, ends.path, saved, chart, tensors, values, places.names, *shape)
-        flows = replace(flows, history=history)
+        saved = torch.from_numpy(ends.saved[:, :, :size])
+        flows = replace(flows, history=History(job, ends.path, saved, chart, tensors, values, places.names))
     if not errors:
         return flows
     assert isinstance(method, Rodas4)
@@ -199,7 +201,7 @@ def ensemble(
         potential=potential,
         interaction=interaction,
         network=map.on_breakpoints(torch.cat([points, middles]).sort().values),
-        law=base,
+        law=rho,
         integrator=finer,
         nodes=rule.order + 1,
         saves=saves,

@@ -5,7 +5,7 @@ The way back takes step after step again in torch, the k-th ones of all flows at
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from wgf.ensembles.job import Job, Path
-from wgf.ensembles.parameters import SCALE, SHIFT
+from wgf.ensembles.parameters import LAW, SCALE, SHIFT
 from wgf.errors import ConfigError, WgfError
 from wgf.gradients.law import DifferentiableLaws
 from wgf.gradients.tensors import tensors_of
@@ -37,7 +37,6 @@ class History:
         tensors: the parameters that require grad, as they were given.
         values: all parameters when the flows were computed [n].
         names: of the parameters of the energy.
-        line, one: coordinates of the initial law for shift 0 and scale 1, and of the constant 1 [M].
     """
 
     job: Job
@@ -47,8 +46,6 @@ class History:
     tensors: Mapping[str, Tensor]
     values: Mapping[str, np.ndarray]
     names: Sequence[str]
-    line: Tensor
-    one: Tensor
 
     def columns(self) -> dict[str, Tensor]:
         """The parameters, differentiable [n].
@@ -74,8 +71,8 @@ def sweep(history: History, bars: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         bars: derivatives of the loss in the coordinates at the goals [n, s, M]; 0 where a flow did not arrive.
     """
-    from wgf.ensembles.landscape import Landscape
-    from wgf.ensembles.step import Step
+    from wgf.ensembles.batched.landscape import Landscape
+    from wgf.ensembles.batched.step import Step
 
     job, path = history.job, history.path
     device = path.lengths.device
@@ -127,11 +124,12 @@ def laws_at(history: History | None, number: int | list[int]) -> DifferentiableL
     """
     if history is None:
         raise ConfigError("this ensemble has no derivatives: no parameter is a tensor that requires grad")
-    columns, n = history.columns(), len(history.saved)
-    ones = history.saved.new_ones(n, 1)
-    scale, shift = (columns[name][:, None] if name in columns else ones * value for name, value in START)
-    start = scale * history.line + shift * history.one
-    parameters = torch.stack([columns[name] for name in history.names], 1) if history.names else ones[:, :0]
+    columns, job = history.columns(), history.job
+    first, one = torch.from_numpy(job.c[:, : job.mesh.size]), history.chart.constant()
+    scale, shift = (columns.get(name, first.new_full(first.shape[:1], value))[:, None] for name, value in START)
+    spread = (first - shift.detach() * one) / scale.detach()
+    start = first + (scale - scale.detach()) * spread + (shift - shift.detach()) * one
+    parameters = torch.stack([columns[name] for name in history.names], 1) if history.names else first[:, :0]
     saved = torch.cat([start[:, None], Coordinates.apply(history, start, parameters)], 1)
     return DifferentiableLaws(history.chart, history.chart.nodes.base, saved[:, number])
 
@@ -149,16 +147,22 @@ def check_size(size: int) -> None:
         )
 
 
-def check_reach(tensors: Iterable[str], names: Container[str]) -> None:
-    """Check that parameters are among those with derivatives.
+def check_reach(tensors: Iterable[str], names: Sequence[str]) -> None:
+    """Check that tensors among the parameters have derivatives.
+
+    Args:
+        names: of the parameters of the energy.
 
     Raises:
-        ConfigError: the derivative of one would be lost.
+        ConfigError: with one line for each that does not.
     """
-    if lost := [name for name in tensors if name not in names]:
-        raise ConfigError(
-            f"parameters[{lost[0]!r}] requires grad, but no flow depends on it: call requires_grad_(False) on it"
+    lost = [name for name in tensors if name not in (SHIFT, SCALE, *names)]
+    if lost:
+        why = (
+            "has no derivative: use shift and scale, or detach it",
+            "requires grad, but no flow depends on it: detach it",
         )
+        raise ConfigError(*(f"parameters[{name!r}] {why[not name.startswith(LAW)]}" for name in lost))
 
 
 def check_tensors(**arguments: Any) -> None:

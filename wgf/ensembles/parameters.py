@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, TypeVar, get_type_hints
@@ -12,13 +13,15 @@ import numpy as np
 from wgf.errors import ConfigError
 from wgf.problem.equations import Problem
 from wgf.settings.arguments import numbers
-from wgf.settings.ranges import Range, fault, rule_of
+from wgf.settings.ranges import ListOf, Range, fault, rule_of
 
 T = TypeVar("T")
 Columns = Mapping[str, np.ndarray]
 ProblemOf = Callable[[Mapping[str, float]], Problem]
 
 SHIFT, SCALE = "shift", "scale"  # of the initial law: x = shift + scale z, z distributed as the law
+LAW = "law."  # before the name of an argument of the law
+OTHERS = {"low": "lower", "high": "upper", "loc": "mean"}  # attributes with other names than their arguments
 IDLE = {"sum_rtol"}  # arguments without effect in compiled code
 ANY = Range()
 
@@ -44,12 +47,20 @@ def rules_of(thing: object) -> dict[str, Range]:
     """Numbers of an object by name, with their rules: constants of its formula, else arguments of its constructor."""
     if (expression := vars(thing).get("expression")) is not None:
         return dict.fromkeys(expression.given, ANY)
-    found = {name: rule or ANY for name, rule in _arguments(type(thing)).items() if name not in IDLE}
-    return {
-        name: rule
-        for name, rule in found.items()
-        if isinstance(rule, Range) and rule.kind is float and isinstance(vars(thing).get(name), int | float)
-    }
+    found: dict[str, Range] = {}
+    for name, rule in _arguments(type(thing)).items():
+        value, rule = _value(thing, name), rule or ANY
+        if isinstance(rule, ListOf) and isinstance(value, list):
+            found |= {f"{name}.{k}": rule.rule for k in range(len(value))}
+        elif isinstance(rule, Range) and rule.kind is float and isinstance(value, int | float) and name not in IDLE:
+            found[name] = rule
+    return found
+
+
+def _value(thing: object, name: str) -> Any:
+    """An argument of the constructor of an object."""
+    value = getattr(thing, name, getattr(thing, OTHERS.get(name, ""), None))
+    return None if isinstance(value, float) and math.isinf(value) else value
 
 
 @cache
@@ -60,13 +71,14 @@ def _arguments(kind: type) -> dict[str, Any]:
     return {p.name: rule_of(hints.get(p.name)) for p in named if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD}
 
 
-def check(columns: Columns, things: Iterable[object]) -> None:
-    """Check names and rules of parameters.
+def check(columns: Columns, law: object, things: Iterable[object]) -> None:
+    """Check names and rules of parameters of a law and of other objects.
 
     Raises:
         ConfigError: with one line for each parameter that breaks its rule, or one for unknown names.
     """
     rules: dict[str, list[Any]] = {SHIFT: [ANY], SCALE: [Range(low=0.0, open_low=True)]}
+    rules |= {LAW + name: [rule] for name, rule in rules_of(law).items()}
     for thing in things:
         for name, rule in rules_of(thing).items():
             rules.setdefault(name, []).append(rule)
@@ -92,8 +104,16 @@ def with_numbers(thing: T, given: Mapping[str, float]) -> T:
     own = {name: given[name] for name in rules_of(thing) if name in given}
     if not own:
         return thing
-    settings, expression = vars(thing), vars(thing).get("expression")
-    others = {name: settings[name] for name in _arguments(type(thing)) if name in settings}
-    if expression is not None:
+    others = {name: _value(thing, name) for name in _arguments(type(thing))}
+    if (expression := vars(thing).get("expression")) is not None:
         others |= {"expr": expression.text} | expression.given
-    return type(thing)(**(others | own))
+    elif hidden := [name for name in others if not (hasattr(thing, name) or hasattr(thing, OTHERS.get(name, "")))]:
+        kind = type(thing).__name__
+        raise ConfigError(f"{kind} with {', '.join(own)} as parameters: it has no attribute {hidden[0]}, its argument")
+    for name, value in own.items():
+        argument, _, place = name.partition(".")
+        if place:
+            others[argument] = [value if k == int(place) else v for k, v in enumerate(others[argument])]
+        else:
+            others[name] = value
+    return type(thing)(**others)

@@ -243,17 +243,18 @@ class AggregationDiffusion(PDE):
     """
 
     interacts = True
-    derivable = ("diffusion",)
+    derivable = ("diffusion", "exponent")
 
     @checked
     def __init__(self, diffusion: NonNegative = 1.0, exponent: AtLeastOne = 1.0) -> None:
         self.diffusion, self.exponent = diffusion, exponent
 
     def internal(self) -> Term | None:
-        if self.diffusion == 0 and _moves(self.diffusion):
-            raise ConfigError(
-                "diffusion=0 has no derivative: give a positive number as a tensor that requires grad, or 0 as a number"
-            )
+        for name, edge in (("diffusion", 0), ("exponent", 1)):
+            if (value := getattr(self, name)) == edge and _moves(value):
+                raise ConfigError(
+                    f"{name}={edge} has no derivative: give a larger number as a tensor, or {edge} as a number"
+                )
         if self.diffusion == 0:
             return None
         return Entropy(self.diffusion) if self.exponent == 1 else PowerLaw(self.exponent, self.diffusion)

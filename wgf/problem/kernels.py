@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ class PowerLaw(Pairwise):
         sum_rtol: relative error of a hierarchical sum over many nodes, see `Pairwise`; 0 sums all pairs.
     """
 
-    derivable = ("strength",)
+    derivable = ("attraction", "repulsion", "strength")
 
     @checked
     def __init__(
@@ -47,6 +48,8 @@ class PowerLaw(Pairwise):
                 f"interaction.attraction={attraction:g} is not allowed: expected a number above "
                 f"interaction.repulsion={repulsion:g}"
             )
+        if repulsion == 1 and getattr(repulsion, "requires_grad", False):
+            raise ConfigError("repulsion=1 has no derivative: give a number above 1 as a tensor, or 1 as a number")
         self.attraction, self.repulsion, self.strength, self.sum_rtol = attraction, repulsion, strength, sum_rtol
         self.convexity = least_bend_of_powers(strength, attraction, repulsion)
 
@@ -138,15 +141,18 @@ class Expressed(Pairwise):
         ConfigError: W is not even, or it or its slope is not finite at 0: `interaction=log` has such a kernel.
     """
 
+    derivable = ("constants",)
+
     @checked
     def __init__(self, expr: Text, **constants: Finite) -> None:
         self.expression = Expression(expr, constants, variable="r")
         r = torch.tensor([0.0, NEARER, NEAR, 0.1, 0.37, 1.0, 2.3, 7.1], dtype=torch.float64)
-        value, mirrored, slope = self.expression(r), self.expression(-r), self._slope(r[1:]).detach()
+        value, mirrored, slope = self.expression(r), self.expression(-r), self._slope(r[1:])
         if bool((value - mirrored).abs().max() > 1e-9 * value.nan_to_num().abs().max()):
             raise ConfigError(f"expr={expr!r} is not even: expected W(-r) = W(r), such as abs(r)**3/3")
-        nearer, near = slope[:2].tolist()
-        scale = float(slope.nan_to_num().abs().max())
+        slopes: Any = slope[:2] if self._varies else slope[:2].tolist()
+        nearer, near = slopes
+        scale = float(slope.detach().nan_to_num().abs().max())
         if not bool(value[:3].isfinite().all()) or not abs(nearer) <= GROWS * abs(near) + 1e-6 * scale:
             raise ConfigError(
                 f"expr={expr!r} is singular at r=0: expected a kernel with a finite slope there, or interaction=log"
@@ -161,9 +167,14 @@ class Expressed(Pairwise):
             return None
         return Elementary(quadratic=2 * powers[2] if len(powers) == 3 else 0.0)
 
+    @property
+    def _varies(self) -> bool:
+        """Whether a constant requires grad."""
+        return any(isinstance(value, Tensor) and value.requires_grad for value in self.expression.constants.values())
+
     def _slope(self, d: Tensor) -> Tensor:
         """W'(d) at d > 0."""
-        if not d.requires_grad and (found := derivatives(self.expression, d, 1)) is not None:
+        if not d.requires_grad and not self._varies and (found := derivatives(self.expression, d, 1)) is not None:
             return found[0]
         with torch.enable_grad():
             d = d if d.requires_grad else d.detach().requires_grad_()
@@ -176,7 +187,7 @@ class Expressed(Pairwise):
         d = r.abs()
         slope = self._slope(d.masked_fill(d == 0, 1.0))
         force = torch.sign(r) * (slope - self.kink)
-        return force if r.requires_grad else force.detach()
+        return force if r.requires_grad or self._varies else force.detach()
 
     def __str__(self) -> str:
         return str(self.expression)

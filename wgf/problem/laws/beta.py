@@ -99,6 +99,8 @@ class SymmetricBeta(Base):
 class Semicircle(SymmetricBeta):
     """Wigner's semicircle law of the given radius about 0, density 2/(pi R^2) sqrt(R^2 - z^2)."""
 
+    derivable = ("radius",)
+
     @checked
     def __init__(self, radius: Positive = 2.0) -> None:
         super().__init__(0.0, radius, 1.5)
@@ -115,6 +117,8 @@ class Barenblatt(SymmetricBeta):
         t0: age of the source (time).
     """
 
+    derivable = ("t0",)
+
     @checked
     def __init__(self, exponent: MoreThanOne = 2.0, t0: Positive = 1.0) -> None:
         self.exponent, self.t0 = exponent, t0
@@ -123,11 +127,13 @@ class Barenblatt(SymmetricBeta):
         # unit mass: C^(1/(g-1) + 1/2) b^(-1/2) * integral of (1-y^2)^(1/(g-1)) over (-1, 1) = 1
         log_integral = float(scipy.special.betaln(a, a)) + (2 * a - 1) * math.log(2.0)
         log_c = (0.5 * math.log(b) - log_integral) / (1 / (g - 1) + 0.5)
-        super().__init__(0.0, math.exp(0.5 * (log_c - math.log(b)) + k * math.log(t0)), a)
+        super().__init__(0.0, math.exp(0.5 * (log_c - math.log(b))) * t0**k, a)
 
 
 class Beta(Standardised):
     """Beta law on (low, high) with density proportional to y^(a - 1) (1 - y)^(b - 1), y = (z - low)/(high - low)."""
+
+    derivable = ("low", "high")
 
     @checked
     def __init__(self, a: Positive = 2.0, b: Positive = 2.0, low: Finite = 0.0, high: Finite = 1.0) -> None:

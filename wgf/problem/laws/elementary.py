@@ -86,6 +86,8 @@ class Laplace(Base):
 class Exponential(Base):
     """Exponential law on (low, inf) with density exp(-(z - low)/scale) / scale."""
 
+    derivable = ("scale", "low")
+
     @checked
     def __init__(self, scale: Positive = 1.0, low: Finite = 0.0) -> None:
         self.scale, self.lower, self.mean, self.std = scale, low, low + scale, scale

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,6 +84,16 @@ class Mixture(Base):
         self.mean = sum(w * m for w, m, _ in seen)
         second = sum(w * (s * s + (m - self.mean) ** 2) for w, m, s in seen)
         self.std = math.sqrt(second)
+
+    @property
+    def means(self) -> list[float]:
+        """Means of the components (length)."""
+        return [part.mean for part in self.parts]
+
+    @property
+    def stds(self) -> list[float]:
+        """Standard deviations of the components (length)."""
+        return [part.std for part in self.parts]
 
     def _sum(self, name: str, z: Tensor) -> Tensor:
         return sum(
@@ -176,6 +187,8 @@ class TruncatedNormal(Base):
         low, high: ends of the support (length); null means that there is none.
     """
 
+    derivable = ("loc", "scale", "low", "high")
+
     @checked
     def __init__(
         self, loc: Finite = 0.0, scale: Positive = 1.0, low: FiniteOrNone = 0.0, high: FiniteOrNone = None
@@ -186,7 +199,7 @@ class TruncatedNormal(Base):
         # y = side (z - loc)/scale lies in (a, b) with a <= 0 and |a| >= |b|: masses have digits there, and a reflected
         # law has the same y
         self.loc, self.scale, self.side = loc, scale, 1.0 if loc - self.lower >= self.upper - loc else -1.0
-        ends = ((end - loc) / scale for end in (self.lower, self.upper))
+        ends = ((end - loc) / scale if math.isfinite(end) else end for end in (self.lower, self.upper))
         a, b = self._ends = sorted(self.side * end for end in ends)
         self._below, self._at_b, self._above = _below(a), _below(b), _below(-b)  # Phi(a), Phi(b), 1 - Phi(b)
         self._whole = self._at_b - self._below
@@ -200,7 +213,7 @@ class TruncatedNormal(Base):
         self.mean, self.std = panels[0] + first, math.sqrt(second - first**2)
 
     def _y(self, z: Tensor) -> Tensor:
-        return self.side * (z.clamp(self.lower, self.upper) - self.loc) / self.scale
+        return self.side * (z.clamp(float(self.lower), float(self.upper)) - self.loc) / self.scale
 
     def log_density(self, z: Tensor) -> Tensor:
         y = self._y(z)
@@ -229,7 +242,7 @@ class TruncatedNormal(Base):
             y = torch.special.ndtri(self._at_b - self._whole * u)
         else:
             y = -torch.special.ndtri(self._above + self._whole * u)
-        return (self.loc + self.side * self.scale * y).clamp(self.lower, self.upper)
+        return (self.loc + self.side * self.scale * y).clamp(float(self.lower), float(self.upper))
 
     def quantile(self, u: Tensor) -> Tensor:
         return self._quantile(u, self.side > 0)
@@ -252,6 +265,8 @@ class TruncatedNormal(Base):
         return self._panels
 
 
-def _below(y: float) -> float:
-    """Phi(y), accurate in the lower tail."""
+def _below(y: Any) -> Any:
+    """Phi(y) of a number or a tensor, accurate in the lower tail."""
+    if isinstance(y, Tensor):
+        return 0.5 * torch.erfc(-ROOT_HALF * y)
     return 0.5 * math.erfc(-ROOT_HALF * y)

@@ -28,7 +28,7 @@ def on_host(function: Callable[[np.ndarray], np.ndarray], x: Tensor) -> Tensor:
 
 
 class Mass(torch.autograd.Function):
-    """A mass F(z) [...] computed on the host; its derivative is the density, as moving quadrature nodes require."""
+    """A mass F(y) [...] computed on the host; its derivative is the density, as moving quadrature nodes require."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, function: Callable[[np.ndarray], np.ndarray], slope: Callable) -> Tensor:
@@ -71,11 +71,15 @@ class Standardised(Base):
     def _y(self, z: Tensor) -> Tensor:
         return (z - self.loc) / self.scale
 
+    def _height(self, y: Tensor) -> Tensor:
+        """Density of Y."""
+        return self.scale * self.density(self.loc + self.scale * y)
+
     def cdf(self, z: Tensor) -> Tensor:
-        return Mass.apply(z, lambda z: self._left((z - self.loc) / self.scale), self.density)
+        return Mass.apply(self._y(z.double()), self._left, self._height).to(z)
 
     def survival(self, z: Tensor) -> Tensor:
-        return Mass.apply(z, lambda z: self._right((z - self.loc) / self.scale), lambda z: -self.density(z))
+        return Mass.apply(self._y(z.double()), self._right, lambda y: -self._height(y)).to(z)
 
     def quantile(self, u: Tensor) -> Tensor:
         return self.loc + self.scale * on_host(self._left_quantile, u)
@@ -116,6 +120,8 @@ class Gamma(Standardised):
         low: left end of the support (length).
     """
 
+    derivable = ("scale", "low")
+
     @checked
     def __init__(self, shape: Positive = 2.0, scale: Positive = 1.0, low: Finite = 0.0) -> None:
         self.shape, self.scale, self.loc, self.lower = shape, scale, low, low
@@ -151,6 +157,8 @@ class Student(Standardised):
         df: degrees of freedom; the variance is infinite for df <= 2, and for df < 2.42 no quadrature holds it.
         loc, scale: place and scale (length).
     """
+
+    derivable = ("loc", "scale")
 
     @checked
     def __init__(self, df: MoreThanTwo = 4.0, loc: Finite = 0.0, scale: Positive = 1.0) -> None:

@@ -14,8 +14,8 @@ from torch import Tensor
 from wgf.engine.arrays import Energy, Mesh
 from wgf.engine.program import BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES
 from wgf.engine.vectors import WIDTH
-from wgf.ensembles.factors import Banded, Dense, Factors
-from wgf.ensembles.operations import Operations
+from wgf.ensembles.batched.factors import Banded, Dense, Factors
+from wgf.ensembles.batched.operations import Operations
 
 
 class Judged(NamedTuple):

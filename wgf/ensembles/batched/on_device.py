@@ -33,9 +33,9 @@ from wgf.engine.kernel import (
     STUCK,
     TINY,
 )
+from wgf.ensembles.batched.landscape import Judged, Known, Landscape
+from wgf.ensembles.batched.step import Step
 from wgf.ensembles.job import Accepted, Ends, Job, path_of
-from wgf.ensembles.landscape import Judged, Known, Landscape
-from wgf.ensembles.step import Step
 from wgf.errors import ConfigError
 
 LANES = 2**16  # most flows at once

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wgf.engine.arrays import Method
-from wgf.ensembles.landscape import Known, Landscape
+from wgf.ensembles.batched.landscape import Known, Landscape
 
 
 class Stepped(NamedTuple):
