@@ -65,6 +65,7 @@ class Flow:
         history: the steps, if the problem holds tensors that require grad.
         config: the config of a run of the command, YAML; empty for a flow of `wgf.solve`.
         observed: functions of x whose means are columns of `table`.
+        w2_bound: upper bounds of the W2 error at the saved times [s], which the run has recorded, or None (length).
     """
 
     projection: Projection
@@ -77,6 +78,7 @@ class Flow:
     history: History | None = None
     config: str = ""
     observed: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
+    w2_bound: np.ndarray | None = None
 
     @property
     def problem(self) -> Problem:
@@ -98,10 +100,7 @@ class Flow:
         """Why the run stopped, as a sentence."""
         return self.status.value + (f" ({self.detail})" if self.detail else "")
 
-    @property
-    def message(self) -> str:
-        """The status with its reason."""
-        return f"{self.status}: {self.reason}"
+    message = property(lambda self: f"{self.status}: {self.reason}", doc="The status with its reason.")
 
     def __getstate__(self) -> dict[str, Any]:
         """Fields only: a copy computes the cached values anew, of which some cannot be copied."""
@@ -260,7 +259,7 @@ class Flow:
     @cached_property
     def saved_maps(self) -> SavedMaps:
         """Maps at the saved times on a fine grid, with the reference solution; the content of solution.npz."""
-        return maps(self.problem, self.saved, self.reference_solution)
+        return dataclasses.replace(maps(self.problem, self.saved, self.reference_solution), w2_bound=self.w2_bound)
 
     def save(self, path: str | Path) -> None:
         """Write `saved_maps` to an .npz file."""

@@ -1,8 +1,9 @@
-"""This process: how it loads large packages, and with how many threads torch computes."""
+"""This process: how it loads large packages, its cores, and with how many threads torch computes."""
 
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,11 @@ def loading(name: str = "") -> Iterator[None]:
             print(end=CLEAR, file=sys.stderr, flush=True)
         if collects:
             gc.enable()
+
+
+def cores() -> int:
+    """How many cores this process may use: a cluster or a container gives it a part of the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

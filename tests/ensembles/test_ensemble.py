@@ -103,6 +103,22 @@ def test_settings_of_the_equation_are_parameters(pde, name, values):
         np.testing.assert_allclose(flows.map(None, [-1.0, 2.0])[k], single.map(0.1, [-1.0, 2.0]), atol=1e-9)
 
 
+def test_an_ensemble_uses_the_cores_of_its_process(monkeypatch):
+    found, pool = [], in_threads.ThreadPoolExecutor
+    monkeypatch.setattr(in_threads, "ThreadPoolExecutor", lambda workers: found.append(workers) or pool(workers))
+
+    def compute(**settings):
+        wgf.ensemble(wgf.FokkerPlanck(), {"diffusion": [0.5, 1.0]}, t_end=0.01, network=NETWORK, **settings)
+
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {1, 3, 4}, raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 5)
+    compute()
+    compute(threads=2)
+    monkeypatch.delattr("os.sched_getaffinity")
+    compute()
+    assert found == [3, 2, 5]
+
+
 def test_failures_are_per_flow():
     small = wgf.Spline(8, base=wgf.Gaussian())
     flows = wgf.ensemble(wgf.KellerSegel(), {"chi": [0.5, 3.0]}, t_end=1.0, network=small)

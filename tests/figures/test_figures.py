@@ -181,6 +181,14 @@ def test_errors_over_time_and_space():
     assert "error of the reference" not in texts(errors(solution(20), TITLE))
 
 
+def test_a_bound_is_shown_without_a_reference():
+    alone = replace(solution(20), exact_T=None, errors=None, w2_bound=np.linspace(0.0, 1e-3, 21))
+    figure = errors(alone, TITLE)
+    assert labelled(figure, "$W_2$ is below (certificate)")[1][1:] == pytest.approx(alone.w2_bound[1:])
+    assert len(figure.axes) == 1
+    assert errors(replace(alone, w2_bound=None), TITLE) is None
+
+
 def test_energy_dissipation_and_their_balance():
     rows = history()
     figure = energy(rows, TITLE)

@@ -81,6 +81,9 @@ LAWS = {
     "above a point": ([0.3, 0.8, -1.0], wgf.TruncatedNormal),
     "below a point": ([0.3, 0.8, 0.9], lambda m, s, b: wgf.TruncatedNormal(m, s, None, b)),
     "between two points": ([0.3, 0.8, -0.5, 1.0], wgf.TruncatedNormal),
+    "a formula": ([0.3, 0.7], lambda a, b: wgf.Formula("exp(-a*x**4 + b*x)", a=a, b=b)),
+    "a formula on a half line": ([1.3, 0.7], lambda a, b: wgf.Formula("x**a*exp(-b*x)", 0.0, a=a, b=b)),
+    "a formula with a kink": ([1.3], lambda a: wgf.Formula("exp(-a*abs(x - 0.3))", a=a)),
     "a tail": ([-2.3, 0.8, -0.5, 1.0], wgf.TruncatedNormal),
 }
 

@@ -93,6 +93,13 @@ def test_a_bound_above_the_width_of_the_law_is_not_printed(tmp_path: Path):
         f"would exceed the standard deviation {spread:.2g} of the law: increase network.width, or use verify=true "
         "(in Python rich=True)"
     )
+    ripples = (
+        "network.width=8 potential=expression potential.expr='x**2/2-2*cos(3*x)' t_end=1.5 reference_solution=none"
+    )
+    assert (
+        "it grows like exp(17 t), which is 11 digits until t = 1.5"
+        in (unverified(tmp_path / "ripples", ripples)["w2_bound_unknown"])
+    )
     again = load(tmp_path / "own").certificate(rich=False)
     assert (again.bound, again.own, again.unknown) == (None, found["w2_bound_own"], found["w2_bound_unknown"])
     assert verified(tmp_path / "rich", words)["w2_bound"] < 0.03 * spread

@@ -22,6 +22,9 @@ def test_the_folder_of_a_run_answers_like_a_flow(tmp_path):
     assert flow.energy[-1] == pytest.approx(result["energy"], rel=1e-12)
     assert flow.clock.steps == result["steps"]
     assert flow.density(0.17, 0.5) > 0
+    assert flow.saved_maps.w2_bound is not None
+    assert flow.saved_maps.w2_bound.tolist() == stored.w2_bound.tolist()
+    assert flow.saved_maps.w2_bound[-1] == result["w2_bound"]
     same = wgf.solve(wgf.FokkerPlanck(), potential=wgf.potentials.Quartic(1.0), t_end=0.2, saves=4)
     assert flow.saved.theta[-1].tolist() == pytest.approx(same.saved.theta[-1].tolist(), rel=1e-12)
 

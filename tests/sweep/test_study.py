@@ -171,6 +171,11 @@ def test_command(tmp_path: Path):
     status, _, err = called(tmp_path, "s", main=study.main)
     assert (status, err) == (1, "")
     assert (tmp_path / "s" / "study.md").read_text() == text
+    # without any picture
+    words = ["network.width=4,6", "t_end=1e-3", "saves=1", "hydra/launcher=basic", "hydra.sweep.dir=n", "figures=false"]
+    assert called(tmp_path, *words, "reference_solution=none", "logger=none", main=study.main)[0] == 0
+    assert "![" not in (tmp_path / "n" / "study.md").read_text()
+    assert not (tmp_path / "n" / "figures").exists()
 
 
 REFUSED = """

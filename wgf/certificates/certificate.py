@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 from wgf.certificates.own_bound import Bound
 from wgf.networks.base import TransportMap
 from wgf.problem.quadrature import Gauss
+
+GROWN = math.log(100)  # of exp(-lambda t), beyond which a finer network helps little
 
 
 @torch.no_grad()
@@ -68,14 +71,19 @@ class Certificate:
             unknown = best.unknown or (rich.unknown and f"of the richer run: {rich.unknown}")
         return cls(best.value, own.value, distance, value, convexity, best.quadrature, unknown)
 
-    def within(self, spread: float) -> Certificate:
+    def within(self, spread: float, t: float) -> Certificate:
         """This certificate, without a bound if that says nothing.
 
         Args:
             spread: standard deviation of the law (length): already the W2 distance to a point mass.
+            t: the time (time).
         """
         if self.bound is None or self.bound <= spread:
             return self
-        verify = "" if self.distance is not None else ", or use verify=true (in Python rich=True)"
-        why = f"{self.bound:.2g} would exceed the standard deviation {spread:.2g} of the law: increase network.width"
-        return replace(self, bound=None, quadrature=None, unknown=why + verify)
+        mend = "increase network.width"
+        if self.distance is None:
+            mend += ", or use verify=true (in Python rich=True)"
+        if (rate := -(self.convexity or 0.0)) * t > GROWN:
+            mend = f"it grows like exp({rate:.2g} t), which is {rate * t / math.log(10):.0f} digits until t = {t:.3g}"
+        why = f"{self.bound:.2g} would exceed the standard deviation {spread:.2g} of the law: {mend}"
+        return replace(self, bound=None, quadrature=None, unknown=why)

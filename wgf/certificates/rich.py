@@ -176,13 +176,13 @@ def certified(projection: Projection, integrator: Integrator, saved: SavedStates
     if own.value is not None and stops:  # the repeated run may differ on another machine
         own = own._replace(value=own.value + RichRun(states, recorder).distance(t, *state))
     if not (rich and stops):
-        return Certificate.of(own, recorder.convexity).within(width)
+        return Certificate.of(own, recorder.convexity).within(width, t)
     try:
         finer = rich_run(projection, integrator, stops)
     except Unknown as why:
-        found = Certificate.of(own, recorder.convexity).within(width)
+        found = Certificate.of(own, recorder.convexity).within(width, t)
         return replace(found, unknown="; ".join(filter(None, (found.unknown, str(why)))))
-    return Certificate.of(own, finer.recorder.convexity, finer.bound(t), finer.distance(t, *state)).within(width)
+    return Certificate.of(own, finer.recorder.convexity, finer.bound(t), finer.distance(t, *state)).within(width, t)
 
 
 def richer(projection: Projection, integrator: Integrator, saves: int = 1) -> tuple[Projection, Integrator]:

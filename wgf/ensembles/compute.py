@@ -80,7 +80,7 @@ def ensemble(
         nodes: quadrature nodes per cell between the breakpoints; by default about half as many as the degree of the
             map, enough for six digits. Increase it for more.
         saves: number of equal intervals at whose ends to save the maps, or the saved times (time).
-        threads: threads that compute on the CPU; all cores by default.
+        threads: threads that compute on the CPU; by default one on each core that the process may use.
         device: cpu, cuda, cuda:<number> or auto. A GPU computes all flows at once; it pays from about a thousand.
         errors: whether to estimate the W2 error of each flow at the saved times, by the distance to flows with twice as
             many cells and tolerances 100 times smaller; this takes about eight times as long.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,13 +12,14 @@ from wgf.engine.kernel import EVER, PAUSED, REPORT, advance
 from wgf.engine.lanes import lanes_of
 from wgf.engine.many import advance_many
 from wgf.ensembles.job import Accepted, Ends, Job, path_of
+from wgf.process import cores
 
 CHUNK = 512  # most flows that one thread computes without looking at signals
 LEG = 32  # most steps of a recorded flow in one call
 
 
 def compute(job: Job, threads: int | None = None) -> Ends:
-    """The flows of a job, by `threads` threads; by all cores if None."""
+    """The flows of a job, by `threads` threads; on all cores of this process if None."""
     mesh, energy = job.mesh, job.energy
     n, width = job.c.shape
     c = job.c.copy()
@@ -31,7 +31,7 @@ def compute(job: Job, threads: int | None = None) -> Ends:
     report = np.zeros((n, REPORT + energy.size))
     method = job.method._replace(weights=np.zeros(6))  # an ensemble has no dissipation
     beside = mesh.cells.shape[1] <= at_once(mesh.tables.shape[1]) and not energy.interacts and energy.quadratic == 0.0
-    workers = threads or os.cpu_count() or 1
+    workers = threads or cores()
     size = min(CHUNK, -(-n // workers))
     steps: list[Accepted] = []
 

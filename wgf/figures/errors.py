@@ -25,37 +25,43 @@ def gap_limits(values: np.ndarray) -> tuple[float, float]:
 
 @styled
 def errors(solution: SavedMaps, heading: str, floor: float = 0.0) -> Figure | None:
-    """W1 and W2 at the saved times with the bound of W2, and |T - T*| p at about six of them; None without a reference.
+    """W1 and W2 at the saved times with the bound of W2, and |T - T*| p at about six of them.
+
+    Without a reference, the bound alone; None if there is none, either.
 
     Args:
         solution: the maps.
         heading: text above the figure.
         floor: the W1 error of the reference itself; 0 where it is exact.
     """
-    if solution.errors is None or solution.exact_T is None or not np.isfinite(solution.errors[1:]).any():
+    pairs = solution.errors if solution.exact_T is not None else None
+    compared = pairs is not None and bool(np.isfinite(pairs[1:]).any())
+    known = np.nan if solution.w2_bound is None else solution.w2_bound
+    bounded = (known > 0) & (solution.t > solution.t[0])
+    if not (compared or bounded.any()):
         return None
-    figure = style.canvas((style.WIDTH, style.WIDTH / 1.25))
-    above, below = figure.subplots(2, 1)
+    figure = style.canvas((style.WIDTH, style.WIDTH / (1.25 if compared else 2)))
+    above, *below = figure.subplots(2 if compared else 1, 1, squeeze=False).flat
     style.logarithmic(above)
-    for k, (name, error) in enumerate(zip(("$W_1$", "$W_2$"), solution.errors.T, strict=True)):
+    for k, (name, error) in enumerate(zip(("$W_1$", "$W_2$"), pairs.T if compared else (), strict=False)):
         seen = np.isfinite(error) & (error > 0) & (solution.t > solution.t[0])  # the start is exact
         look = {"color": style.PALETTE[k], "marker": style.MARKERS[k], "ms": 4, "lw": 1.6}
         above.plot(solution.t[seen], error[seen], label=name, **look)
-    known = np.nan if solution.w2_bound is None else solution.w2_bound
-    if (seen := (known > 0) & (solution.t > solution.t[0])).any():
-        bound, color = np.where(seen, known, np.nan), style.PALETTE[1]
+    if bounded.any():
+        bound, color = np.where(bounded, known, np.nan), style.PALETTE[1]
         above.plot(solution.t, bound, color=color, lw=1.2, ls="--", label="$W_2$ is below (certificate)")
         above.fill_between(solution.t, bound, 1.6 * np.nanmax(bound), color=color, alpha=0.12, lw=0)
-    if floor > 0:
+    if compared and floor > 0:
         above.axhline(floor, color="0.45", lw=1.2, ls=":", label="$W_1$ error of the reference")
     above.set_ylabel("error")
     above.legend(loc="best")
     style.times(above.xaxis, solution.t)
     style.title(above, "Error", heading)
-    picked, grid = style.shown(solution)[1:], style.inside(solution, style.SUPPORT)
-    z, rows = solution.z[grid], gap(solution, grid)
-    for s in picked:
-        below.plot(z, np.maximum(rows[s], 1e-300), color=style.colors(solution)(s), lw=1.3)
-    below.set(yscale="log", ylim=gap_limits(rows[picked]), xlim=(z[0], z[-1]), xlabel=style.START, ylabel=GAP)
-    style.time_bar(figure, below, solution, picked)
+    for panel in below:
+        picked, grid = style.shown(solution)[1:], style.inside(solution, style.SUPPORT)
+        z, rows = solution.z[grid], gap(solution, grid)
+        for s in picked:
+            panel.plot(z, np.maximum(rows[s], 1e-300), color=style.colors(solution)(s), lw=1.3)
+        panel.set(yscale="log", ylim=gap_limits(rows[picked]), xlim=(z[0], z[-1]), xlabel=style.START, ylabel=GAP)
+        style.time_bar(figure, panel, solution, picked)
     return figure

@@ -99,4 +99,4 @@ def certificate(flow: Flow, own: Bound, convexity: float | None, rich: RichRun |
         found = Certificate.of(own, convexity)
     else:
         found = Certificate.of(own, rich.recorder.convexity, rich.bound(t), rich.distance(t, *state))
-    return found.within(spread(*state))
+    return found.within(spread(*state), t)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
 
 from wgf.errors import ConfigError
@@ -16,6 +17,7 @@ from wgf.run.build import build
 from wgf.run.callbacks.checkpoint import latest
 from wgf.run.data_files import check_unchanged
 from wgf.run.recorder import saved_states
+from wgf.saved_maps import DAMAGED, SavedMaps
 from wgf.settings.arguments import path_of
 from wgf.settings.check import check
 from wgf.settings.resume import read_config
@@ -57,6 +59,7 @@ def load(folder: str | Path) -> Flow:
         experiment.reference,
         config=(folder / "config.yaml").read_text(encoding="utf-8"),
         observed=experiment.observed,
+        w2_bound=_bounds(folder, saved.times),
     )
 
 
@@ -69,6 +72,15 @@ def _config(folder: Path) -> DictConfig:
     cfg.device, cfg.logger = "cpu", {"_target_": "wgf.run.callbacks.base.Callback"}
     check(cfg)
     return cfg
+
+
+def _bounds(folder: Path, times: list[float]) -> np.ndarray | None:
+    """The bounds that a run has recorded for these times; None for a run that has none or did not end."""
+    try:
+        found = SavedMaps.load(folder / "solution.npz")
+    except DAMAGED:
+        return None
+    return found.w2_bound if found.t.tolist() == times else None
 
 
 def _status(folder: Path, checkpoint: dict[str, Any]) -> Status:

@@ -106,11 +106,13 @@ def _judge(row: Row, folder: Path) -> None:
             row["quasi_optimality"] = error / best
 
 
-def save(study: Study) -> list[Path]:
-    """Write study.csv, study.md and the figures to the root; returns their paths."""
-    from wgf.figures.comparison import convergences  # matplotlib
+def save(study: Study, drawn: bool = True) -> list[Path]:
+    """Write study.csv, study.md and, if `drawn`, the figures to the root; returns their paths."""
+    figures = list[Path]()
+    if drawn:
+        from wgf.figures.comparison import convergences  # matplotlib
 
-    figures = sweep.write_figures(study.root, convergences(study.axes, study.rows, study.command))
+        figures = sweep.write_figures(study.root, convergences(study.axes, study.rows, study.command))
     pictures = [path for path in figures if path.suffix == ".png"]
     return [
         write_table(study.root / "study.csv", list(study.rows[0]), study.rows),
@@ -191,7 +193,7 @@ def work(*words: str) -> int:
         return status
     with working("writing table and figures"):
         study = read(root)
-        save(study)
+        save(study, "figures=false" not in words)
     failed = sum(row["status"] != "completed" for row in study.rows)
     if root == Path(words[0]):  # else the sweep has printed its table
         closing.show(study.rows, study.axes, file="study.csv")
