@@ -1,9 +1,10 @@
-"""Gradients of single flows: the flow by the compiled engine, with its gradient, and the same by torch.
+"""Gradients: of single flows by the compiled engine and by torch, and of ensembles.
 
     OMP_NUM_THREADS=1 python benchmarks/gradients.py
 
 prints processor times of one thread for whole calls of `wgf.solve`, medians of interleaved repetitions after a first
-one, and ratios to the flow. The gradient is that of a quantile in two numbers.
+one, and ratios to the flow. The gradient is that of a quantile in two numbers. For an ensemble the times are those of
+one of its flows, all of which have numbers of their own, and the processor time is that of the process.
 """
 
 import time
@@ -17,6 +18,11 @@ import wgf
 
 REPEATS, BY_TORCH = 101, 5  # repetitions in machine code, and by torch
 T_END = 0.2
+ENSEMBLES: dict[str, tuple[int, wgf.PDE, str, dict[str, Any]]] = {  # flows, equation, name of the second number
+    "quartic": (1024, wgf.FokkerPlanck(), "a", {"potential": "a*x**4/4 - x**2/2"}),
+    "porous_medium": (1024, wgf.PorousMedium(2.0), "a", {"potential": "a*x**2/2"}),
+    "keller_segel": (64, wgf.KellerSegel(), "chi", {}),
+}
 Number = float | torch.Tensor
 
 
@@ -48,10 +54,22 @@ def gradient(problem: Problem, engine: str) -> wgf.Flow:
     return flow
 
 
-def seconds(call: Callable[[], object]) -> float:
-    start = time.thread_time()
+def ensemble(name: str, grad: bool) -> wgf.Ensemble:
+    """Flows, whose quantiles have been differentiated."""
+    n, pde, second, settings = ENSEMBLES[name]
+    draw = torch.Generator().manual_seed(0)
+    d, a = (v + 0.4 * torch.rand(n, generator=draw, dtype=torch.float64) for v in (0.5, 0.7))
+    parameters = {"diffusion": d.requires_grad_(grad), second: a.requires_grad_(grad)}
+    flows = wgf.ensemble(pde, parameters, t_end=T_END, threads=1, **settings)
+    if grad:
+        flows.differentiable().quantile(0.9).sum().backward()
+    return flows
+
+
+def seconds(call: Callable[[], object], clock: Callable[[], float] = time.thread_time) -> float:
+    start = clock()
     call()
-    return time.thread_time() - start
+    return clock() - start
 
 
 def main() -> None:
@@ -73,6 +91,12 @@ def main() -> None:
             f"{problem.__name__:15s} {steps:5d} {1e3 * flow:6.2f} ms {1e3 * ours:6.2f} ms ({ours / flow:3.1f})"
             f" {1e3 * by_torch:6.0f} ms ({by_torch / flow:.0f})"
         )
+    print("ensemble         steps      flow   with gradient")
+    for name, (n, *_) in ENSEMBLES.items():
+        steps = ensemble(name, False).steps.mean()
+        found = [[seconds(lambda: ensemble(name, g), time.process_time) for g in (False, True)] for _ in range(3)]  # noqa: B023
+        flow, ours = (median(each) / n for each in zip(*found, strict=True))
+        print(f"{name:15s} {steps:5.1f} {1e3 * flow:6.2f} ms {1e3 * ours:6.2f} ms ({ours / flow:3.1f})")
 
 
 if __name__ == "__main__":

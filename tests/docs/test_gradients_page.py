@@ -6,9 +6,9 @@ from pathlib import Path
 PAGE = Path(__file__).parents[2] / "docs" / "gradients.md"
 
 
-def test_the_three_uses():
+def test_the_uses():
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert sum("assert" in block for block in blocks) == 3
+    assert sum("assert" in block for block in blocks) == 4
     scope: dict = {}
     for block in blocks:
         exec(block, scope)

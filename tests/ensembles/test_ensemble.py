@@ -181,12 +181,12 @@ class Hidden(wgf.Potential):
     ("arguments", "message"),
     [
         ({"pde": wgf.FokkerPlanck(HELD)}, "pde has a tensor that requires grad"),
-        ({"parameters": {"diffusion": tensor([1.0, 2.0])}}, "parameters has a tensor that requires grad"),
         ({"potential": wgf.potentials.Quadratic(HELD)}, "potential has a tensor"),
         ({"potential": torch.nn.Linear(1, 1).double()}, "potential has a tensor"),
         ({"potential": Hidden()}, "depends on a tensor that requires grad and is not its attribute"),
         ({"interaction": wgf.interactions.Morse(HELD), "pde": wgf.AggregationDiffusion()}, "interaction has a tensor"),
         ({"law": wgf.Gaussian(HELD)}, "law has a tensor"),
+        ({"base": wgf.Gaussian(HELD)}, "base has a tensor"),
         ({"network": wgf.Spline(8, base=wgf.Gaussian(HELD))}, "network has a tensor"),
     ],
 )  # fmt: skip

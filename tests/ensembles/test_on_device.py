@@ -6,8 +6,9 @@ import torch
 from devices import needs_cuda
 
 import wgf
-from wgf.ensembles import in_threads, on_device
-from wgf.ensembles.factors import Banded, Dense
+from wgf.ensembles import in_threads
+from wgf.ensembles.batched import on_device
+from wgf.ensembles.batched.factors import Banded, Dense
 
 N = 11
 DRAW = np.random.default_rng(3)

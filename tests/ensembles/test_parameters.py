@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import wgf
+from wgf.ensembles.parameters import TAKEN
 from wgf.problem.internal import Entropy
 from wgf.problem.quadrature import LeanGauss
 
@@ -16,7 +17,7 @@ Attracted, Kernel = wgf.AggregationDiffusion, wgf.interactions
 class Hidden(wgf.PDE):
     """Linear diffusion whose constant is a function of its number."""
 
-    def __init__(self, rate=1.0, square=False):
+    def __init__(self, rate=1.0, square: "Unloaded" = False):  # noqa: F821
         self.rate, self.square = rate, square
 
     def internal(self):
@@ -70,6 +71,7 @@ def test_a_parameter_acts_as_the_number_of_a_single_flow(case):
     [
         (wgf.FokkerPlanck(), {"diffusion": []}, {}, "all of one length > 0"),
         (wgf.FokkerPlanck(), {1: [2.0]}, {}, "arrays of numbers by name"),
+        (wgf.FokkerPlanck(), {"mean": [1.0]}, {"potential": "mean*x**2"}, "mean is a column of the table"),
         (wgf.FokkerPlanck(), {"a": [0.0, 2.0]}, {"potential": "a*abs(x - 0.37)"}, "cannot hold the kinks of V"),
         (wgf.FokkerPlanck(), {"a": [1.0, 2.0]}, {"potential": "a*max(x-.123, 0)"}, "cannot hold the kinks of V"),
         (wgf.FokkerPlanck(), {"a": [1.0, -1.0]}, {"potential": "abs(x**2 + a)"}, "kinks of V = abs.* with a = -1"),
@@ -85,6 +87,7 @@ def test_a_parameter_acts_as_the_number_of_a_single_flow(case):
             "hold a, on which kink of Expressed depends",
         ),
         (Attracted(), {"exponent": [1.0, 2.0]}, {}, "exponent=2 beside exponent=1: their energies differ"),
+        (Hidden(), {"square": [1.0]}, {}, "expected names among law.mean, law.std, rate, scale, shift"),
         (Hidden(square=True), {"rate": [0.5, 1.0]}, {}, "hold rate, on which diffusion of Entropy depends"),
     ],
 )  # fmt: skip
@@ -92,6 +95,11 @@ def test_what_cannot_be_a_parameter_is_refused_in_one_line(pde, parameters, sett
     with pytest.raises(wgf.ConfigError, match=message) as refused:
         wgf.ensemble(pde, parameters, **settings, **TIGHT)
     assert "\n" not in str(refused.value)
+
+
+def test_no_parameter_has_the_name_of_a_column():
+    flows = wgf.ensemble(wgf.FokkerPlanck(), {"diffusion": [0.5]}, **TIGHT)
+    assert flows.table().keys() == TAKEN | {"diffusion"}
 
 
 def test_a_module_of_torch_is_a_potential():

@@ -116,6 +116,7 @@ LAWS = {
     "beta": lambda p: wgf.Beta(2.0, 3.0, -p, 2 * p),
     "gamma": lambda p: wgf.Gamma(2.5, 0.4 * p, -p),
     "student": lambda p: wgf.Student(9.0, 0.3 * p, 0.5 * p),
+    "formula": lambda p: wgf.Formula("exp(-(x + 0.3*p)**2/p)", p=p),
     "truncated": lambda p: wgf.TruncatedNormal(0.2 * p, p, -p, 3 * p),
 }
 
@@ -257,6 +258,10 @@ REFUSED = {
     "linear diffusion": (lambda: {"pde": wgf.AggregationDiffusion(1.0, tensor(1.0))}, "exponent=1 has no derivative"),
     "a kink": (lambda: {"interaction": kernels.PowerLaw(2.0, tensor(1.0))}, "repulsion=1 has no derivative"),
     "a shape": (lambda: {"law": wgf.Gamma(tensor(2.0))}, "shape=.* it has no derivative, detach it"),
+    "a jump": (
+        lambda: {"law": wgf.Formula("where(x < a, exp(-x), 0)", 0.0, a=tensor(2.0))},
+        "switches where a tensor that requires grad says",
+    ),
     "a histogram": (lambda: {"law": wgf.Histogram([0.0, 1.0], [tensor(1.0)])}, "counts=.* it has no derivative"),
     "a number that the equation drops": (lambda: {"pde": Dropped(tensor(2.0))}, "its derivative would be lost"),
     "samples": (lambda: {"law": torch.randn(50, requires_grad=True), "network": None}, "a law of data has no deriv"),
@@ -286,12 +291,12 @@ def test_a_tensor_that_acts_on_the_right_only_is_found():
 
 @pytest.mark.parametrize("number", [torch.tensor(0.7, dtype=torch.float64), tensor(0.7)], ids=["plain", "no_grad"])
 def test_a_tensor_without_derivatives_is_its_number(number):
-    def flow(d):
+    def flow(d, saves):
         mixture = Mixture([0.0, d], torch.stack([number, number]).detach(), [d, d])
-        return wgf.solve(wgf.FokkerPlanck(d), potential=wgf.potentials.Quadratic(d), law=mixture, t_end=d, saves=1)
+        return wgf.solve(wgf.FokkerPlanck(d), potential=wgf.potentials.Quadratic(d), law=mixture, t_end=d, saves=saves)
 
     with torch.no_grad():
-        ours, known = flow(number), flow(0.7)
+        ours, known = flow(number, torch.stack([number / 2, number])), flow(0.7, [0.35, 0.7])
     assert ours.history is None
     assert torch.equal(ours.parameters(0.7), known.parameters(0.7))
 

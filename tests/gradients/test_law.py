@@ -81,6 +81,9 @@ LAWS = {
     "above a point": ([0.3, 0.8, -1.0], wgf.TruncatedNormal),
     "below a point": ([0.3, 0.8, 0.9], lambda m, s, b: wgf.TruncatedNormal(m, s, None, b)),
     "between two points": ([0.3, 0.8, -0.5, 1.0], wgf.TruncatedNormal),
+    "a formula": ([0.3, 0.7], lambda a, b: wgf.Formula("exp(-a*x**4 + b*x)", a=a, b=b)),
+    "a formula on a half line": ([1.3, 0.7], lambda a, b: wgf.Formula("x**a*exp(-b*x)", 0.0, a=a, b=b)),
+    "a formula with a kink": ([1.3], lambda a: wgf.Formula("exp(-a*abs(x - 0.3))", a=a)),
     "a tail": ([-2.3, 0.8, -0.5, 1.0], wgf.TruncatedNormal),
 }
 
@@ -130,6 +133,21 @@ def test_second_derivatives_of_the_log_density_in_the_points(flow):
     torch.testing.assert_close(mixed, (above[1] - below[1]) / (2 * h), rtol=1e-7, atol=1e-7)
     assert abs(float(mixed)) > 1e-3
     assert float(slope) == pytest.approx(float(slopes(x.detach())[1]), rel=1e-12)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_without_derivatives_the_values_are_the_same(mode):
+    m = tensor(0.3)
+    flow = wgf.solve(wgf.FokkerPlanck(), law=wgf.Gaussian(m, 1.0), t_end=0.1, saves=1, network=small())
+
+    def values():
+        law = flow.differentiable()
+        return [law.std, law.w2(wgf.Laplace(m, 1.0)), law.quantile(0.3), *law.log_density([0.1, 9.0]), law.w2(law)]
+
+    with mode():
+        ours = values()
+    assert not any(value.requires_grad for value in ours)
+    assert [float(value) for value in ours] == [float(value.detach()) for value in values()]
 
 
 def test_the_ends_of_the_mass():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -15,13 +15,14 @@ from torch import nn
 from wgf.api import check_kinds, potential_of, start_of, stops_of
 from wgf.assemble import assemble, device_of
 from wgf.engine.compiled import cause, obstacle
-from wgf.ensembles.flows import Ensemble, SplineMesh
-from wgf.ensembles.job import Job
+from wgf.ensembles.derivatives import History, check_reach, check_size, check_tensors
+from wgf.ensembles.flows import Ensemble
+from wgf.ensembles.job import Job, SplineMesh
 from wgf.ensembles.parameters import LAW, Columns, ProblemOf, check, columns_of, with_numbers
 from wgf.ensembles.starts import resolved, starts
-from wgf.ensembles.tensors import check_tensors
 from wgf.errors import ConfigError
 from wgf.gradients.reach import check_hidden
+from wgf.gradients.tensors import tensors_of
 from wgf.integrators.auto import Auto
 from wgf.integrators.base import Integrator
 from wgf.integrators.implicit import Rodas4
@@ -74,7 +75,8 @@ def ensemble(
         pde, t_end, potential, interaction, network, base, law, integrator: as in `wgf.solve`; all flows have one base.
         parameters: arrays [n] or numbers by name: settings of the equation ("diffusion", "exponent", "chi"), of the
             potential and of the interaction, names in their formulas, numbers of the initial law ("law.mean",
-            "law.means.0"), and its "shift" and "scale": x = shift + scale z with z distributed as `law`.
+            "law.means.0"), and its "shift" and "scale": x = shift + scale z with z distributed as `law`. Tensors that
+            require grad have derivatives, see `Ensemble.differentiable`.
         nodes: quadrature nodes per cell between the breakpoints; by default about half as many as the degree of the
             map, enough for six digits. Increase it for more.
         saves: number of equal intervals at whose ends to save the maps, or the saved times (time).
@@ -91,18 +93,21 @@ def ensemble(
         from wgf.engine.kernel import FOLDED, REFUSED, STUCK
         from wgf.engine.plan import Plan
         from wgf.engine.tapes.tape import Untraceable
-        from wgf.ensembles import in_threads, on_device
+        from wgf.ensembles import in_threads
+        from wgf.ensembles.batched import on_device
         from wgf.ensembles.places import Places, check_kinks
     except Exception as error:  # numba is missing or another than here, or it has no folder for its cache
         raise ConfigError(f"ensembles are impossible here: {cause(error)}; use wgf.solve for each flow") from None
 
     check_kinds(locals())
     fixed = {"potential": potential, "interaction": interaction, "network": network and network.base, "law": law}
-    check_tensors(pde=pde, parameters=parameters, **fixed)
+    check_tensors(pde=pde, base=base, **fixed)
     where = device_of(str(device))
     values = columns_of(parameters)
     n = len(next(iter(values.values())))
-    typical = _typical(values)
+    of_energy = {name: column for name, column in values.items() if not name.startswith(LAW)}
+    tensors = {name: value for name, value in parameters.items() if tensors_of(value)}
+    typical = _typical(of_energy, tensors)  # with the law as it is given: slices of an ensemble have one base
     if isinstance(potential, str):
         names = re.findall(r"[A-Za-z_]\w*", potential)
         potential = Expressed(potential, **{name: typical[name] for name in names if name in typical})
@@ -143,7 +148,7 @@ def ensemble(
         line = chart.coordinates(projection.initial)
         plan = Plan(problem, chart, rule.order, lambda: line, method)  # type: ignore[arg-type]
         check_kinks(v, values)
-        places = Places(problem, typical, problem_of, values)
+        places = Places(problem, typical, problem_of, of_energy, tensors)
         energy = energy_of(problem.terms, lambda: plan.range, places.names, places.bind)
     except Untraceable as error:
         raise ConfigError(f"this ensemble is impossible: compiled code cannot hold {error}") from None
@@ -154,7 +159,10 @@ def ensemble(
     given = np.stack([values[name] for name in places.names], axis=1) if places.names else np.zeros((n, 0))
     attracts = _collapses(problem, problem_of, values)
     first = method.first_dt(float(t_end))
-    job = Job(plan.mesh, energy, plan.method, c, given, std, attracts, np.array(stops), first)
+    if tensors:
+        check_size(size)
+        check_reach(tensors, places.names)
+    job = Job(plan.mesh, energy, plan.method, c, given, std, attracts, np.array(stops), first, bool(tensors))
     ends = on_device.compute(job, where) if where.type == "cuda" else in_threads.compute(job, threads)
     status = np.array([CODES.get(int(code), Status.step_too_small).name for code in ends.code])
     stuck = ends.code == STUCK
@@ -178,6 +186,9 @@ def ensemble(
         SplineMesh(space.points, space.degree, tuple(chart.tails)),
         at.z,
     )
+    if ends.path is not None:
+        saved = torch.from_numpy(ends.saved[:, :, :size])
+        flows = replace(flows, history=History(job, ends.path, saved, chart, tensors, values, places.names))
     if not errors:
         return flows
     assert isinstance(method, Rodas4)
@@ -186,7 +197,7 @@ def ensemble(
     middles = 0.5 * (points[1:] + points[:-1])
     rich = ensemble(
         pde,
-        parameters,
+        values,
         t_end=t_end,
         potential=potential,
         interaction=interaction,
@@ -201,12 +212,15 @@ def ensemble(
     return replace(flows, w2_error=np.stack([flows.gap(rich, float(t)) for t in flows.t], axis=1))
 
 
-def _typical(values: Columns) -> dict[str, float]:
-    """Numbers of a flow with few zeros, which could hide a term of the energy; where it has one, that of another."""
+def _typical(values: Columns, free: Container[str]) -> dict[str, float]:
+    """Numbers of a flow with few zeros, which could hide a term of the energy; where it has one, that of another. The
+    `free` ones are no part of the energy, but where they stand in it is found by theirs."""
+    if not values:
+        return {}
     table = np.stack(list(values.values()))
     row = table[:, np.count_nonzero(table, axis=0).argmax()]
     others = (column[np.argmax(column != 0)] for column in table)
-    return {name: float(x or y) for name, x, y in zip(values, row, others, strict=True)}
+    return {name: float(x or y or name in free) for name, x, y in zip(values, row, others, strict=True)}
 
 
 def _collapses(problem: Problem, problem_of: ProblemOf, values: Columns) -> np.ndarray:

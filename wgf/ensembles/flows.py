@@ -7,20 +7,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from wgf.ensembles.derivatives import History, laws_at
 from wgf.ensembles.files import read, written
+from wgf.ensembles.job import SplineMesh
 from wgf.errors import ConfigError
 from wgf.files import replacing
+from wgf.gradients.law import DifferentiableLaws
 from wgf.integrators.status import Status
-from wgf.networks.spline_space import basis as splines
 from wgf.problem.base import Base
 from wgf.problem.laws.inverse import inverse
-from wgf.projection.chart import with_tails
 from wgf.saved_maps import read_only
 from wgf.settings.arguments import number, numbers
 from wgf.settings.ranges import Count, Range, checked, fault
@@ -33,18 +34,6 @@ POINTS = 400  # of a fan of densities
 RANKS = 200  # of the quantiles in a dataset
 SHARED = ("t", "w")
 ARRAYS = ("t", "coordinates", "status", "steps", "rejected", "reached", "w2_error", "w")
-
-
-class SplineMesh(NamedTuple):
-    """Breakpoints [m] (length), degree of the splines, and the ends (0, -1) at which they have tails."""
-
-    points: torch.Tensor
-    degree: int
-    tails: tuple[int, ...]
-
-    def basis(self, z: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Index of the first basis function [q], values and slopes [q, k + 1] at z [q]."""
-        return with_tails(splines(self.points, self.degree, z), self.tails, len(self.points) - 2)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,6 +51,7 @@ class Ensemble:
         z, w: quadrature nodes and weights of the base [q] (length, mass).
         mesh: breakpoints of the maps.
         base: the reference measure of the maps.
+        history: what derivatives need, if a parameter is a tensor that requires grad.
     """
 
     parameters: dict[str, np.ndarray]
@@ -76,6 +66,7 @@ class Ensemble:
     base: Base
     mesh: SplineMesh
     z: torch.Tensor
+    history: History | None = None
 
     def __post_init__(self) -> None:
         for name in ARRAYS:
@@ -107,6 +98,11 @@ class Ensemble:
                 f"t={t!r} is not allowed: expected a saved time, one of {self.t.tolist()}; give saves=..."
             )
         return k
+
+    def differentiable(self, t: Any = None) -> DifferentiableLaws:
+        """The laws at a saved time [n], by default the last, or at several [n, s], as tensors with derivatives; see
+        docs/gradients.md."""
+        return laws_at(self.history, self._place(t) if np.ndim(t) == 0 else [*map(self._place, t)])
 
     def _at(self, c: np.ndarray, z: np.ndarray, rows: int) -> np.ndarray:
         """Map (rows = 1) or slope (rows = 2) of each flow [n, ...] at points z [...]."""
@@ -272,7 +268,7 @@ class Ensemble:
             name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS if name not in SHARED
         }
         given = {name: np.concatenate([part.parameters[name] for part in parts]) for name in first.parameters}
-        return replace(first, parameters=given, **along)
+        return replace(first, parameters=given, history=None, **along)
 
     @property
     def _shared(self) -> dict[str, Any]:

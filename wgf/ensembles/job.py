@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
+
+from wgf.networks.spline_space import basis as splines
+from wgf.projection.chart import with_tails
 
 if TYPE_CHECKING:
     from wgf.engine.arrays import Energy, Mesh, Method
@@ -20,6 +26,7 @@ class Job(NamedTuple):
         std: standard deviations of the initial laws [n] (length).
         collapses: whether the laws can collapse [n].
         goals: times of the stops [s]. first_dt: the first step (time).
+        records: whether to keep the path of each flow.
     """
 
     mesh: Mesh
@@ -31,6 +38,24 @@ class Job(NamedTuple):
     collapses: np.ndarray
     goals: np.ndarray
     first_dt: float
+    records: bool = False
+
+
+class Path(NamedTuple):
+    """The steps of n flows.
+
+    Attributes:
+        lengths: of each step [k, n] (time), 0 after the last one of a flow.
+        coordinates: before each step and after the last one [k + 1, M, n] (length).
+    """
+
+    lengths: Tensor
+    coordinates: Tensor
+
+    def before(self, t: float) -> Tensor:
+        """How many steps of each flow lie before a time at which one of them ends [n]."""
+        middles = self.lengths.cumsum(0) - 0.5 * self.lengths
+        return ((middles < t) & (self.lengths > 0)).sum(0)
 
 
 class Ends(NamedTuple):
@@ -42,6 +67,7 @@ class Ends(NamedTuple):
         slope: smallest slope of the last map [n].
         steps, rejected: accepted and rejected attempts [n].
         reached: time reached [n] (time).
+        path: the steps, where the job records them.
     """
 
     saved: np.ndarray
@@ -51,3 +77,42 @@ class Ends(NamedTuple):
     steps: np.ndarray
     rejected: np.ndarray
     reached: np.ndarray
+    path: Path | None = None
+
+
+class Accepted(NamedTuple):
+    """Some steps.
+
+    Attributes:
+        flow, number: of which flow, and how many steps it took before [b].
+        length: [b] (time).
+        coordinates: after the step [M, b].
+    """
+
+    flow: Tensor
+    number: Tensor
+    length: Tensor
+    coordinates: Tensor
+
+
+def path_of(steps: Sequence[Accepted], first: np.ndarray) -> Path:
+    """The path of flows with the coordinates `first` at t = 0 [n, M]."""
+    start = torch.from_numpy(first.T).to(steps[0].length.device)
+    most = 1 + max((int(each.number.max()) for each in steps if len(each.number)), default=-1)
+    lengths, coordinates = start.new_zeros(most, start.shape[1]), start.new_zeros(most + 1, *start.shape)
+    coordinates[0] = start
+    for flow, number, length, after in steps:
+        lengths[number, flow], coordinates[number + 1, :, flow] = length, after.T
+    return Path(lengths, coordinates)
+
+
+class SplineMesh(NamedTuple):
+    """Breakpoints [m] (length), degree of the splines, and the ends (0, -1) at which they have tails."""
+
+    points: Tensor
+    degree: int
+    tails: tuple[int, ...]
+
+    def basis(self, z: Tensor) -> tuple[Tensor, ...]:
+        """Index of the first basis function [q], values and slopes [q, k + 1] at z [q]."""
+        return with_tails(splines(self.points, self.degree, z), self.tails, len(self.points) - 2)

@@ -22,6 +22,7 @@ ProblemOf = Callable[[Mapping[str, float]], Problem]
 SHIFT, SCALE = "shift", "scale"  # of the initial law: x = shift + scale z, z distributed as the law
 LAW = "law."  # before the name of an argument of the law
 OTHERS = {"low": "lower", "high": "upper", "loc": "mean"}  # attributes with other names than their arguments
+TAKEN = {"status", "steps", "t", "mean", "std", "w2_error"}  # columns of `Ensemble.table`
 IDLE = {"sum_rtol"}  # arguments without effect in compiled code
 ANY = Range()
 
@@ -52,9 +53,13 @@ def rules_of(thing: object) -> dict[str, Range]:
         value, rule = _value(thing, name), rule or ANY
         if isinstance(rule, ListOf) and isinstance(value, list):
             found |= {f"{name}.{k}": rule.rule for k in range(len(value))}
-        elif isinstance(rule, Range) and rule.kind is float and isinstance(value, int | float) and name not in IDLE:
+        elif isinstance(rule, Range) and rule.kind is float and name not in IDLE and _is_number(value):
             found[name] = rule
     return found
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _value(thing: object, name: str) -> Any:
@@ -66,7 +71,10 @@ def _value(thing: object, name: str) -> Any:
 @cache
 def _arguments(kind: type) -> dict[str, Any]:
     """Named arguments of a constructor with their rules."""
-    hints = get_type_hints(kind.__init__, include_extras=True)
+    try:
+        hints = get_type_hints(kind.__init__, include_extras=True)
+    except NameError:  # a class from elsewhere names types that are not loaded
+        hints = {}
     named = inspect.signature(kind).parameters.values()
     return {p.name: rule_of(hints.get(p.name)) for p in named if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD}
 
@@ -84,6 +92,8 @@ def check(columns: Columns, law: object, things: Iterable[object]) -> None:
             rules.setdefault(name, []).append(rule)
     if unknown := [name for name in columns if name not in rules]:
         raise ConfigError(f"parameters: {', '.join(unknown)}: expected names among {', '.join(sorted(rules))}")
+    if taken := [name for name in columns if name in TAKEN]:
+        raise ConfigError(f"parameters: {', '.join(taken)} is a column of the table of an ensemble: take another name")
     bad = {
         fault(name, float(value), rule): None
         for name, column in columns.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -32,21 +32,29 @@ class Places:
         typical: its numbers by name.
         problem_of: makes the problem of other numbers.
         columns: the parameters [n] by name.
+        free: parameters that need not differ between the flows.
 
     Attributes:
-        names: parameters that differ between the flows and are numbers of the energy.
+        names: parameters that are free or differ between the flows, and are numbers of the energy.
 
     Raises:
         Untraceable: a number is part of the energy in a way that no tape can hold.
     """
 
-    def __init__(self, problem: Problem, typical: Mapping[str, float], problem_of: ProblemOf, columns: Columns) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        typical: Mapping[str, float],
+        problem_of: ProblemOf,
+        columns: Columns,
+        free: Container[str] = (),
+    ) -> None:
         self.problem = problem
         self.names: list[str] = []
         self._numbers: dict[tuple[int, str], tuple[str, float]] = {}
         self._constants: set[tuple[int, str]] = set()
         for name, column in columns.items():
-            if column.min() == column.max():
+            if column.min() == column.max() and name not in free:
                 continue
             for k in (column.argmin(), column.argmax()):
                 row = {other: float(values[k]) for other, values in columns.items()}

@@ -1,4 +1,4 @@
-"""The law at a saved time as differentiable tensors."""
+"""The laws at saved times as differentiable tensors."""
 
 from __future__ import annotations
 
@@ -15,56 +15,51 @@ from wgf.gradients.positions import positions
 from wgf.gradients.tensors import number, points
 from wgf.problem.base import Base
 from wgf.problem.laws.convert import law_of
+from wgf.problem.laws.inverse import inverse
 from wgf.settings.ranges import fault
 
 if TYPE_CHECKING:
     from wgf.projection.chart import Chart
 
+EDGE = 1e-12  # of the base, where particles end (length)
 
-class DifferentiableLaw:
-    """The law of a flow at a saved time. All numbers are tensors with derivatives in the tensors of the problem.
+
+class DifferentiableLaws:
+    """Laws of flows on one chart. All numbers are tensors with derivatives, of one entry for each flow [...].
 
     Args:
-        history: the flow.
-        c: coordinates of the map [M], differentiable.
+        chart: the coordinates.
+        base: reference measure of the maps; it has no derivatives.
+        c: coordinates of the maps [..., M], differentiable; NaN for a flow that failed, all of whose numbers are NaN.
 
     Attributes:
-        coordinates: c.
+        base, coordinates: base and c.
     """
 
-    def __init__(self, history: History, c: Tensor) -> None:
-        self._history, self.coordinates = history, c
-
-    @property
-    def _chart(self) -> Chart:
-        return self._history.landscape.chart
-
-    @property
-    def base(self) -> Base:
-        """Reference measure of the map; it has no derivatives."""
-        return self._history.projection.map.base
-
-    @property
-    def theta(self) -> Tensor:
-        """Parameters of the map [p]."""
-        initial = self._history.projection.initial
-        return initial + self._chart.lift(self.coordinates - self._chart.coordinates(initial))
+    def __init__(self, chart: Chart, base: Base, c: Tensor) -> None:
+        self._chart, self.base, self.coordinates = chart, base, c
 
     def _evaluate(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """T and T' [n] at z [n]."""
-        first, values, slopes = self._chart.basis(z)
-        local = self.coordinates[self._chart.space.columns(first)]
-        return (values * local).sum(1), (slopes * local).sum(1)
+        """T and T' [..., q] at z [q] of all flows, or at points z [..., q] of each."""
+        first, *rows = self._chart.basis(z.reshape(-1))
+        columns = self._chart.space.columns(first).reshape(*z.shape, -1)
+        if z.dim() == 1:
+            local = self.coordinates[..., columns]
+        else:
+            local = self.coordinates[..., None, :].expand(*z.shape, -1).gather(-1, columns)
+        values, slopes = ((row.reshape(columns.shape) * local).sum(-1) for row in rows)
+        return values, slopes
 
     def map(self, z: Any) -> Tensor:
-        """Positions T(z) [...] of the particles that start at z [...] in the base (length), differentiable in z."""
+        """Positions T(z) of the particles that start at z in the base (length), differentiable in z."""
         z = points("z", z)
         finite = z.isfinite()
-        inner = z.where(finite, self.base.mean)
-        return self._evaluate(inner.reshape(-1))[0].reshape(z.shape).where(finite, z)
+        found = self._evaluate(z.where(finite, self.base.mean).reshape(-1))[0]
+        found = found.reshape((*found.shape[:-1], *z.shape))
+        return found.where(finite, z + 0 * found.detach())  # NaN after a failure
 
     def quantile(self, u: Any) -> Tensor:
-        """Positions [...] with mass u [...] to their left (length), differentiable in u between 0 and 1.
+        """Positions with mass u to their left (length), differentiable in u between 0 and 1.
 
         Raises:
             ConfigError: u < 0 or u > 1, or an end of the support has no derivative in u.
@@ -85,48 +80,47 @@ class DifferentiableLaw:
         return self._evaluate(self._chart.nodes.z)[0]
 
     def moment(self, order: int) -> Tensor:
-        """int x^order rho dx, scalar (length^order)."""
-        return torch.dot(self._chart.nodes.w, self._at_nodes ** number("order", order))
+        """int x^order rho dx (length^order)."""
+        return self._at_nodes ** number("order", order) @ self._chart.nodes.w
 
     @property
     def mean(self) -> Tensor:
-        """Mean, scalar (length)."""
+        """Mean (length)."""
         return self.moment(1)
 
     @property
     def std(self) -> Tensor:
-        """Standard deviation, scalar (length)."""
-        return torch.dot(self._chart.nodes.w, (self._at_nodes - self.mean) ** 2).sqrt()
+        """Standard deviation (length)."""
+        return ((self._at_nodes - self.mean[..., None]) ** 2 @ self._chart.nodes.w).sqrt()
 
     def squared_w2(self, other: Any) -> Tensor:
-        """Square of the distance W2 to another law, scalar (length^2).
+        """Square of the distance W2 to another law (length^2).
 
         Args:
-            other: a `DifferentiableLaw`, a law, whose numbers may be tensors, or what makes one: samples [n], a
-                density, a frozen law of scipy.stats.
+            other: differentiable laws, one or one for each; a law, whose numbers may be tensors, or what makes one:
+                samples [n], a density, a frozen law of scipy.stats.
 
         Raises:
             ConfigError: a derivative would be lost.
         """
         nodes = self._chart.nodes
         ranks = self.base.cdf(nodes.z), self.base.survival(nodes.z)
-        if isinstance(other, DifferentiableLaw):
+        if isinstance(other, DifferentiableLaws):
             theirs = other.map(other.base.at_rank(*ranks))
         else:
             theirs = positions(law_of(other), *ranks)
         seen = (nodes.w > 0) & ~theirs.isinf()  # at an edge the last 1e-16 of the mass has no rank
-        return torch.dot(nodes.w[seen], (self._at_nodes[seen] - theirs[seen]) ** 2)
+        return (self._at_nodes - theirs).where(seen, 0.0) ** 2 @ nodes.w
 
     def w2(self, other: Any) -> Tensor:
-        """Distance W2 to another law, scalar (length); it has no derivative where it is 0. See `squared_w2`."""
+        """Distance W2 to another law (length); it has no derivative where it is 0. See `squared_w2`."""
         return self.squared_w2(other).sqrt()
 
     def log_density(self, x: Any) -> Tensor:
-        """log rho(x) [...] at points x [...] (length), also differentiable in x; -inf outside the particles."""
+        """log rho(x) at points x (length), also differentiable in x; -inf outside the particles."""
         x = points("x", x)
         flat = x.reshape(-1)
-        projection = self._history.projection
-        start = CarriedLaw(projection.map, self.theta.detach(), projection.problem.domain).inverse(flat.detach())
+        start = self._inverse(flat.detach())
         inside = start.isfinite()
         z = start.where(inside, self.base.mean)
         goal = flat.where(inside, self._evaluate(z)[0].detach())
@@ -134,4 +128,35 @@ class DifferentiableLaw:
             place, slope = self._evaluate(z)
             z = z + (goal - place) / slope
         value = self.base.log_density(z) - self._evaluate(z)[1].log()
-        return value.where(inside, flat.detach().where(flat.isnan(), -torch.inf)).reshape(x.shape)
+        value = value.where(inside, start.where(start.isnan(), -torch.inf))
+        return value.reshape((*value.shape[:-1], *x.shape))
+
+    def _inverse(self, x: Tensor) -> Tensor:
+        """T^-1(x) [..., q] at x [q], infinite outside the particles; NaN for a flow that failed."""
+        x = x.where(~self.coordinates.isnan().any(-1, keepdim=True), torch.nan)
+        ends = self.base.panels()
+        z = inverse(self._evaluate, x, torch.full_like(x, ends[0]), torch.full_like(x, ends[-1]))
+        inside = (z > ends[0] + EDGE) & (z < ends[-1] - EDGE)
+        return torch.where(x.isnan(), torch.nan, torch.where(inside, z, torch.inf))
+
+
+class DifferentiableLaw(DifferentiableLaws):
+    """The law of a flow at a saved time; its numbers are scalars.
+
+    Args:
+        history: the flow.
+        c: coordinates of the map [M], differentiable.
+    """
+
+    def __init__(self, history: History, c: Tensor) -> None:
+        super().__init__(history.landscape.chart, history.projection.map.base, c)
+        self._projection = history.projection
+
+    @property
+    def theta(self) -> Tensor:
+        """Parameters of the map [p]."""
+        initial = self._projection.initial
+        return initial + self._chart.lift(self.coordinates - self._chart.coordinates(initial))
+
+    def _inverse(self, x: Tensor) -> Tensor:
+        return CarriedLaw(self._projection.map, self.theta.detach(), self._projection.problem.domain).inverse(x)

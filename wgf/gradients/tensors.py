@@ -67,7 +67,7 @@ def replaced(thing: T, tensors: Sequence[Tensor], others: Sequence[object]) -> T
 def plain(thing: T) -> T:
     """Copy of an object without derivatives, which keeps its numbers when a tensor changes."""
     found = list(_walk(thing, set(), False))
-    values = [tensor.item() if number else tensor.detach().clone() for tensor, number in found]
+    values = [tensor.item() if number and not tensor.ndim else tensor.detach().clone() for tensor, number in found]
     return replaced(thing, [tensor for tensor, _ in found], values)
 
 

@@ -35,6 +35,8 @@ class Density(Base):
         name: how messages call the function.
     """
 
+    derivable: tuple[str, ...] = ()
+
     @checked
     def __init__(
         self,
@@ -49,11 +51,25 @@ class Density(Base):
         if not self.lower < self.upper:
             raise ConfigError(f"low={low!r} is not allowed: expected a number below high={high!r}")
         self._function = function
-        cells = self._first_cells()
+        with torch.no_grad():
+            self._measure(name)
+        masses = integrals(function, self._edges[:-1], self._edges[1:])[0]
+        if masses.requires_grad and not self.derivable:
+            raise ConfigError(f"{name} depends on a tensor that requires grad, but has no derivatives: detach it")
+        self._total, zero = masses.sum(0, keepdim=True), masses.new_zeros(1)
+        masses = masses / self._total
+        self._left = torch.cat([zero, masses.cumsum(0)])  # mass below each edge
+        self._right = torch.cat([masses.flip(0).cumsum(0).flip(0), zero])  # mass above each edge
+
+    def _measure(self, name: str) -> None:
+        """Find the cells, the moments, and where the support ends.
+
+        Raises:
+            ConfigError: the function is no density.
+        """
+        function, cells = self._function, self._first_cells()
         middles = 0.5 * (cells[1:] + cells[:-1])
         value = function(middles)
-        if value.requires_grad:
-            raise ConfigError(f"{name} depends on a tensor that requires grad, but has no derivatives: detach it")
         bad = ~(value.isfinite() & (value >= 0))
         if bad.any():
             k = int(bad.nonzero()[0])
@@ -69,12 +85,8 @@ class Density(Base):
         far = 0.5 * (edges[1:] + edges[:-1]).abs() > FAR / 10
         if bool(far.any()) and (parts[0, far].sum() > LOST * total or parts[2, far].sum() > LOST_MOMENT * square):
             raise ConfigError(f"{name} falls too slowly: expected a finite second moment within {FAR:g} of 0")
-        self._total = float(total)
         self._edges = resolved(function, _kept(edges, parts[0] / total, self.lower, self.upper))
         parts = integrals(function, self._edges[:-1], self._edges[1:]) / total
-        zero = total.new_zeros(1)
-        self._left = torch.cat([zero, parts[0].cumsum(0)])  # mass below each edge
-        self._right = torch.cat([parts[0].flip(0).cumsum(0).flip(0), zero])  # mass above each edge
         self.mean = float(parts[1].sum())
         edges = self._edges - self.mean  # moments about the mean have digits
         self.std = math.sqrt(
@@ -102,7 +114,7 @@ class Density(Base):
     def log_density(self, z: Tensor) -> Tensor:
         inside = (z >= self.lower) & (z <= self.upper)
         safe = torch.where(inside, z, self.mean)
-        return torch.where(inside, torch.log(self._function(safe)) - math.log(self._total), -math.inf)
+        return torch.where(inside, torch.log(self._function(safe)) - torch.log(self._total.to(z)), -math.inf)
 
     def _within(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Index of the cell of each z, and z inside the cells."""
@@ -112,12 +124,12 @@ class Density(Base):
 
     def cdf(self, z: Tensor) -> Tensor:
         cell, inside = self._within(z)
-        part = integrals(self._function, self._edges.to(z)[cell], inside)[0] / self._total
+        part = integrals(self._function, self._edges.to(z)[cell], inside)[0] / self._total.to(z)
         return (self._left.to(z)[cell] + part).clamp(max=1.0)
 
     def survival(self, z: Tensor) -> Tensor:
         cell, inside = self._within(z)
-        part = integrals(self._function, inside, self._edges.to(z)[cell + 1])[0] / self._total
+        part = integrals(self._function, inside, self._edges.to(z)[cell + 1])[0] / self._total.to(z)
         return (self._right.to(z)[cell + 1] + part).clamp(max=1.0)
 
     def quantile(self, u: Tensor) -> Tensor:
@@ -163,8 +175,16 @@ class Formula(Density):
         expr: the formula.
         low, high: ends of the support (length); null means that there is none.
         constants: values of names in the formula.
+
+    Raises:
+        ConfigError: the formula is no density, or a constant with derivatives moves a place where it may jump.
     """
+
+    derivable = ("constants",)
 
     @checked
     def __init__(self, expr: Text, low: FiniteOrNone = None, high: FiniteOrNone = None, **constants: Finite) -> None:
-        super().__init__(Expression(expr, constants), low, high, f"expr={expr!r}")
+        expression, one = Expression(expr, constants), torch.ones(1, dtype=torch.float64)
+        if any(expression.part(switch, one).requires_grad for switch in expression.switches()):
+            raise ConfigError(f"expr={expr!r} switches where a tensor that requires grad says: detach it")
+        super().__init__(expression, low, high, f"expr={expr!r}")

@@ -14,8 +14,8 @@ from torch import Tensor
 from wgf.engine.arrays import Energy, Mesh
 from wgf.engine.program import BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES
 from wgf.engine.vectors import WIDTH
-from wgf.ensembles.factors import Banded, Dense, Factors
-from wgf.ensembles.operations import Operations
+from wgf.ensembles.batched.factors import Banded, Dense, Factors
+from wgf.ensembles.batched.operations import Operations
 
 
 class Judged(NamedTuple):
@@ -103,7 +103,9 @@ class Landscape:
         if self.energy.quadratic != 0.0:
             terms[self.energy.term] = terms[self.energy.term] + 0.5 * self.energy.quadratic * variance
         if self.energy.interacts:
-            value = self._pairs(int(VALUE), VALUES, x, known)
+            assert self.pair is not None
+            value = self.pair.results(int(VALUE), known[1], [x[:, None] - x], VALUES, 1)[0]
+            assert value is not None
             terms[self.energy.term] = terms[self.energy.term] + 0.5 * (self.w @ self._over_pairs(value))
         stacked = torch.stack(terms)
         return Judged(stacked.sum(0), stacked.abs().sum(0), variance, dx.amin(0))
@@ -115,7 +117,9 @@ class Landscape:
         if self.energy.quadratic != 0.0:
             force = _sum(force, self.energy.quadratic * (x - self.w @ x))
         if self.energy.interacts:
-            force = _sum(force, -self._over_pairs(_apart(self._pairs(int(FIRST), SLOPES, x, known), x)))  # W' is odd
+            pull = self._apart(int(FIRST), SLOPES, x, known)
+            assert pull is not None
+            force = _sum(force, -self._over_pairs(pull))  # W' is odd
         gradient = x.new_zeros(self.size, x.shape[1])
         for loads, part in zip(self.loads, (force, stress), strict=True):
             gradient = gradient if part is None else torch.addmm(gradient, loads, part)
@@ -129,8 +133,7 @@ class Landscape:
         if energy.quadratic != 0.0:
             bends[0] = _sum(bends[0], torch.full_like(x, energy.quadratic))
             dense = (-energy.quadratic * torch.outer(self.mean, self.mean))[:, :, None]
-        if energy.interacts and (bend := self._pairs(int(SECOND), BENDS, x, known)) is not None:
-            bend = _apart(bend, x)
+        if energy.interacts and (bend := self._apart(int(SECOND), BENDS, x, known)) is not None:
             bends[0] = _sum(bends[0], self._over_pairs(bend))
             loads = self.loads[0]
             half = (loads @ bend.reshape(len(x), -1)).view(self.size, *x.shape)
@@ -146,21 +149,18 @@ class Landscape:
             matrix.diagonal(-r).copy_(band[: self.size - r, r].T)
         return Dense(matrix + dense)
 
-    def _pairs(self, part: int, place: int, x: Tensor, known: Known) -> Tensor | None:
-        """A result of the program of pairs at all differences x_i - x_j [n, n, B]."""
+    def _apart(self, part: int, place: int, x: Tensor, known: Known) -> Tensor | None:
+        """A result of the program of pairs at all differences x_i - x_j [n, n, B], zero where x_i = x_j. There it is
+        computed for 1, so that its derivative is finite."""
         assert self.pair is not None
-        return self.pair.results(part, known[1], [x[:, None] - x[None]], place, 1)[0]
+        r = x[:, None] - x
+        same = r == 0
+        value = self.pair.results(part, known[1], [r.masked_fill_(same, 1.0)], place, 1)[0]
+        return None if value is None else value.masked_fill(same, 0.0)
 
-    def _over_pairs(self, value: Tensor | None) -> Tensor:
+    def _over_pairs(self, value: Tensor) -> Tensor:
         """sum_i w_i value_ij [n, B]."""
-        assert value is not None
         return (self.w @ value.reshape(len(value), -1)).view(value.shape[1:])
-
-
-def _apart(value: Tensor | None, x: Tensor) -> Tensor:
-    """A function of the differences, zero where they are."""
-    assert value is not None
-    return torch.where(x[:, None] == x[None], 0.0, value)
 
 
 def _sum(a: Tensor | None, b: Tensor) -> Tensor:

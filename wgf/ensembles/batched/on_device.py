@@ -33,8 +33,9 @@ from wgf.engine.kernel import (
     STUCK,
     TINY,
 )
-from wgf.ensembles.job import Ends, Job
-from wgf.ensembles.landscape import Judged, Known, Landscape
+from wgf.ensembles.batched.landscape import Judged, Known, Landscape
+from wgf.ensembles.batched.step import Step
+from wgf.ensembles.job import Accepted, Ends, Job, path_of
 from wgf.errors import ConfigError
 
 LANES = 2**16  # most flows at once
@@ -145,9 +146,8 @@ class Turn:
     """
 
     def __init__(self, job: Job, landscape: Landscape, device: torch.device) -> None:
-        self._landscape, self._method = landscape, job.method
+        self._landscape, self._method, self._step = landscape, job.method, Step(landscape, job.method)
         self._goals = torch.tensor([*job.goals, torch.inf], dtype=torch.float64, device=device)
-        self._a, self._c = torch.from_numpy(job.method.tableau).to(device)
 
     def __call__(self, f: Flows) -> None:
         landscape = self._landscape
@@ -205,18 +205,11 @@ class Turn:
         )
 
     def _attempt(self, f: Flows, known: Known) -> None:
-        """One step of the Rosenbrock method of each lane, see `wgf.integrators.implicit.Rodas4`."""
-        landscape = self._landscape
-        factors = landscape.factors(landscape.at_nodes(f.c), known, 1 / (self._method.gamma * f.trial))
-        new, stages = f.c, [factors.solve(-f.gradient)]
-        for s in range(1, 6):
-            done = torch.stack(stages).flatten(1)
-            new = f.c + (self._a[s, :s] @ done).view_as(f.c)
-            pull = (self._c[s, :s] @ done).view_as(f.c) / f.trial
-            force = landscape.gradient(landscape.at_nodes(new), known)
-            stages.append(factors.solve(landscape.mass @ pull - force))
-        length = (stages[-1] * (landscape.mass @ stages[-1])).sum(0).sqrt()
-        f.become(new=new + stages[-1], length=torch.where(factors.positive, length, -1.0))
+        """One step of each lane."""
+        at = self._landscape.at_nodes(f.c)
+        stepped = self._step(f.c, at, f.gradient, known, f.trial)
+        length = (stepped.error * (self._landscape.mass @ stepped.error)).sum(0).sqrt()
+        f.become(new=stepped.new, length=torch.where(stepped.positive, length, -1.0))
 
 
 def _fault(f: Flows, judged: Judged, gradient: Tensor, error: Tensor) -> Tensor:
@@ -257,9 +250,14 @@ def compute(job: Job, device: torch.device) -> Ends:
         turn = Turn(job, landscape, device)
         number = torch.arange(width, device=device)
         lanes, following, ended = flows.columns(number), width, 0
+        accepted: list[Accepted] = []
         advance = repeated(lambda: turn(lanes), device)
         while ended < n:
+            steps, trial = (lanes.steps.clone(), lanes.trial.clone()) if job.records else (lanes.steps, lanes.trial)
             advance()
+            if job.records:
+                at = (lanes.steps > steps).nonzero()[:, 0]
+                accepted.append(Accepted(number[at], steps[at], trial[at], lanes.c[:, at]))
             done = ((lanes.end != RUNS) & (number != FREE)).nonzero()[:, 0]
             flows.put(number[done], lanes, done)
             fresh = torch.arange(following, min(n, following + len(done)), device=device)
@@ -268,7 +266,8 @@ def compute(job: Job, device: torch.device) -> Ends:
             number[done[: len(fresh)]] = fresh
             following, ended = following + len(fresh), ended + len(done)
         found = flows.end, flows.fault, flows.slope, flows.steps, flows.rejected, flows.t
-        return Ends(flows.saved.permute(2, 0, 1).cpu().numpy(), *(tensor.cpu().numpy() for tensor in found))
+        saved, ends = flows.saved.permute(2, 0, 1).cpu().numpy(), (tensor.cpu().numpy() for tensor in found)
+        return Ends(saved, *ends, path=path_of(accepted, job.c[:, :m]) if job.records else None)
 
 
 def repeated(turn: Callable[[], None], device: torch.device) -> Callable[[], None]:

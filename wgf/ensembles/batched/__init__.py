@@ -1,0 +1,1 @@
+"""Many flows at once in torch: the flows are the last dimension of every tensor."""
