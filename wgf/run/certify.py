@@ -77,7 +77,7 @@ def certified(
         w2_bound_certificate=last.rich,
         w2_bound_lambda=last.convexity,
         w2_bound_quadrature=last.quadrature,
-        reference_w2_bound=richer and _of_reference(flow.reference_solution, richer, times[-1]),
+        reference_w2_bound=None if richer is None else _of_reference(flow.reference_solution, richer, times[-1]),
         w2_bound_unknown="; ".join(reason for reason in (last.unknown, unknown) if reason) or None,
     )
     return result, None if np.isnan(bounds).all() or not every else bounds
