@@ -25,7 +25,7 @@ from wgf.problem.equations import (
     PorousMedium,
     Problem,
 )
-from wgf.problem.laws import Gaussian, Uniform
+from wgf.problem.laws import Exponential, Gaussian, Uniform
 from wgf.problem.potential import Expressed, Quartic, Sextic
 from wgf.problem.potential import Quadratic as Well
 from wgf.problem.quadrature import Gauss
@@ -133,6 +133,19 @@ def test_a_kink_of_the_potential(center: float, mean: float, std: float, t: floa
     z, w = yardstick(p.law)
     error = np.abs(found(t, torch.from_numpy(z)).numpy() - drift_to_a_point(z, center, mean, std, t)) @ w
     assert error < found.error < 2e-5
+
+
+def test_a_layer_behind_a_kink_in_a_law_with_a_long_tail():
+    """Particles are fast left of 0 and slow right of it: in z, the layer is 1e-3 of the range of the law."""
+    law, t = Exponential(0.61, -0.342), 0.0105
+    found = finite_volume.solve(problem(LinearTransport(), law, Expressed("0.95*abs(x) - 1.05*x")), [t])
+    u = (np.arange(400_000) + 0.5) / 400_000
+    z = law.quantile(torch.from_numpy(u)).numpy()
+    fast = np.minimum(-z / 2, t)
+    right = np.where(z > 0, z + 0.1 * t, z + 2 * fast + 0.1 * (t - fast))
+    gap = np.abs(found(t, torch.from_numpy(z)).numpy() - right)
+    assert 1e-6 < gap.mean() < found.error < 1e-3
+    assert np.sqrt((gap**2).mean()) < found.w2_error < 1e-3
 
 
 @pytest.mark.parametrize(
