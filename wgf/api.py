@@ -41,6 +41,7 @@ from wgf.projection.solvers import Auto as AutoSolver
 from wgf.projection.solvers import Solver
 from wgf.reference_solutions import choose as comparison
 from wgf.settings.ranges import Choice, Count, CountOrNone, Positive, Positives, checked, fault, rule_of
+from wgf.settings.tensors import has_derivatives, numbers_in
 
 log = logging.getLogger("wgf")
 
@@ -231,6 +232,7 @@ def stops_of(saves: int | Sequence[float], t_end: float) -> list[float]:
     Raises:
         ConfigError: `saves` is neither a count nor increasing times.
     """
+    saves = saves if has_derivatives(saves) else numbers_in(saves)
     if EQUAL.admits(saves):
         return [t_end * (k + 1) / int(saves) for k in range(int(saves))]  # type: ignore[arg-type]
     times = [float(t) for t in saves] if TIMES.admits(saves) else []  # type: ignore[union-attr]

@@ -63,6 +63,7 @@ class Result:
     reference_solution: str | None = number("what errors are measured against")
     reference_error: float | None = number("estimated W1 error of the reference solution", "length")
     reference_w2_error: float | None = number("estimated W2 error of the reference solution", "length")
+    reference_w2_bound: float | None = number("computable upper bound of that error, by a richer run", "length")
     w2_to_equilibrium: float | None = number("W2 distance to the Gibbs law", "length")
     initial_w2: float | None = number("W2 distance between the initial law and the map at t = 0", "length")
     breakpoints: int | None = number("breakpoints at the end, if they follow the solution", compared=True)

@@ -179,6 +179,10 @@ class Judge:
             if doubt < max(stated, 0.3 * right):
                 used = max(right - doubt, 0.0) / (stated + self.rounding)
                 yield Verdict(name, self.truth.by, used, stated, right)
+        bound, name = self.result.get("reference_w2_bound"), "reference_w2_bound"
+        if bound is not None and doubt < max(bound, 0.3 * right):  # of W2
+            used = max(right - doubt, 0.0) / (bound * (1 + CLOSE) + self.rounding)
+            yield Verdict(name, self.truth.by, used, bound, right)
 
     def bounds(self) -> Iterator[Verdict]:
         """Bounds are no less than the error."""

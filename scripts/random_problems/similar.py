@@ -130,7 +130,8 @@ def _substituted(text: str, place: str) -> str:
 
 
 LENGTHS = ("w1_error", "w2_error", "w2_best", "reference_error", "reference_w2_error", "w2_to_equilibrium",
-           "initial_w2", "w2_bound", "w2_bound_own", "w2_bound_distance", "w2_bound_certificate")  # fmt: skip
+           "initial_w2", "w2_bound", "w2_bound_own", "w2_bound_distance", "w2_bound_certificate",
+           "reference_w2_bound")  # fmt: skip
 TIMES = ("t_end", "t_wanted", "blow_up_bound")
 COUNTS = ("steps", "rejected", "evaluations", "parameters", "rank", "truncated")
 SAME = ("mass", "min_slope", "dissipation_gap")

@@ -69,6 +69,15 @@ def test_numbers_of_a_law_act_as_those_of_single_flows(case):
             np.testing.assert_allclose(flows.quantile(t, RANKS)[k], shift + single.quantile(t, RANKS), atol=1e-8)
 
 
+def test_slices_of_laws_have_one_base():
+    std = np.array([0.5, 1.0, 2.0])
+    parts = [
+        wgf.ensemble(wgf.FokkerPlanck(), {"law.std": part}, law=wgf.Gaussian(), **SETTINGS)
+        for part in (std[:2], std[2:])
+    ]
+    assert wgf.Ensemble.joined(parts).std(0.0) == pytest.approx(std, rel=1e-5)
+
+
 def test_the_base_is_a_choice():
     settings = {"law": wgf.LogNormal(), "base": "gaussian", "nodes": 8, **SETTINGS}
     flows = wgf.ensemble(wgf.FokkerPlanck(), {"law.low": [0.0, 0.2]}, **settings)

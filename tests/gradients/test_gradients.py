@@ -291,12 +291,12 @@ def test_a_tensor_that_acts_on_the_right_only_is_found():
 
 @pytest.mark.parametrize("number", [torch.tensor(0.7, dtype=torch.float64), tensor(0.7)], ids=["plain", "no_grad"])
 def test_a_tensor_without_derivatives_is_its_number(number):
-    def flow(d):
+    def flow(d, saves):
         mixture = Mixture([0.0, d], torch.stack([number, number]).detach(), [d, d])
-        return wgf.solve(wgf.FokkerPlanck(d), potential=wgf.potentials.Quadratic(d), law=mixture, t_end=d, saves=1)
+        return wgf.solve(wgf.FokkerPlanck(d), potential=wgf.potentials.Quadratic(d), law=mixture, t_end=d, saves=saves)
 
     with torch.no_grad():
-        ours, known = flow(number), flow(0.7)
+        ours, known = flow(number, torch.stack([number / 2, number])), flow(0.7, [0.35, 0.7])
     assert ours.history is None
     assert torch.equal(ours.parameters(0.7), known.parameters(0.7))
 

@@ -135,6 +135,21 @@ def test_second_derivatives_of_the_log_density_in_the_points(flow):
     assert float(slope) == pytest.approx(float(slopes(x.detach())[1]), rel=1e-12)
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_without_derivatives_the_values_are_the_same(mode):
+    m = tensor(0.3)
+    flow = wgf.solve(wgf.FokkerPlanck(), law=wgf.Gaussian(m, 1.0), t_end=0.1, saves=1, network=small())
+
+    def values():
+        law = flow.differentiable()
+        return [law.std, law.w2(wgf.Laplace(m, 1.0)), law.quantile(0.3), *law.log_density([0.1, 9.0]), law.w2(law)]
+
+    with mode():
+        ours = values()
+    assert not any(value.requires_grad for value in ours)
+    assert [float(value) for value in ours] == [float(value.detach()) for value in values()]
+
+
 def test_the_ends_of_the_mass():
     line = wgf.solve(wgf.FokkerPlanck(tensor(0.7)), t_end=0.2, saves=1, network=small())
     half = wgf.solve(wgf.FokkerPlanck(tensor(0.7)), law=wgf.Exponential(), domain=wgf.HalfLine(0.0), t_end=0.2, saves=1)

@@ -303,7 +303,7 @@ def test_judges_between_walls_and_on_circles(stress: ModuleType, tmp_path: Path,
     from random_problems.invariance import invariance
     from random_problems.solve import run, run_in_passing
 
-    settings = stress.drawn(0, k, "walls")[1]
+    settings = stress.Source(0, "walls").drawn(k)[1]
     result, flow = run(settings, tmp_path, False)
     found = walls.verdicts(settings, flow, result)
     found += invariance("lengths", settings, result, flow.problem.law.std, lambda other: run_in_passing(other, False))
@@ -344,9 +344,9 @@ def test_what_failed_is_solved_again_and_the_last_row_counts(stress: ModuleType,
 
     monkeypatch.setattr(stress, "Worker", Instant)
     monkeypatch.setattr(stress.signal, "signal", lambda *_: None)
-    stress.run(range(3), 0, 2, out)
+    stress.run(range(3), stress.Source(0), 2, out)
     assert stress.rows(out) == old
-    stress.run(range(3), 0, 2, out, again=True)
+    stress.run(range(3), stress.Source(0), 2, out, again=True)
     assert stress.rows(out)[0] == old[0]
     assert not any(stress.failed(row) for row in stress.rows(out))
     assert len(out.read_text().splitlines()) == 5

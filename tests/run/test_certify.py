@@ -42,6 +42,18 @@ def test_a_richer_run(words: str, tmp_path: Path):
     assert found["doubts"] is None
 
 
+def test_a_richer_run_bounds_the_error_of_finite_volumes(tmp_path: Path):
+    """Their true error is known from the closed form."""
+    linear = "potential=quadratic law=gaussian law.mean=1 law.std=2 reference_solution="
+    found = verified(tmp_path / "a", SMALL + linear + "finite_volume")
+    exact = verified(tmp_path / "b", SMALL + linear + "exact")
+    known = load(tmp_path / "a").saved_maps, load(tmp_path / "b").saved_maps
+    z, p = known[0].z, known[0].rho0
+    wrong = np.trapezoid((known[0].exact_T[-1] - known[1].exact_T[-1]) ** 2 * p, z) ** 0.5
+    assert 0 < wrong <= found["reference_w2_bound"] <= 3 * (wrong + found["w2_bound_certificate"])
+    assert (exact["reference_w2_bound"], found["doubts"], exact["doubts"]) == (None, None, None)
+
+
 def test_a_richer_run_in_single_precision(tmp_path: Path):
     found = verified(tmp_path, SMALL + "dtype=float32")
     assert found["w2_error"] <= found["w2_bound"] <= 1.01 * found["w2_error"]

@@ -57,6 +57,10 @@ def test_nothing_speaks_against_a_good_run():
             "dissipated: 40% off the energy lost, the steps are too long, or the",
         ),
         ({"second_moment": 1.6}, "second_moment: +1.0e-01 off its law"),
+        (
+            {"reference_w2_error": 1e-6, "reference_w2_bound": 1e-5, "w2_bound_certificate": 3e-6},
+            "reference_w2_error: the reference states 1.0e-06, but its error is at least 4.0e-06",
+        ),
         ({"w2_error": 1e-3}, "w2_error, w2_bound: the error is 1.0e-03, but it cannot exceed 3.0e-04"),
     ],
 )

@@ -105,8 +105,9 @@ def ensemble(
     where = device_of(str(device))
     values = columns_of(parameters)
     n = len(next(iter(values.values())))
+    of_energy = {name: column for name, column in values.items() if not name.startswith(LAW)}
     tensors = {name: value for name, value in parameters.items() if tensors_of(value)}
-    typical = _typical(values, tensors)
+    typical = _typical(of_energy, tensors)  # with the law as it is given: slices of an ensemble have one base
     if isinstance(potential, str):
         names = re.findall(r"[A-Za-z_]\w*", potential)
         potential = Expressed(potential, **{name: typical[name] for name in names if name in typical})
@@ -147,7 +148,7 @@ def ensemble(
         line = chart.coordinates(projection.initial)
         plan = Plan(problem, chart, rule.order, lambda: line, method)  # type: ignore[arg-type]
         check_kinks(v, values)
-        places = Places(problem, typical, problem_of, values, tensors)
+        places = Places(problem, typical, problem_of, of_energy, tensors)
         energy = energy_of(problem.terms, lambda: plan.range, places.names, places.bind)
     except Untraceable as error:
         raise ConfigError(f"this ensemble is impossible: compiled code cannot hold {error}") from None
@@ -214,6 +215,8 @@ def ensemble(
 def _typical(values: Columns, free: Container[str]) -> dict[str, float]:
     """Numbers of a flow with few zeros, which could hide a term of the energy; where it has one, that of another. The
     `free` ones are no part of the energy, but where they stand in it is found by theirs."""
+    if not values:
+        return {}
     table = np.stack(list(values.values()))
     row = table[:, np.count_nonzero(table, axis=0).argmax()]
     others = (column[np.argmax(column != 0)] for column in table)

@@ -31,10 +31,9 @@ def motion(law: Law, own: Law, x: Tensor) -> Tensor:
     density = own.density(x)
     inside = x.isfinite() & (density > 0)
     x, density = x.where(inside, own.mean), density.where(inside, torch.inf)
-    with torch.enable_grad():
-        mass = torch.where(own.cdf(x) < 0.5, law.cdf(x), -law.survival(x))
-        check_reach(tensors_of(law), [mass])
-        return -(mass - mass.detach()) / density
+    mass = torch.where(own.cdf(x) < 0.5, law.cdf(x), -law.survival(x))
+    check_reach(tensors_of(law), [mass])
+    return -(mass - mass.detach()) / density
 
 
 def positions(law: Law, left: Tensor, right: Tensor) -> Tensor:
@@ -46,4 +45,4 @@ def positions(law: Law, left: Tensor, right: Tensor) -> Tensor:
     own = plain(law) if tensors_of(law) else law
     check_law(own)
     x = own.at_rank(left, right)
-    return x if own is law else x + motion(law, own, x)
+    return x + motion(law, own, x) if torch.is_grad_enabled() and own is not law else x

@@ -53,7 +53,7 @@ def coordinates(history: History) -> Tensor:
     history.check_values()
     projection, law = history.projection, history.problem.law
     start = history.landscape.chart.coordinates(projection.initial)
-    if tensors_of(law):
+    if torch.is_grad_enabled() and tensors_of(law):
         start = first_coordinates(projection, law)
     return Coordinates.apply(history, start, *history.tensors)
 

@@ -14,6 +14,9 @@ from wgf.certificates.certificate import Certificate, spread
 from wgf.certificates.own_bound import Bound, OwnBound
 from wgf.certificates.rich import RichRun, Unknown, rich_run
 from wgf.flow import Flow
+from wgf.reference_solutions.base import Computed
+from wgf.reference_solutions.exact import Exact
+from wgf.reference_solutions.wasserstein import Carried, distance
 from wgf.result import Result
 from wgf.run.build import Experiment
 from wgf.run.callbacks.base import Row
@@ -74,9 +77,20 @@ def certified(
         w2_bound_certificate=last.rich,
         w2_bound_lambda=last.convexity,
         w2_bound_quadrature=last.quadrature,
+        reference_w2_bound=None if richer is None else _of_reference(flow.reference_solution, richer, times[-1]),
         w2_bound_unknown="; ".join(reason for reason in (last.unknown, unknown) if reason) or None,
     )
     return result, None if np.isnan(bounds).all() or not every else bounds
+
+
+def _of_reference(known: Exact | None, richer: RichRun, t: float) -> float | None:
+    """Upper bound of the W2 error of a computed solution (length), from its distance to a richer run."""
+    bound = richer.bound(t).value
+    if bound is None or not isinstance(known, Computed):
+        return None
+    map, theta = richer.states[richer.states.times.index(t)]
+    away = distance(Carried.by(map, theta), Carried.of(map.base, known, t))
+    return away.w2 + away.w2_error + bound
 
 
 def late(maps: SavedMaps | None, own: OwnBound | None) -> list[Row]:

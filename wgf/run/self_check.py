@@ -127,6 +127,10 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
     known = (result.reference_w2_error or 0.0) + rounding
     if bound is not None and error is not None and not error <= bound * (1 + ROUNDED) + known:
         yield f"w2_error, w2_bound: the error is {error:.1e}, but it cannot exceed {bound:.1e}"
+    if result.reference_w2_bound is not None and result.w2_bound_certificate is not None:
+        least = result.reference_w2_bound - 2 * result.w2_bound_certificate
+        if least > (1 + ROUNDED) * known:
+            yield f"reference_w2_error: the reference states {known:.1e}, but its error is at least {least:.1e}"
 
 
 def unseen(flow: Flow) -> float | None:
