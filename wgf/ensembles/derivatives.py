@@ -124,8 +124,8 @@ def laws_at(history: History | None, number: int | list[int]) -> DifferentiableL
     """
     if history is None:
         raise ConfigError(
-            "this ensemble has no derivatives: no parameter is a tensor that requires grad, or the flows were joined or "
-            "read from a file"
+            "this ensemble has no derivatives: no parameter is a tensor that requires grad, or the flows were "
+            "joined or read from a file"
         )
     columns, job = history.columns(), history.job
     first, one = torch.from_numpy(job.c[:, : job.mesh.size]), history.chart.constant()
