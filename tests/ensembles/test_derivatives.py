@@ -1,5 +1,8 @@
 """Derivatives of ensembles against those of single flows and against differences of the same steps."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -271,6 +274,15 @@ def test_estimated_errors_stay_beside_gradients():
         torch.autograd.grad(f.differentiable().std.sum(), f.history.tensors["a"]) for f in (flows, others)
     )
     torch.testing.assert_close(slope, known)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda flows: pickle.loads(pickle.dumps(flows))])
+def test_copies_have_the_same_gradients(copied):
+    _, flows = computed("quartic")
+    found = []
+    for each in (flows, copied(flows)):
+        found += torch.autograd.grad(each.differentiable().std.sum(), each.history.tensors["a"])
+    assert torch.equal(*found)
 
 
 def test_single_precision_and_computed_parameters():

@@ -123,7 +123,10 @@ def laws_at(history: History | None, number: int | list[int]) -> DifferentiableL
         WgfError: a tensor has changed.
     """
     if history is None:
-        raise ConfigError("this ensemble has no derivatives: no parameter is a tensor that requires grad")
+        raise ConfigError(
+            "this ensemble has no derivatives: no parameter is a tensor that requires grad, or the flows were "
+            "joined or read from a file"
+        )
     columns, job = history.columns(), history.job
     first, one = torch.from_numpy(job.c[:, : job.mesh.size]), history.chart.constant()
     scale, shift = (columns.get(name, first.new_full(first.shape[:1], value))[:, None] for name, value in START)

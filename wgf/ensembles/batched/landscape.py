@@ -150,12 +150,13 @@ class Landscape:
         return Dense(matrix + dense)
 
     def _apart(self, part: int, place: int, x: Tensor, known: Known) -> Tensor | None:
-        """A result of the program of pairs at all differences x_i - x_j [n, n, B], zero where x_i = x_j. There it is
-        computed for 1, so that its derivative is finite."""
+        """A result of the program of pairs at all differences x_i - x_j [n, n, B], zero where x_i = x_j."""
         assert self.pair is not None
         r = x[:, None] - x
         same = r == 0
-        value = self.pair.results(part, known[1], [r.masked_fill_(same, 1.0)], place, 1)[0]
+        if r.requires_grad:
+            r = r.masked_fill(same, 1.0)  # where its derivative could be infinite
+        value = self.pair.results(part, known[1], [r], place, 1)[0]
         return None if value is None else value.masked_fill(same, 0.0)
 
     def _over_pairs(self, value: Tensor) -> Tensor:
