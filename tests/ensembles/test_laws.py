@@ -49,6 +49,16 @@ CASES = {
         {"law.means.1": [0.5, 0.8]},
         lambda m: wgf.Mixture((-1.5, m), (1.0, 1.0)),
     ),
+    "a weight": (
+        wgf.Mixture([-1.0, 1.0], [1.0, 1.0], [1.0, 1.0]),
+        {"law.weights.0": [1.0, 2.0]},
+        lambda w: wgf.Mixture([-1.0, 1.0], [1.0, 1.0], [w, 1.0]),
+    ),
+    "a formula": (
+        wgf.Formula("exp(-a*x**2)", low=-4.0, a=1.0),
+        {"law.a": [1.0, 0.7], "law.low": [-4.0, -3.8]},
+        lambda a, low: wgf.Formula("exp(-a*x**2)", low=low, a=a),
+    ),
     "a place": (wgf.Laplace(), {"law.loc": [0.2, -0.3]}, lambda m: wgf.Laplace(m)),
 }
 

@@ -24,6 +24,69 @@ class Hidden(wgf.PDE):
         return Entropy(self.rate**2 if self.square else 3 * self.rate)
 
 
+class Keyword(wgf.Potential):
+    """A number that only a keyword gives."""
+
+    def __init__(self, a=1.0, *, b=2.0):
+        self.a, self.b = a, b
+
+    def value_at(self, x):
+        return self.a * x**2 / 2 + self.b * x
+
+
+class Width(Keyword):
+    """An attribute that is a function of its argument."""
+
+    def __init__(self, a=1.0, b=2.0):
+        self.a, self.b = a, 1 / b**2
+
+
+class Renamed(Keyword):
+    """An argument whose attribute has another name, and one that may be infinite."""
+
+    def __init__(self, a=1.0, shift=2.0, cut=np.inf):
+        self.a, self.b, self.cut = a, shift, float(cut)
+
+
+class Bare(Keyword):
+    """Numbers that are no arguments."""
+
+    def __init__(self, *c):
+        self.a, self.b = c or (1.0, 2.0)
+
+
+class Function(Keyword):
+    """A number of the energy that is no multiple of the argument."""
+
+    def __init__(self, a=1.0, b=2.0, how=lambda a: a):
+        self.a, self.b, self.how = a, b, how
+        self.far = how(a)
+
+
+def jump(a):
+    return 1.0 if a > 0.6 else -1.0
+
+
+class Needy(Keyword):
+    """An argument that nobody can read."""
+
+    def __init__(self, a, shift):
+        self.a, self.b = a, shift
+
+
+class Formula(wgf.potentials.Expressed):
+    """A constant that is a function of the argument."""
+
+    def __init__(self, a=1.0):
+        super().__init__("a*x**2", a=abs(a))
+
+
+def set_later(a):
+    v = Keyword(a)
+    v.b = 5.0
+    return v
+
+
 CASES = {
     "attraction of Morse": (
         lambda p: (Attracted(0.5), {"interaction": Kernel.Morse(p["attraction"], 1.0, 2.0, p["repulsion_length"])}),
@@ -49,6 +112,23 @@ CASES = {
     "numbers of a potential": (
         lambda p: (wgf.FokkerPlanck(), {"potential": wgf.potentials.Quadratic(**p)}),
         {"stiffness": [1.0, 0.5], "center": [0.0, 1.0]},
+    ),
+    "a formula of my own": (lambda p: (wgf.FokkerPlanck(), {"potential": Formula(**p)}), {"a": [0.5, 1.0]}),
+    "a keyword": (lambda p: (wgf.FokkerPlanck(), {"potential": Keyword(p["a"], b=5.0)}), {"a": [1.0, 2.0]}),
+    "a varied keyword": (lambda p: (wgf.FokkerPlanck(), {"potential": Keyword(**p)}), {"b": [1.0, 2.0]}),
+    "an attribute set later": (lambda p: (wgf.FokkerPlanck(), {"potential": set_later(**p)}), {"a": [1.0, 2.0]}),
+    "beside a width": (lambda p: (wgf.FokkerPlanck(), {"potential": Width(p["a"], 0.5)}), {"a": [1.0, 2.0]}),
+    "beside another name": (lambda p: (wgf.FokkerPlanck(), {"potential": Renamed(p["a"], 0.5)}), {"a": [1.0, 2.0]}),
+    "no argument": (
+        lambda p: (wgf.FokkerPlanck(), {"potential": Bare(p["a"], p["b"])}), {"a": [1.0, 2.0], "b": [3.0, 0.5]},
+    ),
+    "a small kink": (
+        lambda p: (Attracted(0.5), {"interaction": Kernel.Expressed("a*abs(r) - exp(-r**2)", **p)}),
+        {"a": [0.5, 0.001]},
+    ),
+    "a switched grid": (
+        lambda p: (Attracted(p["diffusion"]), {"potential": wgf.potentials.Quadratic(p["stiffness"])}),
+        {"diffusion": [0.0, 0.5, 0.0, 0.5], "stiffness": [1.0, 1.0, 2.0, 2.0]},
     ),
     "a number of an equation of my own": (lambda p: (Hidden(**p), {}), {"rate": [0.2, 0.5]}),
 }  # fmt: skip
@@ -86,8 +166,21 @@ def test_a_parameter_acts_as_the_number_of_a_single_flow(case):
             Attracted(0.5), {"a": [1.0, 2.0]}, {"interaction": Kernel.Expressed("a**2*abs(r)", a=1)},
             "hold a, on which kink of Expressed depends",
         ),
-        (Attracted(), {"exponent": [1.0, 2.0]}, {}, "exponent=2 beside exponent=1: their energies differ"),
+        (Attracted(), {"exponent": [1.0, 2.0]}, {}, "exponent=1 beside exponent=1.001: their energies differ"),
+        (Attracted(), {"exponent": [2.0, 1.0]}, {}, "exponent=1 beside exponent=2: their energies differ"),
         (Hidden(), {"square": [1.0]}, {}, "expected names among law.mean, law.std, rate, scale, shift"),
+        (wgf.FokkerPlanck(), {"b": [1.0, 2.0]}, {"potential": Width(1.0, 0.5)}, "Width with b .* the same b again"),
+        (wgf.FokkerPlanck(), {"a": [1.0, 2.0]}, {"potential": Needy(1.0, 2.0)}, "Needy.a. is impossible: .*'shift'"),
+        (wgf.FokkerPlanck(), {"a": [-1.0, 0.5, 1.0]}, {"potential": Function(how=abs)}, "a, on which far of Function"),
+        (wgf.FokkerPlanck(), {"a": [-1.0, 0.5]}, {"potential": Formula()}, "a, on which expression of Formula depends"),
+        (
+            wgf.FokkerPlanck(), {"a": [0.2, 0.5, 0.7]}, {"potential": Function(how=jump)},
+            "a, on which far of Function depends",
+        ),
+        (
+            Attracted(0.5), {"a": [1.0, 0.7, -0.5]}, {"interaction": Kernel.Expressed("abs(a)*abs(r)", a=1)},
+            "hold a, on which kink of Expressed depends",
+        ),
         (Hidden(square=True), {"rate": [0.5, 1.0]}, {}, "hold rate, on which diffusion of Entropy depends"),
     ],
 )  # fmt: skip

@@ -5,23 +5,24 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Container, Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 
 from wgf.engine.tapes.tape import Tape, Untraceable
 from wgf.engine.tapes.traced import Traced
-from wgf.ensembles.parameters import Columns, ProblemOf, with_numbers
+from wgf.ensembles.parameters import BOUND, ROUNDING, Columns, ProblemOf, bare, same, with_numbers
 from wgf.errors import ConfigError
-from wgf.kept import content
 from wgf.problem.energy import Term
 from wgf.problem.equations import Problem
+from wgf.problem.interaction import Pairwise
 from wgf.problem.potential import Potential
 
 NUDGES = 1.001, 0.999  # factors that show what depends on a number
-ROUNDING = 1e-12
-BOUND = "convexity"  # attribute of a term that is no part of its energy
+CLOSE = 1e-7  # difference of a number that does not count, relative to it and to the typical one
+NEAR = torch.tensor([1e-10], dtype=torch.float64)  # distance at which the slope of a kernel shows its kink (length)
+MANY = 16  # flows to check
 
 
 class Places:
@@ -56,15 +57,12 @@ class Places:
         for name, column in columns.items():
             if column.min() == column.max() and name not in free:
                 continue
-            for k in (column.argmin(), column.argmax()):
-                row = {other: float(values[k]) for other, values in columns.items()}
-                kinds = [type(term) for term in _terms(problem_of(row))]
-                if row[name] and kinds != [type(term) for term in _terms(problem)]:
-                    raise Untraceable(f"{name}={row[name]:g} beside {name}={typical[name]:g}: their energies differ")
             before = len(self._numbers), len(self._constants)
             self._find(name, typical[name], *_nudged(problem_of, typical, name))
             if before != (len(self._numbers), len(self._constants)):
                 self.names.append(name)
+        for row in _some(columns):
+            self._check(row, typical, problem_of(row))
 
     def _find(self, name: str, value: float, nudged: float, problem: Problem) -> None:
         """Find what a number changes, by its value and the problem of another one."""
@@ -74,8 +72,8 @@ class Places:
             if type(one) is not type(two):
                 raise Untraceable(f"{name}={value:g} beside {name}={nudged:g}: their energies differ")
             for attribute, y in vars(two).items():
-                x = vars(one)[attribute]
-                if attribute == BOUND or _same(x, y):
+                x = vars(one).get(attribute)
+                if attribute == BOUND or same(x, y):
                     continue
                 if attribute == "expression":
                     self._constants.add((k, name))
@@ -85,12 +83,38 @@ class Places:
                     raise Untraceable(f"{name}, on which {attribute} of {type(one).__name__} depends")
                 self._numbers[k, attribute] = name, x / value
 
+    def _check(self, row: Mapping[str, float], typical: Mapping[str, float], problem: Problem) -> None:
+        """Check that a problem is what its terms become when its numbers are bound."""
+        names = [name for name in row if row[name] != typical[name]] or list(row)
+        for k, (one, two) in enumerate(zip(_terms(self.problem), _terms(problem), strict=True)):
+            is_off = (two is None or two.vanishes) and any(row[name] == 0 for name in self.names)
+            if one is two or is_off:
+                continue
+            if type(one) is not type(two):
+                name = next((name for name in names if row[name]), names[0])
+                raise Untraceable(f"{name}={row[name]:g} beside {name}={typical[name]:g}: their energies differ")
+            for attribute, y in vars(two).items():
+                x = vars(one).get(attribute)
+                if attribute == BOUND:
+                    continue
+                if attribute == "expression" and x is not None:
+                    given = {name: row[name] for owner, name in self._constants if owner == k}
+                    good = x.text == y.text and same(x.given | given, y.given)
+                elif (k, attribute) in self._numbers:
+                    name, factor = self._numbers[k, attribute]
+                    if attribute == "kink" and isinstance(two, Pairwise):  # as steep as W, whose small kinks stay in it
+                        y = y + float(two.force(NEAR))
+                    least = CLOSE * abs(factor * typical[name])
+                    good = math.isclose(y, factor * row[name], rel_tol=CLOSE, abs_tol=least)
+                else:
+                    good = same(x, y)
+                if not good:
+                    raise Untraceable(f"{', '.join(names)}, on which {attribute} of {type(one).__name__} depends")
+
     def bind(self, term: Term, tape: Tape) -> Term:
         """Copy of a term of the problem with parameters of a tape as its numbers."""
         k = next(k for k, each in enumerate(_terms(self.problem)) if each is term)
-        bound: Any = copy.copy(term)
-        for name in [name for name in vars(bound) if isinstance(getattr(type(bound), name, None), cached_property)]:
-            delattr(bound, name)
+        bound: Any = bare(term)
         for (owner, attribute), (name, factor) in self._numbers.items():
             if owner == k:
                 vars(bound)[attribute] = factor * Traced(tape, {(0, 0): tape.parameter(name)})
@@ -107,14 +131,14 @@ def _terms(problem: Problem) -> list[Term | None]:
     return [problem.potential, problem.internal, problem.interaction]
 
 
-def _same(x: object, y: object) -> bool:
-    """Whether two settings are the same, up to rounding."""
-    if isinstance(x, float) and isinstance(y, float):
-        return math.isclose(x, y, rel_tol=ROUNDING)
-    try:
-        return x is y or content(x) == content(y)
-    except TypeError:  # of a class from outside wgf
-        return False
+def _some(columns: Columns) -> list[dict[str, float]]:
+    """Numbers of some flows: those with the smallest and the largest number of each name, and some between."""
+    n = max(map(len, columns.values()), default=0)
+    at = {int(k) for column in columns.values() for k in (column.argmin(), column.argmax())}
+    rows = (
+        [float(column[k]) for column in columns.values()] for k in sorted(at | set(range(0, n, -(-n // MANY) or 1)))
+    )
+    return [dict(zip(columns, row, strict=True)) for row in dict.fromkeys(map(tuple, rows))]
 
 
 def _nudged(problem_of: ProblemOf, typical: Mapping[str, float], name: str) -> tuple[float, Problem]:

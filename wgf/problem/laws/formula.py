@@ -187,4 +187,5 @@ class Formula(Density):
         expression, one = Expression(expr, constants), torch.ones(1, dtype=torch.float64)
         if any(expression.part(switch, one).requires_grad for switch in expression.switches()):
             raise ConfigError(f"expr={expr!r} switches where a tensor that requires grad says: detach it")
+        self.expression = expression
         super().__init__(expression, low, high, f"expr={expr!r}")

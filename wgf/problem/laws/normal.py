@@ -63,6 +63,9 @@ class Mixture(Base):
     Args:
         means, stds: means and standard deviations of the components (length), equally many.
         weights: weights of the components, positive; they are scaled to sum to one.
+
+    Attributes:
+        parts, shares: the components, and their weights that sum to one.
     """
 
     derivable = ("means", "stds", "weights")
@@ -76,32 +79,23 @@ class Mixture(Base):
                 f"means, stds and weights have {len(means)}, {len(stds)} and {len(weights)} entries: "
                 "expected as many of each"
             )
+        self.means, self.stds, self.weights = list(means), list(stds), list(weights)
         total = sum(w / max(weights) for w in weights)  # the plain sum may overflow
         shares = [w / max(weights) / total for w in weights]
         seen = [part for part in zip(shares, means, stds, strict=True) if part[0] > 0]  # drop underflowed shares
-        self.weights = [w for w, _, _ in seen]
+        self.shares = [w for w, _, _ in seen]
         self.parts = [Gaussian(m, s) for _, m, s in seen]
         self.mean = sum(w * m for w, m, _ in seen)
         second = sum(w * (s * s + (m - self.mean) ** 2) for w, m, s in seen)
         self.std = math.sqrt(second)
 
-    @property
-    def means(self) -> list[float]:
-        """Means of the components (length)."""
-        return [part.mean for part in self.parts]
-
-    @property
-    def stds(self) -> list[float]:
-        """Standard deviations of the components (length)."""
-        return [part.std for part in self.parts]
-
     def _sum(self, name: str, z: Tensor) -> Tensor:
         return sum(
-            (w * getattr(part, name)(z) for w, part in zip(self.weights, self.parts, strict=True)), z.new_zeros(())
+            (w * getattr(part, name)(z) for w, part in zip(self.shares, self.parts, strict=True)), z.new_zeros(())
         )
 
     def log_density(self, z: Tensor) -> Tensor:
-        logs = [math.log(w) + part.log_density(z) for w, part in zip(self.weights, self.parts, strict=True)]
+        logs = [math.log(w) + part.log_density(z) for w, part in zip(self.shares, self.parts, strict=True)]
         return torch.logsumexp(torch.stack(logs), dim=0)
 
     def cdf(self, z: Tensor) -> Tensor:
