@@ -25,6 +25,7 @@ NEARBY = (  # all digits are rounded anew
     Similarity(1.0123, 0.0, 1.0, False),
     Similarity(1.0, 0.0, 1.0123, False),
     Similarity(1.0, 0.0, 1.0117, False),
+    Similarity(1.0, 0.0123, 1.0, False),
 )
 HALVED = 4 / 3  # an error relative to its change when cells are halved, at most: by Gauss rules of order 1
 SENSITIVE = 10.0  # rounding may change a number by so many times what a nearby problem changes it

@@ -97,6 +97,21 @@ def test_a_map_that_falls_between_the_nodes(what: str):
     assert doubted({}, replace(solution(), **{what: bad})) == ""
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "potential.expr='(x-sin(t))**2/2' t_end=0.1",
+        "potential.expr='x**4/4' law.mean=1000 t_end=2",
+        "potential.expr='x**4/4' law.mean=30 t_end=0.5 dtype=float32 pde=linear_transport",
+        "potential.expr='x**12' law.mean=3 t_end=0.2",
+    ],
+)
+def test_an_energy_that_falls_far_is_no_needle(words: str, tmp_path: Path):
+    found = unverified(tmp_path, f"potential=expression law=gaussian reference_solution=none {words}")
+    assert found["status"] == "completed"
+    assert "everything" not in (found["doubts"] or "")
+
+
 @pytest.mark.parametrize("network", ["spline", "two_sided_relu"])
 def test_single_precision_alone_is_no_doubt(network: str, tmp_path: Path):
     found = unverified(tmp_path, f"network={network} dtype=float32 t_end=0.01 reference_solution=none")

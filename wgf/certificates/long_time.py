@@ -56,6 +56,8 @@ def decay(problem: Problem, known: Conditions) -> Decay | None:
     for finer in (1, *FINER):
         x, h = _middles(*ends, finer * CELLS)
         slope, bend, least = v.derivative(x).numpy(), v.second_derivative(x).numpy(), _least(v, x, h, known.convexity)
+        if not 2 * least.min() * t_end / STEPS > -1:  # Euler's steps would lose their sign
+            return None
         growth = _growth(known.diffusion, slope, least, h, t_end)
         if (growth <= LOOSE * _growth(known.diffusion, slope, bend, h, t_end)).all():
             break

@@ -167,7 +167,8 @@ class OwnBound(LoopCallback):
             "count": self._count,
             "start": self._start,
             "unknown": self.unknown,
-            "pending": [list(times), *map(torch.stack, parts)],  # few tensors: each is a file in that of the checkpoint
+            # rows of few tensors: each tensor of its own is a file in that of the checkpoint
+            "pending": [list(row) for row in zip(times, *(torch.stack(part).unbind() for part in parts), strict=True)],
         }
 
     def _restore(self, past: dict[str, Any]) -> None:
@@ -176,8 +177,7 @@ class OwnBound(LoopCallback):
             [Steps(*(part.to(device) for part in parts)) for parts in past[name]] for name in ("steps", "doubled")
         )
         self._count, self._start, self.unknown = past["count"], past["start"], past["unknown"]
-        times, *parts = past["pending"]
-        self._pending = list(zip(times, *(part.to(device) for part in parts), strict=True))
+        self._pending = [(t, *(part.to(device) for part in parts)) for t, *parts in past["pending"]]
 
     def _decayed(self, steps: Steps, t: float) -> tuple[Tensor, Tensor]:
         """Integrals over each step of 2 Q e^(-2 lambda (t - s)) and of R0 e^(-lambda (t - s)), [r, c] each."""

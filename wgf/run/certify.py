@@ -90,7 +90,8 @@ def _of_reference(known: Exact | None, richer: RichRun, t: float) -> float | Non
         return None
     map, theta = richer.states[richer.states.times.index(t)]
     away = distance(Carried.by(map, theta), Carried.of(map.base, known, t))
-    return away.w2 + away.w2_error + bound
+    found = away.w2 + away.w2_error + bound
+    return found if found <= spread(map, theta) else None  # else it says nothing
 
 
 def late(maps: SavedMaps | None, own: OwnBound | None) -> list[Row]:

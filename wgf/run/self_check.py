@@ -46,7 +46,7 @@ def doubts(
         rounding: rounding error of a W2 error (length); bounds do not include it.
         clock: progress of the run; None for a run that accepts no fold and no rise of the energy.
         shortened: how fixed steps differ from the setting, see `Integrator.shortened`.
-        unseen: potential energy that the quadrature may have missed (energy).
+        unseen: potential energy that the quadrature may have missed, relative to all energies (no unit).
     """
     return (
         "; ".join(
@@ -62,12 +62,11 @@ def doubts(
 
 def _missed(result: Result, unseen: float) -> str | None:
     """What V has between the quadrature nodes; energies that are uncertain for other reasons have another doubt."""
-    size = sum(map(abs, result.energy_terms.values()))
-    if unseen <= ENERGY * size or (result.energy_error or 0.0) > ENERGY * size:
+    if unseen <= ENERGY or (result.energy_error or 0.0) > ENERGY * sum(map(abs, result.energy_terms.values())):
         return None
     return (
         "everything: V has wells or peaks between the quadrature nodes that change energy_potential by "
-        f"{unseen:.1e}, so the flow hardly feels them; increase network.width and quadrature.order"
+        f"{unseen:.1e} of the energies, so the flow hardly feels them; increase network.width and quadrature.order"
     )
 
 
@@ -134,18 +133,19 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
 
 
 def unseen(flow: Flow) -> float | None:
-    """Potential energy at the start or at the end that the quadrature of a flow may have missed (energy).
-
-    None for a rule without cells.
-    """
-    v, names = flow.problem.potential, [term.name for term in flow.problem.terms]
-    if flow.projection.quadrature.order is None or v.vanishes:
+    """Potential energy at the start or at the end that the quadrature of a flow may have missed, relative to all
+    energies then (no unit). None for a rule without cells."""
+    problem, saved = flow.problem, flow.saved
+    if flow.projection.quadrature.order is None or problem.potential.vanishes or not saved.terms:
         return None
-    known = [float(flow.saved.terms[k][names.index(v.name)]) for k in (0, -1)]
-    ends = [(flow.projection.map, flow.projection.initial), flow.saved[-1]]
-    if v.moves:  # it is known at the end only
-        known, ends = known[1:], ends[1:]
-    return max(_between(v, *end, energy) for end, energy in zip(ends, known, strict=True))
+    k = [term.name for term in problem.terms].index(problem.potential.name)
+    found = []
+    for number in {0, len(saved.times) - 1}:
+        map, theta = saved[number]
+        terms = saved.terms[number].double().cpu()
+        missed = _between(problem.potential.at(saved.times[number]), map, theta, float(terms[k]))
+        found.append(missed / (float(terms.abs().sum()) + 1e-300) - 1e3 * torch.finfo(theta.dtype).eps)
+    return max(found)
 
 
 @torch.no_grad()

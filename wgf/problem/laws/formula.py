@@ -41,8 +41,8 @@ class Density(Base):
     def __init__(
         self,
         function: Callable[[Tensor], Tensor],
-        low: FiniteOrNone = None,
-        high: FiniteOrNone = None,
+        low: float | None = None,
+        high: float | None = None,
         name: str = "density",
     ) -> None:
         if not callable(function):
@@ -56,7 +56,7 @@ class Density(Base):
         masses = integrals(function, self._edges[:-1], self._edges[1:])[0]
         if masses.requires_grad and not self.derivable:
             raise ConfigError(f"{name} depends on a tensor that requires grad, but has no derivatives: detach it")
-        self._total, zero = masses.sum(0, keepdim=True), masses.new_zeros(1)
+        self._total, zero = masses.sum(), masses.new_zeros(1)
         masses = masses / self._total
         self._left = torch.cat([zero, masses.cumsum(0)])  # mass below each edge
         self._right = torch.cat([masses.flip(0).cumsum(0).flip(0), zero])  # mass above each edge
