@@ -74,6 +74,17 @@ class Needy(Keyword):
         self.a, self.b = a, shift
 
 
+class Slope(wgf.Potential):
+    """A function that the constructor makes."""
+
+    def __init__(self, a=1.0, power=2.0, bound=False):
+        self.a, self.power, self.bound = a, power, bound
+        self.shape = (lambda x: a * x**power) if bound else (lambda x: x**power)
+
+    def value_at(self, x):
+        return self.shape(x) if self.bound else self.a * self.shape(x)
+
+
 class Formula(wgf.potentials.Expressed):
     """A constant that is a function of the argument."""
 
@@ -113,6 +124,7 @@ CASES = {
         lambda p: (wgf.FokkerPlanck(), {"potential": wgf.potentials.Quadratic(**p)}),
         {"stiffness": [1.0, 0.5], "center": [0.0, 1.0]},
     ),
+    "beside a function": (lambda p: (wgf.FokkerPlanck(), {"potential": Slope(**p, power=4.0)}), {"a": [0.5, 1.0]}),
     "a formula of my own": (lambda p: (wgf.FokkerPlanck(), {"potential": Formula(**p)}), {"a": [0.5, 1.0]}),
     "a keyword": (lambda p: (wgf.FokkerPlanck(), {"potential": Keyword(p["a"], b=5.0)}), {"a": [1.0, 2.0]}),
     "a varied keyword": (lambda p: (wgf.FokkerPlanck(), {"potential": Keyword(**p)}), {"b": [1.0, 2.0]}),
@@ -172,6 +184,7 @@ def test_a_parameter_acts_as_the_number_of_a_single_flow(case):
         (wgf.FokkerPlanck(), {"b": [1.0, 2.0]}, {"potential": Width(1.0, 0.5)}, "Width with b .* the same b again"),
         (wgf.FokkerPlanck(), {"a": [1.0, 2.0]}, {"potential": Needy(1.0, 2.0)}, "Needy.a. is impossible: .*'shift'"),
         (wgf.FokkerPlanck(), {"a": [-1.0, 0.5, 1.0]}, {"potential": Function(how=abs)}, "a, on which far of Function"),
+        (wgf.FokkerPlanck(), {"a": [0.5, 1.0]}, {"potential": Slope(bound=True)}, "a, on which shape of Slope depends"),
         (wgf.FokkerPlanck(), {"a": [-1.0, 0.5]}, {"potential": Formula()}, "a, on which expression of Formula depends"),
         (
             wgf.FokkerPlanck(), {"a": [0.2, 0.5, 0.7]}, {"potential": Function(how=jump)},

@@ -7,6 +7,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property
+from types import FunctionType
 from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
@@ -184,8 +185,8 @@ def _made(thing: T, own: Mapping[str, float]) -> T:
     except ConfigError:
         raise
     except Exception as error:  # of a class from outside wgf
-        why = " ".join(str(error).split())
-        raise ConfigError(f"{kind.__name__}({', '.join(values)}) is impossible: {why}") from None
+        call, why = f"{kind.__name__}({', '.join(values)})", " ".join(str(error).split())
+        raise ConfigError(f"{call} is impossible: {why}; keep each argument as an attribute with its name") from None
 
 
 def bare(thing: T) -> T:
@@ -203,6 +204,14 @@ def same(x: object, y: object) -> bool:
     if isinstance(x, dict) and isinstance(y, dict):
         return x.keys() == y.keys() and all(same(x[key], y[key]) for key in x)
     try:
-        return x is y or content(x) == content(y)
-    except TypeError:  # of a class from outside wgf
+        return x is y or content(_inside(x)) == content(_inside(y))
+    except (TypeError, ValueError):  # of a class from outside wgf, or a function before its names have values
         return False
+
+
+def _inside(value: object) -> object:
+    """What a function consists of; another value itself."""
+    if not isinstance(value, FunctionType):
+        return value
+    cells = [cell.cell_contents for cell in value.__closure__ or ()]
+    return [str(id(value.__code__)), value.__defaults__, value.__kwdefaults__, cells]
