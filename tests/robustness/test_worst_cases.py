@@ -163,16 +163,16 @@ def test_a_number_that_does_not_follow_is_noticed_unless_rounding_moves_it(kind:
     from random_problems.invariance import NEARBY, invariance
     from random_problems.similar import SIMILARITIES, applied, expected
 
-    s, settings = SIMILARITIES[kind], WELL | {"integrator.rtol": 1e-3}
+    s, settings, n = SIMILARITIES[kind], WELL | {"integrator.rtol": 1e-3}, len(NEARBY)
     one = judge.result | expected(s, settings, judge.result)
 
     def similar(factor: float, *nearby: float):
         """Numbers of the similar problem, of those near it and of those near the problem itself; the W2 errors are
         too large by these factors."""
-        ways = [(applied(s, settings), one)] * len(NEARBY) + [(settings, judge.result)] * len(NEARBY)
-        near = [each | expected(n, posed, each) for n, (posed, each) in zip(NEARBY * 2, ways, strict=True)]
+        ways = [(applied(s, settings), one)] * n + [(settings, judge.result)] * n
+        near = [each | expected(at, posed, each) for at, (posed, each) in zip(NEARBY * 2, ways, strict=True)]
         others = near[: len(nearby)]
-        factors = factor, *(factor * each for each in nearby[:3]), *nearby[3:]
+        factors = factor, *(factor * each for each in nearby[:n]), *nearby[n:]
         return [each | {"w2_error": f * each["w2_error"]} for each, f in zip([one, *others], factors, strict=True)]
 
     def false(*answers):
@@ -182,13 +182,13 @@ def test_a_number_that_does_not_follow_is_noticed_unless_rounding_moves_it(kind:
         return {each.number for each in found if each.used > 1}
 
     assert false(*similar(1.0)) == set()
-    assert false(*similar(1.01, *[1.0] * 6)) == {"w2_error"}
+    assert false(*similar(1.01, *[1.0] * 2 * n)) == {"w2_error"}
     assert false(*similar(1.01, 1.01)) == set()
     assert false(*similar(1.01, 1.0, 1.0, 1.01)) == set()  # the first ones change little by chance
-    assert false(*similar(1.01, *[1.0] * 5, 1.01)) == set()
+    assert false(*similar(1.01, *[1.0] * (2 * n - 1), 1.01)) == set()
     folded = one | {"status": "folded"}
-    assert false(folded, *[folded] * 3, *[judge.result] * 3) == {"status"}
-    assert false(folded, *[folded] * 3, judge.result, folded) == set()  # rounding decides how the flow ends
+    assert false(folded, *[folded] * n, *[judge.result] * n) == {"status"}
+    assert false(folded, *[folded] * n, judge.result, folded) == set()  # rounding decides how the flow ends
     first, second = similar(1.01, 1.0)
     assert false(first, second | {"status": "folded"}) == set()
 

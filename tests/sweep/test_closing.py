@@ -140,7 +140,7 @@ COMMANDS = {"collate": collate.main, "study": study.main}
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_number_is_cut(swept: Path, width: int, command: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(study, "save", lambda found: [])
+    monkeypatch.setattr(study, "save", lambda *_: [])
     status, out, err = called(swept, str(swept), main=COMMANDS[command])
     assert status == (command == "study"), err
     plain = re.sub(r"\x1b\[[0-9;]*m", "", out)

@@ -41,8 +41,8 @@ class Density(Base):
     def __init__(
         self,
         function: Callable[[Tensor], Tensor],
-        low: float | None = None,
-        high: float | None = None,
+        low: FiniteOrNone = None,
+        high: FiniteOrNone = None,
         name: str = "density",
     ) -> None:
         if not callable(function):
@@ -56,7 +56,7 @@ class Density(Base):
         masses = integrals(function, self._edges[:-1], self._edges[1:])[0]
         if masses.requires_grad and not self.derivable:
             raise ConfigError(f"{name} depends on a tensor that requires grad, but has no derivatives: detach it")
-        self._total, zero = masses.sum(), masses.new_zeros(1)
+        self._total, zero = masses.sum(0, keepdim=True), masses.new_zeros(1)
         masses = masses / self._total
         self._left = torch.cat([zero, masses.cumsum(0)])  # mass below each edge
         self._right = torch.cat([masses.flip(0).cumsum(0).flip(0), zero])  # mass above each edge
@@ -114,7 +114,7 @@ class Density(Base):
     def log_density(self, z: Tensor) -> Tensor:
         inside = (z >= self.lower) & (z <= self.upper)
         safe = torch.where(inside, z, self.mean)
-        return torch.where(inside, torch.log(self._function(safe)) - torch.log(self._total.to(z)), -math.inf)
+        return torch.where(inside, torch.log(self._function(safe)) - torch.log(self._total[0].to(z)), -math.inf)
 
     def _within(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Index of the cell of each z, and z inside the cells."""
@@ -124,12 +124,12 @@ class Density(Base):
 
     def cdf(self, z: Tensor) -> Tensor:
         cell, inside = self._within(z)
-        part = integrals(self._function, self._edges.to(z)[cell], inside)[0] / self._total.to(z)
+        part = integrals(self._function, self._edges.to(z)[cell], inside)[0] / self._total[0].to(z)
         return (self._left.to(z)[cell] + part).clamp(max=1.0)
 
     def survival(self, z: Tensor) -> Tensor:
         cell, inside = self._within(z)
-        part = integrals(self._function, inside, self._edges.to(z)[cell + 1])[0] / self._total.to(z)
+        part = integrals(self._function, inside, self._edges.to(z)[cell + 1])[0] / self._total[0].to(z)
         return (self._right.to(z)[cell + 1] + part).clamp(max=1.0)
 
     def quantile(self, u: Tensor) -> Tensor:
