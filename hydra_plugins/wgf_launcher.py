@@ -1,6 +1,5 @@
 """The launcher of many short jobs, and what runs each of them."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
 from wgf.errors import ConfigError
+from wgf.process import cores
 from wgf.settings.resume import text_of
 from wgf.sweep.composer import ENSEMBLE, Composer
 from wgf.sweep.forked import in_processes
@@ -89,7 +89,7 @@ class EnsembleLauncher(BasicLauncher):
     @property
     def _processes(self) -> int:
         if self._at_once == -1:
-            return len(os.sched_getaffinity(0)) + 1 if sys.platform == "linux" else 1
+            return cores() + 1 if sys.platform == "linux" else 1
         if not isinstance(self._at_once, int) or self._at_once < 1:
             raise ConfigError(
                 f"hydra.launcher.n_jobs={self._at_once} is not allowed: expected 1 or more, or -1 for all cores"
