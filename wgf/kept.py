@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor, dtype
 
 Result = TypeVar("Result")
@@ -35,7 +36,8 @@ class Kept(Generic[Result]):
         """The result for a key, made where it is not known."""
         result = self._results.pop(key, UNKNOWN)
         if result is UNKNOWN:
-            result = make()
+            with torch._C._DisableFuncTorch():  # a tensor made inside torch.func would die with its transform
+                result = make()
         self._results[key] = result  # the newest last
         while len(self._results) > self._most:
             self._results.pop(next(iter(self._results)), None)

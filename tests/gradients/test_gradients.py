@@ -14,6 +14,7 @@ from wgf.problem import kernels
 from wgf.problem.domain import Line
 from wgf.problem.interaction import Interaction
 from wgf.problem.laws import Mixture, Uniform
+from wgf.settings.tensors import is_foreign
 
 
 class Net(nn.Module):
@@ -315,6 +316,18 @@ def test_derivatives_of_other_kinds_are_refused(derivative):
             derivative(lambda d, pde=pde: std(d, pde))(torch.tensor(1.0, dtype=torch.float64))
         with torch.autograd.forward_ad.dual_level(), pytest.raises(wgf.ConfigError, match="forward mode"):
             std(torch.autograd.forward_ad.make_dual(torch.tensor(1.0), torch.tensor(1.0)), pde)
+
+
+def test_networks_made_inside_torch_func_serve_outside():
+    def start(width):
+        return wgf.Spline(width, 3, 3.0625, base=wgf.Gaussian()).theta.detach().sum()  # a bound of no other test
+
+    for derivative in (torch.func.grad, torch.func.hessian):
+        width = 11 if derivative is torch.func.grad else 13
+        derivative(lambda d, width=width: d * 0 + start(width))(torch.tensor(1.0))
+        network = wgf.Spline(width, 3, 3.0625, base=wgf.Gaussian())
+        assert not is_foreign(network.breakpoints)
+        assert wgf.solve(wgf.FokkerPlanck(), t_end=0.1, network=network, saves=1).status is wgf.Status.completed
 
 
 def test_other_refusals():
