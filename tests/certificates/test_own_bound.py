@@ -10,8 +10,8 @@ from reference_problems import AFFINE
 
 from wgf.certificates.curve import Record, continuation
 from wgf.certificates.mesh import Mesh
-from wgf.certificates.own_bound import _parts
 from wgf.certificates.residual import Residuals, psi
+from wgf.certificates.steps import _parts
 from wgf.integrators.explicit import Dopri5, Heun
 from wgf.integrators.implicit import SDIRK2, Rodas4
 from wgf.networks.relu import TwoSidedReLU
