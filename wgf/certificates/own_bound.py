@@ -23,7 +23,10 @@ from wgf.projection.transfer import contact_of
 ORDER, PER_STEP = 6, 3  # Gauss nodes per cell and per step
 SAMPLE, FIRST = 12, 2  # the quadrature is doubled on one step of so many, from this step on
 LONG = 0.5  # |lambda| dt of steps on which it is always doubled: exp(-2 lambda s) varies much
-BEYOND = 1.1  # how far the limit lies, in changes by the doubled quadrature
+BEYOND, SAMPLED = (
+    1.1,
+    2.0,
+)  # how far the limit lies, in changes by the doubled quadrature, and where a sample tells these
 CHUNK = 64  # steps evaluated at once
 SPACING = 1e-3, 1e-2  # recorded states: relative to the end time, and to the time
 BALANCE = [10.0**k for k in range(-8, 5, 2)]  # trade-offs between the two residuals, relative to the law's width
@@ -138,12 +141,12 @@ class OwnBound(LoopCallback):
         if not (np.isfinite(flux) & np.isfinite(force)).any(1).all():
             return Bound(None, None, self._why(steps))
         value, balance = min((self._total(flux, force, weight * self._scale, start), weight) for weight in BALANCE)
-        change = self._change(steps, t, balance * self._scale, value)
+        change, rise = self._change(steps, (flux, force), t, balance * self._scale, value)
         if self._decay is not None:
             value = min(value, self._decay.bound(t, self._start, steps.s, steps.weights, steps.strong))
         if change is not None and not change <= UNRESOLVED:
             return Bound(None, change, "the quadrature does not resolve the residual")
-        return Bound(value * (1 + BEYOND * max(change or 0.0, 0.0)), None if change is None else abs(change))
+        return Bound(value * (1 + rise), None if change is None else abs(change))
 
     def saved(self) -> dict[str, Any]:
         """Content for a checkpoint, with the steps not yet evaluated: a resumed run evaluates the same blocks."""
@@ -183,17 +186,36 @@ class OwnBound(LoopCallback):
         rows, columns = np.arange(len(cost)), cost.argmin(1)
         return math.sqrt(start**2 + flux[rows, columns].sum()) + float(force[rows, columns].sum())
 
-    def _change(self, steps: Known, t: float, weight: float, total: float) -> float | None:
-        """Change of the bound when the quadrature orders double, from sampled steps, relative to the bound."""
+    def _change(
+        self, steps: Known, parts: tuple[np.ndarray, np.ndarray], t: float, weight: float, total: float
+    ) -> tuple[float | None, float]:
+        """Change of the bound when the quadrature orders double, and by how much that should raise it, relative to it.
+
+        Long steps are all doubled; what a sample of the others changes is taken for the same share of them all.
+
+        Args:
+            steps: before t.
+            parts: their `_decayed`.
+            t, weight, total: the time, the trade-off of the bound, and the bound.
+        """
         doubled, (long, sampled) = self._doubled.before(t), self._doubled_on(steps.weights.sum(1), 0)
         if not len(doubled.s):
-            return None
-        one, two = self._decayed(Known(*(part[long | sampled] for part in steps)), t), self._decayed(doubled, t)
-        change, always = 0.0, long[long | sampled]
-        for share, rows in ((1.0, always), ((~long).sum() / max((~always).sum(), 1), ~always)):
-            before, after = (self._total(flux[rows], force[rows], weight, 0.0) for flux, force in (one, two))
-            change += max(share * (after - before), 0.0) if always.any() else share * (after - before)
-        return float(change) / max(total, ROUNDING * self._scale)
+            return None, 0.0
+        seen, finer, size = long | sampled, self._decayed(doubled, t), max(total, ROUNDING * self._scale)
+
+        def sums(where: np.ndarray) -> tuple[float, float]:  # of some of the doubled steps, before and after
+            coarse = (part[seen][where] for part in parts)
+            return self._total(*coarse, weight, 0.0), self._total(*(part[where] for part in finer), weight, 0.0)
+
+        before, after = sums(long[seen])
+        change = max(after - before, 0.0)
+        rise = BEYOND * change
+        if sampled[~long].any():
+            before, after = sums(~long[seen])
+            all = self._total(*(part[~long] for part in parts), weight, 0.0)
+            rest = (after - before) * (all / before if before > 0 else (~long).sum() / sampled[~long].sum())
+            change, rise = change + rest, rise + SAMPLED * max(rest, 0.0)
+        return change / size, rise / size
 
     def _doubled_on(self, dt: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Which steps of lengths dt [r] (time) after `count` others are long [r], and which are in the sample [r]."""
