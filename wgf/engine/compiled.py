@@ -113,7 +113,8 @@ class Compiled(Rodas4):
             most = min(most, max(1, PATH // plan.mesh.size))
             path = np.empty((1, most, len(plan.mesh.mean) + 1))
         looks = begins and type(callback).stop is not LoopCallback.stop  # the callback sees the start first
-        advance = partial(plan.advance, path=path, clock=clock, most=most, single=observed)
+        least = self.least_dt(stops[-1])
+        advance = partial(plan.advance, path=path, clock=clock, most=most, single=observed, least=least)
         leg = self.opening(plan, theta) if looks else advance(c, stops[: clock.target + 1])
         state: State = Reached(theta, plan, leg, projection)
         if leg.code == REFUSED:
