@@ -94,7 +94,7 @@ class Compiled(Rodas4):
     def opening(self, plan: Plan, theta: Tensor) -> Leg:
         """The state at t = 0 with parameters theta [p], evaluated once."""
         if self._opened is None or self._opened[0] is not plan or self._opened[1] is not theta:
-            leg = plan.advance(plan.coordinates(theta), [1.0], NO_PATH, Clock(next_dt=1.0), 0, False)
+            leg = plan.advance(plan.coordinates(theta), [1.0], NO_PATH, Clock(next_dt=1.0), 0, False, 0.0)
             self._opened = plan, theta, leg
         return self._opened[2]
 

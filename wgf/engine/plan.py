@@ -255,14 +255,7 @@ class Plan:
         return torch.from_numpy(theta.numpy() + lifted)
 
     def advance(
-        self,
-        c: np.ndarray,
-        goals: list[float],
-        path: np.ndarray,
-        clock: Clock,
-        most: int,
-        single: bool,
-        least: float = 0.0,
+        self, c: np.ndarray, goals: list[float], path: np.ndarray, clock: Clock, most: int, single: bool, least: float
     ) -> Leg:
         """Steps from c [M], not shorter than `least`, to the last goal or an end; see `wgf.engine.kernel.advance`."""
         size, stops = len(c), np.array(goals)
