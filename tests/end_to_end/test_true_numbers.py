@@ -6,9 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from finite_elements import Diffusion
+from lagrangian import solution
+from scipy.optimize import brentq
+from scipy.special import ndtr
+from scipy.stats import norm
 from short_runs import BARE, config, run_config
 
 import wgf
+from wgf.reference_solutions.finite_volumes import refinement
 from wgf.run.runner import main
 
 
@@ -88,3 +94,83 @@ def test_errors_beside_the_edges_of_a_law(tmp_path: Path):
     gap = np.abs(flow.map(t, z) - 0.3 - math.exp(t) * y / np.sqrt(1 + y**2 * math.expm1(2 * t)))
     assert found["w1_error"] == pytest.approx((mass * gap).sum(), rel=1e-3)
     assert found["w2_error"] == pytest.approx(math.sqrt((mass * gap**2).sum()), rel=1e-4)
+
+
+def errors(gap: np.ndarray, mass: np.ndarray) -> tuple[float, float]:
+    """W1 and W2 of two monotone maps whose difference is known at points of some mass."""
+    return (mass * gap).sum(), math.sqrt((mass * gap**2).sum())
+
+
+@pytest.mark.parametrize(
+    ("expression", "potential", "kink"),
+    [
+        ("abs(x-0.8)", lambda x: np.abs(x - 0.8), 0.8),
+        ("x**2/2+0.5*abs(x)", lambda x: x**2 / 2 + 0.5 * np.abs(x), 0.0),
+        ("abs(x)**1.5", lambda x: np.abs(x) ** 1.5, 0.0),
+    ],
+)
+def test_errors_against_finite_volumes_where_v_has_a_kink(expression, potential, kink, tmp_path: Path):
+    """Finite elements say what the run's error is: it is not the error of its reference solution."""
+    words = "potential=expression law.mean=1 law.std=0.5 t_end=1 network.width=256 network.degree=1"
+    found = run_config(config(*BARE, *words.split(), f"potential.expr='{expression}'"), tmp_path / "run")
+    s = np.linspace(-6, 6, 2001)
+    judge = Diffusion(potential, 1.0, np.array([-14.0, kink, 14.0]), kink, 1.0)
+    exact, off = judge.map(lambda x: ndtr((x - 1) / 0.5), 1.0, ndtr(s))
+    w1, w2 = errors(np.abs(wgf.load(tmp_path / "run").map(1.0, 1 + 0.5 * s) - exact), norm.pdf(s) * (s[1] - s[0]))
+    assert errors(off, norm.pdf(s) * (s[1] - s[0]))[1] < 1e-6
+    assert abs(found["w1_error"] - w1) < found["reference_error"] < 0.15 * found["w1_error"]
+    assert abs(found["w2_error"] - w2) < found["reference_w2_error"] < 0.5 * found["w2_error"]
+    assert w1 < 5e-5
+
+
+def test_a_porous_medium_from_a_law_with_edges(tmp_path: Path):
+    """Particles say what the error is; the best approximation is below it."""
+    words = "experiment=porous_medium_gaussian law=uniform network.width=400"
+    found = run_config(config(*BARE, *words.split()), tmp_path / "run")
+    u, exact, off = solution(
+        lambda left, right: left - right, 1.0, 400, exponent=2.0, slope=np.zeros_like, diffusion=1.0
+    )
+    mass = np.gradient(u)
+    w1, w2 = errors(np.abs(wgf.load(tmp_path / "run").quantile(1.0, u) - exact), mass)
+    judged = errors(off, mass)
+    assert judged[1] < 1e-4
+    assert abs(found["w1_error"] - w1) < found["reference_error"] + judged[0]
+    assert abs(found["w2_error"] - w2) < found["reference_w2_error"] + judged[1]
+    assert found["w2_best"] <= found["w2_error"] < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("words", "power", "stiffness"),
+    [
+        ("pde=porous_medium potential=quadratic t_end=50", 2, 1.0),
+        ("pde=aggregation_diffusion pde.exponent=2 interaction=quadratic t_end=50", 2, 1.0),
+        ("pde=porous_medium potential=expression potential.expr='x**4/4' t_end=50", 4, 1.0),
+        (
+            "pde=porous_medium potential=quadratic potential.stiffness=1e-9 law.low=-1e3 law.high=1e3 t_end=5e10",
+            2,
+            1e-9,
+        ),
+        (
+            "pde=porous_medium potential=quadratic potential.stiffness=1e12 law.low=-1e-4 law.high=1e-4 t_end=5e-11",
+            2,
+            1e12,
+        ),
+    ],
+    ids=["well", "attraction", "quartic", "large", "small"],
+)
+def test_a_porous_medium_at_rest(words: str, power: int, stiffness: float, tmp_path: Path, monkeypatch):
+    """From a uniform law to rho = (V(R) - V) / 2, V = k |x|^p / p, whose mass is k R^(p + 1) / (p + 1)."""
+    for coupled, cells in ((False, (64, 128, 256)), (True, (48, 96, 192))):  # finer grids take ten seconds and more
+        monkeypatch.setitem(refinement.LEVELS, coupled, cells)
+    found = run_config(config(*BARE, "law=uniform", *words.split()), tmp_path / "run")
+    flow, radius = wgf.load(tmp_path / "run"), ((power + 1) / stiffness) ** (1 / (power + 1))
+    u = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 402)[1:-1])  # close to the edges
+
+    def left(x: float) -> float:
+        return 0.5 + ((power + 1) * x - x ** (power + 1)) / (2 * power)  # in units of R
+
+    exact = [radius * brentq(lambda x, u=u: left(x) - u, -1, 1, xtol=1e-14) for u in u]
+    w1, w2 = errors(np.abs(flow.quantile(found["t_end"], u) - exact), np.gradient(u))
+    assert w2 < 1e-4 * radius
+    assert abs(found["w1_error"] - w1) < found["reference_error"] < 1e-3 * radius
+    assert abs(found["w2_error"] - w2) < found["reference_w2_error"] < 1e-2 * radius

@@ -11,7 +11,7 @@ from whole_flows import Energies, field_of, flow, start_of
 
 from wgf.integrators.gauss_newton import descend
 from wgf.integrators.implicit import JKO
-from wgf.integrators.proximal import proximal
+from wgf.integrators.proximal import KinkCurvature, Objective, proximal
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import evolve
 from wgf.networks.mlp import MLP
@@ -277,3 +277,16 @@ def test_parts_of_a_step_grow_again_and_are_bounded():
     end = evolve(field, JKO(1.51e-4), field.map.theta.detach(), [0.00302], Energies())
     assert end.status is Status.completed
     assert end.clock.evaluations < 200
+
+
+def test_rounding_of_a_smooth_force_is_no_kink():
+    """A quadratic potential in units that round: no move, however short, shows a curvature beyond its own."""
+    law = Gaussian(0.3, 1e3)
+    field = field_of(problem(law, Quadratic(1e-9, 7.0), Entropy(1.0)), Spline(24, 3, base=law))
+    landscape, c = field.landscape, start_of(field).evaluation.point.c
+    objective = Objective(landscape, c, 1.0)
+    here = landscape.chart.at_nodes(c)
+    generator = torch.Generator().manual_seed(3)
+    for length in 10.0 ** torch.arange(-9, 4):
+        step = length * torch.randn(len(c), generator=generator, dtype=torch.float64)
+        assert not KinkCurvature(objective, here).seen(landscape.chart.at_nodes(c + step)).any()

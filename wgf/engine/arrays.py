@@ -93,7 +93,6 @@ class Method(NamedTuple):
     gamma: float
     rtol: float
     atol: float
-    dt_min: float
     max_steps: int
 
 

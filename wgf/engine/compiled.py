@@ -94,7 +94,7 @@ class Compiled(Rodas4):
     def opening(self, plan: Plan, theta: Tensor) -> Leg:
         """The state at t = 0 with parameters theta [p], evaluated once."""
         if self._opened is None or self._opened[0] is not plan or self._opened[1] is not theta:
-            leg = plan.advance(plan.coordinates(theta), [1.0], NO_PATH, Clock(next_dt=1.0), 0, False)
+            leg = plan.advance(plan.coordinates(theta), [1.0], NO_PATH, Clock(next_dt=1.0), 0, False, 0.0)
             self._opened = plan, theta, leg
         return self._opened[2]
 
@@ -113,7 +113,8 @@ class Compiled(Rodas4):
             most = min(most, max(1, PATH // plan.mesh.size))
             path = np.empty((1, most, len(plan.mesh.mean) + 1))
         looks = begins and type(callback).stop is not LoopCallback.stop  # the callback sees the start first
-        advance = partial(plan.advance, path=path, clock=clock, most=most, single=observed)
+        least = self.least_dt(stops[-1])
+        advance = partial(plan.advance, path=path, clock=clock, most=most, single=observed, least=least)
         leg = self.opening(plan, theta) if looks else advance(c, stops[: clock.target + 1])
         state: State = Reached(theta, plan, leg, projection)
         if leg.code == REFUSED:

@@ -103,7 +103,7 @@ def end_of(accepted, slope, method, goals, times, counts):
             return BLOW_UP
         if counts[3] == len(goals):
             return COMPLETED
-    elif times[2] < method.dt_min:
+    elif times[2] < times[7]:
         return STUCK
     elif counts[5] >= counts[6]:
         return FOLDS
@@ -155,7 +155,7 @@ def advance(c, goals, saved, path, mesh, energy, method, parameters, times, coun
         path: coordinates after every accepted step, and its length [b, most, M + WIDTH + 1]; empty to keep none.
         parameters: parameters of the energy [b, p].
         times: t, dt, next_dt, error and dissipated of the clocks, updated, the standard deviations of the initial
-            laws (length), and the smallest slopes at t = 0 [b, 7].
+            laws (length), the smallest slopes at t = 0, and the shortest steps [b, 8].
         counts: steps, rejected, evaluations and target of the clocks, updated, whether the law can collapse, the folds
             in a row, updated, and how many end the call [b, 7].
         report: how a flow ended, energy, smallest slope, why the last attempt failed, its length, and the energies

@@ -205,7 +205,7 @@ class Plan:
         self.chart, self.terms, self.attractive, self._start = chart, problem.terms, problem.collapses, start
         self.mesh, self.std = mesh_of(chart, order), problem.law.std
         i = integrator
-        self.method = Method(*_tableau(type(i)), i.gamma, i.rtol, i.atol, i.dt_min, int(i.max_steps))
+        self.method = Method(*_tableau(type(i)), i.gamma, i.rtol, i.atol, int(i.max_steps))
         self.energy, self.parameters = shared_energy(self.terms, lambda: self.range)
         n = self.mesh.nodes.shape[1]
         self.work = 6 * (n * n if self.energy.interacts else n)
@@ -236,7 +236,7 @@ class Plan:
         return np.array([term.offset(self.chart.nodes) for term in self.terms])
 
     def _flow(self) -> OneFlow:
-        c, saved, times = np.zeros((1, len(self.mesh.mean))), np.zeros((0, 0, 0)), np.zeros((1, 7))
+        c, saved, times = np.zeros((1, len(self.mesh.mean))), np.zeros((0, 0, 0)), np.zeros((1, 8))
         counts, report = np.zeros((1, 7), dtype=np.int64), np.zeros((1, REPORT + len(self.terms)))
         return OneFlow(c, saved, times, counts, report, workspace(self.mesh, self.energy))
 
@@ -255,9 +255,9 @@ class Plan:
         return torch.from_numpy(theta.numpy() + lifted)
 
     def advance(
-        self, c: np.ndarray, goals: list[float], path: np.ndarray, clock: Clock, most: int, single: bool
+        self, c: np.ndarray, goals: list[float], path: np.ndarray, clock: Clock, most: int, single: bool, least: float
     ) -> Leg:
-        """Steps from c [M] to the last goal, or to an end; see `wgf.engine.kernel.advance`."""
+        """Steps from c [M], not shorter than `least`, to the last goal or an end; see `wgf.engine.kernel.advance`."""
         size, stops = len(c), np.array(goals)
         while True:
             idle = _idle(sizes(self.mesh, self.energy), list)
@@ -267,7 +267,7 @@ class Plan:
                 flow = self._flow()
             at, saved, times, counts, report, work = flow
             at[0, :size] = c
-            times[0] = clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated, self.std, self.slope
+            times[0] = clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated, self.std, self.slope, least
             taken = clock.steps, clock.rejected, clock.evaluations, clock.target
             counts[0] = *taken, self.attractive, clock.folds, self._folds
             report[0] = 0.0

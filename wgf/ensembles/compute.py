@@ -158,11 +158,11 @@ def ensemble(
     c[:, :size], std = starts(projection, chart, law_at, values)
     given = np.stack([values[name] for name in places.names], axis=1) if places.names else np.zeros((n, 0))
     attracts = _collapses(problem, problem_of, values)
-    first = method.first_dt(float(t_end))
+    first, least = method.first_dt(float(t_end)), method.least_dt(float(t_end))
     if tensors:
         check_size(size)
         check_reach(tensors, places.names)
-    job = Job(plan.mesh, energy, plan.method, c, given, std, attracts, np.array(stops), first, bool(tensors))
+    job = Job(plan.mesh, energy, plan.method, c, given, std, attracts, np.array(stops), first, least, bool(tensors))
     ends = on_device.compute(job, where) if where.type == "cuda" else in_threads.compute(job, threads)
     status = np.array([CODES.get(int(code), Status.step_too_small).name for code in ends.code])
     stuck = ends.code == STUCK

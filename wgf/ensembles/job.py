@@ -25,7 +25,7 @@ class Job(NamedTuple):
         parameters: of the energy [n, p].
         std: standard deviations of the initial laws [n] (length).
         collapses: whether the laws can collapse [n].
-        goals: times of the stops [s]. first_dt: the first step (time).
+        goals: times of the stops [s]. first_dt, least_dt: the first step and the shortest one (time).
         records: whether to keep the path of each flow.
     """
 
@@ -38,6 +38,7 @@ class Job(NamedTuple):
     collapses: np.ndarray
     goals: np.ndarray
     first_dt: float
+    least_dt: float
     records: bool = False
 
 

@@ -11,7 +11,7 @@ from wgf.integrators.gauss_newton import GaussNewton
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.limex import Limex
 from wgf.projection.field import Projection
-from wgf.settings.ranges import Count, NonNegativeOrNone, Positive, PositiveOrNone, checked
+from wgf.settings.ranges import Count, NonNegativeOrNone, PositiveOrNone, checked
 
 IN_TIME = 0.05  # atol relative to the tolerance of adaptive breakpoints
 NO_RTOL = 1e-12  # the tolerance of adaptive breakpoints has the unit of the initial law
@@ -35,7 +35,7 @@ class Auto(Integrator):
         rtol: PositiveOrNone = None,
         atol: NonNegativeOrNone = None,
         dt: PositiveOrNone = None,
-        dt_min: Positive = 1e-12,
+        dt_min: PositiveOrNone = None,
         max_steps: Count = 1_000_000,
     ) -> None:
         self.rtol, self.atol, self.dt, self.dt_min, self.max_steps = rtol, atol, dt, dt_min, max_steps

@@ -21,6 +21,7 @@ from wgf.projection.chart_energy import Landscape, rates
 from wgf.projection.field import Evaluation, Projection
 from wgf.projection.knots import KnotFlow
 
+SHORTEST = 1e-14  # step of an adaptive method, relative to the end time: t + dt has few digits more
 MANY_STEPS = 1_000_000  # more fixed steps than this require a larger max_steps
 
 
@@ -192,7 +193,7 @@ class Integrator(ABC):
     Attributes:
         order: order of the error at a fixed time.
         max_steps: largest number of attempts, including rejected ones.
-        dt_min: smallest step of an adaptive method (time).
+        dt_min: smallest step of an adaptive method (time); None means `SHORTEST` of the end time.
         adaptive: whether the loop retries a rejected step with a smaller dt.
         implicit: whether a step uses second derivatives of the energy.
         dt: the step, for an adaptive method the first step (time); None lets the method choose it.
@@ -202,7 +203,7 @@ class Integrator(ABC):
     order: int
     max_steps: int
     adaptive = False
-    dt_min = 0.0
+    dt_min: float | None = None
     implicit = False
     dt: float | None = None
     strict = True
@@ -223,7 +224,7 @@ class Integrator(ABC):
                 f"integrator.dt={dt:g} with t_end={t_end:g} is impossible: a step cannot be longer than the run, use "
                 f"integrator.dt={t_end / 100:.0e} or less"
             )
-        if least > (dt or t_end):
+        if least is not None and least > (dt or t_end):
             which = f"integrator.dt={dt:g}" if dt else f"t_end={t_end:g}"
             raise ConfigError(f"integrator.dt_min={least:g} with {which} is impossible: decrease integrator.dt_min")
         if not self.adaptive and dt is not None and t_end / dt > max(most, MANY_STEPS) * (1 + 1e-9):
@@ -265,6 +266,10 @@ class Integrator(ABC):
     def first_dt(self, t_end: float) -> float:
         """First step (time)."""
         return self.dt or t_end / 100
+
+    def least_dt(self, t_end: float) -> float:
+        """Smallest step of an adaptive method (time)."""
+        return SHORTEST * t_end if self.dt_min is None else self.dt_min
 
     def next_dt(self, dt: float, error: float, previous: float) -> float:
         """Next step (time), from the last step dt, its relative error, and that of the accepted step before it."""

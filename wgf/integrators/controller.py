@@ -21,7 +21,7 @@ class Adaptive(Integrator):
     Args:
         rtol, atol: tolerances per step, in standard deviations of the solution and of the initial law (no unit).
         dt: first step (time); null means t_end / 100.
-        dt_min: smallest step (time); the run stops if it needs a smaller one.
+        dt_min: smallest step (time); the run stops if it needs a smaller one. Null means 1e-14 t_end.
         max_steps: largest number of attempts.
     """
 
@@ -33,7 +33,7 @@ class Adaptive(Integrator):
         rtol: Positive = 1e-6,
         atol: NonNegative = 1e-8,
         dt: PositiveOrNone = None,
-        dt_min: Positive = 1e-12,
+        dt_min: PositiveOrNone = None,
         max_steps: Count = 1_000_000,
     ) -> None:
         self.rtol, self.atol, self.dt, self.dt_min, self.max_steps = rtol, atol, dt, dt_min, max_steps

@@ -129,7 +129,7 @@ class GaussNewton(Adaptive):
         rtol: Positive = 1e-4,
         atol: NonNegative = 1e-8,
         dt: PositiveOrNone = None,
-        dt_min: Positive = 1e-12,
+        dt_min: PositiveOrNone = None,
         max_steps: Count = 1_000_000,
         damping: NonNegative = DAMPING,
     ) -> None:

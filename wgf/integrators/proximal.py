@@ -180,10 +180,11 @@ class KinkCurvature:
         return torch.dot(self._known[0].abs(), self._here.x.abs()).item()
 
     def seen(self, there: MapAtNodes) -> Tensor:
-        """Difference quotient of the forces between two maps minus their derivative [n], at least 0."""
+        """Difference quotient of the forces between two maps minus their derivative and rounding [n], at least 0."""
         force, stiffness = self._known
-        way = there.x - self._here.x
-        excess = (self._objective.force(there) - force) / way - stiffness
+        way, other = there.x - self._here.x, self._objective.force(there)
+        rounded = force.abs() + other.abs() + stiffness.abs() * (there.x.abs() + self._here.x.abs())
+        excess = (other - force - 4 * torch.finfo(way.dtype).eps * rounded.copysign(way)) / way - stiffness
         return torch.where(way.abs() > 1e-12 * self._here.rms, excess, 0.0).clamp(min=0)
 
 

@@ -188,7 +188,7 @@ def evolve(
                 if not integrator.adaptive:
                     return ended(fault or Status.step_too_small, why)
                 clock.next_dt = 0.25 * trial if fault else method.next_dt(trial, then.error, 1.0)
-                if clock.next_dt < integrator.dt_min:
+                if clock.next_dt < integrator.least_dt(stops[-1]):
                     collapsed = attractive and now.slope < math.sqrt(COLLAPSE) * first_slope
                     cause = proposed.failure or (fault.value if fault else "its error exceeds the tolerances")
                     reason = Status.folded if fault is Status.folded else Status.step_too_small

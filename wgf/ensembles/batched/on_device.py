@@ -147,6 +147,7 @@ class Turn:
 
     def __init__(self, job: Job, landscape: Landscape, device: torch.device) -> None:
         self._landscape, self._method, self._step = landscape, job.method, Step(landscape, job.method)
+        self._least = job.least_dt
         self._goals = torch.tensor([*job.goals, torch.inf], dtype=torch.float64, device=device)
 
     def __call__(self, f: Flows) -> None:
@@ -179,7 +180,7 @@ class Turn:
         f.saved.scatter_(0, place, torch.where(lands, f.new, f.saved.gather(0, place)))
 
         end = torch.where(steps + failed >= method.max_steps, MAX_STEPS, RUNS)
-        end = torch.where(rejected & (dt < method.dt_min), STUCK, end)
+        end = torch.where(rejected & (dt < self._least), STUCK, end)
         end = torch.where(taken & (target == len(f.saved)), COMPLETED, end)
         end = torch.where(taken & f.collapses & (judged.slope < COLLAPSE), BLOW_UP, end)
         goal = self._goals[target]
