@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,10 +14,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
 from wgf.errors import ConfigError
-from wgf.process import cores
+from wgf.process import cores, loading
 from wgf.settings.resume import text_of
 from wgf.sweep.composer import ENSEMBLE, Composer
 from wgf.sweep.forked import in_processes
+from wgf.sweep.session import current
 
 
 class Jobs:
@@ -29,7 +32,8 @@ class Jobs:
     """
 
     def __init__(self, context: HydraContext, config: DictConfig, job: TaskFunction) -> None:
-        self.compose = Composer(lambda words: context.config_loader.load_sweep_config(config, words))
+        known = current().sweep  # a task elsewhere knows none
+        self.compose = (known and known.composer) or Composer(partial(context.config_loader.load_sweep_config, config))
         self._job = job
 
     def __call__(self, words: list[str], number: int) -> JobReturn:
@@ -81,6 +85,8 @@ class EnsembleLauncher(BasicLauncher):
         jobs = [list(words) for words in job_overrides]
         try:
             run.compose(jobs[0])  # which the others change
+            with loading():
+                import_module("wgf.run.runner")  # once for all forks
             return in_processes(lambda k: run(jobs[k], initial_job_idx + k), len(jobs), self._processes)
         finally:
             HydraConfig.instance().cfg = before

@@ -66,6 +66,19 @@ def test_the_map_is_the_formula_of_the_paper(train, width, seed, size):
     assert torch.allclose(map.evaluate(theta, z)[0], explicit_relu(map, theta, z), atol=1e-12 * (1 + size))
 
 
+@pytest.mark.parametrize("kind", ["weights", "mlp", "spline", "circle"])
+def test_maps_evaluated_together_are_those_evaluated_one_by_one(kind):
+    law = LAWS["gaussian"]
+    map = Spline(9, 3, base=law) if kind in ("spline", "circle") else network(law, kind, 5)
+    map = map.on_circle(4.0) if kind == "circle" else map
+    rows = torch.stack([away(map, 0.3, seed) for seed in range(3)])
+    z = torch.cat([points(law), map.knots(rows[0])])  # beyond all knots, too
+    together = map.evaluate_rows(rows, z)
+    for k, theta in enumerate(rows):
+        for found, expected in zip(together, map.evaluate(theta, z), strict=True):
+            assert torch.allclose(found[k], expected, rtol=1e-14, atol=1e-14)
+
+
 @given(trains, st.integers(2, 9), st.integers(0, 10**6), st.floats(0.01, 1.5))
 def test_slopes_are_the_derivative_of_the_map(train, width, seed, size):
     law = LAWS["gaussian"]

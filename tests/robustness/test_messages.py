@@ -19,7 +19,7 @@ from wgf.problem.laws import Gaussian, Mixture
 from wgf.problem.quadrature import MonteCarlo
 from wgf.projection.field import Projection
 from wgf.projection.solvers import Auto
-from wgf.reference_solutions.finite_volumes.schemes import Pressure
+from wgf.reference_solutions.finite_volumes.pressure import Pressure
 from wgf.run.build import build
 from wgf.settings.check import check
 

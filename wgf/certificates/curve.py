@@ -29,13 +29,14 @@ class Curve(NamedTuple):
     v: Tensor
 
 
-def continuation(record: Record, derivatives: int, order: int) -> Curve:
+def continuation(record: Record, derivatives: int, order: int, which: slice | Tensor = slice(None)) -> Curve:
     """Interpolate linearly (0 derivatives at the ends), by cubics (1) or by quintics (2).
 
     Args:
         record: two or more states.
         derivatives: number of time derivatives that the curve shares with the record.
         order: Gauss nodes per step.
+        which: steps, a part of the r - 1.
     """
     x, w, shape, slope = (torch.from_numpy(part).to(record.c) for part in _shapes(derivatives, order))
     dt = record.t.diff()[:, None]
@@ -44,7 +45,7 @@ def continuation(record: Record, derivatives: int, order: int) -> Curve:
         [dt**j * part[end] for end in (slice(None, -1), slice(1, None)) for j, part in enumerate(parts)], 1
     )
     c, v = torch.einsum("xb,rbm->rxm", shape, data), torch.einsum("xb,rbm->rxm", slope, data) / dt[:, None]
-    return Curve(record.t[:-1, None] + dt * x, dt * w, c, v)
+    return Curve(*(part[which] for part in (record.t[:-1, None] + dt * x, dt * w, c, v)))
 
 
 @cache

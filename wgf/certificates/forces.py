@@ -37,7 +37,10 @@ class Force:
         return torch.stack([_reciprocals(row) @ self.mesh.w for row in x])
 
     def __call__(self, x: Tensor, dx: Tensor, bend: Tensor, sums: Tensor | None) -> Tensor:
-        """Force [r, n] for maps x, their slopes and second derivatives, and their `sums` [r, n]."""
+        """Force [r, n] for maps x, their slopes and second derivatives, and their `sums` [r, n]; one column of zeros
+        without an interaction."""
+        if self.kernel.vanishes:
+            return torch.zeros_like(x[:, :1])
         found = self.kernel.kink * self.rank.expand_as(x)
         parts = self.kernel.elementary
         if parts is None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from wgf.certificates.conditions import conditions
-from wgf.certificates.curve import Curve, Record, continuation
+from wgf.certificates.curve import Record, continuation
 from wgf.certificates.long_time import decay
 from wgf.certificates.mesh import mesh_of
 from wgf.certificates.residual import Evaluator, Residuals
@@ -251,25 +251,26 @@ def _evaluated(evaluate: Evaluator, record: Record, order: int, which: slice | T
 
     Any choice gives a bound. The steps with the largest residuals show whether cubics help.
     """
-    line, cubic, quintic = (Curve(*(part[which] for part in continuation(record, k, order))) for k in (0, 1, 2))
-    best = _residuals(evaluate, quintic.c, quintic.v)
+    s, weights, c, v = continuation(record, 2, order, which)
+    best = _residuals(evaluate, c, v)
     second, third = (Residuals(*(torch.full_like(part, torch.inf) for part in best)) for _ in range(2))
 
-    def compute(found: Residuals, curve: Curve, where: Tensor) -> None:
+    def compute(found: Residuals, derivatives: int, where: Tensor) -> None:
         if len(where):
+            curve = continuation(record, derivatives, order, which)
             for part, computed in zip(found, _residuals(evaluate, curve.c[where], curve.v[where]), strict=True):
                 part[where] = computed
 
-    parts, ranking = _parts(best, line.weights).sort(descending=True)
+    parts, ranking = _parts(best, weights).sort(descending=True)
     before = parts.cumsum(0) - parts
     worst = ranking[(before < SHOWING * parts.sum()) | parts.isinf()]
-    compute(second, cubic, worst)
-    helped = torch.minimum(_parts(second, line.weights), _parts(best, line.weights))[worst].sum()
+    compute(second, 1, worst)
+    helped = torch.minimum(_parts(second, weights), _parts(best, weights))[worst].sum()
     if not helped > (1 - HELP) * parts[: len(worst)].sum():
-        compute(second, cubic, ranking[len(worst) :])
-    compute(third, line, (~_usable(best) & ~_usable(second)).nonzero().flatten())
+        compute(second, 1, ranking[len(worst) :])
+    compute(third, 0, (~_usable(best) & ~_usable(second)).nonzero().flatten())
     flux, force, strong = zip(second, best, third, strict=True)
-    return Steps(line.s, line.weights, torch.cat(flux, -1), torch.cat(force, -1), torch.stack(strong, -1))
+    return Steps(s, weights, torch.cat(flux, -1), torch.cat(force, -1), torch.stack(strong, -1))
 
 
 def _parts(found: Residuals, weights: Tensor) -> Tensor:

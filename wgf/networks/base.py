@@ -213,6 +213,11 @@ class TransportMap(nn.Module):
         x, dx = torch.func.jvp(lambda z: self.f(theta, z), (z,), (torch.ones_like(z),))[:2]
         return x, dx
 
+    def evaluate_rows(self, rows: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """f and f' [r, n] at z [n] for parameters [r, p]."""
+        values, slopes = zip(*(self.evaluate(theta, z) for theta in rows), strict=True)
+        return torch.stack(values), torch.stack(slopes)
+
     def jacobian(self, theta: Tensor, z: Tensor, cell: Tensor | None = None) -> Tensor:
         """d_theta f [n, p] at z [n]: the features that span the tangent space."""
         return torch.func.vmap(torch.func.grad(self.f), in_dims=(None, 0))(theta, z)

@@ -193,6 +193,9 @@ class Spline(TransportMap):
     def evaluate(self, theta: Tensor, z: Tensor, cell: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self._polynomials(theta.dtype)(theta, z, self._inner(cell))
 
+    def evaluate_rows(self, rows: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        return self._polynomials(rows.dtype)(rows, z)
+
     def jacobian(self, theta: Tensor, z: Tensor, cell: Tensor | None = None) -> Tensor:
         first, values, _ = basis(self.points.to(theta.dtype), self.degree, z, self._inner(cell))
         columns = first[:, None] + torch.arange(self.degree + 1, device=z.device)

@@ -79,11 +79,11 @@ class Polynomials:
         self._shapes = torch.stack(shapes[::-1], 1)  # [m - 1, k + 1, k + 1]: cell, power from the highest on, function
 
     def __call__(self, coefficients: Tensor, z: Tensor, cell: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Values and slopes [n] at z [n] of the spline with coefficients [m + k - 1]; `cell` as in `basis`."""
+        """Values and slopes [..., n] at z [n] of splines with coefficients [..., m + k - 1]; `cell` as in `basis`."""
         if cell is None:
             cell = torch.searchsorted(self._inner, z.detach(), right=True)
         inside = torch.clamp(z, self.points[0], self.points[-1])
-        weights = (self._shapes @ coefficients[self._columns][..., None])[..., 0].T[:, cell]
+        weights = (self._shapes @ coefficients[..., self._columns, None])[..., 0].movedim(-1, 0)[..., cell]
         half = self._half[cell]
         u = (inside - self._middle[cell]) / half
         value, slope = weights[0], torch.zeros_like(u)
@@ -91,7 +91,8 @@ class Polynomials:
             slope = torch.addcmul(value, slope, u)
             value = torch.addcmul(weight, value, u)
         slope = slope / half
-        first, last = (coefficients[k] - value for k in (0, -1))  # walls hold the end coefficients to the last bit
+        # walls hold the end coefficients to the last bit
+        first, last = (coefficients[..., k, None] - value for k in (0, -1))
         off = torch.where(z <= self.points[0], first, torch.where(z >= self.points[-1], last, 0.0))
         return torch.addcmul(value + off.detach(), z - inside, slope), slope
 

@@ -171,6 +171,11 @@ class Starts:
         low, high = law.cdf(points).numpy(), law.survival(points).numpy()
         return cls(z, z - inside, ends, np.where(low < 0.5, low, 1 - high))
 
+    def tiled(self, count: int) -> Starts:
+        """The same particles so many times."""
+        z, beyond, mass = (np.tile(part, count) for part in (self.z, self.beyond, self.mass[:-4]))
+        return Starts(z, beyond, self.tails, np.concatenate([mass, self.mass[-4:]]))
+
 
 @lru_cache(maxsize=16)
 def tails(law: Base, last: float) -> tuple[float, float, float, float]:

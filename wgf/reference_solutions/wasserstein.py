@@ -174,6 +174,8 @@ def _particles(place: Callable[[Tensor], Tensor], x: Tensor, length: float) -> T
 
 def _places(carried: Sequence[Carried], points: Tensor, counts: Tensor) -> Tensor:
     """Where maps carry points: the first map the first `counts[0]` of them, and so on."""
+    if all(each is carried[0] for each in carried):
+        return carried[0].place(points)
     parts, sources = points.split(counts.tolist()), [each.source for each in carried]
     known = sources[0][0] if sources[0] else None
     if isinstance(known, Computed) and all(source and source[0] is known for source in sources):

@@ -127,10 +127,11 @@ class Metrics:
         )
         cells = nodes.z.unflatten(0, (-1, quadrature.order))
         short = (cells[:, -1:] - cells[:, :1]).expand_as(cells).flatten() < SHORT * (mesh[-1] - mesh[0])
-        others = replace(nodes, w=nodes.w.masked_fill(short & (quadrature.order > 1), 0.0))
-        energies = [self._energies(theta, each) for each in (nodes, halved, others)]
-        changes = [float((each - energies[0]).abs().max()) for each in energies]
-        return max(*changes, self._in_tails(theta))
+        rules = [nodes, halved]
+        if quadrature.order > 1 and bool(short.any()):
+            rules.append(replace(nodes, w=nodes.w.masked_fill(short, 0.0)))
+        energy, *others = (self._energies(theta, each) for each in rules)
+        return max(0.0, *(float((other - energy).abs().max()) for other in others), self._in_tails(theta))
 
     @torch.no_grad()
     def _energies(self, theta: Tensor, nodes: Nodes) -> Tensor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cache, lru_cache, partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -39,7 +39,7 @@ class Composer:
     def __init__(self, load: Callable[[list[str]], DictConfig]) -> None:
         self._load = load
         self._groups = set[str]()
-        self._known: dict[tuple[str, ...], tuple[Composed, list[Override]]] = {}
+        self._known: dict[Hashable, tuple[Composed, list[Override]]] = {}
 
     def __call__(self, words: Sequence[str]) -> Composed:
         """Config of the job with these overrides; it holds until the next call, which may change it."""
@@ -54,14 +54,16 @@ class Composer:
         composed = Composed(config, of_job(config))
         self._groups |= set(config.hydra.runtime.choices)
         values, kind = filter(self._is_value, parsed), self._kind(parsed)
-        plain = not any(OmegaConf.is_config(OmegaConf.select(config, one.key_or_group)) for one in values)
+        select = partial(OmegaConf.select, config, throw_on_resolution_failure=False)  # no job has a number yet
+        plain = not any(OmegaConf.is_config(select(one.key_or_group)) for one in values)
         if plain and not _overlap([one.key_or_group for one in parsed if not self._is_choice(one)]):
             self._known[kind] = composed, parsed
         return composed
 
-    def _kind(self, parsed: Sequence[Override]) -> tuple[str, ...]:
-        """What jobs share that differ in values only."""
-        return tuple(one.key_or_group if self._is_value(one) else str(one.input_line) for one in parsed)
+    def _kind(self, parsed: Sequence[Override]) -> Hashable:
+        """What jobs share that differ in values only, in any order."""
+        others = [str(one.input_line) for one in parsed if not self._is_value(one)]
+        return tuple(others), tuple(sorted(one.key_or_group for one in parsed if self._is_value(one)))
 
     def _is_value(self, override: Override) -> bool:
         """Whether an override sets a plain value of a key, and chooses no file."""
@@ -77,10 +79,11 @@ class Composer:
         """Give a config other values, as Hydra would compose it."""
         config, job = composed
         theirs, ours = ([one for one in parsed if one.is_hydra_override() == hydra] for hydra in (True, False))
+        old = {one.key_or_group: one for one in before}
         style = config.hydra.job.config.override_dirname
         with read_write(config.hydra), open_dict(config.hydra):
-            for old, new in zip(before, parsed, strict=True):
-                if new is not old and self._is_value(new):
+            for new in filter(self._is_value, parsed):
+                if new is not old[new.key_or_group]:
                     for part in (config,) if new in theirs else (config, job):
                         OmegaConf.update(part, new.key_or_group, new.value(), merge=True)
             config.hydra.overrides.hydra = [one.input_line for one in theirs]
@@ -97,7 +100,12 @@ def _overlap(keys: Sequence[str]) -> bool:
 
 @lru_cache(maxsize=10_000)
 def _parsed(word: str) -> Override:
-    return OverridesParser.create().parse_overrides([word])[0]
+    return _parser().parse_overrides([word])[0]
+
+
+@cache
+def _parser() -> OverridesParser:
+    return OverridesParser.create()
 
 
 def of_job(config: DictConfig) -> DictConfig:

@@ -6,14 +6,16 @@ import logging
 import math
 import os
 from collections.abc import Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from signal import SIGINT
+from typing import Any
 
-from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from wgf.errors import ConfigError, in_one_line, install
 from wgf.integrators.status import Status
@@ -31,6 +33,7 @@ log = logging.getLogger("wgf")
 
 EXTRAS = {"hydra_submitit_launcher": "slurm", "hydra_ray_launcher": "ray", "hydra_optuna_sweeper": "optuna"}
 AT_LEAST_1 = Range(int, low=1)
+FOLDER = "hydra.sweep.subdir=0"  # one of the words of a job
 BEHIND = {"hydra_plugins.wgf_sweeper.SearchSweeper": "hydra_plugins.hydra_optuna_sweeper"}
 
 
@@ -56,8 +59,8 @@ def begin(config: DictConfig) -> Sweep:
     axes = list(_axes([*added, *config.hydra.overrides.task]))
     lines: list[str] = []
     configs: list[DictConfig] = []
-    checked: tuple[DictConfig | None, list[str]] = None, []  # the last node `hydra`
-    composer = Composer(lambda words: compose(config.hydra.job.config_name, words, return_hydra_config=True))
+    checked: tuple[DictConfig | None, Any] = None, None  # the last node `hydra`
+    composer = Composer(partial(GlobalHydra.instance().config_loader().load_sweep_config, config))
     forked = config.hydra.runtime.choices["hydra/launcher"] == "ensemble"  # the jobs are built in this process now
     if forked and per_task > 1:
         raise ConfigError(
@@ -66,8 +69,8 @@ def begin(config: DictConfig) -> Sweep:
         )
     for choice in _each_value(axes):
         try:
-            composed = composer(unless(ENSEMBLE, choice) if forked or per_task > 1 else choice)
-            node, words = composed.config.hydra, list(composed.config.hydra.overrides.hydra)
+            composed = composer(unless(ENSEMBLE, [*choice, FOLDER]) if forked or per_task > 1 else choice)
+            node, words = composed.config.hydra, OmegaConf.to_container(composed.config.hydra.overrides.hydra)
             if node is not checked[0] or words != checked[1]:
                 check_node(node)  # each job sets up its own logging
                 checked = node, words
@@ -82,7 +85,7 @@ def begin(config: DictConfig) -> Sweep:
     raise_faults(_unbuildable(configs))
     trials = sweeper.get("n_trials")
     varied = [axis[0].partition("=")[0].lstrip("+") for axis in axes if len(axis) > 1]
-    return Sweep(Path(config.hydra.sweep.dir), trials or math.prod(map(len, axes)), trials is None, varied)
+    return Sweep(Path(config.hydra.sweep.dir), trials or math.prod(map(len, axes)), trials is None, varied, composer)
 
 
 def _unbuildable(configs: list[DictConfig]) -> list[str]:

@@ -16,6 +16,7 @@ from wgf.errors import ConfigError, WgfError
 from wgf.files import write
 from wgf.run.signals import STOPPING, Signals
 from wgf.sweep.collate import collate, jobs, report
+from wgf.sweep.composer import Composer
 from wgf.sweep.job_folder import worker
 from wgf.sweep.progress import Watch
 from wgf.sweep.working import working
@@ -68,11 +69,14 @@ class Sweep(Signals):
         total: how many jobs there will be.
         strict: whether every job must complete, as those of a grid; of a search at least one must.
         axes: the settings that vary.
+        composer: has composed configs of its jobs.
     """
 
-    def __init__(self, root: Path, total: int, strict: bool, axes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, root: Path, total: int, strict: bool, axes: Sequence[str] = (), composer: Composer | None = None
+    ) -> None:
         super().__init__()
-        self.root, self._total, self._strict = root, total, strict
+        self.root, self.composer, self._total, self._strict = root, composer, total, strict
         self._watch = Watch(root, total, axes)
 
     def __enter__(self) -> Sweep:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -33,14 +35,15 @@ def maps(problem: Problem, saved: SavedStates, known: Exact | None) -> SavedMaps
     base, domain = saved.map.base, problem.domain
     z = torch.linspace(*base.reach(), GRID, dtype=torch.float64)
     states = [saved[k] for k in range(len(saved.times))]
-    with torch.no_grad():
-        values = [map.evaluate(theta.double(), z.to(theta.device)) for map, theta in states]
+    with torch.no_grad():  # the states on one mesh together
+        parts = [(map, torch.stack([theta for _, theta in part])) for map, part in groupby(states, itemgetter(0))]
+        values = [map.evaluate_rows(rows.double(), z.to(rows.device)) for map, rows in parts]
     knots = pad_sequence([map.knots(theta).double().cpu() for map, theta in states], True, math.nan).numpy()
     return SavedMaps(
         t=np.array(saved.times),
         z=z.numpy(),
-        T=torch.stack([x for x, _ in values]).cpu().numpy(),
-        dT=torch.stack([dx for _, dx in values]).cpu().numpy(),
+        T=torch.cat([x for x, _ in values]).cpu().numpy(),
+        dT=torch.cat([dx for _, dx in values]).cpu().numpy(),
         rho0=base.density(z).numpy(),
         exact_T=None if known is None else _known(known, saved.times, z).numpy(),
         errors=None if known is None else _errors(saved, known),

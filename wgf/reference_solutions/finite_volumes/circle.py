@@ -18,7 +18,8 @@ from wgf.problem.equations import Problem
 from wgf.problem.potential import Potential
 from wgf.reference_solutions.base import Computed, Grid, Unresolved
 from wgf.reference_solutions.finite_volumes.evolution import ABSOLUTE, integrate
-from wgf.reference_solutions.finite_volumes.schemes import Monotone, Pressure, differences
+from wgf.reference_solutions.finite_volumes.pressure import pressure_of
+from wgf.reference_solutions.finite_volumes.schemes import Monotone, differences
 
 LEVELS = {
     False: (128, 256, 512, 1024, 2048),
@@ -37,7 +38,7 @@ class Ring(Monotone):
     def __init__(self, problem: Problem, cells: int) -> None:
         length = problem.domain.period
         assert length is not None
-        self.pressure = None if problem.internal is None else Pressure(problem.internal)
+        self.pressure = None if problem.internal is None else pressure_of(problem.internal)
         h = length / cells
         self.width = self.gap = np.full(1, h)
         self.faces = torch.arange(cells, dtype=torch.float64) * h

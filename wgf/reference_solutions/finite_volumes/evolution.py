@@ -90,8 +90,9 @@ def evolved(bands: np.ndarray, b: np.ndarray, start: np.ndarray, times: np.ndarr
         z = math.pi * NODES / (12 * t) * (1j * u + 1) ** 2
         dz = math.pi * NODES / (6 * t) * 1j * (1j * u + 1)
         # (A - z) x = -(z - A) x, of all nodes as one system
-        *_, found, singular = solve(lower, (bands[1] - z).ravel(), upper, (start + b / z).ravel())
-        total = (np.exp(z * t) * dz * found.reshape(NODES, n)).imag.sum(0)
+        system = lower, (bands[1] - z).ravel(), upper, (start + b * (1 / z)).ravel()
+        *_, found, singular = solve(*system, overwrite_d=True, overwrite_b=True)
+        total = ((np.exp(z * t) * dz).T @ found.reshape(NODES, n))[0].imag
         rows.append(-3 / (math.pi * NODES) * (total if not singular else np.full(n, np.nan)))
     return np.stack(rows)
 
@@ -144,8 +145,10 @@ def stepped(bands: np.ndarray, b: np.ndarray, start: np.ndarray, times: np.ndarr
         if h not in known:
             known[h] = factors(h)
         lu, order = known[h]
-        rate = np.tile((h * field(0.0, y)).astype(complex), len(poles))
-        return y + 2 * (weights @ lapack.zgbtrs(lu, reach, reach, rate, order)[0].reshape(-1, n)).real
+        rates = np.empty((len(poles), n), dtype=complex)
+        rates[:] = h * field(0.0, y)
+        found, _ = lapack.zgbtrs(lu, reach, reach, rates.reshape(-1), order, overwrite_b=True)
+        return y + 2 * (weights @ found.reshape(rates.shape)).real
 
     def halved(y: np.ndarray, h: float) -> tuple[np.ndarray, np.ndarray, float]:
         """y after h/2 and after h, and by how much one step of h differs there."""

@@ -61,7 +61,8 @@ class Volumes:
     def _tails(self, k: np.ndarray, starts: Starts) -> np.ndarray:
         """T where the left and the right tail begin, and its slopes in them, at the times number k [n], which do not
         fall [2, 2, n]."""
-        every, which = np.unique(k, return_inverse=True)
+        new = np.diff(k, prepend=-1) > 0
+        every, which = k[new], np.cumsum(new) - 1
         known, key = self._known_tails, (every.tobytes(), starts.tails)
         if key not in known:
             x = self._inverse(every.repeat(4), np.tile(starts.mass[-4:], len(every))).reshape(-1, 2, 2)
@@ -82,9 +83,10 @@ class Volumes:
     def _inverse(self, k: np.ndarray, target: np.ndarray) -> np.ndarray:
         """The x [n] with the masses `target` [n] to the left at the times number k [n], which do not fall."""
         mass, faces = self.mass, self.mass.shape[1]
-        runs = pairwise([*np.flatnonzero(np.diff(k, prepend=-1)).tolist(), len(k)])  # of equal times
-        found = [np.searchsorted(mass[k[begin]], target[begin:end], side="right") for begin, end in runs]
-        cell = np.clip(np.concatenate([*found, []]).astype(int) - 1, 0, faces - 2)
+        cell = np.empty_like(k)
+        for begin, end in pairwise([*np.flatnonzero(np.diff(k, prepend=-1)).tolist(), len(k)]):  # of equal times
+            cell[begin:end] = mass[k[begin]].searchsorted(target[begin:end], "right") - 1
+        cell = cell.clip(0, faces - 2)
         at, weights = k * faces + cell, self._weights
         low, high = mass.take(at), mass.take(at + 1)
         if self.smooth:

@@ -137,9 +137,8 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
     """Refine until the goal or the finest level; the two finest grids and the estimate their differences give."""
     law = problem.base  # maps act on the base; only ranks link it to the initial law
     z, w = yardstick(law)
-    k, points = np.arange(len(times)).repeat(len(z)), np.tile(z, len(times))
-    starts = Starts.of(law, points, LAST)
-    left = starts.mass[: len(z)]
+    number, starts = np.arange(len(times)), Starts.of(law, z, LAST).tiled(len(times))
+    k, left = number.repeat(len(z)), starts.mass[: len(z)]
     core = np.where(np.minimum(left, 1 - left) > CORE, w, 0.0)
     scheme = kind(problem, _with(grid, 16))
     levels = LINEAR_LEVELS if scheme.linear else LEVELS[scheme.dense]
@@ -189,10 +188,11 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
     if best is None or not np.isfinite(best.errors).all():
         raise Unresolved("no three grids")
     # no grid sees how wrong straight tails are: by what it changes to begin them earlier
-    moved = Starts.of(law, points, 10 * LAST).beyond != 0
-    changes = np.zeros(len(points))
-    changes[moved] = best.at(k[moved], points[moved]) - best.at(k[moved], points[moved], 10 * LAST)
-    return replace(best, w2_errors=best.w2_errors + TAILS * np.sqrt(changes.reshape(len(times), -1) ** 2 @ w))
+    moved = Starts.of(law, z, 10 * LAST).beyond != 0
+    others = best.at(number.repeat(moved.sum()), np.tile(z[moved], len(times)), 10 * LAST)
+    limit = maps[-1] + best.share * (maps[-1] - maps[-2])
+    changes = limit[:, moved] - others.reshape(len(times), -1)
+    return replace(best, w2_errors=best.w2_errors + TAILS * np.sqrt(changes**2 @ w[moved]))
 
 
 def _with(grid: Grid, cells: int) -> Grid:

@@ -18,10 +18,10 @@ import numpy as np
 import scipy  # its modules are loaded when they are first used
 import torch
 
-from wgf.problem.energy import Local, Term
 from wgf.problem.equations import Problem
 from wgf.problem.potential import Potential
 from wgf.reference_solutions.base import Grid
+from wgf.reference_solutions.finite_volumes.pressure import pressure_of
 
 # central weights of order 8 for F_s and F_ss, and the damping that turns F_s into its upwind difference of order 7
 FIRST = np.array([3, -32, 168, -672, 0, 672, -168, 32, -3]) / 840
@@ -30,45 +30,6 @@ TINY = 1e-100  # a density (mass/length)
 CHEAP, COSTLY = 2e-8, 1e-6  # goals of schemes that reach a further digit by few cells, and of those that need many
 DAMPING = np.array([-1, 8, -28, 56, -70, 56, -28, 8, -1]) / 280
 MIDDLE = np.array([5 / 7168, -49 / 5120, 245 / 3072, -1225 / 1024, 1225 / 1024, -245 / 3072, 49 / 5120, -5 / 7168])
-
-
-class Pressure:
-    """The nonlinear diffusion of an internal energy U: rho_t = (rho U'(rho)_x)_x = (P'(rho) rho_x)_x, P' = rho U''.
-
-    Args:
-        energy: entropy, power law, or any local energy of the density alone.
-
-    Attributes:
-        power: kappa and g where P = kappa rho^g, else None.
-        linear: D where P = D rho, else None.
-
-    Raises:
-        NotImplementedError: the energy is not a local energy of the density alone.
-    """
-
-    def __init__(self, energy: Term) -> None:
-        self.power = energy.power_diffusion()
-        self.linear = self.power.coefficient if self.power is not None and self.power.exponent == 1 else None
-        if not isinstance(energy, Local):
-            raise NotImplementedError(f"the internal energy {energy} is not local")
-        self._density = energy.density
-        x, rho = torch.linspace(-3, 3, 7, dtype=torch.float64), torch.full((7,), 0.3, dtype=torch.float64)
-        e = energy.density(x, x.exp() / rho, x)  # by p = e^x at x, a density of 0.3 throughout
-        if not bool(((e - e[3]).abs() <= 1e-9 * e.abs()).all()):
-            raise NotImplementedError(f"the internal energy {energy} depends on more than the density")
-
-    def derivatives(self, rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """U' and P' [n] at rho > 0 [n]."""
-        if self.power is not None and self.power.exponent != 1:
-            kappa, g = self.power
-            slope = kappa * g * rho ** (g - 1)
-            return slope / (g - 1), slope
-        with torch.enable_grad():
-            r = torch.from_numpy(rho).requires_grad_()
-            u = r * self._density(torch.zeros_like(r), 1 / r, torch.zeros_like(r))
-            (first,) = torch.autograd.grad(u.sum(), r, create_graph=True)
-            (second,) = torch.autograd.grad(first.sum(), r, materialize_grads=True)
-        return first.detach().numpy(), rho * second.numpy()
 
 
 class Scheme(ABC):
@@ -89,7 +50,7 @@ class Scheme(ABC):
 
     def __init__(self, problem: Problem, grid: Grid) -> None:
         x, kernel, u = grid.x(grid.s)[0], problem.interaction, problem.internal
-        self.pressure = None if u is None else Pressure(u)
+        self.pressure = None if u is None else pressure_of(u)
         inner = torch.from_numpy(x[1:-1])
         self.potential, self.grid = problem.potential, grid
         self.drift = self.slopes(problem.potential, grid)  # the part of v that does not depend on the masses, at t = 0
