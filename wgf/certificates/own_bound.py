@@ -51,6 +51,9 @@ class Bound(NamedTuple):
     unknown: str | None = None
 
 
+Sums = tuple[np.ndarray, np.ndarray]  # integrals over each step of 2 Q and of R0, decayed, for all choices [r, c]
+
+
 class OwnBound(LoopCallback):
     """Records a run and bounds its error at any recorded time.
 
@@ -137,11 +140,11 @@ class OwnBound(LoopCallback):
         steps = self._steps.before(t)
         if not len(steps.s):
             return Bound(start, 0.0)
-        flux, force = self._decayed(steps, t)
-        if not (np.isfinite(flux) & np.isfinite(force)).any(1).all():
+        parts = self._decayed(steps, t)
+        if not (np.isfinite(parts[0]) & np.isfinite(parts[1])).any(1).all():
             return Bound(None, None, self._why(steps))
-        value, balance = min((self._total(flux, force, weight * self._scale, start), weight) for weight in BALANCE)
-        change, rise = self._change(steps, (flux, force), t, balance * self._scale, value)
+        value, balance = min((_total(parts, weight * self._scale, start), weight) for weight in BALANCE)
+        change, rise = self._change(steps, parts, t, balance * self._scale, value)
         if self._decay is not None:
             value = min(value, self._decay.bound(t, self._start, steps.s, steps.weights, steps.strong))
         if change is not None and not change <= UNRESOLVED:
@@ -170,7 +173,7 @@ class OwnBound(LoopCallback):
         self._count, self._start, self.unknown = past["count"], past["start"], past["unknown"]
         self._pending = [(t, *(part.to(device) for part in parts)) for t, *parts in past["pending"]]
 
-    def _decayed(self, steps: Known, t: float) -> tuple[np.ndarray, np.ndarray]:
+    def _decayed(self, steps: Known, t: float) -> Sums:
         """Integrals over each step of 2 Q e^(-2 lambda (t - s)) and of R0 e^(-lambda (t - s)), [r, c] each."""
         growth = np.exp(-(self.convexity or 0.0) * (t - steps.s))
         weights = steps.weights * growth
@@ -178,17 +181,7 @@ class OwnBound(LoopCallback):
             flux = np.einsum("rn,rnc->rc", 2 * weights * growth, steps.flux)
             return flux, np.einsum("rn,rnc->rc", weights, steps.force)
 
-    @staticmethod
-    def _total(flux: np.ndarray, force: np.ndarray, weight: float, start: float) -> float:
-        """Bound from the columns that minimise flux + weight force in every step."""
-        cost = flux + weight * force
-        cost[np.isnan(cost)] = np.inf
-        rows, columns = np.arange(len(cost)), cost.argmin(1)
-        return math.sqrt(start**2 + flux[rows, columns].sum()) + float(force[rows, columns].sum())
-
-    def _change(
-        self, steps: Known, parts: tuple[np.ndarray, np.ndarray], t: float, weight: float, total: float
-    ) -> tuple[float | None, float]:
+    def _change(self, steps: Known, parts: Sums, t: float, weight: float, total: float) -> tuple[float | None, float]:
         """Change of the bound when the quadrature orders double, and by how much that should raise it, relative to it.
 
         Long steps are all doubled; what a sample of the others changes is taken for the same share of them all.
@@ -202,18 +195,18 @@ class OwnBound(LoopCallback):
         if not len(doubled.s):
             return None, 0.0
         seen, finer, size = long | sampled, self._decayed(doubled, t), max(total, ROUNDING * self._scale)
+        coarse = parts[0][seen], parts[1][seen]
 
         def sums(where: np.ndarray) -> tuple[float, float]:  # of some of the doubled steps, before and after
-            coarse = (part[seen][where] for part in parts)
-            return self._total(*coarse, weight, 0.0), self._total(*(part[where] for part in finer), weight, 0.0)
+            return _total(coarse, weight, where=where), _total(finer, weight, where=where)
 
         before, after = sums(long[seen])
         change = max(after - before, 0.0)
         rise = BEYOND * change
         if sampled[~long].any():
             before, after = sums(~long[seen])
-            all = self._total(*(part[~long] for part in parts), weight, 0.0)
-            rest = (after - before) * (all / before if before > 0 else (~long).sum() / sampled[~long].sum())
+            whole = _total(parts, weight, where=~long)
+            rest = (after - before) * (whole / before if before > 0 else (~long).sum() / sampled[~long].sum())
             change, rise = change + rest, rise + SAMPLED * max(rest, 0.0)
         return change / size, rise / size
 
@@ -257,3 +250,12 @@ class OwnBound(LoopCallback):
         velocity = state.evaluation.velocity
         load = self._landscape.hessian(at).matvec(chart.displacement(velocity))
         return chart.space.change(velocity), chart.to_splines(-chart.project(load))
+
+
+def _total(parts: Sums, weight: float, start: float = 0.0, where: np.ndarray | slice = slice(None)) -> float:
+    """Bound from the columns that minimise flux + weight force in every step, of some of the steps."""
+    flux, force = parts[0][where], parts[1][where]
+    cost = flux + weight * force
+    cost[np.isnan(cost)] = np.inf
+    rows, columns = np.arange(len(cost)), cost.argmin(1)
+    return math.sqrt(start**2 + float(flux[rows, columns].sum())) + float(force[rows, columns].sum())

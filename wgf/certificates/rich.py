@@ -154,19 +154,19 @@ def rich_run(
 
 
 def _increasing_run(projection: Projection, integrator: Integrator, stops: list[float], own: float | None) -> RichRun:
-    found, first = None, None
+    found: RichRun | Folds
     try:
         found = _run(projection, integrator, stops, own, tame=False)
         if found.bound(stops[-1]).unknown != FOLDED:
             return found
     except Folds as why:
-        first = why
+        found = why
     try:
         return _run(projection, integrator, stops, own, tame=True)
     except Unknown:
-        if found is not None:
-            return found
-        raise first from None
+        if isinstance(found, Folds):
+            raise found from None
+        return found
 
 
 def _run(projection: Projection, integrator: Integrator, stops: list[float], own: float | None, tame: bool) -> RichRun:

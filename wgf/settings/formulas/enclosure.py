@@ -186,7 +186,7 @@ def least_bend(expression: Expression) -> float | None:
             worst = np.flatnonzero(loose)[bounds[loose].argsort()[:BATCH]]
             if not len(worst):
                 break
-            ends = np.linspace(*boxes[:, worst], PIECES + 1)
+            ends = np.linspace(boxes[0, worst], boxes[1, worst], PIECES + 1)
             keep = np.ones(boxes.shape[1], dtype=bool)
             keep[worst] = False
             pieces = np.stack([ends[:-1].ravel(), ends[1:].ravel()])
