@@ -47,9 +47,13 @@ LEAST = 1e-17  # mass beyond which there are no breakpoints
 ORDER = 4  # nodes per cell, which are narrower than those of the run
 RTOL, TIGHTER = 1e-7, 10.0  # tolerance of its steps for an accurate run, and ratio of the tolerances
 LOOSE, SHARE = 1e-4, 5e-3  # largest tolerance; for other runs, relative to their own bound
+CALM, NOISE = 112, 6  # breakpoints from which it falls, like this power: stiff modes fill the residual with noise
 STEPS = 5_000  # besides one to every saved time: a law that is a point to all digits would go on for hours
-PROXIMAL, COSTLY = 250, 60  # iterations of its proximal steps, and where each needs sums over pairs: their order is 1,
-# too low for more than a jump of the initial law
+PROXIMAL, FUTILE = (
+    250,
+    60,
+)  # iterations of its proximal steps: their order is 1, too low for more than a jump of the law;
+# and where each needs sums over pairs, or where tails of nonlinear diffusion fold again and again
 BLURRED, BLIND = 0.5, 0.05  # bound of a rich run that hides the error, relative to its distance from the run, and that
 # its tolerance can have caused, relative to the own bound of the run
 
@@ -68,7 +72,8 @@ class Few(Cautious):
     taken = 0
 
     def step(self, field: Field, dt: float, state: State) -> Step:
-        most = COSTLY if needs_pairs(field.problem) else PROXIMAL
+        tails = conditions(field.problem).exponent > 1
+        most = FUTILE if tails or needs_pairs(field.problem) else PROXIMAL
         if self.taken > most:
             raise Folds(f"the map of the richer run folds again and again, {most} proximal iterations did not help")
         found = super().step(field, dt, state)
@@ -250,7 +255,8 @@ def richer(
         better = tame or (degree == 1 and not low) or (pairs and degree < DEGREE)
         width = max(width, alike, 0 if better else min(math.ceil(FINER * alike), MANY))
     rtol, atol = (getattr(integrator, name, None) for name in ("rtol", "atol"))
-    tight, wide = min(RTOL, (rtol or 1.0) / TIGHTER), SHARE * (own or 0.0) / problem.law.std
+    tight = min(RTOL, (rtol or 1.0) / TIGHTER)
+    wide = SHARE * (own or 0.0) / problem.law.std * min(1.0, CALM / width) ** NOISE
     rtol = min(max(tight, wide), max(LOOSE, tight))
     atol = min(1e-2 * rtol, (atol or 1.0) / TIGHTER) if rtol == tight else 1e-2 * rtol
     method = Rich(rtol=rtol, atol=atol, max_steps=STEPS + saves)
