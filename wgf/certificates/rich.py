@@ -49,11 +49,8 @@ RTOL, TIGHTER = 1e-7, 10.0  # tolerance of its steps for an accurate run, and ra
 LOOSE, SHARE = 1e-4, 5e-3  # largest tolerance; for other runs, relative to their own bound
 CALM, NOISE = 112, 6  # breakpoints from which it falls, like this power: stiff modes fill the residual with noise
 STEPS = 5_000  # besides one to every saved time: a law that is a point to all digits would go on for hours
-PROXIMAL, FUTILE = (
-    250,
-    60,
-)  # iterations of its proximal steps: their order is 1, too low for more than a jump of the law;
-# and where each needs sums over pairs, or where tails of nonlinear diffusion fold again and again
+PROXIMAL = 250  # iterations of its proximal steps: their order is 1, too low for more than a jump of the initial law
+FUTILE = 60  # where each needs sums over pairs, or where tails of nonlinear diffusion fold again and again
 BLURRED, BLIND = 0.5, 0.05  # bound of a rich run that hides the error, relative to its distance from the run, and that
 # its tolerance can have caused, relative to the own bound of the run
 
