@@ -22,7 +22,7 @@ from pathlib import Path
 
 import random_problems
 import torch
-from bounds import cases, costs, summary
+from bounds import cases, costs, draw, judge, summary
 from bounds.judge import Judged, judged
 
 from wgf.api import Incomplete
@@ -31,7 +31,7 @@ from wgf.run.provenance import git_commit
 PAGE = Path(__file__).parents[1] / "docs" / "certificates.md"
 TABLES = "cases", "costs", "random"
 
-__all__ = ["random_problems"]
+__all__ = ["draw", "judge", "random_problems"]
 
 
 def judge_all(count: int, seed: int, out: Path) -> list[Judged]:
