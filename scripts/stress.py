@@ -5,6 +5,7 @@
     python scripts/stress.py --count 2000 --out stress.jsonl --again  solve anew what failed: last rows count
     python scripts/stress.py --family walls --count 200             between walls and on circles
     python scripts/stress.py --family narrow --count 200            potentials with a narrow well or peak
+    python scripts/stress.py --family adaptive --count 200          breakpoints that follow the solution
     python scripts/stress.py --count 200 --add engine=compiled      the same problems with settings of your own
 
 Problem number k depends on (seed, k) alone. It is drawn from all equations, potentials (also random expressions with
@@ -152,7 +153,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0, help="number of the first problem")
-    parser.add_argument("--family", choices=["line", "narrow", "walls"], default="line", help="what is drawn")
+    parser.add_argument(
+        "--family", choices=["line", "narrow", "adaptive", "walls"], default="line", help="what is drawn"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("stress.jsonl"))

@@ -182,6 +182,19 @@ def with_a_needle(draw: random.Random) -> Settings:
     return cfg | {"potential": "expression", "potential.expr": f"{expression(draw)} + {needle}".replace("--", "+")}
 
 
+def with_moving_breakpoints(draw: random.Random) -> Settings:
+    """The same with breakpoints that follow the solution."""
+    cfg = {key: value for key, value in overrides(draw).items() if not key.startswith(("network", "integrator"))}
+    cfg |= {"network": "spline", "network.degree": draw.randint(1, 5), "integrator": "auto"}
+    cfg |= {"integrator.max_steps": 2 * STEPS, "solver": "auto"}
+    if cfg.get("quadrature") != "monte_carlo":
+        cfg["quadrature.order"] = draw.randint(cfg["network.degree"] + 1, 9)
+    if draw.random() < 0.3:
+        return cfg | {"network.knots": "equidistributed", "network.width": draw.choice([8, 12, 20, 32])}
+    width = draw.choice([None, None, 60, "auto"])
+    return cfg | {"network.knots": "adaptive", "network.width": width, "network.tol": size(draw, 1e-4, 1e-2)}
+
+
 @cache
 def main_job() -> DictConfig:
     """The config of the command `wgf`, without logger and figures."""

@@ -127,9 +127,10 @@ def _compared(
             if name != "w2_bound_lambda" and min(right, printed) > std:
                 continue  # a bound above the width of the law says nothing
             allowed = max(allowed, ENCLOSED * abs(right) + SQUARED * scale)
-        elif name.startswith("energy") and s.length != 1:  # the density's unit counts as often as there is mass
+        elif (name.startswith("energy") or name == "dissipation_gap") and s.length != 1:
+            # the density's unit counts as often as there is mass
             stated = s.energy * (result["energy_error"] or 0.0) + (similar["energy_error"] or 0.0)
-            allowed += HALVED * stated
+            allowed += HALVED * stated / (dissipated + 1e-300 if name == "dissipation_gap" else 1.0)
         elif name == "dissipated":
             allowed += (result["dissipation_gap"] or 0.0) * abs(right)
         found.append(Verdict(name, by, abs(printed - right) / (allowed + 1e-300), printed, right))

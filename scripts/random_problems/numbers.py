@@ -219,20 +219,29 @@ class Judge:
         w2 = self.result["w2_error"]
         yield Verdict("w2_best", "W2 error", best / w2 if w2 else 0.0, best, w2)
         space = self.flow.state(self.t)[0].space()
-        y = known(self.t, torch.from_numpy(self.at.z)).numpy()
-        if space is None or not np.isfinite(y).all():
+        if space is None or (right := self._least_squares(space, self.at)) is None:
             return
-        points, k = space.points.double().numpy(), space.degree
-        spline = BSpline(np.concatenate([[points[0]] * k, points, [points[-1]] * k]), np.eye(len(points) + k - 1), k)
-        inside = np.clip(self.at.z, points[0], points[-1])
-        near = np.clip(inside, points[0] + 1e-12 * self.std, points[-1] - 1e-12 * self.std)
-        design = spline(near) + (self.at.z - inside)[:, None] * spline(near, 1)
-        root = np.sqrt(self.at.mass)[:, None]
-        fit = design @ np.linalg.lstsq(root * design, root[:, 0] * y, rcond=1e-13)[0]
-        right = float(np.sqrt(self.at.mass @ (y - fit) ** 2))
+        y = known(self.t, torch.from_numpy(self.at.z)).numpy()
         doubt = CLOSE * (self.result["reference_w2_error"] or 0.0)  # places where the reference may be anything
         allowed = 5 * CLOSE * right + doubt + max(self.rounding, self._size(self.at.mass, y)[1])
+        if abs(best - min(right, w2)) > allowed:  # a narrow well moves places of few nodes only
+            right, before = self._least_squares(space, self.finer) or right, right
+            allowed += abs(right - before)
         yield from self._verdict("w2_best", "least squares", min(right, w2), allowed)
+
+    def _least_squares(self, space: Any, at: Carried) -> float | None:
+        """The distance of the known map to the best spline; None where the known map is not finite."""
+        y = self.flow.reference_solution(self.t, torch.from_numpy(at.z)).numpy()
+        if not np.isfinite(y).all():
+            return None
+        points, k = space.points.double().numpy(), space.degree
+        spline = BSpline(np.concatenate([[points[0]] * k, points, [points[-1]] * k]), np.eye(len(points) + k - 1), k)
+        inside = np.clip(at.z, points[0], points[-1])
+        near = np.clip(inside, points[0] + 1e-12 * self.std, points[-1] - 1e-12 * self.std)
+        design = spline(near) + (at.z - inside)[:, None] * spline(near, 1)
+        root = np.sqrt(at.mass)[:, None]
+        fit = design @ np.linalg.lstsq(root * design, root[:, 0] * y, rcond=1e-13)[0]
+        return float(np.sqrt(at.mass @ (y - fit) ** 2))
 
     def equilibrium(self) -> Iterator[Verdict]:
         """The distance to the Gibbs law, integrated on a grid of its own."""

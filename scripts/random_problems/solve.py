@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig
 
 from random_problems import walls
-from random_problems.draw import Settings, composed, overrides, valid, with_a_needle
+from random_problems.draw import Settings, composed, overrides, valid, with_a_needle, with_moving_breakpoints
 from random_problems.invariance import invariance
 from random_problems.judges import truth
 from random_problems.numbers import Judge, Verdict
@@ -38,7 +38,8 @@ class Source(NamedTuple):
 
     Attributes:
         seed: of all random numbers.
-        family: line, narrow (potentials with a narrow well or peak), or walls (between walls and on circles).
+        family: line, narrow (potentials with a narrow well or peak), adaptive (breakpoints that follow the solution),
+            or walls (between walls and on circles).
         added: settings of every problem.
     """
 
@@ -49,7 +50,8 @@ class Source(NamedTuple):
     def drawn(self, k: int) -> tuple[random.Random, Settings]:
         """What draws the rest of problem number k, and its settings."""
         draw = random.Random(f"{self.seed}-{k}" if self.family == "line" else f"{self.family}-{self.seed}-{k}")
-        kinds = {"line": overrides, "narrow": with_a_needle, "walls": walls.overrides}
+        moving = with_moving_breakpoints
+        kinds = {"line": overrides, "narrow": with_a_needle, "adaptive": moving, "walls": walls.overrides}
         return draw, valid(draw, kinds[self.family]) | self.added
 
 

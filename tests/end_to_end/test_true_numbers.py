@@ -1,5 +1,6 @@
 """Numbers of whole runs against closed forms and quadratures that share nothing with wgf."""
 
+import json
 import math
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 from scipy.stats import norm
 from short_runs import BARE, config, run_config
+from walled import distribution
 
 import wgf
 from wgf.reference_solutions.finite_volumes import refinement
@@ -94,6 +96,20 @@ def test_errors_beside_the_edges_of_a_law(tmp_path: Path):
     gap = np.abs(flow.map(t, z) - 0.3 - math.exp(t) * y / np.sqrt(1 + y**2 * math.expm1(2 * t)))
     assert found["w1_error"] == pytest.approx((mass * gap).sum(), rel=1e-3)
     assert found["w2_error"] == pytest.approx(math.sqrt((mass * gap**2).sum()), rel=1e-4)
+
+
+def test_an_escape_over_a_barrier_by_fixed_breakpoints(tmp_path: Path, capsys):
+    """The network does not reach far from its start, and the run says so: W1 = int |F - F_run| dx."""
+    words = "pde.diffusion=0.08 potential=quartic potential.center=0 law.mean=-1 law.std=0.2 t_end=60"
+    assert main(config(*BARE, *words.split()), tmp_path / "run") == 0
+    assert "network.knots=adaptive" in capsys.readouterr().out
+    flow = wgf.load(tmp_path / "run")
+    found = json.loads((tmp_path / "run" / "result.json").read_text())
+    mass = distribution(lambda x: x**3 - x, lambda x: ndtr((x + 1) / 0.2), 0.08, 60.0, -2.8, 2.8, n=96)
+    x = np.linspace(-2.5, 2.5, 4001)
+    gap = np.abs(mass(x) - flow.cdf(60.0, x))
+    assert found["w1_error"] == pytest.approx(np.trapezoid(gap, x), rel=1e-3)
+    assert found["w1_error"] < 0.03
 
 
 def errors(gap: np.ndarray, mass: np.ndarray) -> tuple[float, float]:

@@ -82,8 +82,22 @@ def test_transfers_are_exact_on_finer_meshes_and_measured_on_coarser_ones():
 
 
 def test_alternate_takes_no_neighbours():
-    runs = torch.tensor([1, 1, 1, 0, 1, 1, 0, 0, 1, 0, 1], dtype=torch.bool)
-    assert alternate(runs).tolist() == [True, False, True, False, True, False, False, False, True, False, True]
+    runs = torch.tensor([1, 1, 1, 0, 1, 1, 0, 0, 1, 0, 1, 1, 1, 1], dtype=torch.bool)
+    cost = torch.tensor([5, 1, 5, 0, 3, 2, 0, 0, 9, 0, 4, 1, 1, 4], dtype=torch.float64)
+    wanted = [True, False, True, False, False, True, False, False, True, False, True, False, False, True]
+    assert alternate(runs, cost).tolist() == wanted
+    assert not alternate(runs[4:6], torch.ones(2)).any()  # of two that are alike neither is better
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_alternate_has_no_direction(seed: int):
+    generator = torch.Generator().manual_seed(seed)
+    runs, cost = torch.rand(30, generator=generator) < 0.8, torch.rand(30, generator=generator)
+    chosen = alternate(runs, cost)
+    assert torch.equal(alternate(runs.flip(0), cost.flip(0)).flip(0), chosen)
+    assert not (chosen & ~runs).any()
+    assert not (chosen[:-1] & chosen[1:]).any()
+    assert int(chosen.sum()) >= 0.4 * int(runs.sum()) - 1
 
 
 class Watched(SavedStates):

@@ -27,6 +27,7 @@ FREE, FEWEST = 0.1, 10  # share of cells that must merge at once; number of cell
 MOVED = 0.1  # W2 distance that merging may move the map, relative to tol
 UNRESOLVED = 4.0  # estimated distance to the splines, in tolerances, above which the breakpoints are too few
 LEAST = 8  # tol^2 is shared between so many cells at least
+TIE = 1e-6  # relative difference of predicted errors that rounding may decide
 TRIGGER, FLOOR, PASSES = 1.1, 0.02, 2  # of equidistribution: gain in the error; smallest |T^(k+1)|; smoothing passes
 
 
@@ -119,7 +120,7 @@ class ByTolerance(Mesh):
         if len(h) <= FEWEST:
             return None
         wide = indicator.predicted(h[1:] + h[:-1], mass[1:] + mass[:-1], torch.maximum(bends[1:], bends[:-1]))
-        removed = pad(alternate(wide < MERGED * share), (1, 1))
+        removed = pad(alternate(wide < MERGED * share, wide), (1, 1))
         if int(removed.sum()) < max(2.0, FREE * len(h)):
             return None
         coarser = graded(points[~removed])
@@ -164,11 +165,18 @@ class Equidistribution(Mesh):
         return (mass / indicator.h * (square + FLOOR**2 * torch.dot(mass, square) / mass.sum())) ** power
 
 
-def alternate(candidates: Tensor) -> Tensor:
-    """Every second entry of each run of True entries [n], from its first: no two neighbours."""
+def alternate(candidates: Tensor, cost: Tensor) -> Tensor:
+    """Entries of each run of True entries [n], no two of them neighbours: every second one from both ends of the run.
+
+    Of two that meet in the middle the one of clearly less cost [n] remains, so that the same entries remain if the
+    order is reversed.
+    """
     place = torch.arange(1, len(candidates) + 1, device=candidates.device)
-    last = torch.where(candidates, 0, place).cummax(0).values
-    return candidates & ((place - last) % 2 == 1)
+    ends = [place - torch.where(runs, 0, place).cummax(0).values for runs in (candidates, candidates.flip(0))]
+    chosen = candidates & (torch.minimum(ends[0], ends[1].flip(0)) % 2 == 1)
+    meets, less = chosen[:-1] & chosen[1:], cost[:-1] < (1 - TIE) * cost[1:]
+    more = cost[1:] < (1 - TIE) * cost[:-1]
+    return chosen & ~pad(meets & ~less, (0, 1)) & ~pad(meets & ~more, (1, 0))
 
 
 def mesh_of(projection: Projection) -> Mesh | None:

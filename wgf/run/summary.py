@@ -16,6 +16,7 @@ from wgf.result import Result, at_most, is_clear, label
 
 SHORT = 0.005  # seconds of a phase that is not worth a word
 ROUNDING = 1e-14  # of a sum, relative to its terms
+COARSE = 0.01  # best W2 error, in standard deviations of the law, that asks for other breakpoints
 COUNTS = {"steps": "accepted", "rejected": "rejected", "evaluations": "evaluations"}
 SOLVER = {
     "rank": "rank {:,}",
@@ -84,7 +85,7 @@ def lines(result: Result) -> list[tuple[str, str]]:
         ("bound", _bound(r)),
         ("doubts", r.doubts or "none"),
         ("unsaved", r.unsaved or ""),
-        ("best W2", _error(r.w2_best, " within reach of this network", None)),
+        ("best W2", _join(_error(r.w2_best, " within reach of this network", None), _finer(r), between="; ")),
         ("start", _number(r.initial_w2 or None, "W2 distance {:.1e} to the initial law")),
         ("equilibrium", _number(r.w2_to_equilibrium, "W2 distance {:.4e}")),
         (
@@ -106,6 +107,13 @@ def lines(result: Result) -> list[tuple[str, str]]:
         ("wall time", _number(r.wall_s, "{:.2f} s")),
     ]
     return [(name, cell) for name, cell in known if cell]
+
+
+def _finer(r: Result) -> str:
+    """What reaches a smaller error where the fixed breakpoints of a network do not fit the law any more."""
+    width = math.sqrt(max((r.second_moment or 0.0) - (r.mean or 0.0) ** 2, 0.0))
+    fits = r.breakpoints is not None or (r.w2_best or 0.0) <= COARSE * width
+    return "" if fits else "a larger network.width, or network=spline with network.knots=adaptive, reaches less"
 
 
 def _seen(value: float | None, size: float) -> float | None:
