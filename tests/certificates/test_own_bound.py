@@ -10,8 +10,8 @@ from reference_problems import AFFINE
 
 from wgf.certificates.curve import Record, continuation
 from wgf.certificates.mesh import Mesh
-from wgf.certificates.own_bound import _parts
 from wgf.certificates.residual import Residuals, psi
+from wgf.certificates.steps import _parts
 from wgf.integrators.explicit import Dopri5, Heun
 from wgf.integrators.implicit import SDIRK2, Rodas4
 from wgf.networks.relu import TwoSidedReLU
@@ -97,6 +97,15 @@ def test_long_steps_down_a_hill(dt):
     projection, theta, _, bound = bounded(problem, Spline(width=20, degree=2, base=law), Heun(dt=dt))
     wrong = error(projection, theta, closed_form(problem, "auto"))
     assert wrong <= bound.value <= 1.1 * wrong
+
+
+def test_a_sample_of_steps_speaks_for_longer_ones():
+    """Steps down a parabola grow, and so does the error of their quadrature: the third one of twelve tells little."""
+    law = laws.Exponential(0.259, -1.19)
+    problem = posed(LinearTransport(), law, Quadratic(2.44, 0.31), t_end=1.95)
+    projection, theta, _, bound = bounded(problem, Spline(48, 1, 5.85, base=law), Rodas4(1e-4, 1e-6), saves=1)
+    wrong = error(projection, theta, closed_form(problem, "auto"))
+    assert wrong <= bound.value <= (1 + 1e-3) * wrong
 
 
 def mixture_flow(t: float, z: torch.Tensor) -> torch.Tensor:

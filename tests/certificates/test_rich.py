@@ -10,10 +10,22 @@ from scipy.special import dawsn
 
 import wgf
 from wgf.certificates.conditions import conditions
+from wgf.certificates.distances import Distances
 from wgf.certificates.forces import Force
 from wgf.certificates.long_time import decay
 from wgf.certificates.mesh import Mesh
-from wgf.certificates.rich import PROXIMAL, Unknown, rich_run, richer
+from wgf.certificates.rich import (
+    BLIND,
+    BLURRED,
+    LEAST,
+    LOOSE,
+    PROXIMAL,
+    SHARE,
+    TAME,
+    Unknown,
+    rich_run,
+    richer,
+)  # fmt: skip
 from wgf.errors import ConfigError
 from wgf.integrators.base import State, Step
 from wgf.integrators.cautious import Cautious
@@ -82,6 +94,70 @@ def test_what_is_richer():
     assert finer.map.degree == 5
     assert finer.map.points.diff().max() <= 0.5 * 8 / 32
     assert (method.rtol, method.atol) == pytest.approx((1e-7, 1e-9))
+
+
+def test_the_richer_run_takes_no_finer_steps_than_the_own_bound_asks_for():
+    flow = ornstein_uhlenbeck(Spline(width=33, base=laws.Gaussian()))
+    std, method = flow.problem.law.std, Rodas4(rtol=1e-4, atol=1e-6)
+    found = [richer(flow.projection, method, 1, own and own * std)[1].rtol for own in (None, 1e-9, 1e-4, 1e-2, 10.0)]
+    assert found == pytest.approx([1e-7, 1e-7, SHARE * 1e-4, SHARE * 1e-2, LOOSE])
+    assert richer(flow.projection, Rodas4(rtol=1e-9), 1, 1e-9)[1].rtol == pytest.approx(1e-10)
+
+
+def test_a_richer_run_whose_tolerance_hides_the_error_runs_again():
+    """The error of transport down a double well decays, and the own bound does not know that."""
+    law, t = laws.Gaussian(2.07, 0.151), 2.82
+    known = {"law": law, "network": Spline(32, 2, 6.68, base=law), "reference_solution": "none", "saves": 1}
+    well = "0.0564*x**4/4 + 0.115*x**3/3 - 1.51*x**2/2 - 0.116*x"
+    flow = wgf.solve(wgf.LinearTransport(), t_end=t, potential=well, integrator=Rodas4(1e-4, 1e-6), **known)
+    own, state = flow.certificate(rich=False).own, flow.state(t)
+    once = rich_run(flow.projection, flow.integrator, [t], own)
+    twice = rich_run(flow.projection, flow.integrator, [t], own, state)
+    away = once.distance(t, *state)
+    assert BLURRED * away < once.bound(t).value < BLIND * own
+    assert twice.bound(t).value < 0.2 * once.bound(t).value
+
+
+def test_no_breakpoint_of_the_richer_run_lies_where_no_mass_is():
+    """A lognormal law has an edge 7 standard deviations away, but no mass near it."""
+    law = laws.LogNormal(0.2)
+    flow = ornstein_uhlenbeck(Spline(width=8, base=law))
+    points = richer(flow.projection, Rodas4())[0].map.breakpoints()
+    assert float(law.cdf(points[:1])) == pytest.approx(LEAST, rel=1e-3)
+    assert float(points[-1]) == pytest.approx(law.mean + 7 * law.std)
+    narrow = richer(ornstein_uhlenbeck(Spline(width=8, base=laws.Gaussian())).projection, Rodas4())[0].map.breakpoints()
+    assert narrow[[0, -1]].tolist() == [-7.0, 7.0]
+
+
+def test_a_tame_run_follows_one_that_folds(monkeypatch):
+    """Porous media leave a law with an edge: a spline of degree 5 folds in the tails of its Gaussian base."""
+    medium, law = wgf.PorousMedium(3.0, 0.125), laws.Exponential(0.963, -0.606)
+    network = Spline(6, 2, 4.74, base=laws.Gaussian(law.mean, law.std))
+    known = {"law": law, "t_end": 0.0303, "saves": 1, "network": network, "reference_solution": "none"}
+    flow = wgf.solve(medium, potential="x**2/2 - 0.961*cos(3*(x + 0.169))", **known)
+    found = flow.certificate()
+    assert found.unknown is None
+    assert found.rich < 0.2 * found.distance
+    tame = richer(flow.projection, flow.integrator, tame=True)[0].map
+    assert (tame.degree, float(tame.points[-1] - tame.points[0])) == (TAME, pytest.approx(2 * 4.74 * law.std))
+
+
+NETWORK_PAIRS = {
+    "splines": lambda law: (Spline(width=9, degree=2, base=law), Spline(width=12, degree=5, base=law)),
+    "the paper's": lambda law: (TwoSidedReLU(width=8, base=law), Spline(width=12, base=law)),
+    "mlp": lambda law: (NETWORKS["mlp"](law), Spline(width=12, base=law)),
+}
+
+
+@pytest.mark.parametrize("name", NETWORK_PAIRS)
+def test_distances_of_states(name):
+    """Of maps at several times, as of the flows that have them, and not of the maps before."""
+    law = laws.Mixture()
+    one, two = (ornstein_uhlenbeck(network, saves=2) for network in NETWORK_PAIRS[name](law))
+    distances = Distances(8)
+    for t in (0.0, T_END / 2, T_END):
+        found = distances.between(*one.state(t), *two.state(t))
+        assert found == pytest.approx(one.w2(two, t), rel=1e-4, abs=1e-8)
 
 
 def test_a_richer_run_that_fails_says_why(monkeypatch):

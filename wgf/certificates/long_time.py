@@ -35,10 +35,9 @@ class Decay:
     def __init__(self, t: np.ndarray, growth: np.ndarray) -> None:
         self.t, self.growth = t, growth
 
-    def bound(self, t: float, start: float, s: Tensor, weights: Tensor, strong: Tensor) -> float:
+    def bound(self, t: float, start: float, s: np.ndarray, weights: np.ndarray, strong: np.ndarray) -> float:
         """K_2(t) E(0) + int K_2(t - s) |r(s)| ds with the least strong residual of every step [r, nt, d]."""
-        growth = torch.from_numpy(np.interp(t - s.cpu().numpy(), self.t, self.growth)).to(s)
-        parts = ((weights * growth)[..., None] * strong).sum(1).amin(1)
+        parts = np.einsum("rn,rnd->rd", weights * np.interp(t - s, self.t, self.growth), strong).min(1)
         return float(np.interp(t, self.t, self.growth)) * start + float(parts.sum())
 
 

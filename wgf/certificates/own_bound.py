@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from wgf.certificates.conditions import conditions
-from wgf.certificates.curve import Record, continuation
+from wgf.certificates.curve import Record
 from wgf.certificates.long_time import decay
 from wgf.certificates.mesh import mesh_of
-from wgf.certificates.residual import Evaluator, Residuals
+from wgf.certificates.residual import Evaluator
+from wgf.certificates.steps import Journal, Known, Steps, evaluated
 from wgf.integrators.base import State
 from wgf.integrators.time_loop import Clock, LoopCallback
 from wgf.projection.field import Projection
@@ -21,15 +23,17 @@ from wgf.projection.transfer import contact_of
 ORDER, PER_STEP = 6, 3  # Gauss nodes per cell and per step
 SAMPLE, FIRST = 12, 2  # the quadrature is doubled on one step of so many, from this step on
 LONG = 0.5  # |lambda| dt of steps on which it is always doubled: exp(-2 lambda s) varies much
-BEYOND = 1.1  # how far the limit lies, in changes by the doubled quadrature
-CHUNK, ROWS = 64, 192  # steps evaluated at once, and most rows of nodes
+BEYOND, SAMPLED = (
+    1.1,
+    2.0,
+)  # how far the limit lies, in changes by the doubled quadrature, and where a sample tells these
+CHUNK = 64  # steps evaluated at once
 SPACING = 1e-3, 1e-2  # recorded states: relative to the end time, and to the time
 BALANCE = [10.0**k for k in range(-8, 5, 2)]  # trade-offs between the two residuals, relative to the law's width
 MOST = 4000  # nodes whose pairs are summed
 ROUNDING = 1e-12  # of a bound, relative to the law's width
-SHOWING = 0.25  # the steps with this share of the residual show whether another continuation in time helps
-HELP = 0.05  # relative decrease of their residual by which it does
 LARGEST = 300.0  # largest -lambda t; its exponential is squared
+FOLDED = "the map folds, or the residual is not finite"
 UNRESOLVED = 10.0  # relative rise with the doubled quadrature above which there is no bound; a smaller one is added
 
 
@@ -47,17 +51,7 @@ class Bound(NamedTuple):
     unknown: str | None = None
 
 
-class Steps(NamedTuple):
-    """Residuals of r steps at Gauss times: s and weights [r, nt], Q and R0 [r, nt, c], strong residual [r, nt, d].
-
-    The columns c are all choices of a continuation in time and a flux; the columns d all continuations.
-    """
-
-    s: Tensor
-    weights: Tensor
-    flux: Tensor
-    force: Tensor
-    strong: Tensor
+Sums = tuple[np.ndarray, np.ndarray]  # integrals over each step of 2 Q and of R0, decayed, for all choices [r, c]
 
 
 class OwnBound(LoopCallback):
@@ -87,8 +81,7 @@ class OwnBound(LoopCallback):
             self.unknown = "the breakpoints follow the solution: only a richer run can bound its error"
         self.convexity = known.convexity if self.unknown is None else None
         self._pending: list[tuple[Any, ...]] = []  # times, parameters, and what `_rates` gives
-        self._steps: list[Steps] = []
-        self._doubled: list[Steps] = []
+        self._steps, self._doubled = Journal(), Journal()
         self._bounds: dict[float, Bound] = {}
         self._count = 0
         self._start = 0.0  # distance of T(0) from the initial law
@@ -142,28 +135,28 @@ class OwnBound(LoopCallback):
         if -self.convexity * t > LARGEST:
             return Bound(None, None, f"lambda = {self.convexity:.4g}: the bound grows beyond all numbers")
         start = math.exp(-self.convexity * t) * self._start
-        if not self._steps:
+        if not self._steps.blocks:
             return Bound(start, 0.0) if t == 0 else Bound(None, None, "no step was recorded")
-        steps = _joined(self._steps, t)
+        steps = self._steps.before(t)
         if not len(steps.s):
             return Bound(start, 0.0)
-        flux, force = self._decayed(steps, t)
-        if not (flux.isfinite() & force.isfinite()).any(1).all():
+        parts = self._decayed(steps, t)
+        if not (np.isfinite(parts[0]) & np.isfinite(parts[1])).any(1).all():
             return Bound(None, None, self._why(steps))
-        value, balance = min((self._total(flux, force, weight * self._scale, start), weight) for weight in BALANCE)
-        change = self._change(steps, t, balance * self._scale, value)
+        value, balance = min((_total(parts, weight * self._scale, start), weight) for weight in BALANCE)
+        change, rise = self._change(steps, parts, t, balance * self._scale, value)
         if self._decay is not None:
             value = min(value, self._decay.bound(t, self._start, steps.s, steps.weights, steps.strong))
         if change is not None and not change <= UNRESOLVED:
             return Bound(None, change, "the quadrature does not resolve the residual")
-        return Bound(value * (1 + BEYOND * max(change or 0.0, 0.0)), None if change is None else abs(change))
+        return Bound(value * (1 + rise), None if change is None else abs(change))
 
     def saved(self) -> dict[str, Any]:
         """Content for a checkpoint, with the steps not yet evaluated: a resumed run evaluates the same blocks."""
         times, *parts = zip(*self._pending, strict=True) if self._pending else ((),)
         return {
-            "steps": [list(part) for part in self._steps],
-            "doubled": [list(part) for part in self._doubled],
+            "steps": [list(block) for block in self._steps.blocks],
+            "doubled": [list(block) for block in self._doubled.blocks],
             "count": self._count,
             "start": self._start,
             "unknown": self.unknown,
@@ -174,48 +167,59 @@ class OwnBound(LoopCallback):
     def _restore(self, past: dict[str, Any]) -> None:
         device = self._evaluate.mesh.z.device
         self._steps, self._doubled = (
-            [Steps(*(part.to(device) for part in parts)) for parts in past[name]] for name in ("steps", "doubled")
+            Journal([Steps(*(part.to(device) for part in parts)) for parts in past[name]])
+            for name in ("steps", "doubled")
         )
         self._count, self._start, self.unknown = past["count"], past["start"], past["unknown"]
         self._pending = [(t, *(part.to(device) for part in parts)) for t, *parts in past["pending"]]
 
-    def _decayed(self, steps: Steps, t: float) -> tuple[Tensor, Tensor]:
+    def _decayed(self, steps: Known, t: float) -> Sums:
         """Integrals over each step of 2 Q e^(-2 lambda (t - s)) and of R0 e^(-lambda (t - s)), [r, c] each."""
-        growth = torch.exp(-(self.convexity or 0.0) * (t - steps.s))[..., None]
-        weights = steps.weights[..., None]
-        return 2 * (weights * growth**2 * steps.flux).sum(1), (weights * growth * steps.force).sum(1)
+        growth = np.exp(-(self.convexity or 0.0) * (t - steps.s))
+        weights = steps.weights * growth
+        with np.errstate(invalid="ignore"):  # 0 times infinity
+            flux = np.einsum("rn,rnc->rc", 2 * weights * growth, steps.flux)
+            return flux, np.einsum("rn,rnc->rc", weights, steps.force)
 
-    @staticmethod
-    def _total(flux: Tensor, force: Tensor, weight: float, start: float) -> float:
-        """Bound from the columns that minimise flux + weight force in every step."""
-        cost = torch.nan_to_num(flux + weight * force, nan=torch.inf)
-        column = cost.argmin(1, keepdim=True)
-        q, r = flux.gather(1, column).sum(), force.gather(1, column).sum()
-        return math.sqrt(start**2 + float(q)) + float(r)
+    def _change(self, steps: Known, parts: Sums, t: float, weight: float, total: float) -> tuple[float | None, float]:
+        """Change of the bound when the quadrature orders double, and by how much that should raise it, relative to it.
 
-    def _change(self, steps: Steps, t: float, weight: float, total: float) -> float | None:
-        """Change of the bound when the quadrature orders double, from sampled steps, relative to the bound."""
-        doubled, (long, sampled) = _joined(self._doubled, t), self._doubled_on(steps.weights.sum(1), 0)
+        Long steps are all doubled; what a sample of the others changes is taken for the same share of them all.
+
+        Args:
+            steps: before t.
+            parts: their `_decayed`.
+            t, weight, total: the time, the trade-off of the bound, and the bound.
+        """
+        doubled, (long, sampled) = self._doubled.before(t), self._doubled_on(steps.weights.sum(1), 0)
         if not len(doubled.s):
-            return None
-        one, two = self._decayed(Steps(*(part[long | sampled] for part in steps)), t), self._decayed(doubled, t)
-        change, always = 0.0, long[long | sampled]
-        for share, rows in ((1.0, always), (float((~long).sum() / (~always).sum().clamp(min=1)), ~always)):
-            before, after = (self._total(flux[rows], force[rows], weight, 0.0) for flux, force in (one, two))
-            change += max(share * (after - before), 0.0) if always.any() else share * (after - before)
-        return change / max(total, ROUNDING * self._scale)
+            return None, 0.0
+        seen, finer, size = long | sampled, self._decayed(doubled, t), max(total, ROUNDING * self._scale)
+        coarse = parts[0][seen], parts[1][seen]
 
-    def _doubled_on(self, dt: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        def sums(where: np.ndarray) -> tuple[float, float]:  # of some of the doubled steps, before and after
+            return _total(coarse, weight, where=where), _total(finer, weight, where=where)
+
+        before, after = sums(long[seen])
+        change = max(after - before, 0.0)
+        rise = BEYOND * change
+        if sampled[~long].any():
+            before, after = sums(~long[seen])
+            whole = _total(parts, weight, where=~long)
+            rest = (after - before) * (whole / before if before > 0 else (~long).sum() / sampled[~long].sum())
+            change, rise = change + rest, rise + SAMPLED * max(rest, 0.0)
+        return change / size, rise / size
+
+    def _doubled_on(self, dt: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Which steps of lengths dt [r] (time) after `count` others are long [r], and which are in the sample [r]."""
-        number = count + torch.arange(len(dt), device=dt.device)
-        return abs(self.convexity or 0.0) * dt > LONG, number % SAMPLE == FIRST
+        return abs(self.convexity or 0.0) * dt > LONG, (count + np.arange(len(dt))) % SAMPLE == FIRST
 
-    def _why(self, steps: Steps) -> str:
+    def _why(self, steps: Known) -> str:
         if self._evaluate.known.chi:
             return "chi kappa_h reaches D: beyond about chi = 0.8 D the Keller-Segel equation has no bound"
         if any(self._evaluate.mesh.open):
             return "p jumps at an edge, and the equilibrated flux is not close to the flux of the map up to it"
-        return "the map folds, or the residual is not finite"
+        return FOLDED
 
     def _flush(self) -> None:
         """Evaluate the residuals of all pending steps."""
@@ -228,10 +232,12 @@ class OwnBound(LoopCallback):
         motion = motion or [chart.to_splines(part) for part in self._landscape.motion(chart.from_splines(c))]
         c, v, a = (part.double() for part in (c, *motion))
         record = Record(torch.tensor(times, dtype=c.dtype, device=c.device), c, v, a)
-        self._steps.append(_evaluated(self._evaluate, record, PER_STEP, slice(None)))
-        long, sampled = self._doubled_on(self._steps[-1].weights.sum(1), self._count)
-        if bool((long | sampled).any()):
-            self._doubled.append(_evaluated(self._evaluate_doubled, record, 2 * PER_STEP, long | sampled))
+        found = evaluated(self._evaluate, record, PER_STEP, slice(None))
+        self._steps.append(found)
+        long, sampled = self._doubled_on(found.weights.sum(1).cpu().numpy(), self._count)
+        if (long | sampled).any():
+            which = torch.from_numpy(long | sampled).to(c.device)
+            self._doubled.append(evaluated(self._evaluate_doubled, record, 2 * PER_STEP, which))
         self._count += len(times) - 1
         self._pending = self._pending[-1:]
 
@@ -246,55 +252,10 @@ class OwnBound(LoopCallback):
         return chart.space.change(velocity), chart.to_splines(-chart.project(load))
 
 
-def _evaluated(evaluate: Evaluator, record: Record, order: int, which: slice | Tensor) -> Steps:
-    """Residuals of some steps of a record, by quintics in time; by cubics where these help; by lines where both fold.
-
-    Any choice gives a bound. The steps with the largest residuals show whether cubics help.
-    """
-    s, weights, c, v = continuation(record, 2, order, which)
-    best = _residuals(evaluate, c, v)
-    second, third = (Residuals(*(torch.full_like(part, torch.inf) for part in best)) for _ in range(2))
-
-    def compute(found: Residuals, derivatives: int, where: Tensor) -> None:
-        if len(where):
-            curve = continuation(record, derivatives, order, which)
-            for part, computed in zip(found, _residuals(evaluate, curve.c[where], curve.v[where]), strict=True):
-                part[where] = computed
-
-    parts, ranking = _parts(best, weights).sort(descending=True)
-    before = parts.cumsum(0) - parts
-    worst = ranking[(before < SHOWING * parts.sum()) | parts.isinf()]
-    compute(second, 1, worst)
-    helped = torch.minimum(_parts(second, weights), _parts(best, weights))[worst].sum()
-    if not helped > (1 - HELP) * parts[: len(worst)].sum():
-        compute(second, 1, ranking[len(worst) :])
-    compute(third, 0, (~_usable(best) & ~_usable(second)).nonzero().flatten())
-    flux, force, strong = zip(second, best, third, strict=True)
-    return Steps(s, weights, torch.cat(flux, -1), torch.cat(force, -1), torch.stack(strong, -1))
-
-
-def _parts(found: Residuals, weights: Tensor) -> Tensor:
-    """Size of the residual of each step [r] (length); infinite where it is no number."""
-    force, flux = ((weights[..., None] * part).sum(1) for part in (found.force, found.flux))
-    return (force + flux.sqrt()).amin(-1).nan_to_num(nan=torch.inf)
-
-
-def _residuals(evaluate: Evaluator, c: Tensor, v: Tensor) -> Residuals:
-    """Residuals [r, nt, ...] of curves [r, nt, M]."""
-    parts = -(-len(c) * c.shape[1] // ROWS)
-    found = [evaluate(*rows) for rows in zip(*(rows.flatten(0, 1).tensor_split(parts) for rows in (c, v)), strict=True)]
-    return Residuals(*(torch.cat(part).unflatten(0, c.shape[:2]) for part in zip(*found, strict=True)))
-
-
-def _usable(part: Residuals) -> Tensor:
-    """Whether a step has a choice that is finite at all its times [r]."""
-    return (part.flux.isfinite() & part.force.isfinite()).all(1).any(1)
-
-
-def _joined(parts: list[Steps], t: float) -> Steps:
-    """All steps before t."""
-    if not parts:
-        return Steps(*[torch.zeros(0, 1)] * 2, *[torch.zeros(0, 1, 1)] * 3)
-    steps = Steps(*(torch.cat(part) for part in zip(*parts, strict=True)))
-    before = steps.s[:, -1] <= t
-    return Steps(*(part[before] for part in steps))
+def _total(parts: Sums, weight: float, start: float = 0.0, where: np.ndarray | slice = slice(None)) -> float:
+    """Bound from the columns that minimise flux + weight force in every step, of some of the steps."""
+    flux, force = parts[0][where], parts[1][where]
+    cost = flux + weight * force
+    cost[np.isnan(cost)] = np.inf
+    rows, columns = np.arange(len(cost)), cost.argmin(1)
+    return math.sqrt(start**2 + float(flux[rows, columns].sum())) + float(force[rows, columns].sum())

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from wgf.certificates.certificate import Certificate, spread
 from wgf.certificates.conditions import conditions
-from wgf.certificates.own_bound import Bound, OwnBound
+from wgf.certificates.distances import Distances
+from wgf.certificates.own_bound import FOLDED, Bound, OwnBound
 from wgf.errors import ConfigError, in_one_line
 from wgf.integrators.base import Field, Integrator, State, Step
 from wgf.integrators.cautious import Cautious
@@ -26,6 +27,7 @@ from wgf.integrators.time_loop import Clock, LoopCallback, run
 from wgf.networks.base import TransportMap
 from wgf.networks.spline import Spline
 from wgf.problem.base import Base
+from wgf.problem.equations import Problem
 from wgf.problem.quadrature import Gauss
 from wgf.process import threads_of_torch
 from wgf.projection.chart import Chart
@@ -37,29 +39,38 @@ log = logging.getLogger("wgf")
 
 DEGREE, TAME = 5, 3  # of the rich spline, and where degree 5 folds in the tails of nonlinear diffusion
 BOUND = 7.0  # standard deviations up to which its breakpoints reach on either side, at least
-BREAKPOINTS = 64  # at least
+BREAKPOINTS, PAIRED = 64, 32  # at least, and where the kernel needs sums over pairs
 FINER = 2.0  # breakpoints per length, relative to the run, where degree 5 alone is not much better
 MANY = 160  # breakpoints from which it is
+NEAR, FEW = 4.5, 48  # reach and breakpoints of a tame spline, at least
+LEAST = 1e-17  # mass beyond which there are no breakpoints
 ORDER = 4  # nodes per cell, which are narrower than those of the run
-RTOL, TIGHTER = 1e-7, 10.0  # largest tolerance of its steps, and ratio of the tolerances
+RTOL, TIGHTER = 1e-7, 10.0  # tolerance of its steps for an accurate run, and ratio of the tolerances
+LOOSE, SHARE = 1e-4, 5e-3  # largest tolerance; for other runs, relative to their own bound
 STEPS = 5_000  # besides one to every saved time: a law that is a point to all digits would go on for hours
-PROXIMAL = 800  # iterations of its proximal steps: their order is 1, too low for more than a jump of the initial law
+PROXIMAL, COSTLY = 250, 60  # iterations of its proximal steps, and where each needs sums over pairs: their order is 1,
+# too low for more than a jump of the initial law
+BLURRED, BLIND = 0.5, 0.05  # bound of a rich run that hides the error, relative to its distance from the run, and that
+# its tolerance can have caused, relative to the own bound of the run
 
 
 class Unknown(Exception):
     """There is no rich run; the message says why."""
 
 
+class Folds(Unknown):
+    """The map of the rich run folds; a tame one may not."""
+
+
 class Few(Cautious):
-    """`Cautious` for PROXIMAL iterations."""
+    """`Cautious` for few iterations."""
 
     taken = 0
 
     def step(self, field: Field, dt: float, state: State) -> Step:
-        if self.taken > PROXIMAL:
-            raise Unknown(
-                f"the map of the richer run folds again and again, {PROXIMAL} proximal iterations did not help"
-            )
+        most = COSTLY if needs_pairs(field.problem) else PROXIMAL
+        if self.taken > most:
+            raise Folds(f"the map of the richer run folds again and again, {most} proximal iterations did not help")
         found = super().step(field, dt, state)
         self.taken += found.evaluations
         return found
@@ -86,28 +97,15 @@ class RichRun:
 
     states: SavedStates
     recorder: OwnBound
+    _distances: Distances = field(default_factory=lambda: Distances(ORDER))
 
     def bound(self, t: float) -> Bound:
         """Bound of its error at a saved time."""
         return self.recorder.at(t)
 
     def distance(self, t: float, map: TransportMap, theta: Tensor) -> float:
-        """Upper bound of the W2 distance at a saved time to a map of the same base with parameters theta [p] (length).
-
-        It is the L2(p) distance of both maps, with its change when the order of its quadrature doubles.
-        """
-        rich, best = self.states[self.states.times.index(t)]
-        theta, base = theta.double(), map.base
-        knots = torch.cat([map.knots(theta), rich.knots(best)]).detach()
-
-        @torch.no_grad()
-        def gap(order: int) -> float:
-            nodes = Gauss(order).nodes(base, knots)
-            far = map.evaluate(theta, nodes.z)[0] - rich.evaluate(best, nodes.z)[0]
-            return math.sqrt(float((nodes.w * far**2).where(nodes.w > 0, 0.0).sum()))
-
-        coarse, fine = gap(ORDER), gap(2 * ORDER)
-        return fine + abs(fine - coarse)
+        """Bound of the W2 distance at a saved time to a map of the same base with parameters theta [p] (length)."""
+        return self._distances.between(map, theta, *self.states[self.states.times.index(t)])
 
 
 class _Both(LoopCallback):
@@ -122,19 +120,58 @@ class _Both(LoopCallback):
         self.states.stop(clock, state)
 
 
-def rich_run(projection: Projection, integrator: Integrator, stops: list[float]) -> RichRun:
-    """Run the rich run of a run.
+def needs_pairs(problem: Problem) -> bool:
+    """Whether a force is a sum over pairs of nodes."""
+    kernel = problem.interaction.elementary
+    return kernel is None or bool(kernel.logarithm)
+
+
+def rich_run(
+    projection: Projection,
+    integrator: Integrator,
+    stops: list[float],
+    own: float | None = None,
+    state: tuple[TransportMap, Tensor] | None = None,
+) -> RichRun:
+    """Run the rich run of a run; where its map folds, a tame one; where its tolerance hides the error, with another.
 
     Args:
         projection: problem and network of the run.
         integrator: its method.
         stops: saved times after t = 0 (time).
+        own: bound of its error by itself (length), to which the tolerance of the rich steps is suited; None for none.
+        state: network and parameters [p] of the run at the last of `stops`; None for no second look.
 
     Raises:
         Unknown: it fails or does not reach the last of `stops`.
     """
+    found = _increasing_run(projection, integrator, stops, own)
+    bound = found.bound(stops[-1]).value
+    if own is None or state is None or bound is None or bound > BLIND * own:
+        return found
+    away = found.distance(stops[-1], *state)
+    return found if bound <= BLURRED * away else _increasing_run(projection, integrator, stops, away)
+
+
+def _increasing_run(projection: Projection, integrator: Integrator, stops: list[float], own: float | None) -> RichRun:
+    found: RichRun | Folds
     try:
-        finer, method = richer(projection, integrator, len(stops))
+        found = _run(projection, integrator, stops, own, tame=False)
+        if found.bound(stops[-1]).unknown != FOLDED:
+            return found
+    except Folds as why:
+        found = why
+    try:
+        return _run(projection, integrator, stops, own, tame=True)
+    except Unknown:
+        if isinstance(found, Folds):
+            raise found from None
+        return found
+
+
+def _run(projection: Projection, integrator: Integrator, stops: list[float], own: float | None, tame: bool) -> RichRun:
+    try:
+        finer, method = richer(projection, integrator, len(stops), own, tame)
         both = _Both(SavedStates(finer.map), OwnBound(finer, order=ORDER))
         end = run(finer, method, finer.initial, stops, both)
     except Unknown:
@@ -142,7 +179,8 @@ def rich_run(projection: Projection, integrator: Integrator, stops: list[float])
     except Exception as error:  # a failed certificate must not lose the result of the run
         raise Unknown(f"the richer run failed: {in_one_line(error)}") from error
     if end.status is not Status.completed:
-        raise Unknown(f"the richer run ended as {end.status} at t = {end.clock.t:g}")
+        kind = Folds if end.status in (Status.folded, Status.step_too_small) else Unknown
+        raise kind(f"the richer run ended as {end.status} at t = {end.clock.t:g}")
     return RichRun(both.states, both.recorder)
 
 
@@ -178,15 +216,22 @@ def certified(projection: Projection, integrator: Integrator, saved: SavedStates
     if not (rich and stops):
         return Certificate.of(own, recorder.convexity).within(width, t)
     try:
-        finer = rich_run(projection, integrator, stops)
+        finer = rich_run(projection, integrator, stops, own.value, state)
     except Unknown as why:
         found = Certificate.of(own, recorder.convexity).within(width, t)
         return replace(found, unknown="; ".join(filter(None, (found.unknown, str(why)))))
     return Certificate.of(own, finer.recorder.convexity, finer.bound(t), finer.distance(t, *state)).within(width, t)
 
 
-def richer(projection: Projection, integrator: Integrator, saves: int = 1) -> tuple[Projection, Integrator]:
+def richer(
+    projection: Projection, integrator: Integrator, saves: int = 1, own: float | None = None, tame: bool = False
+) -> tuple[Projection, Integrator]:
     """Rich spline and method for a problem with so many saved times.
+
+    Args:
+        projection, integrator, own: of the run, as of `rich_run`.
+        saves: number of saved times.
+        tame: whether to choose a spline that folds less easily in tails.
 
     Raises:
         ConfigError: the problem cannot be solved in this way.
@@ -195,23 +240,34 @@ def richer(projection: Projection, integrator: Integrator, saves: int = 1) -> tu
     space = map.space()
     degree = DEGREE if space is None else space.degree
     points = map.breakpoints() if space is None else space.points
-    tame = degree == 1 and conditions(problem).exponent > 1
-    width, bound = BREAKPOINTS, BOUND
+    low = tame or (degree == 1 and conditions(problem).exponent > 1)
+    pairs = needs_pairs(problem)
+    width, bound = (FEW, NEAR) if tame else (PAIRED if pairs else BREAKPOINTS, BOUND)
     if len(points) > 1:
         reach = float((points[-1] - points[0]) / (2 * map.base.std))
-        bound = max(BOUND, reach + 1)
-        kernel = problem.interaction.elementary
-        pairs = kernel is None or kernel.logarithm
+        bound = max(bound, reach if tame else reach + 1)
         alike = math.ceil((len(points) - 1) * _range(map.base, bound) / _range(map.base, reach)) + 1
-        better = (degree == 1 and not tame) or (pairs and degree < DEGREE)
+        better = tame or (degree == 1 and not low) or (pairs and degree < DEGREE)
         width = max(width, alike, 0 if better else min(math.ceil(FINER * alike), MANY))
     rtol, atol = (getattr(integrator, name, None) for name in ("rtol", "atol"))
-    rtol, atol = min(RTOL, (rtol or 1.0) / TIGHTER), min(1e-2 * RTOL, (atol or 1.0) / TIGHTER)
+    tight, wide = min(RTOL, (rtol or 1.0) / TIGHTER), SHARE * (own or 0.0) / problem.law.std
+    rtol = min(max(tight, wide), max(LOOSE, tight))
+    atol = min(1e-2 * rtol, (atol or 1.0) / TIGHTER) if rtol == tight else 1e-2 * rtol
     method = Rich(rtol=rtol, atol=atol, max_steps=STEPS + saves)
 
-    finer = Spline(width=width, degree=TAME if tame else DEGREE, bound=bound, base=map.base)
-    field = Projection(problem, on_domain(finer, problem.domain).to(map.theta.device), Gauss(), Auto())
-    return field, method.on(field)
+    finer = _within_the_mass(Spline(width=width, degree=TAME if low else DEGREE, bound=bound, base=map.base))
+    richer = Projection(problem, on_domain(finer, problem.domain).to(map.theta.device), Gauss(), Auto())
+    return richer, method.on(richer)
+
+
+def _within_the_mass(spline: Spline) -> TransportMap:
+    """The spline on as many equal cells, none of them beyond all mass: nothing holds the map increasing there."""
+    points, least = spline.breakpoints(), torch.tensor([LEAST], dtype=torch.float64)
+    low, high = float(spline.base.quantile(least)), float(spline.base.upper_quantile(least))
+    low, high = (low if points[1] < low else float(points[0])), (high if points[-2] > high else float(points[-1]))
+    if (low, high) == (float(points[0]), float(points[-1])):
+        return spline
+    return spline.on_breakpoints(torch.linspace(low, high, len(points), dtype=points.dtype))
 
 
 def _range(base: Base, bound: float) -> float:

@@ -1,6 +1,6 @@
 """Lower bound of the second derivative of a formula on the whole line.
 
-A formula is evaluated on boxes as a jet: intervals that contain f, f' and f''. Boxes are halved where that may raise
+A formula is evaluated on boxes as a jet: intervals that contain f, f' and f''. Boxes are cut where that may raise
 the bound (branch and bound). Kinks of |u| count as the measure they are: convex ones as +inf, concave ones as -inf.
 """
 
@@ -27,7 +27,7 @@ from wgf.settings.formulas.intervals import (
 )
 
 ACCURACY, FLOOR = 1e-4, 1e-9  # of the bound, relative and absolute
-BOXES, BATCH = 20_000, 2048  # most boxes, and most boxes halved at once
+BOXES, BATCH, PIECES = 20_000, 512, 8  # most boxes, most boxes cut at once, and pieces of each
 JUMPS = {"sign", "where", *PAIRS}  # functions with jumps and kinks that no jet describes
 NARROW = 1e-6  # a box so narrow without a bound holds a singular point
 
@@ -186,11 +186,11 @@ def least_bend(expression: Expression) -> float | None:
             worst = np.flatnonzero(loose)[bounds[loose].argsort()[:BATCH]]
             if not len(worst):
                 break
-            cut = np.stack([boxes[0, worst], middle[worst]]), np.stack([middle[worst], boxes[1, worst]])
+            ends = np.linspace(boxes[0, worst], boxes[1, worst], PIECES + 1)
             keep = np.ones(boxes.shape[1], dtype=bool)
             keep[worst] = False
-            halves = np.concatenate(cut, 1)
-            boxes = np.concatenate([boxes[:, keep], halves], 1)
-            bounds = np.concatenate([bounds[keep], _bends(expression, *halves).low])
+            pieces = np.stack([ends[:-1].ravel(), ends[1:].ravel()])
+            boxes = np.concatenate([boxes[:, keep], pieces], 1)
+            bounds = np.concatenate([bounds[keep], _bends(expression, *pieces).low])
     found = min(float(bounds.min()), tails)
     return found if math.isfinite(found) else None

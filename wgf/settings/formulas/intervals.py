@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class Interval:
     high: np.ndarray
     power: float = 0.0
 
-    @property
+    @cached_property
     def is_zero(self) -> bool:
         return not (self.low.any() or self.high.any())
 
@@ -58,10 +59,10 @@ class Interval:
         return self + -other
 
     def __mul__(self, other: Interval) -> Interval:
-        corners = [_product(a, b) for a in (self.low, self.high) for b in (other.low, other.high)]
         if self.is_zero or other.is_zero:
-            return Interval(np.zeros_like(self.low), np.zeros_like(self.low))
-        return outward(np.minimum.reduce(corners), np.maximum.reduce(corners), self.power + other.power)
+            return self if self.is_zero else other
+        corners = _product(np.stack([self.low, self.high])[:, None], np.stack([other.low, other.high])).reshape(4, -1)
+        return outward(corners.min(0), corners.max(0), self.power + other.power)
 
     def reciprocal(self) -> Interval:
         """1 / f; unbounded where f may vanish."""
@@ -99,6 +100,8 @@ def _far_power(power: float) -> float:
 def _product(a: np.ndarray, b: np.ndarray | float) -> np.ndarray:
     """a b, with 0 inf = 0 (intervals hold real numbers only) and without underflow to 0."""
     product = a * b
+    if (product != 0).all() and not np.isnan(product).any():
+        return product
     product = np.where(product == 0, np.sign(a) * np.sign(b) * TINY, product)
     return np.where((a == 0) | (np.asarray(b) == 0), 0.0, product)
 
