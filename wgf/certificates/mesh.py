@@ -178,7 +178,7 @@ class Mesh:
 
     def integral(self, f: Tensor) -> Tensor:
         """int f p dz [r] for f [r, n]."""
-        return (f * self.w).sum(-1)
+        return f @ self.w if self.w.dim() == 1 else (f * self.w).sum(-1)
 
     def norm(self, f: Tensor) -> Tensor:
         """Norm of f [r, n] in L2(p), [r]."""

@@ -29,7 +29,7 @@ def psi(g: float, a: Tensor) -> Tensor:
     method from the left of the solution is monotone. From the right it would stop short and underestimate the supremum.
     """
     if g == 1:
-        return (a.sqrt() - 1) ** 2
+        return a.sqrt().sub_(1).square_()
     u = torch.where(a >= 1, a.clamp(min=1e-300) ** (-1 / g), 1.0)
     for _ in range(NEWTON):
         power = u ** (-g - 2)
@@ -84,7 +84,7 @@ class Evaluator:
         x, dx, bend, velocity = mesh.values(c), mesh.slopes(c), mesh.bends(c), mesh.values(v)
         folded = dx.amin(1) <= 0
         slide, sums = self.problem.potential.derivative(x.reshape(-1)).reshape(x.shape), forces.sums(x)
-        pull = velocity + slide + forces(x, dx, bend, sums)
+        pull = velocity.add_(slide).add_(forces(x, dx, bend, sums))
         if known.diffusion == 0:
             strong = mesh.norm(pull)
             force = torch.where(folded, torch.inf, strong)[:, None].expand(-1, len(THRESHOLDS))
@@ -100,9 +100,9 @@ class Evaluator:
         equilibrated = mesh.flux(pull - mean)
         if all(mesh.walls):  # any constant is allowed: that of the map's own flux on average
             equilibrated = equilibrated + mesh.integral(own * mesh.p - equilibrated)[:, None]
-        ratio = equilibrated / (own * mesh.p)
-        strong = g * own * (mesh.dlog_p - slope_bend / slope) + pull
-        excess = ratio.nan_to_num(0.0, 0.0, 0.0) - 1  # the ratio is finite in every core
+        ratio = equilibrated.div_(own * mesh.p)
+        strong = (mesh.dlog_p - slope_bend / slope).mul_(own if g == 1 else g * own).add_(pull)
+        excess = ratio.nan_to_num(0.0, 0.0, 0.0).sub_(1)  # the ratio is finite in every core
         bounded = strong.nan_to_num(HUGE, HUGE, -HUGE)
         tension = (own.nan_to_num(HUGE, HUGE, -HUGE) * excess).unflatten(1, (-1, mesh.order))
         columns = []

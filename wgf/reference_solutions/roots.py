@@ -18,18 +18,19 @@ def roots(weights: np.ndarray, target: np.ndarray, share: np.ndarray) -> np.ndar
         target, share: [n]; shares outside (0, 1) count as 1/2.
     """
     at = np.where((share > 0) & (share < 1), share, 0.5)
-    rest = np.arange(len(at))
+    found, rest, open = at, np.arange(len(at)), np.ones(len(at), dtype=bool)
     for _ in range(STEPS):
+        if 2 * np.count_nonzero(open) < len(open):  # few points need all steps
+            rest, at, target, weights = rest[open], at[open], target[open], weights[:, open]
         value, slope = _horner(weights, at)
         with np.errstate(all="ignore"):
             step = (value - target) / slope
-        at = np.clip(at - step, 0.0, 1.0)
-        rest = np.flatnonzero(~(np.abs(step) < LAST_STEP))
-        if not len(rest):
-            break
-    else:
-        at[rest] = _bracketed(weights[:, rest], target[rest], at[rest])
-    return at
+        found[rest] = at = np.clip(at - step, 0.0, 1.0)
+        open = ~(np.abs(step) < LAST_STEP)
+        if not open.any():
+            return found
+    found[rest[open]] = _bracketed(weights[:, open], target[open], at[open])
+    return found
 
 
 def _horner(weights: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -138,19 +138,21 @@ def collate(root: Path) -> Table:
     if not found.rows:
         raise ConfigError(f"{root} holds no runs: expected the folder of a sweep, or outputs/")
     files.write_table(root / "results.csv", found.columns, found.rows)
-    configs = {
-        folder: leaves(read_yaml(folder))
-        for row in found.rows
-        if (folder := root / row["job"] / "config.yaml").exists()
-    }
-    shown = [config for path, config in configs.items() if any(path.parent.glob("events.out.tfevents.*"))]
+    configs = [path for row in found.rows if (path := root / row["job"] / "config.yaml").exists()]
+    shown = [leaves(read_yaml(path)) for path in configs if any(path.parent.glob("events.out.tfevents.*"))]
     if shown:
         from wgf.run.loggers.hparams import write_experiment  # tensorboard
 
         write_experiment(root, shown, {name for row in found.rows for name, value in row.items() if value is not None})
-    if any(config.get("figures") for config in configs.values()):
+    if any(map(_draws, configs)):
         _draw(found)
     return found
+
+
+def _draws(config: Path) -> bool:
+    """Whether the config of a job asks for figures: only this line of it is parsed."""
+    lines = [line for line in config.read_text(encoding="utf-8").splitlines() if line.startswith("figures:")]
+    return any(yaml.load(line, LOADER)["figures"] for line in lines)
 
 
 def _draw(found: Table) -> None:
