@@ -40,7 +40,10 @@ log = logging.getLogger("wgf")
 DEGREE, TAME = 5, 3  # of the rich spline, and where degree 5 folds in the tails of nonlinear diffusion
 BOUND = 7.0  # standard deviations up to which its breakpoints reach on either side, at least
 BREAKPOINTS, PAIRED = 64, 32  # at least, and where the kernel needs sums over pairs
-FINER = 2.0  # breakpoints per length, relative to the run, where degree 5 alone is not much better
+FINER, CLOSER = (
+    2.0,
+    1.4,
+)  # breakpoints per length, relative to the run, where degree 5 alone is not much better; for pairs
 MANY = 160  # breakpoints from which it is
 NEAR, FEW = 4.5, 48  # reach and breakpoints of a tame spline, at least
 LEAST = 1e-17  # mass beyond which there are no breakpoints
@@ -95,10 +98,12 @@ class RichRun:
     Attributes:
         states: its states at the saved times.
         recorder: computes its bounds.
+        tame: whether it took the place of one whose map folds.
     """
 
     states: SavedStates
     recorder: OwnBound
+    tame: bool = False
     _distances: Distances = field(default_factory=lambda: Distances(ORDER))
 
     def bound(self, t: float) -> Bound:
@@ -149,10 +154,10 @@ def rich_run(
     """
     found = _increasing_run(projection, integrator, stops, own)
     bound = found.bound(stops[-1]).value
-    if own is None or state is None or bound is None or bound > BLIND * own:
+    if own is None or state is None or bound is None or bound > min(BLIND * own, spread(*state)):
         return found
     away = found.distance(stops[-1], *state)
-    return found if bound <= BLURRED * away else _increasing_run(projection, integrator, stops, away)
+    return found if bound <= BLURRED * away else _run(projection, integrator, stops, away, found.tame)
 
 
 def _increasing_run(projection: Projection, integrator: Integrator, stops: list[float], own: float | None) -> RichRun:
@@ -183,7 +188,7 @@ def _run(projection: Projection, integrator: Integrator, stops: list[float], own
     if end.status is not Status.completed:
         kind = Folds if end.status in (Status.folded, Status.step_too_small) else Unknown
         raise kind(f"the richer run ended as {end.status} at t = {end.clock.t:g}")
-    return RichRun(both.states, both.recorder)
+    return RichRun(both.states, both.recorder, tame)
 
 
 @threads_of_torch(1)
@@ -250,7 +255,7 @@ def richer(
         bound = max(bound, reach if tame else reach + 1)
         alike = math.ceil((len(points) - 1) * _range(map.base, bound) / _range(map.base, reach)) + 1
         better = tame or (degree == 1 and not low) or (pairs and degree < DEGREE)
-        width = max(width, alike, 0 if better else min(math.ceil(FINER * alike), MANY))
+        width = max(width, alike, 0 if better else min(math.ceil((CLOSER if pairs else FINER) * alike), MANY))
     rtol, atol = (getattr(integrator, name, None) for name in ("rtol", "atol"))
     tight = min(RTOL, (rtol or 1.0) / TIGHTER)
     wide = SHARE * (own or 0.0) / problem.law.std * min(1.0, CALM / width) ** NOISE
