@@ -40,10 +40,7 @@ log = logging.getLogger("wgf")
 DEGREE, TAME = 5, 3  # of the rich spline, and where degree 5 folds in the tails of nonlinear diffusion
 BOUND = 7.0  # standard deviations up to which its breakpoints reach on either side, at least
 BREAKPOINTS, PAIRED = 64, 32  # at least, and where the kernel needs sums over pairs
-FINER, CLOSER = (
-    2.0,
-    1.4,
-)  # breakpoints per length, relative to the run, where degree 5 alone is not much better; for pairs
+FINER, CLOSER = 2.0, 1.4  # breakpoints per length, relative to the run, where degree 5 alone helps little; for pairs
 MANY = 160  # breakpoints from which it is
 NEAR, FEW = 4.5, 48  # reach and breakpoints of a tame spline, at least
 LEAST = 1e-17  # mass beyond which there are no breakpoints
