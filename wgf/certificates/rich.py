@@ -1,7 +1,8 @@
 """Bound of the W2 error of any run by the triangle inequality: W2(run, exact) <= W2(run, rich) + bound(rich).
 
-The rich run solves the same problem with a spline of degree 5 or 3 and as many breakpoints per length or twice as many,
-on a wider range, with smaller tolerances, and carries its own bound. The inequality holds for every network and method.
+The rich run solves the same problem with a spline of degree 5 or 3 and as many breakpoints per length or up to twice as
+many, on a wider range, with steps as fine as the own bound of the run asks for, and carries its own bound. The
+inequality holds for every network and method.
 """
 
 from __future__ import annotations
@@ -72,7 +73,10 @@ class Few(Cautious):
         tails = conditions(field.problem).exponent > 1
         most = FUTILE if tails or needs_pairs(field.problem) else PROXIMAL
         if self.taken > most:
-            raise Folds(f"the map of the richer run folds again and again, {most} proximal iterations did not help")
+            raise Folds(
+                f"the map of the richer run folds again and again, {most} proximal iterations did not help: increase "
+                "network.width for a closer bound by the run itself"
+            )
         found = super().step(field, dt, state)
         self.taken += found.evaluations
         return found
@@ -199,7 +203,7 @@ def certified(projection: Projection, integrator: Integrator, saved: SavedStates
         integrator: the method.
         saved: the states of the flow.
         t: a saved time (time).
-        rich: whether to compute the rich run, three to six times the cost of the flow.
+        rich: whether to compute the rich run, one to three times the cost of the flow.
 
     Raises:
         ConfigError: t is no saved time.
