@@ -17,7 +17,7 @@ from torch import Tensor
 from wgf.certificates.certificate import Certificate, spread
 from wgf.certificates.conditions import conditions
 from wgf.certificates.distances import Distances
-from wgf.certificates.own_bound import FOLDED, Bound, OwnBound
+from wgf.certificates.own_bound import COARSE, FOLDED, Bound, OwnBound
 from wgf.errors import ConfigError, in_one_line
 from wgf.integrators.base import Field, Integrator, State, Step
 from wgf.integrators.cautious import Cautious
@@ -154,11 +154,13 @@ def rich_run(
         Unknown: it fails or does not reach the last of `stops`.
     """
     found = _increasing_run(projection, integrator, stops, own)
-    bound = found.bound(stops[-1]).value
-    if own is None or state is None or bound is None or bound > min(BLIND * own, spread(*state)):
+    value, _, unknown = found.bound(stops[-1])
+    if own is None or state is None or (value is None and unknown != COARSE):
         return found
-    away = found.distance(stops[-1], *state)
-    return found if bound <= BLURRED * away else _run(projection, integrator, stops, away, found.tame)
+    away = 0.0 if value is None else found.distance(stops[-1], *state)
+    if value is not None and (value <= BLURRED * away or value > min(BLIND * own, spread(*state))):
+        return found
+    return _run(projection, integrator, stops, away, found.tame)
 
 
 def _increasing_run(projection: Projection, integrator: Integrator, stops: list[float], own: float | None) -> RichRun:
