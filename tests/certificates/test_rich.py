@@ -97,11 +97,12 @@ def test_what_is_richer():
 
 
 def test_the_richer_run_takes_no_finer_steps_than_the_own_bound_asks_for():
-    flow = ornstein_uhlenbeck(Spline(width=33, base=laws.Gaussian()))
-    std, method = flow.problem.law.std, Rodas4(rtol=1e-4, atol=1e-6)
-    found = [richer(flow.projection, method, 1, own and own * std)[1].rtol for own in (None, 1e-9, 1e-4, 1e-2, 10.0)]
+    flow, fine = (ornstein_uhlenbeck(Spline(width=width, base=laws.Gaussian())) for width in (24, 128))
+    method = Rodas4(rtol=1e-4, atol=1e-6)  # the law has a standard deviation of 1
+    found = [richer(flow.projection, method, 1, own)[1].rtol for own in (None, 1e-9, 1e-4, 1e-2, 10.0)]
     assert found == pytest.approx([1e-7, 1e-7, SHARE * 1e-4, SHARE * 1e-2, LOOSE])
     assert richer(flow.projection, Rodas4(rtol=1e-9), 1, 1e-9)[1].rtol == pytest.approx(1e-10)
+    assert richer(fine.projection, method, 1, 1e-2)[1].rtol < 0.05 * SHARE * 1e-2
 
 
 def test_a_richer_run_whose_tolerance_hides_the_error_runs_again():

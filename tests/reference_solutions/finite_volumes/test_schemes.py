@@ -17,11 +17,13 @@ from wgf.problem.equations import (
     PorousMedium,
     Problem,
 )
+from wgf.problem.internal import Entropy
 from wgf.problem.laws import Gaussian, Mixture, Uniform
 from wgf.problem.potential import Quartic
 from wgf.reference_solutions.base import Grid, Starts, extrapolation
 from wgf.reference_solutions.finite_volumes import refinement as finite_volume
 from wgf.reference_solutions.finite_volumes.masses import Volumes
+from wgf.reference_solutions.finite_volumes.pressure import pressure_of
 from wgf.reference_solutions.finite_volumes.refinement import LAST
 from wgf.reference_solutions.finite_volumes.schemes import Central, Monotone
 
@@ -119,3 +121,16 @@ def test_grid_is_whole():
     assert x[[0, -1]] == pytest.approx([-6, 6], abs=1e-12)
     assert np.diff(x) == pytest.approx(run.grid.x(run.grid.s[:-1] + 0.5)[1], rel=0.05)
     assert (dx > 0).all()
+
+
+def test_an_energy_whose_number_changes_has_another_pressure():
+    """Also one of a class from outside wgf, whose settings may mean anything."""
+
+    class Own(Entropy):
+        pass
+
+    for kind in (Entropy, Own):
+        energy = kind(1.0)
+        assert pressure_of(energy).linear == 1.0
+        energy.diffusion = 2.0
+        assert pressure_of(energy).linear == 2.0

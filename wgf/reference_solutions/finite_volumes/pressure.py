@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import torch
 
+from wgf.kept import kept
 from wgf.problem.energy import Local, Term
 
 
@@ -49,7 +48,7 @@ class Pressure:
         return first.detach().numpy(), rho * second.numpy()
 
 
-@lru_cache(maxsize=4)
+@kept(4)
 def pressure_of(energy: Term) -> Pressure:
     """The pressure of an internal energy, which the schemes of all grids share."""
     return Pressure(energy)
