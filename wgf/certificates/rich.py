@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -160,7 +161,9 @@ def rich_run(
     away = 0.0 if value is None else found.distance(stops[-1], *state)
     if value is not None and (value <= BLURRED * away or value > min(BLIND * own, spread(*state))):
         return found
-    return _run(projection, integrator, stops, away, found.tame)
+    with suppress(Unknown):
+        return _run(projection, integrator, stops, away, found.tame)
+    return found
 
 
 def _increasing_run(projection: Projection, integrator: Integrator, stops: list[float], own: float | None) -> RichRun:
