@@ -116,9 +116,9 @@ def test_a_richer_run_whose_tolerance_hides_the_error_runs_again(monkeypatch):
     twice = rich_run(flow.projection, flow.integrator, [t], own, state)
     away = once.distance(t, *state)
     assert BLURRED * away < once.bound(t).value < BLIND * own
-    assert twice.bound(t).value < 0.2 * once.bound(t).value
+    assert twice.bound(t).value < 0.3 * once.bound(t).value
     monkeypatch.setattr("wgf.certificates.rich.RTOL", 1e-16)  # too many steps
-    monkeypatch.setattr("wgf.certificates.rich.STEPS", 2 * once.recorder.saved()["count"])
+    monkeypatch.setattr("wgf.certificates.rich.STEPS", int(1.5 * once.recorder.saved()["count"]))
     again = rich_run(flow.projection, flow.integrator, [t], own, state)
     assert again.bound(t).value == once.bound(t).value
 
