@@ -69,11 +69,14 @@ def volumes(problem: Problem, r: random.Random, near: Volumes | None) -> Volumes
             stretch,
             r.choice(("lsoda", "vode")),
             10 ** r.uniform(-11, -4),
+            r.choice((0.0, 10 ** r.uniform(0, 4))),
         )
     low, high = near.low * r.uniform(0.95, 1.05), near.high * r.uniform(0.95, 1.05)
     cells = max(16, round(near.cells * r.uniform(0.85, 1.15)))
     high = -low if problem.derivative is None else high
-    return replace(near, low=low, high=high, cells=cells, tolerance=near.tolerance * 4 ** r.uniform(-1, 1))
+    first = r.choice((0.0, near.first * 2 ** r.uniform(-1, 1) or 10 ** r.uniform(0, 4)))
+    tolerance = near.tolerance * 4 ** r.uniform(-1, 1)
+    return replace(near, low=low, high=high, cells=cells, tolerance=tolerance, first=first)
 
 
 CODES: dict[str, tuple[Competitor, Callable[..., Any]]] = {

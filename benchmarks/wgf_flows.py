@@ -140,7 +140,7 @@ FASTEST = {
         Settings(48, 8.4e-6, 4.36),
         Settings(67, 2.8e-7, 4.96, 5, 4),
         Settings(107, 2.9e-8, 5.36, 5, 4, 21),
-        Settings(160, 1e-9, 6.0),  # not searched: 1e-10
+        Settings(174, 3.9e-9, 5.616),
     ],
     SEXTIC: [
         Settings(8, 1.2e-2, 4.1, 4, 3, 3.4),

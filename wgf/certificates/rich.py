@@ -1,13 +1,15 @@
 """Bound of the W2 error of any run by the triangle inequality: W2(run, exact) <= W2(run, rich) + bound(rich).
 
-The rich run solves the same problem with a spline of degree 5 or 3 and as many breakpoints per length or twice as many,
-on a wider range, with smaller tolerances, and carries its own bound. The inequality holds for every network and method.
+The rich run solves the same problem with a spline of degree 5 or 3 and as many breakpoints per length or up to twice as
+many, on a wider range, with steps as fine as the own bound of the run asks for, and carries its own bound. The
+inequality holds for every network and method.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -16,7 +18,7 @@ from torch import Tensor
 from wgf.certificates.certificate import Certificate, spread
 from wgf.certificates.conditions import conditions
 from wgf.certificates.distances import Distances
-from wgf.certificates.own_bound import FOLDED, Bound, OwnBound
+from wgf.certificates.own_bound import COARSE, FOLDED, Bound, OwnBound
 from wgf.errors import ConfigError, in_one_line
 from wgf.integrators.base import Field, Integrator, State, Step
 from wgf.integrators.cautious import Cautious
@@ -40,16 +42,17 @@ log = logging.getLogger("wgf")
 DEGREE, TAME = 5, 3  # of the rich spline, and where degree 5 folds in the tails of nonlinear diffusion
 BOUND = 7.0  # standard deviations up to which its breakpoints reach on either side, at least
 BREAKPOINTS, PAIRED = 64, 32  # at least, and where the kernel needs sums over pairs
-FINER = 2.0  # breakpoints per length, relative to the run, where degree 5 alone is not much better
+FINER, CLOSER = 2.0, 1.4  # breakpoints per length, relative to the run, where degree 5 alone helps little; for pairs
 MANY = 160  # breakpoints from which it is
 NEAR, FEW = 4.5, 48  # reach and breakpoints of a tame spline, at least
 LEAST = 1e-17  # mass beyond which there are no breakpoints
 ORDER = 4  # nodes per cell, which are narrower than those of the run
 RTOL, TIGHTER = 1e-7, 10.0  # tolerance of its steps for an accurate run, and ratio of the tolerances
 LOOSE, SHARE = 1e-4, 5e-3  # largest tolerance; for other runs, relative to their own bound
+CALM, NOISE = 112, 6  # breakpoints from which it falls, like this power: stiff modes fill the residual with noise
 STEPS = 5_000  # besides one to every saved time: a law that is a point to all digits would go on for hours
-PROXIMAL, COSTLY = 250, 60  # iterations of its proximal steps, and where each needs sums over pairs: their order is 1,
-# too low for more than a jump of the initial law
+PROXIMAL = 250  # iterations of its proximal steps: their order is 1, too low for more than a jump of the initial law
+FUTILE = 60  # where each needs sums over pairs, or where tails of nonlinear diffusion fold again and again
 BLURRED, BLIND = 0.5, 0.05  # bound of a rich run that hides the error, relative to its distance from the run, and that
 # its tolerance can have caused, relative to the own bound of the run
 
@@ -68,9 +71,13 @@ class Few(Cautious):
     taken = 0
 
     def step(self, field: Field, dt: float, state: State) -> Step:
-        most = COSTLY if needs_pairs(field.problem) else PROXIMAL
+        tails = conditions(field.problem).exponent > 1
+        most = FUTILE if tails or needs_pairs(field.problem) else PROXIMAL
         if self.taken > most:
-            raise Folds(f"the map of the richer run folds again and again, {most} proximal iterations did not help")
+            raise Folds(
+                f"the map of the richer run folds again and again, {most} proximal iterations did not help: increase "
+                "network.width for a closer bound by the run itself"
+            )
         found = super().step(field, dt, state)
         self.taken += found.evaluations
         return found
@@ -93,10 +100,12 @@ class RichRun:
     Attributes:
         states: its states at the saved times.
         recorder: computes its bounds.
+        tame: whether it took the place of one whose map folds.
     """
 
     states: SavedStates
     recorder: OwnBound
+    tame: bool = False
     _distances: Distances = field(default_factory=lambda: Distances(ORDER))
 
     def bound(self, t: float) -> Bound:
@@ -146,11 +155,15 @@ def rich_run(
         Unknown: it fails or does not reach the last of `stops`.
     """
     found = _increasing_run(projection, integrator, stops, own)
-    bound = found.bound(stops[-1]).value
-    if own is None or state is None or bound is None or bound > BLIND * own:
+    value, _, unknown = found.bound(stops[-1])
+    if own is None or state is None or (value is None and unknown != COARSE):
         return found
-    away = found.distance(stops[-1], *state)
-    return found if bound <= BLURRED * away else _increasing_run(projection, integrator, stops, away)
+    away = 0.0 if value is None else found.distance(stops[-1], *state)
+    if value is not None and (value <= BLURRED * away or value > min(BLIND * own, spread(*state))):
+        return found
+    with suppress(Unknown):
+        return _run(projection, integrator, stops, away, found.tame)
+    return found
 
 
 def _increasing_run(projection: Projection, integrator: Integrator, stops: list[float], own: float | None) -> RichRun:
@@ -181,7 +194,7 @@ def _run(projection: Projection, integrator: Integrator, stops: list[float], own
     if end.status is not Status.completed:
         kind = Folds if end.status in (Status.folded, Status.step_too_small) else Unknown
         raise kind(f"the richer run ended as {end.status} at t = {end.clock.t:g}")
-    return RichRun(both.states, both.recorder)
+    return RichRun(both.states, both.recorder, tame)
 
 
 @threads_of_torch(1)
@@ -195,7 +208,7 @@ def certified(projection: Projection, integrator: Integrator, saved: SavedStates
         integrator: the method.
         saved: the states of the flow.
         t: a saved time (time).
-        rich: whether to compute the rich run, three to six times the cost of the flow.
+        rich: whether to compute the rich run, one to three times the cost of the flow.
 
     Raises:
         ConfigError: t is no saved time.
@@ -248,9 +261,10 @@ def richer(
         bound = max(bound, reach if tame else reach + 1)
         alike = math.ceil((len(points) - 1) * _range(map.base, bound) / _range(map.base, reach)) + 1
         better = tame or (degree == 1 and not low) or (pairs and degree < DEGREE)
-        width = max(width, alike, 0 if better else min(math.ceil(FINER * alike), MANY))
+        width = max(width, alike, 0 if better else min(math.ceil((CLOSER if pairs else FINER) * alike), MANY))
     rtol, atol = (getattr(integrator, name, None) for name in ("rtol", "atol"))
-    tight, wide = min(RTOL, (rtol or 1.0) / TIGHTER), SHARE * (own or 0.0) / problem.law.std
+    tight = min(RTOL, (rtol or 1.0) / TIGHTER)
+    wide = SHARE * (own or 0.0) / problem.law.std * min(1.0, CALM / width) ** NOISE
     rtol = min(max(tight, wide), max(LOOSE, tight))
     atol = min(1e-2 * rtol, (atol or 1.0) / TIGHTER) if rtol == tight else 1e-2 * rtol
     method = Rich(rtol=rtol, atol=atol, max_steps=STEPS + saves)

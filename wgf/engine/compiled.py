@@ -263,7 +263,8 @@ def _failure(projection: Projection, method: Compiled, check: Callable[[Projecti
         leg = method.opening(plan, projection.initial)
         energy = leg.energy + float(plan.offsets.sum())
         agreed = _agreed.setdefault(plan.chart, deque(maxlen=KINDS))
-        calm = leg.code != REFUSED and all(x < LOUD for x in (abs(energy), leg.force, leg.slope))  # no NaN
+        force = float(np.abs(leg.gradient).max())
+        calm = leg.code != REFUSED and all(x < LOUD for x in (abs(energy), force, leg.slope))  # no NaN
         if calm and any(known is plan.energy for known in agreed):
             return None
     except Exception as error:

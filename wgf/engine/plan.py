@@ -22,6 +22,7 @@ from wgf.integrators.cautious import falls_back
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.time_loop import FOLDS, Clock
 from wgf.kept import Kept
+from wgf.networks.spline_space import SplineSpace
 from wgf.problem.equations import Problem
 from wgf.problem.quadrature import Nodes
 from wgf.projection.chart import Chart
@@ -40,8 +41,7 @@ _idle = Kept[list["OneFlow"]](16)  # arrays of some sizes that no flow uses
 
 def mesh_of(chart: Chart, order: int) -> Mesh:
     """Arrays of a chart whose nodes form cells of `order` nodes, made once for a chart."""
-    mesh = _meshes.get(chart)
-    if mesh is None:
+    if (mesh := _meshes.get(chart)) is None:
         mesh = _meshes[chart] = _mesh(chart, order)
     return mesh
 
@@ -136,7 +136,7 @@ class Leg(NamedTuple):
     Attributes:
         code: how it ended; fault, trial: why its last failed attempt failed, and the length of that attempt (time).
         c: coordinates [M]. terms: values of the energy terms [k], without the offsets of the plan (energy).
-        energy, slope: their sum and the smallest slope. force: the largest of their derivatives by c (energy/length).
+        energy, slope: their sum and the smallest slope. gradient: their derivatives by c [M] (energy/length).
         times: t, dt, next_dt, error and dissipated. steps, rejected, evaluations, target, folds: as in
             `Clock`.
     """
@@ -148,7 +148,7 @@ class Leg(NamedTuple):
     terms: np.ndarray
     energy: float
     slope: float
-    force: float
+    gradient: np.ndarray
     times: list[float]
     steps: int
     rejected: int
@@ -228,17 +228,16 @@ class Plan:
 
     @cached_property
     def range(self) -> Table:
-        low, high = _ends(self.chart, self._start())
-        return _wider(low, high)
+        return _wider(*_ends(self.chart, self._start()))
 
     @cached_property
     def offsets(self) -> np.ndarray:
         return np.array([term.offset(self.chart.nodes) for term in self.terms])
 
     def _flow(self) -> OneFlow:
-        c, saved, times = np.zeros((1, len(self.mesh.mean))), np.zeros((0, 0, 0)), np.zeros((1, 8))
-        counts, report = np.zeros((1, 7), dtype=np.int64), np.zeros((1, REPORT + len(self.terms)))
-        return OneFlow(c, saved, times, counts, report, workspace(self.mesh, self.energy))
+        c, saved, counts = np.zeros((1, len(self.mesh.mean))), np.zeros((0, 0, 0)), np.zeros((1, 7), dtype=np.int64)
+        report = np.zeros((1, REPORT + len(self.terms)))
+        return OneFlow(c, saved, np.zeros((1, 8)), counts, report, workspace(self.mesh, self.energy))
 
     def coordinates(self, theta: torch.Tensor) -> np.ndarray:
         """Coordinates c [M] of the parameters theta [p], see `Chart.coordinates`."""
@@ -251,8 +250,9 @@ class Plan:
         """theta [p] after a change of the coordinates [M], which this overwrites; see `Chart.lift`."""
         for end, inner in self.chart.pairs:
             change[end] += change[inner]
-        lifted = self.chart.space.lift(torch.from_numpy(change)).numpy()
-        return torch.from_numpy(theta.numpy() + lifted)
+        if type(space := self.chart.space) is not SplineSpace:
+            change = space.lift(torch.from_numpy(change)).numpy()
+        return torch.from_numpy(theta.numpy() + change)
 
     def advance(
         self, c: np.ndarray, goals: list[float], path: np.ndarray, clock: Clock, most: int, single: bool, least: float
@@ -274,8 +274,6 @@ class Plan:
             parts = self.mesh, self.energy, self.method, self.parameters
             call = _advance[self.energy.pair is None]
             call(at, stops, saved, path, *parts, times, counts, report, work, most, single)
-            if size <= LARGE:
-                idle.append(flow)
             left = len(self.energy.local.tables) and report[0, 3] == NOT_FINITE
             if not left or self.range.high - self.range.low > WIDEST:
                 break
@@ -284,8 +282,10 @@ class Plan:
             self.energy, self.parameters = shared_energy(self.terms, lambda: self.range)
         code, energy, slope, fault, trial = report[0, :REPORT].tolist()
         steps, rejected, evaluations, target, _, folds, _ = counts[0].tolist()
-        force = float(np.abs(work.vectors[GRADIENT, :size]).max())
-        done = at[0, :size].copy(), report[0, REPORT:].copy(), energy, slope, force, times[0, :5].tolist()
+        gradient = work.vectors[GRADIENT, :size].copy()
+        done = at[0, :size].copy(), report[0, REPORT:].copy(), energy, slope, gradient, times[0, :5].tolist()
+        if size <= LARGE:
+            idle.append(flow)  # last: a flow of another thread may take it at once
         return Leg(int(code), int(fault), trial, *done, steps, rejected, evaluations, target, folds)
 
 

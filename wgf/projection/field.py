@@ -75,7 +75,7 @@ class Projection:
             self._nodes, self._metric_nodes = nodes_of(map, quadrature)
         elif quadrature.fixed:
             self._nodes = quadrature.nodes(map.base, map.knots(map.theta.detach()))
-        self.by_chart = self.landscape is not None and solver.uses_chart(map)
+        self.by_chart = self.landscape is not None and solver.uses_chart
         map.check_domain(problem.domain)
         if not (problem.domain.is_line or self.by_chart):
             raise ConfigError(

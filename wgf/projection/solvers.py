@@ -43,7 +43,13 @@ class Regularisation(NamedTuple):
 
 
 class Solver(ABC):
-    """Solver of G theta' = -grad F for a metric G that may be singular."""
+    """Solver of G theta' = -grad F for a metric G that may be singular.
+
+    Attributes:
+        uses_chart: whether this solver works in the chart of a map that has one: a banded basis of the same functions.
+    """
+
+    uses_chart = False
 
     def velocity(self, tangent: Tangent, gradient: Tensor) -> Velocity:
         """Velocity theta' for grad F [p]. What is cut or damped does not depend on the unit of length."""
@@ -55,10 +61,6 @@ class Solver(ABC):
     @abstractmethod
     def solve(self, tangent: Tangent, gradient: Tensor) -> Velocity:
         """Velocity for a gradient [p], both in the natural units of the parameters."""
-
-    def uses_chart(self, map: TransportMap) -> bool:
-        """Whether this solver works in the chart of this map: a banded basis of the same functions."""
-        return False
 
     def regularisation(self, map: TransportMap) -> Regularisation | None:
         """Regularisation of the metric if this solver works in the coordinates of moving knots; else None."""
@@ -179,12 +181,11 @@ class Banded(Solver):
         rcond: for biases; the two knots of a cell move together if its mass is below rcond times the largest.
     """
 
+    uses_chart = True
+
     @checked
     def __init__(self, rcond: Fraction = 1e-6) -> None:
         self.rcond = rcond
-
-    def uses_chart(self, map: TransportMap) -> bool:
-        return map.space() is not None
 
     def forms_metric(self, banded: bool) -> bool:
         return False
