@@ -34,34 +34,36 @@ TABLES = "cases", "costs", "random"
 __all__ = ["draw", "judge", "random_problems"]
 
 
-def judge_all(count: int, seed: int, out: Path) -> list[Judged]:
-    """Judge so many random problems, except those with a row in `out`, to which it appends the others."""
-    found = {}
-    if out.exists():
-        rows = (json.loads(line) for line in out.read_text().splitlines())
-        found = {row["k"]: Judged(**row["judged"]) for row in rows if row["seed"] == seed and row["k"] < count}
+def judge_all(count: int, seed: int, out: Path) -> tuple[list[Judged], float]:
+    """Judge so many random problems, except those with a row in `out`, to which it appends the others; and the CPU time
+    that all of them took (s)."""
+    rows = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    found = {row["k"]: row for row in rows if row["seed"] == seed and row["k"] < count}
     with out.open("a") as file:
         for k in range(count):
-            if k not in found:
-                try:
-                    found[k] = judged(seed, k)
-                except Exception:
-                    found[k] = Judged(k, "all", "none", f"crash: {traceback.format_exc()}")
-                row = {"seed": seed, "k": k, "code": git_commit(), "judged": asdict(found[k])}
-                print(json.dumps(row), file=file, flush=True)
-    return [found[k] for k in range(count)]
+            if k in found:
+                continue
+            start = time.process_time()
+            try:
+                row = judged(seed, k)
+            except Exception:
+                row = Judged(k, "crash", "spline", f"crash: {traceback.format_exc()}")
+            seconds = time.process_time() - start
+            found[k] = {"seed": seed, "k": k, "code": git_commit(), "seconds": seconds, "judged": asdict(row)}
+            print(json.dumps(found[k]), file=file, flush=True)
+    ordered = [found[k] for k in range(count)]
+    return [Judged(**row["judged"]) for row in ordered], sum(row["seconds"] for row in ordered)
 
 
 def random(count: int, seed: int, out: Path) -> tuple[list[str], bool]:
     """Both tables of random problems, and whether all bounds hold."""
-    start = time.process_time()
-    found = judge_all(count, seed, out)
+    found, seconds = judge_all(count, seed, out)
     for row in found:
         if row.is_false:
             print(f"false: {row}", flush=True)
-    hours = (time.process_time() - start) / 3600
-    head = f"{count} problems of seed {seed}, {hours:.1f} hours of one core:"
-    return [head, "", *summary.closeness(found), "", *summary.reasons(found)], not any(row.is_false for row in found)
+    head = f"{count} problems of seed {seed}, {seconds / 60:.0f} minutes of one core:"
+    tables = [*summary.closeness(found), "", summary.costly(found), "", *summary.reasons(found)]
+    return [head, "", *tables], not any(row.is_false for row in found)
 
 
 def written(name: str, lines: Iterable[str]) -> None:

@@ -41,7 +41,7 @@ PAIRED = 2  # as many times fewer breakpoints where forces are sums over pairs
 KNOWN = 0.02  # an error is known if its doubt is smaller, relative to it
 DOUBT = 2.0  # doubt of a fine run, in distances to the finer one; at order 1 the limit is so far away
 LIMIT = 25.0  # CPU time of a problem (s)
-ROUNDING = 1e-9  # of a bound, relative to the width of the law
+ROUNDING = 1e-11  # of a bound, relative to the width of the law
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ REASONS = {
     "map folds": "the map folds",
     "when repeated": "the run stops when repeated",
 }
+LIMIT, LONG = 4.0, 0.1  # of the cost of a run with both bounds, in runs; CPU time of a long run (s)
 HEADS = (
     "problems", "drawn", "completed", "with a bound", "error known", "below the error", "own/error, median",
     "bound/error, least", "median", "90 %", "largest", "cost, median", "90 %",
@@ -54,6 +55,17 @@ def _cells(rows: Sequence[Judged]) -> list[str]:
 def at(values: Sequence[float], share: float) -> float:
     """The value with this share of the others below it; NaN without any."""
     return values[min(int(share * len(values)), len(values) - 1)] if values else math.nan
+
+
+def costly(rows: Sequence[Judged]) -> str:
+    """How many runs with both bounds exceed the limit of their cost."""
+    done = [row for row in rows if row.status == "completed"]
+    long = [row for row in done if row.cpu[0] >= LONG]
+    above, among = (sum(row.cpu[1] > LIMIT * row.cpu[0] for row in some) for some in (done, long))
+    return (
+        f"{above} of {len(done)} runs with both bounds take more than {LIMIT:g} times the CPU time of the run without, "
+        f"{among} of the {len(long)} whose run takes {LONG:g} s or more."
+    )
 
 
 def reasons(rows: Sequence[Judged]) -> Iterator[str]:

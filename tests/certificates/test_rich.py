@@ -105,8 +105,8 @@ def test_the_richer_run_takes_no_finer_steps_than_the_own_bound_asks_for():
     assert richer(fine.projection, method, 1, 1e-2)[1].rtol < 0.05 * SHARE * 1e-2
 
 
-def test_a_richer_run_whose_tolerance_hides_the_error_runs_again():
-    """The error of transport down a double well decays, and the own bound does not know that."""
+def test_a_richer_run_whose_tolerance_hides_the_error_runs_again(monkeypatch):
+    """The error of transport down a double well decays; the own bound does not know that. What fails costs no bound."""
     law, t = laws.Gaussian(2.07, 0.151), 2.82
     known = {"law": law, "network": Spline(32, 2, 6.68, base=law), "reference_solution": "none", "saves": 1}
     well = "0.0564*x**4/4 + 0.115*x**3/3 - 1.51*x**2/2 - 0.116*x"
@@ -117,6 +117,10 @@ def test_a_richer_run_whose_tolerance_hides_the_error_runs_again():
     away = once.distance(t, *state)
     assert BLURRED * away < once.bound(t).value < BLIND * own
     assert twice.bound(t).value < 0.2 * once.bound(t).value
+    monkeypatch.setattr("wgf.certificates.rich.RTOL", 1e-16)  # too many steps
+    monkeypatch.setattr("wgf.certificates.rich.STEPS", 2 * once.recorder.saved()["count"])
+    again = rich_run(flow.projection, flow.integrator, [t], own, state)
+    assert again.bound(t).value == once.bound(t).value
 
 
 def test_no_breakpoint_of_the_richer_run_lies_where_no_mass_is():

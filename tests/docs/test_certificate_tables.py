@@ -34,6 +34,9 @@ def test_every_problem_without_a_number_has_a_reason():
     *_, last = summary.closeness(rows)
     cells = [cell.strip() for cell in last.split("|")[1:-1]]
     assert cells[:8] == ["all", "5", "4", "2", "2", "0", "3", "2"]
+    words = summary.costly([*rows, row(cpu=(0.01, 0.05)), row(cpu=(0.2, 0.9))])
+    assert words.startswith("2 of 6 runs with both bounds take more than 4 times the CPU time of the run without")
+    assert words.endswith("1 of the 5 whose run takes 0.1 s or more.")
 
 
 def test_a_problem_depends_on_its_seed_and_number_alone():

@@ -95,8 +95,8 @@ def test_a_richer_run_that_fails_costs_no_result(what: BaseException, tmp_path: 
 
 
 def test_a_bound_above_the_width_of_the_law_is_not_printed(tmp_path: Path):
-    """Nor returned. Eight breakpoints cannot bound the error across the gap of a mixture; a richer run can."""
-    words = "network.width=8 law=mixture potential=quadratic t_end=0.2 reference_solution=none "
+    """Nor returned. Four breakpoints cannot bound the error across the gap of a mixture; a richer run can."""
+    words = "network.width=4 law=mixture potential=quadratic t_end=0.2 reference_solution=none "
     found = unverified(tmp_path / "own", words)
     spread = (found["second_moment"] - found["mean"] ** 2) ** 0.5
     assert found["w2_bound"] is None
@@ -114,4 +114,4 @@ def test_a_bound_above_the_width_of_the_law_is_not_printed(tmp_path: Path):
     )
     again = load(tmp_path / "own").certificate(rich=False)
     assert (again.bound, again.own, again.unknown) == (None, found["w2_bound_own"], found["w2_bound_unknown"])
-    assert verified(tmp_path / "rich", words)["w2_bound"] < 0.03 * spread
+    assert verified(tmp_path / "rich", words)["w2_bound"] < 0.1 * spread

@@ -20,7 +20,7 @@ from wgf.integrators.time_loop import Clock, LoopCallback
 from wgf.projection.field import Projection
 from wgf.projection.transfer import contact_of
 
-ORDER, PER_STEP = 6, 3  # Gauss nodes per cell and per step
+ORDER, PER_STEP = 6, 4  # Gauss nodes per cell, and per step: three see the residual of a smooth step 1e-4 too small
 SAMPLE, FIRST = 12, 2  # the quadrature is doubled on one step of so many, from this step on
 LONG = 0.5  # |lambda| dt of steps on which it is always doubled: exp(-2 lambda s) varies much
 BEYOND, SAMPLED = (
@@ -33,6 +33,7 @@ BALANCE = [10.0**k for k in range(-8, 5, 2)]  # trade-offs between the two resid
 MOST = 4000  # nodes whose pairs are summed
 ROUNDING = 1e-12  # of a bound, relative to the law's width
 LARGEST = 300.0  # largest -lambda t; its exponential is squared
+COARSE = "the quadrature does not resolve the residual"
 FOLDED = "the map folds, or the residual is not finite"
 UNRESOLVED = 10.0  # relative rise with the doubled quadrature above which there is no bound; a smaller one is added
 
@@ -148,7 +149,7 @@ class OwnBound(LoopCallback):
         if self._decay is not None:
             value = min(value, self._decay.bound(t, self._start, steps.s, steps.weights, steps.strong))
         if change is not None and not change <= UNRESOLVED:
-            return Bound(None, change, "the quadrature does not resolve the residual")
+            return Bound(None, change, COARSE)
         return Bound(value * (1 + rise), None if change is None else abs(change))
 
     def saved(self) -> dict[str, Any]:
