@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 
@@ -56,6 +55,16 @@ class Jobs:
         return answer
 
 
+def _prepare() -> None:
+    """Load what runs a job, and look up the versions of this program, once for all forks."""
+    with loading():
+        import torch
+
+        from wgf.run.runner import provenance
+
+    provenance(torch.device("cpu"), 0)
+
+
 class EnsembleLauncher(BasicLauncher):
     """Runs jobs in forks of this process.
 
@@ -85,8 +94,7 @@ class EnsembleLauncher(BasicLauncher):
         jobs = [list(words) for words in job_overrides]
         try:
             run.compose(jobs[0])  # which the others change
-            with loading():
-                import_module("wgf.run.runner")  # once for all forks
+            _prepare()
             return in_processes(lambda k: run(jobs[k], initial_job_idx + k), len(jobs), self._processes)
         finally:
             HydraConfig.instance().cfg = before

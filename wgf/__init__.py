@@ -9,6 +9,7 @@ from typing import Any
 __version__ = "0.2.0"
 
 _HOME = {
+    "Doubtful": "wgf.gradients.growth",
     "Incomplete": "wgf.api",
     "solve": "wgf.api",
     "Ensemble": "wgf.ensembles.flows",

@@ -23,7 +23,7 @@ PART = ".*.part"  # files left by a process that was killed while it wrote
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
     """A binary file that takes the place of `path` once it is complete.
 
     A reader, and a run killed half-way, sees the old file or the new one and never a part of it. Missing parent folders
@@ -31,6 +31,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
     Args:
         path: the file to write.
+        durable: whether to wait until the file is on the disk; if not, a power cut may bring the old one back.
 
     Yields:
         The open file; when the block raises, `path` is left as it was.
@@ -44,7 +45,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with open(part, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
         if error.filename is None and error.errno is not None:
@@ -54,9 +56,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
-def write(path: Path, content: bytes) -> Path:
+def write(path: Path, content: bytes, durable: bool = True) -> Path:
     """Write a whole file at once, as `replacing` does; returns its path."""
-    with replacing(path) as file:
+    with replacing(path, durable) as file:
         file.write(content)
     return path
 

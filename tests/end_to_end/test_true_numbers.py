@@ -139,6 +139,30 @@ def test_errors_against_finite_volumes_where_v_has_a_kink(expression, potential,
     assert w1 < 5e-5
 
 
+def test_two_kinks_cost_no_steps(tmp_path: Path):
+    words = "potential=expression law.mean=-1 law.std=2 network.degree=2 network.bound=3 t_end=2"
+    found = run_config(config(*BARE, *words.split(), "potential.expr='abs(x-1)+abs(x+1)'"), tmp_path / "run")
+    s = np.linspace(-6, 6, 2001)
+    judge = Diffusion(lambda x: np.abs(x - 1) + np.abs(x + 1), 1.0, np.array([-20.0, -1.0, 1.0, 20.0]), 0.0, 2.0)
+    exact, _ = judge.map(lambda x: ndtr((x + 1) / 2), 2.0, ndtr(s))
+    w1, w2 = errors(np.abs(wgf.load(tmp_path / "run").map(2.0, 2 * s - 1) - exact), norm.pdf(s) * (s[1] - s[0]))
+    assert found["w1_error"] == pytest.approx(w1, rel=0.02)
+    assert found["w2_error"] == pytest.approx(w2, rel=0.02)
+    assert found["steps"] < 200
+
+
+def test_a_potential_that_overflows_far_away(tmp_path: Path):
+    """V = exp(x), two clusters, a long time: no warning, and finite elements say what the error is."""
+    words = "pde.diffusion=.5 potential=expression law=mixture network.width=64 network.degree=5 t_end=10"
+    law = ["law.means=[0,2]", "law.stds=[.4,.6]"]
+    found = run_config(config(*BARE, *words.split(), *law, "potential.expr='exp(x)'"), tmp_path / "run")
+    u = ndtr(np.linspace(-5, 5, 801))
+    judge = Diffusion(np.exp, 0.5, np.array([-40.0, 5.8]), 0.0, 1.0)
+    exact, off = judge.map(lambda x: 0.5 * (ndtr(x / 0.4) + ndtr((x - 2) / 0.6)), 10.0, u)
+    w1, _ = errors(np.abs(wgf.load(tmp_path / "run").quantile(10.0, u) - exact), np.gradient(u))
+    assert max(found["w1_error"], w1) < errors(off, np.gradient(u))[0] < 1e-5
+
+
 def test_a_porous_medium_from_a_law_with_edges(tmp_path: Path):
     """Particles say what the error is; the best approximation is below it."""
     words = "experiment=porous_medium_gaussian law=uniform network.width=400"

@@ -176,9 +176,10 @@ class Mesh:
         slopes, bends = self._smooth
         return slopes(levels), bends(levels)
 
-    def integral(self, f: Tensor) -> Tensor:
-        """int f p dz [r] for f [r, n]."""
-        return f @ self.w if self.w.dim() == 1 else (f * self.w).sum(-1)
+    def integral(self, f: Tensor, factor: Tensor | float = 1.0) -> Tensor:
+        """int factor f p dz [r] for f [r, n] and a factor that all maps share."""
+        w = self.w * factor
+        return f @ w if w.dim() == 1 else (f * w).sum(-1)
 
     def norm(self, f: Tensor) -> Tensor:
         """Norm of f [r, n] in L2(p), [r]."""

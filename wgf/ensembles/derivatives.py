@@ -16,6 +16,7 @@ from torch import Tensor
 from wgf.ensembles.job import Job, Path
 from wgf.ensembles.parameters import LAW, SCALE, SHIFT
 from wgf.errors import ConfigError, WgfError
+from wgf.gradients import growth
 from wgf.gradients.law import DifferentiableLaws
 from wgf.gradients.tensors import tensors_of
 from wgf.projection.chart import Chart
@@ -83,6 +84,13 @@ def sweep(history: History, bars: Tensor) -> tuple[Tensor, Tensor]:
     start, slopes = torch.zeros_like(path.coordinates[0]), torch.zeros_like(parameters)
     memory = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else MEMORY
     width = max(1, memory // (EACH * step.landscape.entries()))
+    root = torch.linalg.cholesky(step.landscape.mass)
+
+    def length(x: Tensor) -> Tensor:
+        """In the dual of the W2 length [...] of derivatives [..., M, n]."""
+        return torch.linalg.solve_triangular(root, x, upper=False).norm(dim=-2)
+
+    loss, worst = length(moves).amax(0), moves.new_zeros(())
     for at, own in zip(order.split(width), steps.split(width), strict=True):
         most = int(own[0])
         running = (own[:, None] > torch.arange(most, device=device)).sum(0).tolist()
@@ -92,9 +100,11 @@ def sweep(history: History, bars: Tensor) -> tuple[Tensor, Tensor]:
             flows = at[: running[k - 1]]
             before, dt = path.coordinates[k - 1][:, flows], path.lengths[k - 1, flows]
             old, found = step.pull_back(before, parameters[:, flows], dt, now[:, : len(flows)])
+            worst = torch.maximum(worst, growth.factor(length(old), length(now[:, : len(flows)]), loss[flows]))
             now = torch.cat([old, now[:, len(flows) :]], 1)
             slopes[:, flows] += found
         start[:, at] = now
+    growth.judge(float(worst))
     return start.T.cpu(), slopes.T.cpu()
 
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from wgf.errors import WgfError
-from wgf.gradients import derivatives
+from wgf.gradients import derivatives, growth
 from wgf.gradients.history import History
 from wgf.gradients.tensors import replaced, tensors_of
 from wgf.integrators.implicit import Rodas4
@@ -125,9 +125,10 @@ def sweep(history: History, bars: Tensor) -> tuple[Tensor, list[Tensor]]:
         return _by_torch(history, every)
     if not found.repeats:
         raise WgfError(OTHER)
+    _judge(history, found.bars, every)
     if found.numbers is None:
-        return found.start, _in_numbers(history, *_at_nodes(history, found.stages, found.directions))
-    return found.start, [
+        return found.bars[0], _in_numbers(history, *_at_nodes(history, found.stages, found.directions))
+    return found.bars[0], [
         torch.full_like(t, d, requires_grad=False) for t, d in zip(history.tensors, found.numbers, strict=True)
     ]
 
@@ -141,13 +142,25 @@ def _announce(why: str) -> None:
 def _by_torch(history: History, bars: Tensor) -> tuple[Tensor, list[Tensor]]:
     """As `sweep`, from the derivatives in the coordinates after so many steps [k + 1, M]."""
     recorded, now, pulled = history.recorded, bars[-1], []
+    every = [now]
     states = recorded.coordinates
     for k in range(len(recorded.steps), 0, -1):
         step = recorded.steps[k - 1]
         pulled.append(pull_back(history.landscape, history.method, states[k - 1], step, states[k], now))
         now = pulled[-1].old + bars[k - 1]
+        every.append(now)
+    _judge(history, torch.stack(every[::-1]), bars)
     nodes = zip(*((p.maps, p.v, p.u) for p in pulled), strict=True)
     return now, _in_numbers(history, *map(torch.stack, nodes))
+
+
+def _judge(history: History, bars: Tensor, loss: Tensor) -> None:
+    """Warn where steps multiply derivatives [k + 1, M], of which the loss adds some [k + 1, M]."""
+    project = history.landscape.chart.project
+    before, after, added = (
+        torch.einsum("km,mk->k", x, project(x.T)).clamp(min=0).sqrt() for x in (bars - loss, bars, loss)
+    )
+    growth.judge(float(growth.factor(before[:-1], after[1:], added.max())))
 
 
 def _at_nodes(history: History, u: Tensor, v: Tensor) -> list[Tensor]:

@@ -68,9 +68,13 @@ def resumed(path: Path, fresh: dict[str, Any], step: int, t: float) -> dict[str,
 @cache
 def _version(package: str) -> str | None:
     try:
-        return metadata.version(package)
+        found = metadata.distribution(package)
     except metadata.PackageNotFoundError:
         return None
+    for line in (found.read_text("METADATA") or "").splitlines():
+        if line.startswith("Version: "):  # `found.version` would parse the whole description first
+            return line.removeprefix("Version: ")
+    return found.version
 
 
 @cache

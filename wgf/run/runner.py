@@ -110,7 +110,7 @@ def _run(
     theta = experiment.theta
     if past is not None:
         origin = resumed(folder / "provenance.json", origin, past["step"], past["clock"]["t"])
-    _write_text(folder / "config.yaml", text)
+    write(folder / "config.yaml", text.encode())
     _write_json(folder / "provenance.json", origin)
     log.info("%s, t_end = %g, %d parameters", problem.equation, problem.t_end, theta.numel())
     metrics = Metrics(problem, experiment.map, experiment.exact, experiment.observed)
@@ -156,7 +156,7 @@ def _run(
             faults, known = list(callbacks.dropped), len(callbacks.dropped)
             if shown is not None:
                 _attempt(faults, lambda: shown.save(folder / "solution.npz"))
-            _attempt(faults, lambda: _write_json(folder / "provenance.json", origin | {"end": now()}))
+            _attempt(faults, lambda: _write_json(folder / "provenance.json", origin | {"end": now()}, durable=False))
             _attempt(faults, lambda: _write_json(folder / "result.json", _with(result, faults).as_dict()))
             result = _with(result, faults)
         try:
@@ -234,12 +234,8 @@ def _with(result: Result, faults: list[str]) -> Result:
     return replace(result, unsaved="; ".join(faults)) if faults else result
 
 
-def _write_text(path: Path, text: str) -> None:
-    write(path, text.encode())
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    _write_text(path, json.dumps(finite(content), indent=2, allow_nan=False) + os.linesep)
+def _write_json(path: Path, content: dict[str, Any], durable: bool = True) -> None:
+    write(path, (json.dumps(finite(content), indent=2, allow_nan=False) + os.linesep).encode(), durable)
 
 
 def _past(folder: Path, cfg: DictConfig, text: str, device: torch.device) -> dict[str, Any] | None:

@@ -27,13 +27,13 @@ class Swept(NamedTuple):
     """What the way back found.
 
     Attributes:
-        start: derivative in the first coordinates [M].
+        bars: derivatives of the loss in the coordinates of the path, through all steps [k + 1, M].
         numbers: derivatives in the numbers; None where the kernel does not know them.
         stages, directions: u_i and v_i of the steps [k, 6, M], where it does not.
         repeats: whether the steps, taken again, end where the flow went.
     """
 
-    start: Tensor
+    bars: Tensor
     numbers: list[float] | None
     stages: Tensor
     directions: Tensor
@@ -81,5 +81,5 @@ def sweep(
     call = _pull_back[plan.energy.pair is not None, back.pair is not None]
     call(points, lengths, after, *programs, found, kept, work, other, rows, nodes, far, same)
     stages, directions = torch.from_numpy(kept[..., :-WIDTH]) if len(kept) else (bars.new_zeros(0),) * 2
-    start, repeats = torch.from_numpy(after[0, :-WIDTH].copy()), not np.isnan(lengths).any()
-    return Swept(start, None if numbers is None else found.tolist(), stages, directions, repeats)
+    every, repeats = torch.from_numpy(after[:, :-WIDTH]), not np.isnan(lengths).any()
+    return Swept(every, None if numbers is None else found.tolist(), stages, directions, repeats)

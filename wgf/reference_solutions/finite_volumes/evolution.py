@@ -138,7 +138,7 @@ def stepped(bands: np.ndarray, b: np.ndarray, start: np.ndarray, times: np.ndarr
         shifted[2 * reach] -= poles[:, None]
         return lapack.zgbtrf(shifted.reshape(len(shifted), -1), reach, reach)[:2]
 
-    def step(y: np.ndarray, h: float) -> np.ndarray:
+    def step(y: np.ndarray, rate: np.ndarray, h: float) -> np.ndarray:
         nonlocal left
         left -= 1
         h = next((same for same in known if abs(same - h) < EQUAL * h), h)
@@ -146,15 +146,16 @@ def stepped(bands: np.ndarray, b: np.ndarray, start: np.ndarray, times: np.ndarr
             known[h] = factors(h)
         lu, order = known[h]
         rates = np.empty((len(poles), n), dtype=complex)
-        rates[:] = h * field(0.0, y)
+        rates[:] = h * rate
         found, _ = lapack.zgbtrs(lu, reach, reach, rates.reshape(-1), order, overwrite_b=True)
         return y + 2 * (weights @ found.reshape(rates.shape)).real
 
     def halved(y: np.ndarray, h: float) -> tuple[np.ndarray, np.ndarray, float]:
         """y after h/2 and after h, and by how much one step of h differs there."""
-        middle = step(y, h / 2)
-        end = step(middle, h / 2)
-        return middle, end, float(np.abs(step(y, h) - end).max())
+        rate = field(0.0, y)
+        middle = step(y, rate, h / 2)
+        end = step(middle, field(0.0, middle), h / 2)
+        return middle, end, float(np.abs(step(y, rate, h) - end).max())
 
     def across(y: np.ndarray, h: float) -> np.ndarray:
         _, end, change = halved(y, h)
