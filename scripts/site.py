@@ -23,6 +23,7 @@ ROOMS = {  # the part of wgf/ that declares a name -> its heading
     "projection": "Projection and its solvers",
     "integrators": "Time integrators",
     "reference_solutions": "Reference solutions",
+    "gradients": "Derivatives",
     "errors": "Errors",
 }
 
