@@ -168,9 +168,9 @@ def test_full_disk_when_the_results_are_written(
     cfg = config("t_end=0.01")
     with monkeypatch.context() as patch:
         assert run_with(cfg, tmp_path, 1, lambda: patch.setattr("wgf.files.os.fsync", full)) == 1
-    shown = capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "completed: reached the end time" in shown
-    assert "result.json: No space left on device" in shown
+    assert "solution.npz: No space left on device; result.json: No space left on device" in shown
     assert not (tmp_path / "result.json").exists()
     assert main(OmegaConf.merge(cfg, {"resume": str(tmp_path)}), tmp_path) == 0
     assert "unsaved" not in result(tmp_path)
