@@ -31,7 +31,8 @@ def replacing(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
 
     Args:
         path: the file to write.
-        durable: whether to wait until the file is on the disk; if not, a power cut may bring the old one back.
+        durable: whether to wait until the file is on the disk; if not, a power cut may bring the old one back or leave
+            none.
 
     Yields:
         The open file; when the block raises, `path` is left as it was.

@@ -8,6 +8,7 @@ import torch
 from bounded_runs import bounded, error, posed
 from reference_problems import AFFINE
 
+import wgf
 from wgf.certificates.curve import Record, continuation
 from wgf.certificates.mesh import Mesh
 from wgf.certificates.residual import Residuals, psi
@@ -222,3 +223,32 @@ def test_the_size_of_a_residual_is_a_length():
     two = _parts(Residuals(flux / 128, force / 128, force), 128 * weights)
     assert one.isinf().tolist() == [False, True, False, False, False]
     torch.testing.assert_close(one, two)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_bound_of_few_steps_knows_how_coarse_its_quadrature_is(steps: int):
+    """Ripples of four wavelengths per cell: without the doubled quadrature the bound would be half of the error."""
+    base = laws.Gaussian()
+    flow = wgf.solve(
+        wgf.LinearTransport(),
+        potential="x**2/2 + 0.00165*cos(71*x + 1.7)",
+        law=base,
+        t_end=0.02,
+        network=Spline(3, 1, 3.0, base=base),
+        integrator=SDIRK2(dt=0.02 / steps),
+        saves=1,
+    )
+    found = flow.certificate()
+    assert found.own >= flow.w2(flow.reference_solution) > 1.7e-3
+    assert found.quadrature > 0.1
+
+
+def test_a_run_of_a_version_with_other_times_has_no_bound_of_its_own():
+    """A resumed run must not lose its result by it."""
+    problem = posed(FokkerPlanck(), laws.Mixture(), Quadratic())
+    projection, _, recorder, _ = bounded(problem)
+    past = recorder.saved()
+    past["steps"] = [[part[:, :3] for part in block] for block in past["steps"]]
+    again = type(recorder)(projection, past)
+    assert again.at(problem.t_end).value is None
+    assert "version" in again.at(problem.t_end).unknown

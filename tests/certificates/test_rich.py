@@ -9,11 +9,13 @@ from bounded_runs import bounded, error, posed
 from scipy.special import dawsn
 
 import wgf
+from wgf.certificates import rich
 from wgf.certificates.conditions import conditions
 from wgf.certificates.distances import Distances
 from wgf.certificates.forces import Force
 from wgf.certificates.long_time import decay
 from wgf.certificates.mesh import Mesh
+from wgf.certificates.own_bound import Bound
 from wgf.certificates.rich import (
     BLIND,
     BLURRED,
@@ -289,3 +291,23 @@ def test_a_long_run_in_a_double_well():
     assert wrong - small <= bound.value
     assert small <= 0.1 * wrong
     assert wrong + small <= 1.1 * wrong
+
+
+@pytest.mark.parametrize(("second", "kept"), [(None, 1e-3), (5e-3, 1e-3), (1e-4, 1e-4)])
+def test_a_second_look_that_is_no_better_does_not_count(second, kept, monkeypatch):
+    class Fake:
+        tame = False
+
+        def __init__(self, value):
+            self.value = value
+
+        def bound(self, t):
+            return Bound(self.value, None, None if self.value else "the map folds")
+
+        def distance(self, *_):
+            return 1e-3
+
+    runs = iter([Fake(1e-3), Fake(second)])
+    monkeypatch.setattr(rich, "_run", lambda *_, **__: next(runs))
+    map = Spline(8, 3, 3.0, base=laws.Gaussian())
+    assert rich.rich_run(None, None, [1.0], 0.1, (map, map.theta.detach())).bound(1.0).value == kept

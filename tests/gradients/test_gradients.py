@@ -326,7 +326,7 @@ def test_networks_made_inside_torch_func_serve_outside():
         width = 11 if derivative is torch.func.grad else 13
         derivative(lambda d, width=width: d * 0 + start(width))(torch.tensor(1.0))
         network = wgf.Spline(width, 3, 3.0625, base=wgf.Gaussian())
-        assert not is_foreign(network.breakpoints)
+        assert not is_foreign(network.points)
         assert wgf.solve(wgf.FokkerPlanck(), t_end=0.1, network=network, saves=1).status is wgf.Status.completed
 
 

@@ -1,5 +1,6 @@
 """Steps that amplify derivatives: wgf doubts what they bring back."""
 
+import math
 import warnings
 
 import pytest
@@ -70,5 +71,6 @@ def test_factor_of_a_step():
     before, after = torch.tensor([6.0, 1.0, 1e-9, 0.0]), torch.tensor([2.0, 2.0, 1e-12, 0.0])
     assert growth.factor(before, after, torch.tensor(1.0)) == 3.0  # what is tiny does not count
     assert growth.factor(before[:0], after[:0], torch.tensor(1.0)) == 0.0
-    with pytest.warns(wgf.Doubtful):
-        growth.judge(float("nan"))
+    for bad in (torch.tensor([6.0, math.nan]), torch.tensor([6.0, math.inf])):
+        with pytest.warns(wgf.Doubtful):
+            growth.judge(float(growth.factor(bad, torch.tensor([2.0, 2.0]), torch.tensor(1.0))))

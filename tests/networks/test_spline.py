@@ -261,3 +261,14 @@ def test_a_spline_of_inference_mode_follows_its_breakpoints():
     torch.testing.assert_close(network.f(network.theta, z), z)
     network.points.mul_(2.0)  # in place: the same coefficients stand at places twice as far away
     torch.testing.assert_close(network.f(network.theta, z), 0.5 * z)
+
+
+def test_a_spline_of_ones_own_is_evaluated_in_rows_by_its_own_formula():
+    class Doubled(Spline):
+        def evaluate(self, theta, z, cell=None):
+            x, dx = super().evaluate(theta, z, cell)
+            return 2 * x, 2 * dx
+
+    map, z = Doubled(8, 3, 3.0, base=Gaussian()), torch.tensor([-1.0, 0.5], dtype=torch.float64)
+    rows = torch.stack([map.theta.detach(), 0.5 * map.theta.detach()])
+    assert map.evaluate_rows(rows, z)[0].tolist() == [pytest.approx([-2.0, 1.0]), pytest.approx([-1.0, 0.5])]

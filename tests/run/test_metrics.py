@@ -99,3 +99,22 @@ def test_an_energy_that_lies_in_the_tails_is_not_resolved():
     error = Metrics(problem, map, None).energy_error(Gauss(), map.theta.detach())
     assert lacking > 1e-4
     assert error == pytest.approx(lacking, rel=0.02)
+
+
+def test_an_energy_that_is_no_number_on_finer_cells_is_not_resolved():
+    """The map folds between the nodes of two points per cell, where those on halved cells see it."""
+    base = laws.Gaussian()
+    map = Spline(8, 3, 3.0, base=base)
+    problem = FokkerPlanck().problem(base, Quadratic(), Zero(), 1.0)
+    found, seen = Metrics(problem, map, None), 0
+    mesh = torch.cat([torch.tensor(base.panels()), map.points]).unique()
+    for bump in torch.linspace(1.0, 1.6, 61):
+        theta = map.theta.detach().clone()
+        theta[4] += bump
+        knots = map.knots(theta)
+        coarse = found._energies(theta, Gauss(2).nodes(base, knots))
+        fine = found._energies(theta, Gauss(2).nodes(base, torch.cat([knots, 0.5 * (mesh[1:] + mesh[:-1])])))
+        if bool(coarse.isfinite().all()) and not bool(fine.isfinite().all()):
+            seen += 1
+            assert found.energy_error(Gauss(2), theta) == math.inf
+    assert seen > 0

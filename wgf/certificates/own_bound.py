@@ -21,7 +21,7 @@ from wgf.projection.field import Projection
 from wgf.projection.transfer import contact_of
 
 ORDER, PER_STEP = 6, 4  # Gauss nodes per cell, and per step: three see the residual of a smooth step 1e-4 too small
-SAMPLE, FIRST = 12, 2  # the quadrature is doubled on one step of so many, from this step on
+SAMPLE, FIRST = 12, 1  # the quadrature is doubled on the first step, and on one of so many from this one on
 LONG = 0.5  # |lambda| dt of steps on which it is always doubled: exp(-2 lambda s) varies much
 BEYOND, SAMPLED = (
     1.1,
@@ -166,6 +166,9 @@ class OwnBound(LoopCallback):
         }
 
     def _restore(self, past: dict[str, Any]) -> None:
+        if any(block[0].shape[1] != PER_STEP for block in past["steps"]):
+            self.unknown = "the run began with a version of wgf that looked at other times"
+            return
         device = self._evaluate.mesh.z.device
         self._steps, self._doubled = (
             Journal([Steps(*(part.to(device) for part in parts)) for parts in past[name]])
@@ -185,7 +188,8 @@ class OwnBound(LoopCallback):
     def _change(self, steps: Known, parts: Sums, t: float, weight: float, total: float) -> tuple[float | None, float]:
         """Change of the bound when the quadrature orders double, and by how much that should raise it, relative to it.
 
-        Long steps are all doubled; what a sample of the others changes is taken for the same share of them all.
+        Long steps and the first one are doubled; what a sample of the others changes is taken for the same share of
+        them.
 
         Args:
             steps: before t.
@@ -212,8 +216,10 @@ class OwnBound(LoopCallback):
         return change / size, rise / size
 
     def _doubled_on(self, dt: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Which steps of lengths dt [r] (time) after `count` others are long [r], and which are in the sample [r]."""
-        return abs(self.convexity or 0.0) * dt > LONG, (count + np.arange(len(dt))) % SAMPLE == FIRST
+        """Which steps of lengths dt [r] (time) after `count` others are long or the first [r], and which are in the
+        sample [r]."""
+        number = count + np.arange(len(dt))
+        return (abs(self.convexity or 0.0) * dt > LONG) | (number == 0), number % SAMPLE == FIRST
 
     def _why(self, steps: Known) -> str:
         if self._evaluate.known.chi:

@@ -162,7 +162,10 @@ def rich_run(
     if value is not None and (value <= BLURRED * away or value > min(BLIND * own, spread(*state))):
         return found
     with suppress(Unknown):
-        return _run(projection, integrator, stops, away, found.tame)
+        second = _run(projection, integrator, stops, away, found.tame)
+        other = second.bound(stops[-1]).value
+        if other is not None and (value is None or other + second.distance(stops[-1], *state) < value + away):
+            return second
     return found
 
 

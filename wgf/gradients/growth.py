@@ -26,9 +26,9 @@ def factor(before: Tensor, after: Tensor, loss: Tensor) -> Tensor:
 
     Args:
         before, after: lengths of the derivatives in the states before and after some steps [...].
-        loss: length of the largest derivative of the loss itself, a scalar.
+        loss: length of the largest derivative of the loss itself, a scalar or one for each.
     """
-    grown = torch.where((before > SMALL * loss) & (after > 0), before / after, 0.0)
+    grown = torch.where((before <= SMALL * loss) | (before == 0), 0.0, before / after)  # NaN and infinity stay
     return grown.max() if grown.numel() else loss.new_zeros(())
 
 

@@ -131,7 +131,8 @@ class Metrics:
         if quadrature.order > 1 and bool(short.any()):
             rules.append(replace(nodes, w=nodes.w.masked_fill(short, 0.0)))
         energy, *others = (self._energies(theta, each) for each in rules)
-        return max(0.0, *(float((other - energy).abs().max()) for other in others), self._in_tails(theta))
+        change = max(float((other - energy).abs().max().nan_to_num(math.inf, math.inf)) for other in others)
+        return max(change, self._in_tails(theta))
 
     @torch.no_grad()
     def _energies(self, theta: Tensor, nodes: Nodes) -> Tensor:

@@ -111,7 +111,7 @@ def _run(
     if past is not None:
         origin = resumed(folder / "provenance.json", origin, past["step"], past["clock"]["t"])
     write(folder / "config.yaml", text.encode())
-    _write_json(folder / "provenance.json", origin)
+    _write_json(folder / "provenance.json", origin, durable=False)
     log.info("%s, t_end = %g, %d parameters", problem.equation, problem.t_end, theta.numel())
     metrics = Metrics(problem, experiment.map, experiment.exact, experiment.observed)
     rows = experiment.record == "steps"

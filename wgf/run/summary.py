@@ -16,6 +16,7 @@ from wgf.result import Result, at_most, is_clear, label
 
 SHORT = 0.005  # seconds of a phase that is not worth a word
 ROUNDING = 1e-14  # of a sum, relative to its terms
+HIDDEN = 1e-8  # of a second moment: a variance of which rounding leaves few digits
 COARSE = 0.01  # best W2 error, in standard deviations of the law, that asks for other breakpoints
 COUNTS = {"steps": "accepted", "rejected": "rejected", "evaluations": "evaluations"}
 SOLVER = {
@@ -111,8 +112,11 @@ def lines(result: Result) -> list[tuple[str, str]]:
 
 def _finer(r: Result) -> str:
     """What reaches a smaller error where the fixed breakpoints of a network do not fit the law any more."""
-    width = math.sqrt(max((r.second_moment or 0.0) - (r.mean or 0.0) ** 2, 0.0))
-    fits = r.breakpoints is not None or (r.w2_best or 0.0) <= COARSE * width
+    square, mean = r.second_moment or 0.0, r.mean or 0.0
+    variance = square - mean**2
+    if variance <= HIDDEN * square:  # rounding: far from the origin
+        return ""
+    fits = r.breakpoints is not None or (r.w2_best or 0.0) <= COARSE * math.sqrt(variance)
     return "" if fits else "a larger network.width, or network=spline with network.knots=adaptive, reaches less"
 
 
