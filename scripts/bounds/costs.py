@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from bounds.judge import Both
 from wgf.certificates.own_bound import OwnBound
-from wgf.certificates.rich import Unknown, rich_run
+from wgf.certificates.rich import Both, Unknown, rich_run
 from wgf.integrators.saved_states import SavedStates
 from wgf.integrators.status import Status
 from wgf.run.build import build

@@ -16,14 +16,12 @@ from random_problems.draw import Settings, composed
 from bounds.draw import STEPS, drawn
 from wgf.certificates.certificate import spread
 from wgf.certificates.own_bound import OwnBound
-from wgf.certificates.rich import certified, needs_pairs
+from wgf.certificates.rich import Both, certified, needs_pairs
 from wgf.engine.compiled import run
 from wgf.errors import ConfigError
-from wgf.integrators.base import State
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.saved_states import SavedStates
 from wgf.integrators.status import Status
-from wgf.integrators.time_loop import Clock, LoopCallback
 from wgf.networks.spline import Spline
 from wgf.problem.equations import Problem
 from wgf.problem.laws import Mixture
@@ -57,7 +55,7 @@ class Judged:
         by: how the error is known.
         own, least: own and least bound (length); None for no bound.
         unknown: why there is none, or no rich bound.
-        cpu: times of the run, of the repeated run with its own bound, and of everything with the rich run (s).
+        cpu: times of the run, and of the run with both bounds (s).
     """
 
     k: int
@@ -85,20 +83,6 @@ class Judged:
     def is_known(self) -> bool:
         """Whether bound/error is a number to speak of."""
         return self.error is not None and self.doubt is not None and self.doubt <= KNOWN * self.error
-
-
-class Both(LoopCallback):
-    """Saves states and bounds their error."""
-
-    def __init__(self, states: SavedStates, recorder: OwnBound) -> None:
-        self.states, self.recorder = states, recorder
-
-    def step(self, clock: Clock, state: State, energy: float) -> None:
-        self.recorder.step(clock, state, energy)
-
-    def stop(self, clock: Clock, state: State) -> None:
-        self.recorder.stop(clock, state)
-        self.states.stop(clock, state)
 
 
 def fine(problem: Problem, width: int, degree: int, bound: float, rtol: float) -> tuple[Carried, float] | None:

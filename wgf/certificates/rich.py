@@ -117,7 +117,9 @@ class RichRun:
         return self._distances.between(map, theta, *self.states[self.states.times.index(t)])
 
 
-class _Both(LoopCallback):
+class Both(LoopCallback):
+    """Saves the states of a run and bounds their error."""
+
     def __init__(self, states: SavedStates, recorder: OwnBound) -> None:
         self.states, self.recorder = states, recorder
 
@@ -188,7 +190,7 @@ def _increasing_run(projection: Projection, integrator: Integrator, stops: list[
 def _run(projection: Projection, integrator: Integrator, stops: list[float], own: float | None, tame: bool) -> RichRun:
     try:
         finer, method = richer(projection, integrator, len(stops), own, tame)
-        both = _Both(SavedStates(finer.map), OwnBound(finer, order=ORDER))
+        both = Both(SavedStates(finer.map), OwnBound(finer, order=ORDER))
         end = run(finer, method, finer.initial, stops, both)
     except Unknown:
         raise
@@ -222,7 +224,7 @@ def certified(projection: Projection, integrator: Integrator, saved: SavedStates
     width = spread(*state)
     recorder, states = OwnBound(projection), SavedStates(projection.map)
     if recorder.unknown is None and stops:
-        both = _Both(states, recorder)
+        both = Both(states, recorder)
         end = run(projection, integrator, projection.initial, stops, both)
         if end.status is not Status.completed:
             recorder.unknown = f"the run ended as {end.status} at t = {end.clock.t:g} when repeated"
