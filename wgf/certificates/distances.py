@@ -15,8 +15,7 @@ from wgf.problem.quadrature import Gauss
 class Distances:
     """Bounds of W2 distances: L2(p) distances of maps, with their change when the order of the quadrature doubles.
 
-    The nodes, and the splines there, are kept as long as the networks
-    and their knots stay.
+    The nodes, and the splines there, are kept as long as the networks and their knots stay.
 
     Args:
         order: Gauss nodes per cell.
