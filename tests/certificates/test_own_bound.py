@@ -28,7 +28,7 @@ from wgf.reference_solutions.choose import closed_form
 NEITHER = {"log repulsion", "log attraction in a hill"}  # slow, see below
 
 
-@pytest.mark.parametrize("g", [1.0, 1.5, 2.0, 5.0])
+@pytest.mark.parametrize("g", [1.0, 1.05, 1.5, 2.0, 5.0])
 def test_psi_is_a_supremum(g):
     a = torch.tensor([0.05, 0.5, 0.9, 1.0, 1.1, 3.0, 20.0], dtype=torch.float64)
     u = torch.linspace(1e-3, 30, 1_000_001, dtype=torch.float64)
@@ -36,6 +36,9 @@ def test_psi_is_a_supremum(g):
     found = psi(g, a)
     assert bool((found >= scan - 1e-12).all())
     torch.testing.assert_close(found, scan, rtol=1e-5, atol=1e-8)
+    far = psi(g, torch.tensor([1e-30, 1e30], dtype=torch.float64))
+    assert float(far[0]) == pytest.approx(1 / g * (1 - 1 / g) ** (g - 1), rel=1e-12)  # of a = 0
+    assert float(far[1]) == pytest.approx(1e30, rel=1e-6 if g < 3 else 1e-4)  # that of u = 0
 
 
 @pytest.mark.parametrize("derivatives", [0, 1, 2])
