@@ -198,16 +198,16 @@ def test_a_map_that_folds_often_gives_way_to_a_tame_one(monkeypatch):
         reference_solution="none",
         saves=1,
     )
-    map, theta = flow.saved[-1]
 
     def taken(**settings):
         for name, value in settings.items():
             monkeypatch.setattr(rich, name, value)
         found = rich_run(flow.projection, flow.integrator, [0.04], 1e-3)
-        return found.tame, found.bound(0.04).value, found.distance(0.04, map, theta)
+        return found.tame, found.bound(0.04).value
 
-    tame, bound, distance = taken()
-    assert tame and bound < 1e-4
+    tame, bound = taken()
+    assert tame
+    assert bound < 1e-4
     assert not taken(REJECTED=1e9)[0]  # it takes seven times as many steps
 
 
