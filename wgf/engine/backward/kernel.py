@@ -23,14 +23,13 @@ def repeat(c, h, mesh, energy, pair, method, work, rows):
     """The stages of a step of length h from c again, and the coordinates where they look, into `rows`; whether the
     matrix is positive definite."""
     v, new = work.vectors, work.vectors[NEW]
-    copy(c, new)
-    if not hessian(new, mesh, energy, pair, work, False, 1.0 / (method.gamma * h)):
-        return False
     for s in range(6):
         combine(c, v, method.tableau, s, h)
         copy(new, rows[PLACES + s])
         field(new, mesh, energy, pair, work, v[SLOPE], False)
         if s == 0:
+            if not hessian(new, mesh, energy, pair, work, True, 1.0 / (method.gamma * h)):
+                return False
             clear(v[IMAGE])
         else:
             multiply(mesh.mass, v[PULL], v[IMAGE])
@@ -39,25 +38,20 @@ def repeat(c, h, mesh, energy, pair, method, work, rows):
 
 
 @compiled
-def products(mesh, low, high, work, v, rows, nodes):
-    """sum_s u_s v_s, u_s v_s' + u_s' v_s and u_s' v_s' of the stages and directions at the nodes of some cells."""
-    r, size = work.registers, padded(high - low) * mesh.tables.shape[1]
-    clear(r[A])
-    clear(r[B])
-    clear(r[C])
-    for s in range(6):
-        evaluate(v[STAGES + s], mesh, low, high, work.local, nodes[0], nodes[1])
-        evaluate(rows[DIRECTIONS + s], mesh, low, high, work.local, nodes[2], nodes[3])
-        for i in range(0, size, WIDTH):
-            u, slope = load(nodes[0], i), load(nodes[1], i)
-            other, bend = load(nodes[2], i), load(nodes[3], i)
-            store(r[A], i, load(r[A], i) + u * other)
-            store(r[B], i, load(r[B], i) + u * bend + slope * other)
-            store(r[C], i, load(r[C], i) + slope * bend)
+def collect(u, mesh, low, high, first, work, nodes, sums):
+    """Add u v, u v' + u' v and u' v' of a stage u and the direction in the registers, at the nodes of some cells, to
+    the sums [3, .] from column `first` on."""
+    r = work.registers
+    evaluate(u, mesh, low, high, work.local, nodes[0], nodes[1])
+    for i in range(0, padded(high - low) * mesh.tables.shape[1], WIDTH):
+        x, slope, v, bend = load(nodes[0], i), load(nodes[1], i), load(r[A], i), load(r[B], i)
+        store(sums[0], first + i, load(sums[0], first + i) + x * v)
+        store(sums[1], first + i, load(sums[1], first + i) + x * bend + slope * v)
+        store(sums[2], first + i, load(sums[2], first + i) + slope * bend)
 
 
 @compiled
-def along(part, c, stage, mesh, energy, back, pair, work, v, rows, nodes, far, g, found):
+def along(part, c, stage, mesh, energy, back, pair, work, v, rows, nodes, sums, far, g, found):
     """Derivative in the coordinates c, into g, of dF(c)(v) for the direction of a stage, or of sum d2F(c)(v_i, u_i), as
     the part says; those in the numbers are subtracted from `found`."""
     r, p, q, cells = work.registers, back.local, mesh.tables.shape[1], mesh.cells.shape[1]
@@ -70,10 +64,13 @@ def along(part, c, stage, mesh, energy, back, pair, work, v, rows, nodes, far, g
         high = end_of_block(mesh, low, work)
         n = padded(high - low)
         evaluate(c, mesh, low, high, work.local, r[0], r[1])
+        first = low // per * r.shape[1]
         if part == FIRST:
             evaluate(rows[DIRECTIONS + stage], mesh, low, high, work.local, r[A], r[B])
+            collect(v[STAGES + stage], mesh, low, high, first, work, nodes, sums)
         else:
-            products(mesh, low, high, work, v, rows, nodes)
+            for k in range(3):
+                copy(sums[k, first : first + n * q], r[A + k])
         if cells > per:
             nodal(mesh, back, part, low, high, work)
         execute(p, part, r, n * q, ALONE)
@@ -121,7 +118,7 @@ def is_zero(x):
 
 
 @compiled
-def pull_step(h, after, bar, mesh, energy, back, method, found, kept, work, other, rows, nodes, far, same):
+def pull_step(h, after, bar, mesh, energy, back, method, found, kept, work, other, rows, nodes, sums, far, same):
     """Derivative in the coordinates rows[HERE] before a step of length h, into rows[OLD], from `bar` [M] in those after
     it; whether the step ends there again."""
     v, pair, far_pair, m = work.vectors, energy.pair, back.pair, len(after)
@@ -134,6 +131,8 @@ def pull_step(h, after, bar, mesh, energy, back, method, found, kept, work, othe
     if not (sound and apart <= same * scale):
         return False
     clear(old)
+    for k in range(3):
+        clear(sums[k])
     for s in range(5):
         clear(rows[BARS + s])
     copy(bar, rows[BARS + 5])
@@ -141,7 +140,7 @@ def pull_step(h, after, bar, mesh, energy, back, method, found, kept, work, othe
         direction = rows[DIRECTIONS + s]
         solve(mesh, pair, work, rows[BARS + s], rows[ZERO], direction, v[SPEED])
         hold(mesh, direction)
-        along(FIRST, rows[PLACES + s], s, mesh, energy, back, far_pair, other, v, rows, nodes, far, y, found)
+        along(FIRST, rows[PLACES + s], s, mesh, energy, back, far_pair, other, v, rows, nodes, sums, far, y, found)
         multiply(mesh.mass, direction, v[IMAGE])
         for i in range(m):
             y[i] = (bar[i] if s == 5 else 0.0) - y[i]
@@ -153,7 +152,7 @@ def pull_step(h, after, bar, mesh, energy, back, method, found, kept, work, othe
         if len(kept) > 0:
             for i in range(m):
                 kept[0, 0, s, i], kept[0, 1, s, i] = v[STAGES + s, i], direction[i]
-    along(SECOND, c, 0, mesh, energy, back, far_pair, other, v, rows, nodes, far, y, found)
+    along(SECOND, c, 0, mesh, energy, back, far_pair, other, v, rows, nodes, sums, far, y, found)
     for i in range(m):
         old[i] -= y[i]
     return True
@@ -162,7 +161,7 @@ def pull_step(h, after, bar, mesh, energy, back, method, found, kept, work, othe
 @entry
 def pull_back(
     first, path, steps, bars, sizes, mesh, energy, back, method, given, numbers, found, repeats, kept, work, other,
-    rows, nodes, far, same,
+    rows, nodes, sums, far, same,
 ):  # fmt: skip
     """Derivatives of a loss back through all steps of several flows on one mesh.
 
@@ -178,7 +177,8 @@ def pull_back(
         repeats: whether the steps of each flow, taken again, end on its path [b], filled; its way ends where not.
         kept: stages and directions of the steps [r, 2, 6, M]; empty to keep none.
         work, other: arrays for the two programs.
-        rows, nodes, far: vectors [ROWS, M + WIDTH], numbers of the nodes of some cells [4, .] and of all [12, .].
+        rows: vectors [ROWS, M + WIDTH]. nodes: numbers of the nodes of some cells [2, .]. sums, far: numbers of all
+            nodes, those that fill up the last cells among them or not [3, .], [12, .].
         same: largest difference between a repeated step and the path, relative to the coordinates.
     """
     speed, old = work.vectors[SPEED], rows[OLD]
@@ -193,7 +193,9 @@ def pull_back(
                 copy(path[k], rows[HERE])
                 step = steps[k], path[k + 1], bars[k + 1]
                 to, keep = found[flow], kept[k : k + 1]
-                if not pull_step(*step, mesh, energy, back, method, to, keep, work, other, rows, nodes, far, same):
+                if not pull_step(
+                    *step, mesh, energy, back, method, to, keep, work, other, rows, nodes, sums, far, same
+                ):
                     repeats[flow] = False
                     break
                 sizes[0, k] = length(mesh, old, speed)

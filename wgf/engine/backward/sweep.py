@@ -75,9 +75,11 @@ def pulled(
     energy, back = energies
     work, other, width = workspace(mesh, energy), workspace(mesh, back), len(mesh.mean)
     found = Pulled(np.zeros(given[1].shape), np.zeros((3, len(bars))), np.ones(len(given[1]), dtype=np.bool_))
-    rows, nodes, far = aligned(ROWS, width), aligned(4, other.registers.shape[1]), aligned(12, other.nodes.shape[1])
+    block, cells = other.registers.shape[1], mesh.cells.shape[1]
+    rows, nodes, far = aligned(ROWS, width), aligned(2, block), aligned(12, other.nodes.shape[1])
+    sums = aligned(3, -(-cells // (block // mesh.tables.shape[1])) * block)
     flows = *paths, bars, found.sizes, mesh, energy, back, method, *given, found.numbers, found.repeats, kept
-    _pull_back[energy.pair is not None, back.pair is not None](*flows, work, other, rows, nodes, far, same)
+    _pull_back[energy.pair is not None, back.pair is not None](*flows, work, other, rows, nodes, sums, far, same)
     return found
 
 
