@@ -6,7 +6,7 @@ Each is computed on three resolutions; what the last changes the extrapolated li
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
@@ -19,7 +19,7 @@ from scipy.stats import norm
 
 from random_problems.problem import NEAR, Posed
 
-POINTS, CELLS, PARTICLES = 641, 500, 81
+POINTS, CELLS, STEPS, PARTICLES = 641, 500, 48, 81
 IN_TIME, FINE_IN_TIME = 1e-8, 1e-10  # tolerances of the particles; the coarsest are computed with both
 EVALUATIONS = 6000  # of the velocities of particles
 STEEPEST = 600.0  # range of V/D for which exp(-V/D) of the finite elements is a number
@@ -103,9 +103,8 @@ def truth(p: Posed, t: float) -> Truth | None:
             return _transported(p, t, left, right)
         if not (p.diffusion and p.exponent == 1 and p.force is None and not p.kink):
             return _particles(p, t)
-        if p.moves:
-            return _driven(p, t, left, right) or _particles(p, t)
-        return _ornstein(p, t, left, right) or _diffused(p, t, left, right) or _particles(p, t)
+        closed = _driven if p.moves else _ornstein
+        return closed(p, t, left, right) or _diffused(p, t, left, right) or _particles(p, t)
 
 
 def _ornstein(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth | None:
@@ -169,22 +168,22 @@ def _transported(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Tru
 
 
 def _diffused(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth | None:
-    """Finite elements on a domain that holds all mass."""
+    """Finite elements on a domain that holds all mass; V rests during each of the steps if it moves."""
     tiny = np.array([1e-14])
     ends = np.array([p.law.ppf(tiny)[0], p.law.isf(tiny)[0]])
     middle = 0.5 * ends.sum()
-    drifted = solve_ivp(lambda _, x: -p.slope(x), (0, t), ends, "LSODA", rtol=1e-6, atol=1e-6 * p.unit).y
+    drifted = solve_ivp(lambda t, x: -p.slope(x, t), (0, t), ends, "LSODA", rtol=1e-6, atol=1e-6 * p.unit).y
     low, high = np.nanmin(drifted), np.nanmax(drifted)
     room = 8 * math.sqrt(2 * p.diffusion * t)
     v = p.potential
     for sign, reach in ((-1, low), (1, high)):  # no farther than diffusion climbs
         x = reach + sign * np.linspace(0, room, 4001)
         steep = np.flatnonzero(v(x) > v(x[:1]) + 45 * p.diffusion)
-        far = x[steep[0]] if len(steep) and (np.diff(v(x[steep[0] :: 1])) > 0).all() else x[-1]
+        far = x[steep[0]] if not p.moves and len(steep) and (np.diff(v(x[steep[0] :: 1])) > 0).all() else x[-1]
         low, high = min(low, far), max(high, far)
     if not math.isfinite(high - low) or high - low > 1e5 * p.unit:
         return None
-    if np.ptp(v(np.linspace(low, high, 4001))) > STEEPEST * p.diffusion:
+    if max(np.ptp(v(np.linspace(low, high, 4001), now)) for now in np.linspace(0, t, 9)) > STEEPEST * p.diffusion:
         return None
     inside = p.kinks[(p.kinks > low) & (p.kinks < high)]
     breaks = np.unique(np.concatenate([[low], inside, [high]]))
@@ -192,9 +191,12 @@ def _diffused(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth 
     scale = max(p.unit, 0.02 * (high - low))
     equation = Diffusion(v, p.diffusion, breaks, float(np.clip(middle, low, high)), scale)
     found = []
-    for cells in (CELLS, 2 * CELLS, 4 * CELLS):
-        x = equation.mesh(cells)
-        f = equation.distribution(p.law.cdf, t, x)
+    for level in (1, 2, 4):
+        x, steps = equation.mesh(level * CELLS), level * STEPS if p.moves else 1
+        f = p.law.cdf(x)
+        for k in range(steps):
+            still = replace(equation, potential=partial(v, t=(k + 0.5) * t / steps))
+            f = still.distribution(f, t / steps, x)
         if np.diff(f).min() < -FALL:  # far from normal: the contour integral multiplies rounding
             return None
         found.append(equation._quantile(f, x, left[seen]))
@@ -216,7 +218,7 @@ def _particles(p: Posed, t: float) -> Truth | None:
     for level, tolerance, near in levels:
         left, right = ranks((PARTICLES - 1) * 2**level + 1, g)
         x = p.quantiles(left, right) / unit
-        if not (np.isfinite(x).all() and (np.diff(x) > 0).all()):
+        if not np.isfinite(x).all() or np.diff(x).min() < 0 or (p.diffusion and np.diff(x).min() == 0):
             return None
         try:
             terms = {"force": force, "kink": p.kink / unit, "tolerance": tolerance}
