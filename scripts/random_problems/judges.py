@@ -172,8 +172,7 @@ def _diffused(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth 
     tiny = np.array([1e-14])
     ends = np.array([p.law.ppf(tiny)[0], p.law.isf(tiny)[0]])
     middle = 0.5 * ends.sum()
-    drifted = solve_ivp(lambda t, x: -p.slope(x, t), (0, t), ends, "LSODA", rtol=1e-6, atol=1e-6 * p.unit).y
-    low, high = np.nanmin(drifted), np.nanmax(drifted)
+    low, high = _drifted(p, t, ends)
     room = 8 * math.sqrt(2 * p.diffusion * t)
     v = p.potential
     for sign, reach in ((-1, low), (1, high)):  # no farther than diffusion climbs
@@ -181,6 +180,7 @@ def _diffused(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth 
         steep = np.flatnonzero(v(x) > v(x[:1]) + 45 * p.diffusion)
         far = x[steep[0]] if not p.moves and len(steep) and (np.diff(v(x[steep[0] :: 1])) > 0).all() else x[-1]
         low, high = min(low, far), max(high, far)
+    low, high = _drifted(p, t, np.array([low, high]))  # what has climbed a hill falls beyond it
     if not math.isfinite(high - low) or high - low > 1e5 * p.unit:
         return None
     if max(np.ptp(v(np.linspace(low, high, 4001), now)) for now in np.linspace(0, t, 9)) > STEEPEST * p.diffusion:
@@ -190,17 +190,26 @@ def _diffused(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth 
     seen = (left > OUTERMOST) & (right > OUTERMOST)
     scale = max(p.unit, 0.02 * (high - low))
     equation = Diffusion(v, p.diffusion, breaks, float(np.clip(middle, low, high)), scale)
-    found = []
-    for level in (1, 2, 4):
-        x, steps = equation.mesh(level * CELLS), level * STEPS if p.moves else 1
-        f = p.law.cdf(x)
-        for k in range(steps):
-            still = replace(equation, potential=partial(v, t=(k + 0.5) * t / steps))
-            f = still.distribution(f, t / steps, x)
-        if np.diff(f).min() < -FALL:  # far from normal: the contour integral multiplies rounding
-            return None
-        found.append(equation._quantile(f, x, left[seen]))
-    return _limit(left[seen], right[seen], found, "finite elements")
+    for steps in (STEPS,) if p.moves else (1, STEPS):  # the contour integral multiplies rounding in long steps
+        found = []
+        for level in (1, 2, 4):
+            x, count = equation.mesh(level * CELLS), level * steps if steps > 1 else 1
+            f = p.law.cdf(x)
+            for k in range(count):
+                still = replace(equation, potential=partial(v, t=(k + 0.5) * t / count))
+                f = still.distribution(f, t / count, x)
+            if np.diff(f).min() < -FALL:
+                break
+            found.append(equation._quantile(f, x, left[seen]))
+        else:
+            return _limit(left[seen], right[seen], found, "finite elements")
+    return None
+
+
+def _drifted(p: Posed, t: float, ends: np.ndarray) -> tuple[float, float]:
+    """The interval that particles from two ends see while V alone moves them (length)."""
+    path = solve_ivp(lambda t, x: -p.slope(x, t), (0, t), ends, "LSODA", rtol=1e-6, atol=1e-6 * p.unit).y
+    return float(np.nanmin(path)), float(np.nanmax(path))
 
 
 def _particles(p: Posed, t: float) -> Truth | None:
