@@ -174,16 +174,17 @@ def _diffused(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth 
     middle = 0.5 * ends.sum()
     low, high = _drifted(p, t, ends)
     room = 8 * math.sqrt(2 * p.diffusion * t)
-    v = p.potential
+    v, times = p.potential, np.linspace(0, t, 9 if p.moves else 1)
     for sign, reach in ((-1, low), (1, high)):  # no farther than diffusion climbs
         x = reach + sign * np.linspace(0, room, 4001)
-        steep = np.flatnonzero(v(x) > v(x[:1]) + 45 * p.diffusion)
-        far = x[steep[0]] if not p.moves and len(steep) and (np.diff(v(x[steep[0] :: 1])) > 0).all() else x[-1]
+        rise = np.min([v(x, now) - v(x[:1], now) for now in times], 0)
+        steep = np.flatnonzero(rise > 45 * p.diffusion)
+        far = x[steep[0]] if len(steep) and (np.diff(rise[steep[0] :]) > 0).all() else x[-1]
         low, high = min(low, far), max(high, far)
     low, high = _drifted(p, t, np.array([low, high]))  # what has climbed a hill falls beyond it
     if not math.isfinite(high - low) or high - low > 1e5 * p.unit:
         return None
-    if max(np.ptp(v(np.linspace(low, high, 4001), now)) for now in np.linspace(0, t, 9)) > STEEPEST * p.diffusion:
+    if max(np.ptp(v(np.linspace(low, high, 4001), now)) for now in times) > STEEPEST * p.diffusion:
         return None
     inside = p.kinks[(p.kinks > low) & (p.kinks < high)]
     breaks = np.unique(np.concatenate([[low], inside, [high]]))
