@@ -361,7 +361,7 @@ def test_the_logarithm_is_that_of_numpy():
     import numba
 
     from wgf.engine.machine_code import OPTIONS
-    from wgf.engine.vectors import WIDTH, load, logarithm, store
+    from wgf.engine.llvm.vectors import WIDTH, load, logarithm, store
 
     @numba.njit(**OPTIONS)
     def logarithms(x, y):

@@ -6,7 +6,7 @@ import math
 
 from wgf.engine.arrays import TAPS, WOODBURY, copy
 from wgf.engine.machine_code import compiled
-from wgf.engine.vectors import WIDTH, fill, load, store, total
+from wgf.engine.llvm.vectors import WIDTH, fill, load, store, total
 
 
 @compiled

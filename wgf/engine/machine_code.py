@@ -21,6 +21,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.postproc import PostProcessor
 from numba.core.runtime.nrt import rtsys
+from numba.core.typed_passes import NativeLowering
 from numba.core.types.functions import BaseFunction
 from numba.core.typing.arraydecl import GetItemBuffer, SetItemBuffer
 from numba.core.typing.templates import infer_global
@@ -29,8 +30,9 @@ log = logging.getLogger("wgf")
 
 # the machine code depends on these files
 OWN = ("arrays", "kernel", "landscape", "lanes", "linear", "machine_code", "many", "pairs", "program", "tapes/tape")
+LLVM = ("llvm/lowering", "llvm/references", "llvm/vectors")
 BACK = ("backward/kernel", "backward/pairs")
-SOURCES = (*OWN, *BACK, "vectors", "../integrators/controller", "../integrators/time_loop")
+SOURCES = (*OWN, *BACK, *LLVM, "../integrators/controller", "../integrators/time_loop")
 STAMP = sha256(b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()
 OPTIONS: dict[str, Any] = {
     "fastmath": {"contract", "reassoc", "nsz", "arcp"},  # NaN and infinity stay what they are
@@ -115,9 +117,15 @@ class ShortCompiler(Compiler):
     """numba's compiler without steps that these functions do not need."""
 
     def define_pipelines(self) -> Any:
+        from wgf.engine.llvm.lowering import ShortLowering  # with numba's arrays, which code from the disk does not need
+
         pipelines = super().define_pipelines()
         for pipeline in pipelines:
-            pipeline.passes[:] = [each for each in pipeline.passes if each[0].__name__ not in UNUSED]
+            pipeline.passes[:] = [
+                (ShortLowering, reason) if step is NativeLowering else (step, reason)
+                for step, reason in pipeline.passes
+                if step.__name__ not in UNUSED
+            ]
         return pipelines
 
 

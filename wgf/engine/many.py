@@ -36,7 +36,7 @@ from wgf.engine.lanes import (
     take,
 )
 from wgf.engine.machine_code import compiled, entry
-from wgf.engine.vectors import WIDTH
+from wgf.engine.llvm.vectors import WIDTH
 
 CURRENT = SPEED  # row of the vectors: coordinates of the flows
 

@@ -12,7 +12,7 @@ from wgf.engine.landscape import added, end_of_block, evaluate, field, hessian, 
 from wgf.engine.linear import multiply, solve
 from wgf.engine.machine_code import compiled, entry
 from wgf.engine.program import ALONE, FIRST, SECOND, SLOPES, execute
-from wgf.engine.vectors import WIDTH, fill, load, store, total
+from wgf.engine.llvm.vectors import WIDTH, fill, load, store, total
 
 OLD, ZERO, PLACES, BARS, DIRECTIONS, ROWS = 0, 1, 2, 8, 14, 20  # rows of the vectors of the way back, and their number
 A, B, C = 5, 6, 7  # registers of the directions

@@ -1,0 +1,52 @@
+"""Named tuples in compiled code: each is a place in memory, and functions pass its address.
+
+numba passes all members one by one, seven numbers for each array: more than 300 arguments for a flow.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.datamodel.models import PrimitiveModel
+from numba.extending import NativeValue, lower_getattr_generic, register_model, typeof_impl, unbox
+
+
+class Reference(types.NamedTuple):
+    """The type of the address of a named tuple, which does not change while code runs."""
+
+    @property
+    def tuple(self) -> types.NamedTuple:
+        """The type of what is there."""
+        return types.NamedTuple(self.types, self.instance_class)
+
+
+@register_model(Reference)
+class Model(PrimitiveModel):
+    """Addresses in LLVM."""
+
+    def __init__(self, manager: Any, kind: Reference) -> None:
+        super().__init__(manager, kind, manager.lookup(kind.tuple).get_value_type().as_pointer())
+
+
+@unbox(Reference)
+def _unbox(kind: Reference, value: Any, c: Any) -> Any:
+    native = c.unbox(kind.tuple, value)
+    place = cgutils.alloca_once_value(c.builder, native.value)
+    return NativeValue(place, native.is_error, native.cleanup)
+
+
+@lower_getattr_generic(Reference)
+def _member(context: Any, builder: Any, kind: Reference, place: Any, name: str) -> Any:
+    at = [ir.Constant(ir.IntType(32), k) for k in (0, kind.fields.index(name))]
+    found = builder.load(builder.gep(place, at, inbounds=True))
+    found.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return found
+
+
+def by_address(kind: Any) -> Any:
+    """Decorator: compiled code gets named tuples of this kind by their addresses."""
+    typeof_impl.register(kind)(lambda value, c: Reference([typeof_impl(each, c) for each in value], kind))
+    return kind
