@@ -30,7 +30,7 @@ log = logging.getLogger("wgf")
 
 # the machine code depends on these files
 OWN = ("arrays", "kernel", "landscape", "lanes", "linear", "machine_code", "many", "pairs", "program", "tapes/tape")
-LLVM = ("llvm/lowering", "llvm/references", "llvm/vectors")
+LLVM = ("llvm/loops", "llvm/lowering", "llvm/references", "llvm/vectors")
 BACK = ("backward/kernel", "backward/pairs")
 SOURCES = (*OWN, *BACK, *LLVM, "../integrators/controller", "../integrators/time_loop")
 STAMP = sha256(b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()

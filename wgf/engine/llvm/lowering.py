@@ -17,8 +17,10 @@ from numba.core.lowering import Lower
 from numba.core.typed_passes import NativeLowering
 from numba.np.arrayobj import load_item, store_item
 
+from wgf.engine.llvm.loops import Loops
 
-class ShortLower(Lower):
+
+class ShortLower(Loops):
     """numba's instructions, with own ones for variables and for elements, rows and ranges of arrays in C's order."""
 
     def _find_singly_assigned_variable(self) -> None:
