@@ -31,17 +31,31 @@ class Model(PrimitiveModel):
         super().__init__(manager, kind, manager.lookup(kind.tuple).get_value_type().as_pointer())
 
 
+def _at(builder: Any, place: Any, member: int) -> Any:
+    return builder.gep(place, [ir.Constant(ir.IntType(32), k) for k in (0, member)], inbounds=True)
+
+
 @unbox(Reference)
 def _unbox(kind: Reference, value: Any, c: Any) -> Any:
-    native = c.unbox(kind.tuple, value)
-    place = cgutils.alloca_once_value(c.builder, native.value)
-    return NativeValue(place, native.is_error, native.cleanup)
+    """Fill a place on the stack. Whether the members have these types, the first call has asked."""
+    builder, failed = c.builder, cgutils.false_bit
+    with builder.goto_entry_block():
+        place = builder.alloca(c.context.get_value_type(kind).pointee)
+    for k, member in enumerate(kind.types):
+        given, at = c.pyapi.tuple_getitem(value, k), _at(builder, place, k)
+        if isinstance(member, types.Array):
+            error = cgutils.is_not_null(builder, c.pyapi.numba_array_adaptor(given, builder.bitcast(at, c.pyapi.voidptr)))
+        else:
+            native = c.unbox(member, given)
+            builder.store(native.value, at)
+            error = native.is_error
+        failed = builder.or_(failed, error)
+    return NativeValue(place, failed)
 
 
 @lower_getattr_generic(Reference)
 def _member(context: Any, builder: Any, kind: Reference, place: Any, name: str) -> Any:
-    at = [ir.Constant(ir.IntType(32), k) for k in (0, kind.fields.index(name))]
-    found = builder.load(builder.gep(place, at, inbounds=True))
+    found = builder.load(_at(builder, place, kind.fields.index(name)))
     found.set_metadata("invariant.load", builder.module.add_metadata([]))
     return found
 
