@@ -19,6 +19,7 @@ from numba.core.base import BaseContext
 from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.interpreter import Interpreter
 from numba.core.postproc import PostProcessor
 from numba.core.runtime.nrt import rtsys
 from numba.core.typed_passes import NativeLowering
@@ -107,6 +108,7 @@ def brief() -> Iterator[None]:
             (BaseFunction, "get_call_type", known_type),
             (BaseContext, "get_function", no_array),
             (PostProcessor, "run", lambda *_, **__: None),
+            (Interpreter, "post_process", lambda _, rewrites, code: code),
         ):
             stack.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, value)
