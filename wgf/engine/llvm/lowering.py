@@ -17,7 +17,7 @@ from numba.core.lowering import Lower
 from numba.core.typed_passes import NativeLowering
 from numba.np.arrayobj import load_item, store_item
 
-from wgf.engine.llvm.loops import Loops
+from wgf.engine.llvm.loops import INTEGER, Loops
 
 
 class ShortLower(Loops):
@@ -48,6 +48,11 @@ class ShortLower(Loops):
             return self._part(expr.value, "shape")
         return super().lower_expr(resty, expr)
 
+    def lower_call(self, resty: Any, expr: Any) -> Any:
+        if getattr(self.typeof(expr.func.name), "typing_key", None) is len and self._is_array(expr.args[0]):
+            return self._length(expr.args[0], 0)
+        return super().lower_call(resty, expr)
+
     def lower_getitem(self, resty: Any, expr: Any, value: Any, index: Any, signature: Any) -> Any:
         if (found := self._place(value, index)) is None:
             return super().lower_getitem(resty, expr, value, index, signature)
@@ -67,10 +72,10 @@ class ShortLower(Loops):
     def _is_array(self, name: Any) -> bool:
         return isinstance(self.typeof(name.name), numba.types.Array)
 
-    def _part(self, array: Any, field: str) -> Any:
-        """A field of numba's structure for an array."""
+    def _part(self, array: Any, field: str, *axis: int) -> Any:
+        """A field of numba's structure for an array, or one number of it."""
         model = self.context.data_model_manager[self.typeof(array.name)]
-        return self.builder.extract_value(self.loadvar(array.name), model.get_field_position(field))
+        return self.builder.extract_value(self.loadvar(array.name), (model.get_field_position(field), *axis))
 
     def _place(self, array: Any, index: Any) -> tuple[Any, list[Any]] | None:
         """Address of the first element that an index selects, and the lengths of the axes that remain; None for an
@@ -86,33 +91,35 @@ class ShortLower(Loops):
             return None
         given = self.loadvar(index.name)
         indices = [builder.extract_value(given, k) for k in range(len(kinds))] if tupled else [given]
-        shape = self._part(array, "shape")
-        lengths = [builder.extract_value(shape, axis) for axis in range(kind.ndim)]
-        offset = None
-        for axis, length in enumerate(lengths):
+        offset, rest = None, []
+        for axis in range(kind.ndim):
             if offset is not None:
-                offset = builder.mul(offset, length)
+                offset = builder.mul(offset, self._length(array, axis))
             if axis < len(whole):
-                moved = self._from_start(self.context.cast(builder, indices[axis], whole[axis], numba.types.intp), length)
-                offset = moved if offset is None else builder.add(offset, moved)
-        rest = lengths[len(whole) :]
-        if ranged:
-            start, stop = (builder.extract_value(indices[-1], k) for k in (0, 1))
-            start, stop = (self._within(each, lengths[-1]) for each in (start, stop))
-            offset = start if offset is None else builder.add(offset, start)
-            rest = [builder.sub(stop, start)]
+                moved = self.context.cast(builder, indices[axis], whole[axis], numba.types.intp)
+                moved = self._from_start(moved, array, axis)
+            elif ranged:
+                moved, stop = (self._within(builder.extract_value(indices[axis], end), array, axis) for end in (0, 1))
+                rest.append(builder.sub(stop, moved))
+            else:
+                rest.append(self._length(array, axis))
+                continue
+            offset = moved if offset is None else builder.add(offset, moved)
         return builder.gep(self._part(array, "data"), [offset]), rest
 
-    def _from_start(self, index: Any, length: Any) -> Any:
+    def _length(self, array: Any, axis: int) -> Any:
+        return self._part(array, "shape", axis)
+
+    def _from_start(self, index: Any, array: Any, axis: int) -> Any:
         """An index that counts from the start; as in Python, a negative one counts from the end."""
         if isinstance(index, llvm.Constant) and index.constant >= 0:
             return index
-        negative = self.builder.icmp_signed("<", index, llvm.Constant(index.type, 0))
-        return self.builder.select(negative, self.builder.add(index, length), index)
+        negative = self.builder.icmp_signed("<", index, INTEGER(0))
+        return self.builder.select(negative, self.builder.add(index, self._length(array, axis)), index)
 
-    def _within(self, end: Any, length: Any) -> Any:
-        """An end of a range, inside the array."""
-        end = self._from_start(end, length)
+    def _within(self, end: Any, array: Any, axis: int) -> Any:
+        """An end of a range, not behind the end of the axis."""
+        end, length = self._from_start(end, array, axis), self._length(array, axis)
         return self.builder.select(self.builder.icmp_signed("<", end, length), end, length)
 
     def _view(self, kind: Any, data: Any, lengths: list[Any], array: Any) -> Any:
@@ -122,12 +129,11 @@ class ShortLower(Loops):
         count = lengths[0]
         for length in lengths[1:]:
             count = builder.mul(count, length)
-        strides = self._part(array, "strides")
         view = llvm.Constant(model.get_value_type(), None)
         for field, value in (("nitems", count), ("itemsize", size), ("data", data)):
             view = builder.insert_value(view, value, model.get_field_position(field))
         for k, length in enumerate(lengths):
-            stride = builder.extract_value(strides, of - axes + k)
+            stride = self._part(array, "strides", of - axes + k)
             view = builder.insert_value(view, length, (model.get_field_position("shape"), k))
             view = builder.insert_value(view, stride, (model.get_field_position("strides"), k))
         return view
