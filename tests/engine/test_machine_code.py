@@ -6,17 +6,13 @@ import sys
 import numba
 import numpy as np
 import pytest
+from compiled_functions import entry
 from numba.core.base import BaseContext
 from numba.core.postproc import PostProcessor
 from numba.core.types.functions import BaseFunction
 
 from wgf.engine import machine_code
-from wgf.engine.machine_code import OPTIONS, EntryCompiler, brief, compiled
-
-
-def entry(function):
-    """An entry that is not kept on the disk."""
-    return numba.njit(**OPTIONS, no_cfunc_wrapper=True, pipeline_class=EntryCompiler)(function)
+from wgf.engine.machine_code import brief, compiled
 
 
 @compiled

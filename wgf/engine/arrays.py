@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wgf.engine.machine_code import compiled
-from wgf.engine.program import ALONE, BLOCK, EVERY, NODAL, Program, execute, prepare
 from wgf.engine.llvm.references import by_address
 from wgf.engine.llvm.vectors import WIDTH, aligned, whole
+from wgf.engine.machine_code import compiled
+from wgf.engine.program import ALONE, BLOCK, EVERY, NODAL, Program, execute, prepare
 
 TAPS = 6  # columns of a band, enough for degree 5: loops over them have a known length
 GRADIENT, NEW, PULL, SLOPE, IMAGE, SPEED, WOODBURY, START, STAGES = range(9)  # rows of the vectors

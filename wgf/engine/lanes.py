@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from wgf.engine.arrays import VECTORS, Energy, Mesh, Work, begin, clear, padded, workspace
-from wgf.engine.machine_code import compiled
-from wgf.engine.program import BENDS, BLOCK, FIRST, FIXED, NODAL, SECOND, SLOPES, VALUE, VALUES, execute
 from wgf.engine.llvm.references import by_address
 from wgf.engine.llvm.vectors import WIDTH, aligned
+from wgf.engine.machine_code import compiled
+from wgf.engine.program import BENDS, BLOCK, FIRST, FIXED, NODAL, SECOND, SLOPES, VALUE, VALUES, execute
 
 WHOLE, SIZE, SQUARE, LEAST, MEAN = range(5)  # rows of `Lanes.sums`
 ONE, OTHER, SHIFT, TRIAL, NOW, SCALE, LENGTH, COORDINATES, FORCE = range(9)  # rows of `Lanes.rows`

@@ -119,7 +119,8 @@ class ShortCompiler(Compiler):
     """numba's compiler without steps that these functions do not need."""
 
     def define_pipelines(self) -> Any:
-        from wgf.engine.llvm.lowering import ShortLowering  # with numba's arrays, which code from the disk does not need
+        # here, because it loads what numba knows of arrays, which code from the disk does not need
+        from wgf.engine.llvm.lowering import ShortLowering
 
         pipelines = super().define_pipelines()
         for pipeline in pipelines:

@@ -10,9 +10,9 @@ from wgf.engine.backward.pairs import along_pairs
 from wgf.engine.kernel import combine
 from wgf.engine.landscape import added, end_of_block, evaluate, field, hessian, pull, spread
 from wgf.engine.linear import multiply, solve
+from wgf.engine.llvm.vectors import WIDTH, fill, load, store, total
 from wgf.engine.machine_code import compiled, entry
 from wgf.engine.program import ALONE, FIRST, SECOND, SLOPES, execute
-from wgf.engine.llvm.vectors import WIDTH, fill, load, store, total
 
 OLD, ZERO, PLACES, BARS, DIRECTIONS, ROWS = 0, 1, 2, 8, 14, 20  # rows of the vectors of the way back, and their number
 A, B, C = 5, 6, 7  # registers of the directions

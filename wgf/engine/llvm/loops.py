@@ -1,7 +1,7 @@
 """The instructions of LLVM for loops over a `range` whose step is a known number.
 
-numba emits 85 for each: it makes structures of the range, of where the loop is and of each turn, and counts the turns by
-a division. Here these are Python's objects, and only numbers are left to LLVM.
+numba emits 85 for each: it makes structures of the range, of where the loop is and of each turn, and divides to count
+the turns. Here Python holds these, and LLVM gets numbers only.
 """
 
 from __future__ import annotations

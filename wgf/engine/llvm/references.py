@@ -1,6 +1,6 @@
-"""Named tuples in compiled code: each is a place in memory, and functions pass its address.
+"""Named tuples in compiled code: functions pass the address of the place where the members are.
 
-numba passes all members one by one, seven numbers for each array: more than 300 arguments for a flow.
+numba passes the members one by one, an array as seven numbers or more: more than 300 arguments for a flow.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numba.extending import NativeValue, lower_getattr_generic, register_model, 
 
 
 class Reference(types.NamedTuple):
-    """The type of the address of a named tuple, which does not change while code runs."""
+    """The type of the address of a named tuple. Its members stay what they are while code runs."""
 
     @property
     def tuple(self) -> types.NamedTuple:
@@ -32,6 +32,7 @@ class Model(PrimitiveModel):
 
 
 def _at(builder: Any, place: Any, member: int) -> Any:
+    """Address of a member."""
     return builder.gep(place, [ir.Constant(ir.IntType(32), k) for k in (0, member)], inbounds=True)
 
 
@@ -44,7 +45,8 @@ def _unbox(kind: Reference, value: Any, c: Any) -> Any:
     for k, member in enumerate(kind.types):
         given, at = c.pyapi.tuple_getitem(value, k), _at(builder, place, k)
         if isinstance(member, types.Array):
-            error = cgutils.is_not_null(builder, c.pyapi.numba_array_adaptor(given, builder.bitcast(at, c.pyapi.voidptr)))
+            status = c.pyapi.numba_array_adaptor(given, builder.bitcast(at, c.pyapi.voidptr))
+            error = cgutils.is_not_null(builder, status)
         else:
             native = c.unbox(member, given)
             builder.store(native.value, at)
@@ -55,6 +57,8 @@ def _unbox(kind: Reference, value: Any, c: Any) -> Any:
 
 @lower_getattr_generic(Reference)
 def _member(context: Any, builder: Any, kind: Reference, place: Any, name: str) -> Any:
+    """Read a member. LLVM may take it from an earlier time: the caller of an entry, which numba never inlines, fills
+    the place."""
     found = builder.load(_at(builder, place, kind.fields.index(name)))
     found.set_metadata("invariant.load", builder.module.add_metadata([]))
     return found
