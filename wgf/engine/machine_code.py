@@ -15,7 +15,6 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numba
-from numba.core.base import BaseContext
 from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
@@ -86,11 +85,11 @@ class Part(JITCodeLibrary):
 def brief() -> Iterator[None]:
     """numba without what it repeats, for functions that hold numbers and arrays.
 
-    It asks all definitions of a function for the types of each call, asks at each access to an array whether its class
-    has a method `__array__`, and finds after many of its steps how long variables live.
+    It asks all definitions of a function for the types of each call, looks in each function for `with` and other forms,
+    and finds after many of its steps how long variables live.
     """
     known: dict[Any, Any] = {}
-    type_of, function_of = BaseFunction.get_call_type, BaseContext.get_function
+    type_of = BaseFunction.get_call_type
 
     def known_type(function: Any, context: Any, args: Any, keywords: Any) -> Any:
         key = function, tuple(args), tuple(keywords.items())
@@ -98,17 +97,11 @@ def brief() -> Iterator[None]:
             known[key] = type_of(function, context, args, keywords)
         return known[key]
 
-    def no_array(context: Any, function: Any, *args: Any, **keywords: Any) -> Any:
-        if function == "__array__":
-            raise NotImplementedError
-        return function_of(context, function, *args, **keywords)
-
     with ExitStack() as stack:
         for owner, name, value in (
             (BaseFunction, "get_call_type", known_type),
-            (BaseContext, "get_function", no_array),
-            (PostProcessor, "run", lambda *_, **__: None),
             (Interpreter, "post_process", lambda _, rewrites, code: code),
+            (PostProcessor, "run", lambda *_, **__: None),
         ):
             stack.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, value)
