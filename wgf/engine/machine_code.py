@@ -188,7 +188,7 @@ def announce(back: bool) -> None:
     Where nobody has set up logging, as in plain Python, the terminal says it.
     """
     what = "gradients of flows" if back else "the engine"
-    line = f"compiling {what} for this machine, once: this takes about 4 s"
+    line = f"compiling {what} for this machine, once: this takes about 3 s"
     if log.hasHandlers():
         log.info(line)
     else:
