@@ -18,10 +18,16 @@ import wgf
 
 REPEATS, BY_TORCH = 101, 5  # repetitions in machine code, and by torch
 T_END = 0.2
-ENSEMBLES: dict[str, tuple[int, wgf.PDE, str, dict[str, Any]]] = {  # flows, equation, name of the second number
-    "quartic": (1024, wgf.FokkerPlanck(), "a", {"potential": "a*x**4/4 - x**2/2"}),
-    "porous_medium": (1024, wgf.PorousMedium(2.0), "a", {"potential": "a*x**2/2"}),
-    "keller_segel": (64, wgf.KellerSegel(), "chi", {}),
+ENSEMBLES: dict[str, tuple[int, wgf.PDE, str, dict[str, Any]]] = {  # flows, equation, names of the numbers
+    "quartic": (1024, wgf.FokkerPlanck(), "diffusion a", {"potential": "a*x**4/4 - x**2/2"}),
+    "six numbers": (
+        1024,
+        wgf.FokkerPlanck(),
+        "diffusion a b c shift scale",
+        {"potential": "a*x**4/4 - b*x**2/2 + c*x"},
+    ),
+    "porous_medium": (1024, wgf.PorousMedium(2.0), "diffusion a", {"potential": "a*x**2/2"}),
+    "keller_segel": (64, wgf.KellerSegel(), "diffusion chi", {}),
 }
 Number = float | torch.Tensor
 
@@ -56,10 +62,10 @@ def gradient(problem: Problem, engine: str) -> wgf.Flow:
 
 def ensemble(name: str, grad: bool) -> wgf.Ensemble:
     """Flows, whose quantiles have been differentiated."""
-    n, pde, second, settings = ENSEMBLES[name]
+    n, pde, names, settings = ENSEMBLES[name]
     draw = torch.Generator().manual_seed(0)
-    d, a = (v + 0.4 * torch.rand(n, generator=draw, dtype=torch.float64) for v in (0.5, 0.7))
-    parameters = {"diffusion": d.requires_grad_(grad), second: a.requires_grad_(grad)}
+    numbers = [0.5 + 0.4 * torch.rand(n, generator=draw, dtype=torch.float64) for _ in names.split()]
+    parameters = {name: number.requires_grad_(grad) for name, number in zip(names.split(), numbers, strict=True)}
     flows = wgf.ensemble(pde, parameters, t_end=T_END, threads=1, **settings)
     if grad:
         flows.differentiable().quantile(0.9).sum().backward()
@@ -94,7 +100,7 @@ def main() -> None:
     print("ensemble         steps      flow   with gradient")
     for name, (n, *_) in ENSEMBLES.items():
         steps = ensemble(name, False).steps.mean()
-        found = [[seconds(lambda: ensemble(name, g), time.process_time) for g in (False, True)] for _ in range(3)]  # noqa: B023
+        found = [[seconds(lambda: ensemble(name, g), time.process_time) for g in (False, True)] for _ in range(5)]  # noqa: B023
         flow, ours = (median(each) / n for each in zip(*found, strict=True))
         print(f"{name:15s} {steps:5.1f} {1e3 * flow:6.2f} ms {1e3 * ours:6.2f} ms ({ours / flow:3.1f})")
 

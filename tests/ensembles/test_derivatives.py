@@ -7,86 +7,17 @@ import numpy as np
 import pytest
 import torch
 from devices import needs_cuda
-from gradient_problems import tensor
+from ensembles_with_gradients import CASES, NETWORK, computed, functional
+from gradient_problems import FINE, tensor
 
 import wgf
-from wgf.ensembles import derivatives, in_threads
+from wgf.ensembles import in_threads
 from wgf.ensembles.batched import on_device
 from wgf.ensembles.batched.factors import Banded, Dense
 from wgf.integrators.base import State
 from wgf.integrators.implicit import Rodas4
 from wgf.problem.quadrature import LeanGauss
 from wgf.projection.solvers import Auto
-
-NETWORK = wgf.Spline(9, 3, 3.0, base=wgf.Gaussian())
-FINE = wgf.Rodas4(1e-4, 1e-6)
-DOUBLE_WELL = "a*x**4/4 - b*x**2/2"
-FUNCTIONS = "a*tanh(x)**2 + b*sqrt(1 + x**2) + exp(-a*x**2) + erf(x)*x/(2 + sin(b*x)) + atan(x) + abs(x)**(2 + a)"
-
-
-class Tabulated(wgf.Potential):
-    """A potential that no tape can hold."""
-
-    def value_at(self, x):
-        return torch.logaddexp(x, -x) + 0.1 * x**2
-
-
-# the equation, parameters, settings of the ensemble; the equation and the settings of a single flow from its numbers
-CASES = {
-    "quartic": (
-        wgf.FokkerPlanck(), {"diffusion": [0.5, 1.0, 1.5], "a": [0.7, 1.0, 1.3], "b": [1.0, -0.5, 0.2]},
-        {"potential": DOUBLE_WELL},
-        lambda d, a, b: (wgf.FokkerPlanck(d), {"potential": wgf.potentials.Expressed(DOUBLE_WELL, a=a, b=b)}),
-    ),
-    "numbers that all flows share": (
-        wgf.FokkerPlanck(), {"diffusion": [0.5, 0.5], "a": [1.0, 1.0], "b": [0.0, 0.0]}, {"potential": DOUBLE_WELL},
-        lambda d, a, b: (wgf.FokkerPlanck(d), {"potential": wgf.potentials.Expressed(DOUBLE_WELL, a=a, b=b)}),
-    ),
-    "no attraction": (wgf.KellerSegel(), {"chi": [0.0]}, {}, lambda c: (wgf.KellerSegel(c), {})),
-    "functions": (
-        wgf.FokkerPlanck(), {"a": [0.5, 1.2], "b": [0.3, 0.9]}, {"potential": FUNCTIONS},
-        lambda a, b: (wgf.FokkerPlanck(), {"potential": wgf.potentials.Expressed(FUNCTIONS, a=a, b=b)}),
-    ),
-    "porous medium": (
-        wgf.PorousMedium(), {"exponent": [1.4, 2.0, 2.7], "diffusion": [0.6, 1.0, 0.8]}, {"potential": "x**2/2"},
-        lambda m, d: (wgf.PorousMedium(m, d), {"potential": "x**2/2"}),
-    ),
-    "keller segel": (
-        wgf.KellerSegel(), {"chi": [0.2, 0.9], "diffusion": [1.0, 1.2]}, {}, lambda c, d: (wgf.KellerSegel(c, d), {}),
-    ),
-    "attraction": (
-        wgf.AggregationDiffusion(), {"diffusion": [0.5, 3.0]}, {"interaction": wgf.interactions.Quadratic(2.0)},
-        lambda d: (wgf.AggregationDiffusion(d), {"interaction": wgf.interactions.Quadratic(2.0)}),
-    ),
-    "morse": (
-        wgf.AggregationDiffusion(), {"diffusion": [0.5, 3.0]}, {"interaction": wgf.interactions.Morse()},
-        lambda d: (wgf.AggregationDiffusion(d), {"interaction": wgf.interactions.Morse()}),
-    ),
-    "power law": (
-        wgf.AggregationDiffusion(), {"strength": [0.5, 0.9], "diffusion": [0.5, 1.0]},
-        {"interaction": wgf.interactions.PowerLaw(4.0, 1.5)},
-        lambda s, d: (wgf.AggregationDiffusion(d), {"interaction": wgf.interactions.PowerLaw(4.0, 1.5, s)}),
-    ),
-    "table": (
-        wgf.FokkerPlanck(), {"diffusion": [0.5, 1.0]}, {"potential": Tabulated()},
-        lambda d: (wgf.FokkerPlanck(d), {"potential": Tabulated()}),
-    ),
-}  # fmt: skip
-
-
-def computed(case, **settings):
-    """Tensors of an ensemble, and the ensemble."""
-    pde, parameters, given, _ = CASES[case]
-    tensors = {name: tensor(values) for name, values in parameters.items()}
-    given = {"t_end": 0.1, "saves": 2, "network": NETWORK, "integrator": FINE} | given | settings
-    return tensors, wgf.ensemble(pde, tensors, threads=1, **given)
-
-
-def functional(coordinates):
-    """A scalar of the coordinates at all saved times of each flow [..., s, M]."""
-    s, m = coordinates.shape[-2:]
-    weights = torch.linspace(-1, 1.3, s * m, dtype=torch.float64).cos().reshape(s, m)
-    return (weights * coordinates).sum((-2, -1))
 
 
 def nodes_of(flows):
@@ -124,7 +55,8 @@ def repeated(flows, k, d, a, shift, scale):
     chart = projection.landscape.chart
     c = scale * chart.coordinates(projection.initial) + shift * chart.constant()
     theta, t, found = projection.initial + chart.lift(c - chart.coordinates(projection.initial)), 0.0, [c]
-    for dt in flows.history.path.lengths[: flows.steps[k], k].tolist():
+    path = flows.history.path
+    for dt in path.lengths[path.first[k] : path.first[k + 1] - 1].tolist():
         theta = Rodas4.step(FINE, projection, dt, State(theta, projection(theta))).state.theta
         t += dt
         if np.isclose(flows.t, t, rtol=1e-12, atol=0).any():
@@ -257,15 +189,6 @@ def test_a_flow_that_fails_has_derivatives_until_then():
     assert float(known) < -1e-3
 
 
-def test_flows_go_back_in_parts(monkeypatch):
-    found = []
-    for memory in (derivatives.MEMORY, 1):
-        monkeypatch.setattr(derivatives, "MEMORY", memory)
-        tensors, flows = computed("quartic")
-        found.append(torch.cat(torch.autograd.grad(flows.differentiable().std.sum(), tensors.values())))
-    torch.testing.assert_close(*found, rtol=1e-12, atol=1e-12)
-
-
 def test_estimated_errors_stay_beside_gradients():
     _, flows = computed("quartic", errors=True)
     _, others = computed("quartic")
@@ -315,8 +238,6 @@ def test_gradients_that_are_impossible_get_one_line():
         wgf.ensemble(wgf.FokkerPlanck(), {"law.mean": tensor([0.0, 1.0])}, t_end=0.1, network=NETWORK)
     with pytest.raises(wgf.ConfigError, match="a saved time"):
         computed("quartic")[1].differentiable([0.1, 0.07])
-    with pytest.raises(wgf.ConfigError, match=r"at most 512 coordinates, not 61\d: reduce"):
-        computed("quartic", network=wgf.Spline(610, 3, base=wgf.Gaussian()))
 
 
 @needs_cuda

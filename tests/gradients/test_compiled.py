@@ -19,7 +19,7 @@ from wgf.engine.compiled import Compiled
 from wgf.engine.energies import INPUTS
 from wgf.engine.tapes.tape import Tape, Untraceable
 from wgf.engine.tapes.traced import Traced, record, variable
-from wgf.gradients.adjoint import _announce, sweep
+from wgf.gradients.adjoint import announce, sweep
 from wgf.gradients.tensors import replaced, tensors_of
 from wgf.problem import internal, potential
 from wgf.problem.energy import Parts
@@ -168,7 +168,7 @@ def test_a_network_as_potential_goes_back_by_torch(caplog):
         def forward(self, x):
             return 0.5 * x**2 + torch.tanh(self.a * x).sum(1, keepdim=True) ** 2
 
-    _announce.cache_clear()
+    announce.cache_clear()
     with caplog.at_level(logging.INFO):
         flow = wgf.solve(
             wgf.FokkerPlanck(), potential=Net().double(), t_end=0.05, saves=1, engine="compiled", network=small()
@@ -194,7 +194,7 @@ def test_where_numba_fails_torch_goes_back(name, value, why, caplog, monkeypatch
     numbers, make = LADDER["fokker_planck"]
     flow = solved(make, [tensor(number) for number in numbers], engine="compiled")
     _, known = both(flow)
-    _announce.cache_clear()
+    announce.cache_clear()
     monkeypatch.setattr(backward, name, value) if value else monkeypatch.setitem(sys.modules, backward.__name__, None)
     with caplog.at_level(logging.INFO):
         ours, _ = both(flow)

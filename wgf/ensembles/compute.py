@@ -15,7 +15,7 @@ from torch import nn
 from wgf.api import check_kinds, potential_of, start_of, stops_of
 from wgf.assemble import assemble, device_of
 from wgf.engine.compiled import cause, obstacle
-from wgf.ensembles.derivatives import History, check_reach, check_size, check_tensors
+from wgf.ensembles.derivatives import History, check_reach, check_tensors, compiled_back
 from wgf.ensembles.flows import Ensemble
 from wgf.ensembles.job import Job, SplineMesh
 from wgf.ensembles.parameters import LAW, Columns, ProblemOf, check, columns_of, with_numbers
@@ -160,8 +160,8 @@ def ensemble(
     attracts = _collapses(problem, problem_of, values)
     first, least = method.first_dt(float(t_end)), method.least_dt(float(t_end))
     if tensors:
-        check_size(size)
         check_reach(tensors, places.names)
+    back = compiled_back(energy, places, size) if tensors else None
     job = Job(plan.mesh, energy, plan.method, c, given, std, attracts, np.array(stops), first, least, bool(tensors))
     ends = on_device.compute(job, where) if where.type == "cuda" else in_threads.compute(job, threads)
     status = np.array([CODES.get(int(code), Status.step_too_small).name for code in ends.code])
@@ -188,7 +188,8 @@ def ensemble(
     )
     if ends.path is not None:
         saved = torch.from_numpy(ends.saved[:, :, :size])
-        flows = replace(flows, history=History(job, ends.path, saved, chart, tensors, values, places.names))
+        history = History(job, ends.path, saved, chart, tensors, values, places.names, back, threads)
+        flows = replace(flows, history=history)
     if not errors:
         return flows
     assert isinstance(method, Rodas4)

@@ -1,30 +1,34 @@
 """Derivatives of an ensemble in its parameters: the discrete adjoint of its steps, whose lengths are constants.
 
-The way back takes step after step again in torch, the k-th ones of all flows at once, and differentiates it.
+The way back is machine code on the CPU, flow by flow; it is torch on a GPU, and where no tape can hold the energy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from wgf.engine.compiled import cause
 from wgf.ensembles.job import Job, Path
 from wgf.ensembles.parameters import LAW, SCALE, SHIFT
 from wgf.errors import ConfigError, WgfError
 from wgf.gradients import growth
+from wgf.gradients.adjoint import SAME, announce
 from wgf.gradients.law import DifferentiableLaws
 from wgf.gradients.tensors import tensors_of
 from wgf.projection.chart import Chart
 
+if TYPE_CHECKING:
+    from wgf.engine.arrays import Energy
+    from wgf.ensembles.places import Places
+
 START = ((SCALE, 1.0), (SHIFT, 0.0))  # parameters of the initial law, and their values if they are not given
-MOST = 512  # coordinates of a map, so that products with dense matrices pay
-MEMORY = 2**28  # bytes that the way back takes on the CPU
-EACH = 40  # bytes for each number of `Landscape.entries`: a step keeps those of its six stages
+MOST = 512  # coordinates of a map for torch, so that products with dense matrices pay
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class History:
         tensors: the parameters that require grad, as they were given.
         values: all parameters when the flows were computed [n].
         names: of the parameters of the energy.
+        back: programs of the way back, if it is machine code.
+        threads: how many compute on the CPU; None for one on each core.
     """
 
     job: Job
@@ -47,6 +53,8 @@ class History:
     tensors: Mapping[str, Tensor]
     values: Mapping[str, np.ndarray]
     names: Sequence[str]
+    back: Energy | None
+    threads: int | None
 
     def columns(self) -> dict[str, Tensor]:
         """The parameters, differentiable [n].
@@ -72,40 +80,48 @@ def sweep(history: History, bars: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         bars: derivatives of the loss in the coordinates at the goals [n, s, M]; 0 where a flow did not arrive.
     """
-    from wgf.ensembles.batched.landscape import Landscape
-    from wgf.ensembles.batched.step import Step
+    from wgf.ensembles.batched import backward
+    from wgf.ensembles.in_threads import pull_back
 
-    job, path = history.job, history.path
-    device = path.lengths.device
-    step = Step(Landscape(job.mesh, job.energy, device), job.method)
-    counts = torch.stack([path.before(t) for t in job.goals.tolist()]) * (bars != 0).any(2).T.to(device)
-    steps, order = counts.amax(0).sort(descending=True)
-    parameters, moves = torch.from_numpy(job.parameters.T).to(device), bars.permute(1, 2, 0).to(device)
-    start, slopes = torch.zeros_like(path.coordinates[0]), torch.zeros_like(parameters)
-    memory = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else MEMORY
-    width = max(1, memory // (EACH * step.landscape.entries()))
-    root = torch.linalg.cholesky(step.landscape.mass)
+    job, path, found = history.job, history.path, None
+    if history.back is not None and path.lengths.device.type == "cpu":
+        try:
+            found = pull_back(job, history.back, path, bars, SAME, history.threads)
+        except WgfError:
+            raise
+        except Exception as error:
+            announce(cause(error))
+    if found is None:
+        found = backward.pull_back(job, path, bars)
+    growth.judge(float(found.factor))
+    return found.start, found.parameters
 
-    def length(x: Tensor) -> Tensor:
-        """In the dual of the W2 length [...] of derivatives [..., M, n]."""
-        return torch.linalg.solve_triangular(root, x, upper=False).norm(dim=-2)
 
-    loss, worst = length(moves).amax(0), moves.new_zeros(())
-    for at, own in zip(order.split(width), steps.split(width), strict=True):
-        most = int(own[0])
-        running = (own[:, None] > torch.arange(most, device=device)).sum(0).tolist()
-        now = torch.zeros_like(path.coordinates[0, :, at])
-        for k in range(most, 0, -1):
-            now = now + moves[:, :, at].where(counts[:, None, at] == k, 0.0).sum(0)
-            flows = at[: running[k - 1]]
-            before, dt = path.coordinates[k - 1][:, flows], path.lengths[k - 1, flows]
-            old, found = step.pull_back(before, parameters[:, flows], dt, now[:, : len(flows)])
-            worst = torch.maximum(worst, growth.factor(length(old), length(now[:, : len(flows)]), loss[flows]))
-            now = torch.cat([old, now[:, len(flows) :]], 1)
-            slopes[:, flows] += found
-        start[:, at] = now
-    growth.judge(float(worst))
-    return start.T.cpu(), slopes.T.cpu()
+def compiled_back(energy: Energy, places: Places, size: int) -> Energy | None:
+    """Programs of the way back through flows with an energy; None where torch goes back.
+
+    Args:
+        places: of the parameters in the energy.
+        size: number of coordinates of the maps.
+
+    Raises:
+        ConfigError: there are too many for torch.
+    """
+    from wgf.engine.backward.programs import backward_energy
+    from wgf.engine.tapes.tape import Untraceable
+
+    try:
+        if len(energy.local.tables):
+            raise Untraceable("a potential in a table")
+        return backward_energy(places.with_numbers, len(places.names))
+    except Untraceable as error:
+        announce(cause(error))
+        if size > MOST:
+            raise ConfigError(
+                f"gradients of an ensemble with {error} need maps of at most {MOST} coordinates, not {size}: reduce "
+                "the width of the network, or use wgf.solve for each flow"
+            ) from None
+        return None
 
 
 class Coordinates(torch.autograd.Function):
@@ -145,19 +161,6 @@ def laws_at(history: History | None, number: int | list[int]) -> DifferentiableL
     parameters = torch.stack([columns[name] for name in history.names], 1) if history.names else first[:, :0]
     saved = torch.cat([start[:, None], Coordinates.apply(history, start, parameters)], 1)
     return DifferentiableLaws(history.chart, history.chart.nodes.base, saved[:, number])
-
-
-def check_size(size: int) -> None:
-    """Check the number of coordinates of the maps.
-
-    Raises:
-        ConfigError: there are too many.
-    """
-    if size > MOST:
-        raise ConfigError(
-            f"gradients of an ensemble need maps of at most {MOST} coordinates, not {size}: reduce the width of the "
-            "network, or use wgf.solve for each flow"
-        )
 
 
 def check_reach(tensors: Iterable[str], names: Sequence[str]) -> None:

@@ -43,20 +43,25 @@ class Job(NamedTuple):
 
 
 class Path(NamedTuple):
-    """The steps of n flows.
+    """The states that n flows passed, one flow after the other.
 
     Attributes:
-        lengths: of each step [k, n] (time), 0 after the last one of a flow.
-        coordinates: before each step and after the last one [k + 1, M, n] (length).
+        first: flow k has the rows from first[k] to first[k + 1] [n + 1].
+        times: of each row [r] (time).
+        lengths: of the steps that begin there [r] (time), 0 at the end of a flow.
+        coordinates: of the maps [r, M] (length).
     """
 
+    first: Tensor
+    times: Tensor
     lengths: Tensor
     coordinates: Tensor
 
-    def before(self, t: float) -> Tensor:
+    def steps(self, t: float) -> Tensor:
         """How many steps of each flow lie before a time at which one of them ends [n]."""
-        middles = self.lengths.cumsum(0) - 0.5 * self.lengths
-        return ((middles < t) & (self.lengths > 0)).sum(0)
+        before = (self.times + 0.5 * self.lengths < t) & (self.lengths > 0)
+        counts = torch.cat([self.first[:1], before.cumsum(0)])[self.first]
+        return counts.diff()
 
 
 class Ends(NamedTuple):
@@ -86,25 +91,42 @@ class Accepted(NamedTuple):
 
     Attributes:
         flow, number: of which flow, and how many steps it took before [b].
-        length: [b] (time).
-        coordinates: after the step [M, b].
+        time, length: at the end of the step, and of the step [b] (time).
+        coordinates: after the step [b, M].
     """
 
     flow: Tensor
     number: Tensor
+    time: Tensor
     length: Tensor
     coordinates: Tensor
 
 
-def path_of(steps: Sequence[Accepted], first: np.ndarray) -> Path:
-    """The path of flows with the coordinates `first` at t = 0 [n, M]."""
-    start = torch.from_numpy(first.T).to(steps[0].length.device)
-    most = 1 + max((int(each.number.max()) for each in steps if len(each.number)), default=-1)
-    lengths, coordinates = start.new_zeros(most, start.shape[1]), start.new_zeros(most + 1, *start.shape)
-    coordinates[0] = start
-    for flow, number, length, after in steps:
-        lengths[number, flow], coordinates[number + 1, :, flow] = length, after.T
-    return Path(lengths, coordinates)
+def path_of(steps: Sequence[Accepted], first: np.ndarray, counts: Tensor) -> Path:
+    """The path of flows with the coordinates `first` at t = 0 [n, M], and so many steps [n]."""
+    start = torch.from_numpy(first).to(counts.device)
+    begin = torch.cat([counts.new_zeros(1), (counts + 1).cumsum(0)])
+    rows = int(begin[-1])
+    times, lengths, coordinates = start.new_zeros(rows), start.new_zeros(rows), start.new_empty(rows, start.shape[1])
+    coordinates[begin[:-1]] = start
+    for flow, number, time, length, after in steps:
+        at = begin[flow] + number
+        lengths[at], times[at + 1], coordinates[at + 1] = length, time, after
+    return Path(begin, times, lengths, coordinates)
+
+
+class Found(NamedTuple):
+    """What the way back through n flows finds.
+
+    Attributes:
+        start, parameters: derivatives of a loss in the first coordinates [n, M], and in the parameters of the energy
+            [n, p].
+        factor: by how much one step multiplies derivatives, at most; a scalar.
+    """
+
+    start: Tensor
+    parameters: Tensor
+    factor: Tensor
 
 
 class SplineMesh(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -113,15 +113,20 @@ class Places:
 
     def bind(self, term: Term, tape: Tape) -> Term:
         """Copy of a term of the problem with parameters of a tape as its numbers."""
+        return self._with(term, lambda name: Traced(tape, {(0, 0): tape.parameter(name)}))
+
+    def with_numbers(self, numbers: Sequence[object]) -> list[Term]:
+        """Copies of the terms of the problem with others in the place of its numbers, in the order of the names."""
+        number = dict(zip(self.names, numbers, strict=True)).__getitem__
+        return [self._with(term, number) for term in self.problem.terms]
+
+    def _with(self, term: Term, number: Callable[[str], Any]) -> Term:
         k = next(k for k, each in enumerate(_terms(self.problem)) if each is term)
         bound: Any = bare(term)
         for (owner, attribute), (name, factor) in self._numbers.items():
             if owner == k:
-                vars(bound)[attribute] = factor * Traced(tape, {(0, 0): tape.parameter(name)})
-        constants = {
-            name: Traced(tape, {(0, 0): tape.parameter(name)}) for owner, name in self._constants if owner == k
-        }
-        if constants:
+                vars(bound)[attribute] = number(name) if factor == 1.0 else factor * number(name)
+        if constants := {name: number(name) for owner, name in self._constants if owner == k}:
             bound.expression = copy.copy(bound.expression)
             bound.expression.constants = bound.expression.constants | constants
         return bound

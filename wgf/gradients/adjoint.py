@@ -121,20 +121,20 @@ def sweep(history: History, bars: Tensor) -> tuple[Tensor, list[Tensor]]:
     bind = partial(replaced, history.problem.terms, history.tensors)
     found = back(history.projection, recorded.coordinates, recorded.steps, every, bind, numbers, SAME)
     if isinstance(found, str):
-        _announce(found)
+        announce(found)
         return _by_torch(history, every)
     if not found.repeats:
         raise WgfError(OTHER)
-    _judge(history, found.bars, every)
+    _judge(*found.sizes)
     if found.numbers is None:
-        return found.bars[0], _in_numbers(history, *_at_nodes(history, found.stages, found.directions))
-    return found.bars[0], [
+        return found.start, _in_numbers(history, *_at_nodes(history, *found.kept[:-1].unbind(1)))
+    return found.start, [
         torch.full_like(t, d, requires_grad=False) for t, d in zip(history.tensors, found.numbers, strict=True)
     ]
 
 
 @cache
-def _announce(why: str) -> None:
+def announce(why: str) -> None:
     """Say why gradients are not compiled, the first time."""
     log.info("gradients by torch: %s", why)
 
@@ -149,17 +149,21 @@ def _by_torch(history: History, bars: Tensor) -> tuple[Tensor, list[Tensor]]:
         pulled.append(pull_back(history.landscape, history.method, states[k - 1], step, states[k], now))
         now = pulled[-1].old + bars[k - 1]
         every.append(now)
-    _judge(history, torch.stack(every[::-1]), bars)
+    _judge(*_sizes(history, torch.stack(every[::-1]), bars))
     nodes = zip(*((p.maps, p.v, p.u) for p in pulled), strict=True)
     return now, _in_numbers(history, *map(torch.stack, nodes))
 
 
-def _judge(history: History, bars: Tensor, loss: Tensor) -> None:
-    """Warn where steps multiply derivatives [k + 1, M], of which the loss adds some [k + 1, M]."""
+def _sizes(history: History, bars: Tensor, loss: Tensor) -> list[Tensor]:
+    """Lengths, in the dual of the W2 length, of derivatives [k + 1, M] without and with those of the loss there, and of
+    the latter [k + 1, M]."""
     project = history.landscape.chart.project
-    before, after, added = (
-        torch.einsum("km,mk->k", x, project(x.T)).clamp(min=0).sqrt() for x in (bars - loss, bars, loss)
-    )
+    every = bars - loss, bars, loss
+    return [torch.einsum("km,mk->k", x, project(x.T)).clamp(min=0).sqrt() for x in every]
+
+
+def _judge(before: Tensor, after: Tensor, added: Tensor) -> None:
+    """Warn where a step multiplies derivatives; for the arguments see `_sizes`."""
     growth.judge(float(growth.factor(before[:-1], after[1:], added.max())))
 
 

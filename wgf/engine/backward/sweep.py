@@ -1,4 +1,4 @@
-"""The way back through a flow of the compiled engine."""
+"""The way back through flows of the compiled engine."""
 
 from __future__ import annotations
 
@@ -9,34 +9,95 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wgf.engine.arrays import workspace
+from wgf.engine.arrays import Energy, Mesh, Method, workspace
 from wgf.engine.backward.kernel import ROWS, pull_back
 from wgf.engine.backward.programs import Bind, backward_energy
-from wgf.engine.llvm.vectors import WIDTH, aligned
+from wgf.engine.llvm.vectors import aligned
 from wgf.engine.machine_code import Direct
 from wgf.engine.plan import Plan
 from wgf.engine.tapes.tape import Untraceable
 
-NO_STAGES = np.zeros((0, 0, 0, 0))
+NO_STAGES = np.zeros((0, 2, 6, 0))
 # by whether the energies of the steps and of the way back have pairs, of which their types depend: an interaction of
 # strength 0 has derivatives, but no pairs in the steps
 _pull_back = {(steps, back): Direct(pull_back) for steps in (False, True) for back in (False, True)}
 
 
-class Swept(NamedTuple):
+class Paths(NamedTuple):
+    """Flows on one mesh, one after the other.
+
+    Attributes:
+        first: flow k has the rows from first[k] to first[k + 1] [b + 1].
+        coordinates: before each step and after the last one [r, M] (length).
+        steps: lengths of the steps that begin there [r] (time); 0 at the end of a flow.
+    """
+
+    first: np.ndarray
+    coordinates: np.ndarray
+    steps: np.ndarray
+
+
+class Pulled(NamedTuple):
     """What the way back found.
 
     Attributes:
-        bars: derivatives of the loss in the coordinates of the path, through all steps [k + 1, M].
+        numbers: derivatives in the numbers of the way back [b, q].
+        sizes: lengths of the derivatives in the rows of the paths, in the dual of the W2 length: of those through later
+            steps, of all, and of those of the loss alone [3, r].
+        repeats: whether the steps of each flow, taken again, end on its path [b].
+    """
+
+    numbers: np.ndarray
+    sizes: np.ndarray
+    repeats: np.ndarray
+
+
+def pulled(
+    mesh: Mesh,
+    energies: tuple[Energy, Energy],
+    method: Method,
+    paths: Paths,
+    bars: np.ndarray,
+    given: tuple[np.ndarray, np.ndarray],
+    same: float,
+    kept: np.ndarray = NO_STAGES,
+) -> Pulled:
+    """Derivatives of a loss back through all steps of some flows.
+
+    Args:
+        mesh, method: what the flows share. energies: programs of the steps, and of the way back.
+        paths: the flows.
+        bars: derivatives of the loss in the coordinates of the paths [r, M]; those through later steps are added.
+        given: parameters of the steps [b, p], numbers of the way back [b, q].
+        same: largest difference between a repeated step and the path, relative to the coordinates.
+        kept: stages u_i and directions v_i of the steps [r, 2, 6, M], filled; empty to keep none.
+    """
+    energy, back = energies
+    work, other, width = workspace(mesh, energy), workspace(mesh, back), len(mesh.mean)
+    found = Pulled(np.zeros(given[1].shape), np.zeros((3, len(bars))), np.ones(len(given[1]), dtype=np.bool_))
+    block, cells = other.registers.shape[1], mesh.cells.shape[1]
+    rows, nodes, far = aligned(ROWS, width), aligned(2, block), aligned(12, other.nodes.shape[1])
+    sums = aligned(3, -(-cells // (block // mesh.tables.shape[1])) * block)
+    flows = *paths, bars, found.sizes, mesh, energy, back, method, *given, found.numbers, found.repeats, kept
+    _pull_back[energy.pair is not None, back.pair is not None](*flows, work, other, rows, nodes, sums, far, same)
+    return found
+
+
+class Swept(NamedTuple):
+    """What the way back through one flow found.
+
+    Attributes:
+        start: derivatives of the loss in the first coordinates [M].
         numbers: derivatives in the numbers; None where the kernel does not know them.
-        stages, directions: u_i and v_i of the steps [k, 6, M], where it does not.
+        kept: stages u_i and directions v_i of the steps, and zeros [k + 1, 2, 6, M], where it does not.
+        sizes: see `Pulled` [3, k + 1].
         repeats: whether the steps, taken again, end where the flow went.
     """
 
-    bars: Tensor
+    start: Tensor
     numbers: list[float] | None
-    stages: Tensor
-    directions: Tensor
+    kept: Tensor
+    sizes: Tensor
     repeats: bool
 
 
@@ -49,7 +110,7 @@ def sweep(
     numbers: list[float] | None,
     same: float,
 ) -> Swept:
-    """Derivatives of a loss back through all steps.
+    """Derivatives of a loss back through all steps of one flow.
 
     Args:
         plan: the flow.
@@ -71,15 +132,10 @@ def sweep(
         back = backward_energy(bind, len(numbers))
     except Untraceable:
         back, numbers = backward_energy(lambda _: plan.terms, 0), None
-    points, after = aligned(2, len(bars), plan.mesh.size + WIDTH)
-    points[:, :-WIDTH], after[:, :-WIDTH] = torch.stack([*path]).numpy(), bars.numpy()
-    lengths, given, shape = np.array(steps), np.array([numbers or []]), after.shape[1:]
-    kept = np.zeros((2, len(steps), 6, *shape)) if numbers is None else NO_STAGES
-    work, other, found = workspace(plan.mesh, plan.energy), workspace(plan.mesh, back), np.zeros(given.shape[1])
-    rows, nodes, far = aligned(ROWS, *shape), aligned(4, other.registers.shape[1]), aligned(12, other.nodes.shape[1])
-    programs = plan.mesh, plan.energy, back, plan.method, plan.parameters, given
-    call = _pull_back[plan.energy.pair is not None, back.pair is not None]
-    call(points, lengths, after, *programs, found, kept, work, other, rows, nodes, far, same)
-    stages, directions = torch.from_numpy(kept[..., :-WIDTH]) if len(kept) else (bars.new_zeros(0),) * 2
-    every, repeats = torch.from_numpy(after[:, :-WIDTH]), not np.isnan(lengths).any()
-    return Swept(every, None if numbers is None else found.tolist(), stages, directions, repeats)
+    rows, after = len(path), bars.numpy().copy()
+    paths = Paths(np.array([0, rows]), torch.stack([*path]).numpy(), np.array([*steps, 0.0]))
+    kept = np.zeros((rows, 2, 6, plan.mesh.size)) if numbers is None else NO_STAGES
+    given = plan.parameters, np.array([numbers or []])
+    found = pulled(plan.mesh, (plan.energy, back), plan.method, paths, after, given, same, kept)
+    start, sizes, repeats = torch.from_numpy(after[0]), torch.from_numpy(found.sizes), bool(found.repeats[0])
+    return Swept(start, None if numbers is None else found.numbers[0].tolist(), torch.from_numpy(kept), sizes, repeats)

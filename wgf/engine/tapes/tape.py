@@ -87,6 +87,13 @@ class Tape:
     def inverse(self, a: int) -> int:
         return self.emit("div", self.constant(1.0), a)
 
+    def split(self, a: int) -> tuple[int, int]:
+        """The factor of a register that is the same for all nodes, and the rest."""
+        one, (made, factor, rest) = self.constant(1.0), self._made.get(a, ("", 0, 0))
+        if self.level[a] == 0:
+            return a, one
+        return (factor, rest) if made == "mul" and self.level[factor] == 0 else (one, a)
+
     def _folded(self, name: str, a: int, b: int) -> int | None:
         """The result of an instruction with constants, where that needs no instruction or another one."""
         x, y = self.values.get(a), self.values.get(b)

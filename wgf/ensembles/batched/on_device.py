@@ -258,7 +258,7 @@ def compute(job: Job, device: torch.device) -> Ends:
             advance()
             if job.records:
                 at = (lanes.steps > steps).nonzero()[:, 0]
-                accepted.append(Accepted(number[at], steps[at], trial[at], lanes.c[:, at]))
+                accepted.append(Accepted(number[at], steps[at], lanes.t[at], trial[at], lanes.c[:, at].T))
             done = ((lanes.end != RUNS) & (number != FREE)).nonzero()[:, 0]
             flows.put(number[done], lanes, done)
             fresh = torch.arange(following, min(n, following + len(done)), device=device)
@@ -268,7 +268,7 @@ def compute(job: Job, device: torch.device) -> Ends:
             following, ended = following + len(fresh), ended + len(done)
         found = flows.end, flows.fault, flows.slope, flows.steps, flows.rejected, flows.t
         saved, ends = flows.saved.permute(2, 0, 1).cpu().numpy(), (tensor.cpu().numpy() for tensor in found)
-        return Ends(saved, *ends, path=path_of(accepted, job.c[:, :m]) if job.records else None)
+        return Ends(saved, *ends, path=path_of(accepted, job.c[:, :m], flows.steps) if job.records else None)
 
 
 def repeated(turn: Callable[[], None], device: torch.device) -> Callable[[], None]:
