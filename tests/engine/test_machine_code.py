@@ -7,7 +7,7 @@ import numba
 import numpy as np
 import pytest
 from compiled_functions import entry
-from numba.core.interpreter import Interpreter
+from numba.core import interpreter
 from numba.core.postproc import PostProcessor
 from numba.core.types.functions import BaseFunction
 
@@ -63,7 +63,7 @@ def test_types_of_a_call_depend_on_its_arguments():
 
 def test_numba_is_as_before_after_a_compile():
     def parts():
-        return BaseFunction.get_call_type, Interpreter.post_process, PostProcessor.run
+        return BaseFunction.get_call_type, interpreter.peep_hole_delete_with_exit, PostProcessor.run
 
     @brief()
     def fails():

@@ -15,10 +15,10 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numba
+from numba.core import interpreter
 from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
-from numba.core.interpreter import Interpreter
 from numba.core.postproc import PostProcessor
 from numba.core.runtime.nrt import rtsys
 from numba.core.typed_passes import NativeLowering
@@ -85,8 +85,8 @@ class Part(JITCodeLibrary):
 def brief() -> Iterator[None]:
     """numba without what it repeats, for functions that hold numbers and arrays.
 
-    It asks all definitions of a function for the types of each call, looks in each function for `with` and other forms,
-    and finds after many of its steps how long variables live.
+    It asks all definitions of a function for the types of each call, looks in each function for `with`, and finds after
+    many of its steps how long variables live.
     """
     known: dict[Any, Any] = {}
     type_of = BaseFunction.get_call_type
@@ -100,7 +100,7 @@ def brief() -> Iterator[None]:
     with ExitStack() as stack:
         for owner, name, value in (
             (BaseFunction, "get_call_type", known_type),
-            (Interpreter, "post_process", lambda _, rewrites, code: code),
+            (interpreter, "peep_hole_delete_with_exit", lambda code: code),
             (PostProcessor, "run", lambda *_, **__: None),
         ):
             stack.callback(setattr, owner, name, getattr(owner, name))
