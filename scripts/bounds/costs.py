@@ -9,7 +9,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from wgf.certificates.own_bound import OwnBound
-from wgf.certificates.rich import Both, Unknown, rich_run
+from wgf.certificates.rich import Both, rich_run
+from wgf.certificates.richer import Unknown
 from wgf.integrators.saved_states import SavedStates
 from wgf.integrators.status import Status
 from wgf.run.build import build

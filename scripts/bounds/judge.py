@@ -16,7 +16,8 @@ from random_problems.draw import Settings, composed
 from bounds.draw import STEPS, drawn
 from wgf.certificates.certificate import spread
 from wgf.certificates.own_bound import OwnBound
-from wgf.certificates.rich import Both, certified, needs_pairs
+from wgf.certificates.rich import Both, certified
+from wgf.certificates.richer import needs_pairs
 from wgf.engine.compiled import run
 from wgf.errors import ConfigError
 from wgf.integrators.implicit import Rodas4

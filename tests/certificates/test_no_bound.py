@@ -9,7 +9,8 @@ from bounded_runs import bounded, posed
 from wgf.assemble import assemble
 from wgf.certificates.conditions import conditions
 from wgf.certificates.own_bound import Bound, OwnBound
-from wgf.certificates.rich import RichRun, Unknown, certified, rich_run
+from wgf.certificates.rich import RichRun, certified, rich_run
+from wgf.certificates.richer import Unknown
 from wgf.integrators.auto import Auto as AutoIntegrator
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.saved_states import SavedStates

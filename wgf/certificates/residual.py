@@ -25,19 +25,20 @@ NEWTON, STEP = 60, 1e-8  # most Newton steps, and the last one, relative; its sq
 def psi(g: float, a: Tensor) -> Tensor:
     """psi_g(a) = sup_{u > 0} (a - u^-g)(1 - u) for a > 0.
 
-    The maximiser solves u^-(g+1) (g - (g-1) u) = a. The left side falls and is convex where it is positive: Newton's
-    method from the left of the solution is monotone. From the right it would stop short and underestimate the supremum.
+    At the supremum w = 1/u solves w^g (g w - (g-1)) = a. The left side is convex and rises from there on: Newton's
+    method from the right is monotone. It begins where the tangent at w = 1 or, for a > 1, w^(g+1), neither of which is
+    above the left side, reaches a.
     """
     if g == 1:
         return a.sqrt().sub_(1).square_()
-    u = torch.where(a >= 1, a.clamp(min=1e-300) ** (-1 / g), 1.0)
+    w = torch.minimum(1 + (a - 1) / (2 * g), a.clamp(min=1) ** (1 / (g + 1)))
     for _ in range(NEWTON):
-        power = u ** (-g - 2)
-        step = (power * u * (g - (g - 1) * u) - a) / (-g * power * (g + 1 - (g - 1) * u))
-        u = u - step
-        if float((step.abs() / u).nan_to_num().max()) < STEP:
+        power = w ** (g - 1)
+        step = (w * power * (g * w - (g - 1)) - a) / (g * power * ((g + 1) * w - (g - 1)))
+        w = w - step
+        if float((step / w).abs().nan_to_num().max()) < STEP:
             break
-    return ((a - u**-g) * (1 - u)).clamp(min=0)
+    return ((a - w**g) * (1 - 1 / w)).clamp(min=0)
 
 
 class Residuals(NamedTuple):

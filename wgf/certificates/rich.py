@@ -11,86 +11,31 @@ import logging
 import math
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-import torch
 from torch import Tensor
 
 from wgf.certificates.certificate import Certificate, spread
-from wgf.certificates.conditions import conditions
 from wgf.certificates.distances import Distances
 from wgf.certificates.own_bound import COARSE, FOLDED, Bound, OwnBound
+from wgf.certificates.richer import Folds, Unknown, richer
+from wgf.certificates.unseen import ENERGY, unseen
 from wgf.errors import ConfigError, in_one_line
-from wgf.integrators.base import Field, Integrator, State, Step
-from wgf.integrators.cautious import Cautious
-from wgf.integrators.implicit import Rodas4
+from wgf.integrators.base import Integrator, State
 from wgf.integrators.saved_states import SavedStates
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import Clock, LoopCallback, run
 from wgf.networks.base import TransportMap
-from wgf.networks.spline import Spline
-from wgf.problem.base import Base
-from wgf.problem.equations import Problem
-from wgf.problem.quadrature import Gauss
 from wgf.process import threads_of_torch
-from wgf.projection.chart import Chart
 from wgf.projection.field import Projection
-from wgf.projection.solvers import Auto
-from wgf.projection.start import on_domain
 
 log = logging.getLogger("wgf")
 
-DEGREE, TAME = 5, 3  # of the rich spline, and where degree 5 folds in the tails of nonlinear diffusion
-BOUND = 7.0  # standard deviations up to which its breakpoints reach on either side, at least
-BREAKPOINTS, PAIRED = 64, 32  # at least, and where the kernel needs sums over pairs
-FINER, CLOSER = 2.0, 1.4  # breakpoints per length, relative to the run, where degree 5 alone helps little; for pairs
-MANY = 160  # breakpoints from which it is
-NEAR, FEW = 4.5, 48  # reach and breakpoints of a tame spline, at least
-LEAST = 1e-17  # mass beyond which there are no breakpoints
-ORDER = 4  # nodes per cell, which are narrower than those of the run
-RTOL, TIGHTER = 1e-7, 10.0  # tolerance of its steps for an accurate run, and ratio of the tolerances
-LOOSE, SHARE = 2e-5, 2e-3  # largest tolerance; for other runs, relative to their own bound
-CALM, NOISE = 112, 6  # breakpoints from which it falls, like this power: stiff modes fill the residual with noise
-STEPS = 5_000  # besides one to every saved time: a law that is a point to all digits would go on for hours
-PROXIMAL = 250  # iterations of its proximal steps: their order is 1, too low for more than a jump of the initial law
-FUTILE = 60  # where each needs sums over pairs, or where tails of nonlinear diffusion fold again and again
+ORDER = 4  # nodes per cell of its bound; cells are narrower than those of the run
+REJECTED, MORE = 8, 0.02  # most rejected steps, and as many more per accepted one, of a map that folds seldom
 BLURRED, BLIND = 0.5, 0.05  # bound of a rich run that hides the error, relative to its distance from the run, and that
 # its tolerance can have caused, relative to the own bound of the run
-
-
-class Unknown(Exception):
-    """There is no rich run; the message says why."""
-
-
-class Folds(Unknown):
-    """The map of the rich run folds; a tame one may not."""
-
-
-class Few(Cautious):
-    """`Cautious` for few iterations."""
-
-    taken = 0
-
-    def step(self, field: Field, dt: float, state: State) -> Step:
-        tails = conditions(field.problem).exponent > 1
-        most = FUTILE if tails or needs_pairs(field.problem) else PROXIMAL
-        if self.taken > most:
-            raise Folds(
-                f"the map of the richer run folds again and again, {most} proximal iterations did not help: increase "
-                "network.width for a closer bound by the run itself"
-            )
-        found = super().step(field, dt, state)
-        self.taken += found.evaluations
-        return found
-
-
-class Rich(Rodas4):
-    """The method of a rich run: nobody needs its dissipation."""
-
-    def dissipated(self, chart: Chart, dt: float, g: Tensor, pull: Tensor) -> None:
-        return None
-
-    def fallback(self) -> Cautious:
-        return Few(self.rtol, self.atol, self.dt, self.dt_min, self.max_steps)
+HIDDEN = "V has wells or peaks between the quadrature nodes: increase network.width and quadrature.order"
 
 
 @dataclass(frozen=True)
@@ -101,16 +46,24 @@ class RichRun:
         states: its states at the saved times.
         recorder: computes its bounds.
         tame: whether it took the place of one whose map folds.
+        rtol: relative tolerance of its steps.
     """
 
     states: SavedStates
     recorder: OwnBound
     tame: bool = False
+    rtol: float = 0.0
     _distances: Distances = field(default_factory=lambda: Distances(ORDER))
+
+    @cached_property
+    def misses(self) -> bool:
+        """Whether the quadrature misses what the potential does between its nodes, at the start or at the end."""
+        return (unseen(self.recorder.projection, self.states) or 0.0) > ENERGY
 
     def bound(self, t: float) -> Bound:
         """Bound of its error at a saved time."""
-        return self.recorder.at(t)
+        found = self.recorder.at(t)
+        return Bound(None, None, HIDDEN) if found.value is not None and self.misses else found
 
     def distance(self, t: float, map: TransportMap, theta: Tensor) -> float:
         """Bound of the W2 distance at a saved time to a map of the same base with parameters theta [p] (length)."""
@@ -131,10 +84,13 @@ class Both(LoopCallback):
         self.states.stop(clock, state)
 
 
-def needs_pairs(problem: Problem) -> bool:
-    """Whether a force is a sum over pairs of nodes."""
-    kernel = problem.interaction.elementary
-    return kernel is None or bool(kernel.logarithm)
+class Watched(Both):
+    """Gives up a map that folds so often that a tame one costs less."""
+
+    def step(self, clock: Clock, state: State, energy: float) -> None:
+        if clock.rejected > REJECTED + MORE * clock.steps:
+            raise Folds(f"the map of the richer run folds: {clock.rejected} of its first steps were rejected")
+        super().step(clock, state, energy)
 
 
 def rich_run(
@@ -164,7 +120,7 @@ def rich_run(
     if value is not None and (value <= BLURRED * away or value > min(BLIND * own, spread(*state))):
         return found
     with suppress(Unknown):
-        second = _run(projection, integrator, stops, away, found.tame)
+        second = _run(projection, integrator, stops, away, found.tame, below=found.rtol)
         other = second.bound(stops[-1]).value
         if other is not None and (value is None or other + second.distance(stops[-1], *state) < value + away):
             return second
@@ -187,10 +143,19 @@ def _increasing_run(projection: Projection, integrator: Integrator, stops: list[
         return found
 
 
-def _run(projection: Projection, integrator: Integrator, stops: list[float], own: float | None, tame: bool) -> RichRun:
+def _run(
+    projection: Projection,
+    integrator: Integrator,
+    stops: list[float],
+    own: float | None,
+    tame: bool,
+    below: float = math.inf,
+) -> RichRun:
     try:
         finer, method = richer(projection, integrator, len(stops), own, tame)
-        both = Both(SavedStates(finer.map), OwnBound(finer, order=ORDER))
+        if not method.rtol < below:
+            raise Unknown(f"there is no tolerance below {below:g}")
+        both = (Both if tame else Watched)(SavedStates(finer.map), OwnBound(finer, order=ORDER))
         end = run(finer, method, finer.initial, stops, both)
     except Unknown:
         raise
@@ -199,7 +164,7 @@ def _run(projection: Projection, integrator: Integrator, stops: list[float], own
     if end.status is not Status.completed:
         kind = Folds if end.status in (Status.folded, Status.step_too_small) else Unknown
         raise kind(f"the richer run ended as {end.status} at t = {end.clock.t:g}")
-    return RichRun(both.states, both.recorder, tame)
+    return RichRun(both.states, both.recorder, tame, method.rtol)
 
 
 @threads_of_torch(1)
@@ -228,9 +193,10 @@ def certified(projection: Projection, integrator: Integrator, saved: SavedStates
         end = run(projection, integrator, projection.initial, stops, both)
         if end.status is not Status.completed:
             recorder.unknown = f"the run ended as {end.status} at t = {end.clock.t:g} when repeated"
-    own = recorder.at(t)
+    again = RichRun(states, recorder)
+    own = again.bound(t) if stops else recorder.at(t)
     if own.value is not None and stops:  # the repeated run may differ on another machine
-        own = own._replace(value=own.value + RichRun(states, recorder).distance(t, *state))
+        own = own._replace(value=own.value + again.distance(t, *state))
     if not (rich and stops):
         return Certificate.of(own, recorder.convexity).within(width, t)
     try:
@@ -239,57 +205,3 @@ def certified(projection: Projection, integrator: Integrator, saved: SavedStates
         found = Certificate.of(own, recorder.convexity).within(width, t)
         return replace(found, unknown="; ".join(filter(None, (found.unknown, str(why)))))
     return Certificate.of(own, finer.recorder.convexity, finer.bound(t), finer.distance(t, *state)).within(width, t)
-
-
-def richer(
-    projection: Projection, integrator: Integrator, saves: int = 1, own: float | None = None, tame: bool = False
-) -> tuple[Projection, Integrator]:
-    """Rich spline and method for a problem with so many saved times.
-
-    Args:
-        projection, integrator, own: of the run, as of `rich_run`.
-        saves: number of saved times.
-        tame: whether to choose a spline that folds less easily in tails.
-
-    Raises:
-        ConfigError: the problem cannot be solved in this way.
-    """
-    map, problem = projection.map, projection.problem
-    space = map.space()
-    degree = DEGREE if space is None else space.degree
-    points = map.breakpoints() if space is None else space.points
-    low = tame or (degree == 1 and conditions(problem).exponent > 1)
-    pairs = needs_pairs(problem)
-    width, bound = (FEW, NEAR) if tame else (PAIRED if pairs else BREAKPOINTS, BOUND)
-    if len(points) > 1:
-        reach = float((points[-1] - points[0]) / (2 * map.base.std))
-        bound = max(bound, reach if tame else reach + 1)
-        alike = math.ceil((len(points) - 1) * _range(map.base, bound) / _range(map.base, reach)) + 1
-        better = tame or (degree == 1 and not low) or (pairs and degree < DEGREE)
-        width = max(width, alike, 0 if better else min(math.ceil((CLOSER if pairs else FINER) * alike), MANY))
-    rtol, atol = (getattr(integrator, name, None) for name in ("rtol", "atol"))
-    tight = min(RTOL, (rtol or 1.0) / TIGHTER)
-    wide = SHARE * (own or 0.0) / problem.law.std * min(1.0, CALM / width) ** NOISE
-    rtol = min(max(tight, wide), max(LOOSE, tight))
-    atol = min(1e-2 * rtol, (atol or 1.0) / TIGHTER) if rtol == tight else 1e-2 * rtol
-    method = Rich(rtol=rtol, atol=atol, max_steps=STEPS + saves)
-
-    finer = _within_the_mass(Spline(width=width, degree=TAME if low else DEGREE, bound=bound, base=map.base))
-    richer = Projection(problem, on_domain(finer, problem.domain).to(map.theta.device), Gauss(), Auto())
-    return richer, method.on(richer)
-
-
-def _within_the_mass(spline: Spline) -> TransportMap:
-    """The spline on as many equal cells, none of them beyond all mass: nothing holds the map increasing there."""
-    points, least = spline.breakpoints(), torch.tensor([LEAST], dtype=torch.float64)
-    low, high = float(spline.base.quantile(least)), float(spline.base.upper_quantile(least))
-    low, high = (low if points[1] < low else float(points[0])), (high if points[-2] > high else float(points[-1]))
-    if (low, high) == (float(points[0]), float(points[-1])):
-        return spline
-    return spline.on_breakpoints(torch.linspace(low, high, len(points), dtype=points.dtype))
-
-
-def _range(base: Base, bound: float) -> float:
-    """Length of the range of breakpoints within a bounded or unbounded support, in standard deviations."""
-    low, high = max(base.lower, base.mean - bound * base.std), min(base.upper, base.mean + bound * base.std)
-    return (high - low) / base.std

@@ -12,7 +12,8 @@ import numpy as np
 
 from wgf.certificates.certificate import Certificate, spread
 from wgf.certificates.own_bound import Bound, OwnBound
-from wgf.certificates.rich import RichRun, Unknown, rich_run
+from wgf.certificates.rich import RichRun, rich_run
+from wgf.certificates.richer import Unknown
 from wgf.flow import Flow
 from wgf.reference_solutions.base import Computed
 from wgf.reference_solutions.exact import Exact

@@ -19,6 +19,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from wgf.certificates.own_bound import OwnBound
+from wgf.certificates.unseen import unseen
 from wgf.files import PART, claimed, write
 from wgf.flow import Flow
 from wgf.integrators.base import State
@@ -215,7 +216,7 @@ def _measure(
     result, bounds = certify.certified(flow, result, bound, experiment.certificate == "rich", signals, every)
     rounding = 1e3 * torch.finfo(end.state.theta.dtype).eps * math.sqrt(max(result.second_moment, 0.0))  # length
     shortened = experiment.integrator.shortened(experiment.stops)
-    missed = self_check.unseen(flow)
+    missed = unseen(flow.projection, flow.saved)
     result = replace(result, doubts=self_check.doubts(result, shown, rounding, end.clock, shortened, missed))
     return result, shown and replace(shown, w2_bound=bounds)
 

@@ -6,28 +6,20 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from wgf.flow import Flow
+from wgf.certificates.unseen import ENERGY
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import Clock
-from wgf.networks.base import TransportMap
-from wgf.problem.potential import Potential
-from wgf.problem.quadrature import legendre
 from wgf.projection.remesh import UNRESOLVED
 from wgf.result import Result
 from wgf.saved_maps import SavedMaps
 
 MASS = 1e-6  # tolerance of the mass
 INFINITE = 0.1  # error of an energy, relative to those at the start and at the end, that may be infinite
-ENERGY = 1e-4  # tolerance of the energy, relative to the sizes of its terms
 BALANCE = 0.1  # tolerance of the dissipated energy, relative to the energy lost
 HELD = 1e-6  # smallest slope of a map that is held where it would fold, and loses energy there without moving
 MOMENT = 1e-2  # tolerance of the second moment, relative to its law
 ROUNDED = 1e-3  # tolerance of the bound, relative
-PIECES = 32  # of a cell, of two nodes each
-SHARE = 1 / 500  # of the mass that a well or a peak between two nodes may hold
 
 
 def doubts(
@@ -130,38 +122,3 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
         least = result.reference_w2_bound - 2 * result.w2_bound_certificate
         if least > (1 + ROUNDED) * known:
             yield f"reference_w2_error: the reference states {known:.1e}, but its error is at least {least:.1e}"
-
-
-def unseen(flow: Flow) -> float | None:
-    """Potential energy at the start or at the end that the quadrature of a flow may have missed, relative to all
-    energies then (no unit). None for a rule without cells."""
-    problem, saved = flow.problem, flow.saved
-    if flow.projection.quadrature.order is None or problem.potential.vanishes or not saved.terms:
-        return None
-    k = [term.name for term in problem.terms].index(problem.potential.name)
-    found = []
-    for number in {0, len(saved.times) - 1}:
-        map, theta = saved[number]
-        terms = saved.terms[number].double().cpu()
-        missed = _between(problem.potential.at(saved.times[number]), map, theta, float(terms[k]))
-        found.append(missed / (float(terms.abs().sum()) + 1e-300) - 1e3 * torch.finfo(theta.dtype).eps)
-    return max(found)
-
-
-@torch.no_grad()
-def _between(v: Potential, map: TransportMap, theta: Tensor, energy: float) -> float:
-    """Difference of int V(T) p dz on many pieces of every cell to the energy of a flow, or what V hides on these.
-
-    Where V'' >= lambda, V exceeds its chord over a length s by -lambda s^2/8 at most.
-    """
-    theta, base = theta.detach().double(), map.base
-    knots = map.knots(theta).double().cpu()
-    mesh = torch.cat([torch.tensor(base.panels()).to(knots), knots.clamp(base.lower, base.upper)]).unique()
-    s, half = legendre(2, mesh.dtype, mesh.device)
-    s = ((torch.arange(PIECES)[:, None] + s) / PIECES).reshape(-1)
-    z = mesh[:-1, None] + mesh.diff()[:, None] * s
-    w = (mesh.diff()[:, None] * half.repeat(PIECES) / PIECES * base.density(z)).reshape(-1)
-    x = map.evaluate(theta, z.reshape(-1).to(theta.device))[0].double().cpu()
-    gaps, masses = x.diff(), 0.5 * (w[1:] + w[:-1])
-    hidden = max(-(v.convexity or 0.0), 0.0) / 8 * float(masses @ gaps**2)
-    return max(abs(float(w @ v.value_at(x)) - energy), SHARE * hidden)

@@ -26,7 +26,7 @@ from wgf.settings.formulas.intervals import (
     sine,
 )
 
-ACCURACY, FLOOR = 1e-4, 1e-9  # of the bound, relative and absolute
+ACCURACY, FLOOR = 1e-4, 1e-9  # of the bound, relative to it and to the terms that cancel there, and absolute
 BOXES, BATCH, PIECES = 20_000, 512, 8  # most boxes, most boxes cut at once, and pieces of each
 JUMPS = {"sign", "where", *PAIRS}  # functions with jumps and kinks that no jet describes
 NARROW = 1e-6  # a box so narrow without a bound holds a singular point
@@ -155,6 +155,19 @@ def _far(expression: Expression, side: float) -> float:
     return float(jet[2].values().low[0])
 
 
+def _size(node: ast.AST, x: Jet, names: Mapping[str, float]) -> float:
+    """Sum of |f''| of the terms of a formula at a point."""
+    match node:
+        case ast.UnaryOp(operand=operand):
+            return _size(operand, x, names)
+        case ast.BinOp(left=left, op=ast.Add() | ast.Sub(), right=right):
+            return _size(left, x, names) + _size(right, x, names)
+        case ast.BinOp(left=left, op=ast.Mult(), right=right) if (factor := literal(left)) is not None:
+            return abs(factor) * _size(right, x, names)
+    bend = _jet(node, x, names)[2]
+    return float(max(abs(bend.low[0]), abs(bend.high[0])))
+
+
 def least_bends(expression: Expression, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Lower bounds of f'' in boxes from low to high [boxes]; -inf where interval arithmetic finds none."""
     with np.errstate(all="ignore"):
@@ -174,11 +187,15 @@ def least_bend(expression: Expression) -> float | None:
         ends = np.concatenate([-steps[::-1], steps])
         boxes = np.stack([ends[:-1], ends[1:]])
         bounds = _bends(expression, *boxes).low
-        least = math.inf  # an upper bound of the infimum
+        least, gap = math.inf, math.inf  # an upper bound of the infimum
         while boxes.shape[1] < BOXES:
             middle = boxes.mean(0)
-            least = min(least, float(_bends(expression, middle, middle).high.min()))
-            gap = ACCURACY * abs(least) + FLOOR if least < math.inf else math.inf
+            seen = _bends(expression, middle, middle).high
+            at = seen.argmin()
+            if seen[at] < least:
+                least, x = float(seen[at]), Interval(*[middle[[at]]] * 2)
+                size = _size(expression.tree, (x, constant(1.0, x), constant(0.0, x)), expression.constants)
+                gap = ACCURACY * max(abs(least), size if math.isfinite(size) else 0.0) + FLOOR
             if (bounds == -math.inf)[boxes[1] - boxes[0] < NARROW].any():
                 return None
             loose = bounds < min(least - gap, tails)
