@@ -215,3 +215,16 @@ def test_a_force_is_a_linear_potential():
     torch.testing.assert_close(tilted.derivative(x), x - 1.5)
     assert tilted.parabola() == (1.5, 1.0, 0.0)
     assert str(tilted) == "x**2/2 - 1.5 x"
+
+
+@pytest.mark.parametrize(("width", "degree", "most"), [(6, 1, 1.0), (32, 3, 2e-2), (64, 1, 5e-3)])
+def test_a_narrow_law_far_from_the_seam(width, degree, most):
+    """Where turns begin no mass is left: the quantile there is infinite."""
+    law, base = wgf.Gaussian(3.0, 0.3), wgf.Uniform(0.0, L)
+    network = wgf.Spline(width, degree, base=base)
+    flow = wgf.solve(wgf.FokkerPlanck(0.1), t_end=0.1, law=law, domain=wgf.Circle(L), network=network, saves=1)
+    assert flow.status.name == "completed"
+    map, theta = flow.state(0.0)
+    ranks = torch.linspace(0.01, 0.99, 999, dtype=torch.float64)
+    gap = map.evaluate(theta, L * ranks)[0] - law.quantile(ranks)
+    assert float((gap**2).mean().sqrt()) < most * law.std

@@ -360,8 +360,8 @@ def test_compiled_code_is_kept_until_a_source_of_it_changes():
 def test_the_logarithm_is_that_of_numpy():
     import numba
 
+    from wgf.engine.llvm.vectors import WIDTH, load, logarithm, store
     from wgf.engine.machine_code import OPTIONS
-    from wgf.engine.vectors import WIDTH, load, logarithm, store
 
     @numba.njit(**OPTIONS)
     def logarithms(x, y):

@@ -6,17 +6,13 @@ import sys
 import numba
 import numpy as np
 import pytest
-from numba.core.base import BaseContext
+from compiled_functions import entry
+from numba.core import interpreter
 from numba.core.postproc import PostProcessor
 from numba.core.types.functions import BaseFunction
 
 from wgf.engine import machine_code
-from wgf.engine.machine_code import OPTIONS, EntryCompiler, brief, compiled
-
-
-def entry(function):
-    """An entry that is not kept on the disk."""
-    return numba.njit(**OPTIONS, no_cfunc_wrapper=True, pipeline_class=EntryCompiler)(function)
+from wgf.engine.machine_code import brief, compiled
 
 
 @compiled
@@ -67,7 +63,7 @@ def test_types_of_a_call_depend_on_its_arguments():
 
 def test_numba_is_as_before_after_a_compile():
     def parts():
-        return BaseFunction.get_call_type, BaseContext.get_function, PostProcessor.run
+        return BaseFunction.get_call_type, interpreter.peep_hole_delete_with_exit, PostProcessor.run
 
     @brief()
     def fails():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from ensembles_with_gradients import CASES, NETWORK, computed, functional
-from gradient_problems import tensor
+from gradient_problems import FINE, tensor
 from pretended_device import DEVICE, pretended
 
 import wgf
@@ -74,6 +74,27 @@ def test_parts_and_threads_change_nothing(case, monkeypatch):
     monkeypatch.setattr(in_threads, "CHUNK", 1)
     for threads in (1, 2, None):
         assert torch.equal(slopes(tensors, replace(flows, history=replace(flows.history, threads=threads))), known)
+
+
+@pytest.mark.parametrize("chunk", [1, 512])
+def test_flows_that_never_begin_have_no_derivatives(chunk, monkeypatch):
+    monkeypatch.setattr(in_threads, "CHUNK", chunk)
+    a, shift = tensor([1.0, 1e308, 2.0]), tensor(0.1)
+    flows = wgf.ensemble(
+        wgf.FokkerPlanck(), {"a": a, "shift": shift}, potential="a*x**4", t_end=0.05, network=NETWORK, integrator=FINE
+    )
+    assert list(flows.status) == ["completed", "not_finite", "completed"]
+    std = flows.differentiable().std[torch.tensor(flows.completed)].sum()
+    slopes = torch.autograd.grad(std, a)[0]
+    assert slopes[1] == 0.0
+    assert (slopes[::2] < -0.05).all()
+
+
+def test_laws_alone_have_derivatives():
+    shift = tensor([0.1, 0.2])
+    flows = wgf.ensemble(wgf.FokkerPlanck(), {"shift": shift}, potential="x**2/2", t_end=0.3, network=NETWORK)
+    slopes = torch.autograd.grad(flows.differentiable().mean.sum(), shift)[0]
+    np.testing.assert_allclose(slopes, np.exp(-0.3), rtol=1e-6)  # the mean is shift exp(-t)
 
 
 def test_torch_goes_back_in_parts(monkeypatch):

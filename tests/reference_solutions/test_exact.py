@@ -13,6 +13,7 @@ from scipy.integrate import quad, solve_ivp
 from scipy.optimize import brentq
 from scipy.special import dawsn
 
+import wgf
 from wgf.problem.base import Base
 from wgf.problem.equations import (
     AggregationDiffusion,
@@ -430,3 +431,17 @@ def test_the_variance_vanishes_at_the_bound(potential, interaction: float | None
 )
 def test_no_blow_up_bound(p: Problem):
     assert blow_up_bound(p) is None
+
+
+def test_where_particles_come_to_rest_finite_volumes_take_over():
+    """x' = -1.5 |x|^(1/2) sign x reaches 0 at 3 t = 4 |x(0)|^(1/2) and stays: no Runge-Kutta method follows that."""
+    t, law = 0.2, Gaussian()
+    flow = wgf.solve(LinearTransport(), potential="abs(x)**1.5", law=law, t_end=t, saves=1)
+    known = flow.reference_solution
+    assert known.name == "finite volumes"
+    z = torch.linspace(-3, 3, 1201, dtype=torch.float64)
+    right = z.sign() * (z.abs().sqrt() - 0.75 * t).clamp(min=0) ** 2
+    w = law.density(z) * (z[1] - z[0])
+    assert float(w @ (known(t, z) - right).abs()) < 2 * known.error
+    exact = wgf.solve(LinearTransport(), potential="abs(x)**1.5", law=law, t_end=t, saves=1, reference_solution="exact")
+    assert exact.reference_solution is None

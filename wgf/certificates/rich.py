@@ -178,7 +178,7 @@ def certified(projection: Projection, integrator: Integrator, saved: SavedStates
         integrator: the method.
         saved: the states of the flow.
         t: a saved time (time).
-        rich: whether to compute the rich run, one to three times the cost of the flow.
+        rich: whether to compute the rich run, which takes one to three times as long as the flow.
 
     Raises:
         ConfigError: t is no saved time.

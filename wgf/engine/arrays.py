@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wgf.engine.llvm.references import by_address
+from wgf.engine.llvm.vectors import WIDTH, aligned, whole
 from wgf.engine.machine_code import compiled
 from wgf.engine.program import ALONE, BLOCK, EVERY, NODAL, Program, execute, prepare
-from wgf.engine.vectors import WIDTH, aligned, whole
 
 TAPS = 6  # columns of a band, enough for degree 5: loops over them have a known length
 GRADIENT, NEW, PULL, SLOPE, IMAGE, SPEED, WOODBURY, START, STAGES = range(9)  # rows of the vectors
@@ -20,6 +21,7 @@ VECTORS, NODES = 14, 4  # numbers of rows
 NONE, ONE = np.array([0, 1])
 
 
+@by_address
 class Mesh(NamedTuple):
     """A chart at its quadrature nodes, Q nodes in each of C cells. The node q of cell c has the number q C + c: loops
     over the cells run along memory.
@@ -59,6 +61,7 @@ class Mesh(NamedTuple):
         return len(self.mean) - WIDTH
 
 
+@by_address
 class Energy(NamedTuple):
     """The energy of a problem.
 
@@ -82,6 +85,7 @@ class Energy(NamedTuple):
     size: int
 
 
+@by_address
 class Method(NamedTuple):
     """Tableau [2, 6, 6], weights of the dissipation [6] and tolerances of the Rosenbrock method.
 
@@ -96,6 +100,7 @@ class Method(NamedTuple):
     max_steps: int
 
 
+@by_address
 class Work(NamedTuple):
     """Arrays of one flow.
 

@@ -26,8 +26,8 @@ from wgf.engine.arrays import (
 )
 from wgf.engine.landscape import field, hessian
 from wgf.engine.linear import multiply, solve
+from wgf.engine.llvm.vectors import WIDTH, fill, load, store
 from wgf.engine.machine_code import compiled, entry
-from wgf.engine.vectors import WIDTH, fill, load, store
 from wgf.integrators.controller import GROW, SAFETY, SHRINK
 from wgf.integrators.time_loop import COLLAPSE
 

@@ -10,10 +10,10 @@ import math
 
 from wgf.engine.arrays import IMAGE, ONE, TAPS, WOODBURY, clear, copy, nodal, padded
 from wgf.engine.linear import backward, factorise, factorise_dense, forward
+from wgf.engine.llvm.vectors import WIDTH, fill, least, load, lower, store, total
 from wgf.engine.machine_code import compiled
 from wgf.engine.pairs import coupling, pair_energy, pair_force
 from wgf.engine.program import ALONE, BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES, execute
-from wgf.engine.vectors import WIDTH, fill, least, load, lower, store, total
 
 
 @compiled

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from wgf.engine.arrays import VECTORS, Energy, Mesh, Work, begin, clear, padded, workspace
+from wgf.engine.llvm.references import by_address
+from wgf.engine.llvm.vectors import WIDTH, aligned
 from wgf.engine.machine_code import compiled
 from wgf.engine.program import BENDS, BLOCK, FIRST, FIXED, NODAL, SECOND, SLOPES, VALUE, VALUES, execute
-from wgf.engine.vectors import WIDTH, aligned
 
 WHOLE, SIZE, SQUARE, LEAST, MEAN = range(5)  # rows of `Lanes.sums`
 ONE, OTHER, SHIFT, TRIAL, NOW, SCALE, LENGTH, COORDINATES, FORCE = range(9)  # rows of `Lanes.rows`
@@ -23,6 +24,7 @@ LANES = 32  # most flows side by side
 FREE = -1  # number of the flow in a lane without one
 
 
+@by_address
 class Lanes(NamedTuple):
     """Arrays of L flows, L a power of 2 and a multiple of WIDTH.
 

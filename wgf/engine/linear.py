@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from wgf.engine.arrays import TAPS, WOODBURY, copy
+from wgf.engine.llvm.vectors import WIDTH, fill, load, store, total
 from wgf.engine.machine_code import compiled
-from wgf.engine.vectors import WIDTH, fill, load, store, total
 
 
 @compiled

@@ -15,12 +15,13 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numba
-from numba.core.base import BaseContext
+from numba.core import interpreter
 from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.postproc import PostProcessor
 from numba.core.runtime.nrt import rtsys
+from numba.core.typed_passes import NativeLowering
 from numba.core.types.functions import BaseFunction
 from numba.core.typing.arraydecl import GetItemBuffer, SetItemBuffer
 from numba.core.typing.templates import infer_global
@@ -29,8 +30,9 @@ log = logging.getLogger("wgf")
 
 # the machine code depends on these files
 OWN = ("arrays", "kernel", "landscape", "lanes", "linear", "machine_code", "many", "pairs", "program", "tapes/tape")
+LLVM = ("llvm/loops", "llvm/lowering", "llvm/references", "llvm/vectors")
 BACK = ("backward/kernel", "backward/pairs")
-SOURCES = (*OWN, *BACK, "vectors", "../integrators/controller", "../integrators/time_loop")
+SOURCES = (*OWN, *BACK, *LLVM, "../integrators/controller", "../integrators/time_loop")
 STAMP = sha256(b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()
 OPTIONS: dict[str, Any] = {
     "fastmath": {"contract", "reassoc", "nsz", "arcp"},  # NaN and infinity stay what they are
@@ -83,11 +85,11 @@ class Part(JITCodeLibrary):
 def brief() -> Iterator[None]:
     """numba without what it repeats, for functions that hold numbers and arrays.
 
-    It asks all definitions of a function for the types of each call, asks at each access to an array whether its class
-    has a method `__array__`, and finds after many of its steps how long variables live.
+    It asks all definitions of a function for the types of each call, looks in each function for `with`, and finds after
+    many of its steps how long variables live.
     """
     known: dict[Any, Any] = {}
-    type_of, function_of = BaseFunction.get_call_type, BaseContext.get_function
+    type_of = BaseFunction.get_call_type
 
     def known_type(function: Any, context: Any, args: Any, keywords: Any) -> Any:
         key = function, tuple(args), tuple(keywords.items())
@@ -95,15 +97,10 @@ def brief() -> Iterator[None]:
             known[key] = type_of(function, context, args, keywords)
         return known[key]
 
-    def no_array(context: Any, function: Any, *args: Any, **keywords: Any) -> Any:
-        if function == "__array__":
-            raise NotImplementedError
-        return function_of(context, function, *args, **keywords)
-
     with ExitStack() as stack:
         for owner, name, value in (
             (BaseFunction, "get_call_type", known_type),
-            (BaseContext, "get_function", no_array),
+            (interpreter, "peep_hole_delete_with_exit", lambda code: code),
             (PostProcessor, "run", lambda *_, **__: None),
         ):
             stack.callback(setattr, owner, name, getattr(owner, name))
@@ -115,9 +112,16 @@ class ShortCompiler(Compiler):
     """numba's compiler without steps that these functions do not need."""
 
     def define_pipelines(self) -> Any:
+        # here, because it loads what numba knows of arrays, which code from the disk does not need
+        from wgf.engine.llvm.lowering import ShortLowering
+
         pipelines = super().define_pipelines()
         for pipeline in pipelines:
-            pipeline.passes[:] = [each for each in pipeline.passes if each[0].__name__ not in UNUSED]
+            pipeline.passes[:] = [
+                (ShortLowering, reason) if step is NativeLowering else (step, reason)
+                for step, reason in pipeline.passes
+                if step.__name__ not in UNUSED
+            ]
         return pipelines
 
 
@@ -184,7 +188,7 @@ def announce(back: bool) -> None:
     Where nobody has set up logging, as in plain Python, the terminal says it.
     """
     what = "gradients of flows" if back else "the engine"
-    line = f"compiling {what} for this machine, once: this takes about 4 s"
+    line = f"compiling {what} for this machine, once: this takes about 3 s"
     if log.hasHandlers():
         log.info(line)
     else:

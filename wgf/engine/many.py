@@ -35,8 +35,8 @@ from wgf.engine.lanes import (
     solve_lanes,
     take,
 )
+from wgf.engine.llvm.vectors import WIDTH
 from wgf.engine.machine_code import compiled, entry
-from wgf.engine.vectors import WIDTH
 
 CURRENT = SPEED  # row of the vectors: coordinates of the flows
 

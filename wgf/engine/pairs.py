@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 
 from wgf.engine.arrays import NONE, clear
+from wgf.engine.llvm.vectors import WIDTH, absolute, choose, fill, load, logarithm, store, total
 from wgf.engine.machine_code import compiled
 from wgf.engine.program import ALONE, BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES, execute
-from wgf.engine.vectors import WIDTH, absolute, choose, fill, load, logarithm, store, total
 
 
 @compiled

@@ -15,9 +15,9 @@ import torch
 from wgf.engine.arrays import GRADIENT, TAPS, Mesh, Method, Work, at_once, sizes, workspace
 from wgf.engine.energies import Table, shared_energy
 from wgf.engine.kernel import EVER, NOT_FINITE, REPORT, advance
+from wgf.engine.llvm.vectors import WIDTH, aligned, whole
 from wgf.engine.machine_code import Direct
 from wgf.engine.tapes.tape import Untraceable
-from wgf.engine.vectors import WIDTH, aligned, whole
 from wgf.integrators.cautious import falls_back
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.time_loop import FOLDS, Clock

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wgf.engine.llvm.references import by_address
+from wgf.engine.llvm.vectors import WIDTH, load, logarithm, store
 from wgf.engine.machine_code import compiled
 from wgf.engine.tapes.parts import fused, needed, placed, read
 from wgf.engine.tapes.tape import CODES, Tape
-from wgf.engine.vectors import WIDTH, load, logarithm, store
 
 ALONE = np.array([WIDTH])[0]  # period of the registers of one flow
 BLOCK = 480  # nodes that a program treats at once; its registers then fit into the cache, and 512 would share its sets
@@ -30,6 +31,7 @@ FIXED, NODAL, VALUE, FIRST, SECOND, EVERY = np.arange(6)
 SLOPES, BENDS, VALUES = 6, 8, 11  # places in `layout`
 
 
+@by_address
 class Program(NamedTuple):
     """A tape in five parts: what depends on constants only, what depends on the node but not on the map, the energies,
     their first and their second derivatives.

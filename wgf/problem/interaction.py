@@ -208,9 +208,11 @@ class Pairwise(Interaction):
         def block(x: Tensor, z: Tensor, w: Tensor, rows: slice) -> Tensor:
             return torch.dot(w[rows], self._pairs(x, z, rows) @ w)
 
+        blocks = self._blocks(at)
         remade = partial(checkpoint, block, use_reentrant=False, preserve_rng_state=False)  # keeps no pairs
-        sum_of = remade if torch.is_grad_enabled() else block
-        pairs = torch.stack([sum_of(at.x, at.nodes.z, at.w, rows) for rows in self._blocks(at)]).sum()
+        # a single block keeps its pairs: torch would load its compiler first, which takes more than a second
+        sum_of = remade if torch.is_grad_enabled() and len(blocks) > 1 else block
+        pairs = torch.stack([sum_of(at.x, at.nodes.z, at.w, rows) for rows in blocks]).sum()
         return 0.5 * pairs + self.kink * torch.dot(at.w * at.nodes.rank, at.x)
 
     def covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:

@@ -131,13 +131,14 @@ def nudged(chart: Chart, c: Tensor, start: Start) -> Tensor:
 
 def _first(chart: Chart, start: Start) -> Tensor:
     """Coordinates [M] of the map whose coefficients are values of T(0) at the Greville points: it increases."""
+    hidden = torch.tensor(HIDDEN, dtype=torch.float64)
+    ends = start.base.quantile(hidden), start.base.upper_quantile(hidden)
     if isinstance(space := chart.space, PeriodicSpace):
         greville, length = space.greville(), float(space.length)
         turns = (greville / length).floor()
-        return (1 - FLAT) * (start(greville - length * turns) + length * turns - greville)
+        return (1 - FLAT) * (start((greville - length * turns).clamp(*ends)) + length * turns - greville)
     greville = _greville(chart)
-    hidden = torch.tensor(HIDDEN, dtype=torch.float64)
-    values = start(greville.clamp(start.base.quantile(hidden), start.base.upper_quantile(hidden)))
+    values = start(greville.clamp(*ends))
     values = values + FLAT * start.law.std / start.base.std * (greville - greville[0])  # no interval without a rise
     return chart.from_splines(torch.where(chart.free, values, chart.walls))
 

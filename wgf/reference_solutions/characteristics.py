@@ -53,6 +53,10 @@ class Characteristics:
             return z
         return torch.from_numpy(self._table(t, z.detach().cpu().double().numpy())).to(z)
 
+    def reaches(self, t: float) -> bool:
+        """Whether the method follows particles up to a time: not where they come to rest at infinite V''."""
+        return bool(self(t, torch.tensor([self.law.mean], dtype=torch.float64)).isfinite())
+
     @cached_property
     def _table(self) -> Table:
         s = np.linspace(-WIDEST, WIDEST, CELLS + 1)

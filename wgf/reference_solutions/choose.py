@@ -11,7 +11,8 @@ from wgf.problem.equations import Problem
 from wgf.process import threads_of_torch
 from wgf.reference_solutions import cache, particles
 from wgf.reference_solutions.base import Computed
-from wgf.reference_solutions.exact import Exact, find
+from wgf.reference_solutions.characteristics import MOST_EVALUATIONS, Characteristics
+from wgf.reference_solutions.exact import Exact, FromBase, find
 from wgf.reference_solutions.finite_volumes import circle, refinement
 from wgf.reference_solutions.finite_volumes.circle import Around
 from wgf.reference_solutions.finite_volumes.refinement import GOOD, Reference
@@ -34,6 +35,16 @@ def closed_form(problem: Problem, wanted: str) -> Exact | None:
             "say reference_solution=auto"
         )
     return known
+
+
+def exact_until(t: float, problem: Problem, wanted: str) -> Exact | None:
+    """`closed_form`, or None where its particles cannot be followed up to a time: they may need too many steps."""
+    known = closed_form(problem, wanted)
+    particle = known.known if isinstance(known, FromBase) else known
+    if not isinstance(particle, Characteristics) or particle.reaches(t):
+        return known
+    log.info("the particles cannot be followed up to t = %g in %d evaluations of V'", t, MOST_EVALUATIONS)
+    return None
 
 
 @threads_of_torch(1)

@@ -10,9 +10,9 @@ from wgf.engine.backward.pairs import along_pairs
 from wgf.engine.kernel import combine
 from wgf.engine.landscape import added, end_of_block, evaluate, field, hessian, pull, spread
 from wgf.engine.linear import forward, multiply, solve
+from wgf.engine.llvm.vectors import WIDTH, fill, load, store, total
 from wgf.engine.machine_code import compiled, entry
 from wgf.engine.program import ALONE, FIRST, SECOND, SLOPES, execute
-from wgf.engine.vectors import WIDTH, fill, load, store, total
 
 OLD, HERE, ZERO, PLACES, BARS, DIRECTIONS, ROWS = 0, 1, 2, 3, 9, 15, 21  # rows of the vectors, and their number
 A, B, C = 5, 6, 7  # registers of the directions

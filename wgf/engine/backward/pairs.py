@@ -10,10 +10,10 @@ import math
 
 from wgf.engine.arrays import NONE, STAGES, clear
 from wgf.engine.landscape import positions
+from wgf.engine.llvm.vectors import WIDTH, choose, fill, load, store, total
 from wgf.engine.machine_code import compiled
 from wgf.engine.pairs import pushed, summed
 from wgf.engine.program import ALONE, FIRST, SLOPES, execute
-from wgf.engine.vectors import WIDTH, choose, fill, load, store, total
 
 APART = 2  # register of a: v_i - v_j, or the sum of (u_i - u_j)(v_i - v_j) over the stages
 

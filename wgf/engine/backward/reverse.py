@@ -32,15 +32,22 @@ def _plus(t: Tape, x: int | None, y: int | None) -> int | None:
     return _times(t, t.emit("add", one, other), rest) if rest == same else t.add(x, y)
 
 
+def _is_slope(t: Tape, a: int) -> bool:
+    """Whether a register is f', which is never 0."""
+    return a == t.inputs.get("dx")
+
+
 def _base(t: Tape, bar: int, y: int, a: int, b: int) -> int | None:
     """Derivative of a^b in a."""
+    if _is_slope(t, a):
+        return _times(t, bar, b, y, t.inverse(a))
     return _times(t, bar, b, t.emit("pow", a, t.emit("sub", b, t.constant(1.0))))
 
 
 def _exponent(t: Tape, bar: int, y: int, a: int, b: int) -> int | None:
     """Derivative of a^b in b; 0 at a = 0, as in torch."""
-    zero = t.constant(0.0)
-    return _times(t, bar, t.emit("select", t.emit("equal", a, zero), zero, t.emit("mul", y, t.emit("log", a))))
+    slope, zero = t.emit("mul", y, t.emit("log", a)), t.constant(0.0)
+    return _times(t, bar, slope if _is_slope(t, a) else t.emit("select", t.emit("equal", a, zero), zero, slope))
 
 
 def _divisor(t: Tape, bar: int, y: int, a: int, b: int) -> int | None:

@@ -12,10 +12,10 @@ from torch import Tensor
 from wgf.engine.arrays import Energy, Mesh, Method, workspace
 from wgf.engine.backward.kernel import ROWS, pull_back
 from wgf.engine.backward.programs import Bind, backward_energy
+from wgf.engine.llvm.vectors import aligned
 from wgf.engine.machine_code import Direct
 from wgf.engine.plan import Plan
 from wgf.engine.tapes.tape import Untraceable
-from wgf.engine.vectors import aligned
 
 NO_STAGES = np.zeros((0, 2, 6, 0))
 # by whether the energies of the steps and of the way back have pairs, of which their types depend: an interaction of

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from wgf.engine.arrays import Energy, Mesh
+from wgf.engine.llvm.vectors import WIDTH
 from wgf.engine.program import BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES
-from wgf.engine.vectors import WIDTH
 from wgf.ensembles.batched.factors import Banded, Dense, Factors
 from wgf.ensembles.batched.operations import Operations
 

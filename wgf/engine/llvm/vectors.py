@@ -64,7 +64,7 @@ def aligned(*shape: int) -> np.ndarray:
 
 
 def _place(context: Any, builder: Any, kinds: Any, x: Any, i: Any) -> Any:
-    data = context.make_array(kinds.args[0])(context, builder, x).data
+    data = builder.extract_value(x, context.data_model_manager[kinds.args[0]].get_field_position("data"))
     return builder.bitcast(builder.gep(data, [i]), DOUBLES.as_pointer())
 
 

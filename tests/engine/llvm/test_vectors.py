@@ -4,11 +4,11 @@ import numba
 import numpy as np
 import pytest
 
+from wgf.engine.llvm.vectors import WIDTH, absolute, aligned, choose, fill, least, load, lower, store, total, whole
 from wgf.engine.machine_code import OPTIONS
 from wgf.engine.plan import _neighbours
 from wgf.engine.tapes.parts import FMA, MUL, fused, placed, read
 from wgf.engine.tapes.tape import CODES, Tape
-from wgf.engine.vectors import WIDTH, absolute, aligned, choose, fill, least, load, lower, store, total, whole
 
 
 @numba.njit(**OPTIONS)
