@@ -105,6 +105,8 @@ def mixed(problem: Problem) -> Carried | None:
     law, well, spreads = problem.law, problem.potential, problem.internal and problem.internal.power_diffusion()
     if not (isinstance(law, Mixture) and isinstance(well, Quadratic) and spreads and spreads.exponent == 1):
         return None
+    if not problem.interaction.vanishes:
+        return None
     k, t, base = well.stiffness, problem.t_end, problem.base
     shrunk = math.exp(-k * t)
     grown = spreads.coefficient * (-math.expm1(-2 * k * t) / k if k else 2 * t)
