@@ -4,6 +4,7 @@
     python scripts/stress.py --count 2000 --out stress.jsonl --docs write the tables into docs/robustness.md
     python scripts/stress.py --count 2000 --out stress.jsonl --again  solve anew what failed: last rows count
     python scripts/stress.py --family walls --count 200             between walls and on circles
+    python scripts/stress.py --family custom --count 200            moving potentials, tables of V, kernels by formula
     python scripts/stress.py --family narrow --count 200            potentials with a narrow well or peak
     python scripts/stress.py --family adaptive --count 200          breakpoints that follow the solution
     python scripts/stress.py --count 200 --add engine=compiled      the same problems with settings of your own
@@ -77,8 +78,7 @@ class Worker:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _lost(self) -> dict[str, Any]:
-        _, settings = self.source.drawn(self.k)
-        return {"k": self.k, "pde": settings.get("domain", settings["pde"]), "settings": settings}
+        return self.source.head(self.k, self.source.drawn(self.k)[1])
 
     def answer(self) -> dict[str, Any] | None:
         """The row of the problem, or None while it runs."""
@@ -153,9 +153,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0, help="number of the first problem")
-    parser.add_argument(
-        "--family", choices=["line", "narrow", "adaptive", "walls"], default="line", help="what is drawn"
-    )
+    families = ["line", "narrow", "adaptive", "walls", "custom"]
+    parser.add_argument("--family", choices=families, default="line", help="what is drawn")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("stress.jsonl"))

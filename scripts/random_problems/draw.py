@@ -164,10 +164,20 @@ def method(draw: random.Random, t_end: float) -> Settings:
 
 def overrides(draw: random.Random) -> Settings:
     """Random settings, not always valid."""
-    t_end = size(draw, *draw.choice([(1e-3, 0.3), (0.05, 2.0), (2.0, 100.0)]))
+    t_end = duration(draw)
     cfg = {"t_end": t_end} | equation(draw)
     cfg |= law(draw, cfg.get("pde.exponent", 1.0)) | method(draw, t_end)
-    if draw.random() < 0.2:  # far from the origin, in millimetres or kilometres
+    return elsewhere(draw, cfg)
+
+
+def duration(draw: random.Random) -> float:
+    """A short, a middle or a long time."""
+    return size(draw, *draw.choice([(1e-3, 0.3), (0.05, 2.0), (2.0, 100.0)]))
+
+
+def elsewhere(draw: random.Random, cfg: Settings) -> Settings:
+    """One problem in five goes far from the origin, in millimetres or kilometres."""
+    if draw.random() < 0.2:
         length, shift = draw.choice([1.0, 1.0, 2.0**-10, 2.0**10]), draw.choice([0.0, 64.0, -1024.0])
         cfg = applied(Similarity(length, shift, 1.0, False), cfg) or cfg
     return cfg

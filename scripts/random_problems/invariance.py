@@ -87,7 +87,7 @@ def _compared(
     std = s.length * math.sqrt(max(result["second_moment"] - result["mean"] ** 2, 0.0))
     size = std + s.length * abs(s.shift)
     dissipated = s.energy * abs(result["dissipated"])
-    energies = s.energy * abs(result["energy"] or 0.0) + dissipated + 1e-300
+    energies = s.energy * (abs(result["energy"] or 0.0) + abs(result["work"] or 0.0)) + dissipated + 1e-300
     rounding = INVARIANT * ROUNDING[settings["dtype"]] / ROUNDING["float64"]
     if settings["dtype"] == "float32":
         rounding *= size / std
@@ -98,6 +98,7 @@ def _compared(
         "min_slope": std / (s.length * start),  # T maps a law of the width `start` to one of the width std
         "dissipation_gap": energies / (dissipated + 1e-300),
         "dissipated": energies,
+        "work": energies,
         "second_moment": size**2,
         "second_moment_law": size**2,
     }
@@ -131,7 +132,7 @@ def _compared(
             # the density's unit counts as often as there is mass
             stated = s.energy * (result["energy_error"] or 0.0) + (similar["energy_error"] or 0.0)
             allowed += HALVED * stated / (dissipated + 1e-300 if name == "dissipation_gap" else 1.0)
-        elif name == "dissipated":
-            allowed += (result["dissipation_gap"] or 0.0) * abs(right)
+        elif name in ("dissipated", "work"):
+            allowed += (result["dissipation_gap"] or 0.0) * dissipated
         found.append(Verdict(name, by, abs(printed - right) / (allowed + 1e-300), printed, right))
     return found

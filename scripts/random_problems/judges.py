@@ -6,7 +6,8 @@ Each is computed on three resolutions; what the last changes the extrapolated li
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +19,7 @@ from scipy.stats import norm
 
 from random_problems.problem import NEAR, Posed
 
-POINTS, CELLS, PARTICLES = 641, 500, 81
+POINTS, CELLS, STEPS, PARTICLES = 641, 500, 48, 81
 IN_TIME, FINE_IN_TIME = 1e-8, 1e-10  # tolerances of the particles; the coarsest are computed with both
 EVALUATIONS = 6000  # of the velocities of particles
 STEEPEST = 600.0  # range of V/D for which exp(-V/D) of the finite elements is a number
@@ -100,9 +101,10 @@ def truth(p: Posed, t: float) -> Truth | None:
     with np.errstate(all="ignore"):
         if p.diffusion == 0 and p.force is None and not p.kink:
             return _transported(p, t, left, right)
-        if p.diffusion and p.exponent == 1 and p.force is None and not p.kink:
-            return _ornstein(p, t, left, right) or _diffused(p, t, left, right) or _particles(p, t)
-        return _particles(p, t)
+        if not (p.diffusion and p.exponent == 1 and p.force is None and not p.kink):
+            return _particles(p, t)
+        closed = _driven if p.moves else _ornstein
+        return closed(p, t, left, right) or _diffused(p, t, left, right) or _particles(p, t)
 
 
 def _ornstein(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth | None:
@@ -117,22 +119,46 @@ def _ornstein(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth 
     return Truth.of(left, right, x, 1e-13 * (np.abs(x) + std), "closed form")
 
 
+def _driven(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth | None:
+    """A Gaussian law in a potential of degree 2 that moves: the equations of its mean and its variance."""
+    if p.settings["law"] != "gaussian":
+        return None
+    x = p.settings["law.mean"] + p.unit * np.arange(-9.0, 10.0)
+    for now in np.linspace(0, t, 7):
+        if np.abs(np.diff(p.potential(x, now), 3)).max() > 1e-9 * np.ptp(p.potential(x, now)):
+            return None
+    h = p.unit
+
+    def rates(t: float, y: np.ndarray) -> tuple[float, float]:
+        below, here, above = p.potential(y[0] + h * np.array([-1.0, 0.0, 1.0]), t)  # exact differences of a parabola
+        force, bend = (below - above) / (2 * h), (above - 2 * here + below) / h**2
+        return force, 2 * p.diffusion - 2 * bend * y[1]
+
+    start = (p.settings["law.mean"], p.settings["law.std"] ** 2)
+    mean, variance = solve_ivp(rates, (0, t), start, "DOP853", rtol=1e-12, atol=1e-12 * p.unit**2).y[:, -1]
+    std = math.sqrt(variance)
+    x = np.where(left < 0.5, norm.ppf(left, mean, std), norm.isf(right, mean, std))
+    return Truth.of(left, right, x, 1e-9 * (np.abs(x) + std), "moments")
+
+
 def _transported(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth | None:
     """Characteristics. A particle that reaches a minimum of V at a kink stays there; until then the slope beside the
-    kink moves it on."""
+    kink moves it on. A kink that moves is smoothed."""
     x0 = p.quantiles(left, right)
     beside = 3 * NEAR * p.unit  # differences of V from here do not reach across the kink
-    traps = p.kinks[(p.slope(p.kinks - beside) < 0) & (p.slope(p.kinks + beside) > 0)]
+    fixed = p.kinks[:0] if p.moves else p.kinks
+    traps = fixed[(p.slope(fixed - beside) < 0) & (p.slope(fixed + beside) > 0)]
     place = np.searchsorted(traps, x0)
     low, high = np.append(-np.inf, traps)[place], np.append(traps, np.inf)[place]
     found = []
-    for tolerance in (1e-8, 1e-11):
+    for tolerance, near in ((1e-8, NEAR), (1e-11, p.nearer)):
         calls = 0
 
-        def velocity(_: float, x: np.ndarray) -> np.ndarray:
+        def velocity(t: float, x: np.ndarray, near: float = near) -> np.ndarray:
             nonlocal calls
             calls += 1
-            return -p.slope(np.clip(x, low + beside, high - beside)) if calls < 4000 else np.full_like(x, np.nan)
+            inside = np.clip(x, low + beside, high - beside)
+            return -p.slope(inside, t, near) if calls < 4000 else np.full_like(x, np.nan)
 
         path = solve_ivp(velocity, (0, t), x0, "DOP853", rtol=tolerance, atol=tolerance * p.unit, t_eval=[t])
         if not path.success:
@@ -142,36 +168,49 @@ def _transported(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Tru
 
 
 def _diffused(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth | None:
-    """Finite elements on a domain that holds all mass."""
+    """Finite elements on a domain that holds all mass; V rests during each of the steps if it moves."""
     tiny = np.array([1e-14])
     ends = np.array([p.law.ppf(tiny)[0], p.law.isf(tiny)[0]])
     middle = 0.5 * ends.sum()
-    drifted = solve_ivp(lambda _, x: -p.slope(x), (0, t), ends, "LSODA", rtol=1e-6, atol=1e-6 * p.unit).y
-    low, high = np.nanmin(drifted), np.nanmax(drifted)
+    low, high = _drifted(p, t, ends)
     room = 8 * math.sqrt(2 * p.diffusion * t)
-    v = p.potential
+    v, times = p.potential, np.linspace(0, t, 9 if p.moves else 1)
     for sign, reach in ((-1, low), (1, high)):  # no farther than diffusion climbs
         x = reach + sign * np.linspace(0, room, 4001)
-        steep = np.flatnonzero(v(x) > v(x[:1]) + 45 * p.diffusion)
-        far = x[steep[0]] if len(steep) and (np.diff(v(x[steep[0] :: 1])) > 0).all() else x[-1]
+        rise = np.min([v(x, now) - v(x[:1], now) for now in times], 0)
+        steep = np.flatnonzero(rise > 45 * p.diffusion)
+        far = x[steep[0]] if len(steep) and (np.diff(rise[steep[0] :]) > 0).all() else x[-1]
         low, high = min(low, far), max(high, far)
+    low, high = _drifted(p, t, np.array([low, high]))  # what has climbed a hill falls beyond it
     if not math.isfinite(high - low) or high - low > 1e5 * p.unit:
         return None
-    if np.ptp(v(np.linspace(low, high, 4001))) > STEEPEST * p.diffusion:
+    if max(np.ptp(v(np.linspace(low, high, 4001), now)) for now in times) > STEEPEST * p.diffusion:
         return None
     inside = p.kinks[(p.kinks > low) & (p.kinks < high)]
     breaks = np.unique(np.concatenate([[low], inside, [high]]))
     seen = (left > OUTERMOST) & (right > OUTERMOST)
     scale = max(p.unit, 0.02 * (high - low))
     equation = Diffusion(v, p.diffusion, breaks, float(np.clip(middle, low, high)), scale)
-    found = []
-    for cells in (CELLS, 2 * CELLS, 4 * CELLS):
-        x = equation.mesh(cells)
-        f = equation.distribution(p.law.cdf, t, x)
-        if np.diff(f).min() < -FALL:  # far from normal: the contour integral multiplies rounding
-            return None
-        found.append(equation._quantile(f, x, left[seen]))
-    return _limit(left[seen], right[seen], found, "finite elements")
+    for steps in (STEPS,) if p.moves else (1, STEPS):  # the contour integral multiplies rounding in long steps
+        found = []
+        for level in (1, 2, 4):
+            x, count = equation.mesh(level * CELLS), level * steps if steps > 1 else 1
+            f = p.law.cdf(x)
+            for k in range(count):
+                still = replace(equation, potential=partial(v, t=(k + 0.5) * t / count))
+                f = still.distribution(f, t / count, x)
+            if np.diff(f).min() < -FALL:
+                break
+            found.append(equation._quantile(f, x, left[seen]))
+        else:
+            return _limit(left[seen], right[seen], found, "finite elements")
+    return None
+
+
+def _drifted(p: Posed, t: float, ends: np.ndarray) -> tuple[float, float]:
+    """The interval that particles from two ends see while V alone moves them (length)."""
+    path = solve_ivp(lambda t, x: -p.slope(x, t), (0, t), ends, "LSODA", rtol=1e-6, atol=1e-6 * p.unit).y
+    return float(np.nanmin(path)), float(np.nanmax(path))
 
 
 def _particles(p: Posed, t: float) -> Truth | None:
@@ -179,20 +218,21 @@ def _particles(p: Posed, t: float) -> Truth | None:
     unit, g, left_over = p.unit, p.exponent if p.diffusion else 1.0, EVALUATIONS
     found = []
 
-    def slope(x: np.ndarray) -> np.ndarray:
+    def slope(x: np.ndarray, t: float, near: float) -> np.ndarray:
         nonlocal left_over
         left_over -= 1
-        return p.slope(unit * x) / unit if left_over > 0 else np.full_like(x, np.nan)
+        return p.slope(unit * x, t, near) / unit if left_over > 0 else np.full_like(x, np.nan)
 
     force = None if p.force is None else lambda r: p.force(unit * r) / unit
-    for level, tolerance in ((0, FINE_IN_TIME), (0, IN_TIME), (1, IN_TIME), (2, IN_TIME)):
+    levels = (0, FINE_IN_TIME, p.nearer), (0, IN_TIME, NEAR), (1, IN_TIME, NEAR), (2, IN_TIME, NEAR)
+    for level, tolerance, near in levels:
         left, right = ranks((PARTICLES - 1) * 2**level + 1, g)
         x = p.quantiles(left, right) / unit
-        if not (np.isfinite(x).all() and (np.diff(x) > 0).all()):
+        if not np.isfinite(x).all() or np.diff(x).min() < 0 or (p.diffusion and np.diff(x).min() == 0):
             return None
         try:
             terms = {"force": force, "kink": p.kink / unit, "tolerance": tolerance}
-            x = positions(x, left, right, t, slope, p.diffusion / unit ** (g + 1), g, **terms)
+            x = positions(x, left, right, t, partial(slope, near=near), p.diffusion / unit ** (g + 1), g, **terms)
         except AssertionError:
             return None
         found.append(unit * x[:: 2**level])

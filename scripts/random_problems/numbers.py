@@ -19,6 +19,7 @@ from scipy.interpolate import BSpline
 from scipy.special import ndtr, ndtri
 from scipy.stats import norm
 
+from random_problems import moving
 from random_problems.gibbs import gibbs
 from random_problems.judges import Truth, masses, mean_logarithm
 from random_problems.problem import Posed
@@ -116,10 +117,14 @@ class Judge:
         result: content of result.json.
         problem: what it should have solved.
         truth: the true solution at the end, or None.
+
+    Attributes:
+        unjudged: why some judges know nothing about this run, by their names.
     """
 
     def __init__(self, flow: Flow, result: dict[str, Any], problem: Posed, truth: Truth | None) -> None:
         self.flow, self.result, self.problem, self.truth = flow, result, problem, truth
+        self.unjudged: dict[str, str] = {} if truth else {"true solution": "no way to it is accurate"}
         self.t = float(flow.t[-1])
         self.at = self._fine(self.t)
         self.std, self.rounding = self._size(self.at.mass, self.at.x)
@@ -185,7 +190,11 @@ class Judge:
             yield Verdict(name, self.truth.by, used, bound, right)
 
     def bounds(self) -> Iterator[Verdict]:
-        """Bounds are no less than the error."""
+        """Bounds are no less than the error; there is none in a potential that moves."""
+        if self.problem.moves:
+            for name in moving.STILL:
+                if (printed := self.result[name]) is not None:
+                    yield Verdict(name, "a potential that moves", 2.0, printed, math.nan)
         names = ("w2_bound", "w2_bound_own")
         if self.truth is not None:
             mine, known = self._at_truth(), self.flow.reference_solution
@@ -203,7 +212,7 @@ class Judge:
                 used = max(right - doubt - self.rounding, 0.0) / (bound * (1 + CLOSE) + 1e-300)
                 yield Verdict(name, by, used, bound, right)
         convexity = self.result["w2_bound_lambda"]
-        if convexity is not None and self.problem.log == 0:
+        if convexity is not None and self.problem.log == 0 and not self.problem.moves:
             std = max(self.std, 1e-5 * np.abs(self.at.x).max())  # V'' of a law that is a point is not told by V
             x, h = self.at.x.mean() + np.linspace(-6, 6, 40001) * std, 1e-3 * std
             v = self.problem.potential
@@ -275,8 +284,10 @@ class Judge:
             yield from self._verdict("second_moment_law", self.truth.by, right, allowed)
 
     def energies(self) -> Iterator[Verdict]:
-        """Energies of the last map by a fine quadrature; the energy lost against that dissipated."""
+        """Energies of the last map by a fine quadrature; the energy lost, and the work of a potential that moves,
+        against that dissipated."""
         if self.problem.settings.get("quadrature") == "monte_carlo":
+            self.unjudged["energies"] = "the particles of the run are few and random"
             return
         last, doubts = self._energies(self.t)
         first, _ = self._energies(0.0)
@@ -288,6 +299,15 @@ class Judge:
         yield from self._verdict("energy", "quadrature", total, ENERGY * scale + rounding + doubt)
         lost = sum(first.values()) - total
         gap = self.result["dissipation_gap"]
+        if self.problem.moves:
+            begin = self._fine(0.0)
+            if (found := moving.work(self.flow, self.problem, begin.mass, begin.z)) is None:
+                self.unjudged["work"] = "the run cannot be repeated step by step"
+                return
+            work, size = found
+            lost, scale = lost + work, scale + size
+            allowed = (gap or 0.0) * abs(lost) + ENERGY * scale + rounding
+            yield from self._verdict("work", "quadrature", work, allowed)
         if gap is not None and math.isfinite(lost):
             allowed = gap * abs(lost) * (1 + 1e-3) + ENERGY * scale + rounding + 2 * doubt
             yield from self._verdict("dissipated", "quadrature", lost, allowed)
@@ -301,7 +321,7 @@ class Judge:
         with np.errstate(all="ignore"):
             log_rho = at.log_p[inside] - np.log(at.slope[inside])
         if p.settings["potential"] != "none":
-            found["potential"] = float(mass @ p.potential(x))
+            found["potential"] = float(mass @ p.potential(x, t))
         if p.diffusion:
             g = p.exponent
             name = "entropy" if g == 1 else "power_law"

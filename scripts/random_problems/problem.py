@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 from scipy import special, stats
 
+from random_problems import formulas
+
 Function = Callable[[np.ndarray], np.ndarray]
 BISECTIONS = 200
 NEAR = 1e-3  # distance of the points from which the slope of V is computed, in units of the law
-NAMES = {name: getattr(np, name) for name in ("sqrt", "cos", "sin", "exp", "log", "tanh")} | {
-    "abs": np.abs, "atan": np.arctan, "erf": special.erf,
-}  # fmt: skip
 
 
 class Sum:
@@ -130,7 +129,8 @@ class Posed:
 
     Attributes:
         law: with cdf, sf, ppf and isf.
-        potential: V, vectorised.
+        potential: V of places and the time, vectorised.
+        moves: whether V depends on the time.
         diffusion, exponent: of rho_t = diffusion (rho^exponent)_xx; no diffusion: 0.
         kink: kappa of W = kappa |r| + w(r); half the jump of W'.
         force, kernel: w' and w; None for w = 0.
@@ -140,7 +140,8 @@ class Posed:
 
     settings: dict[str, Any]
     law: Any
-    potential: Function
+    potential: formulas.Potential
+    moves: bool
     diffusion: float
     exponent: float
     kink: float
@@ -149,11 +150,16 @@ class Posed:
     log: float
     kinks: np.ndarray
 
-    def slope(self, x: np.ndarray) -> np.ndarray:
-        """V' by central differences of fourth order."""
-        h = NEAR * self.unit
+    def slope(self, x: np.ndarray, t: float = 0.0, near: float = NEAR) -> np.ndarray:
+        """V' by central differences of fourth order, from points so near (in units of the law)."""
+        h = near * self.unit
         v = self.potential
-        return (8 * (v(x + h) - v(x - h)) - (v(x + 2 * h) - v(x - 2 * h))) / (12 * h)
+        return (8 * (v(x + h, t) - v(x - h, t)) - (v(x + 2 * h, t) - v(x - 2 * h, t))) / (12 * h)
+
+    @property
+    def nearer(self) -> float:
+        """Distance of the points of another slope, which differs where a kink that moves meets particles."""
+        return NEAR / 8 if self.moves and len(self.kinks) else NEAR
 
     @cached_property
     def unit(self) -> float:
@@ -191,27 +197,25 @@ def posed(settings: dict[str, Any], law: Any) -> Posed:
     if settings["law"] == "laplace":
         edges = [settings["law.loc"]]
     kinks = np.unique(np.concatenate([np.asarray(edges if edges is not None else [], dtype=float), bent]))
-    return Posed(settings, law, v, diffusion, settings.get("pde.exponent", 1.0), kink, force, kernel, log, kinks)
+    moves = formulas.moves(settings.get("potential.expr", ""))
+    return Posed(settings, law, v, moves, diffusion, settings.get("pde.exponent", 1.0), kink, force, kernel, log, kinks)
 
 
-def potential(settings: dict[str, Any]) -> tuple[Function, bool]:
-    """V, and whether it may have kinks."""
+def potential(settings: dict[str, Any]) -> tuple[formulas.Potential, bool]:
+    """V of places and the time, and whether it may have kinks."""
     c = settings.get("potential.center", 0.0)
     match settings["potential"]:
         case "none":
-            return np.zeros_like, False
+            return (lambda x, t=0.0: np.zeros_like(x)), False
         case "quadratic":
-            return (lambda x: 0.5 * settings["potential.stiffness"] * (x - c) ** 2), False
+            return (lambda x, t=0.0: 0.5 * settings["potential.stiffness"] * (x - c) ** 2), False
         case "quartic":
-            return (lambda x: (x - c) ** 4 / 4 - (x - c) ** 2 / 2), False
+            return (lambda x, t=0.0: (x - c) ** 4 / 4 - (x - c) ** 2 / 2), False
         case "sextic":
-            return (lambda x: (x - c) ** 6 / 6), False
-    code = compile(settings["potential.expr"], "V", "eval")
-
-    def v(x: np.ndarray) -> np.ndarray:
-        return eval(code, {"__builtins__": {}}, NAMES | {"x": x}) + 0.0 * x
-
-    return v, "abs" in settings["potential.expr"]
+            return (lambda x, t=0.0: (x - c) ** 6 / 6), False
+        case "table":
+            return formulas.table(settings["potential.x"], settings["potential.values"]), False
+    return formulas.potential(settings["potential.expr"]), "abs" in settings["potential.expr"]
 
 
 def corners(v: Function, centre: float, unit: float) -> np.ndarray:
@@ -268,4 +272,7 @@ def interaction(settings: dict[str, Any]) -> tuple[float, Function | None, Funct
                 return np.sign(r) * (-b / lb * np.exp(-d / lb) + a / la * np.exp(-d / la) - kink)
 
             return kink, pull, waves, 0.0
+        case "expression":
+            kink, slope, waves = formulas.kernel(s["expr"])
+            return kink, slope, waves, 0.0
     return 0.0, None, None, 0.0

@@ -7,6 +7,7 @@ X' = -V'(X) asks for the potential length^2/time V(x). A density becomes 1/lengt
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -102,7 +103,10 @@ def _terms(s: Similarity, new: Settings, settings: Settings, scaled: bool) -> Se
         form = f"({y}**4/4 - {y}**2/2)" if settings["potential"] == "quartic" else f"({y}**6/6)"
         new["potential.expr"] = f"{s.energy!r}*{form}"
     elif settings["potential"] == "expression":
-        new["potential.expr"] = f"{s.energy!r}*({_substituted(settings['potential.expr'], place)})"
+        new["potential.expr"] = f"{s.energy!r}*({_substituted(settings['potential.expr'], place, s.time)})"
+    elif settings["potential"] == "table":
+        points, values = [s.x(x) for x in settings["potential.x"]], [s.energy * v for v in settings["potential.values"]]
+        new["potential.x"], new["potential.values"] = (points[::-1], values[::-1]) if s.reflects else (points, values)
     if "potential.stiffness" in new:
         new["potential.stiffness"] = settings["potential.stiffness"] / s.time
     exponent = settings.get("pde.exponent", 1.0)
@@ -111,7 +115,10 @@ def _terms(s: Similarity, new: Settings, settings: Settings, scaled: bool) -> Se
     if "pde.chi" in new:
         new["pde.chi"] = settings["pde.chi"] * s.energy
     kernel = settings.get("interaction", "none")
-    if kernel == "morse":
+    if kernel == "expression":
+        scaled_text = re.sub(r"\br\b", f"(r/{s.length!r})", settings["interaction.expr"])
+        new["interaction.expr"] = f"{s.energy!r}*({scaled_text})"
+    elif kernel == "morse":
         for key in ("interaction.attraction", "interaction.repulsion"):
             new[key] = settings[key] * s.energy
     elif kernel == "power_law":
@@ -124,9 +131,9 @@ def _terms(s: Similarity, new: Settings, settings: Settings, scaled: bool) -> Se
     return new
 
 
-def _substituted(text: str, place: str) -> str:
-    """An expression of another x: the letter x stands alone, but for that of exp."""
-    return text.replace("exp", "E").replace("x", place).replace("E", "exp")
+def _substituted(text: str, place: str, time: float) -> str:
+    """An expression of another x and another unit of the time."""
+    return re.sub(r"\bx\b", place, re.sub(r"\bt\b", f"(t/{time!r})", text))
 
 
 LENGTHS = ("w1_error", "w2_error", "w2_best", "reference_error", "reference_w2_error", "w2_to_equilibrium",
@@ -144,6 +151,7 @@ def expected(s: Similarity, settings: Settings, result: Mapping[str, Any]) -> di
         found |= {name: None if result[name] is None else factor * result[name] for name in names}
     found |= {name: result[name] for name in COUNTS}
     found["dissipated"] = s.energy * result["dissipated"]
+    found["work"] = None if result["work"] is None else s.energy * result["work"]
     mean, square = result["mean"], result["second_moment"]
     sign = -1.0 if s.reflects else 1.0
     found["mean"] = s.length * (sign * mean + s.shift)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 
-from random_problems import walls
+from random_problems import custom, walls
 from random_problems.draw import Settings, composed, overrides, valid, with_a_needle, with_moving_breakpoints
 from random_problems.invariance import invariance
 from random_problems.judges import truth
@@ -39,7 +39,7 @@ class Source(NamedTuple):
     Attributes:
         seed: of all random numbers.
         family: line, narrow (potentials with a narrow well or peak), adaptive (breakpoints that follow the solution),
-            or walls (between walls and on circles).
+            custom (potentials that move, tables of V, kernels by formula), or walls (between walls and on circles).
         added: settings of every problem.
     """
 
@@ -52,13 +52,18 @@ class Source(NamedTuple):
         draw = random.Random(f"{self.seed}-{k}" if self.family == "line" else f"{self.family}-{self.seed}-{k}")
         moving = with_moving_breakpoints
         kinds = {"line": overrides, "narrow": with_a_needle, "adaptive": moving, "walls": walls.overrides}
-        return draw, valid(draw, kinds[self.family]) | self.added
+        return draw, valid(draw, (kinds | {"custom": custom.overrides})[self.family]) | self.added
+
+    def head(self, k: int, settings: Settings) -> dict[str, Any]:
+        """What the row of problem number k begins with: the group that counts it is its domain, kind or equation."""
+        group = custom.kind(settings) if self.family == "custom" else settings.get("domain", settings["pde"])
+        return {"k": k, "pde": group, "settings": settings}
 
 
 def problem(source: Source, k: int) -> dict[str, Any]:
     """Draw, run and judge problem number k; returns its row."""
     draw, settings = source.drawn(k)
-    row: dict[str, Any] = {"k": k, "pde": settings.get("domain", settings["pde"]), "settings": settings}
+    row = source.head(k, settings)
     start = time.process_time()
     try:
         row |= between_walls(settings, draw) if source.family == "walls" else judged(settings, draw)
@@ -99,7 +104,7 @@ def problem_of(settings: Settings, rich: bool, kind: str = "shift") -> dict[str,
     verdicts += invariance(kind, settings, result, flow.problem.law.std, lambda other: run_in_passing(other, rich))
     if rich and result["w2_bound"] is None and not result["w2_bound_unknown"]:
         verdicts.append(Verdict("w2_bound_unknown", "no bound", 2.0, math.nan, math.nan))
-    return row | {"verdicts": [asdict(verdict) for verdict in verdicts]}
+    return row | {"unjudged": judge.unjudged, "verdicts": [asdict(verdict) for verdict in verdicts]}
 
 
 class Quantiles:

@@ -51,8 +51,8 @@ class Diffusion:
         nodes[ends] = self.breaks
         return nodes
 
-    def distribution(self, start: Function, t: float, x: np.ndarray) -> np.ndarray:
-        """F(t, x) [n + 1] at the nodes of a mesh from F(0) = start."""
+    def distribution(self, f: np.ndarray, t: float, x: np.ndarray) -> np.ndarray:
+        """F(t, x) [n + 1] at the nodes x of a mesh from F(0, x) = f."""
         v, d = self.potential, self.diffusion
         half, middle = 0.5 * np.diff(x)[:, None], 0.5 * (x[1:] + x[:-1])
         points = middle[:, None] + half * GAUSS[0]
@@ -69,7 +69,6 @@ class Diffusion:
         up = d / harmonic  # conductance relative to the left node; relative to the right one it is up / jump
         lumped = mass_left[1:] + mass_right[:-1] / jump[:-1]
         right, low = up[1:] / lumped, up[:-1] / jump[:-1] / lumped
-        f = start(x)
         total = np.zeros(len(x) - 2, dtype=complex)
         bands = np.zeros((3, len(x) - 2), dtype=complex)
         for u in (np.arange(CONTOUR) + 0.5) * 3 / CONTOUR:  # the upper half: the lower one is conjugate
@@ -84,7 +83,7 @@ class Diffusion:
 
     def map(self, start: Function, t: float, mass: np.ndarray, cells: int = 4000) -> tuple[np.ndarray, np.ndarray]:
         """The x [n] with F(t, x) = mass [n], extrapolated from two meshes, and how far the extrapolation moved it."""
-        found = [self._quantile(self.distribution(start, t, x := self.mesh(n)), x, mass) for n in (cells, 2 * cells)]
+        found = [self._quantile(self.distribution(start(x := self.mesh(n)), t, x), x, mass) for n in (cells, 2 * cells)]
         return found[1] + (found[1] - found[0]) / 3, np.abs(found[1] - found[0])
 
     @staticmethod

@@ -4,8 +4,8 @@ The particles x_i hold the masses u_i on their left. Between two of them the den
 
     x_i' = - (P_{i+1/2} - P_{i-1/2}) / mass_i - int V' hat_i du / mass_i - W' * rho,   P = D rho or kappa rho^g,
 
-hat_i being the linear hat function of the ranks; without diffusion x_i' = -V'(x_i) - W' * rho. Second order in
-the ranks, extrapolated from two numbers of particles.
+hat_i being the linear hat function of the ranks; without diffusion x_i' = -V'(x_i) - W' * rho. V' is a function of
+places and the time. Second order in the ranks, extrapolated from two numbers of particles.
 """
 
 import math
@@ -37,7 +37,7 @@ def positions(
     left: np.ndarray,
     right: np.ndarray,
     t: float,
-    slope: Function,
+    slope: Callable[[np.ndarray, float], np.ndarray],
     diffusion: float,
     exponent: float = 1.0,
     force: Function | None = None,
@@ -50,7 +50,7 @@ def positions(
         x: at t = 0 [n], increasing (length).
         left, right: masses on either side [n].
         t: time.
-        slope: V'.
+        slope: V' of places and the time.
         diffusion, exponent: P = diffusion rho^exponent.
         force: W', without its part kink sign(x).
         kink: of W.
@@ -63,18 +63,18 @@ def positions(
     def pressure(gaps: np.ndarray) -> np.ndarray:
         return np.pad(diffusion * (cells / gaps) ** exponent, 1)
 
-    def local(x: np.ndarray) -> np.ndarray:
+    def local(x: np.ndarray, t: float) -> np.ndarray:
         if diffusion == 0:
-            return -slope(x)
+            return -slope(x, t)
         points = x[:-1, None] + np.diff(x)[:, None] * GAUSS
-        pull = slope(points.ravel()).reshape(points.shape) * cells[:, None] * SHARES
+        pull = slope(points.ravel(), t).reshape(points.shape) * cells[:, None] * SHARES
         drift = np.pad((pull * (1 - GAUSS)).sum(1), (0, 1)) + np.pad((pull * GAUSS).sum(1), (1, 0))
         ends = np.zeros_like(x)
-        ends[0], ends[-1] = left[0] * slope(x[:1])[0], right[-1] * slope(x[-1:])[0]
+        ends[0], ends[-1] = left[0] * slope(x[:1], t)[0], right[-1] * slope(x[-1:], t)[0]
         return -(np.diff(pressure(np.diff(x))) + drift + ends) / mass
 
-    def velocity(_: float, x: np.ndarray) -> np.ndarray:
-        v = local(x) - kink * rank
+    def velocity(t: float, x: np.ndarray) -> np.ndarray:
+        v = local(x, t) - kink * rank
         if force is not None:
             v -= force(x[:, None] - 0.5 * (x[1:] + x[:-1])) @ cells
         return v

@@ -199,6 +199,14 @@ def test_rates_are_derivatives_in_time():
     assert [float(part.abs().max()) for part in rates(Expressed("x**2"), x)] == [0, 0]
 
 
+def test_single_precision_moves_with_the_potential():
+    settings = {"potential": Expressed(CENTRE, a=A, w=W), "t_end": 0.2, "saves": 1, "law": LAW}
+    one, two = (wgf.solve(wgf.FokkerPlanck(D), **settings, dtype=dtype) for dtype in ("float32", "float64"))
+    assert one.status.is_success
+    assert one.clock.work == pytest.approx(two.clock.work, rel=1e-3)
+    assert one.w2(two) < 1e-4
+
+
 def test_a_given_t_is_a_constant():
     assert not Expressed("t*x**2/2", t=2.0).moves
     assert Expressed("t*x**2/2", t=2.0).parabola() == (0.0, 2.0, 0.0)

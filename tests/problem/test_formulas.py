@@ -41,6 +41,27 @@ def test_a_formula_is_its_kernel(name):
         assert torch.allclose(mine.curvature(at).xx, known.curvature(at).xx, rtol=1e-7, atol=1e-10)
 
 
+@pytest.mark.parametrize("unit", [1e-5, 2.0**-10, 1.0, 1e6])
+@pytest.mark.parametrize(
+    ("form", "slope"),
+    [
+        ("exp(-abs(y)/0.5)", -2.0),
+        ("abs(y) + y**4", 1.0),
+        ("tanh(abs(y))/3 - cos(y)", 1 / 3),
+        ("abs(y)**1.5", 0.0),
+        ("sqrt(y**2 + 1e-8)", 0.0),
+        ("sin(y + pi/2)", 0.0),
+    ],
+)
+def test_a_kernel_has_its_kink_in_every_unit_of_length(form, slope, unit):
+    kernel = Expressed(form.replace("y", f"(r/{unit!r})"))
+    assert kernel.kink == pytest.approx(slope / unit, rel=1e-12)
+    r = unit * tensor([-0.7, 0.2, 1.3])
+    known = Expressed(form.replace("y", "r"))
+    assert torch.allclose(kernel.kernel(r), known.kernel(r / unit), rtol=1e-10)
+    assert torch.allclose(unit * kernel.force(r), known.force(r / unit), rtol=1e-10)
+
+
 def test_a_quadratic_formula_has_the_exact_solution():
     flows = [
         wgf.solve(wgf.AggregationDiffusion(), interaction=w, t_end=0.2, saves=1)
@@ -56,6 +77,8 @@ def test_a_quadratic_formula_has_the_exact_solution():
         ("r^3", "is not even"),
         ("log(abs(r))", "is singular at r=0"),
         ("sqrt(abs(r))", "is singular at r=0"),
+        ("1e-6*abs(r)^0.9", "is singular at r=0"),
+        ("exp(-(r/1e-3 - 1)^2)", "is not even"),
         ("1/abs(r)", "is singular at r=0"),
         ("x^2", "the name 'x' is not allowed"),
     ],

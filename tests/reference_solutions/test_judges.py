@@ -36,7 +36,7 @@ def test_particles_of_equal_mass_in_a_well():
     mean, std = np.exp(-k * t), np.sqrt(0.25 * np.exp(-2 * k * t) + d / k * (1 - np.exp(-2 * k * t)))
     u, x, _ = solution(
         lambda left, right: 1 + 0.5 * np.where(left < 0.5, ndtri(left), -ndtri(right)),
-        t, 200, slope=lambda x: k * x, diffusion=d,
+        t, 200, slope=lambda x, _: k * x, diffusion=d,
     )  # fmt: skip
     inside = (u > 1e-6) & (u < 1 - 1e-6)
     assert np.abs(x - norm.ppf(u, mean, std))[inside].max() < 1e-4
@@ -44,6 +44,6 @@ def test_particles_of_equal_mass_in_a_well():
 
 def test_particles_of_equal_mass_come_to_rest():
     """The porous medium in x^2/2, g = 2: rho = (R^2 - x^2)/4 with R^3 = 3 in the end."""
-    u, x, _ = solution(lambda left, right: left - right, 50.0, 100, exponent=2.0, slope=lambda x: x, diffusion=1.0)
+    u, x, _ = solution(lambda left, right: left - right, 50.0, 100, exponent=2.0, slope=lambda x, _: x, diffusion=1.0)
     radius = 3 ** (1 / 3)
     assert (3 * radius**2 * x - x**3 + 2 * radius**3) / 12 == pytest.approx(u, abs=1e-5)

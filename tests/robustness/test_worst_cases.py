@@ -290,7 +290,7 @@ def test_the_judges_know_the_laws_of_wgf(stress: ModuleType):
 
 
 def test_the_same_number_is_the_same_problem(stress: ModuleType):
-    for family, key, kinds in (("line", "pde", 5), ("narrow", "pde", 5), ("walls", "domain", 3)):
+    for family, key, kinds in (("line", "pde", 5), ("narrow", "pde", 5), ("custom", "pde", 5), ("walls", "domain", 3)):
         draws = [stress.Source(0, family).drawn(7)[1] for _ in range(2)]
         assert draws[0] == draws[1]
         assert len({stress.Source(0, family).drawn(k)[1][key] for k in range(30)}) == kinds

@@ -17,7 +17,7 @@ from wgf.settings.formulas.derivatives import derivatives
 from wgf.settings.formulas.expression import Expression
 from wgf.settings.ranges import AtLeastOne, Finite, Fraction, Positive, Text, checked
 
-NEAR, NEARER = 1e-5, 1e-10  # distances at which the slope of a kernel shows its kink (length)
+NEAR, NEARER = 1e-40, 1e-50  # distances at which the slope of a kernel shows its kink, in any unit (length)
 SAME, GROWS = 1e-3, 1.001
 
 __all__ = ["Expressed", "Interaction", "Log", "Morse", "Newtonian", "Pairwise", "PowerLaw", "Quadratic", "Zero"]
@@ -146,19 +146,18 @@ class Expressed(Pairwise):
     @checked
     def __init__(self, expr: Text, **constants: Finite) -> None:
         self.expression = Expression(expr, constants, variable="r")
-        r = torch.tensor([0.0, NEARER, NEAR, 0.1, 0.37, 1.0, 2.3, 7.1], dtype=torch.float64)
-        value, mirrored, slope = self.expression(r), self.expression(-r), self._slope(r[1:])
+        r = torch.tensor([0.0, NEARER, NEAR, 1e-5, 1e-3, 0.1, 0.37, 1.0, 2.3, 7.1], dtype=torch.float64)
+        value, mirrored = self.expression(r), self.expression(-r)
         if bool((value - mirrored).abs().max() > 1e-9 * value.nan_to_num().abs().max()):
             raise ConfigError(f"expr={expr!r} is not even: expected W(-r) = W(r), such as abs(r)**3/3")
-        slopes: Any = slope[:2] if self._varies else slope[:2].tolist()
+        jumps = 0.5 * (self._slope(r[1:3]) - self._slope(-r[1:3]))  # of W', whose rounding does not jump
+        slopes: Any = jumps if self._varies else jumps.tolist()
         nearer, near = slopes
-        scale = float(slope.detach().nan_to_num().abs().max())
-        if not bool(value[:3].isfinite().all()) or not abs(nearer) <= GROWS * abs(near) + 1e-6 * scale:
+        if not bool(value[:3].isfinite().all()) or not abs(nearer) <= GROWS * abs(near):
             raise ConfigError(
                 f"expr={expr!r} is singular at r=0: expected a kernel with a finite slope there, or interaction=log"
             )
-        at_zero = nearer - (near - nearer) * NEARER / (NEAR - NEARER)
-        self.kink = at_zero if abs(nearer - near) <= SAME * abs(nearer) and abs(nearer) > 1e-6 * scale else 0.0
+        self.kink = nearer if abs(nearer - near) <= SAME * abs(nearer) else 0.0
 
     @cached_property
     def elementary(self) -> Elementary | None:  # type: ignore[bad-override]
@@ -173,7 +172,7 @@ class Expressed(Pairwise):
         return any(isinstance(value, Tensor) and value.requires_grad for value in self.expression.constants.values())
 
     def _slope(self, d: Tensor) -> Tensor:
-        """W'(d) at d > 0."""
+        """W'(d) at d != 0."""
         if not d.requires_grad and not self._varies and (found := derivatives(self.expression, d, 1)) is not None:
             return found[0]
         with torch.enable_grad():

@@ -213,7 +213,7 @@ class Expression:
             if node.id == self.variable:
                 return x
             value = self.constants[node.id]  # a number, or a tensor with derivatives
-            return value.to(x.device).expand_as(x) if isinstance(value, torch.Tensor) else torch.full_like(x, value)
+            return value.to(x).expand_as(x) if isinstance(value, torch.Tensor) else torch.full_like(x, value)
         if isinstance(node, ast.UnaryOp):
             return UNARY[type(node.op)](self._value(node.operand, x))
         if isinstance(node, ast.BinOp):
