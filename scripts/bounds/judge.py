@@ -31,7 +31,7 @@ from wgf.problem.quadrature import Gauss
 from wgf.projection.field import Projection
 from wgf.projection.solvers import Auto
 from wgf.projection.start import on_domain
-from wgf.reference_solutions.choose import closed_form
+from wgf.reference_solutions.choose import exact_until
 from wgf.reference_solutions.wasserstein import Carried, distance
 from wgf.run.build import build
 
@@ -105,6 +105,8 @@ def mixed(problem: Problem) -> Carried | None:
     law, well, spreads = problem.law, problem.potential, problem.internal and problem.internal.power_diffusion()
     if not (isinstance(law, Mixture) and isinstance(well, Quadratic) and spreads and spreads.exponent == 1):
         return None
+    if not problem.interaction.vanishes:
+        return None
     k, t, base = well.stiffness, problem.t_end, problem.base
     shrunk = math.exp(-k * t)
     grown = spreads.coefficient * (-math.expm1(-2 * k * t) / k if k else 2 * t)
@@ -116,7 +118,7 @@ def mixed(problem: Problem) -> Carried | None:
 def known(problem: Problem, mine: Carried) -> tuple[float, float, str]:
     """Error and doubt of a law at the end time (length), and how they are known; infinite if nobody knows."""
     exact = mixed(problem)
-    if exact is None and (formula := closed_form(problem, "auto")) is not None:
+    if exact is None and (formula := exact_until(problem.t_end, problem, "auto")) is not None:
         exact = Carried.of(problem.base, formula, problem.t_end)
     if exact is not None:
         found = distance(mine, exact)

@@ -229,6 +229,19 @@ def test_an_odd_force_is_evaluated_once_for_every_pair():
     torch.testing.assert_close(found, whole, rtol=1e-13, atol=1e-14)
 
 
+class Reduced(Morse):
+    def force(self, r: torch.Tensor) -> torch.Tensor:
+        return super().force(r) * (r.abs().amax() / r.abs().amax())
+
+
+def test_a_force_of_ones_own_may_reduce_its_distances():
+    """So it is never asked for none."""
+    mesh = Mesh(laws.Gaussian(), SplineSpace(torch.linspace(-2, 2, 5, dtype=torch.float64), 3), 4, Line())
+    x = torch.sinh(mesh.z)
+    given = x[None], torch.ones_like(x)[None], torch.zeros_like(x)[None], None
+    torch.testing.assert_close(Force(Reduced(), mesh)(*given), Force(Morse(), mesh)(*given))
+
+
 def test_singular_and_smooth_forces():
     """Of affine maps of N(0, 1): PV int p(y)/(z - y) dy is sqrt 2 times Dawson's function of z / sqrt 2."""
     base = laws.Gaussian()

@@ -54,6 +54,19 @@ def test_a_richer_run_bounds_the_error_of_finite_volumes(tmp_path: Path):
     assert (exact["reference_w2_bound"], found["doubts"], exact["doubts"]) == (None, None, None)
 
 
+def test_no_bound_where_the_quadrature_misses_a_needle_of_the_potential(tmp_path: Path):
+    """The nodes of the run and of its bound see half of its force."""
+    law = "law=gaussian law.mean=0 law.std=1 network.width=3 network.degree=1 network.bound=3 t_end=0.02 saves=1"
+    needle = "pde=linear_transport potential=expression potential.expr='x**2/2+0.01*exp(-((x-0.92)/0.02)**2)' "
+    found = unverified(tmp_path, needle + law)
+    assert found["w2_bound"] is found["w2_bound_own"] is None
+    assert found["w2_bound_unknown"].startswith("V has wells or peaks between the quadrature nodes")
+    assert (
+        "w2_bound_own" not in read(tmp_path / "history.csv")
+        or np.isnan(read(tmp_path / "history.csv")["w2_bound_own"]).all()
+    )
+
+
 def test_a_richer_run_in_single_precision(tmp_path: Path):
     found = verified(tmp_path, SMALL + "dtype=float32")
     assert found["w2_error"] <= found["w2_bound"] <= 1.01 * found["w2_error"]

@@ -91,9 +91,10 @@ def _odd_sums(force: Callable[[Tensor], Tensor], x: Tensor, w: Tensor) -> Tensor
     for begin in range(0, len(x), BLOCK):
         own, beyond = slice(begin, begin + BLOCK), slice(begin + BLOCK, None)
         found[own] += force(x[own, None] - x[own]) @ w[own]
-        across = force(x[own, None] - x[beyond])
-        found[own] += across @ w[beyond]
-        found[beyond] -= w[own] @ across
+        if begin + BLOCK < len(x):
+            across = force(x[own, None] - x[beyond])
+            found[own] += across @ w[beyond]
+            found[beyond] -= w[own] @ across
     return found
 
 

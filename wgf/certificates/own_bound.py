@@ -128,6 +128,11 @@ class OwnBound(LoopCallback):
             self._bounds[t] = self._bound(t)
         return self._bounds[t]
 
+    def refuse(self, why: str) -> None:
+        """Have no bound any more."""
+        self.unknown = why
+        self._bounds.clear()
+
     def _bound(self, t: float) -> Bound:
         if self.unknown is None:
             self._flush()

@@ -11,7 +11,6 @@ import logging
 import math
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 from torch import Tensor
 
@@ -19,7 +18,7 @@ from wgf.certificates.certificate import Certificate, spread
 from wgf.certificates.distances import Distances
 from wgf.certificates.own_bound import COARSE, FOLDED, Bound, OwnBound
 from wgf.certificates.richer import Folds, Unknown, richer
-from wgf.certificates.unseen import ENERGY, unseen
+from wgf.certificates.unseen import refuse_if_blind
 from wgf.errors import ConfigError, in_one_line
 from wgf.integrators.base import Integrator, State
 from wgf.integrators.saved_states import SavedStates
@@ -35,7 +34,6 @@ ORDER = 4  # nodes per cell of its bound; cells are narrower than those of the r
 REJECTED, MORE = 8, 0.02  # most rejected steps, and as many more per accepted one, of a map that folds seldom
 BLURRED, BLIND = 0.5, 0.05  # bound of a rich run that hides the error, relative to its distance from the run, and that
 # its tolerance can have caused, relative to the own bound of the run
-HIDDEN = "V has wells or peaks between the quadrature nodes: increase network.width and quadrature.order"
 
 
 @dataclass(frozen=True)
@@ -55,15 +53,9 @@ class RichRun:
     rtol: float = 0.0
     _distances: Distances = field(default_factory=lambda: Distances(ORDER))
 
-    @cached_property
-    def misses(self) -> bool:
-        """Whether the quadrature misses what the potential does between its nodes, at the start or at the end."""
-        return (unseen(self.recorder.projection, self.states) or 0.0) > ENERGY
-
     def bound(self, t: float) -> Bound:
         """Bound of its error at a saved time."""
-        found = self.recorder.at(t)
-        return Bound(None, None, HIDDEN) if found.value is not None and self.misses else found
+        return self.recorder.at(t)
 
     def distance(self, t: float, map: TransportMap, theta: Tensor) -> float:
         """Bound of the W2 distance at a saved time to a map of the same base with parameters theta [p] (length)."""
@@ -164,6 +156,7 @@ def _run(
     if end.status is not Status.completed:
         kind = Folds if end.status in (Status.folded, Status.step_too_small) else Unknown
         raise kind(f"the richer run ended as {end.status} at t = {end.clock.t:g}")
+    refuse_if_blind(both.recorder, both.states)
     return RichRun(both.states, both.recorder, tame, method.rtol)
 
 
@@ -193,10 +186,10 @@ def certified(projection: Projection, integrator: Integrator, saved: SavedStates
         end = run(projection, integrator, projection.initial, stops, both)
         if end.status is not Status.completed:
             recorder.unknown = f"the run ended as {end.status} at t = {end.clock.t:g} when repeated"
-    again = RichRun(states, recorder)
-    own = again.bound(t) if stops else recorder.at(t)
+        refuse_if_blind(recorder, states)
+    own = recorder.at(t)
     if own.value is not None and stops:  # the repeated run may differ on another machine
-        own = own._replace(value=own.value + again.distance(t, *state))
+        own = own._replace(value=own.value + RichRun(states, recorder).distance(t, *state))
     if not (rich and stops):
         return Certificate.of(own, recorder.convexity).within(width, t)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from wgf.certificates.own_bound import OwnBound
 from wgf.integrators.saved_states import SavedStates
 from wgf.networks.base import TransportMap
 from wgf.problem.potential import Potential
@@ -13,7 +14,16 @@ from wgf.projection.field import Projection
 
 ENERGY = 1e-4  # tolerance of the energy, relative to the sizes of its terms
 PIECES = 32  # of a cell, of two nodes each
+HIDDEN = "V has wells or peaks between the quadrature nodes: increase network.width and quadrature.order"
 SHARE = 1 / 500  # of the mass that a well or a peak between two nodes may hold
+
+
+def refuse_if_blind(recorder: OwnBound, saved: SavedStates) -> None:
+    """Take its bound from a run whose quadrature misses what V does between its nodes."""
+    if recorder.unknown is None and (unseen(recorder.projection, saved) or 0.0) > ENERGY:
+        recorder.refuse(
+            "V has wells or peaks between the quadrature nodes: increase network.width and quadrature.order"
+        )
 
 
 def unseen(projection: Projection, saved: SavedStates, last: int = -1) -> float | None:

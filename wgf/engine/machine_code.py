@@ -195,9 +195,15 @@ def announce(back: bool) -> None:
         print(f"wgf: {line}", file=sys.stderr)
 
 
-def compiled(function: Callable) -> Any:
+def compiled(function: Callable, **options: bool) -> Any:
     """Decorator: a function that compiled functions call. Python cannot call it."""
-    return jit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=PartCompiler)(function)
+    alone = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": PartCompiler}
+    return jit(**OPTIONS, **alone, **options)(function)
+
+
+def copied(function: Callable) -> Any:
+    """Decorator: a function of which each caller gets a copy, for the constants in its call."""
+    return compiled(function, forceinline=True)
 
 
 class Direct:

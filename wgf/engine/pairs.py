@@ -11,11 +11,11 @@ import math
 
 from wgf.engine.arrays import NONE, clear
 from wgf.engine.llvm.vectors import WIDTH, absolute, choose, fill, load, logarithm, store, total
-from wgf.engine.machine_code import compiled
+from wgf.engine.machine_code import compiled, copied
 from wgf.engine.program import ALONE, BENDS, FIRST, SECOND, SLOPES, VALUE, VALUES, execute
 
 
-@compiled
+@copied
 def rows_of(x, i, count, energy, p, part, r):
     """The rows of W, W' or W'' of the distances x_i - x_j, for as many nodes i < count as fit. A logarithm has strength
     1, and W'' is 0 where particles meet. The node after the last of them, and the rows behind each other."""

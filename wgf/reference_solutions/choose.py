@@ -11,7 +11,7 @@ from wgf.problem.equations import Problem
 from wgf.process import threads_of_torch
 from wgf.reference_solutions import cache, particles
 from wgf.reference_solutions.base import Computed
-from wgf.reference_solutions.characteristics import MOST_EVALUATIONS, Characteristics
+from wgf.reference_solutions.characteristics import Characteristics
 from wgf.reference_solutions.exact import Exact, FromBase, find
 from wgf.reference_solutions.finite_volumes import circle, refinement
 from wgf.reference_solutions.finite_volumes.circle import Around
@@ -43,7 +43,7 @@ def exact_until(t: float, problem: Problem, wanted: str) -> Exact | None:
     particle = known.known if isinstance(known, FromBase) else known
     if not isinstance(particle, Characteristics) or particle.reaches(t):
         return known
-    log.info("the particles cannot be followed up to t = %g in %d evaluations of V'", t, MOST_EVALUATIONS)
+    log.info("particles cannot be followed one by one up to t = %g", t)
     return None
 
 

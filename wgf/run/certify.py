@@ -14,6 +14,7 @@ from wgf.certificates.certificate import Certificate, spread
 from wgf.certificates.own_bound import Bound, OwnBound
 from wgf.certificates.rich import RichRun, rich_run
 from wgf.certificates.richer import Unknown
+from wgf.certificates.unseen import refuse_if_blind
 from wgf.flow import Flow
 from wgf.reference_solutions.base import Computed
 from wgf.reference_solutions.exact import Exact
@@ -58,6 +59,7 @@ def certified(
     """
     if own is None:
         return result, None
+    refuse_if_blind(own, flow.saved)
     times, richer, unknown = flow.t.tolist(), None, None
     if rich:
         log.info("w2_bound: running a richer run")

@@ -91,3 +91,11 @@ def test_registers_serve_again():
         expected = np.sin(expected + 0.4)
     assert numbers[where[value]] == pytest.approx(expected, rel=1e-15)
     assert all(read(code) for code in part)
+
+
+@pytest.mark.parametrize("size", range(1, 40))
+def test_a_vector_may_be_read_that_begins_in_the_last_row(size: int):
+    whole = aligned(3, size)
+    begin, kept = whole.ctypes.data, whole.base
+    assert begin % (8 * WIDTH) == 0
+    assert kept.ctypes.data + kept.nbytes >= begin + whole.nbytes + 8 * WIDTH

@@ -56,9 +56,10 @@ def whole(count: int) -> int:
 
 
 def aligned(*shape: int) -> np.ndarray:
-    """Zeros at whole vectors of the memory: a vector across two lines of the cache takes twice as long."""
+    """Zeros at whole vectors of the memory: a vector across two lines of the cache takes twice as long. A vector may be
+    read that begins in the last row and ends after it."""
     size = math.prod(shape)
-    zeros = np.zeros(size + WIDTH)
+    zeros = np.zeros(size + 2 * WIDTH)
     first = -zeros.__array_interface__["data"][0] // 8 % WIDTH
     return zeros[first : first + size].reshape(shape)
 
