@@ -38,7 +38,7 @@ from typing import Any
 import random_problems
 import torch
 from random_problems.solve import Source, problem, problem_of
-from random_problems.table import FAULTS, by_number, by_status, false_numbers
+from random_problems.table import FAULTS, by_number, by_status, false_numbers, unjudged
 
 from wgf.run.provenance import git_commit
 
@@ -139,7 +139,7 @@ def report(solved: list[dict[str, Any]], seed: int) -> str:
     commits = Counter(row.get("code") or "unknown" for row in solved)
     code = ", ".join(f"{name} ({count})" for name, count in commits.items())
     head = f"{len(solved)} problems of seed {seed}, {hours:.1f} hours of one core, at {code}:"
-    return f"{head}\n\n{by_status(solved)}\n\n{by_number(solved)}\n"
+    return "\n\n".join(filter(None, (head, by_status(solved), by_number(solved), unjudged(solved)))) + "\n"
 
 
 def written(text: str, path: Path) -> None:

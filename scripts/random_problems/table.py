@@ -64,6 +64,13 @@ def by_number(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def unjudged(rows: list[Row]) -> str:
+    """Sentence about what no judge knows, by the number of runs."""
+    counts = Counter(what for row in rows for what in row.get("unjudged", {}))
+    found = ", ".join(f"{what} in {count}" for what, count in sorted(counts.items()))
+    return f"Without a judge: {found} of the completed runs." if found else ""
+
+
 def verdicts(rows: list[Row]) -> Iterator[tuple[Row, dict[str, Any]]]:
     """Every verdict with its row."""
     return ((row, verdict) for row in rows for verdict in row.get("verdicts", []))

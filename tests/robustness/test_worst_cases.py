@@ -354,7 +354,7 @@ def test_what_failed_is_solved_again_and_the_last_row_counts(stress: ModuleType,
 
 def test_the_tables_go_into_the_page(stress: ModuleType, tmp_path: Path):
     rows = [
-        {"pde": "fokker_planck", "status": "completed", "cpu": 1.0, "doubts": doubts,
+        {"pde": "fokker_planck", "status": "completed", "cpu": 1.0, "doubts": doubts, "unjudged": {"work": "why"},
          "verdicts": [{"number": "mean", "by": "quadrature", "used": used}]}
         for used, doubts in ((0.5, None), (3.0, None), (2.0, "mean: it is said to be false"))
     ]  # fmt: skip
@@ -364,5 +364,6 @@ def test_the_tables_go_into_the_page(stress: ModuleType, tmp_path: Path):
     lines = page.read_text().splitlines()
     assert "| mean | quadrature | 3 | 1 | 1 | 0.5 |" in lines
     assert "| all | | 3 | 1 | 1 | |" in lines
+    assert "Without a judge: work in 3 of the completed runs." in lines
     assert (lines[0], lines[-1], "old" in lines) == ("before", "after", False)
     assert len(stress.false_numbers(rows[1])) == 1
