@@ -18,12 +18,10 @@ HIDDEN = "V has wells or peaks between the quadrature nodes: increase network.wi
 SHARE = 1 / 500  # of the mass that a well or a peak between two nodes may hold
 
 
-def refuse_if_blind(recorder: OwnBound, saved: SavedStates) -> None:
-    """Take its bound from a run whose quadrature misses what V does between its nodes."""
-    if recorder.unknown is None and (unseen(recorder.projection, saved) or 0.0) > ENERGY:
-        recorder.refuse(
-            "V has wells or peaks between the quadrature nodes: increase network.width and quadrature.order"
-        )
+def refuse_if_blind(recorder: OwnBound, missed: float | None) -> None:
+    """Take its bound from a run whose quadrature misses what V does between its nodes; missed: what `unseen` gives."""
+    if recorder.unknown is None and (missed or 0.0) > ENERGY:
+        recorder.refuse(HIDDEN)
 
 
 def unseen(projection: Projection, saved: SavedStates, last: int = -1) -> float | None:

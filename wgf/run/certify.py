@@ -45,7 +45,13 @@ def recorder(experiment: Experiment, past: dict[str, Any] | None) -> OwnBound | 
 
 
 def certified(
-    flow: Flow, result: Result, own: OwnBound | None, rich: bool, signals: Signals, every: bool = True
+    flow: Flow,
+    result: Result,
+    own: OwnBound | None,
+    rich: bool,
+    signals: Signals,
+    missed: float | None = None,
+    every: bool = True,
 ) -> tuple[Result, np.ndarray | None]:
     """Result of a completed flow with its bound, and the bounds at the saved times [s] (length), None without any.
 
@@ -55,11 +61,12 @@ def certified(
         own: bounds the run by itself; None for no bound at all.
         rich: whether to compute a richer run, which a signal cuts short.
         signals: the signals.
+        missed: potential energy that the quadrature may have missed, see `unseen`.
         every: whether to bound the error at every saved time, or at the last alone.
     """
     if own is None:
         return result, None
-    refuse_if_blind(own, flow.saved)
+    refuse_if_blind(own, missed)
     times, richer, unknown = flow.t.tolist(), None, None
     if rich:
         log.info("w2_bound: running a richer run")

@@ -213,10 +213,10 @@ def _measure(
     if not end.status.is_success:
         return result, shown
     callbacks.phase("certificate")
-    result, bounds = certify.certified(flow, result, bound, experiment.certificate == "rich", signals, every)
+    rich, missed = experiment.certificate == "rich", unseen(flow.projection, flow.saved)
+    result, bounds = certify.certified(flow, result, bound, rich, signals, missed, every)
     rounding = 1e3 * torch.finfo(end.state.theta.dtype).eps * math.sqrt(max(result.second_moment, 0.0))  # length
     shortened = experiment.integrator.shortened(experiment.stops)
-    missed = unseen(flow.projection, flow.saved)
     result = replace(result, doubts=self_check.doubts(result, shown, rounding, end.clock, shortened, missed))
     return result, shown and replace(shown, w2_bound=bounds)
 
