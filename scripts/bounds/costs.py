@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from wgf.certificates.own_bound import OwnBound
 from wgf.certificates.rich import Both, rich_run
-from wgf.certificates.richer import Unknown
+from wgf.certificates.rich_settings import Unknown
 from wgf.integrators.saved_states import SavedStates
 from wgf.integrators.status import Status
 from wgf.run.build import build

@@ -17,7 +17,7 @@ from bounds.draw import STEPS, drawn
 from wgf.certificates.certificate import spread
 from wgf.certificates.own_bound import OwnBound
 from wgf.certificates.rich import Both, certified
-from wgf.certificates.richer import needs_pairs
+from wgf.certificates.rich_settings import needs_pairs
 from wgf.engine.compiled import run
 from wgf.errors import ConfigError
 from wgf.integrators.implicit import Rodas4

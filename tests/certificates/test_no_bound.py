@@ -10,7 +10,7 @@ from wgf.assemble import assemble
 from wgf.certificates.conditions import conditions
 from wgf.certificates.own_bound import Bound, OwnBound
 from wgf.certificates.rich import RichRun, certified, rich_run
-from wgf.certificates.richer import Unknown
+from wgf.certificates.rich_settings import Unknown
 from wgf.integrators.auto import Auto as AutoIntegrator
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.saved_states import SavedStates

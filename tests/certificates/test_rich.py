@@ -17,7 +17,7 @@ from wgf.certificates.long_time import decay
 from wgf.certificates.mesh import Mesh
 from wgf.certificates.own_bound import Bound
 from wgf.certificates.rich import BLIND, BLURRED, rich_run
-from wgf.certificates.richer import LEAST, LOOSE, PROXIMAL, SHARE, TAME, Unknown, richer
+from wgf.certificates.rich_settings import LEAST, LOOSE, PROXIMAL, SHARE, TAME, Unknown, richer
 from wgf.errors import ConfigError
 from wgf.integrators.base import State, Step
 from wgf.integrators.cautious import Cautious
@@ -109,8 +109,8 @@ def test_a_richer_run_whose_tolerance_hides_the_error_runs_again(monkeypatch):
     away = once.distance(t, *state)
     assert BLURRED * away < once.bound(t).value < BLIND * own
     assert twice.bound(t).value < 0.3 * once.bound(t).value
-    monkeypatch.setattr("wgf.certificates.richer.RTOL", 1e-16)  # too many steps
-    monkeypatch.setattr("wgf.certificates.richer.STEPS", int(1.5 * once.recorder.saved()["count"]))
+    monkeypatch.setattr("wgf.certificates.rich_settings.RTOL", 1e-16)  # too many steps
+    monkeypatch.setattr("wgf.certificates.rich_settings.STEPS", int(1.5 * once.recorder.saved()["count"]))
     again = rich_run(flow.projection, flow.integrator, [t], own, state)
     assert again.bound(t).value == once.bound(t).value
 
@@ -169,7 +169,7 @@ def test_a_richer_run_that_fails_says_why(monkeypatch):
 
 def test_a_richer_run_of_very_many_steps_gives_up(monkeypatch):
     """A law that has gathered in a point to all digits folds in ever shorter steps."""
-    monkeypatch.setattr("wgf.certificates.richer.STEPS", 0)
+    monkeypatch.setattr("wgf.certificates.rich_settings.STEPS", 0)
     found = ornstein_uhlenbeck(Spline(width=8, base=laws.Gaussian())).certificate()
     assert found.bound == found.own
     assert found.unknown.startswith("the richer run ended as max_steps")

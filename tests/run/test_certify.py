@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from short_runs import BARE, config, unverified, verified
 
-from wgf.certificates.richer import Unknown
+from wgf.certificates.rich_settings import Unknown
 from wgf.run.build import build
 from wgf.run.callbacks.history import read
 from wgf.run.certify import recorder

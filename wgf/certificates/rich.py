@@ -7,7 +7,6 @@ inequality holds for every network and method.
 
 from __future__ import annotations
 
-import logging
 import math
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from torch import Tensor
 from wgf.certificates.certificate import Certificate, spread
 from wgf.certificates.distances import Distances
 from wgf.certificates.own_bound import COARSE, FOLDED, Bound, OwnBound
-from wgf.certificates.richer import Folds, Unknown, richer
+from wgf.certificates.rich_settings import Folds, Unknown, richer
 from wgf.certificates.unseen import refuse_if_blind, unseen
 from wgf.errors import ConfigError, in_one_line
 from wgf.integrators.base import Integrator, State
@@ -27,8 +26,6 @@ from wgf.integrators.time_loop import Clock, LoopCallback, run
 from wgf.networks.base import TransportMap
 from wgf.process import threads_of_torch
 from wgf.projection.field import Projection
-
-log = logging.getLogger("wgf")
 
 ORDER = 4  # nodes per cell of its bound; cells are narrower than those of the run
 REJECTED, MORE = 8, 0.02  # most rejected steps, and as many more per accepted one, of a map that folds seldom
@@ -77,11 +74,12 @@ class Both(LoopCallback):
 
 
 class Watched(Both):
-    """Gives up a map that folds so often that a tame one costs less."""
+    """Gives up a run of which so many steps are rejected, mostly where the map folds, that a tame one costs less."""
 
     def step(self, clock: Clock, state: State, energy: float) -> None:
         if clock.rejected > REJECTED + MORE * clock.steps:
-            raise Folds(f"the map of the richer run folds: {clock.rejected} of its first steps were rejected")
+            tried = clock.rejected + clock.steps
+            raise Folds(f"{clock.rejected} of the first {tried} steps of the richer run were rejected")
         super().step(clock, state, energy)
 
 

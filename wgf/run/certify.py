@@ -13,7 +13,7 @@ import numpy as np
 from wgf.certificates.certificate import Certificate, spread
 from wgf.certificates.own_bound import Bound, OwnBound
 from wgf.certificates.rich import RichRun, rich_run
-from wgf.certificates.richer import Unknown
+from wgf.certificates.rich_settings import Unknown
 from wgf.certificates.unseen import refuse_if_blind
 from wgf.flow import Flow
 from wgf.reference_solutions.base import Computed
