@@ -260,6 +260,15 @@ def test_singular_and_smooth_forces():
     np.testing.assert_allclose(Force(kernel, mesh)(x, dx, bend, None)[0, inner], pairs)
 
 
+def test_a_spring_does_not_see_where_the_law_is_although_a_rule_misses_mass():
+    mesh = Mesh(laws.Laplace(0.0, 0.2), SplineSpace(torch.linspace(-1, 1, 5, dtype=torch.float64), 3), 2, Line())
+    assert abs(float(mesh.w.sum()) - 1) > 1e-7
+    force, none = Force(Spring(0.5), mesh), torch.zeros_like(mesh.z)[None]
+    here, there = (force(mesh.z[None] + shift, none, none, None) for shift in (0.0, 1e3))
+    torch.testing.assert_close(there, here, rtol=0, atol=1e-12)
+    torch.testing.assert_close(here[0], 0.5 * mesh.z, rtol=0, atol=1e-12)  # the mesh is symmetric
+
+
 def test_attraction_as_a_negative_diffusion():
     """kappa_h of the identity of N(0, 1), by integration in z = y + r; its p-weighted integral is 1."""
     mesh = Mesh(laws.Gaussian(), SplineSpace(torch.linspace(-4, 4, 65, dtype=torch.float64), 3), 8, Line())
