@@ -37,6 +37,11 @@ class Decay:
     def __init__(self, t: np.ndarray, growth: np.ndarray) -> None:
         self.t, self.growth = t, growth
 
+    def weight(self, t: float) -> float:
+        """int_0^t K_2 (time)."""
+        until = np.append(self.t[self.t < t], t)
+        return float(np.trapezoid(np.interp(until, self.t, self.growth), until))
+
     def bound(self, t: float, start: float, s: np.ndarray, weights: np.ndarray, strong: np.ndarray) -> float:
         """K_2(t) E(0) + int K_2(t - s) |r(s)| ds with the least strong residual of every step [r, nt, d]."""
         parts = np.einsum("rn,rnd->rd", weights * np.interp(t - s, self.t, self.growth), strong).min(1)
