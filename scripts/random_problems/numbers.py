@@ -246,7 +246,8 @@ class Judge:
         points, k = space.points.double().numpy(), space.degree
         spline = BSpline(np.concatenate([[points[0]] * k, points, [points[-1]] * k]), np.eye(len(points) + k - 1), k)
         inside = np.clip(at.z, points[0], points[-1])
-        near = np.clip(inside, points[0] + 1e-12 * self.std, points[-1] - 1e-12 * self.std)
+        margin = 1e-12 * (points[-1] - points[0])  # at the ends a derivative may be that of outside
+        near = np.clip(inside, points[0] + margin, points[-1] - margin)
         design = spline(near) + (at.z - inside)[:, None] * spline(near, 1)
         root = np.sqrt(at.mass)[:, None]
         fit = design @ np.linalg.lstsq(root * design, root[:, 0] * y, rcond=1e-13)[0]

@@ -34,6 +34,7 @@ from wgf.problem.interaction import Log, Newtonian
 from wgf.problem.interaction import Quadratic as Spring
 from wgf.problem.kernels import Morse
 from wgf.problem.potential import Expressed, Quadratic, Quartic
+from wgf.problem.tabulated import Tabulated
 
 T_END = 0.04
 
@@ -266,6 +267,15 @@ def test_singular_and_smooth_forces():
     np.testing.assert_allclose(Force(kernel, mesh)(x, dx, bend, None)[0, inner], pairs)
 
 
+def test_a_spring_does_not_see_where_the_law_is_although_a_rule_misses_mass():
+    mesh = Mesh(laws.Laplace(0.0, 0.2), SplineSpace(torch.linspace(-1, 1, 5, dtype=torch.float64), 3), 2, Line())
+    assert abs(float(mesh.w.sum()) - 1) > 1e-7
+    force, none = Force(Spring(0.5), mesh), torch.zeros_like(mesh.z)[None]
+    here, there = (force(mesh.z[None] + shift, none, none, None) for shift in (0.0, 1e3))
+    torch.testing.assert_close(there, here, rtol=0, atol=1e-12)
+    torch.testing.assert_close(here[0], 0.5 * mesh.z, rtol=0, atol=1e-12)  # the mesh is symmetric
+
+
 def test_attraction_as_a_negative_diffusion():
     """kappa_h of the identity of N(0, 1), by integration in z = y + r; its p-weighted integral is 1."""
     mesh = Mesh(laws.Gaussian(), SplineSpace(torch.linspace(-4, 4, 65, dtype=torch.float64), 3), 8, Line())
@@ -327,6 +337,30 @@ def test_the_growth_of_a_potential_without_a_formula_is_that_of_its_formula():
     well = posed(FokkerPlanck(0.5), None, Quartic(), t_end=4.0)
     ours, theirs = (decay(problem, conditions(problem)) for problem in (formula, well))
     assert ours.growth == pytest.approx(theirs.growth, rel=0.01)
+
+
+def tabulated(reach: float, points: int) -> Tabulated:
+    """The double well in a table."""
+    x = np.linspace(-reach, reach, points)
+    return Tabulated(x.tolist(), (x**4 / 4 - x**2 / 2).tolist())
+
+
+def test_the_growth_of_a_table_is_that_of_its_formula_at_its_largest():
+    formula = posed(FokkerPlanck(0.7), None, Quartic(), t_end=4.0)
+    table = posed(FokkerPlanck(0.7), None, tabulated(6.0, 241), t_end=4.0)
+    ours, theirs = (decay(problem, conditions(problem)) for problem in (table, formula))
+    assert theirs.growth.max() > 1.1
+    assert theirs.growth[-1] < 0.7
+    assert ours.growth == pytest.approx(np.maximum.accumulate(theirs.growth), rel=0.02)
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_a_straight_end_of_a_table_that_does_not_confine_has_no_decay(side: float):
+    x = np.array([-3.0, -1.0, 0.0, 1.0, 3.0])
+    hill = Tabulated(x.tolist(), (np.exp(-(x**2)) + side * x).tolist())
+    problem = posed(FokkerPlanck(0.5), None, hill, t_end=4.0)
+    assert conditions(problem).convexity < 0
+    assert decay(problem, conditions(problem)) is None
 
 
 def test_a_long_run_in_a_double_well():

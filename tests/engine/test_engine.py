@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from missing_mass import MissingMass
 from tapes import interpreted
 
 import wgf
@@ -122,6 +123,13 @@ KERNELS = [
 LADDER |= {
     str(w): (wgf.AggregationDiffusion(0.5), {"potential": "x**2/2", "interaction": w, "network": small(6)})
     for w in KERNELS
+}
+LADDER |= {
+    f"{w} where mass is missing": (
+        wgf.AggregationDiffusion(0.5),
+        {"potential": "x**2/2 + x", "interaction": w, "network": small(6), "quadrature": MissingMass()},
+    )
+    for w in (interaction.Quadratic(1.3), interaction.Quadratic(-0.4))
 }
 
 

@@ -38,8 +38,8 @@ def test_gradients_are_those_of_single_flows(case, where, monkeypatch):
         numbers = [tensor(values[k]) for values in CASES[case][1].values()]
         pde, given = CASES[case][3](*numbers)
         single = wgf.solve(
-            pde, t_end=0.1, saves=2, network=NETWORK, integrator=FINE, quadrature=nodes_of(flows), engine="torch",
-            **given,
+            pde, t_end=0.1, saves=2, integrator=FINE, quadrature=nodes_of(flows), engine="torch",
+            **{"network": NETWORK} | given,
         )  # fmt: skip
         assert single.clock.steps == flows.steps[k]
         loss = functional(torch.stack([single.differentiable(float(t)).coordinates for t in single.t]))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from devices import needs_cuda
+from ensembles_with_gradients import ROUGH
 
 import wgf
 from wgf.ensembles import in_threads
@@ -61,6 +62,10 @@ CASES = {
     "attraction": (
         wgf.AggregationDiffusion(), {"diffusion": [0.5, 3.0]},
         {"interaction": wgf.interactions.Quadratic(2.0), "t_end": 0.5, "network": SMALL},
+    ),
+    "attraction where mass is missing": (
+        wgf.AggregationDiffusion(), {"diffusion": [0.5, 3.0]},
+        {"interaction": wgf.interactions.Quadratic(2.0), "t_end": 0.5} | ROUGH,
     ),
     "repulsion": (
         wgf.AggregationDiffusion(), {"diffusion": [0.5, 3.0]},

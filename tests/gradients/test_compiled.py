@@ -111,14 +111,14 @@ class Springs(wgf.interactions.Interaction):
         return Parts(quadratic=2 * self.a)
 
     def value(self, at):
-        return self.a * torch.dot(at.w, (at.x - torch.dot(at.w, at.x)) ** 2)
+        return self.a * torch.dot(at.w, at.centred**2)
 
     def curvature(self, at):
         return wgf.Curvature(xx=2 * self.a * at.w)
 
     def coupling(self, at, loads):
         mean = loads(at.w[:, None])
-        return -2 * self.a * mean @ mean.T
+        return -2 * self.a / at.w.sum() * mean @ mean.T
 
 
 PAIRS = {

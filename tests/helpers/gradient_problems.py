@@ -1,6 +1,7 @@
 """Problems with derivatives, and their flows."""
 
 import torch
+from missing_mass import MissingMass
 
 import wgf
 from wgf.gradients.tensors import plain
@@ -60,6 +61,13 @@ LADDER = {
         lambda s, d: (wgf.AggregationDiffusion(d), {"interaction": wgf.interactions.Newtonian(s)}),
     ),
     "quadratic": ([-0.6], lambda s: (wgf.AggregationDiffusion(0.5), {"interaction": wgf.interactions.Quadratic(s)})),
+    "quadratic where mass is missing": (
+        [-0.6],
+        lambda s: (
+            wgf.AggregationDiffusion(0.5),
+            {"potential": "x**2/2 + x", "interaction": wgf.interactions.Quadratic(s), "quadrature": MissingMass()},
+        ),
+    ),
     "morse": (
         [1.0, 0.8, 2.0, 1.1],
         lambda *p: (wgf.AggregationDiffusion(0.5), {"interaction": wgf.interactions.Morse(*p)} | TINY),

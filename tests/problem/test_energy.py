@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from laws_and_terms import LAWS, TERMS, away, differences, network, problem, random, tensor
+from missing_mass import MissingMass
 from scipy import integrate, stats
 
 from wgf.errors import ConfigError
@@ -27,9 +28,9 @@ every_term = pytest.mark.parametrize("name", TERMS)
 INTERACTIONS = [name for name, term in TERMS.items() if isinstance(term, Interaction)]
 
 
-def at_nodes(law, f, order=8):
+def at_nodes(law, f, order=8, rule=Gauss):
     """A map written as a function at the nodes of a law."""
-    nodes = Gauss(order).nodes(law, torch.empty(0, dtype=torch.float64))
+    nodes = rule(order).nodes(law, torch.empty(0, dtype=torch.float64))
     z = nodes.z.clone().requires_grad_()
     x = f(z)
     (dx,) = torch.autograd.grad(x.sum(), z)
@@ -130,6 +131,17 @@ def test_quadratic_and_newtonian_equal_the_double_sum_over_their_own_nodes():
     assert float(interaction.Newtonian(1.0).value(r)) == pytest.approx(newtonian, rel=2e-3)  # the sum meets the kink
 
 
+def test_quadratic_where_a_rule_misses_mass_is_the_double_sum_per_mass():
+    r = at_nodes(Gaussian(), bent, rule=MissingMass)
+    spring, mass = interaction.Quadratic(-1.7), float(r.w.sum())
+    assert mass == pytest.approx(0.9)
+    pairs = -0.25 * 1.7 * float(r.w @ (r.x[:, None] - r.x) ** 2 @ r.w) / mass
+    assert float(spring.value(r)) == pytest.approx(pairs, rel=1e-12)
+    bends = spring.curvature(r).xx.diag() + spring.coupling(r, lambda columns: columns)
+    known = torch.autograd.functional.hessian(lambda x: spring.value(MapAtNodes(r.nodes, x, r.dx)), r.x)
+    assert torch.allclose(bends, known, rtol=1e-12, atol=1e-16)
+
+
 def test_blocks_change_nothing(monkeypatch):
     r = at_nodes(Gaussian(), bent)
     terms = [TERMS[name] for name in ("log", "morse", "attraction_4_2")]
@@ -189,18 +201,33 @@ def test_covectors_are_the_derivatives_of_the_value(name):
         assert float(force @ phi + stress @ dphi) == pytest.approx(expected, rel=1e-7, abs=1e-12)
 
 
+rules = pytest.mark.parametrize("rule", [Gauss, MissingMass])
+
+
+@rules
 @every_term
-def test_the_covector_by_autograd_is_the_one_written_by_hand(name):
-    term, r = TERMS[name], at_nodes(Uniform(-1.0, 2.0), bent)
+def test_the_covector_by_autograd_is_the_one_written_by_hand(name, rule):
+    term, r = TERMS[name], at_nodes(Uniform(-1.0, 2.0), bent, rule=rule)
     for mine, generic in zip(term.covector(r), Term.covector(term, r), strict=True):
         assert torch.allclose(mine, generic, rtol=1e-10, atol=1e-15)
 
 
+@rules
 @pytest.mark.parametrize("name", INTERACTIONS)
-def test_interactions_move_no_centre_of_mass(name):
-    r = at_nodes(LAWS["mixture"], bent)
+def test_interactions_move_no_centre_of_mass(name, rule):
+    r = at_nodes(LAWS["mixture"], bent, rule=rule)
     force, _ = TERMS[name].covector(r)
     assert abs(float(force.sum())) < 1e-12 * float(force.abs().sum())
+
+
+@rules
+@pytest.mark.parametrize("name", INTERACTIONS)
+def test_interactions_do_not_see_where_the_law_is(name, rule):
+    r = at_nodes(LAWS["mixture"], bent, rule=rule)
+    there = MapAtNodes(r.nodes, r.x + 1e3, r.dx)
+    assert float(TERMS[name].value(there)) == pytest.approx(float(TERMS[name].value(r)), rel=1e-10)
+    (force, _), (other, _) = TERMS[name].covector(r), TERMS[name].covector(there)
+    assert torch.allclose(other, force, rtol=0, atol=1e-10 * float(force.abs().max()))
 
 
 @given(

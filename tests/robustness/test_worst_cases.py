@@ -128,6 +128,27 @@ def test_a_smallest_slope_below_all_slopes_is_noticed(judge):
     assert verdict.used < 1e-3
 
 
+def test_the_best_map_of_a_law_that_grows_by_orders_is_judged_to_rounding(stress: ModuleType, tmp_path: Path):
+    """The judge looks at the base in its own unit: repulsion makes a law of the width 1e-3 one of 1e9, by an affine
+    map."""
+    from random_problems.numbers import Judge
+    from random_problems.problem import posed
+    from random_problems.solve import run
+
+    settings = {name: value for name, value in WELL.items() if name != "potential.expr"} | {
+        "pde": "aggregation_diffusion", "pde.diffusion": 0.0, "potential": "none", "interaction": "quadratic",
+        "interaction.strength": -1.0, "t_end": 28.0, "law.mean": 0.0, "law.std": 1e-3, "network.degree": 1,
+    }  # fmt: skip
+    result, flow = run(settings, tmp_path, rich=False)
+    assert flow is not None
+    judge = Judge(flow, result, posed(settings, None), None)
+    assert judge.std > 1e8
+    assert result["w2_best"] < 1e-6 < 1e3 < result["w2_error"]
+    assert [verdict for verdict in judge.best() if not verdict.used <= 1] == []
+    false = Judge(flow, result | {"w2_best": 0.1 * result["w2_error"]}, judge.problem, None)
+    assert [verdict.number for verdict in false.best() if verdict.used > 1] == ["w2_best"]
+
+
 @pytest.mark.parametrize("name", ["w2_bound", "w2_bound_own", "w2_bound_lambda", "reference_error"])
 def test_a_bound_that_claims_too_much_is_noticed(judge, name: str):
     result = {**judge.result, name: 0.0 if name == "w2_bound_lambda" else 1e-3 * judge.result[name]}

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from wgf.certificates.own_bound import Bound
 from wgf.networks.base import TransportMap
+from wgf.problem.energy import MapAtNodes
 from wgf.problem.quadrature import Gauss
 
 GROWN = math.log(100)  # of exp(-lambda t), beyond which a finer network helps little
@@ -20,8 +21,7 @@ def spread(map: TransportMap, theta: Tensor) -> float:
     """Standard deviation (length) of the law that a map with parameters theta [p] carries."""
     theta = theta.double()
     nodes = Gauss().nodes(map.base, map.knots(theta).double())
-    x = map.evaluate(theta, nodes.z)[0]
-    return float((nodes.w @ (x - nodes.w @ x) ** 2).sqrt())
+    return float(MapAtNodes(nodes, *map.evaluate(theta, nodes.z)).std)
 
 
 @dataclass(frozen=True)

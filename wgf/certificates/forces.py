@@ -48,7 +48,8 @@ class Force:
         if parts is None:
             return found + self._pairs(self.kernel.split()[1], x)
         if parts.quadratic:
-            found = found + parts.quadratic * (x - self.mesh.integral(x)[:, None])
+            mean = self.mesh.integral(x) / self.mesh.w.sum(-1)
+            found = found + parts.quadratic * (x - mean[:, None])
         if sums is not None:
             # 1/(T(z) - T(y)) - 1/(T'(z) (z - y)) is smooth, with T''/(2 T'^2) at y = z
             smooth = sums - self._sums_at_start / dx + self.mesh.w * 0.5 * bend / dx**2

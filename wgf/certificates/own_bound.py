@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,6 +70,7 @@ class OwnBound(LoopCallback):
     Attributes:
         convexity: lambda (1/time), None if there is no bound.
         unknown: why there is no bound, or None.
+        finer: computes residuals with twice as many nodes; only where there is a bound.
     """
 
     def __init__(self, projection: Projection, past: dict[str, Any] | None = None, order: int = ORDER) -> None:
@@ -86,6 +88,7 @@ class OwnBound(LoopCallback):
         self._bounds: dict[float, Bound] = {}
         self._count = 0
         self._start = 0.0  # distance of T(0) from the initial law
+        self._hidden = np.zeros(1), np.zeros(1)
         if self.convexity is None or landscape is None:
             return
         self._chart, self._landscape = landscape.chart, landscape
@@ -98,7 +101,7 @@ class OwnBound(LoopCallback):
                 return
         base = projection.map.base
         meshes = [mesh_of(landscape.chart, base, nodes, problem.domain) for nodes in (order, 2 * order)]
-        self._evaluate, self._evaluate_doubled = (Evaluator(problem, known, mesh) for mesh in meshes)
+        self._evaluate, self.finer = (Evaluator(problem, known, mesh) for mesh in meshes)
         self._scale = base.std
         self._decay = decay(problem, known)
         if past is not None:
@@ -133,6 +136,26 @@ class OwnBound(LoopCallback):
         self.unknown = why
         self._bounds.clear()
 
+    def hide(self, times: np.ndarray, norms: np.ndarray) -> None:
+        """Add to the residual the norms [m] (length/time) at times [m] of what the quadrature does not see of it."""
+        self._hidden = times, norms
+        self._bounds.clear()
+
+    def coefficients(self, thetas: Iterable[Tensor]) -> Tensor:
+        """Coefficients [r, M] of maps with parameters [p] each."""
+        return torch.stack([self._chart.space.coefficients(theta) for theta in thetas]).double()
+
+    def weight(self, t: float) -> float:
+        """Factor by which a constant residual enters the bound at time t (time)."""
+        rate = -(self.convexity or 0.0)
+        found = math.expm1(rate * t) / rate if rate * t else t
+        return found if self._decay is None else min(found, self._decay.weight(t))
+
+    def _before(self, journal: Journal, t: float) -> Known:
+        steps = journal.before(t)
+        hidden = np.interp(steps.s, *self._hidden)[..., None]
+        return steps._replace(force=steps.force + hidden, strong=steps.strong + hidden)
+
     def _bound(self, t: float) -> Bound:
         if self.unknown is None:
             self._flush()
@@ -143,7 +166,7 @@ class OwnBound(LoopCallback):
         start = math.exp(-self.convexity * t) * self._start
         if not self._steps.blocks:
             return Bound(start, 0.0) if t == 0 else Bound(None, None, "no step was recorded")
-        steps = self._steps.before(t)
+        steps = self._before(self._steps, t)
         if not len(steps.s):
             return Bound(start, 0.0)
         parts = self._decayed(steps, t)
@@ -201,7 +224,7 @@ class OwnBound(LoopCallback):
             parts: their `_decayed`.
             t, weight, total: the time, the trade-off of the bound, and the bound.
         """
-        doubled, (long, sampled) = self._doubled.before(t), self._doubled_on(steps.weights.sum(1), 0)
+        doubled, (long, sampled) = self._before(self._doubled, t), self._doubled_on(steps.weights.sum(1), 0)
         if not len(doubled.s):
             return None, 0.0
         seen, finer, size = long | sampled, self._decayed(doubled, t), max(total, ROUNDING * self._scale)
@@ -249,7 +272,7 @@ class OwnBound(LoopCallback):
         long, sampled = self._doubled_on(found.weights.sum(1).cpu().numpy(), self._count)
         if (long | sampled).any():
             which = torch.from_numpy(long | sampled).to(c.device)
-            self._doubled.append(evaluated(self._evaluate_doubled, record, 2 * PER_STEP, which))
+            self._doubled.append(evaluated(self.finer, record, 2 * PER_STEP, which))
         self._count += len(times) - 1
         self._pending = self._pending[-1:]
 

@@ -74,11 +74,14 @@ class Evaluator:
 
         Cells end where a map crosses a kink of V, unless the forces are sums over the pairs of nodes.
         """
+        mesh = self.mesh_of(c)
+        force = self.force if mesh is self.mesh else Force(self.problem.interaction, mesh)
+        return self._on(mesh, force, c, v)
+
+    def mesh_of(self, c: Tensor) -> Mesh:
+        """The nodes for maps with coefficients c [r, M]."""
         kinks = self.problem.potential.kinks
-        if kinks is None or self.force.has_pairs:
-            return self._on(self.mesh, self.force, c, v)
-        mesh = self.mesh.split(c, kinks.x)
-        return self._on(mesh, Force(self.problem.interaction, mesh), c, v)
+        return self.mesh if kinks is None or self.force.has_pairs else self.mesh.split(c, kinks.x)
 
     def _on(self, mesh: Mesh, forces: Force, c: Tensor, v: Tensor) -> Residuals:
         known = self.known

@@ -17,7 +17,7 @@ from wgf.certificates.certificate import Certificate, spread
 from wgf.certificates.distances import Distances
 from wgf.certificates.own_bound import COARSE, FOLDED, Bound, OwnBound
 from wgf.certificates.rich_settings import Folds, Unknown, richer
-from wgf.certificates.unseen import refuse_if_blind, unseen
+from wgf.certificates.unseen import account, unseen
 from wgf.errors import ConfigError, in_one_line
 from wgf.integrators.base import Integrator, State
 from wgf.integrators.saved_states import SavedStates
@@ -192,7 +192,7 @@ def _run(
     if end.status is not Status.completed:
         kind = Folds if end.status in (Status.folded, Status.step_too_small) else Unknown
         raise kind(f"the richer run ended as {end.status} at t = {end.clock.t:g}")
-    refuse_if_blind(both.recorder, unseen(finer, both.states))
+    account(both.recorder, both.states, unseen(finer, both.states))
     return RichRun(both.states, both.recorder, tame, method.rtol, end.clock.steps + end.clock.rejected)
 
 
@@ -222,7 +222,7 @@ def certified(projection: Projection, integrator: Integrator, saved: SavedStates
         end = run(projection, integrator, projection.initial, stops, both)
         if end.status is not Status.completed:
             recorder.unknown = f"the run ended as {end.status} at t = {end.clock.t:g} when repeated"
-        refuse_if_blind(recorder, unseen(projection, states))
+        account(recorder, states, unseen(projection, states))
     own = recorder.at(t)
     if own.value is not None and stops:  # the repeated run may differ on another machine
         own = own._replace(value=own.value + RichRun(states, recorder).distance(t, *state))

@@ -2,31 +2,167 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
 import torch
+from numpy.polynomial import legendre
 from torch import Tensor
 
-from wgf.certificates.own_bound import OwnBound
+from wgf.certificates.own_bound import ROUNDING, OwnBound
 from wgf.integrators.saved_states import SavedStates
 from wgf.networks.base import TransportMap
-from wgf.problem.potential import Potential
-from wgf.problem.quadrature import legendre
+from wgf.problem.potential import Expressed, Potential
+from wgf.problem.quadrature import legendre as gauss
 from wgf.projection.field import Projection
+from wgf.settings.formulas.discs import Roughness
+from wgf.settings.formulas.enclosure import has_jumps
 
 ENERGY = 1e-4  # tolerance of the energy, relative to the sizes of its terms
 PIECES = 32  # of a cell, of two nodes each
 HIDDEN = "V has wells or peaks between the quadrature nodes: increase network.width and quadrature.order"
 SHARE = 1 / 500  # of the mass that a well or a peak between two nodes may hold
+NEGLIGIBLE = 1 / 300  # of a bound: what V may hide without a closer look
+LOOKS = 4, 64  # maps that are looked at while the law moves by its width, and most of them
+FAR = 8.0  # widths between two saved maps, beyond which it moves no farther
+LEAST, SMALL = 1e-16, 1e-3  # masses of cells that are looked at, and of pieces of which many may be rough
+INTERPOLATED = 7.0  # error of interpolation in a cell up to its ends, relative to the best polynomial
+CUT, ROUNDS, MOST = 4, 20, 2_000  # pieces of a rough piece, how often, and most of them for a map
+BLOCK = 4096  # pieces integrated at once
+KINK = 1e-6  # of a cell's width: a kink so near to an end is at the end
 
 
-def refuse_if_blind(recorder: OwnBound, missed: float | None) -> None:
-    """Take its bound from a run whose quadrature misses what V does between its nodes; missed: what `unseen` gives."""
+def account(recorder: OwnBound, saved: SavedStates, missed: float | None) -> None:
+    """Add to a bound what V hides between the quadrature nodes; take it from a run that hardly feels V.
+
+    Args:
+        recorder: bounds the run.
+        saved: the states of the run.
+        missed: what `unseen` gives.
+    """
     if recorder.unknown is None and (missed or 0.0) > ENERGY:
         recorder.refuse(HIDDEN)
+    bounds = ((t, recorder.at(t).value) for t in reversed(saved.times[1:]))
+    t, bound = next(((t, value) for t, value in bounds if value is not None), (0.0, None))
+    v = recorder.projection.problem.potential
+    if bound is None or not isinstance(v, Expressed) or has_jumps(v.expression):
+        return
+    rough = Roughness(v.expression, recorder.finer.mesh.order)
+    if rough.terms:
+        size = max(bound, ROUNDING * recorder.projection.map.base.std)
+        times, norms = _hidden(recorder, saved, rough, NEGLIGIBLE * size / recorder.weight(t))
+        if np.isfinite(norms).all():
+            recorder.hide(times, norms)
+        else:
+            recorder.refuse(HIDDEN)
+
+
+class _Cells(NamedTuple):
+    """Cells of m maps: values of the maps, V' and the density of the law at their nodes [c, q], the number of the map
+    and the ends of the cells [c]."""
+
+    x: np.ndarray
+    slope: np.ndarray
+    density: np.ndarray
+    map: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@torch.no_grad()
+@np.errstate(all="ignore")  # what is not finite takes the bound
+def _hidden(
+    recorder: OwnBound, saved: SavedStates, roughness: Roughness, tolerance: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Times of a flow [m], and the norms of V'(T) - P there [m] (length/time). P is, in each cell, the polynomial
+    through the values of V' at the nodes that a bound uses.
+
+    A cell where V' is so close to polynomials that the norm is below a tolerance counts with a bound. Others are cut
+    until that is true of the pieces: then Gauss nodes of these see V' - P. Where a piece is still rough at last, the
+    range of V' in it is added.
+    """
+    times, cells = _cells(recorder, saved)
+    most, pieces = cells.density.max(1), []
+    squares, rest = np.zeros((2, len(times)))
+    low, high, cell = cells.low, cells.high, np.arange(len(cells.low))
+    for turn in range(ROUNDS):
+        mass = (high - low) * most[cell]
+        allowed = tolerance / INTERPOLATED * np.maximum(1.0, np.sqrt(SMALL / mass))
+        rough = roughness(low, high, allowed)
+        coarse = rough > allowed
+        last = turn == ROUNDS - 1 or CUT * coarse.sum() > MOST * len(times)
+        if turn == 0:
+            np.add.at(squares, cells.map[~coarse], ((INTERPOLATED * rough) ** 2 * mass)[~coarse])
+        done = ~coarse & (turn > 0) | (coarse & last)
+        pieces.append((low[done], high[done], cell[done]))
+        if last or not coarse.any():
+            np.add.at(rest, cells.map[cell[coarse]], (rough**2 * mass)[coarse])
+            break
+        ends = np.linspace(low[coarse], high[coarse], CUT + 1)
+        low, high, cell = ends[:-1].ravel(), ends[1:].ravel(), np.tile(cell[coarse], CUT)
+    low, high, cell = (np.concatenate(part) for part in zip(*pieces, strict=True))
+    v = recorder.projection.problem.potential
+    for begin in range(0, len(cell), BLOCK):
+        block = slice(begin, begin + BLOCK)
+        np.add.at(squares, cells.map[cell[block]], _differences(v, cells, low[block], high[block], cell[block]))
+    return times, np.sqrt(squares) + np.sqrt(rest)
+
+
+def _cells(recorder: OwnBound, saved: SavedStates) -> tuple[np.ndarray, _Cells]:
+    """Some times of a flow [m], and the cells of its maps then that hold mass and no kink."""
+    times, c = _looks(recorder, saved)
+    mesh, v = recorder.finer.mesh_of(c), recorder.projection.problem.potential
+    at = mesh.values(c)
+    parts = at, v.derivative(at.reshape(-1)).view_as(at), mesh.p / mesh.slopes(c), mesh.w.expand_as(at)
+    x, slope, density, w = (part.reshape(-1, mesh.order).cpu().numpy() for part in parts)
+    low, high = _to_ends(mesh.order) @ x.T
+    seen, near = (w.sum(1) > LEAST) & (low < high) & np.isfinite(density).all(1), KINK * (high - low)
+    if v.kinks is not None:
+        kinks = v.kinks.x.numpy()[:, None]
+        seen &= ~((kinks > low + near) & (kinks < high - near)).any(0)
+    number = np.repeat(np.arange(len(c)), len(x) // len(c))
+    return times, _Cells(*(part[seen] for part in (x, slope, density, number, low, high)))
+
+
+def _looks(recorder: OwnBound, saved: SavedStates) -> tuple[np.ndarray, Tensor]:
+    """Times [m] and coefficients [m, M] of maps between the saved ones, so many that the law moves by a fourth of its
+    width from one to the next."""
+    c, number, mesh = recorder.coefficients(saved.theta), np.arange(len(saved.times)), recorder.finer.mesh
+    x = mesh.values(c)
+    moves = mesh.norm(x.diff(dim=0)) / mesh.norm(x - mesh.integral(x)[:, None])[1:]
+    way = np.append(0.0, moves.nan_to_num(0.0).clamp(max=FAR).cumsum(0).cpu().numpy()) + number / number[-1]
+    at = np.interp(np.linspace(0, way[-1], int(min(LOOKS[0] * way[-1], LOOKS[1])) + 1), way, number)
+    before = np.floor(at).astype(int).clip(max=number[-1] - 1)
+    share = torch.from_numpy(at - before)[:, None].to(c)
+    return np.interp(at, number, saved.times), torch.lerp(c[before], c[before + 1], share)
+
+
+@cache
+def _to_ends(order: int) -> np.ndarray:
+    """Matrix [2, order] from values at Gauss nodes to those of their polynomial at both ends of a cell."""
+    s, _ = legendre.leggauss(order)
+    return legendre.legvander([-1.0, 1.0], order - 1) @ np.linalg.inv(legendre.legvander(s, order - 1))
+
+
+def _differences(v: Potential, cells: _Cells, low: np.ndarray, high: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """int |V' - P|^2 of the law [n] over pieces from low to high of the cells with the numbers `cell` [n]."""
+    s, w = legendre.leggauss(cells.x.shape[1])
+    half = 0.5 * (high - low)
+    x = 0.5 * (low + high)[:, None] + half[:, None] * s
+    nodes, width = cells.x[cell], (cells.high - cells.low)[cell]
+    gaps = (nodes[:, :, None] - nodes[:, None]) / width[:, None, None] + np.eye(len(s))
+    away = (x[:, :, None] - nodes[:, None]) / width[:, None, None]
+    shares = 1 / (gaps.prod(2)[:, None] * np.where(away == 0, 1e-100, away))  # by the barycentric formula
+    shares /= shares.sum(2, keepdims=True)
+    polynomial, density = ((shares * part[cell][:, None]).sum(2) for part in (cells.slope, cells.density))
+    gap = v.derivative(torch.from_numpy(x)).numpy() - polynomial
+    return half * ((gap**2 * np.maximum(density, 0.0)) @ w)
 
 
 def unseen(projection: Projection, saved: SavedStates, last: int = -1) -> float | None:
     """Potential energy at the start or at saved time number `last` that the quadrature of a flow may have missed,
-    relative to all energies then (no unit). None for a rule without cells."""
+    relative to all energies then, that of |V| among them (no unit). None for a rule without cells."""
     problem = projection.problem
     if projection.quadrature.order is None or problem.potential.vanishes or not saved.terms:
         return None
@@ -35,25 +171,27 @@ def unseen(projection: Projection, saved: SavedStates, last: int = -1) -> float 
     for number in {0, range(len(saved.times))[last]}:
         map, theta = saved[number]
         terms = saved.terms[number].double().cpu()
-        missed = _between(problem.potential.at(saved.times[number]), map, theta, float(terms[k]))
-        found.append(missed / (float(terms.abs().sum()) + 1e-300) - 1e3 * torch.finfo(theta.dtype).eps)
+        missed, size = _between(problem.potential.at(saved.times[number]), map, theta, float(terms[k]))
+        size += float(terms.abs().sum() - terms[k].abs())
+        found.append(missed / (size + 1e-300) - 1e3 * torch.finfo(theta.dtype).eps)
     return max(found)
 
 
 @torch.no_grad()
-def _between(v: Potential, map: TransportMap, theta: Tensor, energy: float) -> float:
-    """Difference of int V(T) p dz on many pieces of every cell to the energy of a flow, or what V hides on these.
+def _between(v: Potential, map: TransportMap, theta: Tensor, energy: float) -> tuple[float, float]:
+    """Difference of int V(T) p dz on many pieces of every cell to the energy of a flow, or what V hides on these; and
+    int |V(T)| p dz.
 
     Where V'' >= lambda, V exceeds its chord over a length s by -lambda s^2/8 at most.
     """
     theta, base = theta.detach().double(), map.base
     knots = map.knots(theta).double().cpu()
     mesh = torch.cat([torch.tensor(base.panels()).to(knots), knots.clamp(base.lower, base.upper)]).unique()
-    s, half = legendre(2, mesh.dtype, mesh.device)
+    s, half = gauss(2, mesh.dtype, mesh.device)
     s = ((torch.arange(PIECES)[:, None] + s) / PIECES).reshape(-1)
     z = mesh[:-1, None] + mesh.diff()[:, None] * s
     w = (mesh.diff()[:, None] * half.repeat(PIECES) / PIECES * base.density(z)).reshape(-1)
     x = map.evaluate(theta, z.reshape(-1).to(theta.device))[0].double().cpu()
-    gaps, masses = x.diff(), 0.5 * (w[1:] + w[:-1])
+    gaps, masses, values = x.diff(), 0.5 * (w[1:] + w[:-1]), v.value_at(x)
     hidden = max(-(v.convexity or 0.0), 0.0) / 8 * float(masses @ gaps**2)
-    return max(abs(float(w @ v.value_at(x)) - energy), SHARE * hidden)
+    return max(abs(float(w @ values) - energy), SHARE * hidden), float(w @ values.abs())

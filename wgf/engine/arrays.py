@@ -39,7 +39,8 @@ class Mesh(NamedTuple):
         nodes: weights, log densities and 2 P - 1 at the nodes [3, Q C].
         mass: mass matrix by diagonals, A[j + r, j] at [r, WIDTH + j], [TAPS, M + 2 WIDTH].
         factors: its factorisation, a band [M + WIDTH, TAPS].
-        mean: integrals of the basis functions, and the diagonal of the factorisation of the mass matrix [2, M + WIDTH].
+        mean: means of the basis functions under the weights [M + WIDTH].
+        weight: sum of the weights of the nodes.
         pivots: diagonal of the factorisation of the mass matrix [M + WIDTH].
         held: whether the first and the last coordinate are positions of walls [2].
     """
@@ -52,6 +53,7 @@ class Mesh(NamedTuple):
     mass: np.ndarray
     factors: np.ndarray
     mean: np.ndarray
+    weight: float
     pivots: np.ndarray
     held: np.ndarray
 

@@ -212,7 +212,7 @@ def hessian(c, mesh, energy, pair, work, known, shift):
             coupling(mesh, n, w, x, energy, pair, work.pairs, work.cross, work.vectors[IMAGE], bend, work.dense)
         for a in range(len(work.dense)):
             for b in range(m):
-                work.dense[a, b] -= energy.quadratic * mesh.mean[a] * mesh.mean[b]
+                work.dense[a, b] -= energy.quadratic * mesh.weight * mesh.mean[a] * mesh.mean[b]
     for low in range(0, cells, per):
         high = end_of_block(mesh, low, work)
         n = padded(high - low)
@@ -279,13 +279,13 @@ def coupled(mesh, energy, work):
         return factorise_dense(work.dense, work.vectors[WOODBURY])
     if not factorise(A, m):
         return False
-    z, s = work.vectors[WOODBURY], 0.0
+    z, s, strength = work.vectors[WOODBURY], 0.0, energy.quadratic * mesh.weight
     copy(mesh.mean, z)
     forward(A, z, m)
     backward(A, z, m)
     for j in range(m):
         s += z[j] * mesh.mean[j]
-    s = 1.0 - energy.quadratic * s
+    s = 1.0 - strength * s
     for j in range(m):
-        z[j] *= energy.quadratic / s
+        z[j] *= strength / s
     return s > 0.0

@@ -48,12 +48,12 @@ def mesh_of(chart: Chart, order: int) -> Mesh:
 
 def _mesh(chart: Chart, order: int) -> Mesh:
     k, size, nodes = chart.space.degree + 1, chart.size, chart.nodes
-    w, z = nodes.w.numpy(), nodes.z.numpy().reshape(-1, order)
+    w, z, weight = nodes.w.numpy(), nodes.z.numpy().reshape(-1, order), float(nodes.w.sum())
     mean, pivots = aligned(2, size + WIDTH)
     first = np.empty(len(z), dtype=np.int64)
     for low in range(0, len(z), CELLS):
         columns, values, _ = (part.numpy() for part in chart.basis(torch.from_numpy(z[low : low + CELLS].ravel())))
-        here, near = w[order * low : order * (low + CELLS)], mean[columns[0] :]
+        here, near = w[order * low : order * (low + CELLS)] / weight, mean[columns[0] :]
         for j in range(k):
             added = np.bincount(columns - columns[0] + j, here * values[:, j])
             near[: len(added)] += added
@@ -65,7 +65,7 @@ def _mesh(chart: Chart, order: int) -> Mesh:
         part = Nodes(torch.from_numpy(z[rows]), torch.from_numpy(w.reshape(z.shape)[rows]), nodes.base)
         for row, values in zip(along, (part.w, part.log_p, part.side), strict=True):
             row[:, low : low + CELLS] = values.numpy().T
-    along[2] -= np.vdot(along[0], along[2]) / along[0].sum()
+    along[2] -= np.vdot(along[0], along[2]) / weight
     mass, factors = aligned(TAPS, size + 2 * WIDTH), aligned(size + WIDTH, TAPS)
     mass[:k, WIDTH:-WIDTH] = chart.mass.band.numpy()
     root, _ = scipy.linalg.lapack.dpbtrf(mass[:k, WIDTH:-WIDTH], lower=1)
@@ -74,7 +74,7 @@ def _mesh(chart: Chart, order: int) -> Mesh:
     factors[:size, 0] = pivots[:size] = root[0] ** -2
     columns, tables = _tables(chart, z, cell)
     cells, held = np.stack([first[cell], columns]), ~chart.free[[0, -1]].numpy()
-    return Mesh(k, run, cells, tables, along.reshape(3, -1), mass, factors, mean, pivots, held)
+    return Mesh(k, run, cells, tables, along.reshape(3, -1), mass, factors, mean, weight, pivots, held)
 
 
 def _neighbours(first: np.ndarray) -> tuple[np.ndarray, int]:

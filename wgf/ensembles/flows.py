@@ -163,12 +163,11 @@ class Ensemble:
 
     def mean(self, t: float | None = None) -> np.ndarray:
         """Means [n] (length)."""
-        return self.map(t, self._nodes) @ self.w
+        return self.map(t, self._nodes) @ self.w / self.w.sum()
 
     def std(self, t: float | None = None) -> np.ndarray:
         """Standard deviations [n] (length)."""
-        x = self.map(t, self._nodes)
-        return np.sqrt((x - (x @ self.w)[:, None]) ** 2 @ self.w)
+        return np.sqrt((self.map(t, self._nodes) - self.mean(t)[:, None]) ** 2 @ self.w)
 
     def w2(self, k: int = 0, t: float | None = None) -> np.ndarray:
         """Wasserstein distances W2 of all flows to flow k [n] (length): the L2(p) distances of their maps."""

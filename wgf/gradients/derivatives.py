@@ -81,7 +81,7 @@ def _pairs(w: Tensor, *values: Tensor) -> tuple[Tensor, list[Tensor]]:
 
 def _covariance(w: Tensor, v: Tensor, u: Tensor) -> Tensor:
     """Sum of the covariances of v and u [..., n]."""
-    return (v * u @ w - (v @ w) * (u @ w)).sum()
+    return (v * u @ w - (v @ w) * (u @ w) / w.sum()).sum()
 
 
 def _tracked(x: Tensor) -> Tensor:

@@ -86,7 +86,7 @@ class DifferentiableLaws:
     @property
     def mean(self) -> Tensor:
         """Mean (length)."""
-        return self.moment(1)
+        return self._chart.nodes.mean(self._at_nodes)
 
     @property
     def std(self) -> Tensor:

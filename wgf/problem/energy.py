@@ -42,9 +42,14 @@ class MapAtNodes:
         return self.nodes.w
 
     @property
+    def centred(self) -> Tensor:
+        """f minus its mean [n] (length)."""
+        return self.x - self.nodes.mean(self.x)
+
+    @property
     def std(self) -> Tensor:
         """Standard deviation of f, scalar (length)."""
-        return torch.dot(self.w, (self.x - torch.dot(self.w, self.x)) ** 2).sqrt()
+        return torch.dot(self.w, self.centred**2).sqrt()
 
     @property
     def rms(self) -> Tensor:
@@ -110,7 +115,7 @@ class Parts(NamedTuple):
     Attributes:
         density: energy per mass e(f, f', log p, 2 P - 1, w) at a node with weight w, in operations of torch.
         kernel, force: W(r) and its derivative for signed distances r; the kernel is summed over all pairs.
-        quadratic: coefficient s of a kernel s x^2/2.
+        quadratic: coefficient s of a kernel s x^2/2, see `wgf.problem.interaction.Quadratic`.
     """
 
     density: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor] | None = None

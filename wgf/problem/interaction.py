@@ -113,7 +113,11 @@ class Newtonian(Interaction):
 
 
 class Quadratic(Interaction):
-    """W = strength x^2/2, by moments; O(n)."""
+    """W = strength x^2/2, by moments; O(n).
+
+    F = strength/2 sum_i w_i (x_i - m)^2 is least for the mean m = sum w x / sum w, so that the derivative of m does not
+    count: dF/dx_i = strength w_i (x_i - m). A shift of all x changes neither, also where a rule misses some mass.
+    """
 
     derivable = ("strength",)
 
@@ -126,10 +130,10 @@ class Quadratic(Interaction):
         return Elementary(quadratic=self.strength)
 
     def value(self, at: MapAtNodes) -> Tensor:
-        return 0.5 * self.strength * torch.dot(at.w, (at.x - torch.dot(at.w, at.x)) ** 2)
+        return 0.5 * self.strength * torch.dot(at.w, at.centred**2)
 
     def covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:
-        force = self.strength * at.w * (at.x - torch.dot(at.w, at.x))
+        force = self.strength * at.w * at.centred
         return force, torch.zeros_like(force)
 
     def curvature(self, at: MapAtNodes) -> Curvature:
@@ -137,7 +141,7 @@ class Quadratic(Interaction):
 
     def coupling(self, at: MapAtNodes, loads: Callable[[Tensor], Tensor]) -> Tensor:
         mean = loads(at.w[:, None])
-        return -self.strength * mean @ mean.T
+        return -self.strength / at.w.sum() * mean @ mean.T
 
     def __str__(self) -> str:
         return f"{factor(self.strength)}x^2/2"

@@ -46,13 +46,16 @@ class Nodes:
 
         Its mean under the weights is 0, also of random nodes, so that forces between particles move no centre of mass.
         """
-        side = self.side
-        return side - torch.dot(self.w, side) / self.w.sum()
+        return self.side - self.mean(self.side)
 
     @property
     def side(self) -> Tensor:
         """2 P(z) - 1 to rounding [n], whatever its mean."""
         return self.base.cdf(self.z) - self.base.survival(self.z)
+
+    def mean(self, f: Tensor) -> Tensor:
+        """Mean [...] of f [..., n] at the nodes: it moves as f does under a shift, whatever mass the rule misses."""
+        return f @ self.w / self.w.sum()
 
 
 # cached: otherwise every step with moving knots would copy to the device

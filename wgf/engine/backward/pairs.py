@@ -96,15 +96,15 @@ def weighted(part, stage, count, w, x, far, logarithmic, p, r, force, found):
 
 
 @compiled
-def covariance(w, x, y):
-    """Covariance of numbers x and y at the nodes."""
+def covariance(w, weight, x, y):
+    """Covariance of numbers x and y at the nodes with weights w, whose sum is given."""
     both, one, two = fill(0.0), fill(0.0), fill(0.0)
     for i in range(0, len(w), WIDTH):
         here = load(w, i) * load(y, i)
         both += load(x, i) * here
         one += load(w, i) * load(x, i)
         two += here
-    return total(both) - total(one) * total(two)
+    return total(both) - total(one) * total(two) / weight
 
 
 @compiled
@@ -123,15 +123,15 @@ def along_pairs(part, c, stage, mesh, energy, back, pair, work, v, rows, first, 
         positions(rows[first + stage], mesh, work, far[stage])
         mean = 0.0
         for i in range(n):
-            mean += w[i] * far[stage, i]
+            mean += w[i] * far[stage, i] / mesh.weight
         for i in range(n):
             force[i] = energy.quadratic * (far[stage, i] - mean)
         if back.term >= 0:
-            found[back.term] -= covariance(w, work.nodes[0], far[stage])
+            found[back.term] -= covariance(w, mesh.weight, work.nodes[0], far[stage])
     else:
         for s in range(6):
             positions(v[STAGES + s], mesh, work, far[6 + s])
             if back.term >= 0:
-                found[back.term] -= covariance(w, far[s], far[6 + s])
+                found[back.term] -= covariance(w, mesh.weight, far[s], far[6 + s])
     if back.interacts:
         weighted(part, stage, n, w, work.nodes[0], far, back.logarithmic, pair, work.pairs, force, found)

@@ -69,7 +69,7 @@ class Landscape:
         for r in range(k):
             whole[np.arange(m), np.arange(m) + r] = mass[:, r]
         self.band, self.mass = tensor(mass), tensor(whole[:, :m] + np.triu(whole[:, :m], 1).T)
-        self.mean, self.w = tensor(mesh.mean[:m]), tensor(w)
+        self.mean, self.w, self.weight = tensor(mesh.mean[:m]), tensor(w), mesh.weight
         self.nodes = tensor(mesh.nodes[:, :, None])
         self.energy, self.size, self.taps = energy, m, k
         self.local = Operations(energy.local, device)
@@ -94,8 +94,7 @@ class Landscape:
     def judge(self, at: list[Tensor], known: Known) -> Judged:
         """Energies of maps."""
         x, dx = at
-        offset = x - self.w @ x
-        variance = self.w @ offset**2
+        variance = self.w @ self._centred(x) ** 2
         values = self.local.results(int(VALUE), known[0], at, VALUES, len(self.owners))
         terms = [torch.zeros_like(variance) for _ in range(self.energy.size)]
         for owner, value in zip(self.owners, values, strict=True):
@@ -115,7 +114,7 @@ class Landscape:
         x = at[0]
         force, stress = self.local.results(int(FIRST), known[0], at, SLOPES, 2)
         if self.energy.quadratic != 0.0:
-            force = _sum(force, self.energy.quadratic * (x - self.w @ x))
+            force = _sum(force, self.energy.quadratic * self._centred(x))
         if self.energy.interacts:
             pull = self._apart(int(FIRST), SLOPES, x, known)
             assert pull is not None
@@ -132,7 +131,7 @@ class Landscape:
         dense = None
         if energy.quadratic != 0.0:
             bends[0] = _sum(bends[0], torch.full_like(x, energy.quadratic))
-            dense = (-energy.quadratic * torch.outer(self.mean, self.mean))[:, :, None]
+            dense = (-energy.quadratic * self.weight * torch.outer(self.mean, self.mean))[:, :, None]
         if energy.interacts and (bend := self._apart(int(SECOND), BENDS, x, known)) is not None:
             bends[0] = _sum(bends[0], self._over_pairs(bend))
             loads = self.loads[0]
@@ -158,6 +157,10 @@ class Landscape:
             r = r.masked_fill(same, 1.0)  # where its derivative could be infinite
         value = self.pair.results(part, known[1], [r], place, 1)[0]
         return None if value is None else value.masked_fill(same, 0.0)
+
+    def _centred(self, x: Tensor) -> Tensor:
+        """Positions minus their mean [n, B]."""
+        return x - self.w @ x / self.weight
 
     def _over_pairs(self, value: Tensor) -> Tensor:
         """sum_i w_i value_ij [n, B]."""

@@ -147,6 +147,13 @@ def _bends(expression: Expression, low: np.ndarray, high: np.ndarray) -> Interva
     return _jet(expression.tree, (x, constant(1.0, x), constant(0.0, x)), expression.constants)[2]
 
 
+def slope_range(expression: Expression, part: ast.AST, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """By how much at most the slope of a part of a formula varies in boxes from low to high [boxes]."""
+    x = Interval(low, high)
+    slope = _jet(part, (x, constant(1.0, x), constant(0.0, x)), expression.constants)[1]
+    return slope.high - slope.low
+
+
 def _far(expression: Expression, side: float) -> float:
     """Lower bound of f'' at x = side |x| for |x| >= FAR."""
     sign = np.array([side])
@@ -174,10 +181,15 @@ def least_bends(expression: Expression, low: np.ndarray, high: np.ndarray) -> np
         return _bends(expression, low, high).low
 
 
+def has_jumps(expression: Expression) -> bool:
+    """Whether a formula has parts that interval arithmetic does not describe."""
+    calls = {node.func.id for node in ast.walk(expression.tree) if isinstance(node, ast.Call)}  # type: ignore[attr-defined]
+    return bool(calls & JUMPS)
+
+
 def least_bend(expression: Expression) -> float | None:
     """Lower bound of f'' on the whole line, close to its infimum; None where interval arithmetic finds none."""
-    calls = {node.func.id for node in ast.walk(expression.tree) if isinstance(node, ast.Call)}  # type: ignore[attr-defined]
-    if calls & JUMPS:
+    if has_jumps(expression):
         return None
     with np.errstate(all="ignore"):
         tails = min(_far(expression, side) for side in (-1.0, 1.0))
