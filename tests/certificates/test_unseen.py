@@ -80,6 +80,15 @@ def test_a_bound_counts_a_needle_that_no_node_sees(shape):
     assert told.before.value < 0.1 * error < error <= told.after.value < 20 * error
 
 
+@pytest.mark.parametrize("form", ["tanh({u})", "erf({u})", "sin({u})*exp(-{u}**2/4)", "exp(-{u}**4)"])
+def test_other_forms_of_needles(form):
+    width, place = 2e-4, -0.52
+    text = "0.001*x**2 + 1e-8*" + form.format(u=f"((x + 0.52)/{width})")
+    told = Told(TRANSPORT, text)
+    error = true_error(Expressed(text), told, width, place)
+    assert told.before.value < 0.1 * error < error <= told.after.value < 3 * error
+
+
 @pytest.mark.parametrize("shape", NEEDLES)
 def test_what_a_needle_hides_is_the_norm_of_its_force(shape):
     times, norms = Told(TRANSPORT, f"0.005*x**2 + {needle(*shape)}").hidden()
