@@ -7,6 +7,8 @@ import pytest
 import torch
 from bounded_runs import bounded, error, posed
 from reference_problems import AFFINE
+from scipy.integrate import solve_ivp
+from scipy.interpolate import CubicSpline
 
 import wgf
 from wgf.certificates.curve import Record, continuation
@@ -23,7 +25,8 @@ from wgf.problem.domain import Line
 from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, LinearTransport, PorousMedium, Problem
 from wgf.problem.interaction import Quadratic as Spring
 from wgf.problem.potential import Potential, Quadratic, Quartic, Sextic
-from wgf.reference_solutions.choose import closed_form
+from wgf.problem.tabulated import Tabulated
+from wgf.reference_solutions.choose import closed_form, computed
 
 NEITHER = {"log repulsion", "log attraction in a hill"}  # slow, see below
 
@@ -178,6 +181,45 @@ def test_a_resumed_recorder_gives_the_same_bound():
     assert again.at(problem.t_end) == bound
     assert again.at(0.5 * problem.t_end) == recorder.at(0.5 * problem.t_end)
     assert 0 < recorder.at(0.5 * problem.t_end).value < bound.value
+
+
+def table(rng: np.random.Generator) -> tuple[Tabulated, CubicSpline]:
+    """A random table that confines, and its natural spline by scipy."""
+    x = np.sort(rng.uniform(-3, 3, 7)) + np.linspace(0, 1, 7)
+    v = 0.4 * x**2 + rng.uniform(-0.5, 0.5, 7)
+    return Tabulated(x.tolist(), v.tolist()), CubicSpline(x, v, bc_type="natural")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_transport_down_a_table(seed: int):
+    """The true map by characteristics x' = -V'(x) of scipy, with straight ends of V."""
+    rng = np.random.default_rng(seed)
+    v, spline = table(rng)
+
+    def velocity(t: float, x: np.ndarray) -> np.ndarray:
+        return -spline(x.clip(spline.x[0], spline.x[-1]), 1)
+
+    def exact(t: float, z: torch.Tensor) -> torch.Tensor:
+        end = solve_ivp(velocity, (0, t), z.numpy(), "DOP853", rtol=1e-9, atol=1e-9, t_eval=[t]).y[:, -1]
+        return torch.from_numpy(end)
+
+    problem = posed(LinearTransport(), laws.Gaussian(0.5, 0.8), v)
+    projection, theta, recorder, bound = bounded(problem, Spline(width=16, degree=3, base=problem.law))
+    wrong = error(projection, theta, exact)
+    assert recorder.convexity < -0.5
+    assert 1e-4 < wrong <= bound.value <= 5 * wrong
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_diffusion_in_a_table(seed: int):
+    """Finite volumes know the true map to 1e-5."""
+    problem = posed(FokkerPlanck(0.5), laws.Gaussian(0.5, 0.8), table(np.random.default_rng(seed))[0])
+    projection, theta, _, bound = bounded(problem, Spline(width=12, degree=2, base=problem.law))
+    known = computed(problem, [problem.t_end], "finite_volume")
+    assert known is not None
+    wrong = error(projection, theta, known)
+    assert known.w2_error < 0.1 * wrong
+    assert wrong - known.w2_error <= bound.value <= 20 * wrong
 
 
 class Stated(Potential):

@@ -33,6 +33,7 @@ from wgf.problem.interaction import Log, Newtonian
 from wgf.problem.interaction import Quadratic as Spring
 from wgf.problem.kernels import Morse
 from wgf.problem.potential import Expressed, Quadratic, Quartic
+from wgf.problem.tabulated import Tabulated
 
 T_END = 0.04
 
@@ -330,6 +331,30 @@ def test_the_growth_of_a_potential_without_a_formula_is_that_of_its_formula():
     well = posed(FokkerPlanck(0.5), None, Quartic(), t_end=4.0)
     ours, theirs = (decay(problem, conditions(problem)) for problem in (formula, well))
     assert ours.growth == pytest.approx(theirs.growth, rel=0.01)
+
+
+def tabulated(reach: float, points: int) -> Tabulated:
+    """The double well in a table."""
+    x = np.linspace(-reach, reach, points)
+    return Tabulated(x.tolist(), (x**4 / 4 - x**2 / 2).tolist())
+
+
+def test_the_growth_of_a_table_is_that_of_its_formula_at_its_largest():
+    formula = posed(FokkerPlanck(0.7), None, Quartic(), t_end=4.0)
+    table = posed(FokkerPlanck(0.7), None, tabulated(6.0, 241), t_end=4.0)
+    ours, theirs = (decay(problem, conditions(problem)) for problem in (table, formula))
+    assert theirs.growth.max() > 1.1
+    assert theirs.growth[-1] < 0.7
+    assert ours.growth == pytest.approx(np.maximum.accumulate(theirs.growth), rel=0.02)
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_a_straight_end_of_a_table_that_does_not_confine_has_no_decay(side: float):
+    x = np.array([-3.0, -1.0, 0.0, 1.0, 3.0])
+    hill = Tabulated(x.tolist(), (np.exp(-(x**2)) + side * x).tolist())
+    problem = posed(FokkerPlanck(0.5), None, hill, t_end=4.0)
+    assert conditions(problem).convexity < 0
+    assert decay(problem, conditions(problem)) is None
 
 
 def test_a_long_run_in_a_double_well():

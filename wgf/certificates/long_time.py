@@ -13,6 +13,7 @@ from torch import Tensor
 from wgf.certificates.conditions import Conditions
 from wgf.problem.equations import Problem
 from wgf.problem.potential import Expressed, Potential
+from wgf.problem.tabulated import Tabulated
 from wgf.settings.formulas.enclosure import least_bends
 
 LEAST = 0.5  # -lambda t_end below which Theorem 1 is as good
@@ -68,7 +69,10 @@ def decay(problem: Problem, known: Conditions) -> Decay | None:
         above, seen = (_growth(known.diffusion, slope, ddv, h, t_end, few) for ddv in (least, bend))
         if (above <= LOOSE * seen).all():
             break
-    return Decay(np.linspace(0, t_end, STEPS + 1), _growth(known.diffusion, slope, least, h, t_end, STEPS))
+    growth = _growth(known.diffusion, slope, least, h, t_end, STEPS)
+    if isinstance(v, Tabulated):  # v = 1 far out, where V is straight, until a particle comes in and grows as others do
+        growth = np.maximum.accumulate(growth)
+    return Decay(np.linspace(0, t_end, STEPS + 1), growth)
 
 
 def _middles(low: float, high: float, cells: int) -> tuple[Tensor, float]:
@@ -79,9 +83,12 @@ def _middles(low: float, high: float, cells: int) -> tuple[Tensor, float]:
 
 def _least(v: Potential, x: Tensor, h: float, convexity: float) -> np.ndarray:
     """The least V'' in cells of width h around their middles x [n]: v grows most where V bends down, and a ripple of V
-    between two middles counts. By interval arithmetic where V is a formula."""
+    between two middles counts. By interval arithmetic where V is a formula, exactly where it is a table."""
+    low, high = (x - h / 2).numpy(), (x + h / 2).numpy()
     if isinstance(v, Expressed):
-        found = least_bends(v.expression, (x - h / 2).numpy(), (x + h / 2).numpy())
+        found = least_bends(v.expression, low, high)
+    elif isinstance(v, Tabulated):
+        found = v.least_bends(low, high)
     else:
         found = (
             v.second_derivative((x[:, None] + h * torch.from_numpy(WITHIN)).reshape(-1))
@@ -112,14 +119,17 @@ def _growth(d: float, dv: np.ndarray, ddv: np.ndarray, h: float, t_end: float, s
 
 
 def _grid(problem: Problem, known: Conditions) -> tuple[float, float] | None:
-    """Ends between which almost all mass stays; None if the potential does not confine or does not bend up outside."""
+    """Ends around almost all mass and the whole of a table; None if V does not confine or bends down outside."""
     v, least = problem.potential, torch.tensor([1e-17], dtype=torch.float64)
     low, high = float(problem.law.quantile(least)), float(problem.law.upper_quantile(least))
+    is_straight = isinstance(v, Tabulated)  # outside
+    if is_straight:
+        low, high = min(low, v.ends[0]), max(high, v.ends[1])
     for _ in range(8):
         x, h = _middles(low, high, CELLS)
         value, bend = v.value_at(x), _least(v, x, h, known.convexity)
         rise = value - value.min()
-        if float(rise[[0, -1]].min()) > WIDTH * known.diffusion and bend[[0, -1]].min() > 0:
+        if float(rise[[0, -1]].min()) > WIDTH * known.diffusion and (is_straight or bend[[0, -1]].min() > 0):
             return low, high
         low, high = low - (high - low) / 4, high + (high - low) / 4
     return None

@@ -16,6 +16,8 @@ from wgf.settings.ranges import FloatsOrNone, TextOrNone, checked
 class Tabulated(Potential):
     """V through points by the natural cubic spline, linear beyond the outer points.
 
+    V'' is continuous, linear between the points and 0 beyond them, so that it is least at a point.
+
     Args:
         x: points [n], increasing, at least three (length).
         values: V at the points [n] (energy per mass).
@@ -36,7 +38,8 @@ class Tabulated(Potential):
         outer = np.array([[0.0, 0.0], [0.0, 0.0], slopes, v[[0, -1]]])
         self._starts = np.concatenate([ends[:1], points[:-1], ends[1:]])
         self._powers = np.concatenate([outer[:, :1], spline.c, outer[:, 1:]], axis=1)
-        self._inner = points
+        self._inner, self._bends = points, spline(points, 2)
+        self.convexity = min(0.0, float(self._bends.min()))
 
     def value_at(self, x: Tensor) -> Tensor:
         points, starts, powers = (torch.from_numpy(a).to(x) for a in (self._inner, self._starts, self._powers))
@@ -44,6 +47,19 @@ class Tabulated(Potential):
         y = x - starts[cell]
         a, b, c, d = powers[:, cell]
         return ((a * y + b) * y + c) * y + d
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The outer points (length)."""
+        return float(self._inner[0]), float(self._inner[-1])
+
+    def least_bends(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """The least V'' [n] in cells from low to high [n], increasing, that do not overlap (length)."""
+        least = np.minimum(*(np.interp(end, self._inner, self._bends) for end in (low, high)))
+        cell = np.searchsorted(high, self._inner).clip(max=len(high) - 1)
+        inside = (low[cell] <= self._inner) & (self._inner <= high[cell])
+        np.minimum.at(least, cell[inside], self._bends[inside])
+        return least
 
     def __str__(self) -> str:
         return f"V through {len(self._inner)} points"
