@@ -141,6 +141,7 @@ def test_single_precision():
         ({"saves": [0.2, 0.1]}, "saves=[0.2, 0.1] is not allowed"),
         ({"saves": [0.5, 2.0]}, "saves=[0.5, 2.0] is not allowed"),
         ({"potential": "log(x)"}, "potential=log(x) is not finite at x=-"),
+        ({"potential": "x/0"}, "potential=x/0 is not finite at x=-"),
         ({"potential": "-x**4", "t_end": 9}, "falls so fast that what is at x="),
         ({"law": wgf.Gaussian(1e9, 1e-3)}, "law is too narrow, too wide or too far from 0"),
         ({"potential": "x~2"}, "expr='x~2'"),

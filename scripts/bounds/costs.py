@@ -62,7 +62,7 @@ def seconds(cfg: DictConfig) -> tuple[float, float, float] | None:
     own = [both.recorder.at(t).value for t in times]
     middle = time.process_time()
     try:
-        rich = rich_run(experiment.projection, experiment.integrator, times[1:], own[-1], both.states[-1])
+        rich = rich_run(experiment.projection, experiment.integrator, times[1:], own[-1], both.states)
     except Unknown:
         rich = None
     if rich is not None:

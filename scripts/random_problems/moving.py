@@ -16,7 +16,7 @@ from wgf.integrators.time_loop import Clock, LoopCallback
 
 LATER = 1e-4  # time step of differences of V, relative to the end time
 NODES, SHARES = np.polynomial.legendre.leggauss(5)  # of a step
-STILL = ("w2_bound", "w2_bound_own", "w2_bound_certificate", "w2_bound_lambda", "w2_to_equilibrium", "energy_error")
+STILL = ("w2_bound", "w2_bound_own", "w2_bound_certificate", "w2_bound_lambda", "w2_to_equilibrium")
 
 
 class Path(LoopCallback):

@@ -34,6 +34,7 @@ from wgf.projection.field import Projection
 from wgf.projection.solvers import Auto
 from wgf.reference_solutions.exact import Driven, find
 from wgf.reference_solutions.finite_volumes import refinement as finite_volume
+from wgf.run.metrics import measure
 
 LAW, D, A, W = Gaussian(0.5, 0.8), 0.3, 1.2, 3.0
 CENTRE = "(x - a*sin(w*t))**2/2"
@@ -124,6 +125,23 @@ def test_energy_changes_by_the_work_less_the_dissipation(flow: wgf.Flow):
     assert last - first == pytest.approx(exact, abs=3e-8)
     assert last - first == pytest.approx(flow.clock.work - flow.clock.dissipated, abs=2e-6)
     assert flow.clock.work > 0.1
+
+
+@pytest.mark.parametrize(("at_start", "at_end"), [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
+def test_energies_know_what_ripples_at_either_end_change_them(at_start: float, at_end: float):
+    """Four nodes per cell hardly see cos 30 x, which grows or fades in time."""
+    potential = Expressed("x**2/2 + 0.1*(a + (b - a)*t)*cos(30*x)", a=at_start, b=at_end)
+    flow = wgf.solve(
+        wgf.FokkerPlanck(0.5), potential=potential, t_end=1.0, saves=1, network=Spline(8, 3, base=Gaussian()),
+        quadrature=Gauss(4), reference_solution="none",
+    )  # fmt: skip
+    true = [flow.expectation(t, f"x**2/2 + {0.1 * s}*cos(30*x)") for t, s in ((0.0, at_start), (1.0, at_end))]
+    wrong = max(abs(float(terms[0]) - v) for terms, v in zip(flow.saved.terms, true, strict=True))
+    theta = flow.saved.theta[-1]
+    stated = measure(flow, State(theta, flow.projection(theta))).energy_error
+    assert stated is not None
+    assert (wrong > 1e-3) == (at_start != at_end)
+    assert stated == pytest.approx(wrong, rel=0.3, abs=1e-4)
 
 
 def test_the_exact_solution_solves_its_equations_and_finite_volumes_agree():

@@ -75,6 +75,11 @@ def test_an_infinite_energy_is_doubted_with_all_that_follows():
     assert "mean, second_moment, min_slope, w1_error, w2_error: the energy seems infinite" in found
 
 
+def test_the_work_is_doubted_with_the_energies():
+    assert "work, dissipated: cells half as long" in doubted({"energy_error": 1e3, "work": 0.1}, None)
+    assert "work" not in doubted({"energy_error": 1e3}, None)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_where_nothing_moves_nothing_is_doubted(dtype: str, tmp_path: Path):
     """The bound is 0, the error is rounding."""

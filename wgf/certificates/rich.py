@@ -29,8 +29,17 @@ from wgf.projection.field import Projection
 
 ORDER = 4  # nodes per cell of its bound; cells are narrower than those of the run
 REJECTED, MORE = 8, 0.02  # most rejected steps, and as many more per accepted one, of a map that folds seldom
-BLURRED, BLIND = 0.5, 0.05  # bound of a rich run that hides the error, relative to its distance from the run, and that
-# its tolerance can have caused, relative to the own bound of the run
+BLURRED, CLEAR = (
+    0.5,
+    0.1,
+)  # bound of a rich run that hides the error, and that a second one should have, relative to its
+# distance from the run
+CAUSED, FAR = (
+    30.0,
+    30.0,
+)  # largest bound that the tolerance of the steps can have caused, relative to it and the width of
+# the law, where no error grows; and largest logarithm of this growth
+MOST, WORTH = 3.0, 0.5  # most steps of both, relative to the run's, and largest ratio of the tolerances
 
 
 @dataclass(frozen=True)
@@ -42,12 +51,14 @@ class RichRun:
         recorder: computes its bounds.
         tame: whether it took the place of one whose map folds.
         rtol: relative tolerance of its steps.
+        steps: their number, with those that were rejected.
     """
 
     states: SavedStates
     recorder: OwnBound
     tame: bool = False
     rtol: float = 0.0
+    steps: int = 0
     _distances: Distances = field(default_factory=lambda: Distances(ORDER))
 
     def bound(self, t: float) -> Bound:
@@ -57,6 +68,11 @@ class RichRun:
     def distance(self, t: float, map: TransportMap, theta: Tensor) -> float:
         """Bound of the W2 distance at a saved time to a map of the same base with parameters theta [p] (length)."""
         return self._distances.between(map, theta, *self.states[self.states.times.index(t)])
+
+    def total(self, saved: SavedStates, t: float) -> float:
+        """Bound of the error of a run with these states at a saved time (length); infinite for none."""
+        value = self.bound(t).value
+        return math.inf if value is None else value + self.distance(t, *saved[saved.times.index(t)])
 
 
 class Both(LoopCallback):
@@ -74,10 +90,17 @@ class Both(LoopCallback):
 
 
 class Watched(Both):
-    """Gives up a run of which so many steps are rejected, mostly where the map folds, that a tame one costs less."""
+    """Gives up a run of which too many steps are rejected, mostly where the map folds.
+
+    A tame run costs less than one that is rejected seldom, and no run less than a tame one that is rejected often.
+    """
+
+    def __init__(self, states: SavedStates, recorder: OwnBound, tame: bool) -> None:
+        super().__init__(states, recorder)
+        self._most, self._more = (100, 0.5) if tame else (REJECTED, MORE)
 
     def step(self, clock: Clock, state: State, energy: float) -> None:
-        if clock.rejected > REJECTED + MORE * clock.steps:
+        if clock.rejected > self._most + self._more * clock.steps:
             tried = clock.rejected + clock.steps
             raise Folds(f"{clock.rejected} of the first {tried} steps of the richer run were rejected")
         super().step(clock, state, energy)
@@ -88,7 +111,7 @@ def rich_run(
     integrator: Integrator,
     stops: list[float],
     own: float | None = None,
-    state: tuple[TransportMap, Tensor] | None = None,
+    saved: SavedStates | None = None,
 ) -> RichRun:
     """Run the rich run of a run; where its map folds, a tame one; where its tolerance hides the error, with another.
 
@@ -97,24 +120,38 @@ def rich_run(
         integrator: its method.
         stops: saved times after t = 0 (time).
         own: bound of its error by itself (length), to which the tolerance of the rich steps is suited; None for none.
-        state: network and parameters [p] of the run at the last of `stops`; None for no second look.
+        saved: the states of the run at these times; None for no second look.
 
     Raises:
         Unknown: it fails or does not reach the last of `stops`.
     """
     found = _increasing_run(projection, integrator, stops, own)
-    value, _, unknown = found.bound(stops[-1])
-    if own is None or state is None or (value is None and unknown != COARSE):
-        return found
-    away = 0.0 if value is None else found.distance(stops[-1], *state)
-    if value is not None and (value <= BLURRED * away or value > min(BLIND * own, spread(*state))):
+    wanted = None if saved is None else _finer_tolerance(found, saved, stops[-1], projection.problem.law.std)
+    if saved is None or wanted is None:
         return found
     with suppress(Unknown):
-        second = _run(projection, integrator, stops, away, found.tame, below=found.rtol)
-        other = second.bound(stops[-1]).value
-        if other is not None and (value is None or other + second.distance(stops[-1], *state) < value + away):
+        second = _run(projection, integrator, stops, own, found.tame, wanted, below=found.rtol)
+        if second.total(saved, stops[-1]) < found.total(saved, stops[-1]):
             return second
     return found
+
+
+def _finer_tolerance(found: RichRun, saved: SavedStates, t: float, width: float) -> float | None:
+    """Tolerance with which the bound of a rich run at t (time) would not hide the error of a run any more; None where
+    that is not its fault, or costs too much. Errors are relative to the width of the initial law (length)."""
+    k = saved.times.index(t)
+    value, _, unknown = found.bound(t)
+    if value is None and unknown != COARSE:
+        return None
+    away = 0.0 if value is None else found.distance(t, *saved[k])
+    growth = math.exp(min(max(-(found.recorder.convexity or 0.0) * t, 0.0), FAR))
+    if value is not None and (value <= BLURRED * away or value > CAUSED * found.rtol * width * growth):
+        return None
+    clock = saved.clocks[k]
+    room = MOST * (clock.steps + clock.rejected) - found.steps  # steps left; their number is like tolerance^(-1/4)
+    least = (found.steps / room) ** 4 if room > 0 else math.inf
+    wanted = max(CLEAR * away / value if value else 0.0, least)
+    return wanted * found.rtol if wanted < WORTH else None
 
 
 def _increasing_run(projection: Projection, integrator: Integrator, stops: list[float], own: float | None) -> RichRun:
@@ -139,13 +176,14 @@ def _run(
     stops: list[float],
     own: float | None,
     tame: bool,
+    wanted: float | None = None,
     below: float = math.inf,
 ) -> RichRun:
     try:
-        finer, method = richer(projection, integrator, len(stops), own, tame)
+        finer, method = richer(projection, integrator, len(stops), own, tame, wanted)
         if not method.rtol < below:
             raise Unknown(f"there is no tolerance below {below:g}")
-        both = (Both if tame else Watched)(SavedStates(finer.map), OwnBound(finer, order=ORDER))
+        both = Watched(SavedStates(finer.map), OwnBound(finer, order=ORDER), tame)
         end = run(finer, method, finer.initial, stops, both)
     except Unknown:
         raise
@@ -155,7 +193,7 @@ def _run(
         kind = Folds if end.status in (Status.folded, Status.step_too_small) else Unknown
         raise kind(f"the richer run ended as {end.status} at t = {end.clock.t:g}")
     account(both.recorder, both.states, unseen(finer, both.states))
-    return RichRun(both.states, both.recorder, tame, method.rtol)
+    return RichRun(both.states, both.recorder, tame, method.rtol, end.clock.steps + end.clock.rejected)
 
 
 @threads_of_torch(1)
@@ -191,7 +229,7 @@ def certified(projection: Projection, integrator: Integrator, saved: SavedStates
     if not (rich and stops):
         return Certificate.of(own, recorder.convexity).within(width, t)
     try:
-        finer = rich_run(projection, integrator, stops, own.value, state)
+        finer = rich_run(projection, integrator, stops, own.value, saved)
     except Unknown as why:
         found = Certificate.of(own, recorder.convexity).within(width, t)
         return replace(found, unknown="; ".join(filter(None, (found.unknown, str(why)))))

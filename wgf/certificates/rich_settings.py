@@ -30,7 +30,8 @@ NEAR, FEW = 4.5, 48  # reach and breakpoints of a tame spline, at least
 LEAST = 1e-17  # mass beyond which there are no breakpoints
 SPARSE = 5  # nodes per cell of its steps where a force is a sum over pairs
 RTOL, TIGHTER = 1e-7, 10.0  # tolerance of its steps for an accurate run, and ratio of the tolerances
-LOOSE, SHARE = 2e-5, 2e-3  # largest tolerance; for other runs, relative to their own bound
+LOOSE, SHARE = 1e-4, 2e-2  # its largest one, and others relative to their own bound
+CAREFUL = 0.1  # both of a tame run, relative to those of others: tails are stiff where it is needed
 CALM, NOISE = 112, 6  # breakpoints from which it falls, like this power: stiff modes fill the residual with noise
 STEPS = 5_000  # besides one to every saved time: a law that is a point to all digits would go on for hours
 PROXIMAL = 250  # iterations of its proximal steps: their order is 1, too low for more than a jump of the initial law
@@ -87,7 +88,12 @@ def needs_pairs(problem: Problem) -> bool:
 
 
 def richer(
-    projection: Projection, integrator: Integrator, saves: int = 1, own: float | None = None, tame: bool = False
+    projection: Projection,
+    integrator: Integrator,
+    saves: int = 1,
+    own: float | None = None,
+    tame: bool = False,
+    wanted: float | None = None,
 ) -> tuple[Projection, Rich]:
     """Rich spline and method for a problem with so many saved times.
 
@@ -95,6 +101,7 @@ def richer(
         projection, integrator, own: of the run, as of `rich_run`.
         saves: number of saved times.
         tame: whether to choose a spline that folds less easily in tails.
+        wanted: tolerance of its steps; None for one that suits `own`.
 
     Raises:
         ConfigError: the problem cannot be solved in this way.
@@ -114,8 +121,11 @@ def richer(
         width = max(width, alike, 0 if better else min(math.ceil((CLOSER if pairs else FINER) * alike), MANY))
     rtol, atol = (getattr(integrator, name, None) for name in ("rtol", "atol"))
     tight = min(RTOL, (rtol or 1.0) / TIGHTER)
-    wide = SHARE * (own or 0.0) / problem.law.std * min(1.0, CALM / width) ** NOISE
-    rtol = min(max(tight, wide), max(LOOSE, tight))
+    careful = CAREFUL if tame else 1.0
+    if wanted is None:
+        suited = math.inf if own is None else SHARE * own / problem.law.std * min(1.0, CALM / width) ** NOISE
+        wanted = careful * suited
+    rtol = max(tight, min(wanted, careful * LOOSE))
     atol = min(1e-2 * rtol, (atol or 1.0) / TIGHTER) if rtol == tight else 1e-2 * rtol
     method = Rich(rtol=rtol, atol=atol, max_steps=STEPS + saves)
 

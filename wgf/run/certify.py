@@ -72,9 +72,7 @@ def certified(
         log.info("w2_bound: running a richer run")
         with suppress(KeyboardInterrupt), signals.heard():
             try:
-                richer = rich_run(
-                    flow.projection, flow.integrator, times[1:], own.at(times[-1]).value, flow.state(times[-1])
-                )
+                richer = rich_run(flow.projection, flow.integrator, times[1:], own.at(times[-1]).value, flow.saved)
             except Unknown as why:
                 unknown = str(why)
                 log.warning("w2_bound: %s", unknown)

@@ -117,7 +117,7 @@ class Metrics:
         It is no less than what the potential has in tails beyond all cells, nor than what lies in cells too short to be
         halved, beside an edge where the density is infinite: infinite energies are not resolved.
         """
-        if quadrature.order is None or self.problem.potential.moves or not self.problem.terms:
+        if quadrature.order is None or not self.problem.terms:
             return None
         theta, base = theta.detach().double(), self.map.base
         knots = self.map.knots(theta).double()
@@ -205,8 +205,8 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
     e, moments = state.evaluation, metrics.moments(state)
     terms = {term.name: value for term, value in zip(problem.terms, e.terms.tolist(), strict=True)}
     first = flow.saved.terms[0] if flow.saved.terms else e.terms  # no saved terms if the flow failed at the start
-    ends = (Metrics(problem, flow.projection.map, known), flow.projection.initial), (metrics, state.theta)
-    changes = [each.energy_error(projection.quadrature, theta) or 0.0 for each, theta in ends]
+    ends = (0.0, flow.projection.map, flow.projection.initial), (t, projection.map, theta)
+    energies = [Metrics(problem.at(s), map, known).energy_error(projection.quadrature, at) for s, map, at in ends]
     lost = float(first.sum()) - sum(terms.values()) + clock.work
     rounding = 1e3 * torch.finfo(state.theta.dtype).eps * float(e.terms.abs().sum())
     return Result(
@@ -220,7 +220,7 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
         evaluations=clock.evaluations,
         energy=sum(terms.values()),
         energy_terms=terms,
-        energy_error=max(changes) or None,
+        energy_error=max(change or 0.0 for change in energies) or None,
         dissipated=clock.dissipated,
         work=clock.work if problem.potential.moves else None,
         dissipation_gap=abs(lost - clock.dissipated) / lost if lost > rounding else None,

@@ -89,7 +89,7 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
             yield f"map: its smallest slope is {result.min_slope:.1e}, so densities are wrong; increase network.width"
     size = sum(map(abs, result.energy_terms.values()))
     if result.energy_error is not None and result.energy_error > ENERGY * size:
-        names = ", ".join(f"energy_{name}" for name in result.energy_terms)
+        names = ", ".join([f"energy_{name}" for name in result.energy_terms] + ["work"] * (result.work is not None))
         yield (
             f"energy, {names}, dissipated: cells half as long, or tails, change them by {result.energy_error:.1e}; "
             "increase quadrature.order, or choose a law with lighter tails"

@@ -86,8 +86,10 @@ class Composer:
                 if new is not old[new.key_or_group]:
                     for part in (config,) if new in theirs else (config, job):
                         OmegaConf.update(part, new.key_or_group, new.value(), merge=True)
-            config.hydra.overrides.hydra = [one.input_line for one in theirs]
-            config.hydra.overrides.task = [one.input_line for one in ours]
+            for known, now in ((config.hydra.overrides.hydra, theirs), (config.hydra.overrides.task, ours)):
+                for k, (then, one) in enumerate(zip(known, now, strict=True)):
+                    if then != one.input_line:
+                        known[k] = one.input_line
             config.hydra.job.override_dirname = get_overrides_dirname(
                 ours, kv_sep=style.kv_sep, item_sep=style.item_sep, exclude_keys=style.exclude_keys
             )

@@ -1,6 +1,7 @@
 """The lower bound of the second derivative of a formula: below a scan, close to it, and none where there is none."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -50,6 +51,19 @@ def test_known_infima(text):
     assert found is not None
     assert found <= KNOWN[text] + 1e-13 * abs(KNOWN[text])
     assert found >= KNOWN[text] - 2e-4 * max(1.0, abs(KNOWN[text]))
+
+
+def test_the_infimum_of_a_quartic_is_exact_and_not_exceeded():
+    rng = np.random.default_rng(5)
+    for a, b, c in rng.standard_normal((200, 3)) * 10.0 ** rng.uniform(-3, 3, (200, 3)):
+        quartic = f"{abs(a)}*x**4/12 + {b}*x**3/6 + {c}*x**2/2 - x"
+        exact = Fraction(c) - Fraction(b) ** 2 / (4 * Fraction(abs(a)))
+        found = least_bend(Expression(quartic))
+        assert found <= exact
+        assert found == pytest.approx(float(exact), rel=1e-13, abs=1e-13 * (abs(c) + b * b / abs(a)))
+        assert least_bend(Expression(f"{c}*x**2/2 + {b}*x")) == pytest.approx(c)
+        assert least_bend(Expression(quartic.replace("x**4", "-x**4"))) is None
+        assert least_bend(Expression(f"{b}*x**3/6 + x**2")) is None
 
 
 def test_a_root_raises_the_bound_where_it_is():

@@ -50,11 +50,12 @@ RULES: dict[str, tuple[Callable[..., Tensor] | None, Callable[..., Tensor] | Non
 def derivatives(expression: Expression, x: Tensor, order: int) -> tuple[Tensor, Tensor] | None:
     """The first and, for order 2, the second derivative of a formula at x [...], else 0.
 
-    None if a formula has a power whose exponent is not constant: there is no rule for it here.
+    None if a formula has a power whose exponent is not constant, for which there is no rule here, or divides numbers by
+    0, which Python refuses and a tensor does not.
     """
     try:
         found = _Rules(expression, order).jet(expression.tree, x)
-    except _Unknown:
+    except (_Unknown, ArithmeticError):
         return None
     first, second = (torch.zeros_like(x) if d is None else d + torch.zeros_like(x) for d in found[1:3])
     return first, second

@@ -187,10 +187,24 @@ def has_jumps(expression: Expression) -> bool:
     return bool(calls & JUMPS)
 
 
+def _least_bend_of_quartic(powers: list[float]) -> float | None:
+    """The infimum of f'' = c + b x + a x^2 of a polynomial with these weights of 1, x, ..., less its rounding."""
+    c, b, a = (
+        factor * weight for factor, weight in zip((2, 6, 12), [*powers, 0.0, 0.0, 0.0, 0.0, 0.0][2:5], strict=True)
+    )
+    if a < 0 or (a == 0 and b != 0):
+        return None
+    depth = b * b / (4 * a) if a > 0 else 0.0
+    found = c - depth - 8 * np.finfo(float).eps * (abs(c) + depth)
+    return found if math.isfinite(found) else None
+
+
 def least_bend(expression: Expression) -> float | None:
     """Lower bound of f'' on the whole line, close to its infimum; None where interval arithmetic finds none."""
     if has_jumps(expression):
         return None
+    if (powers := expression.polynomial()) is not None and len(powers) <= 5:
+        return _least_bend_of_quartic(powers)
     with np.errstate(all="ignore"):
         tails = min(_far(expression, side) for side in (-1.0, 1.0))
         if tails == -math.inf:
