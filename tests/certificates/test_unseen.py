@@ -1,6 +1,7 @@
 """Needles and ripples of V between the quadrature nodes: no bound lies below the error that they cause."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor
 from wgf.assemble import assemble
 from wgf.certificates.own_bound import Bound, OwnBound
 from wgf.certificates.rich import Both, certified
-from wgf.certificates.unseen import ENERGY, HIDDEN, account, unseen
+from wgf.certificates.unseen import ENERGY, HIDDEN, _at_points, _Cells, account, unseen
 from wgf.integrators.auto import Auto as AutoIntegrator
 from wgf.integrators.saved_states import SavedStates
 from wgf.integrators.time_loop import run
@@ -20,6 +21,7 @@ from wgf.problem.equations import PDE, FokkerPlanck, KellerSegel, LinearTranspor
 from wgf.problem.laws import Gaussian
 from wgf.problem.potential import Expressed, Potential, Quadratic, Quartic, Sextic
 from wgf.problem.quadrature import Gauss
+from wgf.problem.tabulated import Tabulated
 from wgf.projection.solvers import Auto as AutoSolver
 from wgf.settings.formulas.enclosure import has_jumps
 
@@ -78,6 +80,15 @@ def test_a_bound_counts_a_needle_that_no_node_sees(shape):
     error = true_error(Expressed(text), told, *shape[1:])
     assert told.missed < ENERGY
     assert told.before.value < 0.1 * error < error <= told.after.value < 20 * error
+
+
+@pytest.mark.parametrize("form", ["tanh({u})", "erf({u})", "sin({u})*exp(-{u}**2/4)", "exp(-{u}**4)"])
+def test_other_forms_of_needles(form):
+    width, place = 2e-4, -0.52
+    text = "0.001*x**2 + 1e-8*" + form.format(u=f"((x + 0.52)/{width})")
+    told = Told(TRANSPORT, text)
+    error = true_error(Expressed(text), told, width, place)
+    assert told.before.value < 0.1 * error < error <= told.after.value < 3 * error
 
 
 @pytest.mark.parametrize("shape", NEEDLES)
@@ -161,6 +172,35 @@ def test_a_kink_in_a_cell_that_all_maps_share():
     assert told.before.value == told.after.value
     other = Told(KellerSegel(0.5), f"x**2/2 + abs(x - 0.3) + {needle(1e-5, 1e-3, 0.71)}")
     assert other.after.value > other.before.value
+
+
+def test_a_needle_of_a_table():
+    """Points beside each other at 0.31, in a table that is coarse elsewhere."""
+    width, place = 1e-3, 0.31
+    x = np.unique([*np.linspace(-8, 8, 65), *place + width * np.linspace(-6, 6, 49)])
+    v = Tabulated(x, 0.005 * x**2 + 2e-6 * np.exp(-(((x - place) / width) ** 2)))
+    told = Told(TRANSPORT, v)
+    error = true_error(v, told, width, place)
+    assert told.before.value < 1e-4 * error < error <= told.after.value < 2 * error
+    smooth = Told(TRANSPORT, Tabulated(x, 0.005 * x**2))
+    assert smooth.before.value <= smooth.after.value < 1.1 * smooth.before.value
+
+
+def test_cells_are_cut_at_the_points_of_a_table():
+    points = np.array([-1.0, 0.0, 0.1, 0.2, 1.0, 5.0])
+    low, high = np.array([-3.0, -2.0, -1.0, -0.5, 0.05, 0.15, 0.5, 4.0, 6.0]), np.zeros(9)
+    high[:] = [-2.0, -1.0, 0.0, 0.05, 0.15, 0.5, 4.0, 6.0, 7.0]
+    rows = np.zeros((9, 2))
+    found = _at_points(_Cells(rows, rows, rows, np.zeros(9, dtype=int), low, high), points)
+    cells = [
+        (k, np.r_[a, points[(a < points) & (points < b)], b]) for k, (a, b) in enumerate(zip(low, high, strict=True))
+    ]
+    right = [(k, *ends) for k, each in cells if len(each) > 2 for ends in pairwise(each)]
+    assert list(zip(found.cell, found.low, found.high, strict=True)) == right
+    assert not found.coarse.any()
+    assert not found.rest.any()
+    nothing = _at_points(_Cells(rows, rows, rows, np.zeros(9, dtype=int), low, high), np.array([50.0, 60.0, 70.0]))
+    assert len(nothing.cell) == 0
 
 
 class Own(Potential):

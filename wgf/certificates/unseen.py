@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from wgf.integrators.saved_states import SavedStates
 from wgf.networks.base import TransportMap
 from wgf.problem.potential import Expressed, Potential
 from wgf.problem.quadrature import legendre as gauss
+from wgf.problem.tabulated import Tabulated
 from wgf.projection.field import Projection
 from wgf.settings.formulas.discs import Roughness
 from wgf.settings.formulas.enclosure import has_jumps
@@ -46,12 +48,15 @@ def account(recorder: OwnBound, saved: SavedStates, missed: float | None) -> Non
     bounds = ((t, recorder.at(t).value) for t in reversed(saved.times[1:]))
     t, bound = next(((t, value) for t, value in bounds if value is not None), (0.0, None))
     v = recorder.projection.problem.potential
-    if bound is None or not isinstance(v, Expressed) or has_jumps(v.expression):
-        return
-    rough = Roughness(v.expression, recorder.finer.mesh.order)
-    if rough.terms:
-        size = max(bound, ROUNDING * recorder.projection.map.base.std)
-        times, norms = _hidden(recorder, saved, rough, NEGLIGIBLE * size / recorder.weight(t))
+    cut: Callable[[_Cells], _Pieces] | None = None
+    if bound is not None and isinstance(v, Tabulated):
+        cut = partial(_at_points, points=v.points)
+    elif bound is not None and isinstance(v, Expressed) and not has_jumps(v.expression):
+        rough, size = Roughness(v.expression, recorder.finer.mesh.order), ROUNDING * recorder.projection.map.base.std
+        if rough.terms:
+            cut = partial(_resolved, roughness=rough, tolerance=NEGLIGIBLE * max(bound, size) / recorder.weight(t))
+    if cut is not None:
+        times, norms = _hidden(recorder, saved, cut)
         if np.isfinite(norms).all():
             recorder.hide(times, norms)
         else:
@@ -70,43 +75,73 @@ class _Cells(NamedTuple):
     high: np.ndarray
 
 
+class _Pieces(NamedTuple):
+    """Pieces of cells from low to high [n], the numbers of their cells [n], and squares of norms [c]: `coarse` is what
+    all other parts of a cell hide at most, and `rest` what Gauss nodes of its pieces may miss."""
+
+    low: np.ndarray
+    high: np.ndarray
+    cell: np.ndarray
+    coarse: np.ndarray
+    rest: np.ndarray
+
+
 @torch.no_grad()
 @np.errstate(all="ignore")  # what is not finite takes the bound
-def _hidden(
-    recorder: OwnBound, saved: SavedStates, roughness: Roughness, tolerance: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _hidden(recorder: OwnBound, saved: SavedStates, cut: Callable[[_Cells], _Pieces]) -> tuple[np.ndarray, np.ndarray]:
     """Times of a flow [m], and the norms of V'(T) - P there [m] (length/time). P is, in each cell, the polynomial
-    through the values of V' at the nodes that a bound uses.
-
-    A cell where V' is so close to polynomials that the norm is below a tolerance counts with a bound. Others are cut
-    until that is true of the pieces: then Gauss nodes of these see V' - P. Where a piece is still rough at last, the
-    range of V' in it is added.
-    """
+    through the values of V' at the nodes that a bound uses."""
     times, cells = _cells(recorder, saved)
-    most, pieces = cells.density.max(1), []
-    squares, rest = np.zeros((2, len(times)))
-    low, high, cell = cells.low, cells.high, np.arange(len(cells.low))
+    pieces, v = cut(cells), recorder.projection.problem.potential
+    seen = pieces.coarse.copy()
+    for begin in range(0, len(pieces.cell), BLOCK):
+        low, high, cell = (part[begin : begin + BLOCK] for part in pieces[:3])
+        np.add.at(seen, cell, _differences(v, cells, low, high, cell))
+    seen, rest = (np.bincount(cells.map, squares, len(times)) for squares in (seen, pieces.rest))
+    return times, np.sqrt(seen) + np.sqrt(rest)
+
+
+def _resolved(cells: _Cells, roughness: Roughness, tolerance: float) -> _Pieces:
+    """Pieces in which V' is so close to polynomials that their Gauss nodes see V' - P.
+
+    A cell where that is so itself, and the norm below a tolerance (length/time), is not cut. Where a piece is rough at
+    last, the range of V' in it is the rest.
+    """
+    coarse, rest = np.zeros((2, len(cells.low)))
+    low, high, cell, pieces = cells.low, cells.high, np.arange(len(cells.low)), []
+    most, count = cells.density.max(1), MOST * (cells.map.max(initial=0) + 1)
     for turn in range(ROUNDS):
         mass = (high - low) * most[cell]
         allowed = tolerance / INTERPOLATED * np.maximum(1.0, np.sqrt(SMALL / mass))
         rough = roughness(low, high, allowed)
-        coarse = rough > allowed
-        last = turn == ROUNDS - 1 or CUT * coarse.sum() > MOST * len(times)
+        again = rough > allowed
         if turn == 0:
-            np.add.at(squares, cells.map[~coarse], ((INTERPOLATED * rough) ** 2 * mass)[~coarse])
-        done = ~coarse & (turn > 0) | (coarse & last)
+            coarse[~again] = ((INTERPOLATED * rough) ** 2 * mass)[~again]
+        last = turn == ROUNDS - 1 or CUT * again.sum() > count
+        done = ~again & (turn > 0) | (again & last)
         pieces.append((low[done], high[done], cell[done]))
-        if last or not coarse.any():
-            np.add.at(rest, cells.map[cell[coarse]], (rough**2 * mass)[coarse])
+        if last:
+            np.add.at(rest, cell[again], (rough**2 * mass)[again])
+        if last or not again.any():
             break
-        ends = np.linspace(low[coarse], high[coarse], CUT + 1)
-        low, high, cell = ends[:-1].ravel(), ends[1:].ravel(), np.tile(cell[coarse], CUT)
+        ends = np.linspace(low[again], high[again], CUT + 1)
+        low, high, cell = ends[:-1].ravel(), ends[1:].ravel(), np.tile(cell[again], CUT)
     low, high, cell = (np.concatenate(part) for part in zip(*pieces, strict=True))
-    v = recorder.projection.problem.potential
-    for begin in range(0, len(cell), BLOCK):
-        block = slice(begin, begin + BLOCK)
-        np.add.at(squares, cells.map[cell[block]], _differences(v, cells, low[block], high[block], cell[block]))
-    return times, np.sqrt(squares) + np.sqrt(rest)
+    return _Pieces(low, high, cell, coarse, rest)
+
+
+def _at_points(cells: _Cells, points: np.ndarray) -> _Pieces:
+    """Pieces between the points [k] of a table, for the cells that have some inside: V' is a parabola in each piece."""
+    first = np.searchsorted(points, cells.low, "right")
+    inside = np.searchsorted(points, cells.high) - first
+    some = np.flatnonzero(inside > 0)
+    number = inside[some] + 1
+    cell = np.repeat(some, number)
+    k = np.arange(len(cell)) - np.repeat(number.cumsum() - number, number)  # of a piece in its cell
+    at = first[cell] + k
+    low = np.where(k == 0, cells.low[cell], points[at - 1])
+    high = np.where(k == inside[cell], cells.high[cell], points[at.clip(max=len(points) - 1)])
+    return _Pieces(low, high, cell, *np.zeros((2, len(cells.low))))
 
 
 def _cells(recorder: OwnBound, saved: SavedStates) -> tuple[np.ndarray, _Cells]:
@@ -148,16 +183,16 @@ def _to_ends(order: int) -> np.ndarray:
 def _differences(v: Potential, cells: _Cells, low: np.ndarray, high: np.ndarray, cell: np.ndarray) -> np.ndarray:
     """int |V' - P|^2 of the law [n] over pieces from low to high of the cells with the numbers `cell` [n]."""
     s, w = legendre.leggauss(cells.x.shape[1])
-    half = 0.5 * (high - low)
+    half, width = 0.5 * (high - low), cells.high - cells.low
     x = 0.5 * (low + high)[:, None] + half[:, None] * s
-    nodes, width = cells.x[cell], (cells.high - cells.low)[cell]
-    gaps = (nodes[:, :, None] - nodes[:, None]) / width[:, None, None] + np.eye(len(s))
-    away = (x[:, :, None] - nodes[:, None]) / width[:, None, None]
-    shares = 1 / (gaps.prod(2)[:, None] * np.where(away == 0, 1e-100, away))  # by the barycentric formula
-    shares /= shares.sum(2, keepdims=True)
-    polynomial, density = ((shares * part[cell][:, None]).sum(2) for part in (cells.slope, cells.density))
-    gap = v.derivative(torch.from_numpy(x)).numpy() - polynomial
-    return half * ((gap**2 * np.maximum(density, 0.0)) @ w)
+    gaps = (cells.x[:, :, None] - cells.x[:, None]) / width[:, None, None]
+    away = (x[:, :, None] - cells.x[cell, None]) / width[cell, None, None]
+    shares = 1 / np.where(away == 0, 1e-100, away)  # by the barycentric formula
+    shares *= (1 / (gaps + np.eye(len(s))).prod(2))[cell, None]
+    sums = (np.einsum("nsq,nq->ns", shares, part[cell]) for part in (np.ones_like(cells.x), cells.slope, cells.density))
+    total, slope, density = sums
+    gap = v.derivative(torch.from_numpy(x)).numpy() - slope / total
+    return half * ((gap**2 * np.maximum(density / total, 0.0)) @ w)
 
 
 def unseen(projection: Projection, saved: SavedStates, last: int = -1) -> float | None:

@@ -23,6 +23,9 @@ class Tabulated(Potential):
         values: V at the points [n] (energy per mass).
         path: of a text file with x and V a line; instead of `x` and `values`.
 
+    Attributes:
+        points: x [n] (length).
+
     Raises:
         ConfigError: the points do not increase or are too few, or the file is not readable.
     """
@@ -38,11 +41,11 @@ class Tabulated(Potential):
         outer = np.array([[0.0, 0.0], [0.0, 0.0], slopes, v[[0, -1]]])
         self._starts = np.concatenate([ends[:1], points[:-1], ends[1:]])
         self._powers = np.concatenate([outer[:, :1], spline.c, outer[:, 1:]], axis=1)
-        self._inner, self._bends = points, spline(points, 2)
+        self.points, self._bends = points, spline(points, 2)
         self.convexity = min(0.0, float(self._bends.min()))
 
     def value_at(self, x: Tensor) -> Tensor:
-        points, starts, powers = (torch.from_numpy(a).to(x) for a in (self._inner, self._starts, self._powers))
+        points, starts, powers = (torch.from_numpy(a).to(x) for a in (self.points, self._starts, self._powers))
         cell = torch.searchsorted(points, x.detach().contiguous(), right=True)
         y = x - starts[cell]
         a, b, c, d = powers[:, cell]
@@ -51,15 +54,15 @@ class Tabulated(Potential):
     @property
     def ends(self) -> tuple[float, float]:
         """The outer points (length)."""
-        return float(self._inner[0]), float(self._inner[-1])
+        return float(self.points[0]), float(self.points[-1])
 
     def least_bends(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """The least V'' [n] in cells from low to high [n], increasing, that do not overlap (length)."""
-        least = np.minimum(*(np.interp(end, self._inner, self._bends) for end in (low, high)))
-        cell = np.searchsorted(high, self._inner).clip(max=len(high) - 1)
-        inside = (low[cell] <= self._inner) & (self._inner <= high[cell])
+        least = np.minimum(*(np.interp(end, self.points, self._bends) for end in (low, high)))
+        cell = np.searchsorted(high, self.points).clip(max=len(high) - 1)
+        inside = (low[cell] <= self.points) & (self.points <= high[cell])
         np.minimum.at(least, cell[inside], self._bends[inside])
         return least
 
     def __str__(self) -> str:
-        return f"V through {len(self._inner)} points"
+        return f"V through {len(self.points)} points"
