@@ -35,6 +35,7 @@ from wgf.problem.interaction import Quadratic as Spring
 from wgf.problem.kernels import Morse
 from wgf.problem.potential import Expressed, Quadratic, Quartic
 from wgf.problem.tabulated import Tabulated
+from wgf.settings.formulas.enclosure import least_bend_outside
 
 T_END = 0.04
 
@@ -316,6 +317,25 @@ def test_growth_in_a_double_well_and_in_a_parabola():
     assert decay(parabola, conditions(parabola)) is None
     short = posed(FokkerPlanck(), None, Quartic(), t_end=0.2)
     assert decay(short, conditions(short)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "least"),
+    [("sqrt(1 + x**2) - 2*exp(-x**2)", -1e-3), ("x**2/2 - 4*exp(-x**2)", 0.9), ("x**2/2 + 2*cos(x)", -1.01)],
+)
+def test_a_particle_outside_decays_no_faster_than_v_bends_there(text, least):
+    """Far out V'' is nearly 0, 1 or at least -1: there v = exp(-2 V'' t) until the particle comes in."""
+    problem = posed(FokkerPlanck(0.5), None, Expressed(text), t_end=4.0)
+    growth = decay(problem, conditions(problem))
+    assert (growth.growth >= np.exp(-max(least, 0.0) * growth.t) - 1e-9).all()
+    steps = growth.growth[1:] / growth.growth[:-1]
+    assert (np.log(steps) >= -1.01 * growth.t[1]).all()
+    x = np.concatenate([np.linspace(0.01, 60, 200_000), np.geomspace(60, 1e6, 1000)])
+    v = Expressed(text)
+    for low, high in ((-9.0, 8.0), (-30.0, 40.0)):
+        seen = v.second_derivative(torch.from_numpy(np.concatenate([high + x, low - x]))).min()
+        found = least_bend_outside(v.expression, low, high)
+        assert seen - 2e-3 <= found <= seen
 
 
 def test_a_ripple_between_the_points_of_a_grid_counts():

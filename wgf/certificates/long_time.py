@@ -14,7 +14,7 @@ from wgf.certificates.conditions import Conditions
 from wgf.problem.equations import Problem
 from wgf.problem.potential import Expressed, Potential
 from wgf.problem.tabulated import Tabulated
-from wgf.settings.formulas.enclosure import least_bends
+from wgf.settings.formulas.enclosure import least_bend_outside, least_bends
 
 LEAST = 0.5  # -lambda t_end below which Theorem 1 is as good
 WIDTH = 12.0  # V exceeds its minimum by so many times D at the ends of the grid, at least
@@ -69,10 +69,10 @@ def decay(problem: Problem, known: Conditions) -> Decay | None:
         above, seen = (_growth(known.diffusion, slope, ddv, h, t_end, few) for ddv in (least, bend))
         if (above <= LOOSE * seen).all():
             break
-    growth = _growth(known.diffusion, slope, least, h, t_end, STEPS)
-    if isinstance(v, Tabulated):  # v = 1 far out, where V is straight, until a particle comes in and grows as others do
-        growth = np.maximum.accumulate(growth)
-    return Decay(np.linspace(0, t_end, STEPS + 1), growth)
+    growth, outside = _growth(known.diffusion, slope, least, h, t_end, STEPS), _least_outside(v, *ends, least)
+    t = np.linspace(0, t_end, STEPS + 1)
+    # a particle outside decays like exp(-c t) until it comes in and grows as others do
+    return Decay(t, np.exp(np.maximum.accumulate(np.log(growth) + outside * t) - outside * t))
 
 
 def _middles(low: float, high: float, cells: int) -> tuple[Tensor, float]:
@@ -97,6 +97,13 @@ def _least(v: Potential, x: Tensor, h: float, convexity: float) -> np.ndarray:
             .numpy()
         )
     return np.maximum(found, convexity)
+
+
+def _least_outside(v: Potential, low: float, high: float, least: np.ndarray) -> float:
+    """The least V'' outside the grid: of V without a formula it is taken for that in the last cells."""
+    if isinstance(v, Expressed):
+        return least_bend_outside(v.expression, low, high)
+    return 0.0 if isinstance(v, Tabulated) else float(least[[0, -1]].min())
 
 
 def _growth(d: float, dv: np.ndarray, ddv: np.ndarray, h: float, t_end: float, steps: int) -> np.ndarray:

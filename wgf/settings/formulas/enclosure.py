@@ -28,6 +28,7 @@ from wgf.settings.formulas.intervals import (
 
 ACCURACY, FLOOR = 1e-4, 1e-9  # of the bound, relative to it and to the terms that cancel there, and absolute
 BOXES, BATCH, PIECES = 20_000, 512, 8  # most boxes, most boxes cut at once, and pieces of each
+AWAY, CUTS = 64, 24  # boxes on either side of a range, as many as are cut at once, and how often
 JUMPS = {"sign", "where", *PAIRS}  # functions with jumps and kinks that no jet describes
 NARROW = 1e-6  # a box so narrow without a bound holds a singular point
 
@@ -179,6 +180,26 @@ def least_bends(expression: Expression, low: np.ndarray, high: np.ndarray) -> np
     """Lower bounds of f'' in boxes from low to high [boxes]; -inf where interval arithmetic finds none."""
     with np.errstate(all="ignore"):
         return _bends(expression, low, high).low
+
+
+def least_bend_outside(expression: Expression, low: float, high: float) -> float:
+    """Lower bound of f'' outside [low, high]; -inf where interval arithmetic finds none."""
+    steps = np.concatenate([[0.0], np.geomspace(1e-3 * (high - low), 2 * FAR + abs(low) + abs(high), AWAY)])
+    boxes = np.concatenate([[high + steps[:-1], high + steps[1:]], [low - steps[1:], low - steps[:-1]]], 1)
+    with np.errstate(all="ignore"):
+        tails = min(_far(expression, side) for side in (-1.0, 1.0))
+        bounds = _bends(expression, *boxes).low
+        for _ in range(CUTS):
+            order, below = bounds.argsort(), int((bounds < 0).sum())
+            if not below:
+                break
+            worst = order[: min(below, AWAY)]
+            ends = np.linspace(*boxes[:, worst], PIECES + 1)
+            pieces = np.stack([ends[:-1].ravel(), ends[1:].ravel()])
+            rest = order[len(worst) :]
+            boxes = np.concatenate([boxes[:, rest], pieces], 1)
+            bounds = np.concatenate([bounds[rest], _bends(expression, *pieces).low])
+    return min(float(bounds.min()), tails)
 
 
 def has_jumps(expression: Expression) -> bool:
