@@ -10,7 +10,7 @@ from bounded_runs import posed
 from torch import Tensor
 
 from wgf.assemble import assemble
-from wgf.certificates.own_bound import Bound, OwnBound
+from wgf.certificates.own_bound import COARSE, Bound, OwnBound
 from wgf.certificates.rich import Both, certified
 from wgf.certificates.unseen import ENERGY, HIDDEN, _at_points, _Cells, account, unseen
 from wgf.integrators.auto import Auto as AutoIntegrator
@@ -100,6 +100,16 @@ def test_what_a_needle_hides_is_the_norm_of_its_force(shape):
     density = np.exp(-((place + width * y) ** 2) / 2) / math.sqrt(2 * math.pi)
     assert times[0] == 0
     assert norms[0] == pytest.approx(math.sqrt(width * np.trapezoid(force**2 * density, y)), rel=1e-3)
+
+
+def test_a_needle_that_few_nodes_see_takes_no_bound():
+    """It seemed to be a coarse quadrature."""
+    shape = (1e-7, 1e-3, 0.32)
+    text = f"x**2/2 + {needle(*shape)}"
+    told = Told(TRANSPORT, text)
+    assert told.before.value is None
+    assert told.before.unknown == COARSE
+    assert true_error(Expressed(text), told, *shape[1:]) <= told.after.value < 1e-5
 
 
 def test_a_richer_run_counts_it_too():

@@ -11,7 +11,7 @@ import torch
 from numpy.polynomial import legendre
 from torch import Tensor
 
-from wgf.certificates.own_bound import ROUNDING, OwnBound
+from wgf.certificates.own_bound import COARSE, ROUNDING, OwnBound
 from wgf.integrators.saved_states import SavedStates
 from wgf.networks.base import TransportMap
 from wgf.problem.potential import Expressed, Potential
@@ -26,6 +26,7 @@ PIECES = 32  # of a cell, of two nodes each
 HIDDEN = "V has wells or peaks between the quadrature nodes: increase network.width and quadrature.order"
 SHARE = 1 / 500  # of the mass that a well or a peak between two nodes may hold
 NEGLIGIBLE = 1 / 300  # of a bound: what V may hide without a closer look
+SMALLEST = 1e-8  # of a bound that is not known yet, relative to the law's width
 LOOKS = 4, 64  # maps that are looked at while the law moves by its width, and most of them
 FAR = 8.0  # widths between two saved maps, beyond which it moves no farther
 LEAST, SMALL = 1e-16, 1e-3  # masses of cells that are looked at, and of pieces of which many may be rough
@@ -45,16 +46,17 @@ def account(recorder: OwnBound, saved: SavedStates, missed: float | None) -> Non
     """
     if recorder.unknown is None and (missed or 0.0) > ENERGY:
         recorder.refuse(HIDDEN)
-    bounds = ((t, recorder.at(t).value) for t in reversed(saved.times[1:]))
-    t, bound = next(((t, value) for t, value in bounds if value is not None), (0.0, None))
+    bounds = ((t, recorder.at(t)) for t in reversed(saved.times[1:]))
+    t, bound = next(((t, each) for t, each in bounds if each.value is not None or each.unknown == COARSE), (0.0, None))
     v = recorder.projection.problem.potential
     cut: Callable[[_Cells], _Pieces] | None = None
     if bound is not None and isinstance(v, Tabulated):
         cut = partial(_at_points, points=v.points)
     elif bound is not None and isinstance(v, Expressed) and not has_jumps(v.expression):
-        rough, size = Roughness(v.expression, recorder.finer.mesh.order), ROUNDING * recorder.projection.map.base.std
-        if rough.terms:
-            cut = partial(_resolved, roughness=rough, tolerance=NEGLIGIBLE * max(bound, size) / recorder.weight(t))
+        rough, width = Roughness(v.expression, recorder.finer.mesh.order), recorder.projection.map.base.std
+        if rough.terms:  # a needle that few nodes see may make the quadrature coarse
+            size = SMALLEST * width if bound.value is None else max(bound.value, ROUNDING * width)
+            cut = partial(_resolved, roughness=rough, tolerance=NEGLIGIBLE * size / recorder.weight(t))
     if cut is not None:
         times, norms = _hidden(recorder, saved, cut)
         if np.isfinite(norms).all():
