@@ -194,7 +194,7 @@ def least_bend_outside(expression: Expression, low: float, high: float) -> float
             if not below:
                 break
             worst = order[: min(below, AWAY)]
-            ends = np.linspace(*boxes[:, worst], PIECES + 1)
+            ends = np.linspace(boxes[0, worst], boxes[1, worst], PIECES + 1)
             pieces = np.stack([ends[:-1].ravel(), ends[1:].ravel()])
             rest = order[len(worst) :]
             boxes = np.concatenate([boxes[:, rest], pieces], 1)
