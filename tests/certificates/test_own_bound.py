@@ -23,10 +23,12 @@ from wgf.networks.spline_space import SplineSpace
 from wgf.problem import laws
 from wgf.problem.domain import Line
 from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, LinearTransport, PorousMedium, Problem
+from wgf.problem.interaction import Newtonian
 from wgf.problem.interaction import Quadratic as Spring
 from wgf.problem.potential import Potential, Quadratic, Quartic, Sextic
 from wgf.problem.tabulated import Tabulated
 from wgf.reference_solutions.choose import closed_form, computed
+from wgf.reference_solutions.wasserstein import Carried, distance
 
 NEITHER = {"log repulsion", "log attraction in a hill"}  # slow, see below
 
@@ -303,3 +305,16 @@ def test_a_run_of_a_version_with_other_times_has_no_bound_of_its_own():
     again = type(recorder)(projection, past)
     assert again.at(problem.t_end).value is None
     assert "version" in again.at(problem.t_end).unknown
+
+
+def test_the_bound_sees_the_middle_of_a_law_with_heavy_tails():
+    """All but 1e-17 of a Student law lies within 1e14 standard deviations: places near its mean counted as one."""
+    law = laws.Student(2.7, 0.568, 0.662)
+    problem = posed(AggregationDiffusion(0.6), law, None, Newtonian(0.57), t_end=1.37)
+    coarse, theta, recorder, bound = bounded(problem, Spline(12, 2, 3.88, base=law), saves=1)
+    fine, best, _, small = bounded(problem, Spline(64, 5, 8.0, base=law), saves=1)
+    wrong = distance(Carried.by(coarse.map, theta), Carried.by(fine.map, best)).w2
+    assert wrong - small.value <= bound.value <= 3 * wrong
+    mesh = recorder.finer.mesh
+    assert float(mesh.w.sum()) == pytest.approx(1.0, abs=1e-9)
+    assert float(mesh.w @ (mesh.z - law.mean) ** 2) == pytest.approx(law.std**2, rel=1e-8)

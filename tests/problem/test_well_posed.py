@@ -18,7 +18,7 @@ from wgf.problem.base import Base
 from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, LinearTransport, Problem
 from wgf.problem.interaction import Quadratic as Attraction
 from wgf.problem.interaction import Zero
-from wgf.problem.laws import Barenblatt, Gaussian, Student, Uniform
+from wgf.problem.laws import Barenblatt, Gamma, Gaussian, Student, Uniform
 from wgf.problem.potential import Expressed, Quadratic, Quartic, Sextic
 from wgf.problem.quadrature import Gauss
 from wgf.problem.well_posed import check_problem, escape_time, singular_point
@@ -139,6 +139,12 @@ def test_tails_too_heavy_for_any_quadrature_are_refused():
     (line,) = refusal(check_problem, problem(Student(2.1)))
     assert line.startswith("law has tails so heavy that 0.03 of its variance lies where no quadrature node is")
     check_problem(problem(Student(2.5)))
+
+
+def test_a_density_too_infinite_for_any_quadrature_is_refused():
+    (line,) = refusal(check_problem, problem(Gamma(0.2, 2.0)))
+    assert line.startswith("law has 6e-05 of its mass where no quadrature node is, at an infinite density")
+    check_problem(problem(Gamma(0.4, 2.0)))
 
 
 def test_a_start_that_is_not_finite_is_refused():

@@ -20,7 +20,7 @@ REACH = 1.5  # the mesh reaches so many times the range of the law's panels
 TAIL_CELL = 1 / 56  # width of a cell beyond the breakpoints, relative to the mesh
 EDGE = 1e-10, 1e-6  # distances from an end at which p is compared, relative to the range
 NEWTON = 12  # steps to where a map takes a value
-SAME = 1e-12  # distance of places that count as one, relative to the mesh
+SAME = 1e-12  # distance of places that count as one, relative to the law's width and to their distance from its mean
 
 
 class _Combination:
@@ -112,7 +112,7 @@ class Mesh:
     def _middle(self, mean: float) -> tuple[Tensor, Tensor]:
         """The cells left and right of a face at `mean`, or twice the cell that holds it: a reflected mesh has the
         reflected ones."""
-        near = SAME * (self.cells[..., -1:] - self.cells[..., :1])
+        near = torch.full_like(self.cells[..., -1:], SAME * self.base.std)
         left, right = (torch.searchsorted(self.cells, mean + shift) for shift in (-near, near))
         return tuple(end.clamp(1, self.widths.shape[-1]) - 1 for end in (left, right))  # type: ignore[return-value]
 
@@ -235,7 +235,8 @@ def _cells(base: Base, points: Tensor) -> Tensor:
     tails += [_divided(torch.maximum(points[-1], low), high, width)] if right else []
     inner = points[(points >= low) & (points <= high)]
     mesh = torch.cat([panels, *tails, inner]).sort().values
-    wide = torch.nn.functional.pad(mesh.diff() > SAME * (high - low), (1, 0), value=True)
+    near = SAME * (base.std + (mesh[1:] - base.mean).abs())  # heavy tails reach 10^14 times as far as the law
+    wide = torch.nn.functional.pad(mesh.diff() > near, (1, 0), value=True)
     return mesh[wide]
 
 

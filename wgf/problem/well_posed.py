@@ -72,7 +72,13 @@ def _check_law(problem: Problem, dtype: torch.dtype) -> None:
     law = problem.law
     mass, variance = _moments(problem.base, dtype)
     sharp = torch.finfo(dtype).eps * abs(law.mean) < RESOLVED[dtype] * law.std
-    if not (abs(mass - 1) < RESOLVED[dtype] and sharp and 1e-100 < law.std < 1e100):
+    near_1 = sharp and 1e-100 < law.std < 1e100
+    if near_1 and 0 < mass <= 1 - RESOLVED[dtype] and not law.is_regular:
+        raise ConfigError(
+            f"law has {1 - mass:.1g} of its mass where no quadrature node is, at an infinite density: expected at most "
+            f"{RESOLVED[dtype]:.0e}; choose a law with less mass there, for law=gamma at least law.shape=0.4"
+        )
+    if not (abs(mass - 1) < RESOLVED[dtype] and near_1):
         raise ConfigError(
             f"law is too narrow, too wide or too far from 0 for {str(dtype).removeprefix('torch.')} (mean "
             f"{law.mean:.3g}, standard deviation {law.std:.3g}): choose units in which both are near 1"
