@@ -35,7 +35,7 @@ log = logging.getLogger("wgf")
 Part = TypeVar("Part")
 
 CELLS = 400  # cells of the mesh of a network without knots
-SHORT = 1e-9  # length of a cell, relative to the mesh, from which halving it may move no node
+SHORT = 1e-9  # length of a cell, relative to the law's width and its distance from there, that is too short to halve
 FARTHEST, POINTS = 1e-120, 300  # mass at which the integral over a tail ends, and its points
 
 
@@ -126,7 +126,8 @@ class Metrics:
             quadrature.nodes(base, cuts) for cuts in (knots, torch.cat([knots, 0.5 * (mesh[1:] + mesh[:-1])]))
         )
         cells = nodes.z.unflatten(0, (-1, quadrature.order))
-        short = (cells[:, -1:] - cells[:, :1]).expand_as(cells).flatten() < SHORT * (mesh[-1] - mesh[0])
+        shortest = SHORT * (base.std + (cells[:, :1] - base.mean).abs())
+        short = (cells[:, -1:] - cells[:, :1] < shortest).expand_as(cells).flatten()
         rules = [nodes, halved]
         if quadrature.order > 1 and bool(short.any()):
             rules.append(replace(nodes, w=nodes.w.masked_fill(short, 0.0)))
