@@ -73,7 +73,7 @@ def _check_law(problem: Problem, dtype: torch.dtype) -> None:
     mass, variance = _moments(problem.base, dtype)
     sharp = torch.finfo(dtype).eps * abs(law.mean) < RESOLVED[dtype] * law.std
     near_1 = sharp and 1e-100 < law.std < 1e100
-    if near_1 and 0 < mass <= 1 - RESOLVED[dtype] and not law.is_regular:
+    if near_1 and 0 < mass <= 1 - RESOLVED[dtype] and not problem.base.is_regular:
         raise ConfigError(
             f"law has {1 - mass:.1g} of its mass where no quadrature node is, at an infinite density: expected at most "
             f"{RESOLVED[dtype]:.0e}; choose a law with less mass there, for law=gamma at least law.shape=0.4"
