@@ -29,17 +29,11 @@ from wgf.projection.field import Projection
 
 ORDER = 4  # nodes per cell of its bound; cells are narrower than those of the run
 REJECTED, MORE = 8, 0.02  # most rejected steps, and as many more per accepted one, of a map that folds seldom
-BLURRED, CLEAR = (
-    0.5,
+BLURRED, CLEAR = 0.25, 0.1  # of its distance from the run: bound that hides the error, and that of a second run
+    0.25,
     0.1,
-)  # bound of a rich run that hides the error, and that a second one should have, relative to its
-# distance from the run
-CAUSED, FAR = (
-    30.0,
-    30.0,
-)  # largest bound that the tolerance of the steps can have caused, relative to it and the width of
-# the law, where no error grows; and largest logarithm of this growth
-MOST, WORTH = 3.0, 0.5  # most steps of both, relative to the run's, and largest ratio of the tolerances
+)  # bound of a rich run that hides the error, and that of a second one, relative to its distance
+MOST, WORTH = 2.5, 0.3  # most steps of both, relative to the run's, and largest ratio of their tolerances
 
 
 @dataclass(frozen=True)
@@ -126,7 +120,7 @@ def rich_run(
         Unknown: it fails or does not reach the last of `stops`.
     """
     found = _increasing_run(projection, integrator, stops, own)
-    wanted = None if saved is None else _finer_tolerance(found, saved, stops[-1], projection.problem.law.std)
+    wanted = None if saved is None else _finer_tolerance(found, saved, stops[-1])
     if saved is None or wanted is None:
         return found
     with suppress(Unknown):
@@ -136,16 +130,15 @@ def rich_run(
     return found
 
 
-def _finer_tolerance(found: RichRun, saved: SavedStates, t: float, width: float) -> float | None:
-    """Tolerance with which the bound of a rich run at t (time) would not hide the error of a run any more; None where
-    that is not its fault, or costs too much. Errors are relative to the width of the initial law (length)."""
+def _finer_tolerance(found: RichRun, saved: SavedStates, t: float) -> float | None:
+    """Tolerance with which the bound of a rich run at t (time) should hide the error of a run no more; None where it
+    does not, or where that costs too much."""
     k = saved.times.index(t)
     value, _, unknown = found.bound(t)
     if value is None and unknown != COARSE:
         return None
     away = 0.0 if value is None else found.distance(t, *saved[k])
-    growth = math.exp(min(max(-(found.recorder.convexity or 0.0) * t, 0.0), FAR))
-    if value is not None and (value <= BLURRED * away or value > CAUSED * found.rtol * width * growth):
+    if value is not None and value <= BLURRED * away:
         return None
     clock = saved.clocks[k]
     room = MOST * (clock.steps + clock.rejected) - found.steps  # steps left; their number is like tolerance^(-1/4)
