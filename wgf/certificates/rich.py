@@ -30,9 +30,6 @@ from wgf.projection.field import Projection
 ORDER = 4  # nodes per cell of its bound; cells are narrower than those of the run
 REJECTED, MORE = 8, 0.02  # most rejected steps, and as many more per accepted one, of a map that folds seldom
 BLURRED, CLEAR = 0.25, 0.1  # of its distance from the run: bound that hides the error, and that of a second run
-    0.25,
-    0.1,
-)  # bound of a rich run that hides the error, and that of a second one, relative to its distance
 MOST, WORTH = 2.5, 0.3  # most steps of both, relative to the run's, and largest ratio of their tolerances
 
 
