@@ -421,3 +421,31 @@ def test_a_second_look_that_is_no_better_does_not_count(second, kept, monkeypatc
     )
     found = rich.rich_run(projection, None, [1.0], 0.1, SavedStates(map))
     assert found.bound(1.0).value == kept
+
+
+def test_a_flow_from_an_old_checkpoint_has_a_bound():
+    """It has no counts of steps, which a second look would need."""
+    flow = ornstein_uhlenbeck(Spline(width=8, base=laws.Gaussian()))
+    before = flow.certificate().bound
+    flow.saved.clocks.clear()
+    assert flow.certificate().bound == pytest.approx(before, rel=0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "convexity"),
+    [("x**n/2", {"n": 2.0}, 1.0), ("x**4/4 - x**2/2 + max(0, x-1)**2", {}, -1.0), ("x**2/2*sign(2.0)", {}, 1.0)],
+)
+def test_a_formula_that_intervals_do_not_describe_has_a_bound_by_its_stated_convexity(text, names, convexity):
+    v = Expressed(text, **names)
+    v.convexity = convexity
+    law = laws.Gaussian(0.5, 1.0)
+    flow = wgf.solve(FokkerPlanck(), potential=v, law=law, network=Spline(12, base=law), t_end=1.0, saves=1)
+    found = flow.certificate()
+    assert found.bound < 0.1
+    assert found.bound >= flow.w2(flow.reference_solution) - getattr(flow.reference_solution, "w2_error", 1e-9)
+
+
+def test_a_wider_grid_holds_a_dip_outside():
+    """Beyond x = 4 V bends down: on a grid that ends before, errors would grow like exp(1.9 t)."""
+    problem = posed(FokkerPlanck(0.05), None, Expressed("x**2/2 - 3*exp(-(x-4)**2) + log(1+x**2)"), t_end=5.0)
+    assert decay(problem, conditions(problem)).growth[-1] < 0.1

@@ -32,6 +32,8 @@ JOBS = [
     ["network.width=12", "network={width:20}"],
     ["hydra.sweep.subdir=a", "t_end=1"],
     ["hydra.sweep.subdir=b", "t_end=2"],
+    ["hydra.sweep.subdir=w${hydra.job.num}", "t_end=1"],
+    ["hydra.sweep.subdir=w${hydra.job.num}", "t_end=2"],
 ]
 
 
@@ -49,7 +51,7 @@ def test_jobs_are_composed_as_hydra_composes_them():
             assert OmegaConf.to_yaml(job) == OmegaConf.to_yaml(of_job(theirs)), words
             ours, theirs = (OmegaConf.to_container(config, resolve=False) for config in (ours, theirs))
             assert ours == theirs, words
-    assert len(loads) == len(JOBS) - 6
+    assert len(loads) == len(JOBS) - 8
 
 
 def test_a_job_that_cannot_be_composed_leaves_nothing_behind():

@@ -14,10 +14,11 @@ from wgf.certificates.conditions import Conditions
 from wgf.problem.equations import Problem
 from wgf.problem.potential import Expressed, Potential
 from wgf.problem.tabulated import Tabulated
-from wgf.settings.formulas.enclosure import least_bend_outside, least_bends
+from wgf.settings.formulas.enclosure import has_jumps, least_bend_outside, least_bends
 
 LEAST = 0.5  # -lambda t_end below which Theorem 1 is as good
 WIDTH = 12.0  # V exceeds its minimum by so many times D at the ends of the grid, at least
+FLAT = 1e-3  # of lambda: V'' outside the grid that may be below 0
 CELLS, STEPS = 2000, 1000  # of the grid in space, and implicit Euler steps
 FEW = 100  # of these steps, which show whether the cells are fine enough
 FINER = 2, 4, 8  # times as many cells are tried
@@ -54,7 +55,7 @@ def decay(problem: Problem, known: Conditions) -> Decay | None:
     v, t_end = problem.potential, problem.t_end
     if not problem.domain.is_line or not problem.interaction.vanishes or known.exponent != 1 or not known.diffusion:
         return None
-    if -known.convexity * t_end < LEAST:
+    if -known.convexity * t_end < LEAST or (isinstance(v, Expressed) and has_jumps(v.expression)):
         return None
     ends = _grid(problem, known)
     if ends is None:
@@ -70,6 +71,8 @@ def decay(problem: Problem, known: Conditions) -> Decay | None:
         if (above <= LOOSE * seen).all():
             break
     growth, outside = _growth(known.diffusion, slope, least, h, t_end, STEPS), _least_outside(v, *ends, least)
+    if not math.isfinite(outside):
+        return None
     t = np.linspace(0, t_end, STEPS + 1)
     # a particle outside decays like exp(-c t) until it comes in and grows as others do
     return Decay(t, np.exp(np.maximum.accumulate(np.log(growth) + outside * t) - outside * t))
@@ -126,17 +129,20 @@ def _growth(d: float, dv: np.ndarray, ddv: np.ndarray, h: float, t_end: float, s
 
 
 def _grid(problem: Problem, known: Conditions) -> tuple[float, float] | None:
-    """Ends around almost all mass and the whole of a table; None if V does not confine or bends down outside."""
+    """Ends around almost all mass and the whole of a table; None if V does not confine or bends down there."""
     v, least = problem.potential, torch.tensor([1e-17], dtype=torch.float64)
     low, high = float(problem.law.quantile(least)), float(problem.law.upper_quantile(least))
     is_straight = isinstance(v, Tabulated)  # outside
     if is_straight:
         low, high = min(low, v.ends[0]), max(high, v.ends[1])
+    first: tuple[float, float] | None = None
     for _ in range(8):
         x, h = _middles(low, high, CELLS)
         value, bend = v.value_at(x), _least(v, x, h, known.convexity)
         rise = value - value.min()
         if float(rise[[0, -1]].min()) > WIDTH * known.diffusion and (is_straight or bend[[0, -1]].min() > 0):
-            return low, high
+            if is_straight or _least_outside(v, low, high, bend) > FLAT * known.convexity:
+                return low, high
+            first = first or (low, high)  # a wider grid may hold where V bends down
         low, high = low - (high - low) / 4, high + (high - low) / 4
-    return None
+    return first

@@ -132,7 +132,7 @@ def _finer_tolerance(found: RichRun, saved: SavedStates, t: float) -> float | No
     does not, or where that costs too much."""
     k = saved.times.index(t)
     value, _, unknown = found.bound(t)
-    if value is None and unknown != COARSE:
+    if (value is None and unknown != COARSE) or len(saved.clocks) != len(saved.times):  # of an old checkpoint
         return None
     away = 0.0 if value is None else found.distance(t, *saved[k])
     if value is not None and value <= BLURRED * away:

@@ -19,7 +19,7 @@ from wgf.problem.quadrature import legendre as gauss
 from wgf.problem.tabulated import Tabulated
 from wgf.projection.field import Projection
 from wgf.settings.formulas.discs import Roughness
-from wgf.settings.formulas.enclosure import has_jumps
+from wgf.settings.formulas.enclosure import has_jumps, least_bend
 
 ENERGY = 1e-4  # tolerance of the energy, relative to the sizes of its terms
 PIECES = 32  # of a cell, of two nodes each
@@ -61,7 +61,7 @@ def account(recorder: OwnBound, saved: SavedStates, missed: float | None) -> Non
         times, norms = _hidden(recorder, saved, cut)
         if np.isfinite(norms).all():
             recorder.hide(times, norms)
-        else:
+        elif not isinstance(v, Expressed) or least_bend(v.expression) is not None:  # else arithmetic does not know V
             recorder.refuse(HIDDEN)
 
 

@@ -87,7 +87,8 @@ class Composer:
                     for part in (config,) if new in theirs else (config, job):
                         OmegaConf.update(part, new.key_or_group, new.value(), merge=True)
             for known, now in ((config.hydra.overrides.hydra, theirs), (config.hydra.overrides.task, ours)):
-                for k, (then, one) in enumerate(zip(known, now, strict=True)):
+                words = OmegaConf.to_container(known, resolve=False)  # a word may hold an interpolation
+                for k, (then, one) in enumerate(zip(words, now, strict=True)):
                     if then != one.input_line:
                         known[k] = one.input_line
             config.hydra.job.override_dirname = get_overrides_dirname(
