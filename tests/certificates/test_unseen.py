@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 import torch
 from bounded_runs import posed
+from scipy.integrate import solve_ivp
 from torch import Tensor
 
+from wgf.api import solve
 from wgf.assemble import assemble
 from wgf.certificates.own_bound import COARSE, Bound, OwnBound
 from wgf.certificates.rich import Both, certified
 from wgf.certificates.unseen import ENERGY, HIDDEN, _at_points, _Cells, account, unseen
 from wgf.integrators.auto import Auto as AutoIntegrator
+from wgf.integrators.implicit import Rodas4
 from wgf.integrators.saved_states import SavedStates
 from wgf.integrators.time_loop import run
 from wgf.networks.spline import Spline
@@ -179,7 +182,7 @@ def test_a_smooth_potential_hides_nothing(v):
 def test_a_kink_in_a_cell_that_all_maps_share():
     """Sums over pairs of nodes do not cut cells: such a kink is known to be there, and does not count."""
     told = Told(KellerSegel(0.5), "x**2/2 + abs(x - 0.3)")
-    assert told.before.value == told.after.value
+    assert told.before.value == pytest.approx(told.after.value, rel=1e-6)
     other = Told(KellerSegel(0.5), f"x**2/2 + abs(x - 0.3) + {needle(1e-5, 1e-3, 0.71)}")
     assert other.after.value > other.before.value
 
@@ -243,7 +246,7 @@ def test_a_constant_residual_enters_a_bound_with_its_weight(pde, v, t_end):
     told, much = Told(pde, v, t_end), 1e3
     weight = told.recorder.weight(t_end)
     assert pde is DIFFUSION or weight == pytest.approx((1 - math.exp(-2 * t_end)) / 2)
-    told.recorder.hide(np.array([0.0, t_end]), np.array([much, much]))
+    told.recorder.hide(np.array([0.0, t_end]), np.array([much, much]), np.zeros(0))
     assert told.recorder.at(t_end).value == pytest.approx(much * weight, rel=2e-2)
 
 
@@ -253,3 +256,29 @@ def test_a_potential_energy_of_zero_is_resolved(text):
     told = Told(TRANSPORT, text)
     assert told.missed < 1e-3 * ENERGY
     assert told.after.unknown is None
+
+
+@pytest.mark.parametrize("place", [3.9, 4.682, 6.1, 8.536])
+def test_a_step_of_v_that_a_narrow_law_crosses_within_a_time_step_counts(place):
+    """No residual is evaluated while the law is at the step of V."""
+    law, text = Gaussian(10.0, 1e-3), f"x**2/2 + 1e-5*erf((x-{place})/0.003)"
+    known = {"law": law, "t_end": 1.0, "reference_solution": "none", "integrator": Rodas4(1e-4, 1e-6)}
+    flow, z = solve(LinearTransport(), potential=text, **known), np.array([9.999, 10.0, 10.001])
+
+    def rate(t, x):
+        return -x - 2e-5 / math.sqrt(math.pi) / 0.003 * np.exp(-(((x - place) / 0.003) ** 2))
+
+    exact = solve_ivp(rate, (0, 1), z, rtol=1e-12, atol=1e-13, max_step=1e-4).y[:, -1]
+    error = np.abs(flow.map(1.0, z) - exact).min()
+    assert error > 5e-7
+    assert error <= flow.certificate().bound <= 500 * error
+
+
+@pytest.mark.parametrize("text", ["x**2/2 + 0.3*cos(3*x)", "log(1 + x**2)", "x**2/2 + 0.3*abs(x - 0.3)"])
+def test_a_law_crosses_nothing_hidden_in_a_smooth_potential(text, monkeypatch):
+    known = {"law": Gaussian(0.8, 0.4), "t_end": 1.0, "reference_solution": "none", "potential": text}
+    flow = solve(FokkerPlanck(), network=Spline(32, base=known["law"]), **known)
+    found = flow.certificate()
+    monkeypatch.setattr("wgf.certificates.unseen._crossed", lambda v, places, *_: np.zeros(len(places)))
+    without = flow.certificate()
+    assert without.own <= found.own <= 1.002 * without.own

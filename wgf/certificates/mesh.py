@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from functools import cache
+from functools import cache, cached_property
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,6 +19,7 @@ from wgf.projection.chart import Chart
 REACH = 1.5  # the mesh reaches so many times the range of the law's panels
 TAIL_CELL = 1 / 56  # width of a cell beyond the breakpoints, relative to the mesh
 EDGE = 1e-10, 1e-6  # distances from an end at which p is compared, relative to the range
+PARTICLES = 5  # whose ways are recorded
 NEWTON = 12  # steps to where a map takes a value
 SAME = 1e-12  # distance of places that count as one, relative to the law's width and to their distance from its mean
 
@@ -108,6 +109,12 @@ class Mesh:
             self._spacing = (knots[k + 1 : -1] - knots[1 : -k - 1]) / k
         else:
             self._smooth = self._between_middles()
+
+    @cached_property
+    def particles(self) -> Tensor:
+        """The nodes that stand for equal shares of the mass [PARTICLES]."""
+        shares = (torch.arange(PARTICLES, dtype=self.w.dtype, device=self.w.device) + 0.5) / PARTICLES
+        return torch.searchsorted(self.w.cumsum(0), shares).clamp(max=len(self.w) - 1)
 
     def _middle(self, mean: float) -> tuple[Tensor, Tensor]:
         """The cells left and right of a face at `mean`, or twice the cell that holds it: a reflected mesh has the

@@ -24,10 +24,7 @@ from wgf.projection.transfer import contact_of
 ORDER, PER_STEP = 6, 4  # Gauss nodes per cell, and per step: three see the residual of a smooth step 1e-4 too small
 SAMPLE, FIRST = 12, 1  # the quadrature is doubled on the first step, and on one of so many from this one on
 LONG = 0.5  # |lambda| dt of steps on which it is always doubled: exp(-2 lambda s) varies much
-BEYOND, SAMPLED = (
-    1.1,
-    2.0,
-)  # how far the limit lies, in changes by the doubled quadrature, and where a sample tells these
+BEYOND, SAMPLED = 1.1, 2.0  # where the limit lies, in changes by the doubled quadrature, and in those of a sample
 CHUNK = 64  # steps evaluated at once
 SPACING = 1e-3, 1e-2  # recorded states: relative to the end time, and to the time
 BALANCE = [10.0**k for k in range(-8, 5, 2)]  # trade-offs between the two residuals, relative to the law's width
@@ -88,7 +85,7 @@ class OwnBound(LoopCallback):
         self._bounds: dict[float, Bound] = {}
         self._count = 0
         self._start = 0.0  # distance of T(0) from the initial law
-        self._hidden = np.zeros(1), np.zeros(1)
+        self._hidden, self._swept = (np.zeros(1), np.zeros(1)), np.zeros(0)
         if self.convexity is None or landscape is None:
             return
         self._chart, self._landscape = landscape.chart, landscape
@@ -136,10 +133,15 @@ class OwnBound(LoopCallback):
         self.unknown = why
         self._bounds.clear()
 
-    def hide(self, times: np.ndarray, norms: np.ndarray) -> None:
-        """Add to the residual the norms [m] (length/time) at times [m] of what the quadrature does not see of it."""
-        self._hidden = times, norms
+    def hide(self, times: np.ndarray, norms: np.ndarray, steps: np.ndarray) -> None:
+        """Add to the residual the norms (length/time) of what the quadrature does not see of it: in space at some times
+        [m], in time in the steps so far [r]."""
+        self._hidden, self._swept = (times, norms), steps
         self._bounds.clear()
+
+    def steps(self, t: float) -> Known:
+        """Residuals of all steps before t."""
+        return self._steps.before(t)
 
     def coefficients(self, thetas: Iterable[Tensor]) -> Tensor:
         """Coefficients [r, M] of maps with parameters [p] each."""
@@ -153,7 +155,9 @@ class OwnBound(LoopCallback):
 
     def _before(self, journal: Journal, t: float) -> Known:
         steps = journal.before(t)
-        hidden = np.interp(steps.s, *self._hidden)[..., None]
+        number = np.searchsorted(self._steps.before(t).s[:, 0], steps.s.mean(1)) - 1  # of all steps
+        swept = np.append(self._swept, 0.0)[number.clip(max=len(self._swept)), None, None]
+        hidden = np.interp(steps.s, *self._hidden)[..., None] + swept
         return steps._replace(force=steps.force + hidden, strong=steps.strong + hidden)
 
     def _bound(self, t: float) -> Bound:
@@ -194,7 +198,7 @@ class OwnBound(LoopCallback):
         }
 
     def _restore(self, past: dict[str, Any]) -> None:
-        if any(block[0].shape[1] != PER_STEP for block in past["steps"]):
+        if any(len(block) != len(Steps._fields) or block[0].shape[1] != PER_STEP for block in past["steps"]):
             self.unknown = "the run began with a version of wgf that looked at other times"
             return
         device = self._evaluate.mesh.z.device

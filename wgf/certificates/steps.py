@@ -20,7 +20,8 @@ HELP = 0.05  # relative decrease of their residual by which it does
 class Steps(NamedTuple):
     """Residuals of r steps at Gauss times: s and weights [r, nt], Q and R0 [r, nt, c], strong residual [r, nt, d].
 
-    The columns c are all choices of a continuation in time and a flux; the columns d all continuations.
+    The columns c are all choices of a continuation in time and a flux; the columns d all continuations. `places` are
+    those of some particles at both ends of the steps [r, 2, k] (length).
     """
 
     s: Tensor
@@ -28,6 +29,7 @@ class Steps(NamedTuple):
     flux: Tensor
     force: Tensor
     strong: Tensor
+    places: Tensor
 
 
 class Known(NamedTuple):
@@ -38,6 +40,7 @@ class Known(NamedTuple):
     flux: np.ndarray
     force: np.ndarray
     strong: np.ndarray
+    places: np.ndarray
 
 
 class Journal:
@@ -59,7 +62,7 @@ class Journal:
     def before(self, t: float) -> Known:
         """All steps before t."""
         if not self.blocks:
-            return Known(*[np.zeros((0, 1))] * 2, *[np.zeros((0, 1, 1))] * 3)
+            return Known(*[np.zeros((0, 1))] * 2, *[np.zeros((0, 1, 1))] * 4)
         if self._joined is None:
             self._joined = Known(*(torch.cat(part).cpu().numpy() for part in zip(*self.blocks, strict=True)))
         number = int(np.searchsorted(self._joined.s[:, -1], t, side="right"))
@@ -90,7 +93,9 @@ def evaluated(evaluate: Evaluator, record: Record, order: int, which: slice | Te
         compute(second, 1, ranking[len(worst) :])
     compute(third, 0, (~_usable(best) & ~_usable(second)).nonzero().flatten())
     flux, force, strong = zip(second, best, third, strict=True)
-    return Steps(s, weights, torch.cat(flux, -1), torch.cat(force, -1), torch.stack(strong, -1))
+    places = evaluate.mesh.values(record.c)[:, evaluate.mesh.particles]
+    ways = torch.stack([places[:-1], places[1:]], 1)[which]
+    return Steps(s, weights, torch.cat(flux, -1), torch.cat(force, -1), torch.stack(strong, -1), ways)
 
 
 def _parts(found: Residuals, weights: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from numpy.polynomial import legendre
 from torch import Tensor
 
-from wgf.certificates.own_bound import COARSE, ROUNDING, OwnBound
+from wgf.certificates.own_bound import COARSE, PER_STEP, ROUNDING, OwnBound
 from wgf.integrators.saved_states import SavedStates
 from wgf.networks.base import TransportMap
 from wgf.problem.potential import Expressed, Potential
@@ -33,6 +33,7 @@ LEAST, SMALL = 1e-16, 1e-3  # masses of cells that are looked at, and of pieces 
 INTERPOLATED = 7.0  # error of interpolation in a cell up to its ends, relative to the best polynomial
 CUT, ROUNDS, MOST = 4, 20, 2_000  # pieces of a rough piece, how often, and most of them for a map
 BLOCK = 4096  # pieces integrated at once
+WAYS = 64  # pieces of the way of a particle in a step
 KINK = 1e-6  # of a cell's width: a kink so near to an end is at the end
 
 
@@ -50,19 +51,60 @@ def account(recorder: OwnBound, saved: SavedStates, missed: float | None) -> Non
     t, bound = next(((t, each) for t, each in bounds if each.value is not None or each.unknown == COARSE), (0.0, None))
     v = recorder.projection.problem.potential
     cut: Callable[[_Cells], _Pieces] | None = None
+    smooth, tolerance = None, 0.0
     if bound is not None and isinstance(v, Tabulated):
         cut = partial(_at_points, points=v.points)
     elif bound is not None and isinstance(v, Expressed) and not has_jumps(v.expression):
         rough, width = Roughness(v.expression, recorder.finer.mesh.order), recorder.projection.map.base.std
         if rough.terms:  # a needle that few nodes see may make the quadrature coarse
             size = SMALLEST * width if bound.value is None else max(bound.value, ROUNDING * width)
-            cut = partial(_resolved, roughness=rough, tolerance=NEGLIGIBLE * size / recorder.weight(t))
+            tolerance = NEGLIGIBLE * size / recorder.weight(t)
+            cut = partial(_resolved, roughness=rough, tolerance=tolerance)
+            smooth = Roughness(v.expression, PER_STEP)
     if cut is not None:
         times, norms = _hidden(recorder, saved, cut)
         if np.isfinite(norms).all():
-            recorder.hide(times, norms)
+            recorder.hide(times, norms, _crossed(v, recorder.steps(t).places, smooth, tolerance))
         elif not isinstance(v, Expressed) or least_bend(v.expression) is not None:  # else arithmetic does not know V
             recorder.refuse(HIDDEN)
+
+
+def _crossed(v: Potential, places: np.ndarray, smooth: Roughness | None, tolerance: float) -> np.ndarray:
+    """Norms [r] of V' less the polynomials that the Gauss times of steps see of it on the ways of the particles from
+    and to these places [r, 2, k] (length/time): what a law crosses within a step.
+
+    Args:
+        smooth: shows the ways on which V' is such a polynomial to a tolerance (length/time); None to look at all.
+    """
+    low, high = places.min(1).ravel(), places.max(1).ravel()
+    hidden = np.zeros(len(low))
+    rough = high > low
+    if v.kinks is not None:  # particles cross a kink one after the other
+        kinks = v.kinks.x.numpy()[:, None]
+        rough &= ~((kinks > low) & (kinks < high)).any(0)
+    if smooth is not None and rough.any():
+        hidden[rough] = smooth(low[rough], high[rough], np.full(int(rough.sum()), tolerance))
+        rough &= hidden > tolerance
+    chosen = np.flatnonzero(rough)
+    for block in (chosen[begin : begin + BLOCK] for begin in range(0, len(chosen), BLOCK)):
+        hidden[block] = np.minimum(_apart(v, low[block], high[block], smooth), hidden[block] if smooth else np.inf)
+    return np.sqrt((hidden.reshape(len(places), -1) ** 2).mean(1))
+
+
+def _apart(v: Potential, low: np.ndarray, high: np.ndarray, smooth: Roughness | None) -> np.ndarray:
+    """Largest distance [n] of V' in intervals from its polynomial through Gauss nodes, seen at Gauss nodes of pieces,
+    between which V' is a polynomial but for what `smooth` says."""
+    s, half = legendre.leggauss(PER_STEP)[0], 0.5 * (high - low)[:, None]
+    ends = np.linspace(-1.0, 1.0, WAYS + 1)
+    inside = (0.5 * (ends[1:] + ends[:-1])[:, None] + s / WAYS).ravel()
+    x, edges = (0.5 * (low + high)[:, None] + half * at for at in (np.concatenate([s, inside]), ends))
+    slope = v.derivative(torch.from_numpy(x.ravel())).numpy().reshape(x.shape)
+    through = legendre.legvander(inside, len(s) - 1) @ np.linalg.inv(legendre.legvander(s, len(s) - 1))
+    found = np.abs(slope[:, len(s) :] - slope[:, : len(s)] @ through.T).max(1)
+    if smooth is None:
+        return found
+    pieces = edges[:, :-1].ravel(), edges[:, 1:].ravel()
+    return found + smooth(*pieces, np.zeros(len(pieces[0]))).reshape(len(x), -1).max(1)
 
 
 class _Cells(NamedTuple):
