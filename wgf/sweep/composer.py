@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cache, lru_cache, partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -86,11 +86,8 @@ class Composer:
                 if new is not old[new.key_or_group]:
                     for part in (config,) if new in theirs else (config, job):
                         OmegaConf.update(part, new.key_or_group, new.value(), merge=True)
-            for known, now in ((config.hydra.overrides.hydra, theirs), (config.hydra.overrides.task, ours)):
-                words: Any = OmegaConf.to_container(known, resolve=False)  # a word may hold an interpolation
-                for k, (then, one) in enumerate(zip(words, now, strict=True)):
-                    if then != one.input_line:
-                        known[k] = one.input_line
+            config.hydra.overrides.hydra = [one.input_line for one in theirs]
+            config.hydra.overrides.task = [one.input_line for one in ours]
             config.hydra.job.override_dirname = get_overrides_dirname(
                 ours, kv_sep=style.kv_sep, item_sep=style.item_sep, exclude_keys=style.exclude_keys
             )
