@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from bounded_runs import posed
+from scipy import interpolate
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from wgf.api import solve
 from wgf.assemble import assemble
 from wgf.certificates.own_bound import COARSE, Bound, OwnBound
 from wgf.certificates.rich import Both, certified
-from wgf.certificates.unseen import ENERGY, HIDDEN, _at_points, _Cells, account, unseen
+from wgf.certificates.unseen import ENERGY, HIDDEN, _at_points, _Cells, _interpolation, account, unseen
 from wgf.integrators.auto import Auto as AutoIntegrator
 from wgf.integrators.implicit import Rodas4
 from wgf.integrators.saved_states import SavedStates
@@ -282,3 +283,13 @@ def test_a_law_crosses_nothing_hidden_in_a_smooth_potential(text, monkeypatch):
     monkeypatch.setattr("wgf.certificates.unseen._crossed", lambda v, places, *_: np.zeros(len(places)))
     without = flow.certificate()
     assert without.own <= found.own <= 1.002 * without.own
+
+
+@pytest.mark.parametrize("bend", [1e-3, 0.5, 1.5])
+def test_the_error_of_interpolation_in_a_cell(bend):
+    """Nodes of a map that bends interpolate worse than Gauss nodes."""
+    s, _ = np.polynomial.legendre.leggauss(12)
+    x, dense = 2 + np.sinh(bend * s) / np.sinh(bend), np.linspace(1.0, 3.0, 4001)
+    known = 1 + np.abs([interpolate.lagrange(x - 2, row)(dense - 2) for row in np.eye(12)]).sum(0).max()
+    found = _interpolation(_Cells(*[x[None]] * 3, np.zeros(1, dtype=int), np.array([1.0]), np.array([3.0])))
+    assert found[0] == pytest.approx(known, rel=0.02)
