@@ -1,4 +1,4 @@
-"""What a potential hides between the quadrature nodes of a flow."""
+"""What a potential hides between the quadrature nodes of a flow, and between the times of its steps."""
 
 from __future__ import annotations
 
@@ -68,6 +68,7 @@ def account(recorder: OwnBound, saved: SavedStates, missed: float | None) -> Non
             recorder.refuse(HIDDEN)
 
 
+@torch.no_grad()
 def _crossed(v: Potential, places: np.ndarray, smooth: Roughness | None, tolerance: float) -> np.ndarray:
     """Norms [r] of V' less the polynomials that the Gauss times of steps see of it on the ways of the particles from
     and to these places [r, 2, k] (length/time): what a law crosses within a step.
@@ -135,11 +136,11 @@ def _hidden(recorder: OwnBound, saved: SavedStates, cut: Callable[[_Cells], _Pie
     """Times of a flow [m], and the norms of V'(T) - P there [m] (length/time). P is, in each cell, the polynomial
     through the values of V' at the nodes that a bound uses."""
     times, cells = _cells(recorder, saved)
-    pieces, v = cut(cells), recorder.projection.problem.potential
+    pieces, v, weights = cut(cells), recorder.projection.problem.potential, _barycentric(cells)
     seen = pieces.coarse.copy()
     for begin in range(0, len(pieces.cell), BLOCK):
         low, high, cell = (part[begin : begin + BLOCK] for part in pieces[:3])
-        np.add.at(seen, cell, _differences(v, cells, low, high, cell))
+        np.add.at(seen, cell, _differences(v, cells, weights, low, high, cell))
     seen, rest = (np.bincount(cells.map, squares, len(times)) for squares in (seen, pieces.rest))
     return times, np.sqrt(seen) + np.sqrt(rest)
 
@@ -173,12 +174,16 @@ def _resolved(cells: _Cells, roughness: Roughness, tolerance: float) -> _Pieces:
     return _Pieces(low, high, cell, coarse, rest)
 
 
+def _barycentric(cells: _Cells) -> np.ndarray:
+    """Weights of the nodes of cells, in cells of width 1 [c, q]."""
+    gaps = (cells.x[:, :, None] - cells.x[:, None]) / (cells.high - cells.low)[:, None, None]
+    return 1 / (gaps + np.eye(cells.x.shape[1])).prod(2)
+
+
 def _interpolation(cells: _Cells) -> np.ndarray:
     """Error of interpolation in cells relative to the best polynomial [c]: 1 + sum |l_j| of Lagrange's polynomials,
     at the ends and the middle. It is 7 for 12 Gauss nodes, and more where the map bends in a cell."""
-    width = (cells.high - cells.low)[:, None]
-    s = (cells.x - cells.low[:, None]) / width
-    weights = 1 / (s[:, :, None] - s[:, None] + np.eye(s.shape[1])).prod(2)
+    s, weights = (cells.x - cells.low[:, None]) / (cells.high - cells.low)[:, None], _barycentric(cells)
     shares = [weights / np.where(s == at, 1e-100, at - s) for at in (0.0, 0.5, 1.0)]
     return 1 + np.max([np.abs(each).sum(1) / np.abs(each.sum(1)) for each in shares], 0)
 
@@ -233,15 +238,16 @@ def _to_ends(order: int) -> np.ndarray:
     return legendre.legvander([-1.0, 1.0], order - 1) @ np.linalg.inv(legendre.legvander(s, order - 1))
 
 
-def _differences(v: Potential, cells: _Cells, low: np.ndarray, high: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    """int |V' - P|^2 of the law [n] over pieces from low to high of the cells with the numbers `cell` [n]."""
+def _differences(
+    v: Potential, cells: _Cells, weights: np.ndarray, low: np.ndarray, high: np.ndarray, cell: np.ndarray
+) -> np.ndarray:
+    """int |V' - P|^2 of the law [n] over pieces from low to high of the cells with the numbers `cell` [n], whose nodes
+    have barycentric weights [c, q]."""
     s, w = legendre.leggauss(cells.x.shape[1])
     half, width = 0.5 * (high - low), cells.high - cells.low
     x = 0.5 * (low + high)[:, None] + half[:, None] * s
-    gaps = (cells.x[:, :, None] - cells.x[:, None]) / width[:, None, None]
     away = (x[:, :, None] - cells.x[cell, None]) / width[cell, None, None]
-    shares = 1 / np.where(away == 0, 1e-100, away)  # by the barycentric formula
-    shares *= (1 / (gaps + np.eye(len(s))).prod(2))[cell, None]
+    shares = weights[cell, None] / np.where(away == 0, 1e-100, away)
     sums = (np.einsum("nsq,nq->ns", shares, part[cell]) for part in (np.ones_like(cells.x), cells.slope, cells.density))
     total, slope, density = sums
     gap = v.derivative(torch.from_numpy(x)).numpy() - slope / total
