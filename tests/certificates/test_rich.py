@@ -123,6 +123,23 @@ def test_a_richer_run_whose_tolerance_hides_the_error_runs_again(monkeypatch):
     assert again.bound(t).value == once.bound(t).value
 
 
+def test_finer_steps_are_not_tried_where_steps_do_not_make_the_bound(monkeypatch):
+    """A kink of V leaves a residual that the breakpoints make."""
+    law, t, began = laws.Gaussian(), 0.1, []
+    known = {"law": law, "network": Spline(48, 3, base=law), "reference_solution": "none", "saves": 1}
+    flow = wgf.solve(wgf.FokkerPlanck(), t_end=t, potential="x**2/2 + 2*abs(x - 0.3)", integrator=Rodas4(), **known)
+    run, own = rich._run, flow.certificate(rich=False).own
+    monkeypatch.setattr(rich, "_run", lambda *args, **names: began.append(run(*args, **names)) or began[-1])
+    kept = rich_run(flow.projection, flow.integrator, [t], own, flow.saved)
+    assert BLURRED * kept.distance(t, *flow.state(t)) < kept.bound(t).value
+    assert began == [kept]
+    monkeypatch.setattr(rich, "DUE", math.inf)
+    rich_run(flow.projection, flow.integrator, [t], own, flow.saved)
+    _, _, second = began
+    assert second.rtol < 0.5 * kept.rtol
+    assert second.bound(t).value > 0.99 * kept.bound(t).value
+
+
 def test_no_breakpoint_of_the_richer_run_lies_where_no_mass_is():
     """A lognormal law has an edge 7 standard deviations away, but no mass near it."""
     law = laws.LogNormal(0.2)

@@ -31,6 +31,7 @@ ORDER = 4  # nodes per cell of its bound; cells are narrower than those of the r
 REJECTED, MORE = 8, 0.02  # most rejected steps, and as many more per accepted one, of a map that folds seldom
 BLURRED, CLEAR = 0.25, 0.1  # of its distance from the run: bound that hides the error, and that of a second run
 MOST, WORTH = 2.5, 0.3  # most steps of both, relative to the run's, and largest ratio of their tolerances
+DUE = 20.0  # times the tolerance, grown by the flow: bound that finer steps can make smaller
 
 
 @dataclass(frozen=True)
@@ -129,13 +130,15 @@ def rich_run(
 
 def _finer_tolerance(found: RichRun, saved: SavedStates, t: float) -> float | None:
     """Tolerance with which the bound of a rich run at t (time) should hide the error of a run no more; None where it
-    does not, or where that costs too much."""
+    does not, where steps are not what makes the bound, or where that costs too much."""
     k = saved.times.index(t)
     value, _, unknown = found.bound(t)
     if (value is None and unknown != COARSE) or len(saved.clocks) != len(saved.times):  # of an old checkpoint
         return None
     away = 0.0 if value is None else found.distance(t, *saved[k])
-    if value is not None and value <= BLURRED * away:
+    growth = math.exp(min(max(0.0, -(found.recorder.convexity or 0.0) * t), 700.0))
+    by_steps = found.rtol * found.recorder.projection.problem.law.std * growth
+    if value is not None and not BLURRED * away < value < DUE * by_steps:
         return None
     clock = saved.clocks[k]
     room = MOST * (clock.steps + clock.rejected) - found.steps  # steps left; their number is like tolerance^(-1/4)

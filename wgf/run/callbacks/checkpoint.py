@@ -19,7 +19,7 @@ from wgf.settings.ranges import Count, checked
 
 log = logging.getLogger("wgf")
 
-FORMAT = 3
+FORMAT = 4
 PLAIN = (float, int, bool, str, type(None))
 SEAL = re.compile(rb"\nwgf checkpoint (\d+) sha256 ([0-9a-f]{64})\n\Z")
 SEAL_LENGTH = 120  # bytes at the end that hold the seal
