@@ -19,6 +19,7 @@ STEPS = 2, 0.1  # difference of a count, and as a share of it: rounding may deci
 STEPPED = ("steps", "rejected", "evaluations")
 ENCLOSED, SQUARED = 1e-3, 1e-7  # the same of bounds, which rest on an enclosure of V'' to 1e-4, and relative to the
 # width of the law: they are roots of sums of squares
+GROWN = 1e-5  # difference of lambda t: it changes a bound by as much, and far out V'' is enclosed to some digits only
 MEASURED = {"w1_error": "reference_error", "w2_error": "reference_w2_error", "w2_best": "reference_w2_error"}
 MISSING = {*MEASURED, *MEASURED.values(), "reference_error", "reference_w2_bound"}  # without a reference
 NEARBY = (  # all digits are rounded anew
@@ -127,7 +128,8 @@ def _compared(
         elif name.startswith("w2_bound"):
             if name != "w2_bound_lambda" and min(right, printed) > std:
                 continue  # a bound above the width of the law says nothing
-            allowed = max(allowed, ENCLOSED * abs(right) + SQUARED * scale)
+            least = GROWN / (s.time * result["t_end"]) if "lambda" in name else SQUARED * scale
+            allowed = max(allowed, ENCLOSED * abs(right) + least)
         elif (name.startswith("energy") or name == "dissipation_gap") and s.length != 1:
             # the density's unit counts as often as there is mass
             stated = s.energy * (result["energy_error"] or 0.0) + (similar["energy_error"] or 0.0)
