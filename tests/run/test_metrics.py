@@ -10,8 +10,9 @@ from short_runs import quick_run
 
 from wgf.networks.spline import Spline
 from wgf.problem import laws
-from wgf.problem.equations import FokkerPlanck, LinearTransport, PorousMedium
+from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, PorousMedium
 from wgf.problem.interaction import Zero
+from wgf.problem.kernels import PowerLaw
 from wgf.problem.potential import Expressed, Quadratic, Quartic
 from wgf.problem.potential import Zero as NoPotential
 from wgf.problem.quadrature import Gauss
@@ -97,16 +98,27 @@ def test_an_infinite_density_may_have_an_infinite_energy(a: float, resolved: boo
     assert (found.energy_error(Gauss(), theta) < 1e-3 * energy) == resolved
 
 
-def test_an_energy_that_lies_in_the_tails_is_not_resolved():
-    """Of E x^4/4 = 3 df^2/((df - 2) (df - 4))/4 the nodes see less: int u^(1 - 4/df) d(log u) converges slowly."""
-    df, law = 4.82, laws.Student(4.82)
-    problem = LinearTransport().problem(law, Expressed("x**4/4"), Zero(), 1.0)
+DF = 4.82
+SECOND, FOURTH = DF / (DF - 2), 3 * DF**2 / ((DF - 2) * (DF - 4))  # moments of Student's law
+
+
+@pytest.mark.parametrize(
+    ("v", "w", "energy"),
+    [
+        (Expressed("x**4/4"), Zero(), FOURTH / 4),
+        # of X - Y the second moment is 2 E X^2, and the fourth one 2 E X^4 + 6 (E X^2)^2
+        (NoPotential(), PowerLaw(4.0, 2.0), (2 * FOURTH + 6 * SECOND**2) / 8 - SECOND / 2),
+    ],
+)
+def test_an_energy_that_lies_in_the_tails_is_not_resolved(v, w, energy):
+    """Nodes see less: int u^(1 - 4/df) d(log u) converges slowly."""
+    law = laws.Student(DF)
+    problem = AggregationDiffusion(diffusion=0.0).problem(law, v, w, 1.0)
     map = Spline(width=8, degree=3, base=law)
-    nodes = Gauss().nodes(law, map.knots(map.theta.detach()))
-    lacking = 0.75 * df**2 / ((df - 2) * (df - 4)) - float(nodes.w @ nodes.z**4 / 4)
-    error = Metrics(problem, map, None).energy_error(Gauss(), map.theta.detach())
+    found, theta = Metrics(problem, map, None), map.theta.detach()
+    lacking = energy - float(found._energies(theta, Gauss().nodes(law, map.knots(theta))).sum())
     assert lacking > 1e-4
-    assert error == pytest.approx(lacking, rel=0.02)
+    assert found.energy_error(Gauss(), theta) == pytest.approx(lacking, rel=0.02)
 
 
 def test_an_energy_that_is_no_number_on_finer_cells_is_not_resolved():

@@ -114,7 +114,7 @@ class Metrics:
     def energy_error(self, quadrature: Quadrature, theta: Tensor) -> float | None:
         """Largest change of an energy when a quadrature halves its cells (energy); None for a rule without cells.
 
-        It is no less than what the potential has in tails beyond all cells, nor than what lies in cells too short to be
+        It is no less than what lies in infinite tails beyond all cells, nor than what lies in cells too short to be
         halved, beside an edge where the density is infinite: infinite energies are not resolved.
         """
         if quadrature.order is None or not self.problem.terms:
@@ -128,12 +128,11 @@ class Metrics:
         cells = nodes.z.unflatten(0, (-1, quadrature.order))
         shortest = SHORT * (base.std + (cells[:, :1] - base.mean).abs())
         short = (cells[:, -1:] - cells[:, :1] < shortest).expand_as(cells).flatten()
-        rules = [nodes, halved]
+        rules = [nodes, halved, self._with_tails(nodes)]
         if quadrature.order > 1 and bool(short.any()):
             rules.append(replace(nodes, w=nodes.w.masked_fill(short, 0.0)))
         energy, *others = (self._energies(theta, each) for each in rules)
-        change = max(float((other - energy).abs().max().nan_to_num(math.inf, math.inf)) for other in others)
-        return max(change, self._in_tails(theta))
+        return max(float((other - energy).abs().max().nan_to_num(math.inf, math.inf)) for other in others)
 
     @torch.no_grad()
     def _energies(self, theta: Tensor, nodes: Nodes) -> Tensor:
@@ -141,23 +140,24 @@ class Metrics:
         at = MapAtNodes(nodes, *self.map.evaluate(theta, nodes.z))
         return torch.stack([term.value(at) for term in self.problem.terms])
 
-    @torch.no_grad()
-    def _in_tails(self, theta: Tensor) -> float:
-        """Size of the potential energy in infinite tails beyond all cells, int |V| du = int u |V| d(log u), for the map
-        with parameters theta [p]; u is the mass further out."""
-        base = self.map.base
-        ends = theta.new_tensor([base.panels()[0], base.panels()[-1]])
-        tails = []
+    def _with_tails(self, nodes: Nodes) -> Nodes:
+        """The nodes, and others in infinite tails beyond all cells: int f du = int u f d(log u); u is the mass further
+        out."""
+        base, panels = self.map.base, nodes.z.new_tensor(self.map.base.panels())
+        z, w = [nodes.z], [nodes.w]
         for end, mass, place in (
-            (base.lower, base.cdf(ends[:1]), base.quantile),
-            (base.upper, base.survival(ends[1:]), base.upper_quantile),
+            (base.lower, base.cdf(panels[:1]), base.quantile),
+            (base.upper, base.survival(panels[-1:]), base.upper_quantile),
         ):
             if math.isinf(end):
                 begin = mass.new_full((1,), FARTHEST)
                 log_u = torch.lerp(begin.log(), mass.maximum(begin).log(), torch.linspace(0, 1, POINTS).to(mass))
-                v = self.problem.potential.value_at(self.map.evaluate(theta, place(log_u.exp()))[0])
-                tails.append(torch.trapezoid((log_u.exp() * v.abs()).nan_to_num(nan=math.inf), log_u))
-        return float(torch.stack(tails).sum().nan_to_num(nan=math.inf)) if tails else 0.0
+                steps = torch.cat([log_u[:1], log_u, log_u[-1:]])
+                z.append(place(log_u.exp()))
+                w.append(log_u.exp() * 0.5 * (steps[2:] - steps[:-2]))
+        places, masses = torch.cat(z), torch.cat(w)
+        order = places.argsort(stable=True)
+        return Nodes(places[order], masses[order], base)
 
     def row(self, clock: Clock, state: State, saved: bool = True) -> dict[str, float | int | None]:
         """Row of the history, of a saved time or not. All rows of a run have the same keys in the same order."""
