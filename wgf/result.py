@@ -42,7 +42,9 @@ class Result:
     evaluations: int = number("evaluations of the velocity or of its derivatives", compared=True)
     energy: float = number("F at the end", "energy", compared=True)
     energy_terms: Mapping[str, float] = number("terms of F, in the columns energy_<term>", "energy")
-    energy_error: float | None = number("change of a term of F when the quadrature halves its cells", "energy")
+    energy_error: float | None = number(
+        "error of a term of F, by its changes when the quadrature cuts its cells in two and in three", "energy"
+    )
     dissipated: float = number("integral of the dissipation over time", "energy")
     work: float | None = number("work of a potential that moves: integral of dV/dt rho over space and time", "energy")
     dissipation_gap: float | None = number(

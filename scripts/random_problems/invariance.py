@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from random_problems.numbers import ROUNDING, Verdict
+from random_problems.numbers import ROUNDING, SHARP, Verdict
 from random_problems.similar import COUNTS, SIMILARITIES, Settings, Similarity, applied, expected
 
 Result = dict[str, Any]
@@ -28,7 +28,6 @@ NEARBY = (  # all digits are rounded anew
     Similarity(1.0, 0.0, 1.0117, False),
     Similarity(1.0, 0.0123, 1.0, False),
 )
-HALVED = 4 / 3  # an error relative to its change when cells are halved, at most: by Gauss rules of order 1
 SENSITIVE = 10.0  # rounding may change a number by so many times what a nearby problem changes it
 
 
@@ -133,7 +132,7 @@ def _compared(
         elif (name.startswith("energy") or name == "dissipation_gap") and s.length != 1:
             # the density's unit counts as often as there is mass
             stated = s.energy * (result["energy_error"] or 0.0) + (similar["energy_error"] or 0.0)
-            allowed += HALVED * stated / (dissipated + 1e-300 if name == "dissipation_gap" else 1.0)
+            allowed += SHARP * stated / (dissipated + 1e-300 if name == "dissipation_gap" else 1.0)
         elif name in ("dissipated", "work"):
             allowed += (result["dissipation_gap"] or 0.0) * dissipated
         found.append(Verdict(name, by, abs(printed - right) / (allowed + 1e-300), printed, right))

@@ -31,6 +31,7 @@ PAIRS = 601  # ranks of a double integral
 LOOKS = 2001  # places in a cell at which slopes are looked at
 CLOSE, EXACT = 1e-3, 1e-6  # relative differences that are allowed: of distances, of moments
 ENERGY = 1e-4  # of energies, which are those of the run's own quadrature
+SHARP = 1.2  # times the stated error of an energy
 PLACES = 1e-13  # rounding of places, relative to them: the cells of characteristics have 14 digits
 TINY = 1e-16  # mass of which scipy knows no place for some beta laws
 ROUNDING = {"float64": 1e-9, "float32": 1e-4}  # in standard deviations
@@ -291,11 +292,19 @@ class Judge:
             self.unjudged["energies"] = "the particles of the run are few and random"
             return
         last, doubts = self._energies(self.t)
+        finer, _ = self._energies(self.t, 2 * PANELS)
         first, _ = self._energies(0.0)
         scale = sum(map(abs, last.values())) + self.problem.diffusion * self.std ** (1 - self.problem.exponent)
         rounding = 1e4 * ROUNDING[self.problem.settings["dtype"]] * scale * 1e-3
         for name, value in last.items():
             yield from self._verdict(f"energy_{name}", "quadrature", value, ENERGY * scale + rounding + doubts[name])
+        if (stated := self.result["energy_error"]) is not None:
+            errors = {name: abs(self.result[f"energy_{name}"] - value) for name, value in finer.items()}
+            shares = [
+                (error - doubts[name] - 2 * abs(finer[name] - last[name])) / (SHARP * stated + 1e-3 * rounding + 1e-300)
+                for name, error in errors.items()
+            ]
+            yield Verdict("energy_error", "quadrature", max(0.0, *shares), stated, max(errors.values()))
         total, doubt = sum(last.values()), sum(doubts.values())
         yield from self._verdict("energy", "quadrature", total, ENERGY * scale + rounding + doubt)
         lost = sum(first.values()) - total
@@ -313,9 +322,9 @@ class Judge:
             allowed = gap * abs(lost) * (1 + 1e-3) + ENERGY * scale + rounding + 2 * doubt
             yield from self._verdict("dissipated", "quadrature", lost, allowed)
 
-    def _energies(self, t: float) -> tuple[dict[str, float], dict[str, float]]:
-        """The terms of the energy, and how uncertain they are."""
-        p, at = self.problem, self._fine(t)
+    def _energies(self, t: float, panels: int = PANELS) -> tuple[dict[str, float], dict[str, float]]:
+        """The terms of the energy, and how uncertain those of pairs are."""
+        p, at = self.problem, self._fine(t, panels)
         found: dict[str, float] = {}
         inside = at.mass > 0
         mass, x = at.mass[inside], at.x[inside]

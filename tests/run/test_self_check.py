@@ -76,7 +76,7 @@ def test_an_infinite_energy_is_doubted_with_all_that_follows():
 
 
 def test_the_work_is_doubted_with_the_energies():
-    assert "work, dissipated: cells half as long" in doubted({"energy_error": 1e3, "work": 0.1}, None)
+    assert "work, dissipated: shorter cells" in doubted({"energy_error": 1e3, "work": 0.1}, None)
     assert "work" not in doubted({"energy_error": 1e3}, None)
 
 

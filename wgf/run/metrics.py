@@ -35,7 +35,11 @@ log = logging.getLogger("wgf")
 Part = TypeVar("Part")
 
 CELLS = 400  # cells of the mesh of a network without knots
-SHORT = 1e-9  # length of a cell, relative to the law's width and its distance from there, that is too short to halve
+SHORT = 1e-9  # length of a cell, relative to the law's width and its distance from there, that is too short to cut
+PARTS = {
+    2: 4 / 3,
+    3: 9 / 8,
+}  # of a cell, and the error relative to the change by them at order 2, that of kinks and edges
 FARTHEST, POINTS = 1e-120, 300  # mass at which the integral over a tail ends, and its points
 
 
@@ -112,27 +116,30 @@ class Metrics:
         return error[0] if error else None, rest.w2
 
     def energy_error(self, quadrature: Quadrature, theta: Tensor) -> float | None:
-        """Largest change of an energy when a quadrature halves its cells (energy); None for a rule without cells.
+        """Largest error of an energy (energy), by its changes when a quadrature cuts its cells; None for a rule without
+        cells.
 
         It is no less than what lies in infinite tails beyond all cells, nor than what lies in cells too short to be
-        halved, beside an edge where the density is infinite: infinite energies are not resolved.
+        cut, beside an edge where the density is infinite: infinite energies are not resolved.
         """
         if quadrature.order is None or not self.problem.terms:
             return None
         theta, base = theta.detach().double(), self.map.base
         knots = self.map.knots(theta).double()
         mesh = torch.cat([torch.tensor(base.panels()).to(knots), knots.clamp(base.lower, base.upper)]).unique()
-        nodes, halved = (
-            quadrature.nodes(base, cuts) for cuts in (knots, torch.cat([knots, 0.5 * (mesh[1:] + mesh[:-1])]))
-        )
+        nodes = quadrature.nodes(base, knots)
+        rules = [(1.0, self._with_tails(nodes))]
+        for parts, factor in PARTS.items():
+            inner = [torch.lerp(mesh[:-1], mesh[1:], k / parts) for k in range(1, parts)]
+            rules.append((factor, quadrature.nodes(base, torch.cat([knots, *inner]))))
         cells = nodes.z.unflatten(0, (-1, quadrature.order))
         shortest = SHORT * (base.std + (cells[:, :1] - base.mean).abs())
         short = (cells[:, -1:] - cells[:, :1] < shortest).expand_as(cells).flatten()
-        rules = [nodes, halved, self._with_tails(nodes)]
         if quadrature.order > 1 and bool(short.any()):
-            rules.append(replace(nodes, w=nodes.w.masked_fill(short, 0.0)))
-        energy, *others = (self._energies(theta, each) for each in rules)
-        return max(float((other - energy).abs().max().nan_to_num(math.inf, math.inf)) for other in others)
+            rules.append((1.0, replace(nodes, w=nodes.w.masked_fill(short, 0.0))))
+        energy = self._energies(theta, nodes)
+        changes = torch.stack([factor * (self._energies(theta, each) - energy) for factor, each in rules])
+        return float(changes.abs().max().nan_to_num(math.inf, math.inf))
 
     @torch.no_grad()
     def _energies(self, theta: Tensor, nodes: Nodes) -> Tensor:

@@ -91,7 +91,7 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
     if result.energy_error is not None and result.energy_error > ENERGY * size:
         names = ", ".join([f"energy_{name}" for name in result.energy_terms] + ["work"] * (result.work is not None))
         yield (
-            f"energy, {names}, dissipated: cells half as long, or tails, change them by {result.energy_error:.1e}; "
+            f"energy, {names}, dissipated: shorter cells, or tails, change them by {result.energy_error:.1e}; "
             "increase quadrature.order, or choose a law with lighter tails"
         )
     if result.energy_error is not None and result.energy_error > INFINITE * (size + abs(result.dissipated or 0.0)):
