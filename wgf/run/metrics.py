@@ -124,22 +124,30 @@ class Metrics:
         """
         if quadrature.order is None or not self.problem.terms:
             return None
-        theta, base = theta.detach().double(), self.map.base
-        knots = self.map.knots(theta).double()
-        mesh = torch.cat([torch.tensor(base.panels()).to(knots), knots.clamp(base.lower, base.upper)]).unique()
-        nodes = quadrature.nodes(base, knots)
-        rules = [(1.0, self._with_tails(nodes))]
-        for parts, factor in PARTS.items():
-            inner = [torch.lerp(mesh[:-1], mesh[1:], k / parts) for k in range(1, parts)]
-            rules.append((factor, quadrature.nodes(base, torch.cat([knots, *inner]))))
+        theta = theta.detach().double()
+        nodes = self._cut(quadrature, theta, 1)
         cells = nodes.z.unflatten(0, (-1, quadrature.order))
-        shortest = SHORT * (base.std + (cells[:, :1] - base.mean).abs())
+        shortest = SHORT * (self.map.base.std + (cells[:, :1] - self.map.base.mean).abs())
         short = (cells[:, -1:] - cells[:, :1] < shortest).expand_as(cells).flatten()
+        rules = [(1.0, self._with_tails(nodes))]
+        rules += [(factor, self._cut(quadrature, theta, parts)) for parts, factor in PARTS.items()]
         if quadrature.order > 1 and bool(short.any()):
             rules.append((1.0, replace(nodes, w=nodes.w.masked_fill(short, 0.0))))
         energy = self._energies(theta, nodes)
-        changes = torch.stack([factor * (self._energies(theta, each) - energy) for factor, each in rules])
-        return float(changes.abs().max().nan_to_num(math.inf, math.inf))
+        return max(factor * _largest(self._energies(theta, rule) - energy) for factor, rule in rules)
+
+    def energy_change(self, quadrature: Quadrature, theta: Tensor) -> float:
+        """Largest change of an energy when a quadrature with cells halves them (energy)."""
+        theta = theta.detach().double()
+        one, two = (self._energies(theta, self._cut(quadrature, theta, parts)) for parts in (1, 2))
+        return _largest(two - one)
+
+    def _cut(self, quadrature: Quadrature, theta: Tensor, parts: int) -> Nodes:
+        """The nodes of a quadrature whose cells are cut in so many equal parts."""
+        base, knots = self.map.base, self.map.knots(theta).double()
+        mesh = torch.cat([torch.tensor(base.panels()).to(knots), knots.clamp(base.lower, base.upper)]).unique()
+        inner = [torch.lerp(mesh[:-1], mesh[1:], k / parts) for k in range(1, parts)]
+        return quadrature.nodes(base, torch.cat([knots, *inner]))
 
     @torch.no_grad()
     def _energies(self, theta: Tensor, nodes: Nodes) -> Tensor:
@@ -276,3 +284,8 @@ def _optional(name: str, compute: Callable[[], Part | None]) -> Part | None:
     except Exception as error:
         log.warning("no %s: %s", name, in_one_line(error))
         return None
+
+
+def _largest(changes: Tensor) -> float:
+    """The largest of some changes; infinite where one is no number."""
+    return float(changes.abs().max().nan_to_num(math.inf, math.inf))

@@ -19,7 +19,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from wgf.certificates.own_bound import OwnBound
-from wgf.certificates.unseen import unseen
+from wgf.certificates.unseen import ENERGY, unseen
 from wgf.files import PART, claimed, write
 from wgf.flow import Flow
 from wgf.integrators.base import State
@@ -217,8 +217,18 @@ def _measure(
     result, bounds = certify.certified(flow, result, bound, rich, signals, missed, every)
     rounding = 1e3 * torch.finfo(end.state.theta.dtype).eps * math.sqrt(max(result.second_moment, 0.0))  # length
     shortened = experiment.integrator.shortened(experiment.stops)
-    result = replace(result, doubts=self_check.doubts(result, shown, rounding, end.clock, shortened, missed))
+    unseen_by_all = None if _is_coarse(flow, result, missed) else missed
+    result = replace(result, doubts=self_check.doubts(result, shown, rounding, end.clock, shortened, unseen_by_all))
     return result, shown and replace(shown, w2_bound=bounds)
+
+
+def _is_coarse(flow: Flow, result: Result, missed: float | None) -> bool:
+    """Whether cells half as long see what the quadrature has missed: then the error of the energies is the doubt."""
+    if not (missed or 0.0) > ENERGY:
+        return False
+    map, theta = flow.saved[-1]
+    change = Metrics(flow.problem, map, None).energy_change(flow.projection.quadrature, theta)
+    return change > ENERGY * sum(abs(value) for value in result.energy_terms.values())
 
 
 def _attempt(faults: list[str], write: Callable[[], None]) -> None:

@@ -38,23 +38,24 @@ def doubts(
         rounding: rounding error of a W2 error (length); bounds do not include it.
         clock: progress of the run; None for a run that accepts no fold and no rise of the energy.
         shortened: how fixed steps differ from the setting, see `Integrator.shortened`.
-        unseen: potential energy that the quadrature may have missed, relative to all energies (no unit).
+        unseen: potential energy that the quadrature may have missed, with cells half as long, too, relative to all
+            energies (no unit).
     """
     return (
         "; ".join(
             [
                 *(_accepted(clock) if clock else ()),
                 *_doubts(result, None if clock and clock.folded_at else maps, rounding),
-                *filter(None, [shortened, _missed(result, unseen or 0.0)]),
+                *filter(None, [shortened, _missed(unseen or 0.0)]),
             ]
         )
         or None
     )
 
 
-def _missed(result: Result, unseen: float) -> str | None:
-    """What V has between the quadrature nodes; energies that are uncertain for other reasons have another doubt."""
-    if unseen <= ENERGY or (result.energy_error or 0.0) > ENERGY * sum(map(abs, result.energy_terms.values())):
+def _missed(unseen: float) -> str | None:
+    """What V has between the quadrature nodes."""
+    if unseen <= ENERGY:
         return None
     return (
         "everything: V has wells or peaks between the quadrature nodes that change energy_potential by "
