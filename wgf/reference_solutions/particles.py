@@ -19,7 +19,8 @@ from wgf.problem.base import Base
 from wgf.problem.equations import Problem
 from wgf.reference_solutions.base import Computed, Unresolved, width, yardstick
 
-LEVELS = (192, 384, 768, 1536)  # particles, about
+LEVELS = (192, 384, 768, 1536)  # particles, about; more for laws of many panels, but twice as many on every level
+MOST = 4000  # particles that feel one another
 GOAL = 1e-8  # W1 error that is worth no further refinement, relative to the width of the law
 FLAT = 5  # order of contact of z(s) with the ends of the law's panels
 SMOOTH = 1e-12  # relative error in the law's second moment with which equidistant points integrate it
@@ -103,6 +104,8 @@ def solve(problem: Problem, times: Sequence[float]) -> Particles:
     for level, count in enumerate(LEVELS):
         track = _track(problem.base, count)
         try:
+            if len(track.s) > MOST and problem.interaction.split()[1] is not None:
+                raise Unresolved(f"the law's panels ask for {len(track.s)} particles")
             x = _positions(problem, track, at)
         except Unresolved:
             if best is not None or level > 1:
@@ -131,7 +134,8 @@ def _track(law: Base, count: int) -> Track:
     variance = law.density(torch.from_numpy(z)).numpy() * slope @ (z - law.mean) ** 2 * 2 / count
     if abs(variance / law.std**2 - 1) < SMOOTH:
         return track
-    return Track(panels, 2 * math.ceil(count / (len(panels) - 1) / 2), FLAT)
+    first, *_ = LEVELS  # a level with the particles of the one before would seem to have no error
+    return Track(panels, 2 * math.ceil(first / (len(panels) - 1) / 2) * (count // first), FLAT)
 
 
 def _positions(problem: Problem, track: Track, times: np.ndarray) -> np.ndarray:
