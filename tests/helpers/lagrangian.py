@@ -80,8 +80,8 @@ def positions(
         return v
 
     def bands(t: float, x: np.ndarray) -> np.ndarray:
-        """The Jacobian of the local part, J[i, j] at [1 + i - j, j]. By differences of the whole velocity, forces between
-        all particles would fall into its bands, and Newton's method ends anywhere."""
+        """The Jacobian of the local part, J[i, j] at [1 + i - j, j]. In differences of the whole velocity, forces
+        between all particles fall into the bands, and Newton's method ends anywhere."""
         gaps, found = np.diff(x), np.zeros((3, len(x)))
         steps, here = 1e-6 * np.minimum(np.append(gaps, gaps[-1:]), np.append(gaps[:1], gaps)), local(x, t)
         for first in range(3):

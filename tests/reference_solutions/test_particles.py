@@ -11,7 +11,7 @@ from scipy.special import dawsn
 from wgf.problem import interaction, kernels
 from wgf.problem.base import Base
 from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, LinearTransport, Problem
-from wgf.problem.laws import Barenblatt, Gaussian, Laplace, Mixture, Semicircle, Uniform
+from wgf.problem.laws import Barenblatt, Gaussian, Laplace, Mixture, Samples, Semicircle, Uniform
 from wgf.problem.potential import Expressed, Quartic
 from wgf.problem.potential import Quadratic as Well
 from wgf.reference_solutions import cache as cache_files
@@ -148,6 +148,32 @@ def test_track(flat: int):
 @pytest.fixture
 def aggregation() -> Problem:
     return problem(AggregationDiffusion(0.0), Gaussian(), None, kernels.PowerLaw(3.0, 2.0))
+
+
+SMOOTHED = Samples([-2.2, -0.9, -0.8, -0.4, -0.1, 0.3, 0.7, 1.1, 1.3, 2.9], smoothing=0.26)
+
+
+def test_the_error_is_stated_for_laws_of_many_panels():
+    """A density of smoothed samples is linear between hundreds of points. Particles that cross the kink at 1.2 go on as
+    in another parabola."""
+    assert len(SMOOTHED.panels()) > particles.LEVELS[0]
+    counts = [len(particles._track(SMOOTHED, count).s) for count in particles.LEVELS]
+    assert counts == [counts[0] * 2**k for k in range(4)]
+    t, v = 0.01, Expressed("x**2 - 0.3*abs(x - 1.2)")
+    found = particles.solve(LinearTransport().problem(SMOOTHED, v, interaction.Zero(), t), [t])
+    x = SMOOTHED.quantile(torch.linspace(0.001, 0.999, 999, dtype=torch.float64))
+    crossed = 0.5 * ((x - 0.15).clamp(min=1.05) / 1.05).log()  # when it is at 1.2
+    right = torch.where(crossed < t, -0.15 + 1.35 * torch.exp(2 * (crossed - t)), 0.15 + (x - 0.15) * math.exp(-2 * t))
+    right = torch.where(x < 1.2, -0.15 + (x + 0.15) * math.exp(-2 * t), right)
+    assert float((found(t, x) - right).abs().mean()) < found.errors[0] < 1e-3
+
+
+def test_too_many_particles_that_feel_one_another_are_for_others():
+    law = Samples(np.linspace(-4, 4, 40), smoothing=0.05)
+    with pytest.raises(Unresolved, match="ask for 5640 particles"):
+        particles.solve(
+            AggregationDiffusion(diffusion=0.0).problem(law, Quartic(), interaction.Log(-0.6), 0.05), [0.05]
+        )
 
 
 def test_auto_asks_particles_where_there_is_no_diffusion(aggregation: Problem):

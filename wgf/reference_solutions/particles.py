@@ -97,15 +97,18 @@ def solve(problem: Problem, times: Sequence[float]) -> Particles:
     """
     if problem.internal is not None:
         raise Unresolved("particles know no diffusion")
+    feel = problem.interaction.split()[1] is not None
+    if feel and (count := len(_track(problem.base, LEVELS[1]).s)) > MOST:
+        raise Unresolved(f"the panels of the law ask for {count} particles")
     at = np.array(times, dtype=float)
     z, w = yardstick(problem.base)
     last: np.ndarray | None = None
     best: Particles | None = None
     for level, count in enumerate(LEVELS):
         track = _track(problem.base, count)
+        if feel and len(track.s) > MOST:
+            break
         try:
-            if len(track.s) > MOST and problem.interaction.split()[1] is not None:
-                raise Unresolved(f"the law's panels ask for {len(track.s)} particles")
             x = _positions(problem, track, at)
         except Unresolved:
             if best is not None or level > 1:

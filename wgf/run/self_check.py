@@ -15,7 +15,7 @@ from wgf.result import Result
 from wgf.saved_maps import SavedMaps
 
 MASS = 1e-6  # tolerance of the mass
-INFINITE = 0.1  # error of an energy, relative to those at the start and at the end, that may be infinite
+INFINITE = 0.025  # error of an energy, relative to those at the start and at the end, that may be infinite
 BALANCE = 0.1  # tolerance of the dissipated energy, relative to the energy lost
 HELD = 1e-6  # smallest slope of a map that is held where it would fold, and loses energy there without moving
 MOMENT = 1e-2  # tolerance of the second moment, relative to its law
@@ -97,7 +97,7 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
         )
     if result.energy_error is not None and result.energy_error > INFINITE * (size + abs(result.dissipated or 0.0)):
         yield (
-            "mean, second_moment, min_slope, w1_error, w2_error: the energy seems infinite at the start or at the end, "
+            "mean, second_moment, min_slope, w1_error, w2_error: the energy may be infinite at the start or the end, "
             "and then rounding decides the first steps; choose a law with lighter tails or without infinite densities"
         )
     gap = result.dissipation_gap
