@@ -14,7 +14,7 @@ from random_problems.similar import COUNTS, SIMILARITIES, Settings, Similarity, 
 Result = dict[str, Any]
 
 INVARIANT = 1e-9  # relative difference of a number of a similar problem
-ESTIMATED = 0.1  # the same of an estimated error: rounding decides its steps in time and tails of 1e-9
+ESTIMATED = 0.25  # the same of an estimated error: rounding decides its steps in time and tails of 1e-9
 STEPS = 2, 0.1  # difference of a count, and as a share of it: rounding may decide whether a step is accepted
 STEPPED = ("steps", "rejected", "evaluations")
 ENCLOSED, SQUARED = 1e-3, 1e-7  # the same of bounds, which rest on an enclosure of V'' to 1e-4, and relative to the

@@ -24,6 +24,7 @@ IN_TIME, FINE_IN_TIME = 1e-8, 1e-10  # tolerances of the particles; the coarsest
 EVALUATIONS = 6000  # of the velocities of particles
 STEEPEST = 600.0  # range of V/D for which exp(-V/D) of the finite elements is a number
 FALL = 1e-9  # of a distribution function, which shows a wrong one
+FARTHEST = 1e5  # widths of the initial law within which finite elements solve
 OUTERMOST = 1e-12  # mass beyond which a distribution function has no digits
 ADJACENT, NARROW = 8, 1e-6  # cells whose pairs are integrated exactly, unless one is so narrow relative to both
 
@@ -173,6 +174,8 @@ def _diffused(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth 
     ends = np.array([p.law.ppf(tiny)[0], p.law.isf(tiny)[0]])
     middle = 0.5 * ends.sum()
     low, high = _drifted(p, t, ends)
+    if not high - low < FARTHEST * p.unit:
+        return None
     room = 8 * math.sqrt(2 * p.diffusion * t)
     v, times = p.potential, np.linspace(0, t, 9 if p.moves else 1)
     for sign, reach in ((-1, low), (1, high)):  # no farther than diffusion climbs
@@ -182,7 +185,7 @@ def _diffused(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth 
         far = x[steep[0]] if len(steep) and (np.diff(rise[steep[0] :]) > 0).all() else x[-1]
         low, high = min(low, far), max(high, far)
     low, high = _drifted(p, t, np.array([low, high]))  # what has climbed a hill falls beyond it
-    if not math.isfinite(high - low) or high - low > 1e5 * p.unit:
+    if not high - low < FARTHEST * p.unit:
         return None
     if max(np.ptp(v(np.linspace(low, high, 4001), now)) for now in times) > STEEPEST * p.diffusion:
         return None
