@@ -304,7 +304,7 @@ class Judge:
                 (error - doubts[name] - 2 * abs(finer[name] - last[name])) / (SHARP * stated + 1e-3 * rounding + 1e-300)
                 for name, error in errors.items()
             ]
-            yield Verdict("energy_error", "quadrature", max(0.0, *shares), stated, max(errors.values()))
+            yield Verdict("energy_error", "quadrature", float(np.max([0.0, *shares])), stated, max(errors.values()))
         total, doubt = sum(last.values()), sum(doubts.values())
         yield from self._verdict("energy", "quadrature", total, ENERGY * scale + rounding + doubt)
         lost = sum(first.values()) - total

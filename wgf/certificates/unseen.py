@@ -257,18 +257,18 @@ def _differences(
 def unseen(projection: Projection, saved: SavedStates, last: int = -1) -> float | None:
     """Potential energy at the start or at saved time number `last` that the quadrature of a flow may have missed,
     relative to all energies then, that of |V| among them (no unit). None for a rule without cells."""
-    problem = projection.problem
-    if projection.quadrature.order is None or problem.potential.vanishes or not saved.terms:
+    if projection.quadrature.order is None or projection.problem.potential.vanishes or not saved.terms:
         return None
+    return max(missed_at(projection, saved, number)[1] for number in {0, range(len(saved.times))[last]})
+
+
+def missed_at(projection: Projection, saved: SavedStates, number: int) -> tuple[float, float]:
+    """Potential energy at a saved time that the quadrature may have missed (energy), and its share of all energies."""
+    problem, (map, theta), terms = projection.problem, saved[number], saved.terms[number].double().cpu()
     k = [term.name for term in problem.terms].index(problem.potential.name)
-    found = []
-    for number in {0, range(len(saved.times))[last]}:
-        map, theta = saved[number]
-        terms = saved.terms[number].double().cpu()
-        missed, size = _between(problem.potential.at(saved.times[number]), map, theta, float(terms[k]))
-        size += float(terms.abs().sum() - terms[k].abs())
-        found.append(missed / (size + 1e-300) - 1e3 * torch.finfo(theta.dtype).eps)
-    return max(found)
+    missed, size = _between(problem.potential.at(saved.times[number]), map, theta, float(terms[k]))
+    size += float(terms.abs().sum() - terms[k].abs())
+    return missed, missed / (size + 1e-300) - 1e3 * torch.finfo(theta.dtype).eps
 
 
 @torch.no_grad()

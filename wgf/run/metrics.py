@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -129,18 +129,21 @@ class Metrics:
         cells = nodes.z.unflatten(0, (-1, quadrature.order))
         shortest = SHORT * (self.map.base.std + (cells[:, :1] - self.map.base.mean).abs())
         short = (cells[:, -1:] - cells[:, :1] < shortest).expand_as(cells).flatten()
-        rules = [(1.0, self._with_tails(nodes))]
-        rules += [(factor, self._cut(quadrature, theta, parts)) for parts, factor in PARTS.items()]
+        errors = list(self.energy_errors(quadrature, theta))
         if quadrature.order > 1 and bool(short.any()):
-            rules.append((1.0, replace(nodes, w=nodes.w.masked_fill(short, 0.0))))
-        energy = self._energies(theta, nodes)
-        return max(factor * _largest(self._energies(theta, rule) - energy) for factor, rule in rules)
+            rest = replace(nodes, w=nodes.w.masked_fill(short, 0.0))
+            errors.append(self._energies(theta, rest) - self._energies(theta, nodes))
+        if math.isinf(self.map.base.lower) or math.isinf(self.map.base.upper):
+            plain = Nodes(nodes.z, nodes.w, nodes.base)  # without cells, as the tails are: kinks count alike
+            errors.append(self._energies(theta, self._with_tails(nodes)) - self._energies(theta, plain))
+        return float(torch.stack(errors).abs().max().nan_to_num(math.inf, math.inf))
 
-    def energy_change(self, quadrature: Quadrature, theta: Tensor) -> float:
-        """Largest change of an energy when a quadrature with cells halves them (energy)."""
+    def energy_errors(self, quadrature: Quadrature, theta: Tensor) -> Iterator[Tensor]:
+        """Errors of the energies [k] of a quadrature with cells, by its changes when they are cut in 2 and 3."""
         theta = theta.detach().double()
-        one, two = (self._energies(theta, self._cut(quadrature, theta, parts)) for parts in (1, 2))
-        return _largest(two - one)
+        energy = self._energies(theta, self._cut(quadrature, theta, 1))
+        for parts, factor in PARTS.items():
+            yield factor * (self._energies(theta, self._cut(quadrature, theta, parts)) - energy)
 
     def _cut(self, quadrature: Quadrature, theta: Tensor, parts: int) -> Nodes:
         """The nodes of a quadrature whose cells are cut in so many equal parts."""
@@ -284,8 +287,3 @@ def _optional(name: str, compute: Callable[[], Part | None]) -> Part | None:
     except Exception as error:
         log.warning("no %s: %s", name, in_one_line(error))
         return None
-
-
-def _largest(changes: Tensor) -> float:
-    """The largest of some changes; infinite where one is no number."""
-    return float(changes.abs().max().nan_to_num(math.inf, math.inf))

@@ -19,7 +19,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from wgf.certificates.own_bound import OwnBound
-from wgf.certificates.unseen import ENERGY, unseen
+from wgf.certificates.unseen import ENERGY, missed_at, unseen
 from wgf.files import PART, claimed, write
 from wgf.flow import Flow
 from wgf.integrators.base import State
@@ -43,6 +43,8 @@ from wgf.settings import resume
 from wgf.tables.of_flow import maps
 
 log = logging.getLogger("wgf")
+
+ALIKE = 1.6  # largest ratio of errors of a potential energy that have one cause
 
 
 def main(cfg: DictConfig, folder: Path, since: float | None = None) -> int:
@@ -217,18 +219,25 @@ def _measure(
     result, bounds = certify.certified(flow, result, bound, rich, signals, missed, every)
     rounding = 1e3 * torch.finfo(end.state.theta.dtype).eps * math.sqrt(max(result.second_moment, 0.0))  # length
     shortened = experiment.integrator.shortened(experiment.stops)
-    unseen_by_all = None if _is_coarse(flow, result, missed) else missed
-    result = replace(result, doubts=self_check.doubts(result, shown, rounding, end.clock, shortened, unseen_by_all))
+    hidden = None if (missed or 0.0) > ENERGY and _is_coarse(flow) else missed
+    result = replace(result, doubts=self_check.doubts(result, shown, rounding, end.clock, shortened, hidden))
     return result, shown and replace(shown, w2_bound=bounds)
 
 
-def _is_coarse(flow: Flow, result: Result, missed: float | None) -> bool:
-    """Whether cells half as long see what the quadrature has missed: then the error of the energies is the doubt."""
-    if not (missed or 0.0) > ENERGY:
-        return False
-    map, theta = flow.saved[-1]
-    change = Metrics(flow.problem, map, None).energy_change(flow.projection.quadrature, theta)
-    return change > ENERGY * sum(abs(value) for value in result.energy_terms.values())
+def _is_coarse(flow: Flow) -> bool:
+    """Whether the quadrature is too coarse for the potential as a whole, where it has missed some of its energy: then
+    cells cut in two and in three show the same error, which is what was missed. Of a needle they see what they hit."""
+    problem, found = flow.problem, list[bool]()
+    k = [term.name for term in problem.terms].index(problem.potential.name)
+    for number in (0, len(flow.saved.times) - 1):
+        missed, share = missed_at(flow.projection, flow.saved, number)
+        if share > ENERGY:
+            map, theta = flow.saved[number]
+            metrics = Metrics(problem.at(flow.saved.times[number]), map, None)
+            errors = [float(error[k]) for error in metrics.energy_errors(flow.projection.quadrature, theta)]
+            sizes = [missed, *(abs(error) for error in errors)]
+            found.append(math.prod(errors) > 0 and max(sizes) < ALIKE * min(sizes))
+    return bool(found) and all(found)
 
 
 def _attempt(faults: list[str], write: Callable[[], None]) -> None:

@@ -38,8 +38,8 @@ def doubts(
         rounding: rounding error of a W2 error (length); bounds do not include it.
         clock: progress of the run; None for a run that accepts no fold and no rise of the energy.
         shortened: how fixed steps differ from the setting, see `Integrator.shortened`.
-        unseen: potential energy that the quadrature may have missed, with cells half as long, too, relative to all
-            energies (no unit).
+        unseen: potential energy in wells or peaks that the quadrature may have missed, relative to all energies (no
+            unit).
     """
     return (
         "; ".join(
@@ -97,8 +97,9 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
         )
     if result.energy_error is not None and result.energy_error > INFINITE * (size + abs(result.dissipated or 0.0)):
         yield (
-            "mean, second_moment, min_slope, w1_error, w2_error: the energy may be infinite at the start or the end, "
-            "and then rounding decides the first steps; choose a law with lighter tails or without infinite densities"
+            "mean, second_moment, min_slope, w1_error, w2_error: the energy is hardly resolved at the start or end, "
+            "or infinite, and then rounding decides the first steps; increase quadrature.order, or choose a law with "
+            "lighter tails or without infinite densities"
         )
     gap = result.dissipation_gap
     if gap is not None and not gap <= BALANCE:
