@@ -55,8 +55,8 @@ def test_closed_forms(name: str):
     z, w = (torch.from_numpy(values) for values in yardstick(p.law))
     for t, *stated in zip(times, found.errors, found.w2_errors, strict=True):
         gap = known(t, z) - found(t, z)
-        assert float(w @ gap.abs()) < stated[0] < 1e-6
-        assert float(w @ gap**2) ** 0.5 < stated[1] < 1e-5
+        assert float(w @ gap.abs()) < stated[0] < 5e-6
+        assert float(w @ gap**2) ** 0.5 < stated[1] < 2e-5
     assert found.name == "particles"
 
 
@@ -166,6 +166,18 @@ def test_the_error_is_stated_for_laws_of_many_panels():
     right = torch.where(crossed < t, -0.15 + 1.35 * torch.exp(2 * (crossed - t)), 0.15 + (x - 0.15) * math.exp(-2 * t))
     right = torch.where(x < 1.2, -0.15 + (x + 0.15) * math.exp(-2 * t), right)
     assert float((found(t, x) - right).abs().mean()) < found.errors[0] < 1e-3
+
+
+@pytest.mark.parametrize("law", [Gaussian(), Mixture(), Uniform()])
+@pytest.mark.parametrize("place", [-0.37, 0.0, 0.198375, 0.61])
+def test_the_error_is_stated_where_the_map_jumps(law: Base, place: float):
+    """A kink of V drives particles 0.3 t away on either side. Levels change little if it lies amid their points."""
+    t, c = 0.05, law.mean + place * law.std
+    found = particles.solve(LinearTransport().problem(law, Expressed(f"-0.3*abs(x-{c})"), interaction.Zero(), t), [t])
+    x = law.quantile((torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000)
+    gap = found(t, x) - (x + 0.3 * t * (x - c).sign())
+    assert float(gap.abs().mean()) < found.errors[0]
+    assert float((gap**2).mean()) ** 0.5 < found.w2_errors[0] < 0.1 * law.std
 
 
 def test_too_many_particles_that_feel_one_another_are_for_others():

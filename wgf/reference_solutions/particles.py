@@ -24,6 +24,7 @@ MOST = 4000  # particles that feel one another
 GOAL = 1e-8  # W1 error that is worth no further refinement, relative to the width of the law
 FLAT = 5  # order of contact of z(s) with the ends of the law's panels
 SMOOTH = 1e-12  # relative error in the law's second moment with which equidistant points integrate it
+SAFE, CHANCE = (2.0, 4.0), 5.0  # W1 and W2 errors relative to the last changes, and by how much these may be small
 MEET = 1e-9  # W1 distance to the same particles in order that the tolerances explain, relative to the law's width
 EVALUATIONS = 3000  # of the velocity on one level
 TOLERANCE, FLOOR = 1e-12, 1e-11  # of the integration in time, and the W1 error that may come of it, relative
@@ -104,6 +105,7 @@ def solve(problem: Problem, times: Sequence[float]) -> Particles:
     z, w = yardstick(problem.base)
     last: np.ndarray | None = None
     best: Particles | None = None
+    changes: list[tuple[np.ndarray, np.ndarray]] = []
     for level, count in enumerate(LEVELS):
         track = _track(problem.base, count)
         if feel and len(track.s) > MOST:
@@ -119,8 +121,11 @@ def solve(problem: Problem, times: Sequence[float]) -> Particles:
         maps = np.stack([found.map(k, z) for k in range(len(at))])
         if last is not None:
             change, unit = maps - last, width(problem.law, maps, w)
-            errors = np.abs(change) @ w + FLOOR * unit, np.sqrt(change**2 @ w) + FLOOR * unit
-            best = Particles(at, *errors, track, x)
+            changes.append((SAFE[0] * (np.abs(change) @ w), SAFE[1] * np.sqrt(change**2 @ w)))
+            # where the map bends or jumps, a change depends on where the points lie, and by chance it is small
+            pairs = zip(changes[-2:][0], changes[-1], strict=True)
+            w1, w2 = (np.maximum(new, np.minimum(old / 2, CHANCE * new)) + FLOOR * unit for old, new in pairs)
+            best = Particles(at, w1, w2, track, x)
             if best.errors.max() < GOAL * unit:
                 break
         last = maps
