@@ -36,10 +36,7 @@ Part = TypeVar("Part")
 
 CELLS = 400  # cells of the mesh of a network without knots
 SHORT = 1e-9  # length of a cell, relative to the law's width and its distance from there, that is too short to cut
-PARTS = {
-    2: 4 / 3,
-    3: 9 / 8,
-}  # of a cell, and the error relative to the change by them at order 2, that of kinks and edges
+PARTS = {2: 4 / 3, 3: 9 / 8}  # of a cell; error relative to the change by them at order 2, that of kinks and edges
 FARTHEST, POINTS = 1e-120, 300  # mass at which the integral over a tail ends, and its points
 
 
