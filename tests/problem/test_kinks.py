@@ -10,9 +10,9 @@ import wgf
 from wgf.integrators.implicit import Rodas4
 from wgf.networks.spline import Spline
 from wgf.problem import laws
+from wgf.problem.changes.kinks import Kinks, crossing, find
 from wgf.problem.domain import Line
 from wgf.problem.energy import MapAtNodes
-from wgf.problem.kinks import Kinks, crossing, find
 from wgf.problem.potential import Expressed
 from wgf.problem.quadrature import Gauss
 from wgf.projection.chart import Chart

@@ -216,6 +216,15 @@ def test_fixed_steps_that_were_shortened(tmp_path: Path, caplog: pytest.LogCaptu
     assert "steps of 0.000333333 instead of 0.0004" in caplog.text
 
 
+@pytest.mark.parametrize(("push", "passes"), [("exp(-((t-0.365)/0.001)**2)", True), ("sin(3*t)", False)])
+def test_fixed_steps_that_pass_over_a_push(tmp_path: Path, push: str, passes: bool):
+    words = f"potential=expression potential.expr='x**2/2-x*{push}' t_end=1 saves=1 network.width=8 "
+    found = unverified(tmp_path, words + "integrator=rk4 integrator.dt=0.02")
+    assert found["status"] == "completed"
+    assert ("everything: V changes within 7." in (found["doubts"] or "")) == passes
+    assert unverified(tmp_path / "adaptive", words)["doubts"] is None
+
+
 def test_a_run_that_is_not_strict_says_since_when_it_is_in_doubt():
     text = doubts(Result.from_dict(RESULT), solution(), clock=Clock(folded_at=0.25, raised_at=0.125))
     assert text is not None

@@ -182,6 +182,16 @@ def verdict(now: Judged, then: Judged, tolerance: float, gain: float = 0.0) -> S
     return None
 
 
+def attempt(
+    method: Integrator, field: Field, dt: float, state: State, now: Judged, tolerance: float
+) -> tuple[Step, Judged, Status | None, Work]:
+    """A proposed step, its numbers, the reason to reject it if there is one, and the work of a moving potential."""
+    proposed = method.step(field, dt, state)
+    then, work = judge(proposed), Work.over(field, dt, state, proposed.state)
+    fault = proposed.fault if proposed.failure else verdict(now, then, tolerance, work.most)
+    return proposed, then, fault, work
+
+
 def equal_steps(length: float, dt: float) -> int:
     """Number of equal steps in an interval, none longer than dt but for rounding."""
     return max(1, math.ceil(length / dt * (1 - 1e-9)))

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from wgf.integrators.base import Field, Integrator
+from wgf.problem.changes.pace import Pace
+from wgf.problem.equations import Problem
 from wgf.projection.field import Evaluation
 from wgf.settings.ranges import Count, NonNegative, Positive, PositiveOrNone, checked
 
@@ -54,3 +56,10 @@ class Adaptive(Integrator):
         else:  # proportional and integral part
             factor = SAFETY * error ** (-0.7 / self.order) * max(previous, 1e-4) ** (0.4 / self.order)
         return dt * min(GROW, max(SHRINK, factor))
+
+
+def pace_of(problem: Problem, integrator: Integrator) -> Pace | None:
+    """How long adaptive steps may be in a potential that moves; None for other steps and potentials."""
+    if not (problem.potential.moves and isinstance(integrator, Adaptive)):
+        return None
+    return problem.pace(integrator.rtol + integrator.atol)

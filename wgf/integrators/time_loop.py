@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wgf.integrators.base import Field, Integrator, Judged, State, Step, Work, equal_steps, judge, verdict
+from wgf.integrators.base import Field, Integrator, Judged, State, Step, attempt, equal_steps, judge, verdict
 from wgf.integrators.cautious import fallback_of
+from wgf.integrators.controller import pace_of
 from wgf.integrators.status import Status
 from wgf.networks.base import TransportMap
+from wgf.problem.changes.pace import Pace
 from wgf.projection.field import Projection
 from wgf.projection.remesh import Change, Mesh, mesh_of
 from wgf.projection.transfer import Contact, contact_of, touching
@@ -114,6 +116,7 @@ def evolve(
     mesh: Mesh | None = None,
     steady: float = -1.0,
     contact: Contact | None = None,
+    pace: Pace | None = None,
 ) -> End:
     """Integrate theta' = velocity(theta) from t = 0, or from the time of a clock, to the last of `stops`.
 
@@ -136,6 +139,7 @@ def evolve(
         mesh: proposes other breakpoints after a step; None for fixed ones.
         steady: the loop ends at a stop with at most this dissipation (energy/time).
         contact: walls that hold the ends of the map while they are there; None for none.
+        pace: of a potential that moves, for adaptive steps; None for no limit.
     """
     begins = clock is None
     clock = clock or Clock(evaluations=1, next_dt=integrator.first_dt(stops[-1]))
@@ -164,8 +168,9 @@ def evolve(
             goal, dt = stops[clock.target], clock.next_dt
             if integrator.adaptive:
                 # land on a goal within rounding; take two equal steps to a goal less than 2 dt away
-                lands = clock.t + dt * (1 + 1e-9) >= goal
-                trial = goal - clock.t if lands else min(dt, 0.5 * (goal - clock.t))
+                most = dt if pace is None else min(dt, pace.longest(clock.t))
+                lands = clock.t + most * (1 + 1e-9) >= goal
+                trial = goal - clock.t if lands else min(most, 0.5 * (goal - clock.t))
             else:
                 count = equal_steps(goal - clock.last_stop, dt)
                 trial, lands = (goal - clock.last_stop) / count, clock.since_stop + 1 == count
@@ -241,16 +246,6 @@ def evolve(
         return ended(Status.interrupted)
 
 
-def attempt(
-    method: Integrator, field: Field, dt: float, state: State, now: Judged, tolerance: float
-) -> tuple[Step, Judged, Status | None, Work]:
-    """A proposed step, its numbers, the reason to reject it if there is one, and the work of a moving potential."""
-    proposed = method.step(field, dt, state)
-    then, work = judge(proposed), Work.over(field, dt, state, proposed.state)
-    fault = proposed.fault if proposed.failure else verdict(now, then, tolerance, work.most)
-    return proposed, then, fault, work
-
-
 def accepted(
     mesh: Mesh | None, field: Field, before: State, after: State, now: Judged, tolerance: float, gain: float
 ) -> Change | None:
@@ -296,4 +291,5 @@ def run(
         mesh=mesh_of(projection),
         steady=projection.problem.steady_dissipation or -1.0,
         contact=contact_of(projection),
+        pace=pace_of(projection.problem, integrator),
     )

@@ -10,6 +10,7 @@ from wgf.errors import ConfigError
 from wgf.problem import bases
 from wgf.problem import interaction as kernels
 from wgf.problem.base import Base, Law, Start
+from wgf.problem.changes.pace import Pace
 from wgf.problem.domain import Domain, Line
 from wgf.problem.energy import Term, factor
 from wgf.problem.interaction import Interaction
@@ -44,6 +45,10 @@ class Problem:
     def at(self, t: float) -> Problem:
         """The problem with the potential as it is at the time t; itself if the potential does not move."""
         return replace(self, potential=self.potential.at(t)) if self.potential.moves else self
+
+    def pace(self, worth: float) -> Pace:
+        """How long steps in time may be if the potential moves; see `Pace`."""
+        return Pace(self.potential, self.law, self.t_end, worth)
 
     @property
     def steady_dissipation(self) -> float:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from wgf.errors import ConfigError
 from wgf.kept import kept
+from wgf.problem.changes.kinks import Crossing, Kinks, crossing, find, on
 from wgf.problem.energy import Curvature, Local, MapAtNodes, Parabola, factor
-from wgf.problem.kinks import Crossing, Kinks, crossing, find, on
 from wgf.settings.formulas.derivatives import derivatives
 from wgf.settings.formulas.enclosure import least_bend
 from wgf.settings.formulas.expression import Expression
@@ -26,11 +26,9 @@ class Potential(Local):
     """A potential V. A new one needs `value_at`; `derivative` comes from autograd unless it is given.
 
     Attributes:
-        convexity: lower bound of V'' on the whole line (1/time), needed for an error bound; None if there is none or
-            it is unknown.
+        convexity: lower bound of V'' on the whole line (1/time), needed for an error bound; None if none is known.
         moves: whether V depends on the time; then `value_at` uses the time `self.t`, differentiably.
-        t: the time, scalar (time).
-        polynomial: whether V is known to be a polynomial.
+        t: the time, scalar (time). polynomial: whether V is known to be a polynomial.
         kinks: where V' or V'' jumps, as far as known; None if nowhere.
     """
 
@@ -67,6 +65,10 @@ class Potential(Local):
             x = x.detach().requires_grad_()
             return torch.autograd.grad(self.value_at(x).sum(), x)[0]
 
+    def derivative_over(self, t: Tensor, x: Tensor) -> Tensor:
+        """V' at the times t [m] and the places x [n]: [m, n]."""
+        return torch.stack([self.at(time).derivative(x) for time in t.tolist()])
+
     def second_derivative(self, x: Tensor) -> Tensor:
         """V''(x)."""
         with torch.enable_grad():
@@ -81,35 +83,32 @@ class Potential(Local):
 
     def value(self, at: MapAtNodes) -> Tensor:
         value = super().value(at)
-        if (crossed := self._crossed(at)) is not None:
-            kinks, here = crossed
-            y = at.x[here.nodes] - kinks.x[:, None]
-            value = value + (at.w[here.nodes] * here.share * kinks.parts(y)[0]).sum()
+        for kinks, here in self._crossed(at):
+            part = kinks.parts(at.x[here.nodes] - kinks.x[:, None])[0]
+            value = value + (at.w[here.nodes] * here.share * part).sum()
         return value
 
     def covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:
         slope = self.derivative(at.x)
-        if (crossed := self._crossed(at)) is not None:
-            kinks, here = crossed
+        for kinks, here in self._crossed(at):
             slope = slope.index_add(0, here.nodes.view(-1), (here.share * kinks.parts(here.y)[1]).view(-1))
         force = at.w * slope
         return force, torch.zeros_like(force)
 
     def curvature(self, at: MapAtNodes) -> Curvature:
         bend = self.second_derivative(at.x)
-        if (crossed := self._crossed(at)) is not None:
-            kinks, here = crossed
+        for kinks, here in self._crossed(at):
             added = here.rise * kinks.slope[:, None] + here.share * kinks.bend[:, None]
             bend = bend.index_add(0, here.nodes.view(-1), added.view(-1))
         return Curvature(xx=at.w * bend)
 
-    def _crossed(self, at: MapAtNodes) -> tuple[Kinks, Crossing] | None:
-        """The kinks, and where a map crosses them, computed once per map; None without kinks or without cells."""
+    def _crossed(self, at: MapAtNodes) -> list[tuple[Kinks, Crossing]]:
+        """The kinks, and where a map crosses them, computed once per map; empty without kinks or without cells."""
         if self.kinks is None or at.nodes.order is None:
-            return None
+            return []
         if self not in at.known:
             kinks = on(self.kinks, at.x.dtype, at.x.device)
-            at.known[self] = kinks, crossing(kinks, at.x.detach(), at.nodes.order)
+            at.known[self] = [(kinks, crossing(kinks, at.x.detach(), at.nodes.order))]
         return at.known[self]
 
 
@@ -268,6 +267,10 @@ class Expressed(Potential):
     def derivative(self, x: Tensor) -> Tensor:
         found = derivatives(self._now, x, 1)
         return super().derivative(x) if found is None else found[0] - self.force
+
+    def derivative_over(self, t: Tensor, x: Tensor) -> Tensor:
+        found = derivatives(self.expression.at(t[:, None]), x.expand(len(t), -1), 1)
+        return super().derivative_over(t, x) if found is None else found[0] - self.force
 
     def second_derivative(self, x: Tensor) -> Tensor:
         found = derivatives(self._now, x, 2)

@@ -17,9 +17,11 @@ import torch
 from torch import Tensor
 
 from wgf.problem.base import Law
+from wgf.problem.changes.pace import Pace
 from wgf.problem.potential import Potential
+from wgf.reference_solutions.trajectory import Trajectory
 
-MOST_EVALUATIONS = 6_000  # of V' in one integration; beyond them the characteristics are NaN
+TOLERANCE, MOST_EVALUATIONS = 1e-13, 6_000  # of V' in one integration; beyond them the characteristics are NaN
 POINTS, CELLS, HALVINGS, MOST_ROUGH = 20, 34, 8, 100
 WIDEST = 11.5  # of the edges of the first cells on the axis of the standard normal law: 1e-30 of the mass
 Cells = tuple[np.ndarray, np.ndarray, np.ndarray]  # left and right ends [n], coefficients of polynomials [n, POINTS]
@@ -79,7 +81,7 @@ class Table:
     """
 
     def __init__(self, potential: Potential, law: Law, edges: np.ndarray, t_end: float) -> None:
-        self._followed = partial(Path, potential, law.mean, law.std)
+        self._followed = partial(Path, potential, law, Pace(potential, law, t_end, TOLERANCE))
         k = np.arange(POINTS)
         angles = (k + 0.5) * math.pi / POINTS
         self._points = np.cos(angles)
@@ -137,38 +139,30 @@ def _accurate(c: np.ndarray) -> np.ndarray:
 
 
 class Path:
-    """Trajectories of particles that start at some points z [n] (length), integrated as far as a caller asks.
+    """Trajectories of particles that start at some points, integrated as far as a caller asks.
 
-    The steps do not depend on the times at which the trajectories are evaluated. Their tolerances are relative to the
-    distance from the law's mean, and to its standard deviation.
+    Their tolerances are relative to the distance from the law's mean, and to its standard deviation.
 
-    Attributes:
-        since: begin of the last step, before which the trajectories are no longer known (time).
+    Args:
+        potential: V.
+        law: the initial law.
+        pace: how long steps may be.
+        z: the points [n] (length).
     """
 
-    def __init__(self, potential: Potential, mean: float, std: float, z: np.ndarray) -> None:
-        self.since, self._start, self._left, self._mean, self._std = 0.0, z, MOST_EVALUATIONS, mean, std
+    def __init__(self, potential: Potential, law: Law, pace: Pace, z: np.ndarray) -> None:
+        self._mean, self._std = mean, std = law.mean, law.std
 
         def velocity(t: float, y: np.ndarray) -> np.ndarray:
-            self._left -= 1
-            if self._left <= 0:
-                return np.full_like(y, np.nan)
             return -potential.at(t).derivative(torch.from_numpy(mean + std * y)).numpy() / std
 
-        with np.errstate(all="ignore"):
-            begin = (z - mean) / std
-            self._solver = scipy.integrate.DOP853(velocity, 0.0, begin, math.inf, rtol=1e-13, atol=1e-13)
-        self._within: scipy.integrate.DenseOutput | None = None
+        self._trajectory = Trajectory(velocity, (z - mean) / std, TOLERANCE, pace, MOST_EVALUATIONS)
+
+    @property
+    def since(self) -> float:
+        """Begin of the last step, before which the trajectories are no longer known (time)."""
+        return self._trajectory.since
 
     def __call__(self, t: float) -> np.ndarray:
         """Positions [n] at time t > 0 (length); NaN where the method fails."""
-        solver = self._solver
-        with np.errstate(all="ignore"):
-            while solver.t < t and solver.status == "running":
-                solver.step()
-                self._within = None
-            if solver.t < t:
-                return np.full_like(self._start, math.nan)
-            self.since = solver.t_old
-            self._within = self._within or solver.dense_output()
-            return self._mean + self._std * self._within(t)
+        return self._mean + self._std * self._trajectory(t)

@@ -14,22 +14,24 @@ for any initial law on the line. For Keller-Segel s = 2 chi, and S = 0 is a time
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-import scipy  # its modules are loaded when they are first used
 import torch
 from torch import Tensor
 
 from wgf.problem.base import Base, Start
+from wgf.problem.changes.pace import Pace
 from wgf.problem.energy import Parabola
 from wgf.problem.equations import Problem
 from wgf.problem.laws import Barenblatt, Gaussian, Semicircle
 from wgf.problem.potential import Potential, Zero
 from wgf.reference_solutions.characteristics import Characteristics
+from wgf.reference_solutions.trajectory import Trajectory
 
+TOLERANCE, EVALUATIONS = 1e-13, 100_000  # of an integration
 SHARES = [((k + 0.5) * 0.618033988749895) % 1 for k in range(40)]  # of the end time, at which a potential is looked at
 
 
@@ -119,38 +121,44 @@ class SelfSimilar:
         return center_of_mass(self.mean, self.potential, t) + (z - self.mean) * self.scale(t)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Driven:
     """`SelfSimilar` in a potential of degree 2 that moves, V' = k(t) (x - c(t)) - f(t): the scale L and M solve
 
         (L^n)' = n (a - (k + w) L^n),   M' = -V'(t, M),   n = g + 1,
 
-    by a Runge-Kutta method of order 8 at rtol 1e-13.
+    by a Runge-Kutta method.
 
     Args:
         potential: V.
         still: the same law at rest, with k = w.
+        pace: how long its steps may be.
     """
 
     potential: Potential
     still: SelfSimilar
+    pace: Pace = field(repr=False)
+    _path: Trajectory | None = field(default=None, init=False, repr=False)
     name = "exact: self-similar solution"
     quick = True
 
     def moments(self, t: float) -> tuple[float, float]:
         """M and L at the time t (length, no unit)."""
-        n = self.still.g + 1
+        if self._path is None or t < self._path.since:
+            self._path = self._begun()
+        mean, power = self._path(t).tolist()
+        return mean, power ** (1 / (self.still.g + 1)) if power > 0 else math.nan
 
-        def rates(t: float, y: np.ndarray) -> tuple[float, float]:
+    def _begun(self) -> Trajectory:
+        still, n = self.still, self.still.g + 1
+
+        def rates(t: float, y: np.ndarray) -> np.ndarray:
             v = self.potential.at(t).parabola()
             assert v is not None
-            return v.force - v.stiffness * (y[0] - v.center), n * (self.still.a - (v.stiffness + self.still.k) * y[1])
+            mean = v.force - v.stiffness * (y[0] - v.center)
+            return np.array([mean, n * (still.a - (v.stiffness + still.k) * y[1])])
 
-        begin = (self.still.mean, 1.0)
-        if t == 0:
-            return begin
-        mean, power = scipy.integrate.solve_ivp(rates, (0.0, t), begin, "DOP853", rtol=1e-13, atol=1e-13).y[:, -1]
-        return mean, power ** (1 / n) if power > 0 else math.nan
+        return Trajectory(rates, np.array([still.mean, 1.0]), TOLERANCE, self.pace, EVALUATIONS)
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
         mean, scale = self.moments(t)
@@ -207,7 +215,7 @@ def _self_similar(problem: Problem) -> SelfSimilar | Driven | None:
         if any(problem.potential.at(t).parabola() is None for t in times):
             return None
         still = _self_similar(replace(problem, potential=Zero()))
-        return Driven(problem.potential, still) if isinstance(still, SelfSimilar) else None
+        return Driven(problem.potential, still, problem.pace(TOLERANCE)) if isinstance(still, SelfSimilar) else None
     if v is None or w is None or w.kink:
         return None
     k, g, a = v.stiffness + w.quadratic, 1.0, 0.0

@@ -18,6 +18,7 @@ import torch
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
 from wgf.reference_solutions.base import Computed, Unresolved, width, yardstick
+from wgf.reference_solutions.trajectory import Trajectory
 
 LEVELS = (192, 384, 768, 1536)  # particles, about; more for laws of many panels, but twice as many on every level
 MOST = 4000  # particles that feel one another
@@ -159,13 +160,8 @@ def _positions(problem: Problem, track: Track, times: np.ndarray) -> np.ndarray:
     middle, unit = problem.law.mean, problem.law.std
     begin = (problem.start(points).numpy() - middle) / unit  # tolerances are relative to the law's own width and place
     masses = law.density(points).numpy() * slope / track.count
-    left = EVALUATIONS
 
     def velocity(t: float, y: np.ndarray) -> np.ndarray:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            return np.full_like(y, np.nan)
         x = middle + unit * y
         v = -problem.potential.at(t).derivative(torch.from_numpy(x)).numpy() - drift
         if force is not None:
@@ -175,13 +171,10 @@ def _positions(problem: Problem, track: Track, times: np.ndarray) -> np.ndarray:
             v[1::2] += 2 * masses[::2] @ forces
         return v / unit
 
-    with np.errstate(all="ignore"):
-        path = scipy.integrate.solve_ivp(
-            velocity, (0.0, times[-1]), begin, "DOP853", t_eval=times, rtol=TOLERANCE, atol=TOLERANCE
-        )
-    if not path.success:
+    trajectory = Trajectory(velocity, begin, TOLERANCE, problem.pace(TOLERANCE), EVALUATIONS)
+    y = np.stack([trajectory(t) for t in times])
+    if np.isnan(y).any():
         raise Unresolved("the integration stopped")
-    y = path.y.T
     if not ((np.maximum.accumulate(y, axis=1) - y) @ masses < MEET).all():
         raise Unresolved("particles meet")
     return middle + unit * y

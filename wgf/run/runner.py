@@ -45,6 +45,7 @@ from wgf.tables.of_flow import maps
 log = logging.getLogger("wgf")
 
 ALIKE = 1.6  # largest ratio of errors of a potential energy that have one cause
+FELT = 1e-6  # what moves the law by less than this share of its width may be passed over
 
 
 def main(cfg: DictConfig, folder: Path, since: float | None = None) -> int:
@@ -219,8 +220,10 @@ def _measure(
     result, bounds = certify.certified(flow, result, bound, rich, signals, missed, every)
     rounding = 1e3 * torch.finfo(end.state.theta.dtype).eps * math.sqrt(max(result.second_moment, 0.0))  # length
     shortened = experiment.integrator.shortened(experiment.stops)
+    change, step = flow.problem.pace(FELT).shortest, end.clock.dt
+    passed = (step, change) if step > change and not experiment.integrator.adaptive else None
     hidden = None if (missed or 0.0) > ENERGY and _is_coarse(flow) else missed
-    result = replace(result, doubts=self_check.doubts(result, shown, rounding, end.clock, shortened, hidden))
+    result = replace(result, doubts=self_check.doubts(result, shown, rounding, end.clock, shortened, hidden, passed))
     return result, shown and replace(shown, w2_bound=bounds)
 
 

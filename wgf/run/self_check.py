@@ -29,6 +29,7 @@ def doubts(
     clock: Clock | None = None,
     shortened: str | None = None,
     unseen: float | None = None,
+    passed: tuple[float, float] | None = None,
 ) -> str | None:
     """Numbers of a run that may be wrong, and why, as one text; None if all checks pass.
 
@@ -40,13 +41,14 @@ def doubts(
         shortened: how fixed steps differ from the setting, see `Integrator.shortened`.
         unseen: potential energy in wells or peaks that the quadrature may have missed, relative to all energies (no
             unit).
+        passed: length of fixed steps, and the time within which V changes, which is less (time).
     """
     return (
         "; ".join(
             [
                 *(_accepted(clock) if clock else ()),
                 *_doubts(result, None if clock and clock.folded_at else maps, rounding),
-                *filter(None, [shortened, _missed(unseen or 0.0)]),
+                *filter(None, [shortened, _missed(unseen or 0.0), _passed(*passed) if passed else None]),
             ]
         )
         or None
@@ -60,6 +62,14 @@ def _missed(unseen: float) -> str | None:
     return (
         "everything: V has wells or peaks between the quadrature nodes that change energy_potential by "
         f"{unseen:.1e} of the energies, so the flow hardly feels them; increase network.width and quadrature.order"
+    )
+
+
+def _passed(step: float, change: float) -> str:
+    """What V does between the times at which steps look at it."""
+    return (
+        f"everything: V changes within {change:.1e}, and steps of {step:.1e} pass over that; decrease integrator.dt or "
+        "choose an adaptive integrator"
     )
 
 

@@ -165,6 +165,8 @@ def _run(problem: Problem, times: np.ndarray, cells: int, length: float) -> Turn
     """F at the times on a grid."""
     scheme = Ring(problem, cells)
     start = problem.law.cdf(scheme.faces).numpy()[scheme.order]
-    found, _ = integrate(scheme, scheme.bands, start, times, 0.0, ABSOLUTE, 2 * scheme.reach)
+    found, _ = integrate(
+        scheme, scheme.bands, start, times, 0.0, ABSOLUTE, 2 * scheme.reach, problem.pace(ABSOLUTE).shortest
+    )
     mass = found[:, scheme.place]
     return Turned(np.hstack([mass, mass[:, :1] + 1]), length)

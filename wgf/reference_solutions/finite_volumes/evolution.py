@@ -35,6 +35,7 @@ def integrate(
     relative: float,
     absolute: float,
     reach: int,
+    longest: float = math.inf,
     left: int = EVALUATIONS,
 ) -> tuple[np.ndarray, int]:
     """y [n] at the times [k, n], by backward differentiation formulas of variable order, and the evaluations it took.
@@ -44,6 +45,7 @@ def integrate(
         y: at t = 0.
         relative, absolute: tolerances.
         reach: bands of the Jacobian on either side.
+        longest: length of a step, at most (time).
         left: evaluations of the function that it may cost.
     """
 
@@ -56,6 +58,8 @@ def integrate(
 
     solver = scipy.integrate.ode(counted, jacobian)
     tolerances = {"rtol": relative, "atol": absolute, "nsteps": EVALUATIONS}
+    if math.isfinite(longest):
+        tolerances["max_step"] = longest
     solver.set_integrator("vode", method="bdf", with_jacobian=True, lband=reach, uband=reach, **tolerances)
     solver.set_initial_value(y, 0.0)
     rows = []

@@ -138,4 +138,5 @@ def _scout_cells(problem: Problem, times: np.ndarray, grid: Grid) -> np.ndarray:
         if exact.min() > -EMPTY:  # else A is far from normal: the contour integral multiplies rounding
             return np.vstack([start, exact])
         function, jacobian = product(columns), lambda t, cells: columns
-    return np.vstack([start, integrate(function, jacobian, start, times, 1e-5, EMPTY, reach)[0]])
+    found, _ = integrate(function, jacobian, start, times, 1e-5, EMPTY, reach, problem.pace(1e-5).shortest)
+    return np.vstack([start, found])

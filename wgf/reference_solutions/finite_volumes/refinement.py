@@ -221,8 +221,8 @@ def _run(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid) ->
         with suppress(Unresolved):
             inner = stepped(*scheme.operator, start[1:-1], times)
     if inner is None:
-        left = _affordable(scheme.dense, grid.cells)
-        inner, used = integrate(scheme, scheme.bands, start[1:-1], times, 0.0, ABSOLUTE, scheme.reach, left)
+        limits = problem.pace(ABSOLUTE).shortest, _affordable(scheme.dense, grid.cells)
+        inner, used = integrate(scheme, scheme.bands, start[1:-1], times, 0.0, ABSOLUTE, scheme.reach, *limits)
     raw = np.pad(inner, ((0, 0), (1, 1)))
     raw[:, -1] = 1.0
     if np.diff(raw, axis=1).max() > CROWD:

@@ -1,0 +1,147 @@
+"""Pace of potentials that move: no method steps over what V does for a short while."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.integrate import quad, solve_ivp
+
+import wgf
+from wgf.problem.base import Law
+from wgf.problem.equations import NO_INTERACTION, AggregationDiffusion, FokkerPlanck, LinearTransport, Problem
+from wgf.problem.interaction import Interaction, Pairwise
+from wgf.problem.laws import Gaussian, Student
+from wgf.problem.potential import Expressed, Potential, Quartic
+from wgf.reference_solutions import choose as comparison
+from wgf.reference_solutions import exact, particles
+
+PUSH = "20*exp(-((t - 0.37)/0.003)**2)"  # for a hundredth of the end time
+LAW = Gaussian(0.3, 1.2)
+
+
+def pushed(
+    pde: wgf.PDE, v: str | Potential, law: Law = LAW, w: Interaction = NO_INTERACTION, unit: float = 1.0
+) -> Problem:
+    return pde.problem(law, Expressed(v) if isinstance(v, str) else v, w, unit)
+
+
+def mean_at_the_end() -> float:
+    """M(1) of M' = -M + g(t) by quadrature."""
+
+    def effect(s: float) -> float:
+        return 20 * math.exp(-(((s - 0.37) / 0.003) ** 2) - (1 - s))
+
+    return 0.3 * math.exp(-1) + quad(effect, 0, 1, points=[0.36, 0.37, 0.38], epsabs=1e-14)[0]
+
+
+class Still(Potential):
+    """A potential of one's own, which moves without a formula."""
+
+    moves = True
+
+    def value_at(self, x: torch.Tensor) -> torch.Tensor:
+        return 0.5 * x * x - x * 20 * torch.exp(-(((self.t - 0.37) / 0.003) ** 2))
+
+
+class Bump(Pairwise):
+    """W = -exp(-r^2)."""
+
+    def kernel(self, r: torch.Tensor) -> torch.Tensor:
+        return -torch.exp(-r * r)
+
+    def force(self, r: torch.Tensor) -> torch.Tensor:
+        return 2 * r * torch.exp(-r * r)
+
+
+@given(st.floats(0.02, 0.97), st.floats(0.002, 0.1), st.floats(-9, 9), st.floats(1e-3, 1e3), st.floats(-3, 3))
+def test_steps_look_at_every_push(at: float, width: float, size: float, unit: float, lag: float) -> None:
+    """With two thirds of the largest push at least, in any unit of time, after any number of steps of any lengths."""
+    expr = f"x**2/2 + x*exp({size})*exp(-((t/{unit} - {at})/{width})**2)"
+    pace = pushed(FokkerPlanck(), expr, unit=unit).pace(1e-12)
+    t, nearest = 0.0, math.inf
+    while t < unit:
+        t += min(pace.longest(t), unit * 10**-lag)
+        nearest = min(nearest, abs(t / unit - at) / width)
+    assert nearest < 0.64
+
+
+@pytest.mark.parametrize("omega", [3.0, 40.0, 300.0])
+def test_an_oscillation_is_followed_at_its_own_pace(omega: float) -> None:
+    pace = pushed(FokkerPlanck(), f"x**2/2 + 0.1*x*sin({omega}*t)").pace(1e-12)
+    steps = [pace.longest(t) * omega for t in np.linspace(0.1, 0.9, 50)]
+    assert min(steps) > 0.99
+    assert max(steps) < 3.2
+
+
+@pytest.mark.parametrize("expr", ["x**4/4", "x**2/2 + t*x", "(1 + t)*x**2/2", "x**2/2 + 1e-9*x*sin(40*t)"])
+def test_what_rests_or_moves_evenly_or_does_nothing_sets_no_pace(expr: str) -> None:
+    pace = pushed(FokkerPlanck(), expr).pace(1e-6)
+    assert pace.longest(0.0) == pace.longest(0.7) == pace.longest(1.0) == math.inf
+    assert pace.shortest == math.inf
+
+
+def test_a_jump_is_seen_within_a_look() -> None:
+    pace = pushed(FokkerPlanck(), "x**2/2 - x*where(t < 0.5003, 0, 1)").pace(1e-12)
+    assert 0.5003 < pace.longest(0.0) < 0.5015
+    assert pace.shortest > 1e-4
+
+
+def test_places_where_v_is_no_number_do_not_count() -> None:
+    law = Student(3.0)  # so wide that some places lie far beyond the wall of log
+    pace = pushed(FokkerPlanck(), "x**2/2 - t**2*log(x + 7)", law).pace(1e-12)
+    assert 0.3 < pace.longest(0.1) < 3
+
+
+def test_a_potential_of_ones_own_and_its_formula_have_one_pace() -> None:
+    own = pushed(FokkerPlanck(), Still()).pace(1e-12)
+    same = pushed(FokkerPlanck(), f"x**2/2 - x*{PUSH}").pace(1e-12)
+    assert [own.longest(t) for t in (0.0, 0.36, 0.4)] == pytest.approx([same.longest(t) for t in (0.0, 0.36, 0.4)])
+
+
+@pytest.mark.parametrize("method", [wgf.Rodas4(), wgf.Dopri5(), wgf.Rodas4(dt=0.5, rtol=1e-3)], ids=["a", "b", "c"])
+def test_a_run_feels_a_short_push(method: wgf.Integrator) -> None:
+    flow = wgf.solve(FokkerPlanck(), law=LAW, potential=f"x**2/2 - x*{PUSH}", t_end=1.0, saves=1, integrator=method)
+    rough = method.rtol > 1e-4
+    assert flow.expectation(1.0, "x") == pytest.approx(mean_at_the_end(), abs=1e-2 if rough else 2e-5)
+
+
+def test_closed_forms_feel_a_short_push() -> None:
+    known = exact.find(pushed(FokkerPlanck(), f"x**2/2 - x*{PUSH}"))
+    assert isinstance(known, exact.Driven)
+    first = known.moments(1.0)
+    assert first[0] == pytest.approx(mean_at_the_end(), abs=1e-12)
+    assert known.moments(0.38) != first  # the time goes back, and forth again to the same bits
+    assert known.moments(1.0) == first
+
+
+def test_characteristics_feel_a_short_push() -> None:
+    known = exact.find(pushed(LinearTransport(), f"x**4/4 - x**2/2 - x*{PUSH}"))
+    assert known is not None
+    z = torch.tensor([-2.0, 0.1, 1.3], dtype=torch.float64)
+
+    def velocity(t: float, x: np.ndarray) -> np.ndarray:
+        return x - x**3 + 20 * math.exp(-(((t - 0.37) / 0.003) ** 2))
+
+    truth = solve_ivp(velocity, (0, 1), z.numpy(), rtol=1e-11, atol=1e-11, max_step=1e-3).y[:, -1]
+    assert known(1.0, z).numpy() == pytest.approx(truth, abs=1e-9)
+
+
+def test_particles_feel_a_short_push() -> None:
+    found = particles.solve(pushed(AggregationDiffusion(0.0), f"x**2/2 - x*{PUSH}", w=Bump()), [1.0])
+    z, w = (torch.from_numpy(part) for part in particles.yardstick(LAW))
+    assert float(w @ found(1.0, z)) == pytest.approx(mean_at_the_end(), abs=1e-8)  # W moves no mean
+
+
+def test_finite_volumes_feel_a_short_push() -> None:
+    found = comparison.computed(pushed(FokkerPlanck(), f"x**2/2 - x*{PUSH}"), [1.0], "finite_volume")
+    assert found is not None
+    z, w = (torch.from_numpy(part) for part in particles.yardstick(LAW))
+    assert float(w @ found(1.0, z)) == pytest.approx(mean_at_the_end(), abs=1e-6)
+    assert found.error < 1e-6
+
+
+def test_runs_in_potentials_at_rest_keep_their_steps() -> None:
+    assert pushed(FokkerPlanck(), Quartic()).pace(1e-12).longest(0.0) == math.inf

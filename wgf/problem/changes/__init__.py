@@ -1,0 +1,1 @@
+"""Where a potential changes fast: in space and in time."""
