@@ -96,7 +96,7 @@ def test_the_unit_of_length_and_the_place_change_nothing(length: float, shift: f
 def test_principal_values():
     """The first velocities of a Gaussian under W = s log|x|: its Hilbert transform is Dawson's function."""
     law, strength, h = Gaussian(0.3, 0.8), 1.3, 1e-6
-    track = particles._track(law, 192)
+    track = particles._track(problem(LinearTransport(), law), 192)
     p = problem(AggregationDiffusion(0.0), law, None, interaction.Log(strength))
     z, moved = track.z(track.s)[0], particles._positions(p, track, np.array([h]))[0]
     expected = -strength * math.sqrt(2) / law.std * dawsn((z - law.mean) / law.std / math.sqrt(2))
@@ -134,7 +134,7 @@ def test_times_tails_and_dtype():
 
 @pytest.mark.parametrize("flat", [1, 5])
 def test_track(flat: int):
-    track = Track(np.array([-1.0, 0.5, 3.0]), 20, flat)
+    track = Track(np.array([-1.0, 0.5, 3.0]), 20, flat, (0, 2))
     z, slope = track.z(track.s)
     assert track.parameter(z) == pytest.approx(track.s, abs=1e-9)
     assert slope.sum() / 20 == pytest.approx(4.0, abs=1e-5)
@@ -157,7 +157,7 @@ def test_the_error_is_stated_for_laws_of_many_panels():
     """A density of smoothed samples is linear between hundreds of points. Particles that cross the kink at 1.2 go on as
     in another parabola."""
     assert len(SMOOTHED.panels()) > particles.LEVELS[0]
-    counts = [len(particles._track(SMOOTHED, count).s) for count in particles.LEVELS]
+    counts = [len(particles._track(problem(LinearTransport(), SMOOTHED), count).s) for count in particles.LEVELS]
     assert counts == [counts[0] * 2**k for k in range(4)]
     t, v = 0.01, Expressed("x**2 - 0.3*abs(x - 1.2)")
     found = particles.solve(LinearTransport().problem(SMOOTHED, v, interaction.Zero(), t), [t])
@@ -215,3 +215,14 @@ def test_finite_volumes_do_what_particles_cannot(aggregation: Problem, monkeypat
     with caplog.at_level("INFO", "wgf"):
         assert comparison.computed(aggregation, [0.1]).name.startswith("finite volumes")
     assert "particles meet: wgf uses finite volumes" in caplog.text
+
+
+def test_particles_part_from_a_kink_that_repels():
+    """x' = 1.22 sign(x - 0.3) - x, by parts: the map jumps, and no level may blur that."""
+    law, t = Laplace(-0.0186, 0.653), 0.5
+    found = particles.solve(problem(LinearTransport(), law, Expressed("-1.22*abs(x - 0.3) + x**2/2")), [t])
+    z = torch.cat([torch.linspace(-6, 5, 45, dtype=torch.float64), 0.3 + torch.tensor([-1e-3, 1e-3]).double()])
+    for place, x in zip(z.tolist(), found(t, z).tolist(), strict=True):
+        side = 1.0 if place > 0.3 else -1.0
+        assert x == pytest.approx(1.22 * side + (place - 1.22 * side) * math.exp(-t), abs=1e-7)
+    assert found.w2_error < 1e-7

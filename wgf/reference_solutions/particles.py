@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import scipy  # its modules are loaded when they are first used
 import torch
 
-from wgf.problem.base import Base
 from wgf.problem.equations import Problem
 from wgf.reference_solutions.base import Computed, Unresolved, width, yardstick
 from wgf.reference_solutions.trajectory import Trajectory
@@ -40,11 +40,13 @@ class Track:
         count: points per panel.
         flat: 1: z is linear in every panel; m: z' vanishes like (s - k)^(m-1) at the panel's ends, where the law may be
             as rough as it wants without harm to the rule.
+        parts: numbers of the edges between which the map is continuous.
     """
 
     edges: np.ndarray
     count: int
     flat: int
+    parts: tuple[int, ...]
 
     @property
     def s(self) -> np.ndarray:
@@ -83,11 +85,14 @@ class Particles(Computed):
     def map(self, k: int, z: np.ndarray) -> np.ndarray:
         """T at time number k and z [n] (length); linear beyond the panels."""
         inside = np.clip(z, self.track.edges[0], self.track.edges[-1])
-        curve = scipy.interpolate.make_interp_spline(self.track.s, self.x[k], k=5)
-        points = self.track.z(self.track.s)[0][[0, 1, -2, -1]]
+        at, s, x = self.track.s, self.track.parameter(inside), np.empty_like(z)
+        for low, high in pairwise(self.track.parts):
+            own, asked = (at > low) & (at < high), (s >= low) & (s <= high)
+            x[asked] = scipy.interpolate.make_interp_spline(at[own], self.x[k, own], k=min(5, own.sum() - 1))(s[asked])
+        points = self.track.z(at)[0][[0, 1, -2, -1]]
         (a, b, c, d), (one, two, three, four) = points, self.x[k][[0, 1, -2, -1]]
         slopes = np.where(z < inside, (two - one) / (b - a), (four - three) / (d - c))
-        return curve(self.track.parameter(inside)) + slopes * (z - inside)
+        return x + slopes * (z - inside)
 
 
 def solve(problem: Problem, times: Sequence[float]) -> Particles:
@@ -100,7 +105,7 @@ def solve(problem: Problem, times: Sequence[float]) -> Particles:
     if problem.internal is not None:
         raise Unresolved("particles know no diffusion")
     feel = problem.interaction.split()[1] is not None
-    if feel and (count := len(_track(problem.base, LEVELS[1]).s)) > MOST:
+    if feel and (count := len(_track(problem, LEVELS[1]).s)) > MOST:
         raise Unresolved(f"the panels of the law ask for {count} particles")
     at = np.array(times, dtype=float)
     z, w = yardstick(problem.base)
@@ -108,7 +113,7 @@ def solve(problem: Problem, times: Sequence[float]) -> Particles:
     best: Particles | None = None
     changes: list[tuple[np.ndarray, np.ndarray]] = []
     for level, count in enumerate(LEVELS):
-        track = _track(problem.base, count)
+        track = _track(problem, count)
         if feel and len(track.s) > MOST:
             break
         try:
@@ -135,16 +140,28 @@ def solve(problem: Problem, times: Sequence[float]) -> Particles:
     return best
 
 
-def _track(law: Base, count: int) -> Track:
-    """Linear where equidistant points integrate the law as it is, else as the law's panels want it."""
-    panels = np.array(law.panels())
-    track = Track(panels[[0, -1]], count, 1)
+def _track(problem: Problem, count: int) -> Track:
+    """Linear where equidistant points integrate the law as it is and V is smooth, else with panels between the places
+    where the law is not smooth or V has a kink, from which particles part."""
+    law, kinks = problem.base, _kinks(problem)
+    panels = np.union1d(np.array(law.panels()), kinks)
+    track = Track(panels[[0, -1]], count, 1, (0, 1))
     z, slope = track.z(track.s[::2])
     variance = law.density(torch.from_numpy(z)).numpy() * slope @ (z - law.mean) ** 2 * 2 / count
-    if abs(variance / law.std**2 - 1) < SMOOTH:
+    if not len(kinks) and abs(variance / law.std**2 - 1) < SMOOTH:
         return track
     first, *_ = LEVELS  # a level with the particles of the one before would seem to have no error
-    return Track(panels, 2 * math.ceil(first / (len(panels) - 1) / 2) * (count // first), FLAT)
+    parts = 0, *np.searchsorted(panels, kinks).tolist(), len(panels) - 1
+    return Track(panels, 2 * math.ceil(first / (len(panels) - 1) / 2) * (count // first), FLAT, parts)
+
+
+def _kinks(problem: Problem) -> np.ndarray:
+    """The points of the base that start at kinks of V, between its panels [n] (length)."""
+    if problem.potential.kinks is None:
+        return np.zeros(0)
+    x, (first, *_, last) = problem.potential.kinks.x, problem.base.panels()
+    z = problem.base.at_rank(problem.law.cdf(x), problem.law.survival(x)).numpy()
+    return z[(z > first) & (z < last)]
 
 
 def _positions(problem: Problem, track: Track, times: np.ndarray) -> np.ndarray:

@@ -116,8 +116,8 @@ class Metrics:
         """Largest error of an energy (energy), by its changes when a quadrature cuts its cells; None for a rule without
         cells.
 
-        It is no less than what lies in infinite tails beyond all cells, nor than what lies in cells too short to be
-        cut, beside an edge where the density is infinite: infinite energies are not resolved.
+        It counts what lies in infinite tails beyond all cells, and what lies in cells too short to be cut, beside an
+        edge where the density is infinite: infinite energies are not resolved.
         """
         if quadrature.order is None or not self.problem.terms:
             return None
@@ -126,14 +126,14 @@ class Metrics:
         cells = nodes.z.unflatten(0, (-1, quadrature.order))
         shortest = SHORT * (self.map.base.std + (cells[:, :1] - self.map.base.mean).abs())
         short = (cells[:, -1:] - cells[:, :1] < shortest).expand_as(cells).flatten()
-        errors = list(self.energy_errors(quadrature, theta))
+        error = torch.stack([*self.energy_errors(quadrature, theta)]).abs().amax(0)
         if quadrature.order > 1 and bool(short.any()):
             rest = replace(nodes, w=nodes.w.masked_fill(short, 0.0))
-            errors.append(self._energies(theta, rest) - self._energies(theta, nodes))
+            error = error + (self._energies(theta, rest) - self._energies(theta, nodes)).abs()
         if math.isinf(self.map.base.lower) or math.isinf(self.map.base.upper):
             plain = Nodes(nodes.z, nodes.w, nodes.base)  # without cells, as the tails are: kinks count alike
-            errors.append(self._energies(theta, self._with_tails(nodes)) - self._energies(theta, plain))
-        return float(torch.stack(errors).abs().max().nan_to_num(math.inf, math.inf))
+            error = error + (self._energies(theta, self._with_tails(nodes)) - self._energies(theta, plain)).abs()
+        return float(error.max().nan_to_num(math.inf, math.inf))
 
     def energy_errors(self, quadrature: Quadrature, theta: Tensor) -> Iterator[Tensor]:
         """Errors of the energies [k] of a quadrature with cells, by its changes when they are cut in 2 and 3."""
