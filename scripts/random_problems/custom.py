@@ -31,11 +31,12 @@ def kind(settings: Settings) -> str:
 
 
 def moving(draw: random.Random, t_end: float) -> Settings:
-    """A potential that is shaken, pulses, is tilted, fades into another or is a parabola with closed solutions."""
+    """A potential that is shaken, pulses, is tilted, fades into another, pushes for a short while or is a parabola with
+    closed solutions."""
     cfg = _with_potential(equation(draw), "expression")
     rate = number(draw, -6, 6) if draw.random() < 0.5 else number(draw, 1, 12) / t_end
     clock, a, v = f"{rate:.3g}*t", number(draw, -1, 1), expression(draw)
-    match draw.choice(["shaken", "pulsing", "tilted", "fading", "parabola"]):
+    match draw.choice(["shaken", "pulsing", "tilted", "fading", "pushing", "parabola"]):
         case "shaken":
             v = re.sub(r"\bx\b", f"(x - {a}*sin({clock}))", v)
         case "pulsing":
@@ -44,6 +45,15 @@ def moving(draw: random.Random, t_end: float) -> Settings:
             v = f"{v} + {a}*{draw.choice(['tanh', 'cos', ''])}({clock})*x"
         case "fading":
             v = f"({v})/(1 + ({clock})**2) + ({expression(draw)})*({clock})**2/(1 + ({clock})**2)"
+        case "pushing":  # where a judge can follow the push
+            lasts, at = size(draw, 0.003, 0.1) * t_end, number(draw, 0.1, 0.9) * t_end
+            push = f"{number(draw, -2, 2) / lasts:.3g}*x*exp(-((t - {at:.3g})/{lasts:.3g})**2)"
+            if draw.random() < 0.5:
+                cfg, v = {"potential": "expression", "pde": "linear_transport"}, f"{v} + {push}"
+            else:
+                v = f"{number(draw, -0.5, 2)}*x**2/2 + {push}"
+                cfg = {"potential": "expression", "pde": "fokker_planck", "pde.diffusion": size(draw, 0.05, 2.0)}
+                cfg |= {"law": "gaussian", "law.mean": number(draw, -1, 1), "law.std": size(draw, 0.05, 2)}
         case "parabola":
             stiffness, reach = f"{number(draw, -0.5, 2)}*(1 + {a}*cos({clock}))", number(draw, -1, 1)
             v = f"{stiffness}*(x - {reach}*sin({clock}))**2/2 + {a}*t*x"

@@ -21,6 +21,7 @@ from random_problems.problem import NEAR, Posed
 
 POINTS, CELLS, STEPS, PARTICLES = 641, 500, 48, 81
 IN_TIME, FINE_IN_TIME = 1e-8, 1e-10  # tolerances of the particles; the coarsest are computed with both
+LOOKS = 400  # steps in time that see what a potential does for a short while
 EVALUATIONS = 6000  # of the velocities of particles
 STEEPEST = 600.0  # range of V/D for which exp(-V/D) of the finite elements is a number
 FALL = 1e-9  # of a distribution function, which shows a wrong one
@@ -136,7 +137,8 @@ def _driven(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth | 
         return force, 2 * p.diffusion - 2 * bend * y[1]
 
     start = (p.settings["law.mean"], p.settings["law.std"] ** 2)
-    mean, variance = solve_ivp(rates, (0, t), start, "DOP853", rtol=1e-12, atol=1e-12 * p.unit**2).y[:, -1]
+    path = solve_ivp(rates, (0, t), start, "DOP853", rtol=1e-12, atol=1e-12 * p.unit**2, max_step=t / LOOKS)
+    mean, variance = path.y[:, -1]
     std = math.sqrt(variance)
     x = np.where(left < 0.5, norm.ppf(left, mean, std), norm.isf(right, mean, std))
     return Truth.of(left, right, x, 1e-9 * (np.abs(x) + std), "moments")
@@ -159,9 +161,12 @@ def _transported(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Tru
             nonlocal calls
             calls += 1
             inside = np.clip(x, low + beside, high - beside)
-            return -p.slope(inside, t, near) if calls < 4000 else np.full_like(x, np.nan)
+            return -p.slope(inside, t, near) if calls < 20 * LOOKS else np.full_like(x, np.nan)
 
-        path = solve_ivp(velocity, (0, t), x0, "DOP853", rtol=tolerance, atol=tolerance * p.unit, t_eval=[t])
+        longest = t / LOOKS if p.moves else np.inf
+        path = solve_ivp(
+            velocity, (0, t), x0, "DOP853", t_eval=[t], rtol=tolerance, atol=tolerance * p.unit, max_step=longest
+        )
         if not path.success:
             return None
         found.append(np.clip(path.y[:, -1], low, high))
