@@ -81,7 +81,7 @@ def missed(
     _, force = kernel.split()
     if force is None or kernel.elementary is not None:
         return np.zeros(len(at)), np.zeros(len(at))
-    here, cells, fine = points.x(at), points.felt(at), _gauss(NODES)
+    here, cells, fine = points.x(at), points.felt(at), gauss(NODES)
     parts, sums = (_sums(force, here, points, cells, each) for each in (fine, rule))
     found, rest, rough = (parts - sums).sum(1), np.zeros(len(at)), _rough(kernel)
     share = tolerance / points.count  # of a cell, and of each of its pieces: few are cut
@@ -103,7 +103,8 @@ def missed(
     return found, rest
 
 
-def _gauss(order: int) -> Rule:
+def gauss(order: int) -> Rule:
+    """Gauss nodes and weights on (0, 1)."""
     s, w = legendre.leggauss(order)
     return 0.5 * (s + 1), 0.5 * w
 

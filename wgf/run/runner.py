@@ -220,7 +220,8 @@ def _measure(
     rounding = 1e3 * torch.finfo(end.state.theta.dtype).eps * math.sqrt(max(result.second_moment, 0.0))  # length
     shortened = experiment.integrator.shortened(experiment.stops)
     hidden = None if (missed or 0.0) > ENERGY and _is_coarse(flow) else missed
-    result = replace(result, doubts=self_check.doubts(result, shown, rounding, end.clock, shortened, hidden))
+    unfelt = self_check.unfelt(flow)
+    result = replace(result, doubts=self_check.doubts(result, shown, rounding, end.clock, shortened, hidden, unfelt))
     return result, shown and replace(shown, w2_bound=bounds)
 
 
