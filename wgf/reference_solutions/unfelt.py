@@ -27,7 +27,7 @@ from wgf.settings.formulas.enclosure import has_jumps
 PLACES = 32  # of equal mass, at which velocities are compared
 NODES = 8  # of Gauss in a cell, and in each piece of one
 CUT, ROUNDS = 4, 16  # pieces of a piece, and how often: the last ones are as long as rounding errors
-MOST = 1 << 14  # pieces of one round
+MOST = 1 << 18  # pieces of one round
 TOLERANCE = 1e-10  # displacement by which all pieces may be wrong, relative to the law's width
 SAFE = 2.0  # stated errors relative to those by the velocities at some places and two times
 LARGE = 0.1  # W1 error, relative to the law's width, of what is no solution
