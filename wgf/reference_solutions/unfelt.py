@@ -24,9 +24,9 @@ from wgf.reference_solutions.base import Computed, Unresolved
 from wgf.settings.formulas.discs import Roughness
 from wgf.settings.formulas.enclosure import has_jumps
 
-PLACES = 32  # of equal mass, at which velocities are compared
+PLACES = 16  # of equal mass, at which velocities are compared
 NODES = 8  # of Gauss in a cell, and in each piece of one
-CUT, ROUNDS = 4, 16  # pieces of a piece, and how often: the last ones are as long as rounding errors
+CUT, ROUNDS = 8, 11  # pieces of a piece, and how often: the last ones are as long as rounding errors
 MOST = 1 << 18  # pieces of one round
 TOLERANCE = 1e-10  # displacement by which all pieces may be wrong, relative to the law's width
 SAFE = 2.0  # stated errors relative to those by the velocities at some places and two times
@@ -187,7 +187,7 @@ def with_unfelt(
     times, unit = known.times, widths.max()
     growth = np.maximum(widths[1:] / widths[0], 1.0)[:, None]
     w1 = w2 = np.zeros(len(times))
-    for beyond in {0.0: None, share: None}:  # the two finest levels only where the finest one alone misses something
+    for beyond in dict.fromkeys((0.0, share)):  # the coarser level only where the finest one misses something
         first, last = (_velocity(kernel, levels, TOLERANCE * unit / times[-1], beyond) for levels in ends)
         moved = SAFE * growth * times[:, None] * (first + 0.5 * (times / times[-1])[:, None] * (last - first))
         w1, w2 = moved.mean(1), np.sqrt((moved**2).mean(1))
