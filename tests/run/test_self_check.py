@@ -13,7 +13,7 @@ from short_runs import AFFINE, config, run_config, unverified, verified
 import wgf
 from wgf.integrators.time_loop import Clock
 from wgf.result import Result
-from wgf.run.self_check import doubts
+from wgf.run.self_check import doubts, unfelt
 from wgf.saved_maps import SavedMaps
 
 RESULT: dict[str, Any] = {
@@ -232,3 +232,42 @@ def test_a_run_that_is_not_strict_says_since_when_it_is_in_doubt():
     assert "upper bounds" in text
     assert "rose at t = 0.125" in text
     assert doubts(Result.from_dict(RESULT), solution(), clock=Clock()) is None
+
+
+KERNEL = "pde=aggregation_diffusion pde.diffusion=0 potential=none interaction=expression "
+NEEDLE = "interaction.expr='100*exp(-(r/1e-5)^2)'"
+AROUND = "domain=circle law=expression law.expr='1+cos(x)/2' law.low=0 law.high=6.283185307179586 pde.diffusion=0.5 "
+
+
+@pytest.mark.parametrize(
+    ("reference", "doubted"),
+    [({"reference_w2_error": None}, False), ({"reference_w2_error": 2e-3}, True), ({"w2_error": None}, True)],
+    ids=["exact", "blind", "none"],
+)
+def test_an_interaction_that_is_not_felt_is_doubted_where_no_reference_feels_it(reference, doubted: bool):
+    result = Result.from_dict(RESULT | reference)
+    assert ("everything: W varies" in (doubts(result, None, unfelt=1e-3) or "")) == doubted
+    assert doubts(result, None) is None
+
+
+def test_what_a_flow_does_not_feel_of_an_interaction(tmp_path: Path):
+    """The velocity is c rho' with c = int W, and int |rho'|^2 rho = 1/(6 pi sqrt 3) for N(0, 1)."""
+    found = unverified(tmp_path, KERNEL + NEEDLE + " law.std=1 law.mean=0 t_end=0.5 reference_solution=none")
+    pressure = 100 * 1e-5 * math.sqrt(math.pi)
+    assert "everything: W varies" in found["doubts"]
+    assert unfelt(wgf.load(tmp_path)) == pytest.approx(0.5 * pressure / math.sqrt(6 * math.pi * math.sqrt(3)), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("words", "doubted"),
+    [
+        ("interaction.expr='-exp(-r^2)'", False),
+        ("interaction.expr='exp(-(r/0.3)^2)' network=mlp network.width=4 t_end=0.01", False),
+        (AROUND + "interaction.expr='5000*exp(-(2*sin(r/2)/1e-5)^2)'", True),
+        (AROUND + "interaction.expr='-1.5*cos(r)'", False),
+    ],
+)
+def test_only_an_interaction_that_is_not_felt_is_doubted(words: str, doubted: bool, tmp_path: Path):
+    found = unverified(tmp_path, f"{KERNEL}t_end=0.1 {words} reference_solution=none")
+    assert found["status"] == "completed"
+    assert ("everything" in (found["doubts"] or "")) == doubted

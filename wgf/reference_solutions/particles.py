@@ -16,9 +16,11 @@ import numpy as np
 import scipy  # its modules are loaded when they are first used
 import torch
 
+from wgf.problem.base import Base
 from wgf.problem.equations import Problem
 from wgf.reference_solutions.base import Computed, Unresolved, width, yardstick
 from wgf.reference_solutions.trajectory import Trajectory
+from wgf.reference_solutions.unfelt import Points, with_unfelt
 
 LEVELS = (192, 384, 768, 1536)  # particles, about; more for laws of many panels, but twice as many on every level
 MOST = 4000  # particles that feel one another
@@ -137,7 +139,30 @@ def solve(problem: Problem, times: Sequence[float]) -> Particles:
         last = maps
     if best is None or not np.isfinite(best.errors).all():
         raise Unresolved("the particles do not converge")
-    return best
+    return _felt(problem, best) if feel else best
+
+
+def _felt(problem: Problem, found: Particles) -> Particles:
+    """A solution whose errors count what its particles do not feel of the interaction."""
+    track, law = found.track, problem.base
+    z, slope = track.z(track.s)
+    masses = law.density(torch.from_numpy(z)).numpy() * slope / track.count
+    x = np.vstack([problem.start(torch.from_numpy(z)).numpy(), found.x])
+    means = x @ masses / masses.sum()
+    widths = np.sqrt((x - means[:, None]) ** 2 @ masses)
+    ends = [[_points(track, law, row)] for row in x[[0, -1]]]
+    return with_unfelt(found, problem.interaction, ends, widths)
+
+
+def _points(track: Track, law: Base, x: np.ndarray) -> Points:
+    """The particles with even numbers as places, those with odd numbers as the points that they feel. x: [n]."""
+    curve = scipy.interpolate.make_interp_spline(0.5 * np.arange(len(x)), x, k=5)
+
+    def density(s: np.ndarray) -> np.ndarray:
+        z, slope = track.z(np.minimum((2 * s + 0.5) / track.count, len(track.edges) - 1))
+        return 2 / track.count * law.density(torch.from_numpy(z)).numpy() * slope
+
+    return Points(curve, density, len(x) // 2)
 
 
 def _track(problem: Problem, count: int) -> Track:

@@ -223,7 +223,8 @@ def _measure(
     change, step = flow.problem.pace(FELT).shortest, end.clock.dt
     passed = (step, change) if step > change and not experiment.integrator.adaptive else None
     hidden = None if (missed or 0.0) > ENERGY and _is_coarse(flow) else missed
-    result = replace(result, doubts=self_check.doubts(result, shown, rounding, end.clock, shortened, hidden, passed))
+    signs = shortened, hidden, passed, self_check.unfelt(flow)
+    result = replace(result, doubts=self_check.doubts(result, shown, rounding, end.clock, *signs))
     return result, shown and replace(shown, w2_bound=bounds)
 
 

@@ -6,11 +6,18 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from wgf.certificates.unseen import ENERGY
+from wgf.flow import Flow
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import Clock
+from wgf.networks.base import TransportMap
+from wgf.problem.interaction import Interaction
+from wgf.process import threads_of_torch
 from wgf.projection.remesh import UNRESOLVED
+from wgf.reference_solutions.unfelt import TOLERANCE, Points, gauss, missed
 from wgf.result import Result
 from wgf.saved_maps import SavedMaps
 
@@ -20,6 +27,7 @@ BALANCE = 0.1  # tolerance of the dissipated energy, relative to the energy lost
 HELD = 1e-6  # smallest slope of a map that is held where it would fold, and loses energy there without moving
 MOMENT = 1e-2  # tolerance of the second moment, relative to its law
 ROUNDED = 1e-3  # tolerance of the bound, relative
+UNFELT = 1e-4  # tolerance of the displacement by what the flow does not feel of W, relative to the law's width
 
 
 def doubts(
@@ -30,6 +38,7 @@ def doubts(
     shortened: str | None = None,
     unseen: float | None = None,
     passed: tuple[float, float] | None = None,
+    unfelt: float = 0.0,
 ) -> str | None:
     """Numbers of a run that may be wrong, and why, as one text; None if all checks pass.
 
@@ -42,13 +51,14 @@ def doubts(
         unseen: potential energy in wells or peaks that the quadrature may have missed, relative to all energies (no
             unit).
         passed: length of fixed steps, and the time within which V changes, which is less (time).
+        unfelt: displacement that `unfelt` gives (length).
     """
     return (
         "; ".join(
             [
                 *(_accepted(clock) if clock else ()),
                 *_doubts(result, None if clock and clock.folded_at else maps, rounding),
-                *filter(None, [shortened, _missed(unseen or 0.0), _passed(*passed) if passed else None]),
+                *filter(None, [shortened, _missed(unseen or 0.0), _passed(passed), _unmoved(result, unfelt)]),
             ]
         )
         or None
@@ -65,12 +75,70 @@ def _missed(unseen: float) -> str | None:
     )
 
 
-def _passed(step: float, change: float) -> str:
+def _passed(passed: tuple[float, float] | None) -> str | None:
     """What V does between the times at which steps look at it."""
+    if passed is None:
+        return None
+    step, change = passed
     return (
         f"everything: V changes within {change:.1e}, and steps of {step:.1e} pass over that; decrease integrator.dt or "
         "choose an adaptive integrator"
     )
+
+
+def _unmoved(result: Result, unfelt: float) -> str | None:
+    """What W has between the quadrature nodes; None where a reference solution that feels it tells the error."""
+    felt_by_reference = result.w2_error is not None and (result.reference_w2_error or 0.0) < unfelt
+    if unfelt == 0.0 or felt_by_reference:
+        return None
+    return (
+        f"everything: W varies between the quadrature nodes, which moves particles by up to {unfelt:.1e}, and the flow "
+        "does not feel it; increase network.width and quadrature.order"
+    )
+
+
+@threads_of_torch(1)
+def unfelt(flow: Flow) -> float:
+    """W2 displacement by what the quadrature of a flow does not feel of W, at the start or at the end (length).
+
+    0 below a tolerance, for a rule without cells, and for a W that is no kernel summed over pairs.
+    """
+    projection, saved = flow.projection, flow.saved
+    problem, order = projection.problem, projection.quadrature.order
+    width, kernel, t = problem.law.std, problem.interaction, flow.clock.t
+    if order is None or kernel.vanishes or type(kernel).split is Interaction.split or not saved.times:
+        return 0.0
+    speeds = []
+    for number in (0, -1):
+        points = _points(*saved[number], problem.domain.period)
+        velocity, rest = missed(kernel, points, points.places(), TOLERANCE * width / t, gauss(order))
+        speeds.append(math.sqrt(((np.abs(velocity) + rest) ** 2).mean()))
+    moved = t * max(speeds)
+    return moved if moved > UNFELT * width else 0.0
+
+
+def _points(map: TransportMap, theta: Tensor, period: float | None) -> Points:
+    """The particles of a map with parameters theta [p] in the cells of a quadrature, turned on a circle (length)."""
+    theta, base = theta.detach().double(), map.base
+    knots = map.knots(theta).double().cpu()
+    mesh = torch.cat([torch.tensor(base.panels()).to(knots), knots.clamp(base.lower, base.upper)]).unique().numpy()
+    count = len(mesh) - 1
+
+    def split(s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Places of the base, and turns."""
+        turns = np.floor(s / count) if period else np.zeros_like(s)
+        return np.interp(s - turns * count, np.arange(count + 1), mesh), turns
+
+    @torch.no_grad()
+    def x(s: np.ndarray) -> np.ndarray:
+        z, turns = split(s)
+        return map.evaluate(theta, torch.from_numpy(z).to(theta.device))[0].cpu().numpy() + turns * (period or 0.0)
+
+    def density(s: np.ndarray) -> np.ndarray:
+        cell = np.floor(s).astype(int) % count
+        return base.density(torch.from_numpy(split(s)[0])).numpy() * np.diff(mesh)[cell]
+
+    return Points(x, density, count, period is not None)
 
 
 def _accepted(clock: Clock) -> Iterator[str]:

@@ -81,3 +81,11 @@ def test_a_singular_point_is_rough_until_it_is_outside():
     rough = Roughness(Expression("abs(x - 1)"), 8)
     found = rough(np.array([0.9, 1.0, 1.1]), np.array([1.05, 1.1, 1.2]), np.zeros(3))
     np.testing.assert_allclose(found, [2.0, 0.0, 0.0], atol=1e-7)
+
+
+def test_the_variable_may_have_any_name():
+    low, high = np.array([0.1, 0.5]), np.array([0.2, 0.9])
+    x, r = (Expression(f"a*exp(-({v}/0.3)^2) + {v}^2", {"a": 2.0}, v) for v in "xr")
+    assert len(Roughness(r, 8).terms) == 1
+    for allowed in (np.zeros(2), np.ones(2)):
+        assert Roughness(r, 8)(low, high, allowed) == pytest.approx(Roughness(x, 8)(low, high, allowed), rel=1e-14)

@@ -20,6 +20,7 @@ from wgf.reference_solutions.base import Computed, Grid, Unresolved
 from wgf.reference_solutions.finite_volumes.evolution import ABSOLUTE, integrate
 from wgf.reference_solutions.finite_volumes.pressure import pressure_of
 from wgf.reference_solutions.finite_volumes.schemes import Monotone, differences
+from wgf.reference_solutions.unfelt import Points, with_unfelt
 
 LEVELS = {
     False: (128, 256, 512, 1024, 2048),
@@ -158,15 +159,36 @@ def solve(problem: Problem, times: Sequence[float]) -> Around:
                 break
     if best is None or not np.isfinite(best.errors).all():
         raise Unresolved("the finite volumes do not converge")
-    return best
+    return best if problem.interaction.split()[1] is None else _felt(problem, best)
+
+
+def _felt(problem: Problem, found: Around) -> Around:
+    """A solution whose errors count what its cells do not feel of the interaction."""
+    length, levels = found.fine.length, (found.coarse, found.fine) if found.share else (found.fine,)
+    start = [_points(_start(problem, each.mass.shape[1] - 1), length) for each in levels]
+    end = [_points(each.mass[-1], length) for each in levels]
+    return with_unfelt(found, problem.interaction, (start, end), np.full(len(found.times) + 1, length), found.share)
+
+
+def _points(mass: np.ndarray, length: float) -> Points:
+    """The faces as places, the middles of the cells as the points that they feel. mass: F at the faces [N + 1]."""
+    cells = len(mass) - 1
+    around = np.concatenate([mass[:-1] - 1, mass[:-1], mass[:-1] + 1, mass[:1] + 2])
+    density = scipy.interpolate.make_interp_spline(np.arange(-cells, 2 * cells + 1.0), around, k=5).derivative()
+    return Points(lambda s: s * length / cells, density, cells, turns=True)
 
 
 def _run(problem: Problem, times: np.ndarray, cells: int, length: float) -> Turned:
     """F at the times on a grid."""
-    scheme = Ring(problem, cells)
-    start = problem.law.cdf(scheme.faces).numpy()[scheme.order]
-    found, _ = integrate(
-        scheme, scheme.bands, start, times, 0.0, ABSOLUTE, 2 * scheme.reach, problem.pace(ABSOLUTE).shortest
-    )
+    scheme, start, longest = Ring(problem, cells), _start(problem, cells)[:-1], problem.pace(ABSOLUTE).shortest
+    found, _ = integrate(scheme, scheme.bands, start[scheme.order], times, 0.0, ABSOLUTE, 2 * scheme.reach, longest)
     mass = found[:, scheme.place]
     return Turned(np.hstack([mass, mass[:, :1] + 1]), length)
+
+
+def _start(problem: Problem, cells: int) -> np.ndarray:
+    """F at t = 0 [N + 1]."""
+    length = problem.domain.period
+    assert length is not None
+    start = problem.law.cdf(torch.arange(cells, dtype=torch.float64) * (length / cells)).numpy()
+    return np.append(start, start[0] + 1)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy  # its modules are loaded when they are first used
 import torch
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from wgf.reference_solutions.finite_volumes.evolution import ABSOLUTE, EVALUATIO
 from wgf.reference_solutions.finite_volumes.masses import Volumes
 from wgf.reference_solutions.finite_volumes.range import EXTENSIONS, SEEN, crowded, scout, widened
 from wgf.reference_solutions.finite_volumes.schemes import Central, Monotone, Scheme
+from wgf.reference_solutions.unfelt import Points, with_unfelt
 
 # W1 and W2 errors are relative to the width of the law
 LAST = 1e-9  # mass at either end that the integration's tolerances leave no digit of
@@ -96,12 +98,29 @@ def solve(problem: Problem, times: Sequence[float]) -> Reference:
     with np.errstate(all="ignore"):
         grid = scout(problem, seen)
         try:
-            return _within(problem, at, grid)
+            return _felt(problem, _within(problem, at, grid))
         except Unresolved:
             if not Monotone(problem, grid).linear:
                 raise
         # the finest cells lie at an edge of the initial law that soon vanishes; a layer elsewhere needs them
-        return _within(problem, at, scout(problem, seen, early=False))
+        return _felt(problem, _within(problem, at, scout(problem, seen, early=False)))
+
+
+def _felt(problem: Problem, found: Reference) -> Reference:
+    """A solution whose errors count what its cells do not feel of the interaction."""
+    if problem.interaction.split()[1] is None:
+        return found
+    levels, (z, w) = (found.coarse, found.fine) if found.share else (found.fine,), yardstick(found.law)
+    start = [_points(each.grid, _start(problem, each.grid)) for each in levels]
+    end = [_points(each.grid, each.mass[-1]) for each in levels]
+    widths = [width(problem.law, found.map(k, z)[None], w) for k in range(len(found.times))]
+    return with_unfelt(found, problem.interaction, (start, end), np.array([problem.law.std, *widths]), found.share)
+
+
+def _points(grid: Grid, mass: np.ndarray) -> Points:
+    """The faces as places, the middles of the cells as the points that they feel. mass: left of the faces [N + 1]."""
+    density = scipy.interpolate.make_interp_spline(grid.s, mass, k=5).derivative()
+    return Points(grid.place, density, grid.cells)
 
 
 def _within(problem: Problem, times: np.ndarray, grid: Grid) -> Reference:

@@ -21,7 +21,7 @@ import numpy as np
 import scipy  # its modules are loaded when they are first used
 
 from wgf.settings.formulas.enclosure import slope_range
-from wgf.settings.formulas.expression import Expression, literal
+from wgf.settings.formulas.expression import FUNCTIONS, Expression, literal
 
 RADII = 2.0 ** np.arange(1, 8)  # R / s
 INNER = 1 - 1e-6  # of an interval, in which |u| has one sign: a kink at its end is a cut
@@ -119,7 +119,7 @@ def _disc(node: Any, x: Disc, names: Mapping[str, float]) -> Disc:
         case ast.Constant(value=value):
             return Disc(np.full_like(x.c, float(value)), np.zeros_like(x.r))  # type: ignore[arg-type]
         case ast.Name(id=name):
-            return x if name == "x" else Disc(np.full_like(x.c, names[name]), np.zeros_like(x.r))
+            return Disc(np.full_like(x.c, names[name]), np.zeros_like(x.r)) if name in names else x
         case ast.UnaryOp(op=op, operand=operand):
             inner = _disc(operand, x, names)
             return _times(-1.0, inner) if isinstance(op, ast.USub) else inner
@@ -138,22 +138,24 @@ def _disc(node: Any, x: Disc, names: Mapping[str, float]) -> Disc:
     return _sum(u, v, 1.0 if isinstance(node.op, ast.Add) else -1.0)
 
 
-def _terms(node: Any) -> list[Any]:
+def _terms(node: Any, names: Mapping[str, float]) -> list[Any]:
     """Parts whose sum is a formula, each up to its sign."""
     match node:
         case ast.BinOp(left=left, op=ast.Add() | ast.Sub(), right=right):
-            return _terms(left) + _terms(right)
+            return _terms(left, names) + _terms(right, names)
         case ast.UnaryOp(operand=operand):
-            return _terms(operand)
-        case ast.BinOp(left=left, op=ast.Mult(), right=right) if not _varies(left):
-            return [ast.BinOp(left, ast.Mult(), term) for term in _terms(right)]
-        case ast.BinOp(left=left, op=ast.Mult() | ast.Div() as op, right=right) if not _varies(right):
-            return [ast.BinOp(term, op, right) for term in _terms(left)]
+            return _terms(operand, names)
+        case ast.BinOp(left=left, op=ast.Mult(), right=right) if not _varies(left, names):
+            return [ast.BinOp(left, ast.Mult(), term) for term in _terms(right, names)]
+        case ast.BinOp(left=left, op=ast.Mult() | ast.Div() as op, right=right) if not _varies(right, names):
+            return [ast.BinOp(term, op, right) for term in _terms(left, names)]
     return [node]
 
 
-def _varies(node: Any) -> bool:
-    return any(isinstance(part, ast.Name) and part.id == "x" for part in ast.walk(node))
+def _varies(node: Any, names: Mapping[str, float]) -> bool:
+    """Whether a part contains the variable, which is no name of a constant or a function."""
+    known = {*names, *FUNCTIONS}
+    return any(isinstance(part, ast.Name) and part.id not in known for part in ast.walk(node))
 
 
 class Roughness:
@@ -165,7 +167,7 @@ class Roughness:
 
     def __init__(self, expression: Expression, order: int) -> None:
         self.expression, self.order = expression, order
-        known = [(term, expression.polynomial(term)) for term in _terms(expression.tree)]
+        known = [(term, expression.polynomial(term)) for term in _terms(expression.tree, expression.constants)]
         self.terms = [term for term, c in known if c is None or len(c) > order + 1]
 
     def __call__(self, low: np.ndarray, high: np.ndarray, allowed: np.ndarray) -> np.ndarray:

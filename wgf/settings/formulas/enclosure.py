@@ -120,7 +120,7 @@ def _jet(node: ast.AST, x: Jet, names: Mapping[str, float]) -> Jet:
             return constant(float(value), x[0]), zero, zero  # type: ignore[arg-type]
         case ast.Name(id=name):
             zero = constant(0.0, x[0])
-            return x if name == "x" else (constant(names[name], x[0]), zero, zero)
+            return (constant(names[name], x[0]), zero, zero) if name in names else x
         case ast.UnaryOp(op=op, operand=operand):
             inner = _jet(operand, x, names)
             return _negated(inner) if isinstance(op, ast.USub) else inner
