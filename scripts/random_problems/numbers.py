@@ -356,7 +356,8 @@ class Judge:
         mass = np.where(ends.left[1:] < 0.5, np.diff(ends.left), -np.diff(ends.right))
         total = p.kink * float(mass @ (at.x * (at.left - at.right)))
         if p.log:
-            return total + 0.5 * p.log * mean_logarithm(ends.x, mass)
+            # rounding may turn edges around that lie beside the end of a law
+            return total + 0.5 * p.log * mean_logarithm(np.maximum.accumulate(ends.x), mass)
         r = np.abs(at.x[:, None] - at.x)
         return total + (0.5 * float(mass @ p.kernel(r) @ mass) if p.kernel else 0.0)
 
