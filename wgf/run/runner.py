@@ -220,8 +220,8 @@ def _measure(
     result, bounds = certify.certified(flow, result, bound, rich, signals, missed, every)
     rounding = 1e3 * torch.finfo(end.state.theta.dtype).eps * math.sqrt(max(result.second_moment, 0.0))  # length
     shortened = experiment.integrator.shortened(experiment.stops)
-    change, step = flow.problem.pace(FELT).shortest, end.clock.dt
-    passed = (step, change) if step > change and not experiment.integrator.adaptive else None
+    change = math.inf if experiment.integrator.adaptive else flow.problem.pace(FELT).shortest
+    passed = (end.clock.dt, change) if end.clock.dt > change else None
     hidden = None if (missed or 0.0) > ENERGY and _is_coarse(flow) else missed
     signs = shortened, hidden, passed, self_check.unfelt(flow)
     result = replace(result, doubts=self_check.doubts(result, shown, rounding, end.clock, *signs))
