@@ -8,9 +8,9 @@ from textwrap import dedent
 from typing import Any
 
 BEGIN = """
-import json, os, signal, threading, time
+import json, multiprocessing, os, signal, threading, time
 from concurrent.futures.process import BrokenProcessPool
-from wgf.sweep.forked import in_processes
+from wgf.sweep.forked import beside, in_processes
 
 def answer(number):
     time.sleep(0.05)
@@ -164,3 +164,60 @@ def test_processes_end_with_the_one_that_made_them(tmp_path: Path):
         tmp_path,
     )
     assert children == [False, False]
+
+
+def test_a_work_beside_a_block(tmp_path: Path):
+    """It is done by a fork meanwhile, which leaves with the block; here beside another thread."""
+    there, took, own, left, here = said(
+        """
+        with beside(lambda: (time.sleep(0.3), os.getpid())[1]) as waited:
+            time.sleep(0.3)
+            begin = time.monotonic()
+            there = waited()
+            took = time.monotonic() - begin
+        try:
+            with beside(lambda: time.sleep(60)):
+                raise ValueError
+        except ValueError:
+            left = len(multiprocessing.active_children())
+        over = threading.Event()
+        other = threading.Thread(target=over.wait)
+        other.start()
+        with beside(os.getpid) as waited:
+            here = waited()
+        over.set()
+        print(json.dumps([there, took, os.getpid(), left, here]))
+        """,
+        tmp_path,
+    )
+    assert there != own == here
+    assert took < 0.25
+    assert left == 0
+
+
+def test_what_a_fork_cannot_do_is_done_in_the_block(tmp_path: Path):
+    found = said(
+        """
+        own = os.getpid()
+
+        def raises():
+            raise ValueError(os.getpid() == own)
+
+        def dies():
+            return "here" if os.getpid() == own else os.kill(os.getpid(), signal.SIGKILL)
+
+        def sends_nothing():
+            return "here" if os.getpid() == own else lambda: 0
+
+        found = []
+        for work in (raises, dies, sends_nothing):
+            with beside(work) as waited:
+                try:
+                    found.append(waited())
+                except ValueError as error:
+                    found.append(error.args[0])
+        print(json.dumps(found))
+        """,
+        tmp_path,
+    )
+    assert found == [True, "here", "here"]

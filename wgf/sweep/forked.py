@@ -6,9 +6,9 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -25,7 +25,7 @@ Work = Callable[[int], Answer]
 def in_processes(work: Work[Answer], count: int, processes: int) -> list[Answer]:
     """work(0), ..., work(count - 1), in forked processes, each of which takes the next number when it is free.
 
-    One process is this one. So it is where a fork may hang: it copies the locks of other threads, but not the threads.
+    One process is this one. So it is where a fork may hang.
 
     Raises:
         BrokenProcessPool: a process ended before its work; the others have done the rest.
@@ -34,7 +34,7 @@ def in_processes(work: Work[Answer], count: int, processes: int) -> list[Answer]
     sweep, children = current().sweep, dict[Connection, BaseProcess]()
     try:
         with sweep.quiet() if sweep else nullcontext():
-            if processes > 1 and sys.platform == "linux" and threading.active_count() == 1:
+            if processes > 1 and _forks():
                 _fork(work, min(processes, count), children)
         if not children:
             return [work(number) for number in range(count)]
@@ -52,6 +52,32 @@ def in_processes(work: Work[Answer], count: int, processes: int) -> list[Answer]
         if isinstance(answers[number], _Failure):
             raise answers[number].error
     return [answers[number] for number in range(count)]
+
+
+@contextmanager
+def beside(work: Callable[[], Answer]) -> Iterator[Callable[[], Answer]]:
+    """Do a work in a fork during a block. The block gets what waits for the answer; where the fork fails, or none can
+    be, this process does the work then, and raises what it raises."""
+    children = dict[Connection, BaseProcess]()
+
+    def answer() -> Answer:
+        found = _gathered([*children], 0)
+        return found[0] if 0 in found and not isinstance(found[0], _Failure) else work()
+
+    try:
+        if _forks():
+            _fork(lambda _: work(), 1, children)
+            next(iter(children)).send(0)
+        yield answer
+    finally:
+        for child in children.values():
+            child.kill()
+            child.join()
+
+
+def _forks() -> bool:
+    """Whether a fork cannot hang: it copies the locks of other threads, but not the threads."""
+    return sys.platform == "linux" and threading.active_count() == 1
 
 
 class _Failure(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +26,7 @@ from wgf.settings.foreign_configs import check_node
 from wgf.settings.ranges import Range, fault
 from wgf.settings.refusals import check_folder
 from wgf.sweep.composer import ENSEMBLE, Composer, unless
+from wgf.sweep.forked import beside
 from wgf.sweep.job_folder import EXPECTED, Claim, check_same, finished, objective, outcome, when_free
 from wgf.sweep.session import Sweep, current, ignore_signals, is_stopped
 
@@ -57,9 +58,6 @@ def begin(config: DictConfig) -> Sweep:
     check_folder(str(config.hydra.sweep.dir), "hydra.sweep.dir")
     added = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
     axes = list(_axes([*added, *config.hydra.overrides.task]))
-    lines: list[str] = []
-    configs: list[DictConfig] = []
-    checked: tuple[DictConfig | None, Any] = None, None  # the last node `hydra`
     composer = Composer(partial(GlobalHydra.instance().config_loader().load_sweep_config, config))
     forked = config.hydra.runtime.choices["hydra/launcher"] == "ensemble"  # the jobs are built in this process now
     if forked and per_task > 1:
@@ -67,25 +65,47 @@ def begin(config: DictConfig) -> Sweep:
             f"hydra.sweeper.jobs_per_task={per_task} with hydra/launcher=ensemble is not allowed: it runs all jobs in "
             "forks of one process; leave jobs_per_task out, or choose parallel, slurm or ray_cluster"
         )
-    for choice in _each_value(axes):
+    short = forked or per_task > 1
+    choices = [unless(ENSEMBLE, [*choice, FOLDER]) if short else choice for choice in _each_value(axes)]
+    first, others = (choices[:1], choices[1:]) if forked else (choices, [])
+    configs, lines = _checked(composer, first)
+    with beside(lambda: _checked(composer, others)[1]) as found:
+        if not lines:
+            with loading("torch"):
+                set_threads(
+                    1
+                )  # scipy keeps the number at its import for all jobs here, and a fork hangs where it was two
+        raise_faults(list(dict.fromkeys(lines + found())))
+    raise_faults(_unbuildable(configs))
+    trials = sweeper.get("n_trials")
+    varied = [axis[0].partition("=")[0].lstrip("+") for axis in axes if len(axis) > 1]
+    return Sweep(Path(config.hydra.sweep.dir), trials or math.prod(map(len, axes)), trials is None, varied, composer)
+
+
+def _load() -> None:
+    """Load torch with one thread: scipy keeps the number at its import for all jobs here, and a fork hangs where it was
+    two."""
+    with loading("torch"):
+        set_threads(1)
+
+
+def _checked(composer: Composer, choices: Sequence[list[str]]) -> tuple[list[DictConfig], list[str]]:
+    """The configs of jobs with these overrides, without those that have faults, and the faults."""
+    configs: list[DictConfig] = []
+    lines: list[str] = []
+    checked: tuple[DictConfig | None, Any] = None, None  # the last node `hydra`
+    for choice in choices:
         try:
-            composed = composer(unless(ENSEMBLE, [*choice, FOLDER]) if forked or per_task > 1 else choice)
+            composed = composer(choice)
             node, words = composed.config.hydra, OmegaConf.to_container(composed.config.hydra.overrides.hydra)
             if node is not checked[0] or words != checked[1]:
                 check_node(node)  # each job sets up its own logging
                 checked = node, words
             check(composed.job)
-            if not (forked and configs):
-                configs.append(composed.job.copy())
+            configs.append(composed.job.copy())
         except ConfigError as error:
             lines += error.lines
-    raise_faults(list(dict.fromkeys(lines)))
-    with loading("torch"):
-        set_threads(1)  # scipy keeps the number at its import for all jobs here, and a fork hangs where it was two
-    raise_faults(_unbuildable(configs))
-    trials = sweeper.get("n_trials")
-    varied = [axis[0].partition("=")[0].lstrip("+") for axis in axes if len(axis) > 1]
-    return Sweep(Path(config.hydra.sweep.dir), trials or math.prod(map(len, axes)), trials is None, varied, composer)
+    return configs, lines
 
 
 def _unbuildable(configs: list[DictConfig]) -> list[str]:
