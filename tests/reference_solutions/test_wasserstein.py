@@ -13,6 +13,7 @@ from scipy import stats
 from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
 
+import wgf
 from wgf.problem.base import Base, Start
 from wgf.problem.equations import FokkerPlanck
 from wgf.problem.laws import Barenblatt, Gaussian, Histogram, Laplace, Mixture, Uniform
@@ -220,3 +221,16 @@ def test_a_reference_at_several_times_is_that_at_each():
         assert each == pytest.approx(known(t, part).numpy(), abs=1e-13, nan_ok=True)
     assert known.at_times([0.02], z[:1]).isnan().all()
     assert len(known.at_times([0.0, 0.05], [z[0], z[1]])) == 7  # no point at a known time
+
+
+def test_no_cell_resolves_the_noise_of_a_map():
+    """The law gathers in a point, where the network and the characteristics agree to rounding."""
+    flow = wgf.solve(
+        wgf.LinearTransport(), potential="2*(x**2 - 1)**2 + sin(3*x)", law=wgf.Uniform(-0.7, -0.2), t_end=4.0
+    )
+    known = flow.reference_solution
+    assert known is not None
+    found = flow.distance(known)
+    assert known.noise == pytest.approx(1e-10 * flow.problem.law.std)
+    assert found.w2 < 0.1 * known.noise
+    assert len(found.nodes.z) < 20_000

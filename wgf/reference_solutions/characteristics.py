@@ -25,6 +25,7 @@ TOLERANCE, MOST_EVALUATIONS = 1e-13, 6_000  # of V' in one integration; beyond t
 POINTS, CELLS, HALVINGS, MOST_ROUGH = 20, 34, 8, 100
 WIDEST = 11.5  # of the edges of the first cells on the axis of the standard normal law: 1e-30 of the mass
 Cells = tuple[np.ndarray, np.ndarray, np.ndarray]  # left and right ends [n], coefficients of polynomials [n, POINTS]
+NOISE = 1e-10  # of positions, in standard deviations of the law
 ACCURATE = 1e-14  # of the positions: the last coefficients of a polynomial that is used
 
 
@@ -42,6 +43,11 @@ class Characteristics:
     law: Law = field(repr=False)
     t_end: float
     name = "exact: characteristics"
+
+    @property
+    def noise(self) -> float:
+        """Roughness of the positions, which each cell and each lone particle integrates by itself (length)."""
+        return 0.0 if self.quick else NOISE * self.law.std
 
     @property
     def quick(self) -> bool:

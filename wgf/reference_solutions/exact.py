@@ -83,6 +83,11 @@ class FromBase:
     def quick(self) -> bool:
         return self.known.quick
 
+    @property
+    def noise(self) -> float:
+        """That of the map on the law (length)."""
+        return getattr(self.known, "noise", 0.0)
+
     def __call__(self, t: float, z: Tensor) -> Tensor:
         return self.known(t, self.start(z))
 

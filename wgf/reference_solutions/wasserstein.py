@@ -45,6 +45,7 @@ class Carried:
         period: length of a circle on which the law lives; None on the line (length).
         errors: W1 and W2 errors of the map, whose digits are worth no finer cells (length).
         source: a solution and a time (time) at which the map is that of the solution, or None.
+        noise: roughness of its places, which no cells resolve (length).
     """
 
     base: Base
@@ -53,6 +54,7 @@ class Carried:
     period: float | None = None
     errors: tuple[float, float] = (0.0, 0.0)
     source: tuple[Exact, float] | None = None
+    noise: float = 0.0
 
     @classmethod
     def by(cls, map: TransportMap, theta: Tensor) -> Carried:
@@ -69,7 +71,8 @@ class Carried:
         """A known solution at t (time)."""
         errors, kinks = (known.errors_at(t), known.kinks) if isinstance(known, Computed) else ((0.0, 0.0), [])
         places = torch.tensor(kinks, dtype=torch.float64)
-        return cls(base, lambda z: known(t, z), places, errors=errors, source=(known, t))
+        noise = getattr(known, "noise", 0.0)
+        return cls(base, lambda z: known(t, z), places, errors=errors, source=(known, t), noise=noise)
 
     @classmethod
     def law(cls, law: Law, base: Base) -> Carried:
@@ -189,6 +192,7 @@ def _by_rank(ones: Sequence[Carried], others: Sequence[Carried], fine: float) ->
     same = theirs is base
     errors = [torch.tensor([each.errors for each in carried], dtype=torch.float64) for carried in (ones, others)]
     unknown = (errors[0] + errors[1]).T ** torch.tensor([[1], [2]])
+    rough = torch.tensor([[each.noise for each in carried] for carried in (ones, others)], dtype=torch.float64).sum(0)
     s, half = legendre(ORDER, torch.float64, torch.device("cpu"))
 
     def by_pair(values: Tensor, owner: Tensor) -> Tensor:
@@ -217,7 +221,8 @@ def _by_rank(ones: Sequence[Carried], others: Sequence[Carried], fine: float) ->
         areas, density = mismatch(low, high, owner, z, ends), base.density(cuts[:, 0])
         sums = [(w * v).sum(1) for v in (size, size * size, noise, (2 * size + noise) * noise)]
         sums += [(hidden + areas[0]) * density, areas[1] * density]
-        return torch.stack(sums), cuts, [part.reshape(-1) for part in (z, w, y)] + [owner.repeat_interleave(ORDER)]
+        parts = z, w, y, gap, owner[:, None].expand_as(z)
+        return torch.stack(sums), cuts, [part.reshape(-1) for part in parts]
 
     meshes = []
     for one, other in zip(ones, others, strict=True):
@@ -238,6 +243,7 @@ def _by_rank(ones: Sequence[Carried], others: Sequence[Carried], fine: float) ->
         change = (parts[:2] - sums[:2]).abs() + parts[4:]
         allowed = fine * (total + by_pair(parts[:2], owner) + unknown)[:, owner] + parts[2:4]
         again = (change > allowed).any(0) & (round < ROUNDS - 1)
+        again &= nodes[3].abs().reshape(len(owner), -1).amax(1) > rough[owner]
         again &= (owner[again].bincount(minlength=pairs) <= CELLS)[owner]
         total, doubt = (
             total + by_pair(parts[:2, ~again], owner[~again]),
@@ -248,7 +254,7 @@ def _by_rank(ones: Sequence[Carried], others: Sequence[Carried], fine: float) ->
         if not len(owner):
             break
         low, high, sums, cuts = low[again], high[again], new[:, again], new_cuts[again]
-    z, w, y, owner = (torch.cat(pieces) for pieces in zip(*kept, strict=True))
+    z, w, y, _, owner = (torch.cat(pieces) for pieces in zip(*kept, strict=True))
     order = z.argsort()
     order = order[owner[order].argsort(stable=True)]
     counts = owner.bincount(minlength=pairs).tolist()
