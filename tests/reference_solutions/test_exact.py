@@ -107,7 +107,7 @@ def test_tabulated_characteristics_are_those_of_single_particles(expr: str):
     solution, pace = exact.find(p), p.pace(1e-13)
     z = torch.cat([torch.linspace(-3, 3, 3, dtype=torch.float64), column(-20.0, 0.30001, 25.0)])
     for t in (0.01, 0.3):
-        paths = [Path(potential, law, pace, place.numpy()) for place in z.split(1)]
+        paths = [Path(potential, law, pace, 1.0, place.numpy()) for place in z.split(1)]
         alone = torch.cat([torch.from_numpy(path(t)) for path in paths])
         assert torch.allclose(solution(t, z), alone, rtol=2e-11, atol=2e-11)
 

@@ -10,7 +10,7 @@ from wgf.errors import ConfigError
 from wgf.problem import bases
 from wgf.problem import interaction as kernels
 from wgf.problem.base import Base, Law, Start
-from wgf.problem.changes.pace import Pace
+from wgf.problem.changes.pace import Changes, Pace
 from wgf.problem.domain import Domain, Line
 from wgf.problem.energy import Term, factor
 from wgf.problem.interaction import Interaction
@@ -47,8 +47,20 @@ class Problem:
         return replace(self, potential=self.potential.at(t)) if self.potential.moves else self
 
     def pace(self, worth: float) -> Pace:
-        """How long steps in time may be if the potential moves; see `Pace`."""
-        return Pace(self.potential, self.law, self.t_end, worth)
+        """How long steps in time may be if the potential moves.
+
+        Args:
+            worth: what changes of V move by less is ignored, in standard deviations of the law (no unit).
+        """
+        return Pace(self._changes, worth * self.law.std)
+
+    @cached_property
+    def _changes(self) -> Changes:
+        return Changes.of(self.potential, self.law, self.t_end)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without what V does at thousands of times."""
+        return {name: value for name, value in vars(self).items() if name != "_changes"}
 
     @property
     def steady_dissipation(self) -> float:

@@ -27,8 +27,8 @@ class Potential(Local):
 
     Attributes:
         convexity: lower bound of V'' on the whole line (1/time), needed for an error bound; None if none is known.
-        moves: whether V depends on the time; then `value_at` uses the time `self.t`, differentiably.
-        t: the time, scalar (time). polynomial: whether V is known to be a polynomial.
+        moves: whether V depends on the time `t`, scalar (time); then `value_at` uses `self.t`, differentiably.
+        polynomial: whether V is known to be a polynomial.
         kinks: where V' or V'' jumps, as far as known; None if nowhere.
     """
 
@@ -84,8 +84,8 @@ class Potential(Local):
     def value(self, at: MapAtNodes) -> Tensor:
         value = super().value(at)
         for kinks, here in self._crossed(at):
-            part = kinks.parts(at.x[here.nodes] - kinks.x[:, None])[0]
-            value = value + (at.w[here.nodes] * here.share * part).sum()
+            part = at.w[here.nodes] * here.share * kinks.parts(at.x[here.nodes] - kinks.x[:, None])[0]
+            value = value + part.sum()
         return value
 
     def covector(self, at: MapAtNodes) -> tuple[Tensor, Tensor]:

@@ -37,11 +37,13 @@ class Characteristics:
         potential: V.
         law: the initial law.
         t_end: the time at which the cells are made small enough.
+        pace: how long steps in time may be.
     """
 
     potential: Potential
     law: Law = field(repr=False)
     t_end: float
+    pace: Pace = field(repr=False)
     name = "exact: characteristics"
 
     @property
@@ -70,7 +72,7 @@ class Characteristics:
         s = np.linspace(-WIDEST, WIDEST, CELLS + 1)
         ranks = torch.from_numpy(scipy.special.ndtr(s)), torch.from_numpy(scipy.special.ndtr(-s))
         edges = np.unique([*self.law.at_rank(*ranks).tolist(), *self.law.reach()])
-        return Table(self.potential, self.law, edges[np.isfinite(edges)], self.t_end)
+        return Table(self.potential, self.law, edges[np.isfinite(edges)], self.t_end, self.pace)
 
 
 class Table:
@@ -84,10 +86,11 @@ class Table:
         law: the initial law.
         edges: of the first cells, increasing [n + 1] (length).
         t_end: the end time.
+        pace: how long steps in time may be.
     """
 
-    def __init__(self, potential: Potential, law: Law, edges: np.ndarray, t_end: float) -> None:
-        self._followed = partial(Path, potential, law, Pace(potential, law, t_end, TOLERANCE))
+    def __init__(self, potential: Potential, law: Law, edges: np.ndarray, t_end: float, pace: Pace) -> None:
+        self._followed = partial(Path, potential, law, pace, t_end)
         k = np.arange(POINTS)
         angles = (k + 0.5) * math.pi / POINTS
         self._points = np.cos(angles)
@@ -153,16 +156,17 @@ class Path:
         potential: V.
         law: the initial law.
         pace: how long steps may be.
+        t_end: time beyond which V is not looked at unless a caller asks (time).
         z: the points [n] (length).
     """
 
-    def __init__(self, potential: Potential, law: Law, pace: Pace, z: np.ndarray) -> None:
+    def __init__(self, potential: Potential, law: Law, pace: Pace, t_end: float, z: np.ndarray) -> None:
         self._mean, self._std = mean, std = law.mean, law.std
 
         def velocity(t: float, y: np.ndarray) -> np.ndarray:
             return -potential.at(t).derivative(torch.from_numpy(mean + std * y)).numpy() / std
 
-        self._trajectory = Trajectory(velocity, (z - mean) / std, TOLERANCE, pace, MOST_EVALUATIONS)
+        self._trajectory = Trajectory(velocity, (z - mean) / std, TOLERANCE, pace, t_end, MOST_EVALUATIONS)
 
     @property
     def since(self) -> float:

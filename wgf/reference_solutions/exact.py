@@ -126,7 +126,7 @@ class SelfSimilar:
         return center_of_mass(self.mean, self.potential, t) + (z - self.mean) * self.scale(t)
 
 
-@dataclass
+@dataclass(eq=False)
 class Driven:
     """`SelfSimilar` in a potential of degree 2 that moves, V' = k(t) (x - c(t)) - f(t): the scale L and M solve
 
@@ -138,11 +138,13 @@ class Driven:
         potential: V.
         still: the same law at rest, with k = w.
         pace: how long its steps may be.
+        t_end: time beyond which V is not looked at unless a caller asks (time).
     """
 
     potential: Potential
     still: SelfSimilar
     pace: Pace = field(repr=False)
+    t_end: float
     _path: Trajectory | None = field(default=None, init=False, repr=False)
     name = "exact: self-similar solution"
     quick = True
@@ -154,16 +156,20 @@ class Driven:
         mean, power = self._path(t).tolist()
         return mean, power ** (1 / (self.still.g + 1)) if power > 0 else math.nan
 
+    def __getstate__(self) -> dict[str, object]:
+        """Without the path, which holds functions."""
+        return vars(self) | {"_path": None}
+
     def _begun(self) -> Trajectory:
         still, n = self.still, self.still.g + 1
 
         def rates(t: float, y: np.ndarray) -> np.ndarray:
-            v = self.potential.at(t).parabola()
-            assert v is not None
+            if (v := self.potential.at(t).parabola()) is None:  # V is no number then
+                return np.full(2, math.nan)
             mean = v.force - v.stiffness * (y[0] - v.center)
             return np.array([mean, n * (still.a - (v.stiffness + still.k) * y[1])])
 
-        return Trajectory(rates, np.array([still.mean, 1.0]), TOLERANCE, self.pace, EVALUATIONS)
+        return Trajectory(rates, np.array([still.mean, 1.0]), TOLERANCE, self.pace, self.t_end, EVALUATIONS)
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
         mean, scale = self.moments(t)
@@ -220,7 +226,11 @@ def _self_similar(problem: Problem) -> SelfSimilar | Driven | None:
         if any(problem.potential.at(t).parabola() is None for t in times):
             return None
         still = _self_similar(replace(problem, potential=Zero()))
-        return Driven(problem.potential, still, problem.pace(TOLERANCE)) if isinstance(still, SelfSimilar) else None
+        return (
+            Driven(problem.potential, still, problem.pace(TOLERANCE), problem.t_end)
+            if isinstance(still, SelfSimilar)
+            else None
+        )
     if v is None or w is None or w.kink:
         return None
     k, g, a = v.stiffness + w.quadratic, 1.0, 0.0
@@ -245,7 +255,9 @@ def _self_similar(problem: Problem) -> SelfSimilar | Driven | None:
 def _characteristics(problem: Problem) -> Characteristics | None:
     alone = problem.internal is None and problem.interaction.vanishes
     smooth = problem.potential.kinks is None  # else particles stop and start at the kinks, each at its own time
-    return Characteristics(problem.potential, problem.law, problem.t_end) if alone and smooth else None
+    if not (alone and smooth):
+        return None
+    return Characteristics(problem.potential, problem.law, problem.t_end, problem.pace(TOLERANCE))
 
 
 def _sheets(problem: Problem) -> Sheets | None:

@@ -8,7 +8,7 @@ accurate even for the principal value of a kernel 1/r, and the better for a kern
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -87,11 +87,8 @@ class Particles(Computed):
     def map(self, k: int, z: np.ndarray) -> np.ndarray:
         """T at time number k and z [n] (length); linear beyond the panels."""
         inside = np.clip(z, self.track.edges[0], self.track.edges[-1])
-        at, s, x = self.track.s, self.track.parameter(inside), np.empty_like(z)
-        for low, high in pairwise(self.track.parts):
-            own, asked = (at > low) & (at < high), (s >= low) & (s <= high)
-            x[asked] = scipy.interpolate.make_interp_spline(at[own], self.x[k, own], k=min(5, own.sum() - 1))(s[asked])
-        points = self.track.z(at)[0][[0, 1, -2, -1]]
+        x = _curve(self.track, self.x[k])(self.track.parameter(inside))
+        points = self.track.z(self.track.s)[0][[0, 1, -2, -1]]
         (a, b, c, d), (one, two, three, four) = points, self.x[k][[0, 1, -2, -1]]
         slopes = np.where(z < inside, (two - one) / (b - a), (four - three) / (d - c))
         return x + slopes * (z - inside)
@@ -156,18 +153,37 @@ def _felt(problem: Problem, found: Particles) -> Particles:
 
 def _points(track: Track, law: Base, x: np.ndarray) -> Points:
     """The particles with even numbers as places, those with odd numbers as the points that they feel. x: [n]."""
-    curve = scipy.interpolate.make_interp_spline(0.5 * np.arange(len(x)), x, k=5)
+    curve = _curve(track, x)
+
+    def inside(s: np.ndarray) -> np.ndarray:
+        return np.minimum((2 * s + 0.5) / track.count, len(track.edges) - 1)
 
     def density(s: np.ndarray) -> np.ndarray:
-        z, slope = track.z(np.minimum((2 * s + 0.5) / track.count, len(track.edges) - 1))
+        z, slope = track.z(inside(s))
         return 2 / track.count * law.density(torch.from_numpy(z)).numpy() * slope
 
-    return Points(curve, density, len(x) // 2)
+    return Points(lambda s: curve(inside(s)), density, len(x) // 2)
+
+
+def _curve(track: Track, x: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """x at any s [m], through the particles at x [n]: smooth between the kinks from which particles part (length)."""
+    at, ends = track.s, list(pairwise(track.parts))
+    parts = [(at > low) & (at < high) for low, high in ends]
+    curves = [scipy.interpolate.make_interp_spline(at[own], x[own], k=min(5, own.sum() - 1)) for own in parts]
+
+    def curve(s: np.ndarray) -> np.ndarray:
+        found = np.empty_like(s)
+        for (low, high), each in zip(ends, curves, strict=True):
+            here = (s >= low) & (s <= high)
+            found[here] = each(s[here])
+        return found
+
+    return curve
 
 
 def _track(problem: Problem, count: int) -> Track:
     """Linear where equidistant points integrate the law as it is and V is smooth, else with panels between the places
-    where the law is not smooth or V has a kink, from which particles part."""
+    where the law is not smooth and those from which a kink of V drives particles apart."""
     law, kinks = problem.base, _kinks(problem)
     panels = np.union1d(np.array(law.panels()), kinks)
     track = Track(panels[[0, -1]], count, 1, (0, 1))
@@ -181,10 +197,10 @@ def _track(problem: Problem, count: int) -> Track:
 
 
 def _kinks(problem: Problem) -> np.ndarray:
-    """The points of the base that start at kinks of V, between its panels [n] (length)."""
-    if problem.potential.kinks is None:
+    """The points of the base from which a kink of V drives particles apart, between its panels [n] (length)."""
+    if (kinks := problem.potential.kinks) is None:
         return np.zeros(0)
-    x, (first, *_, last) = problem.potential.kinks.x, problem.base.panels()
+    x, (first, *_, last) = kinks.x[kinks.slope < 0], problem.base.panels()
     z = problem.base.at_rank(problem.law.cdf(x), problem.law.survival(x)).numpy()
     return z[(z > first) & (z < last)]
 
@@ -213,7 +229,7 @@ def _positions(problem: Problem, track: Track, times: np.ndarray) -> np.ndarray:
             v[1::2] += 2 * masses[::2] @ forces
         return v / unit
 
-    trajectory = Trajectory(velocity, begin, TOLERANCE, problem.pace(TOLERANCE), EVALUATIONS)
+    trajectory = Trajectory(velocity, begin, TOLERANCE, problem.pace(TOLERANCE), times[-1], EVALUATIONS)
     y = np.stack([trajectory(t) for t in times])
     if np.isnan(y).any():
         raise Unresolved("the integration stopped")

@@ -21,6 +21,7 @@ class Trajectory:
         start: y(0) [n].
         tolerance: of a step, relative and absolute.
         pace: how long steps may be.
+        end: time beyond which f is not evaluated unless a caller asks for it (time).
         evaluations: of f, at most.
 
     Attributes:
@@ -33,6 +34,7 @@ class Trajectory:
         start: np.ndarray,
         tolerance: float,
         pace: Pace,
+        end: float,
         evaluations: int,
     ) -> None:
         self.since, self._pace, self._left, self._count = 0.0, pace, evaluations, len(start)
@@ -42,12 +44,14 @@ class Trajectory:
             return rates(t, y) if self._left > 0 else np.full_like(y, np.nan)
 
         with np.errstate(all="ignore"):
-            self._solver = scipy.integrate.DOP853(counted, 0.0, start, math.inf, rtol=tolerance, atol=tolerance)
+            self._solver = scipy.integrate.DOP853(counted, 0.0, start, end, rtol=tolerance, atol=tolerance)
         self._within: scipy.integrate.DenseOutput | None = None
 
     def __call__(self, t: float) -> np.ndarray:
         """y at a time t >= `since`; NaN where the method fails."""
         solver = self._solver
+        if t > solver.t_bound and solver.status != "failed":
+            solver.t_bound, solver.status = t, "running"
         with np.errstate(all="ignore"):
             while solver.t < t and solver.status == "running":
                 solver.max_step = self._pace.longest(solver.t)

@@ -170,7 +170,7 @@ def with_unfelt(
 ) -> Known:
     """A solution whose errors are no less than those by what its points do not feel of a kernel.
 
-    A displacement grows no faster than the law's width, and the velocity is interpolated in time:
+    A displacement is taken to grow no faster than the law's width, and the velocity is interpolated in time:
 
         |error of T(t)| <= width(t) / width(0) int_0^t |missed velocity| ds.
 

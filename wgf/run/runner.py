@@ -45,7 +45,7 @@ from wgf.tables.of_flow import maps
 log = logging.getLogger("wgf")
 
 ALIKE = 1.6  # largest ratio of errors of a potential energy that have one cause
-FELT = 1e-6  # what moves the law by less than this share of its width may be passed over
+FELT = 1e-3  # what moves the law by less than this share of its width may be passed over
 
 
 def main(cfg: DictConfig, folder: Path, since: float | None = None) -> int:
