@@ -238,7 +238,7 @@ def _is_coarse(flow: Flow) -> bool:
         if share > ENERGY:
             map, theta = flow.saved[number]
             metrics = Metrics(problem.at(flow.saved.times[number]), map, None)
-            errors = [float(error[k]) for error in metrics.energy_errors(flow.projection.quadrature, theta)]
+            errors = [float(change[k]) for change in metrics.energy_changes(flow.projection.quadrature, theta)]
             sizes = [missed, *(abs(error) for error in errors)]
             found.append(math.prod(errors) > 0 and max(sizes) < ALIKE * min(sizes))
     return bool(found) and all(found)
