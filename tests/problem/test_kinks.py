@@ -177,3 +177,10 @@ def test_jumps_are_the_same_in_other_units_of_length(length: float):
     assert two.x == pytest.approx(length * one.x, rel=1e-12)
     assert two.slope == pytest.approx(one.slope / length, rel=1e-10)
     assert two.slope == pytest.approx([-6 / length], rel=1e-10)
+
+
+@pytest.mark.parametrize("unit", [2.0**-12, 1e-3, 1.0, 700.0, 2.0**20])
+def test_kinks_of_kinks_are_found_in_any_unit(unit: float):
+    found = find(Expression(f"abs(abs(x/{unit!r} - 1.24) - 1)"))
+    assert found is not None
+    assert (found.x / unit).tolist() == pytest.approx([0.24, 1.24, 2.24], rel=1e-12)

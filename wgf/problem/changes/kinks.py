@@ -26,6 +26,7 @@ from wgf.settings.formulas.expression import Expression
 MODES = 12  # most Legendre polynomials in a cell
 STEPS = 8  # of Newton's method for the crossing
 WINDOW, SAMPLES = 100.0, 40_001  # where kinks without a formula are sought (length)
+SCALES = torch.logspace(-9, 9, 4001, dtype=torch.float64)  # distances at which they are sought around others (length)
 MOST = 64  # kinks
 NEAR = 1e-9  # distance of the two sides at which jumps are measured: its square is lost, in any unit of length
 ROUNDING = 64  # of a cell's end, in last places of the largest
@@ -128,12 +129,24 @@ def crossing(kinks: Kinks, x: Tensor, order: int) -> Crossing:
 def find(expression: Expression) -> Kinks | None:
     """Kinks of a formula where its abs, sign, max, min and where switch; None if there are none.
 
-    All zeros of polynomials are found, other zeros within 100 of the origin. A kink that is not found costs accuracy at
+    All zeros of polynomials are found, other zeros within 100 of the origin, and around it and around those of
+    polynomials at any scale, if their distances from there differ by 1 %. A kink that is not found costs accuracy at
     the quadrature, no more.
     """
     places: list[float] = []
+    others: list[ast.AST] = []
     for switch in expression.switches():
-        places += _zeros(expression, switch)
+        if (coefficients := expression.polynomial(switch)) is None:
+            others.append(switch)
+        elif len(coefficients) > 1:
+            roots = np.polynomial.polynomial.polyroots(coefficients)
+            places += [float(r.real) for r in roots if abs(r.imag) <= 1e-9 * (1 + abs(r.real))]
+    if others:
+        centres = torch.tensor([0.0, *places[:MOST]], dtype=torch.float64)[:, None]
+        around = torch.cat([centres - SCALES, centres + SCALES], 1).flatten()
+        x = torch.cat([torch.linspace(-WINDOW, WINDOW, SAMPLES, dtype=torch.float64), around]).unique()
+        for switch in others:
+            places += _zeros(expression, switch, x)
     if not places:
         return None
     x = torch.tensor(sorted(set(places)), dtype=torch.float64)
@@ -173,12 +186,8 @@ def _jet(expression: Expression, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return v.detach(), slope.detach(), bend.detach()
 
 
-def _zeros(expression: Expression, switch: ast.AST) -> list[float]:
-    coefficients = expression.polynomial(switch)
-    if coefficients is not None:
-        roots = np.polynomial.polynomial.polyroots(coefficients) if len(coefficients) > 1 else np.zeros(0)
-        return [float(r.real) for r in roots if abs(r.imag) <= 1e-9 * (1 + abs(r.real))]
-    x = torch.linspace(-WINDOW, WINDOW, SAMPLES, dtype=torch.float64)
+def _zeros(expression: Expression, switch: ast.AST, x: Tensor) -> list[float]:
+    """Zeros of a part of a formula between increasing places x [n] at which it changes its sign (length)."""
     value = expression.part(switch, x)
     begin = torch.nonzero(value[:-1].sign() * value[1:].sign() < 0).flatten()
     low, high, sign = x[begin], x[begin + 1], value[begin].sign()
