@@ -134,6 +134,6 @@ def _compared(
             stated = s.energy * (result["energy_error"] or 0.0) + (similar["energy_error"] or 0.0)
             allowed += SHARP * stated / (dissipated + 1e-300 if name == "dissipation_gap" else 1.0)
         elif name in ("dissipated", "work"):
-            allowed += (result["dissipation_gap"] or 0.0) * dissipated
+            allowed += ((result["dissipation_gap"] or 0.0) + (similar["dissipation_gap"] or 0.0)) * dissipated
         found.append(Verdict(name, by, abs(printed - right) / (allowed + 1e-300), printed, right))
     return found
