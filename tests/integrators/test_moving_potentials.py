@@ -141,7 +141,7 @@ def test_energies_know_what_ripples_at_either_end_change_them(at_start: float, a
     stated = measure(flow, State(theta, flow.projection(theta))).energy_error
     assert stated is not None
     assert (wrong > 1e-3) == (at_start != at_end)
-    assert 0.9 * wrong <= stated <= 1.4 * wrong + 1e-4
+    assert 0.9 * wrong <= stated <= 2.1 * wrong + 1e-4
 
 
 def test_the_exact_solution_solves_its_equations_and_finite_volumes_agree():

@@ -24,7 +24,8 @@ def _inverse(a: float, b: float, u: np.ndarray) -> np.ndarray:
     digits of the mass."""
     y = scipy.special.betaincinv(a, b, u)
     unknown = np.isnan(y) & (u > 0)
-    return np.where(unknown, np.exp((np.log(np.where(unknown, u * a, 1.0)) + scipy.special.betaln(a, b)) / a), y)
+    logarithm = (np.log(np.where(unknown, u * a, 1.0)) + scipy.special.betaln(a, b)) / a
+    return np.where(unknown, np.exp(np.minimum(logarithm, 0.0)), y)
 
 
 def _symmetric_beta(function: Callable, a: float, fraction: Tensor) -> Tensor:
