@@ -226,11 +226,9 @@ def _self_similar(problem: Problem) -> SelfSimilar | Driven | None:
         if any(problem.potential.at(t).parabola() is None for t in times):
             return None
         still = _self_similar(replace(problem, potential=Zero()))
-        return (
-            Driven(problem.potential, still, problem.pace(TOLERANCE), problem.t_end)
-            if isinstance(still, SelfSimilar)
-            else None
-        )
+        if not isinstance(still, SelfSimilar):
+            return None
+        return Driven(problem.potential, still, problem.pace(TOLERANCE), problem.t_end)
     if v is None or w is None or w.kink:
         return None
     k, g, a = v.stiffness + w.quadratic, 1.0, 0.0

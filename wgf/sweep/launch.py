@@ -71,10 +71,7 @@ def begin(config: DictConfig) -> Sweep:
     configs, lines = _checked(composer, first)
     with beside(lambda: _checked(composer, others)[1]) as found:
         if not lines:
-            with loading("torch"):
-                set_threads(
-                    1
-                )  # scipy keeps the number at its import for all jobs here, and a fork hangs where it was two
+            _load()
         raise_faults(list(dict.fromkeys(lines + found())))
     raise_faults(_unbuildable(configs))
     trials = sweeper.get("n_trials")

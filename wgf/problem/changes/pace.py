@@ -85,9 +85,8 @@ class Pace:
         self._h = changes.h
         lasts = np.where(changes.moves > worth, changes.lasts, np.inf).min(1)
         ends = self._h * np.arange(1, len(lasts) + 1) + lasts
-        self._ends = np.append(
-            np.minimum.accumulate(ends[::-1])[::-1], np.inf
-        )  # of steps from before each look, at most
+        farthest = np.minimum.accumulate(ends[::-1])[::-1]
+        self._ends = np.append(farthest, np.inf)  # of steps from before each look, at most
         self.shortest = float(lasts.min(initial=math.inf))
 
     def longest(self, t: float) -> float:
