@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import re
-import runpy
 import signal
 import subprocess
 import sys
@@ -172,15 +171,15 @@ def test_of_two_runs_into_one_folder_the_first_goes_on(tmp_path: Path):
 
 
 def test_script_and_default_folder(tmp_path: Path):
-    status, out, err = called(tmp_path, "debug=smoke", main=lambda: runpy.run_path(str(SCRIPT), run_name="__main__"))
-    assert status == 0, err
+    answer = wgf(tmp_path, "debug=smoke", start=(str(SCRIPT),))
+    assert answer.returncode == 0, answer.stderr
     (folder,) = tmp_path.glob("outputs/*/*")
     pattern = r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d_fokker_planck_spline_[0-9a-f]{6}"
     assert re.fullmatch(pattern, folder.relative_to(tmp_path / "outputs").as_posix())
     assert result(folder)["t_end"] == 0.01
     assert not list(folder.glob("events*"))  # logger=none and figures=false
     assert not (folder / "figures").exists()
-    assert "tensorboard" not in out
+    assert "tensorboard" not in answer.stdout
 
 
 def test_folded_run(tmp_path: Path):
@@ -343,6 +342,42 @@ def test_a_full_disk_is_no_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyP
     status, _, err = called(tmp_path, *words, *QUICK)
     assert status == 1
     assert re.search(r"^wgf: .*(config.yaml|results.csv) is not saved: No space left on device; free space", err, re.M)
+
+
+ENDS = """
+import atexit, sys
+from wgf import cli
+
+class Held:
+    def __del__(self):
+        sys.stderr.write("taken apart")
+
+def main():
+    atexit.register(print, "written")
+    {how}
+
+held, cli.main = Held(), main
+cli.command()
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "said"),
+    [
+        ("pass", 0, ""),
+        ("sys.exit()", 0, ""),
+        ("sys.exit(130)", 130, ""),
+        ("sys.exit('no')", 1, "no\ntaken apart"),
+        ("sys.stdout.close()", 0, "taken apart"),
+    ],
+)
+def test_a_process_ends_at_once_with_its_status_and_all_it_has_to_write(how: str, status: int, said: str):
+    answer = subprocess.run([sys.executable, "-c", ENDS.format(how=how)], capture_output=True, text=True, check=False)
+    assert answer.returncode == status
+    if how == "sys.stdout.close()":  # what fails to write at the end is told as ever
+        assert answer.stderr.endswith(said)
+    else:
+        assert (answer.stdout, answer.stderr) == ("written\n", said)
 
 
 def test_completion(tmp_path: Path):

@@ -44,7 +44,7 @@ def test_wheel(wheel: Path, tmp_path: Path):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
-        assert "wgf = wgf.cli:main" in archive.read(entry_points).decode()
+        assert "wgf = wgf.cli:command" in archive.read(entry_points).decode()
     assert {"wgf/py.typed", "wgf/configs/config.yaml"} <= names
     shipped = {f"wgf/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "configs").rglob("*.yaml")}
     own = [path for path in (ROOT / "wgf").rglob("*.*") if "__pycache__" not in path.parts]

@@ -59,16 +59,21 @@ class Truth:
         return norm_of(gap, self.mass, 1), norm_of(gap, self.mass, 2)
 
     def uncertainty(self, x: np.ndarray) -> tuple[float, float]:
-        """Errors of these: those of the judge's particles, and what half of the particles change."""
-        half = masses(self.left[::2], self.right[::2])
-        changes = (abs(d - norm_of(np.abs(x - self.x)[::2], half, q)) for q, d in enumerate(self.distances(x), 1))
+        """Errors of these: those of the judge's particles, and what fewer of the particles change."""
+        gap, found = np.abs(x - self.x), self.distances(x)
+        changes = (max(abs(norm_of(gap[::n], m, q) - found[q - 1]) for n, m in self._fewer()) for q in (1, 2))
         one, two = (norm_of(self.errors, self.mass, q) + change for q, change in enumerate(changes, 1))
         return one, two
 
     def second_moment(self) -> tuple[float, float]:
-        """The second moment, and what half of the particles change (length^2)."""
-        right, half = float(self.mass @ self.x**2), masses(self.left[::2], self.right[::2])
-        return right, abs(float(half @ self.x[::2] ** 2) - right)
+        """The second moment, and what fewer of the particles change (length^2)."""
+        right = float(self.mass @ self.x**2)
+        return right, max(abs(float(m @ self.x[::n] ** 2) - right) for n, m in self._fewer())
+
+    def _fewer(self) -> list[tuple[int, np.ndarray]]:
+        """Masses of every second and of every fourth particle: where quantiles jump, half of them may by chance change
+        nothing."""
+        return [(n, masses(self.left[::n], self.right[::n])) for n in (2, 4)]
 
     @property
     def error(self) -> float:

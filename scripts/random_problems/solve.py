@@ -26,6 +26,7 @@ from random_problems.similar import SIMILARITIES
 from wgf.errors import ConfigError
 from wgf.flow import Flow
 from wgf.integrators.status import Status
+from wgf.reference_solutions.finite_volumes.refinement import Reference
 from wgf.run import runner
 from wgf.run.build import build
 from wgf.run.load import load
@@ -124,13 +125,13 @@ class Quantiles:
 
 
 def run(settings: Settings, folder: Path, rich: bool) -> tuple[dict[str, Any], Flow | None]:
-    """Run the command on some settings; the content of its result.json, and the flow if it completed."""
+    """Run the command on some settings; what `run_in_passing` gives, and the flow if it completed."""
     result = _run(settings, folder, rich)
     return result, load(folder / "run") if result["status"] == Status.completed.name else None
 
 
 def run_in_passing(settings: Settings, rich: bool) -> dict[str, Any]:
-    """The content of the result.json of a run whose files are not kept."""
+    """The content of result.json, and the number of cells of finite volumes, of a run whose files are not kept."""
     with TemporaryDirectory() as place:
         return _run(settings, Path(place), rich)
 
@@ -146,4 +147,7 @@ def _run(settings: Settings, folder: Path, rich: bool) -> dict[str, Any]:
     result = json.loads((folder / "run" / "result.json").read_text())
     if "unsaved" in result:
         raise OSError(result["unsaved"])
+    if result["reference_solution"] == "finite volumes":
+        known = load(folder / "run").reference_solution
+        result["cells"] = known.fine.grid.cells if isinstance(known, Reference) else None
     return result

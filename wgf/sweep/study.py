@@ -174,7 +174,7 @@ def launch(words: list[str]) -> tuple[Path, int]:
     root = Path(given.get("hydra.sweep.dir") or datetime.now().strftime("multirun/%Y-%m-%d/%H-%M-%S"))
     extra = [] if "hydra.sweep.dir" in given else [f"hydra.sweep.dir={root}"]
     extra += [] if "figures" in given else ["figures=false"]
-    process_words = [sys.executable, "-c", "from wgf.cli import main; main()", "-m", *words, *extra]
+    process_words = [sys.executable, "-m", "wgf.cli", "-m", *words, *extra]
     # in a process group of its own, so that Ctrl-C reaches it once, from here
     with Signals() as signals, subprocess.Popen(process_words, process_group=0) as process:
         while True:
