@@ -37,8 +37,8 @@ class Similarity:
 SIMILARITIES = {
     "shift": Similarity(1.0, 8.0, 1.0, False),
     "reflection": Similarity(1.0, 0.0, 1.0, True),
-    "lengths": Similarity(2.0**-9, 0.0, 1.0, False),
-    "times": Similarity(1.0, 0.0, 2.0**7, False),
+    "lengths": Similarity(2.0**-30, 0.0, 1.0, False),
+    "times": Similarity(1.0, 0.0, 2.0**20, False),
 }
 PLACES = ("law.mean", "law.loc", "potential.center")
 WIDTHS = ("law.std", "law.scale", "law.smoothing", "law.radius", "domain.length", "interaction.attraction_length",

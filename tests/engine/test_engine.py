@@ -11,6 +11,7 @@ from tapes import interpreted
 import wgf
 from wgf.engine.compiled import Compiled
 from wgf.engine.energies import INPUTS, Table, energy_of
+from wgf.engine.kernel import ENERGY_RISE, SOUND, fault_of
 from wgf.engine.tapes.table import tabulate
 from wgf.engine.tapes.tape import Tape, Untraceable
 from wgf.engine.tapes.traced import record, variable
@@ -316,13 +317,26 @@ def test_repeated_compiles_what_it_can():
     assert type(others.integrator) is wgf.Dopri5
 
 
-def test_an_interaction_that_hides_its_energy_is_not_compiled():
+@pytest.mark.parametrize("length", [1e-9, 1.0])
+def test_an_interaction_that_hides_its_energy_is_not_compiled(length):
     class Hidden(interaction.Log):
         def value(self, at):
             return 2 * super().value(at)
 
+    pde, law = wgf.AggregationDiffusion(diffusion=length**3), wgf.Gaussian(0.0, length)
     with pytest.raises(wgf.ConfigError, match="overrides `value` without `parts`"):
-        wgf.solve(wgf.AggregationDiffusion(), interaction=Hidden(0.3), t_end=0.1, engine="compiled", network=small(6))
+        wgf.solve(
+            pde, law=law, interaction=Hidden(0.3 * length**2), t_end=0.1, engine="compiled", network=small(6, law=law)
+        )
+
+
+@pytest.mark.parametrize("size", [1e-18, 1.0, 1e18])
+def test_the_energy_may_rise_by_rounding_in_any_unit(size):
+    def fault(rise, scale, least):
+        return fault_of.py_func(1.0, 0.0, rise, scale, least, 1.0, (True, True))
+
+    assert fault(1e-12 * size, size, 0.0) == fault(1e-12 * size, 0.0, size) == ENERGY_RISE
+    assert fault(1e-14 * size, size, 0.0) == fault(1e-14 * size, 0.0, size) == SOUND
 
 
 def starts(**settings):

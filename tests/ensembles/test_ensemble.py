@@ -310,3 +310,19 @@ def test_lanes_know_the_ends_of_single_flows(monkeypatch):
         for name in ("status", "steps", "rejected"):
             np.testing.assert_array_equal(getattr(flows, name), getattr(single, name))
         np.testing.assert_allclose(flows.coordinates, single.coordinates, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("pde", "varied", "sizes"),
+    [
+        (wgf.FokkerPlanck(0.3), {"a": [0.5, 1.5]}, [0.3, 0.3]),
+        (wgf.FokkerPlanck(), {"diffusion": [0.5, 1.5]}, [0.5, 1.5]),
+        (wgf.PorousMedium(), {"diffusion": [0.5, 1.5]}, [0.0, 0.0]),
+    ],
+)
+def test_entropies_have_a_least_size(monkeypatch, pde, varied, sizes):
+    jobs = []
+    compute = in_threads.compute
+    monkeypatch.setattr(in_threads, "compute", lambda job, threads: jobs.append(job) or compute(job, threads))
+    wgf.ensemble(pde, varied, potential="a*x**2" if "a" in varied else "x**2", t_end=0.01, network=NETWORK)
+    assert jobs[0].least_size.tolist() == sizes

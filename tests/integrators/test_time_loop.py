@@ -42,7 +42,9 @@ def climbing(theta: Tensor, rate: float = 1.0) -> Evaluation:
     return evaluation(torch.ones_like(theta), rate * theta.sum())
 
 
-UNIT = SimpleNamespace(law=SimpleNamespace(std=1.0))  # a problem whose lengths are in standard deviations
+UNIT = SimpleNamespace(
+    law=SimpleNamespace(std=1.0), least_size=1.0
+)  # a problem whose lengths are in standard deviations
 
 
 @dataclass
@@ -226,6 +228,24 @@ def test_a_failed_step_leaves_the_state_before_it(velocity, method, status: Stat
     if status is Status.folded:
         assert float(end.state.evaluation.min_slope) == float(velocity.slope(end.state.theta))
         assert str(method.dt) in end.detail
+
+
+@pytest.mark.parametrize(
+    ("rate", "least_size", "status"),
+    [
+        (1e-18, 1e-18, Status.energy_rise),
+        (1e-18, 0.0, Status.energy_rise),
+        (1e-34, 1e-18, Status.completed),
+        (1e18, 1e18, Status.energy_rise),
+        (1.0, 1e18, Status.completed),
+    ],
+)
+def test_the_energy_may_rise_by_rounding_in_any_unit(rate: float, least_size: float, status: Status):
+    def velocity(theta: Tensor) -> Evaluation:
+        return climbing(theta - 1, rate)
+
+    velocity.problem = SimpleNamespace(law=UNIT.law, least_size=least_size)
+    assert flow(velocity, Euler(dt=0.1), [1.0])[0].status is status
 
 
 def test_sampling_noise_excuses_a_small_rise():

@@ -161,7 +161,7 @@ def test_switches_of_a_formula():
     assert len(Expression("abs(x) + max(x, 1) + where(x < 2, x, 2) + sign(x) + sin(x)").switches()) == 4
 
 
-@pytest.mark.parametrize("length", [1.0, 2.0**-9, 2.0**-19])
+@pytest.mark.parametrize("length", [1.0, 2.0**-9, 2.0**-19, 2.0**-50])
 def test_kinks_are_found_where_the_rest_varies_fast(length: float):
     text = f"{length**2!r}*(0.703*abs(x/{length!r}+1.22) + 0.62*(x/{length!r}-1.35)**4/4)"
     kinks = find(Expression(text))
@@ -170,7 +170,7 @@ def test_kinks_are_found_where_the_rest_varies_fast(length: float):
     assert kinks.bend.tolist() == pytest.approx([0.0], abs=1e-4)
 
 
-@pytest.mark.parametrize("length", [2.0**-9, 2.0**9])
+@pytest.mark.parametrize("length", [2.0**-50, 2.0**-9, 2.0**9])
 def test_jumps_are_the_same_in_other_units_of_length(length: float):
     text = "3*exp(-abs({x} + 0.105)) + 1.75/(1 + ({x} + 0.943)**2)"
     one, two = (find(Expression(text.format(x=f"(x/{unit!r})"))) for unit in (1.0, length))
@@ -179,8 +179,25 @@ def test_jumps_are_the_same_in_other_units_of_length(length: float):
     assert two.slope == pytest.approx([-6 / length], rel=1e-10)
 
 
-@pytest.mark.parametrize("unit", [2.0**-12, 1e-3, 1.0, 700.0, 2.0**20])
+@pytest.mark.parametrize("unit", [1e-25, 2.0**-30, 2.0**-12, 1e-3, 1.0, 700.0, 2.0**20])
 def test_kinks_of_kinks_are_found_in_any_unit(unit: float):
     found = find(Expression(f"abs(abs(x/{unit!r} - 1.24) - 1)"))
     assert found is not None
     assert (found.x / unit).tolist() == pytest.approx([0.24, 1.24, 2.24], rel=1e-12)
+
+
+def test_kinks_beside_each_other_are_two():
+    found = find(Expression("abs(x - 1e-10) + abs(x + 1e-10)"))
+    assert found.x.tolist() == pytest.approx([-1e-10, 1e-10], rel=1e-6)
+    assert found.slope.tolist() == pytest.approx([2.0, 2.0])
+
+
+def test_a_place_found_in_two_ways_is_one():
+    found = find(Expression("abs(x - 1 + 0.7) + abs(x - 0.3) + max(x - 0.1 - 0.2, 0)"))
+    assert found.slope.tolist() == pytest.approx([5.0])
+
+
+@pytest.mark.parametrize("text", ["x**2 + abs(x)**3", "(x - 1)**2 + abs(x - 1)**3", "abs(x)**1.5", "x*abs(x)**0.5"])
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+def test_what_bends_without_a_jump_has_no_kinks(text: str, unit: float):
+    assert find(Expression(text.replace("x", f"(x/{unit!r})"))) is None

@@ -272,7 +272,8 @@ def _failure(projection: Projection, method: Compiled, check: Callable[[Projecti
     check(projection)
     if why is None:
         terms = projection.at_start.terms
-        if not abs(energy - float(terms.sum())) <= AGREEMENT * (1 + float(terms.abs().sum())):
+        size = float(terms.abs().sum() + np.abs(leg.gradient) @ np.abs(plan.coordinates(projection.initial)))
+        if not abs(energy - float(terms.sum())) <= AGREEMENT * (projection.problem.least_size + size):
             return "an energy overrides `value` without `parts`"
         agreed.append(plan.energy)
     return why

@@ -57,12 +57,12 @@ def factor_of_step(error, previous):
 
 
 @compiled
-def fault_of(length, now, then, scale, slope, finite):
+def fault_of(length, now, then, scale, least, slope, finite):
     """What is wrong with the end of an attempt; the order of the questions is that of `time_loop`.
 
     Args:
         length: of the error estimate; negative where the matrix was not positive definite.
-        now, then: energies. scale: the size of the energies.
+        now, then: energies. scale: the size of the energies. least: of sizes, see `Problem.least_size`.
         slope: the smallest one. finite: whether the coordinates are, and whether the velocity and the error are.
     """
     if length < 0.0:
@@ -73,7 +73,7 @@ def fault_of(length, now, then, scale, slope, finite):
         return NOT_FINITE
     if not finite[1]:
         return NOT_SOLVED
-    return ENERGY_RISE if then > now + ROUNDING * (1 + scale) else SOUND
+    return ENERGY_RISE if then > now + ROUNDING * (least + scale) else SOUND
 
 
 @compiled
@@ -103,7 +103,7 @@ def end_of(accepted, slope, method, goals, times, counts):
             return BLOW_UP
         if counts[3] == len(goals):
             return COMPLETED
-    elif times[2] < times[7]:
+    elif times[2] < times[8]:
         return STUCK
     elif counts[5] >= counts[6]:
         return FOLDS
@@ -155,7 +155,7 @@ def advance(c, goals, saved, path, mesh, energy, method, parameters, times, coun
         path: coordinates after every accepted step, and its length [b, most, M + WIDTH + 1]; empty to keep none.
         parameters: parameters of the energy [b, p].
         times: t, dt, next_dt, error and dissipated of the clocks, updated, the standard deviations of the initial
-            laws (length), the smallest slopes at t = 0, and the shortest steps [b, 8].
+            laws (length), the smallest slopes at t = 0, the least sizes of the energy, and the shortest steps [b, 9].
         counts: steps, rejected, evaluations and target of the clocks, updated, whether the law can collapse, the folds
             in a row, updated, and how many end the call [b, 7].
         report: how a flow ended, energy, smallest slope, why the last attempt failed, its length, and the energies
@@ -180,7 +180,7 @@ def advance(c, goals, saved, path, mesh, energy, method, parameters, times, coun
             if not opening:
                 error = length / larger(method.atol * times[flow, 5] + method.rtol * math.sqrt(square), TINY)
                 finite = math.isfinite(total(new)), math.isfinite(total(v[SLOPE])) and math.isfinite(error)
-                fault = fault_of(length, now, then, larger(scale, then_scale), then_slope, finite)
+                fault = fault_of(length, now, then, larger(scale, then_scale), times[flow, 7], then_slope, finite)
                 accepted = settle(fault, error, trial, lands, goals, times[flow], counts[flow], report[flow])
                 attempts += 1
             if accepted:

@@ -71,7 +71,7 @@ def advance_many(c, goals, saved, mesh, energy, method, parameters, times, count
                 error = length[lane] / larger(norm, TINY)
                 finite = math.isfinite(coordinates[lane]), math.isfinite(force[lane]) and math.isfinite(error)
                 size = larger(scale[lane], sums[SIZE, lane])
-                fault = fault_of(length[lane], now[lane], then, size, slope, finite)
+                fault = fault_of(length[lane], now[lane], then, size, times[flow, 7], slope, finite)
                 taken[lane] = settle(
                     fault, error, trial[lane], lands[lane], goals, times[flow], counts[flow], report[flow]
                 )

@@ -203,7 +203,7 @@ class Plan:
             raise Untraceable(f"the kinks of V = {problem.potential}")
         self.slope, self._folds = slope, folds
         self.chart, self.terms, self.attractive, self._start = chart, problem.terms, problem.collapses, start
-        self.mesh, self.std = mesh_of(chart, order), problem.law.std
+        self.mesh, self._sizes = mesh_of(chart, order), (problem.law.std, slope, problem.least_size)
         i = integrator
         self.method = Method(*_tableau(type(i)), i.gamma, i.rtol, i.atol, int(i.max_steps))
         self.energy, self.parameters = shared_energy(self.terms, lambda: self.range)
@@ -237,7 +237,7 @@ class Plan:
     def _flow(self) -> OneFlow:
         c, saved, counts = np.zeros((1, len(self.mesh.mean))), np.zeros((0, 0, 0)), np.zeros((1, 7), dtype=np.int64)
         report = np.zeros((1, REPORT + len(self.terms)))
-        return OneFlow(c, saved, np.zeros((1, 8)), counts, report, workspace(self.mesh, self.energy))
+        return OneFlow(c, saved, np.zeros((1, 9)), counts, report, workspace(self.mesh, self.energy))
 
     def coordinates(self, theta: torch.Tensor) -> np.ndarray:
         """Coordinates c [M] of the parameters theta [p], see `Chart.coordinates`."""
@@ -266,11 +266,11 @@ class Plan:
             except IndexError:
                 flow = self._flow()
             at, saved, times, counts, report, work = flow
-            at[0, :size] = c
-            times[0] = clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated, self.std, self.slope, least
+            at[0, :size], report[0] = c, 0.0
+            times[0, :5] = clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated
+            times[0, 5:] = *self._sizes, least
             taken = clock.steps, clock.rejected, clock.evaluations, clock.target
             counts[0] = *taken, self.attractive, clock.folds, self._folds
-            report[0] = 0.0
             parts = self.mesh, self.energy, self.method, self.parameters
             call = _advance[self.energy.pair is None]
             call(at, stops, saved, path, *parts, times, counts, report, work, most, single)

@@ -162,7 +162,10 @@ def ensemble(
     if tensors:
         check_reach(tensors, places.names)
     back = compiled_back(energy, places, size) if tensors else None
-    job = Job(plan.mesh, energy, plan.method, c, given, std, attracts, np.array(stops), first, least, bool(tensors))
+    sizes = np.zeros(n) + (values.get("diffusion", problem.least_size) if problem.least_size else 0.0)
+    job = Job(
+        plan.mesh, energy, plan.method, c, given, std, sizes, attracts, np.array(stops), first, least, bool(tensors)
+    )
     ends = on_device.compute(job, where) if where.type == "cuda" else in_threads.compute(job, threads)
     status = np.array([CODES.get(int(code), Status.step_too_small).name for code in ends.code])
     stuck = ends.code == STUCK

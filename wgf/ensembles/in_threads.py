@@ -39,8 +39,9 @@ def compute(job: Job, threads: int | None = None) -> Ends:
     n, width = job.c.shape
     c = job.c.copy()
     saved = np.full((n, len(job.goals), width), np.nan)
-    times = np.ones((n, 8))
-    times[:, :3], times[:, 4], times[:, 5], times[:, 7] = (0.0, 0.0, job.first_dt), 0.0, job.std, job.least_dt
+    times = np.ones((n, 9))
+    times[:, :3], times[:, 4], times[:, 5] = (0.0, 0.0, job.first_dt), 0.0, job.std
+    times[:, 7], times[:, 8] = job.least_size, job.least_dt
     counts = np.zeros((n, 7), dtype=np.int64)
     counts[:, 2], counts[:, 4], counts[:, 6] = 1, job.collapses, EVER
     report = np.zeros((n, REPORT + energy.size))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wgf.integrators.base import Field, Integrator, Judged, State, Step, attempt, equal_steps, judge, verdict
+from wgf.integrators.base import Field, Integrator, Judged, Rounding, State, Step, attempt, equal_steps, judge, verdict
 from wgf.integrators.cautious import fallback_of
 from wgf.integrators.controller import pace_of
 from wgf.integrators.status import Status
@@ -150,8 +150,8 @@ def evolve(
     def ended(status: Status, detail: str = "") -> End:
         return End(status, clock, state, detail, map)
 
-    tolerance = 64 * torch.finfo(theta.dtype).eps + noise
-    if (fault := verdict(now, now, 0.0)) is not None:
+    rounding = Rounding(64 * torch.finfo(theta.dtype).eps, velocity.problem.least_size, noise, stops[-1])
+    if (fault := verdict(now, now, rounding)) is not None:
         return ended(fault, "at the start")
     try:  # Ctrl-C comes at any time, also while the callback works
         if begins:
@@ -177,12 +177,12 @@ def evolve(
             begin, count = (clock.t, 1) if integrator.adaptive else (clock.last_stop, clock.since_stop + 1)
             reached = goal if lands else begin + count * trial
             field = velocity.over(clock.t, reached)
-            proposed, then, fault, work = attempt(integrator, field, trial, state, now, tolerance)
+            proposed, then, fault, work = attempt(integrator, field, trial, state, now, rounding)
             clock.evaluations += proposed.evaluations
             method, clock.folds = integrator, clock.folds + 1 if fault is Status.folded else 0
             if clock.folds >= FOLDS and fallback is not None:
                 method = fallback
-                proposed, then, fault, work = attempt(fallback, field, trial, state, now, tolerance)
+                proposed, then, fault, work = attempt(fallback, field, trial, state, now, rounding)
                 clock.evaluations += proposed.evaluations
             if not integrator.strict:
                 fault = tolerated(fault, then, clock, reached)
@@ -205,7 +205,7 @@ def evolve(
                 if share < 1:
                     clock.rejected, clock.next_dt = clock.rejected + 1, share * trial
                     continue
-            change = accepted(mesh, field, state, proposed.state, now, tolerance, work.most)
+            change = accepted(mesh, field, state, proposed.state, now, rounding, work.most)
             if change is not None and change.again:
                 clock.rejected, clock.evaluations = clock.rejected + 1, clock.evaluations + 1
                 state, now, velocity, map = _moved(change, clock)
@@ -247,14 +247,14 @@ def evolve(
 
 
 def accepted(
-    mesh: Mesh | None, field: Field, before: State, after: State, now: Judged, tolerance: float, gain: float
+    mesh: Mesh | None, field: Field, before: State, after: State, now: Judged, rounding: Rounding, gain: float
 ) -> Change | None:
     """The first change of the breakpoints that keeps the map increasing and lets the energy rise by `gain` at most."""
     if mesh is None or not isinstance(field, Projection):
         return None
     for change in mesh.changes(field, before.theta, after.theta):
         moved = judge(Step(State(change.transfer.theta, change.transfer.evaluation)))
-        if verdict(now, moved, tolerance, 0.0 if change.again else gain) is None:
+        if verdict(now, moved, rounding, 0.0 if change.again else gain) is None:
             return change
     return None
 

@@ -115,6 +115,11 @@ class Problem:
         return diffusion.coefficient if diffusion is not None and diffusion.exponent == 1 else None
 
     @property
+    def least_size(self) -> float:
+        """Least size of the energy where its rounding counts: an entropy may vanish, its rounding does not (energy)."""
+        return self.linear_diffusion or 0.0
+
+    @property
     def collapses(self) -> bool:
         """Whether the law can concentrate in a point within finite time."""
         return self.interaction.collapses(self.internal)

@@ -54,7 +54,7 @@ class Flows:
         gradient: of the energy at c [M, B].
         saved: coordinates at the goals met [s, M, B].
         parameters: of the energy [p, B].
-        std: of the initial law. collapses: whether the law can collapse.
+        std: of the initial law. least_size: of the energy. collapses: whether the law can collapse.
         t, next_dt, error: time, next step, error of the last one.
         steps, rejected, target: accepted and rejected attempts, number of the next goal.
         now, size: energy at c, and sum of the sizes of its terms.
@@ -71,6 +71,7 @@ class Flows:
     saved: Tensor
     parameters: Tensor
     std: Tensor
+    least_size: Tensor
     collapses: Tensor
     t: Tensor
     next_dt: Tensor
@@ -106,6 +107,7 @@ class Flows:
             saved=c.new_full((len(job.goals), m, n), torch.nan),
             parameters=tensor(job.parameters.T),
             std=tensor(job.std),
+            least_size=tensor(job.least_size),
             collapses=tensor(job.collapses),
             next_dt=zeros + job.first_dt,
             error=zeros + 1.0,
@@ -216,7 +218,7 @@ class Turn:
 def _fault(f: Flows, judged: Judged, gradient: Tensor, error: Tensor) -> Tensor:
     """What is wrong with the ends of the attempts."""
     energy, size, _, slope = judged
-    rises = energy > f.now + ROUNDING * (1 + torch.maximum(f.size, size))
+    rises = energy > f.now + ROUNDING * (f.least_size + torch.maximum(f.size, size))
     fault = torch.where(rises, ENERGY_RISE, SOUND)
     fault = torch.where(gradient.sum(0).isfinite() & error.isfinite(), fault, NOT_SOLVED)
     fault = torch.where(energy.isfinite() & slope.isfinite() & f.new.sum(0).isfinite(), fault, NOT_FINITE)

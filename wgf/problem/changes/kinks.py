@@ -26,13 +26,15 @@ from wgf.settings.formulas.expression import Expression
 MODES = 12  # most Legendre polynomials in a cell
 STEPS = 8  # of Newton's method for the crossing
 WINDOW, SAMPLES = 100.0, 40_001  # where kinks without a formula are sought (length)
-SCALES = torch.logspace(-9, 9, 4001, dtype=torch.float64)  # distances at which they are sought around others (length)
+SCALES = torch.logspace(-30, 12, 9334, dtype=torch.float64)  # distances at which they are sought around others (length)
 MOST = 64  # kinks
-NEAR = 1e-9  # distance of the two sides at which jumps are measured: its square is lost, in any unit of length
+NEAR = 1e-9  # distance of the two sides at which jumps are measured, in a unit of length: its square is lost
+UNITS = torch.logspace(-36, 0, 13, dtype=torch.float64)  # that are tried, besides the distance from 0 (length)
 ROUNDING = 64  # of a cell's end, in last places of the largest
 FARTHER, LASTING = 4.0, 0.01  # the jumps so many times farther, and their relative difference
 VARIES = 1e4  # times as much as the smallest jump of V'' may V'' vary between these distances, in small units of length
 LEAST = 1e-9  # jump relative to the size of the derivative
+DIGITS = 64 * torch.finfo(torch.float64).eps  # error of a place where a kink is sought, relative to its distance from 0
 
 
 class Kinks(NamedTuple):
@@ -150,31 +152,39 @@ def find(expression: Expression) -> Kinks | None:
     if not places:
         return None
     x = torch.tensor(sorted(set(places)), dtype=torch.float64)
-    near = NEAR * (1 + x.abs())
-    (slope, bend), (sizes, sizes_of_bend), sane = _jumps(expression, x, near)
-    farther, _, _ = _jumps(expression, x, FARTHER * near)
-    jumps = (slope.abs() > sizes) | (bend.abs() > sizes_of_bend)
-    # those of a root, such as |x|^1.5, depend on the distance
-    lasts = (farther[0] - slope).abs() <= LASTING * slope.abs() + sizes
-    lasts &= (farther[1] - bend).abs() <= LASTING * bend.abs() + VARIES * sizes_of_bend
-    bend = bend + (bend - farther[1]) / (FARTHER - 1)  # without what V'' varies between both sides
-    keep = jumps & lasts & sane
-    keep &= torch.nn.functional.pad(x.diff() > 4 * near[1:], (1, 0), value=True)
-    if not 0 < int(keep.sum()) <= MOST:
+    near = NEAR * (UNITS[:, None] + x.abs())
+    slope, bend, sane = _lasting(expression, x.expand_as(near), near)
+    if not (seen := sane.any(0)).any():
+        return None
+    first = sane.to(torch.uint8).argmax(0)  # the least distance that is not less than the error of the place
+    x, near, slope, bend = (part[first, torch.arange(len(x))][seen] for part in (x.expand_as(near), near, slope, bend))
+    apart = x.diff() > 4 * torch.maximum(near[1:], near[:-1])
+    keep = torch.nn.functional.pad(apart, (1, 0), value=True)
+    if keep.sum() > MOST:
         return None
     return Kinks(x[keep], slope[keep], bend[keep])
 
 
+def _lasting(expression: Expression, x: Tensor, near: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Jumps of V' and V'' at places x by values at distances `near`, and where there are some that do not depend on the
+    distance, as those of a root do, such as |x|^1.5."""
+    (slope, bend), (sizes, sizes_of_bend), sane = _jumps(expression, x, near)
+    (farther, farther_bend), _, _ = _jumps(expression, x, FARTHER * near)
+    jumps = (slope.abs() > sizes) | (bend.abs() > sizes_of_bend)
+    lasts = (farther - slope).abs() <= LASTING * slope.abs() + sizes
+    lasts &= (farther_bend - bend).abs() <= LASTING * bend.abs() + VARIES * sizes_of_bend
+    bend = bend + (bend - farther_bend) / (FARTHER - 1)  # without what V'' varies between both sides
+    return slope, bend, jumps & lasts & sane
+
+
 def _jumps(expression: Expression, x: Tensor, near: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
-    """Jumps of V' and V'' at places x [K] by values at distances `near` [K], their errors, and where they are sane."""
+    """Jumps of V' and V'' at places x by values at distances `near`, their errors, and where they are sane."""
     (v0, s0, b0), (v1, s1, b1) = (_jet(expression, x + side * near) for side in (-1.0, 1.0))
-    slope, bend = s1 - s0 - near * (b1 + b0), b1 - b0
-    sizes = LEAST * (1 + s0.abs() + s1.abs()), 1e3 * LEAST * (1 + b0.abs() + b1.abs())
-    finite = torch.isfinite(slope) & torch.isfinite(bend)
-    rounding = 8 * torch.finfo(x.dtype).eps * (v0.abs() + v1.abs())
-    steady = (v1 - v0).abs() <= 2 * near * (1 + s0.abs() + s1.abs()) + rounding  # V itself does not jump
-    smooth = near * (b0.abs() + b1.abs()) <= 1e-3 * (1 + s0.abs() + s1.abs())  # V' is not that of a root
-    return (slope, bend), sizes, finite & steady & smooth
+    slope, bend, steep, bent = s1 - s0 - near * (b1 + b0), b1 - b0, s0.abs() + s1.abs(), b0.abs() + b1.abs()
+    sizes = LEAST * steep + DIGITS * x.abs() * bent, 1e3 * LEAST * bent
+    rounding = DIGITS * (v0.abs() + v1.abs())
+    steady = (v1 - v0).abs() <= 2 * near * (steep + near * bent) + rounding  # V itself does not jump
+    return (slope, bend), sizes, torch.isfinite(slope) & torch.isfinite(bend) & steady
 
 
 def _jet(expression: Expression, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
