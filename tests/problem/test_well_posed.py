@@ -86,12 +86,12 @@ def test_poles_outside_the_law_do_not_matter():
 @pytest.mark.parametrize("x", [0.5, 8.6])
 def test_escape_time_of_powers(power: float, x: float):
     """x' = p x^(p-1) is at infinity at x^(2-p) / (p (p-2))."""
-    found = escape_time(Expressed(f"-abs(x)**{power}"), -x, -1.0, 1e120)
+    found = escape_time(Expressed(f"-abs(x)**{power}"), -x, -1.0, 1e120, 1.0)
     assert found == pytest.approx(x ** (2 - power) / (power * (power - 2)), rel=0.03)
 
 
 def test_escape_time_by_quadrature():
-    found = escape_time(Expressed("-exp(x) - x**2"), 1.0, 1.0, 1e120)
+    found = escape_time(Expressed("-exp(x) - x**2"), 1.0, 1.0, 1e120, 1.0)
     assert found == pytest.approx(quad(lambda y: 1 / (math.exp(y) + 2 * y), 1, 60)[0], rel=0.02)
 
 
@@ -101,7 +101,7 @@ SLOW |= dict.fromkeys(["-x**2", "-abs(x)", "-x**2*log(2+x**2)/9"], 10)
 
 @pytest.mark.parametrize("text", SLOW)
 def test_what_turns_back_never_escapes_and_slow_falls_take_long(text: str):
-    assert escape_time(Expressed(text), 8.6, 1.0, 1e120) >= SLOW[text]
+    assert escape_time(Expressed(text), 8.6, 1.0, 1e120, 1.0) >= SLOW[text]
 
 
 def test_a_fall_is_refused_from_the_time_on_at_which_it_is_fatal():

@@ -18,7 +18,7 @@ from wgf.ensembles.files import read, written
 from wgf.ensembles.job import SplineMesh
 from wgf.errors import ConfigError
 from wgf.files import replacing
-from wgf.gradients.law import DifferentiableLaws
+from wgf.gradients.law import EDGE, DifferentiableLaws
 from wgf.integrators.status import Status
 from wgf.problem.base import Base
 from wgf.problem.laws.inverse import inverse
@@ -137,7 +137,7 @@ class Ensemble:
     def density(self, t: float | None, x: Any) -> np.ndarray:
         """Densities at the points x [q] (length): [n, q] (mass/length)."""
         at, panels = torch.from_numpy(numbers("x", x)), self.base.panels()
-        low, high = torch.full_like(at, panels[0]), torch.full_like(at, panels[-1])
+        low, high, edge = torch.full_like(at, panels[0]), torch.full_like(at, panels[-1]), EDGE * self.base.std
         found = []
         for c in self.coordinates[:, self._place(t)]:
 
@@ -146,7 +146,7 @@ class Ensemble:
                 return x, slope
 
             z = inverse(place, at, low, high)
-            outside = (z <= panels[0] + 1e-12) | (z >= panels[-1] - 1e-12)
+            outside = (z <= panels[0] + edge) | (z >= panels[-1] - edge)
             slope = place(z)[1]
             rho = torch.where(outside, 0.0, self.base.density(z) / slope)
             found.append(torch.where(at.isnan() | slope.isnan(), torch.nan, rho).numpy())

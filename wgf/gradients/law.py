@@ -21,7 +21,7 @@ from wgf.settings.ranges import fault
 if TYPE_CHECKING:
     from wgf.projection.chart import Chart
 
-EDGE = 1e-12  # of the base, where particles end (length)
+EDGE = 1e-12  # of the base, where particles end, in its standard deviations
 
 
 class DifferentiableLaws:
@@ -136,7 +136,8 @@ class DifferentiableLaws:
         x = x.where(~self.coordinates.isnan().any(-1, keepdim=True), torch.nan)
         ends = self.base.panels()
         z = inverse(self._evaluate, x, torch.full_like(x, ends[0]), torch.full_like(x, ends[-1]))
-        inside = (z > ends[0] + EDGE) & (z < ends[-1] - EDGE)
+        edge = EDGE * self.base.std
+        inside = (z > ends[0] + edge) & (z < ends[-1] - edge)
         return torch.where(x.isnan(), torch.nan, torch.where(inside, z, torch.inf))
 
 

@@ -60,7 +60,7 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
     for (x, side), slope, wall in zip(ends, slopes, problem.domain.walls, strict=True):
         if wall is not None or side * slope >= 0:  # what is there turns back at once
             continue
-        t = max(escape_time(v.at(t), x, side, HUGE[dtype]) for t in times)
+        t = max(escape_time(v.at(t), x, side, HUGE[dtype], problem.law.std) for t in times)
         if t < problem.t_end:
             raise ConfigError(
                 f"potential={v} falls so fast that what is at x={x:.4g} is at infinity at t={t:.4g}: lower t_end below "
@@ -125,7 +125,7 @@ def _check_periodic(problem: Problem, length: float) -> None:
 def _repeats(force: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, length: float) -> bool:
     """Whether a force is the same at x [n] and one turn away."""
     here, there = force(x), force(x + length)
-    return bool(here.isfinite().all()) and bool(((here - there).abs() <= PERIODIC * (1 + here.abs().max())).all())
+    return bool(here.isfinite().all()) and bool(((here - there).abs() <= PERIODIC * here.abs().max()).all())
 
 
 @kept(KEPT)
@@ -167,9 +167,10 @@ def _zoom(v: Potential, x: float, h: float) -> float | None:
     return x if last > 0.2 * first > 0 else None
 
 
-def escape_time(v: Potential, x: float, side: float, far: float) -> float:
-    """How long x' = -V'(x) takes from x to far away on one side; infinite if it turns back or is not known (time)."""
-    near = math.log(1e-3 * (1 + abs(x)))
+def escape_time(v: Potential, x: float, side: float, far: float, width: float) -> float:
+    """How long x' = -V'(x) takes from x to far away on one side; infinite if it turns back or is not known (time).
+    width: of the law, which is long for what happens near x (length)."""
+    near = math.log(1e-3 * (width + abs(x)))
     distance = torch.linspace(near, math.log(far), DECADES, dtype=torch.float64).exp()
     speed = -side * v.derivative(torch.cat([torch.zeros(1, dtype=torch.float64), distance]) * side + x)
     stop = len(speed) if bool(speed.isfinite().all()) else int((~speed.isfinite()).nonzero()[0])

@@ -137,12 +137,14 @@ class Driven:
     Args:
         potential: V.
         still: the same law at rest, with k = w.
+        std: its standard deviation, the unit of M (length).
         pace: how long its steps may be.
         t_end: time beyond which V is not looked at unless a caller asks (time).
     """
 
     potential: Potential
     still: SelfSimilar
+    std: float
     pace: Pace = field(repr=False)
     t_end: float
     _path: Trajectory | None = field(default=None, init=False, repr=False)
@@ -154,22 +156,22 @@ class Driven:
         if self._path is None or t < self._path.since:
             self._path = self._begun()
         mean, power = self._path(t).tolist()
-        return mean, power ** (1 / (self.still.g + 1)) if power > 0 else math.nan
+        return mean * self.std, power ** (1 / (self.still.g + 1)) if power > 0 else math.nan
 
     def __getstate__(self) -> dict[str, object]:
         """Without the path, which holds functions."""
         return vars(self) | {"_path": None}
 
     def _begun(self) -> Trajectory:
-        still, n = self.still, self.still.g + 1
+        still, n, unit = self.still, self.still.g + 1, self.std
 
         def rates(t: float, y: np.ndarray) -> np.ndarray:
             if (v := self.potential.at(t).parabola()) is None:  # V is no number then
                 return np.full(2, math.nan)
-            mean = v.force - v.stiffness * (y[0] - v.center)
-            return np.array([mean, n * (still.a - (v.stiffness + still.k) * y[1])])
+            mean = v.force - v.stiffness * (unit * y[0] - v.center)
+            return np.array([mean / unit, n * (still.a - (v.stiffness + still.k) * y[1])])
 
-        return Trajectory(rates, np.array([still.mean, 1.0]), TOLERANCE, self.pace, self.t_end, EVALUATIONS)
+        return Trajectory(rates, np.array([still.mean / unit, 1.0]), TOLERANCE, self.pace, self.t_end, EVALUATIONS)
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
         mean, scale = self.moments(t)
@@ -228,7 +230,7 @@ def _self_similar(problem: Problem) -> SelfSimilar | Driven | None:
         still = _self_similar(replace(problem, potential=Zero()))
         if not isinstance(still, SelfSimilar):
             return None
-        return Driven(problem.potential, still, problem.pace(TOLERANCE), problem.t_end)
+        return Driven(problem.potential, still, law.std, problem.pace(TOLERANCE), problem.t_end)
     if v is None or w is None or w.kink:
         return None
     k, g, a = v.stiffness + w.quadratic, 1.0, 0.0
