@@ -10,6 +10,7 @@ from typing import Any
 
 from random_problems.numbers import ROUNDING, SHARP, Verdict
 from random_problems.similar import COUNTS, SIMILARITIES, Settings, Similarity, applied, expected
+from wgf.settings.formulas.enclosure import FLOOR
 
 Result = dict[str, Any]
 
@@ -55,8 +56,9 @@ def invariance(
     found = _compared(SIMILARITIES[kind], by, settings, result, similar, start, stepped)
     ended_alike = similar["status"] == result["status"]
     changes: dict[str, float] = {}
-    ways = (other, similar, SIMILARITIES[kind].length * start), (settings, result, start)
-    for (posed, solved, width), near in itertools.product(ways, NEARBY):
+    ways = (other, similar, SIMILARITIES[kind].length), (settings, result, 1.0)
+    for (posed, solved, unit), hardly in itertools.product(ways, NEARBY):
+        near, width = replace(hardly, shift=unit * hardly.shift), unit * start
         nearby = applied(near, posed)
         if nearby is None or all(verdict.used <= 1 for verdict in _eased(found, changes)):
             continue
@@ -129,7 +131,7 @@ def _compared(
         elif name.startswith("w2_bound"):
             if name != "w2_bound_lambda" and min(right, printed) > std:
                 continue  # a bound above the width of the law says nothing
-            least = GROWN / (s.time * result["t_end"]) if "lambda" in name else SQUARED * scale
+            least = max(FLOOR, GROWN / (s.time * result["t_end"])) if "lambda" in name else SQUARED * scale
             allowed = max(allowed, ENCLOSED * abs(right) + least)
         elif (name.startswith("energy") or name == "dissipation_gap") and s.length != 1:
             # the density's unit counts as often as there is mass

@@ -58,6 +58,24 @@ def test_the_path_in_a_parabola_that_moves(length):
     assert mean / length == pytest.approx(right, abs=1e-12)
 
 
+def test_distances_on_a_circle():
+    found = []
+    for length in (1.0, SMALL):
+        law = wgf.TruncatedNormal(0.4 * length, 0.2 * length, 0.1 * length, 0.7 * length)
+        flow = wgf.solve(
+            wgf.FokkerPlanck(0.1 * length**2),
+            domain=wgf.Circle(length),
+            law=law,
+            potential=f"{length**2!r}*sin(2*pi*x/{length!r})",
+            t_end=0.01,
+            saves=1,
+            reference_solution="none",
+            integrator=wgf.SDIRK2(dt=0.005),
+        )
+        found.append([distance / length for distance in (flow.w1(law), flow.w2(law), flow.w2(law, 0.0))])
+    assert found[1] == pytest.approx(found[0], rel=1e-9)
+
+
 @lengths
 def test_densities_of_ensembles_reach_the_edges(length):
     law, at = wgf.Uniform(0.0, length), np.array([1e-5, 0.5, 1 - 1e-5]) * length

@@ -30,7 +30,8 @@ PARTS = 3  # of a cell that is cut
 LEAST = 1e-30  # mass beyond the last cell, where there is no edge
 TURNS = 4096  # points of a circle at which maps are compared to find the best turn
 ROUGH = 1e-6, 1024  # share `fine` from which so many points are enough
-STEP, TURN = 1e-7, 1e-8  # of a difference, and error of a turn, as shares of a circle
+STEP, TURN = 1e-7, 1e-8  # of a difference, and error of particles for a turn, as shares of a circle
+CLOSE = 1e-12  # error of the best turn, as a share of a circle
 ROUNDING = 8 * torch.finfo(torch.float64).eps  # error of a position, relative to the largest
 
 
@@ -157,7 +158,9 @@ def _best_turns(one: Carried, other: Carried, length: float, points: int) -> tup
     if not bool(turns.isfinite().all()):
         return 0.0, 0.0
     low, high = turns.min().item(), turns.max().item()
-    by_mean = scipy.optimize.brentq(lambda s: (first(z - s) - x).mean().item(), low, high) if low < high else low
+    by_mean = low
+    if low < high:
+        by_mean = scipy.optimize.brentq(lambda s: (first(z - s) - x).mean().item(), low, high, xtol=CLOSE * length)
     return turns.median().item(), by_mean
 
 
