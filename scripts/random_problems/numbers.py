@@ -340,10 +340,15 @@ class Judge:
             values = log_rho if g == 1 else np.exp((g - 1) * log_rho) / (g - 1)
             found[name] = p.diffusion * float(mass @ np.where(np.isfinite(values), values, 0.0))
         doubts = dict.fromkeys(found, 0.0)
-        if p.kink or p.force is not None:
-            one, two = (self._pairs(t, count) for count in (PAIRS, 2 * PAIRS - 1))
+        if p.settings.get("interaction") == "quadratic":
+            centred = x - float(mass @ x)
+            found["interaction"] = 0.5 * p.settings["interaction.strength"] * float(mass @ centred**2)
+            doubts["interaction"] = 0.0
+        elif p.kink or p.force is not None:
+            one, two, other = (self._pairs(t, count) for count in (PAIRS, 2 * PAIRS - 1, 3 * PAIRS // 2))
             found["interaction"] = two + (two - one) / 3
-            doubts["interaction"] = 3 * abs(two - one)  # kinks of the map make the order erratic
+            # kinks of the map and gaps of the law make the order erratic
+            doubts["interaction"] = 3 * max(abs(two - one), abs(two - other))
         return {key: value for key, value in found.items() if f"energy_{key}" in self.result}, doubts
 
     def _pairs(self, t: float, count: int) -> float:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from charts import charted
 from laws_and_terms import LAWS, TERMS, away, problem
 from scipy.optimize import minimize
 from whole_flows import Energies, field_of, flow, start_of
@@ -17,10 +18,13 @@ from wgf.integrators.time_loop import evolve
 from wgf.networks.mlp import MLP
 from wgf.networks.relu import TwoSidedReLU
 from wgf.networks.spline import Spline
+from wgf.problem.equations import AggregationDiffusion
+from wgf.problem.interaction import Log
 from wgf.problem.internal import Entropy, PowerLaw
 from wgf.problem.laws import Barenblatt, Gaussian, Laplace, Mixture, Semicircle, Uniform
 from wgf.problem.potential import Expressed, Quadratic, Quartic, Sextic, Zero
 from wgf.problem.quadrature import Gauss
+from wgf.projection.chart_energy import Landscape
 from wgf.projection.field import Projection
 from wgf.projection.solvers import QR
 
@@ -290,3 +294,18 @@ def test_rounding_of_a_smooth_force_is_no_kink():
     for length in 10.0 ** torch.arange(-9, 4):
         step = length * torch.randn(len(c), generator=generator, dtype=torch.float64)
         assert not KinkCurvature(objective, here).seen(landscape.chart.at_nodes(c + step)).any()
+
+
+@pytest.mark.parametrize("length", [2.0**-60, 2.0**-30, 2.0**20])
+def test_the_size_of_an_objective_is_the_same_in_any_unit_of_length(length: float):
+    def size_of(unit: float) -> float:
+        """Of a Gaussian law under an entropy and a log kernel, which count logarithms of lengths (unit^2)."""
+        law = Gaussian(0.3 * unit, 0.7 * unit)
+        pde = AggregationDiffusion(diffusion=1.3 * unit**2, exponent=1.0)
+        chart = charted(Spline(8, base=law))
+        posed = pde.problem(law, Expressed(f"{unit**2!r}*(x/{unit!r})**4"), Log(0.4 * unit**2), 1.0)
+        c = chart.coordinates(Spline(8, base=law).theta.detach())
+        objective = Objective(Landscape(posed, chart), 0.9 * c, 0.1)
+        return objective(c, chart.at_nodes(c))[1] / unit**2
+
+    assert size_of(length) == pytest.approx(size_of(1.0), rel=1e-12)

@@ -8,12 +8,13 @@ import pytest
 import torch
 from short_runs import quick_run
 
+import wgf
 from wgf.networks.spline import Spline
 from wgf.problem import laws
 from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, PorousMedium
 from wgf.problem.interaction import Zero
 from wgf.problem.kernels import PowerLaw
-from wgf.problem.potential import Expressed, Quadratic, Quartic
+from wgf.problem.potential import Expressed, Quadratic, Quartic, Sextic
 from wgf.problem.potential import Zero as NoPotential
 from wgf.problem.quadrature import Gauss
 from wgf.reference_solutions.equilibrium import equilibrium
@@ -67,6 +68,20 @@ def test_the_smallest_slope_between_the_nodes():
     assert float(map.evaluate(theta, metrics.nodes.z)[1].min()) > 2e-3
     assert float(map.evaluate(theta, z)[1].min()) == pytest.approx(2e-4, rel=1e-2)
     assert metrics.least_slope(theta) == pytest.approx(2e-4, rel=1e-6)
+
+
+def test_the_rounding_of_energies_counts():
+    """float32 knows V = (x - 30)^6/6 to 4e-7 or so."""
+    flow = wgf.solve(
+        wgf.LinearTransport(), potential=Sextic(30.0), t_end=1e-9, dtype="float32", saves=1, reference_solution="none"
+    )
+    rough, map, theta = flow.saved.terms[0], flow.projection.map, flow.projection.initial
+    found = Metrics(flow.problem, map, None)
+    energy = float(found._energies(theta.double(), Gauss().nodes(map.base, map.knots(theta).double())))
+    without, error = (found.energy_error(Gauss(), theta, *terms) for terms in ((), (rough,)))
+    assert without < 1e-12 * energy
+    assert abs(float(rough) - energy) > 1e-9 * energy
+    assert error == pytest.approx(abs(float(rough) - energy), rel=1e-3)
 
 
 @pytest.mark.parametrize(("df", "resolved"), [(3.08, False), (12.0, True)])

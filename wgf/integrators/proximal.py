@@ -109,13 +109,16 @@ class Objective:
     def __init__(self, landscape: Landscape, anchor: Tensor, tau: float) -> None:
         self.landscape, self.anchor, self.tau = landscape, anchor, tau
         self.barrier = any(term.barrier for term in landscape.energies)
+        width = math.log(landscape.chart.nodes.base.std)
+        self._logarithms = anchor.new_tensor([width * float(term.logarithm) for term in landscape.energies])
         self._local = [term for term in landscape.energies if isinstance(term, Local)]
 
     def __call__(self, c: Tensor, at: MapAtNodes) -> tuple[float, float]:
-        """Value, and the sum of absolute terms as the scale of its rounding."""
+        """Value, and the sum of absolute terms, with the base's width as the unit, as the scale of its rounding."""
         terms = self.landscape.terms(at)
         distance = 0.5 / self.tau * self.landscape.chart.length(c - self.anchor) ** 2
-        value, size = torch.stack([terms.sum() + distance, terms.abs().sum() + distance]).tolist()
+        sizes = (terms - self._logarithms).abs()
+        value, size = torch.stack([terms.sum() + distance, sizes.sum() + distance]).tolist()
         return value, size
 
     def force(self, at: MapAtNodes) -> Tensor:

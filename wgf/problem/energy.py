@@ -131,11 +131,13 @@ class Term(ABC):
         name: what its column is called.
         barrier: whether it keeps f' > 0 by growing beyond all bounds as f' -> 0.
         vanishes: whether the term is zero by definition.
+        logarithm: by how much it grows when all lengths grow by a factor e, as logarithms of lengths do (energy).
     """
 
     name: str
     barrier = False
     vanishes = False
+    logarithm: float = 0.0
 
     def __str__(self) -> str:
         return type(self).__name__

@@ -246,6 +246,8 @@ class Log(Pairwise):
         self.strength, self.sum_rtol = strength, sum_rtol
         self.convexity = None if strength > 0 else 0.0
 
+    logarithm = property(lambda self: 0.5 * self.strength)  # type: ignore[bad-override]
+
     @property
     def elementary(self) -> Elementary:  # type: ignore[bad-override]
         return Elementary(logarithm=self.strength)

@@ -22,6 +22,10 @@ class Entropy(Local):
     def __init__(self, diffusion: Positive = 1.0) -> None:
         self.diffusion = diffusion
 
+    @property
+    def logarithm(self) -> float:  # type: ignore[bad-override]
+        return -self.diffusion
+
     def power_diffusion(self) -> PowerDiffusion:
         return PowerDiffusion(self.diffusion, 1.0)
 

@@ -112,12 +112,13 @@ class Metrics:
         *error, rest = distances([Carried.by(self.map, theta)] * len(others), others)
         return error[0] if error else None, rest.w2
 
-    def energy_error(self, quadrature: Quadrature, theta: Tensor) -> float | None:
+    def energy_error(self, quadrature: Quadrature, theta: Tensor, terms: Tensor | None = None) -> float | None:
         """Largest error of an energy (energy), by its changes when a quadrature cuts its cells; None for a rule without
         cells.
 
         It counts what lies in infinite tails beyond all cells, and what lies in cells too short to be cut, beside an
-        edge where the density is infinite: infinite energies are not resolved.
+        edge where the density is infinite: infinite energies are not resolved. The rounding of energies that are known,
+        `terms` [k], counts, too.
         """
         if quadrature.order is None or not self.problem.terms:
             return None
@@ -128,9 +129,12 @@ class Metrics:
         short = (cells[:, -1:] - cells[:, :1] < shortest).expand_as(cells).flatten()
         changes = zip(PARTS.values(), self.energy_changes(quadrature, theta), strict=True)
         error = torch.stack([factor * change for factor, change in changes]).abs().amax(0)
+        energies = self._energies(theta, nodes)
+        if terms is not None:
+            error = error + (energies - terms.to(energies)).abs()
         if quadrature.order > 1 and bool(short.any()):
             rest = replace(nodes, w=nodes.w.masked_fill(short, 0.0))
-            error = error + (self._energies(theta, rest) - self._energies(theta, nodes)).abs()
+            error = error + (self._energies(theta, rest) - energies).abs()
         if math.isinf(self.map.base.lower) or math.isinf(self.map.base.upper):
             plain = Nodes(nodes.z, nodes.w, nodes.base)  # without cells, as the tails are: kinks count alike
             error = error + (self._energies(theta, self._with_tails(nodes)) - self._energies(theta, plain)).abs()
@@ -222,8 +226,8 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
     e, moments = state.evaluation, metrics.moments(state)
     terms = {term.name: value for term, value in zip(problem.terms, e.terms.tolist(), strict=True)}
     first = flow.saved.terms[0] if flow.saved.terms else e.terms  # no saved terms if the flow failed at the start
-    ends = (0.0, flow.projection.map, flow.projection.initial), (t, projection.map, theta)
-    energies = [Metrics(problem.at(s), map, known).energy_error(projection.quadrature, at) for s, map, at in ends]
+    ends = (0.0, flow.projection.map, flow.projection.initial, first), (t, projection.map, theta, e.terms)
+    energies = [Metrics(problem.at(s), map, known).energy_error(projection.quadrature, *at) for s, map, *at in ends]
     lost = float(first.sum()) - sum(terms.values()) + clock.work
     rounding = 1e3 * torch.finfo(state.theta.dtype).eps * float(e.terms.abs().sum())
     return Result(
