@@ -14,6 +14,7 @@ import shutil
 import sys
 from contextlib import suppress
 from importlib.metadata import version
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +134,12 @@ def _clear(folder: Path) -> None:
 
 
 def command() -> None:
-    """Entry point: `main`, after which the process ends without taking apart what it holds, which would take 0.2 s."""
+    """Entry point: `main`, after which the process ends without taking apart what it holds, which would take 0.2 s.
+
+    What other modules registered for the end before this call is not done then, but for that of logging.
+    """
     status = list[int]()
-    atexit.register(_end, status)  # the first to be registered is called last: others have written what they hold
+    atexit.register(_end, status)  # called after all that is registered later
     try:
         main()
         status.append(0)
@@ -146,9 +150,10 @@ def command() -> None:
 
 
 def _end(status: list[int]) -> None:
-    """End this process at once with the exit status, if it is known and the output can be written."""
-    if status:
+    """End this process at once with the exit status, if it is known, the output can be written, and nobody looks on."""
+    if status and not (sys.gettrace() or sys.getprofile() or active_children()):
         with suppress(OSError, ValueError, AttributeError):  # a reader has ended, or there is no output
+            logging.shutdown()
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status[0])

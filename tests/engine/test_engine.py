@@ -332,11 +332,10 @@ def test_an_interaction_that_hides_its_energy_is_not_compiled(length):
 
 @pytest.mark.parametrize("size", [1e-18, 1.0, 1e18])
 def test_the_energy_may_rise_by_rounding_in_any_unit(size):
-    def fault(rise, scale, least):
-        return fault_of.py_func(1.0, 0.0, rise, scale, least, 1.0, (True, True))
+    def fault(rise):
+        return fault_of.py_func(1.0, 0.0, rise * size, size, 1e-13, 1.0, (True, True))
 
-    assert fault(1e-12 * size, size, 0.0) == fault(1e-12 * size, 0.0, size) == ENERGY_RISE
-    assert fault(1e-14 * size, size, 0.0) == fault(1e-14 * size, 0.0, size) == SOUND
+    assert (fault(1e-12), fault(1e-14)) == (ENERGY_RISE, SOUND)
 
 
 def starts(**settings):

@@ -138,7 +138,7 @@ def test_energies_know_what_ripples_at_either_end_change_them(at_start: float, a
     true = [flow.expectation(t, f"x**2/2 + {0.1 * s}*cos(30*x)") for t, s in ((0.0, at_start), (1.0, at_end))]
     wrong = max(abs(float(terms[0]) - v) for terms, v in zip(flow.saved.terms, true, strict=True))
     theta = flow.saved.theta[-1]
-    stated = measure(flow, State(theta, flow.projection(theta))).energy_error
+    stated = measure(flow, State(theta, flow.projection.over(1.0, 1.0)(theta))).energy_error
     assert stated is not None
     assert (wrong > 1e-3) == (at_start != at_end)
     assert 0.9 * wrong <= stated <= 2.1 * wrong + 1e-4

@@ -42,9 +42,8 @@ def climbing(theta: Tensor, rate: float = 1.0) -> Evaluation:
     return evaluation(torch.ones_like(theta), rate * theta.sum())
 
 
-UNIT = SimpleNamespace(
-    law=SimpleNamespace(std=1.0), least_size=1.0
-)  # a problem whose lengths are in standard deviations
+# a problem whose lengths are in standard deviations
+UNIT = SimpleNamespace(law=SimpleNamespace(std=1.0), least_size=1.0, rounding=64.0)
 
 
 @dataclass
@@ -244,7 +243,7 @@ def test_the_energy_may_rise_by_rounding_in_any_unit(rate: float, least_size: fl
     def velocity(theta: Tensor) -> Evaluation:
         return climbing(theta - 1, rate)
 
-    velocity.problem = SimpleNamespace(law=UNIT.law, least_size=least_size)
+    velocity.problem = SimpleNamespace(law=UNIT.law, least_size=least_size, rounding=64.0)
     assert flow(velocity, Euler(dt=0.1), [1.0])[0].status is status
 
 

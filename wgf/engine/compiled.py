@@ -130,7 +130,7 @@ class Compiled(Rodas4):
                 reached = Reached(theta, plan, leg, projection) if moved else state
                 stop = stops[leg.target - 1] if lands else clock.last_stop
                 # no calls from here to the new state, so that no signal can separate a time from its state
-                clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated = leg.times
+                clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated, clock.size = leg.times
                 clock.steps, clock.rejected, clock.evaluations = leg.steps, leg.rejected, leg.evaluations
                 clock.target, clock.last_stop, clock.folds = leg.target, stop, leg.folds
                 state = reached

@@ -35,7 +35,6 @@ COMPLETED, PAUSED, BLOW_UP, MAX_STEPS, STUCK, REFUSED, FOLDS = range(7)
 SOUND, FOLDED, NOT_FINITE, NOT_SOLVED, ENERGY_RISE, CONCAVE, INACCURATE = range(7)
 EVER = 2**62  # folds in a row: none ends a call
 TINY = 2.2250738585072014e-308
-ROUNDING = 64 * 2.220446049250313e-16
 NO, YES = np.array([False, True])  # numba makes a copy of a function for each value of Python
 REPORT = 5  # numbers of a report before the energies
 
@@ -57,12 +56,12 @@ def factor_of_step(error, previous):
 
 
 @compiled
-def fault_of(length, now, then, scale, least, slope, finite):
+def fault_of(length, now, then, size, share, slope, finite):
     """What is wrong with the end of an attempt; the order of the questions is that of `time_loop`.
 
     Args:
         length: of the error estimate; negative where the matrix was not positive definite.
-        now, then: energies. scale: the size of the energies. least: of sizes, see `Problem.least_size`.
+        now, then: energies. size: largest size of the energy so far, of which it may rise by a share.
         slope: the smallest one. finite: whether the coordinates are, and whether the velocity and the error are.
     """
     if length < 0.0:
@@ -73,7 +72,7 @@ def fault_of(length, now, then, scale, least, slope, finite):
         return NOT_FINITE
     if not finite[1]:
         return NOT_SOLVED
-    return ENERGY_RISE if then > now + ROUNDING * (least + scale) else SOUND
+    return ENERGY_RISE if then > now + share * size else SOUND
 
 
 @compiled
@@ -99,11 +98,11 @@ def settle(fault, error, trial, lands, goals, times, counts, report):
 def end_of(accepted, slope, method, goals, times, counts):
     """How a flow ended, or -1. `accepted`: whether it has new coordinates, also at the start."""
     if accepted:
-        if counts[4] != 0 and slope < COLLAPSE * times[6]:
+        if counts[4] != 0 and slope < COLLAPSE * times[7]:
             return BLOW_UP
         if counts[3] == len(goals):
             return COMPLETED
-    elif times[2] < times[8]:
+    elif times[2] < times[9]:
         return STUCK
     elif counts[5] >= counts[6]:
         return FOLDS
@@ -154,8 +153,9 @@ def advance(c, goals, saved, path, mesh, energy, method, parameters, times, coun
         saved: coordinates at the goals met [b, s, M + WIDTH]; empty to keep none.
         path: coordinates after every accepted step, and its length [b, most, M + WIDTH + 1]; empty to keep none.
         parameters: parameters of the energy [b, p].
-        times: t, dt, next_dt, error and dissipated of the clocks, updated, the standard deviations of the initial
-            laws (length), the smallest slopes at t = 0, the least sizes of the energy, and the shortest steps [b, 9].
+        times: t, dt, next_dt, error, dissipated and size of the clocks, updated, the standard deviations of the initial
+            laws (length), the smallest slopes at t = 0, the shares of its size by which rounding can raise the energy,
+            and the shortest steps [b, 10].
         counts: steps, rejected, evaluations and target of the clocks, updated, whether the law can collapse, the folds
             in a row, updated, and how many end the call [b, 7].
         report: how a flow ended, energy, smallest slope, why the last attempt failed, its length, and the energies
@@ -171,20 +171,21 @@ def advance(c, goals, saved, path, mesh, energy, method, parameters, times, coun
         begin(mesh, energy, pair, parameters[flow], work)
         copy(c[flow], new)
         end, attempts, opening, taken = -1, 0, True, counts[flow, 0]
-        now = scale = slope = lost = trial = length = 0.0  # lost: energy dissipated in a step
+        now = slope = lost = trial = length = 0.0  # lost: energy dissipated in a step
         lands = not opening
         while end == -1:
             # the field at the new coordinates; in the first turn these are the old ones
             then, then_scale, square, then_slope = field(new, mesh, energy, pair, work, v[SLOPE], YES)
             accepted = opening
             if not opening:
-                error = length / larger(method.atol * times[flow, 5] + method.rtol * math.sqrt(square), TINY)
+                error = length / larger(method.atol * times[flow, 6] + method.rtol * math.sqrt(square), TINY)
                 finite = math.isfinite(total(new)), math.isfinite(total(v[SLOPE])) and math.isfinite(error)
-                fault = fault_of(length, now, then, larger(scale, then_scale), times[flow, 7], then_slope, finite)
+                largest = larger(times[flow, 5], then_scale)
+                fault = fault_of(length, now, then, largest, times[flow, 8], then_slope, finite)
                 accepted = settle(fault, error, trial, lands, goals, times[flow], counts[flow], report[flow])
                 attempts += 1
             if accepted:
-                now, scale, slope = then, then_scale, then_slope
+                now, slope, times[flow, 5] = then, then_slope, larger(times[flow, 5], then_scale)
                 copy(new, c[flow])
                 copy(v[SLOPE], v[GRADIENT])
                 report[flow, 1], report[flow, 2] = now, slope

@@ -18,7 +18,7 @@ from wgf.engine.machine_code import compiled
 from wgf.engine.program import BENDS, BLOCK, FIRST, FIXED, NODAL, SECOND, SLOPES, VALUE, VALUES, execute
 
 WHOLE, SIZE, SQUARE, LEAST, MEAN = range(5)  # rows of `Lanes.sums`
-ONE, OTHER, SHIFT, TRIAL, NOW, SCALE, LENGTH, COORDINATES, FORCE = range(9)  # rows of `Lanes.rows`
+ONE, OTHER, SHIFT, TRIAL, NOW, LENGTH, COORDINATES, FORCE = range(8)  # rows of `Lanes.rows`
 SOUND, OPENING, LANDS, TAKEN = range(4)  # rows of `Lanes.flags`
 LANES = 32  # most flows side by side
 FREE = -1  # number of the flow in a lane without one
@@ -37,8 +37,8 @@ class Lanes(NamedTuple):
         vectors: [14, M + WIDTH, L], in the order of `wgf.engine.arrays`.
         terms: energies [k, L].
         sums: energy, sum of the sizes of the energies, variance, smallest slope, and mean position [5, L].
-        rows: two products, 1/(gamma h), the length h of the attempt (time), energy and size of the energies before it,
-            norm of the error estimate (length), and sums of the coordinates and of the forces [9, L].
+        rows: two products, 1/(gamma h), the length h of the attempt (time), energy before it,
+            norm of the error estimate (length), and sums of the coordinates and of the forces [8, L].
         flags: whether the matrix is positive definite, the flow has just begun, the attempt ends at a goal, and the
             attempt is accepted [4, L].
         flows: numbers of the flows, FREE for none [L].
@@ -61,7 +61,7 @@ def lanes_of(mesh: Mesh, energy: Energy, flows: int) -> Lanes:
     lanes = min(LANES, max(WIDTH, 2 ** (flows - 1).bit_length()))
     size, k, q, p = len(mesh.mean), mesh.taps, mesh.tables.shape[1], energy.local
     columns = max(1, BLOCK // (q * lanes)) * q * lanes
-    registers, rows = aligned(len(p.start) + 1, columns), aligned(9, lanes)
+    registers, rows = aligned(len(p.start) + 1, columns), aligned(8, lanes)
     registers[:-1], rows[:] = p.start[:, None], 1.0
     return Lanes(
         workspace(mesh, energy),

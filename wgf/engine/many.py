@@ -18,7 +18,6 @@ from wgf.engine.lanes import (
     LENGTH,
     NOW,
     OPENING,
-    SCALE,
     SHIFT,
     SIZE,
     SOUND,
@@ -51,7 +50,7 @@ def advance_many(c, goals, saved, mesh, energy, method, parameters, times, count
     v, sums, rows, flags, flows = work.vectors, work.sums, work.rows, work.flags, work.flows
     lanes = len(flows)
     opening, lands, taken, sound = flags[OPENING], flags[LANDS], flags[TAKEN], flags[SOUND]
-    shift, trial, now, scale, length = rows[SHIFT], rows[TRIAL], rows[NOW], rows[SCALE], rows[LENGTH]
+    shift, trial, now, length = rows[SHIFT], rows[TRIAL], rows[NOW], rows[LENGTH]
     coordinates, force = rows[COORDINATES], rows[FORCE]
     following, active = NONE, NONE
     for lane in range(lanes if lanes < len(c) else len(c)):
@@ -67,17 +66,17 @@ def advance_many(c, goals, saved, mesh, energy, method, parameters, times, count
                 continue
             flow, then, slope, fresh = flows[lane], sums[WHOLE, lane], sums[LEAST, lane], opening[lane]
             if not fresh:
-                norm = method.atol * times[flow, 5] + method.rtol * math.sqrt(sums[SQUARE, lane])
+                norm = method.atol * times[flow, 6] + method.rtol * math.sqrt(sums[SQUARE, lane])
                 error = length[lane] / larger(norm, TINY)
                 finite = math.isfinite(coordinates[lane]), math.isfinite(force[lane]) and math.isfinite(error)
-                size = larger(scale[lane], sums[SIZE, lane])
-                fault = fault_of(length[lane], now[lane], then, size, times[flow, 7], slope, finite)
+                size = larger(times[flow, 5], sums[SIZE, lane])
+                fault = fault_of(length[lane], now[lane], then, size, times[flow, 8], slope, finite)
                 taken[lane] = settle(
                     fault, error, trial[lane], lands[lane], goals, times[flow], counts[flow], report[flow]
                 )
             opening[lane] = False
             if taken[lane]:
-                now[lane], scale[lane] = then, sums[SIZE, lane]
+                now[lane], times[flow, 5] = then, larger(times[flow, 5], sums[SIZE, lane])
                 report[flow, 1], report[flow, 2] = then, slope
                 for k in range(len(work.terms)):
                     report[flow, REPORT + k] = work.terms[k, lane]

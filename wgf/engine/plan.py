@@ -203,8 +203,8 @@ class Plan:
             raise Untraceable(f"the kinks of V = {problem.potential}")
         self.slope, self._folds = slope, folds
         self.chart, self.terms, self.attractive, self._start = chart, problem.terms, problem.collapses, start
-        self.mesh, self._sizes = mesh_of(chart, order), (problem.law.std, slope, problem.least_size)
-        i = integrator
+        self.mesh, self._least_size, i = mesh_of(chart, order), problem.least_size, integrator
+        self._sizes = problem.law.std, slope, np.finfo(float).eps * problem.rounding
         self.method = Method(*_tableau(type(i)), i.gamma, i.rtol, i.atol, int(i.max_steps))
         self.energy, self.parameters = shared_energy(self.terms, lambda: self.range)
         n = self.mesh.nodes.shape[1]
@@ -237,7 +237,7 @@ class Plan:
     def _flow(self) -> OneFlow:
         c, saved, counts = np.zeros((1, len(self.mesh.mean))), np.zeros((0, 0, 0)), np.zeros((1, 7), dtype=np.int64)
         report = np.zeros((1, REPORT + len(self.terms)))
-        return OneFlow(c, saved, np.zeros((1, 9)), counts, report, workspace(self.mesh, self.energy))
+        return OneFlow(c, saved, np.zeros((1, 10)), counts, report, workspace(self.mesh, self.energy))
 
     def coordinates(self, theta: torch.Tensor) -> np.ndarray:
         """Coordinates c [M] of the parameters theta [p], see `Chart.coordinates`."""
@@ -268,7 +268,7 @@ class Plan:
             at, saved, times, counts, report, work = flow
             at[0, :size], report[0] = c, 0.0
             times[0, :5] = clock.t, clock.dt, clock.next_dt, clock.error, clock.dissipated
-            times[0, 5:] = *self._sizes, least
+            times[0, 5:] = max(clock.size, self._least_size), *self._sizes, least
             taken = clock.steps, clock.rejected, clock.evaluations, clock.target
             counts[0] = *taken, self.attractive, clock.folds, self._folds
             parts = self.mesh, self.energy, self.method, self.parameters
@@ -283,7 +283,7 @@ class Plan:
         code, energy, slope, fault, trial = report[0, :REPORT].tolist()
         steps, rejected, evaluations, target, _, folds, _ = counts[0].tolist()
         gradient = work.vectors[GRADIENT, :size].copy()
-        done = at[0, :size].copy(), report[0, REPORT:].copy(), energy, slope, gradient, times[0, :5].tolist()
+        done = at[0, :size].copy(), report[0, REPORT:].copy(), energy, slope, gradient, times[0, :6].tolist()
         if size <= LARGE:
             idle.append(flow)  # last: a flow of another thread may take it at once
         return Leg(int(code), int(fault), trial, *done, steps, rejected, evaluations, target, folds)

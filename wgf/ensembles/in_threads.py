@@ -39,9 +39,9 @@ def compute(job: Job, threads: int | None = None) -> Ends:
     n, width = job.c.shape
     c = job.c.copy()
     saved = np.full((n, len(job.goals), width), np.nan)
-    times = np.ones((n, 9))
-    times[:, :3], times[:, 4], times[:, 5] = (0.0, 0.0, job.first_dt), 0.0, job.std
-    times[:, 7], times[:, 8] = job.least_size, job.least_dt
+    times = np.ones((n, 10))
+    times[:, :3], times[:, 4], times[:, 5], times[:, 6] = (0.0, 0.0, job.first_dt), 0.0, job.least_size, job.std
+    times[:, 8], times[:, 9] = job.rounding, job.least_dt
     counts = np.zeros((n, 7), dtype=np.int64)
     counts[:, 2], counts[:, 4], counts[:, 6] = 1, job.collapses, EVER
     report = np.zeros((n, REPORT + energy.size))

@@ -24,7 +24,7 @@ class Job(NamedTuple):
         c: first coordinates [n, M + K], see `wgf.engine.arrays` (length).
         parameters: of the energy [n, p].
         std: standard deviations of the initial laws [n] (length).
-        least_size: see `Problem.least_size` [n] (energy).
+        least_size: see `Problem.least_size` [n] (energy). rounding: share of the energy's size that it may change [n].
         collapses: whether the laws can collapse [n].
         goals: times of the stops [s]. first_dt, least_dt: the first step and the shortest one (time).
         records: whether to keep the path of each flow.
@@ -37,6 +37,7 @@ class Job(NamedTuple):
     parameters: np.ndarray
     std: np.ndarray
     least_size: np.ndarray
+    rounding: np.ndarray
     collapses: np.ndarray
     goals: np.ndarray
     first_dt: float

@@ -17,11 +17,12 @@ from wgf.errors import ConfigError
 from wgf.problem.energy import Term
 from wgf.problem.equations import Problem
 from wgf.problem.interaction import Pairwise
+from wgf.problem.kernels import NEAR
 from wgf.problem.potential import Potential
 
 NUDGES = 1.001, 0.999  # factors that show what depends on a number
 CLOSE = 1e-7  # difference of a number that does not count, relative to it and to the typical one
-NEAR = torch.tensor([1e-10], dtype=torch.float64)  # distance at which the slope of a kernel shows its kink (length)
+SIDE = torch.tensor([NEAR], dtype=torch.float64)  # where the slope of a kernel shows its kink (length)
 MANY = 16  # flows to check
 
 
@@ -103,7 +104,7 @@ class Places:
                 elif (k, attribute) in self._numbers:
                     name, factor = self._numbers[k, attribute]
                     if attribute == "kink" and isinstance(two, Pairwise):  # as steep as W, whose small kinks stay in it
-                        y = y + float(two.force(NEAR))
+                        y = y + float(two.force(SIDE))
                     least = CLOSE * abs(factor * typical[name])
                     good = math.isclose(y, factor * row[name], rel_tol=CLOSE, abs_tol=least)
                 else:

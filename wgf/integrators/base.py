@@ -140,7 +140,7 @@ class Judged:
 
     energy: float
     dissipated: float  # over the step; NaN if the integrator does not say
-    size: float  # sum |terms| of the energy
+    size: float  # sum |terms| of the energy, of an accepted step the largest so far: the scale of its rounding
     slope: float
     dissipation: float
     finite: bool
@@ -169,21 +169,7 @@ def judge(step: Step) -> Judged:
     return Judged(energy, lost, size, slope, dissipation, finite, math.isfinite(velocity) and math.isfinite(err), err)
 
 
-class Rounding(NamedTuple):
-    """How far rounding and, by a larger share, the noise of samples can raise the energy."""
-
-    share: float  # of the size of the energy
-    least: float  # of these sizes (energy), see `Problem.least_size`
-    noise: float  # as a share, too of what the flow loses at its rate in the `time` of the run
-    time: float
-
-    def rise(self, now: Judged, then: Judged) -> float:
-        """What they can raise it by in a step (energy)."""
-        noise = self.noise and self.noise * self.time * now.dissipation
-        return (self.share + self.noise) * (self.least + max(now.size, then.size)) + noise
-
-
-def verdict(now: Judged, then: Judged, rounding: Rounding, gain: float = 0.0) -> Status | None:
+def verdict(now: Judged, then: Judged, tolerance: float, gain: float = 0.0) -> Status | None:
     """Reason to reject a step from `now` to `then`, or None. gain: energy that a moving potential can have added."""
     if then.slope <= 0:
         return Status.folded
@@ -191,18 +177,18 @@ def verdict(now: Judged, then: Judged, rounding: Rounding, gain: float = 0.0) ->
         return Status.not_finite
     if not then.solved:
         return Status.solver_failed
-    if not then.energy <= now.energy + gain + rounding.rise(now, then):
+    if not then.energy <= now.energy + gain + tolerance * max(now.size, then.size):
         return Status.energy_rise
     return None
 
 
 def attempt(
-    method: Integrator, field: Field, dt: float, state: State, now: Judged, rounding: Rounding
+    method: Integrator, field: Field, dt: float, state: State, now: Judged, tolerance: float
 ) -> tuple[Step, Judged, Status | None, Work]:
     """A proposed step, its numbers, the reason to reject it if there is one, and the work of a moving potential."""
     proposed = method.step(field, dt, state)
     then, work = judge(proposed), Work.over(field, dt, state, proposed.state)
-    fault = proposed.fault if proposed.failure else verdict(now, then, rounding, work.most)
+    fault = proposed.fault if proposed.failure else verdict(now, then, tolerance, work.most)
     return proposed, then, fault, work
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from wgf.integrators.base import Field, Integrator, Judged, Rounding, State, Step, attempt, equal_steps, judge, verdict
+from wgf.integrators.base import Field, Integrator, Judged, State, Step, attempt, equal_steps, judge, verdict
 from wgf.integrators.cautious import fallback_of
 from wgf.integrators.controller import pace_of
 from wgf.integrators.status import Status
@@ -27,18 +27,15 @@ class Clock:
     """Progress of a run. With the parameters, it is all the loop needs to resume with the same bits.
 
     Attributes:
-        t: time. dt: last accepted step (time).
-        steps, rejected, evaluations: counts so far.
+        t: time. dt: last accepted step (time). steps, rejected, evaluations: counts so far.
         dissipated: integral of the dissipation over the accepted steps, by the integrator or the trapezoid rule
             (energy).
         work: integral of the power of a moving potential over the accepted steps (energy).
-        next_dt: the step to try next (time).
-        error: error of the last accepted step, relative to the tolerances.
-        target: number of stops already met.
-        transfers: number of times the breakpoints changed.
+        next_dt: the step to try next (time). error: of the last accepted step, relative to the tolerances.
+        target: number of stops already met. transfers: number of times the breakpoints changed.
         transferred: sum of the W2 distances that these changes moved the map (length).
         mesh_error: largest estimated W2 distance between a state and the splines on its breakpoints (length).
-        folds: proposed steps in a row that folded the map.
+        folds: proposed steps in a row that folded the map. size: largest one of the energy so far (energy).
         folded_at, raised_at: first time at which a step that folded the map, or raised the energy, was accepted because
             the integrator is not strict; None for none (time).
         last_stop, since_stop: fixed steps compute t = last_stop + since_stop dt, free of accumulated rounding; in
@@ -63,6 +60,7 @@ class Clock:
     since_stop: int = 0
     folded_at: float | None = None
     raised_at: float | None = None
+    size: float = 0.0
 
 
 @dataclass
@@ -87,6 +85,12 @@ class LoopCallback:
 
     def stop(self, clock: Clock, state: State) -> None:
         """The loop calls this at t = 0 and at every stop."""
+
+
+def sized(now: Judged, clock: Clock) -> Judged:
+    """An accepted state's numbers, with the largest size so far: a difference may vanish, its rounding does not."""
+    clock.size = max(clock.size, now.size)
+    return replace(now, size=clock.size)
 
 
 def tolerated(fault: Status | None, then: Judged, clock: Clock, t: float) -> Status | None:
@@ -144,14 +148,15 @@ def evolve(
     begins = clock is None
     clock = clock or Clock(evaluations=1, next_dt=integrator.first_dt(stops[-1]))
     state = State(theta, velocity.over(clock.t, clock.t)(theta))
-    now = judge(Step(state))
+    clock.size = max(clock.size, velocity.problem.least_size)
+    now = sized(judge(Step(state)), clock)
     map: TransportMap | None = None
 
     def ended(status: Status, detail: str = "") -> End:
         return End(status, clock, state, detail, map)
 
-    rounding = Rounding(64 * torch.finfo(theta.dtype).eps, velocity.problem.least_size, noise, stops[-1])
-    if (fault := verdict(now, now, rounding)) is not None:
+    tolerance = torch.finfo(theta.dtype).eps * velocity.problem.rounding + noise
+    if (fault := verdict(now, now, tolerance)) is not None:
         return ended(fault, "at the start")
     try:  # Ctrl-C comes at any time, also while the callback works
         if begins:
@@ -177,12 +182,12 @@ def evolve(
             begin, count = (clock.t, 1) if integrator.adaptive else (clock.last_stop, clock.since_stop + 1)
             reached = goal if lands else begin + count * trial
             field = velocity.over(clock.t, reached)
-            proposed, then, fault, work = attempt(integrator, field, trial, state, now, rounding)
+            proposed, then, fault, work = attempt(integrator, field, trial, state, now, tolerance)
             clock.evaluations += proposed.evaluations
             method, clock.folds = integrator, clock.folds + 1 if fault is Status.folded else 0
             if clock.folds >= FOLDS and fallback is not None:
                 method = fallback
-                proposed, then, fault, work = attempt(fallback, field, trial, state, now, rounding)
+                proposed, then, fault, work = attempt(fallback, field, trial, state, now, tolerance)
                 clock.evaluations += proposed.evaluations
             if not integrator.strict:
                 fault = tolerated(fault, then, clock, reached)
@@ -205,7 +210,7 @@ def evolve(
                 if share < 1:
                     clock.rejected, clock.next_dt = clock.rejected + 1, share * trial
                     continue
-            change = accepted(mesh, field, state, proposed.state, now, rounding, work.most)
+            change = accepted(mesh, field, state, proposed.state, now, tolerance, work.most)
             if change is not None and change.again:
                 clock.rejected, clock.evaluations = clock.rejected + 1, clock.evaluations + 1
                 state, now, velocity, map = _moved(change, clock)
@@ -225,7 +230,7 @@ def evolve(
                 clock.last_stop, clock.since_stop, clock.target = goal, 0, clock.target + 1
             elif not integrator.adaptive:
                 clock.since_stop += 1
-            state, now = proposed.state, then
+            state, now = proposed.state, sized(then, clock)
             if mesh is not None:
                 clock.mesh_error = max(clock.mesh_error, mesh.error)
             if change is not None:
@@ -238,7 +243,7 @@ def evolve(
                 touched = contact.change(here, state.theta)
             if touched is not None:
                 velocity, state = touched.projection, State(touched.theta, touched.evaluation)
-                now = judge(Step(state))
+                now = sized(judge(Step(state)), clock)
             callback.step(clock, state, now.energy)
             if lands:
                 callback.stop(clock, state)
@@ -247,14 +252,14 @@ def evolve(
 
 
 def accepted(
-    mesh: Mesh | None, field: Field, before: State, after: State, now: Judged, rounding: Rounding, gain: float
+    mesh: Mesh | None, field: Field, before: State, after: State, now: Judged, tolerance: float, gain: float
 ) -> Change | None:
     """The first change of the breakpoints that keeps the map increasing and lets the energy rise by `gain` at most."""
     if mesh is None or not isinstance(field, Projection):
         return None
     for change in mesh.changes(field, before.theta, after.theta):
         moved = judge(Step(State(change.transfer.theta, change.transfer.evaluation)))
-        if verdict(now, moved, rounding, 0.0 if change.again else gain) is None:
+        if verdict(now, moved, tolerance, 0.0 if change.again else gain) is None:
             return change
     return None
 
@@ -264,7 +269,7 @@ def _moved(change: Change, clock: Clock) -> tuple[State, Judged, Projection, Tra
     found = change.transfer
     clock.transfers, clock.transferred = clock.transfers + 1, clock.transferred + found.distance
     state = State(found.theta, found.evaluation)
-    return state, judge(Step(state)), found.projection, found.projection.map
+    return state, sized(judge(Step(state)), clock), found.projection, found.projection.map
 
 
 def run(

@@ -19,6 +19,7 @@ from wgf.problem.potential import Potential
 from wgf.settings.ranges import AtLeastOne, MoreThanOne, NonNegative, Positive, checked
 
 LINE, NO_INTERACTION = Line(), kernels.Zero()
+LAST_PLACES = 64  # of a sum over nodes that rounding changes
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,11 @@ class Problem:
     def least_size(self) -> float:
         """Least size of the energy where its rounding counts: an entropy may vanish, its rounding does not (energy)."""
         return self.linear_diffusion or 0.0
+
+    @property
+    def rounding(self) -> float:
+        """By how many last places rounding can change an energy: far from 0 the law has fewer digits."""
+        return LAST_PLACES * (1 + abs(self.law.mean) / self.law.std)
 
     @property
     def collapses(self) -> bool:

@@ -25,6 +25,7 @@ DECADES = 2000  # points of the way there
 MOMENTS = 8  # intervals between the times at which a moving potential is checked
 KEPT = 64  # bases whose moments are kept, and potentials whose singular points are
 PERIODIC = 1e-9  # relative difference of forces that are the same
+ROUNDING = 1e3 * torch.finfo(torch.float64).eps  # of their energy, relative
 
 
 def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
@@ -107,7 +108,7 @@ def _check_periodic(problem: Problem, length: float) -> None:
     x = torch.linspace(0.0, length, SAMPLES + 1, dtype=torch.float64)[1:-1] + 0.1 * length / SAMPLES
     v, kernel = problem.potential, problem.interaction
     times = [problem.t_end * k / MOMENTS for k in range(MOMENTS + 1)]
-    if not v.vanishes and not all(_repeats(v.at(t).derivative, x, length) for t in times):
+    if not v.vanishes and not all(_repeats(v.at(t).derivative, x, length, v.at(t).value_at(x)) for t in times):
         raise ConfigError(
             f"potential={v} is impossible on {problem.domain}: expected a periodic slope, such as that of cos(x) with "
             "length 2 pi; potential.force adds a constant force"
@@ -115,17 +116,20 @@ def _check_periodic(problem: Problem, length: float) -> None:
     if kernel.vanishes:
         return
     kink, force = kernel.split() if kernel.elementary or isinstance(kernel, Pairwise) else (1.0, None)
-    if kink or force is None or not _repeats(force, x, length):
+    if kink or force is None or not _repeats(force, x, length, force(x) * length):
         raise ConfigError(
             f"interaction={kernel} is impossible on {problem.domain}: expected a smooth periodic kernel, such as "
             "interaction=expression interaction.expr=-cos(r) with length 2 pi"
         )
 
 
-def _repeats(force: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, length: float) -> bool:
-    """Whether a force is the same at x [n] and one turn away."""
+def _repeats(
+    force: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, length: float, energy: torch.Tensor
+) -> bool:
+    """Whether a force is the same at x [n] and one turn away, but for the rounding of an energy [n]."""
     here, there = force(x), force(x + length)
-    return bool(here.isfinite().all()) and bool(((here - there).abs() <= PERIODIC * here.abs().max()).all())
+    same = PERIODIC * here.abs().max() + ROUNDING * energy.abs().max() / length
+    return bool(here.isfinite().all()) and bool(((here - there).abs() <= same).all())
 
 
 @kept(KEPT)

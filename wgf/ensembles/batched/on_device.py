@@ -26,7 +26,6 @@ from wgf.engine.kernel import (
     MAX_STEPS,
     NOT_FINITE,
     NOT_SOLVED,
-    ROUNDING,
     SAFETY,
     SHRINK,
     SOUND,
@@ -54,10 +53,10 @@ class Flows:
         gradient: of the energy at c [M, B].
         saved: coordinates at the goals met [s, M, B].
         parameters: of the energy [p, B].
-        std: of the initial law. least_size: of the energy. collapses: whether the law can collapse.
+        std: of the initial law. rounding: see `Job`. collapses: whether the law can collapse.
         t, next_dt, error: time, next step, error of the last one.
         steps, rejected, target: accepted and rejected attempts, number of the next goal.
-        now, size: energy at c, and sum of the sizes of its terms.
+        now, size: energy at c, and the largest sum of the sizes of its terms so far.
         slope: smallest slope of the last accepted map. fault: why the last failed attempt failed.
         trial, lands: length of the attempt, and whether it ends at a goal.
         length: of the error estimate; -1 where the matrix was not positive definite.
@@ -71,7 +70,7 @@ class Flows:
     saved: Tensor
     parameters: Tensor
     std: Tensor
-    least_size: Tensor
+    rounding: Tensor
     collapses: Tensor
     t: Tensor
     next_dt: Tensor
@@ -99,7 +98,7 @@ class Flows:
         c, n = tensor(job.c[:, :m].T), len(job.c)
         zeros, counts = c.new_zeros(n), torch.zeros(n, dtype=torch.int64, device=device)
         flags = torch.zeros(n, dtype=torch.bool, device=device)
-        numbers = dict.fromkeys(("t", "now", "size", "slope", "length"), zeros)
+        numbers = dict.fromkeys(("t", "now", "slope", "length"), zeros)
         flows = cls(
             c=c,
             new=c,
@@ -107,7 +106,8 @@ class Flows:
             saved=c.new_full((len(job.goals), m, n), torch.nan),
             parameters=tensor(job.parameters.T),
             std=tensor(job.std),
-            least_size=tensor(job.least_size),
+            rounding=tensor(job.rounding),
+            size=tensor(job.least_size),
             collapses=tensor(job.collapses),
             next_dt=zeros + job.first_dt,
             error=zeros + 1.0,
@@ -198,7 +198,7 @@ class Turn:
             rejected=failed,
             target=target,
             now=torch.where(taken, judged.energy, f.now),
-            size=torch.where(taken, judged.size, f.size),
+            size=torch.where(taken, torch.maximum(f.size, judged.size), f.size),
             slope=torch.where(taken, judged.slope, f.slope),
             fault=torch.where(rejected, torch.where(fault == SOUND, INACCURATE, fault), f.fault),
             trial=torch.where(near, rest, torch.where(t + 2 * dt > goal, 0.5 * rest, dt)),
@@ -218,7 +218,7 @@ class Turn:
 def _fault(f: Flows, judged: Judged, gradient: Tensor, error: Tensor) -> Tensor:
     """What is wrong with the ends of the attempts."""
     energy, size, _, slope = judged
-    rises = energy > f.now + ROUNDING * (f.least_size + torch.maximum(f.size, size))
+    rises = energy > f.now + f.rounding * torch.maximum(f.size, size)
     fault = torch.where(rises, ENERGY_RISE, SOUND)
     fault = torch.where(gradient.sum(0).isfinite() & error.isfinite(), fault, NOT_SOLVED)
     fault = torch.where(energy.isfinite() & slope.isfinite() & f.new.sum(0).isfinite(), fault, NOT_FINITE)

@@ -13,6 +13,7 @@ The energy is stationary in s, so that sigma_i is also the share of the node in 
 from __future__ import annotations
 
 import ast
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -28,12 +29,14 @@ STEPS = 8  # of Newton's method for the crossing
 WINDOW, SAMPLES = 100.0, 40_001  # where kinks without a formula are sought (length)
 SCALES = torch.logspace(-30, 12, 9334, dtype=torch.float64)  # distances at which they are sought around others (length)
 MOST = 64  # kinks
-NEAR = 1e-9  # distance of the two sides at which jumps are measured, in a unit of length: its square is lost
-UNITS = torch.logspace(-36, 0, 13, dtype=torch.float64)  # that are tried, besides the distance from 0 (length)
+NEAR = 1e-9  # distance of the two sides at which jumps are measured, as a share of that from 0: its square is lost
+REAL = 1e-7  # imaginary part of a real root, relative
+WIDTHS = 4.0 ** torch.arange(-80, 21, dtype=torch.float64)  # on either side of a zero, where signs differ (length)
+SHARP = 1e-40  # width of a bracket of a zero that is sharp enough (length)
 ROUNDING = 64  # of a cell's end, in last places of the largest
-FARTHER, LASTING = 4.0, 0.01  # the jumps so many times farther, and their relative difference
-VARIES = 1e4  # times as much as the smallest jump of V'' may V'' vary between these distances, in small units of length
-LEAST = 1e-9  # jump relative to the size of the derivative
+FARTHER, LASTING = 4.0, 1e-3  # the jumps so many times farther, and their relative difference
+VARIES = 1e4  # times as much as the smallest jump of V'' may V'' vary between these distances
+LEAST, JUMP = 1e-9, 1e-6  # jump relative to the size of the derivative, and to that of kinks beside it
 DIGITS = 64 * torch.finfo(torch.float64).eps  # error of a place where a kink is sought, relative to its distance from 0
 
 
@@ -135,34 +138,41 @@ def find(expression: Expression) -> Kinks | None:
     polynomials at any scale, if their distances from there differ by 1 %. A kink that is not found costs accuracy at
     the quadrature, no more.
     """
-    places: list[float] = []
+    places, widths = [torch.zeros(1, dtype=torch.float64)], [torch.full((1,), math.nan, dtype=torch.float64)]
     others: list[ast.AST] = []
     for switch in expression.switches():
         if (coefficients := expression.polynomial(switch)) is None:
             others.append(switch)
         elif len(coefficients) > 1:
             roots = np.polynomial.polynomial.polyroots(coefficients)
-            places += [float(r.real) for r in roots if abs(r.imag) <= 1e-9 * (1 + abs(r.real))]
-    if others:
-        centres = torch.tensor([0.0, *places[:MOST]], dtype=torch.float64)[:, None]
-        around = torch.cat([centres - SCALES, centres + SCALES], 1).flatten()
-        x = torch.cat([torch.linspace(-WINDOW, WINDOW, SAMPLES, dtype=torch.float64), around]).unique()
-        for switch in others:
-            places += _zeros(expression, switch, x)
-    if not places:
-        return None
-    x = torch.tensor(sorted(set(places)), dtype=torch.float64)
-    near = NEAR * (UNITS[:, None] + x.abs())
-    slope, bend, sane = _lasting(expression, x.expand_as(near), near)
-    if not (seen := sane.any(0)).any():
-        return None
-    first = sane.to(torch.uint8).argmax(0)  # the least distance that is not less than the error of the place
-    x, near, slope, bend = (part[first, torch.arange(len(x))][seen] for part in (x.expand_as(near), near, slope, bend))
-    apart = x.diff() > 4 * torch.maximum(near[1:], near[:-1])
-    keep = torch.nn.functional.pad(apart, (1, 0), value=True)
-    if keep.sum() > MOST:
-        return None
-    return Kinks(x[keep], slope[keep], bend[keep])
+            x = torch.from_numpy(np.real(roots[np.abs(np.imag(roots)) <= REAL * np.abs(roots)]).astype(float))
+            places, widths = [*places, x], [*widths, _width(expression, switch, x)]
+    centres = torch.cat(places)[:MOST, None]
+    around = torch.cat([centres - SCALES, centres + SCALES], 1).flatten()
+    for switch in others:
+        x = _zeros(expression, switch, torch.cat([WINDOW * torch.linspace(-1, 1, SAMPLES).double(), around]).unique())
+        places, widths = [*places, x], [*widths, _width(expression, switch, x)]
+    x, width = torch.cat(places), torch.cat(widths)
+    near = torch.maximum(NEAR * x.abs(), 4 * width)
+    slope, bend, lasts = _lasting(expression, x, near)
+    # a place that is known to fewer digits sees the kinks of others, which are counted by then
+    order = near[lasts].argsort(stable=True)
+    return _counted(*(part[lasts][order] for part in (x, near, slope, bend)))
+
+
+def _counted(x: Tensor, near: Tensor, slope: Tensor, bend: Tensor) -> Kinks | None:
+    """Kinks in increasing order, each once, of too many those next to the origin, from places [K] at which jumps are
+    known at increasing distances `near`."""
+    kept: list[int] = []
+    for k in range(len(x)):
+        close = [j for j in kept if abs(x[j] - x[k]) <= FARTHER * near[k]]
+        if close and (near[k] <= FARTHER * near[close].max() or abs(slope[k] - slope[close].sum()) <= JUMP * slope[k]):
+            continue
+        slope[k], bend[k] = slope[k] - slope[close].sum(), bend[k] - bend[close].sum()
+        kept.append(k)
+    nearest = sorted(kept, key=lambda k: abs(float(x[k])))[:MOST]
+    at = torch.tensor(sorted(nearest, key=lambda k: float(x[k])), dtype=torch.int64)
+    return Kinks(x[at], slope[at], bend[at]) if kept else None
 
 
 def _lasting(expression: Expression, x: Tensor, near: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -171,8 +181,10 @@ def _lasting(expression: Expression, x: Tensor, near: Tensor) -> tuple[Tensor, T
     (slope, bend), (sizes, sizes_of_bend), sane = _jumps(expression, x, near)
     (farther, farther_bend), _, _ = _jumps(expression, x, FARTHER * near)
     jumps = (slope.abs() > sizes) | (bend.abs() > sizes_of_bend)
-    lasts = (farther - slope).abs() <= LASTING * slope.abs() + sizes
-    lasts &= (farther_bend - bend).abs() <= LASTING * bend.abs() + VARIES * sizes_of_bend
+    lasts, varies = (farther - slope).abs() <= LASTING * slope.abs() + sizes, (farther_bend - bend).abs()
+    # where V'' is 0 without the kink, it varies by more than itself
+    kinked = (slope.abs() > sizes) & (near * varies <= LASTING * slope.abs())
+    lasts &= kinked | (varies <= LASTING * bend.abs() + VARIES * sizes_of_bend)
     bend = bend + (bend - farther_bend) / (FARTHER - 1)  # without what V'' varies between both sides
     return slope, bend, jumps & lasts & sane
 
@@ -196,13 +208,27 @@ def _jet(expression: Expression, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return v.detach(), slope.detach(), bend.detach()
 
 
-def _zeros(expression: Expression, switch: ast.AST, x: Tensor) -> list[float]:
-    """Zeros of a part of a formula between increasing places x [n] at which it changes its sign (length)."""
+def _zeros(expression: Expression, switch: ast.AST, x: Tensor) -> Tensor:
+    """Zeros of a part of a formula between increasing places x [n] at which it changes its sign, of too many those next
+    to the origin (length)."""
     value = expression.part(switch, x)
+    x, value = x[value != 0], value[value != 0]  # it may be 0 to rounding all around a zero
     begin = torch.nonzero(value[:-1].sign() * value[1:].sign() < 0).flatten()
+    begin = begin[x[begin].abs().argsort()[:MOST]]
     low, high, sign = x[begin], x[begin + 1], value[begin].sign()
-    for _ in range(60):
+    while not bool((high - low <= SHARP).all()):
         middle = 0.5 * (low + high)
+        if bool(((middle <= low) | (middle >= high) | (high - low <= SHARP)).all()):
+            break
         same = expression.part(switch, middle).sign() == sign
         low, high = torch.where(same, middle, low), torch.where(same, high, middle)
-    return [*high.tolist(), *x[value == 0].tolist()][: MOST + 1]
+    return high
+
+
+def _width(expression: Expression, switch: ast.AST, x: Tensor) -> Tensor:
+    """How far from zeros x [K] of a part of a formula it has opposite signs; NaN where it has none (length)."""
+    h = torch.maximum(WIDTHS, 2 * torch.finfo(x.dtype).eps * x[:, None].abs())
+    left, right = (expression.part(switch, x[:, None] + side * h).sign() for side in (-1.0, 1.0))
+    differ = (left * right < 0).expand_as(h)
+    first = differ.to(torch.uint8).argmax(1, keepdim=True)
+    return torch.where(differ.any(1), h.gather(1, first)[:, 0], math.nan)

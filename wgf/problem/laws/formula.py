@@ -16,6 +16,7 @@ from wgf.settings.formulas.expression import Expression
 from wgf.settings.ranges import Finite, FiniteOrNone, Text, checked, fault
 
 FAR, DECADES, NEAR, SAMPLES = 1e6, 13, 20.0, 4000  # of the search for mass: distances from 0 and from the ends (length)
+FINE, WIDE = 1e-2, 1e2  # standard deviations that need no second look, in their own unit (length)
 LOST, LOST_MOMENT = 1e-13, 1e-6  # shares of mass and second moment that may lie in the outer half of that search
 NEGLIGIBLE = 1e-22  # mass outside the panels
 FEW = 24  # cells of equal mass from which the panels are bisected
@@ -52,7 +53,12 @@ class Density(Base):
             raise ConfigError(f"low={low!r} is not allowed: expected a number below high={high!r}")
         self._function = function
         with torch.no_grad():
-            self._measure(name)
+            ends = self.lower, self.upper
+            self._measure(name, 0.0, 1.0)
+            if not FINE < self.std < WIDE:
+                self.lower, self.upper = ends
+                self._measure(name, self.mean, self.std)
+            self.smooth = _is_smooth(function, self._edges, self.std)
         masses = integrals(function, self._edges[:-1], self._edges[1:])[0]
         if masses.requires_grad and not self.derivable:
             raise ConfigError(f"{name} depends on a tensor that requires grad, but has no derivatives: detach it")
@@ -61,13 +67,14 @@ class Density(Base):
         self._left = torch.cat([zero, masses.cumsum(0)])  # mass below each edge
         self._right = torch.cat([masses.flip(0).cumsum(0).flip(0), zero])  # mass above each edge
 
-    def _measure(self, name: str) -> None:
-        """Find the cells, the moments, and where the support ends.
+    def _measure(self, name: str, centre: float, unit: float) -> None:
+        """Find the cells, from a centre at distances that are counted in a unit (length), the moments, and where the
+        support ends.
 
         Raises:
             ConfigError: the function is no density.
         """
-        function, cells = self._function, self._first_cells()
+        function, cells = self._function, self._first_cells(centre, unit)
         middles = 0.5 * (cells[1:] + cells[:-1])
         value = function(middles)
         bad = ~(value.isfinite() & (value >= 0))
@@ -82,7 +89,7 @@ class Density(Base):
         total, square = parts[0].sum(), parts[2].sum()
         if not (0 < float(total) < math.inf and math.isfinite(float(square))):
             raise ConfigError(f"{name} has the integral {float(total):g}: expected a positive finite one")
-        far = 0.5 * (edges[1:] + edges[:-1]).abs() > FAR / 10
+        far = (0.5 * (edges[1:] + edges[:-1]) - centre).abs() > FAR / 10 * unit
         if bool(far.any()) and (parts[0, far].sum() > LOST * total or parts[2, far].sum() > LOST_MOMENT * square):
             raise ConfigError(f"{name} falls too slowly: expected a finite second moment within {FAR:g} of 0")
         self._edges = resolved(function, _kept(edges, parts[0] / total, self.lower, self.upper))
@@ -97,12 +104,13 @@ class Density(Base):
             self.lower = float(first)
         if float(function(last + CLOSE * self.std)) == 0:
             self.upper = float(last)
-        self.smooth = _is_smooth(function, self._edges, self.std)
 
-    def _first_cells(self) -> Tensor:
-        steps = torch.logspace(-DECADES + math.log10(FAR), math.log10(FAR), 10 * DECADES + 1, dtype=torch.float64)
-        near = torch.linspace(-NEAR, NEAR, SAMPLES + 1, dtype=torch.float64)
-        places = [torch.zeros(1, dtype=torch.float64), near, steps, -steps]
+    def _first_cells(self, centre: float, unit: float) -> Tensor:
+        steps = unit * torch.logspace(
+            -DECADES + math.log10(FAR), math.log10(FAR), 10 * DECADES + 1, dtype=torch.float64
+        )
+        near = unit * torch.linspace(-NEAR, NEAR, SAMPLES + 1, dtype=torch.float64)
+        places = [centre + part for part in (torch.zeros(1, dtype=torch.float64), near, steps, -steps)]
         for end, side in ((self.lower, 1.0), (self.upper, -1.0)):
             if math.isfinite(end):
                 places += [end + side * steps, end + side * near, torch.tensor([end], dtype=torch.float64)]

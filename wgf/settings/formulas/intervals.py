@@ -134,6 +134,8 @@ def exponential(u: Interval) -> Interval:
     peak = np.log(DECAY / p) - np.log(h)  # log x^p there: the power itself may be beyond the largest number
     inside = peak >= p * math.log(FAR)
     top = np.exp(np.where(inside, DECAY / p * (peak - 1), DECAY * math.log(FAR) - h * _far_power(p)))
+    if np.isinf(top).any():  # it falls far beyond FAR: so much is known that it is at most 1
+        return outward(np.zeros_like(top), np.ones_like(top))
     return outward(np.zeros_like(top), np.maximum(top, TINY), -DECAY)
 
 
