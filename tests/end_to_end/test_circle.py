@@ -151,6 +151,15 @@ def test_breakpoints_follow_a_narrow_law_around():
     assert len(flow.saved[1][0].breakpoints()) < len(flow.saved[0][0].breakpoints())
 
 
+def test_rounding_of_a_force_is_periodic():
+    """V = 1, whose slope is rounding."""
+    flow = wgf.solve(
+        wgf.FokkerPlanck(), domain=wgf.Circle(1.0), law=wgf.Uniform(0.0, 1.0),
+        potential="sin(2*pi*x)**2 + cos(2*pi*x)**2", t_end=0.01, saves=1,
+    )  # fmt: skip
+    assert flow.status is wgf.Status.completed
+
+
 def test_a_run_on_a_circle_from_the_command_line(tmp_path):
     words = [*COMMAND, "potential.force=1", "t_end=0.2", "pde.diffusion=0.5", "network.width=16"]
     status, _, err = called(tmp_path, *words, *BARE, "hydra.run.dir=run")

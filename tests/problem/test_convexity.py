@@ -77,3 +77,10 @@ def test_kernels_without_a_bound():
     assert interaction.Log(0.4).convexity is None
     assert (interaction.Newtonian(-2.0).convexity, interaction.Quadratic(-2.0).convexity) == (0.0, -2.0)
     assert potentials.Potential.convexity is None
+
+
+@pytest.mark.parametrize("power", [0, 20, 33, 36, 40, 45])
+def test_bounds_of_bends_far_out_are_bounds_or_none(power: int):
+    unit = 2.0**power
+    found = potentials.Expressed(f"{unit**2!r}*((x/{unit!r})**2/2 - 2*exp(-(x/{unit!r})**2))").convexity
+    assert found == (pytest.approx(-0.785041, rel=1e-3) if power < 36 else None)

@@ -10,7 +10,7 @@ import wgf
 from wgf.integrators.implicit import Rodas4
 from wgf.networks.spline import Spline
 from wgf.problem import laws
-from wgf.problem.changes.kinks import Kinks, crossing, find
+from wgf.problem.changes.kinks import MOST, Kinks, crossing, find
 from wgf.problem.domain import Line
 from wgf.problem.energy import MapAtNodes
 from wgf.problem.potential import Expressed
@@ -186,6 +186,33 @@ def test_kinks_of_kinks_are_found_in_any_unit(unit: float):
     assert (found.x / unit).tolist() == pytest.approx([0.24, 1.24, 2.24], rel=1e-12)
 
 
+ABS = [
+    ("abs(X) + sin(X)", [0.0], [2.0]),  # V'' of the rest is 0 there
+    ("abs(X + 1) + log(1 + X**2)", [-1.0], [2.0]),
+    ("X**4 + abs(X) + X**3/10", [0.0], [2.0]),
+    ("max(abs(X), 1)", [-1.0, 1.0], [1.0, 1.0]),  # none at 0
+    ("max(abs(X) - 1, 0)**2 + 0.5*abs(X - 0.5)", [-1.0, 0.5, 1.0], [0.0, 1.0, 0.0]),
+    ("where(abs(X) < 1, X**2/2, abs(X) - 0.5)", [-1.0, 1.0], [0.0, 0.0]),
+    ("abs(abs(X - 10) - 10)", [0.0, 10.0, 20.0], [2.0, -2.0, 2.0]),  # 0 to rounding around 0
+]
+
+
+@pytest.mark.parametrize("unit", [2.0**-30, 1e-3, 1.0, 2.0**20])
+@pytest.mark.parametrize(("text", "places", "slopes"), ABS)
+def test_kinks_among_others(text: str, places: list[float], slopes: list[float], unit: float):
+    found = find(Expression(text.replace("X", f"(x/{unit!r})")))
+    assert (found.x / unit).tolist() == pytest.approx(places, abs=1e-12)
+    assert (found.slope * unit).tolist() == pytest.approx(slopes, abs=1e-9)
+
+
+def test_of_endless_kinks_those_next_to_the_origin_count():
+    found = find(Expression("abs(sin(x))"))
+    assert found.x.tolist() == pytest.approx(
+        [math.pi * k for k in range(-len(found.x) // 2 + 1, len(found.x) // 2 + 1)]
+    )
+    assert len(found.x) == MOST
+
+
 def test_kinks_beside_each_other_are_two():
     found = find(Expression("abs(x - 1e-10) + abs(x + 1e-10)"))
     assert found.x.tolist() == pytest.approx([-1e-10, 1e-10], rel=1e-6)
@@ -194,10 +221,16 @@ def test_kinks_beside_each_other_are_two():
 
 def test_a_place_found_in_two_ways_is_one():
     found = find(Expression("abs(x - 1 + 0.7) + abs(x - 0.3) + max(x - 0.1 - 0.2, 0)"))
-    assert found.slope.tolist() == pytest.approx([5.0])
+    assert found.slope.sum().item() == pytest.approx(5.0)
+    found = find(Expression("abs(x) + abs(x - 0.1 - 0.2 + 0.3)"))
+    assert found.slope.sum().item() == pytest.approx(4.0)
 
 
-@pytest.mark.parametrize("text", ["x**2 + abs(x)**3", "(x - 1)**2 + abs(x - 1)**3", "abs(x)**1.5", "x*abs(x)**0.5"])
-@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+SMOOTH = ["X**2 + abs(X)**3", "(X - 1)**2 + abs(X - 1)**3", "abs(X)**1.5", "X*abs(X)**0.5", "abs(X)**1.005"]
+SMOOTH += ["where(abs(X) < 1, -X**4/8 + 3*X**2/4 + 3/8, abs(X))", "X**2 + max(X - 0.3, 0)**3"]
+
+
+@pytest.mark.parametrize("text", SMOOTH)
+@pytest.mark.parametrize("unit", [1e-9, 1e-3, 1.0, 1e9])
 def test_what_bends_without_a_jump_has_no_kinks(text: str, unit: float):
-    assert find(Expression(text.replace("x", f"(x/{unit!r})"))) is None
+    assert find(Expression(text.replace("X", f"(x/{unit!r})"))) is None

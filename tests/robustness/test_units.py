@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from loaded_scripts import script
+from scipy.special import gammainccinv
 
 import wgf
 from wgf.reference_solutions.exact import Driven
@@ -123,3 +124,33 @@ def test_what_is_impossible_is_refused(length):
             potential=f"{form}**2",
             t_end=0.01,
         )
+
+
+FLAT = {  # flows to rest, where the energy is a small difference of large numbers
+    "exponentials": (wgf.LinearTransport(), wgf.Gaussian(0.3, 0.1), "exp(x) - x - 1", None),
+    "slow": (wgf.FokkerPlanck(1e-6), wgf.Gaussian(0.3, 0.1), "exp(x) - x - 1", None),
+    "far": (wgf.FokkerPlanck(1e-4), wgf.Gaussian(1000.3, 0.1), "(x - 1000)**2/2", wgf.SDIRK2(dt=0.05)),
+    "well": (wgf.FokkerPlanck(1e-4), wgf.Gaussian(1.3, 0.1), "x**4/4 - x**2/2 + 0.25", wgf.SDIRK2(dt=0.05)),
+}
+
+
+@pytest.mark.parametrize("name", FLAT)
+@pytest.mark.parametrize("engine", ["torch", "compiled"])
+def test_rounding_of_a_small_energy_is_no_rise(name, engine):
+    pde, law, potential, integrator = FLAT[name]
+    if engine == "compiled" and integrator is not None:
+        pytest.skip("compiled code takes steps of rodas4")
+    flow = wgf.solve(
+        pde, law=law, potential=potential, t_end=30.0, saves=1, reference_solution="none", engine=engine,
+        integrator=integrator or wgf.Rodas4(max_steps=300),
+    )  # fmt: skip
+    assert flow.status is wgf.Status.completed
+    assert flow.clock.steps < 700
+
+
+@lengths
+def test_laws_by_formula(length):
+    law = wgf.Formula(f"exp(-(x/{length!r})**4)")
+    quantiles = law.quantile(torch.tensor([1e-6, 0.1], dtype=torch.float64)) / length
+    assert quantiles.tolist() == pytest.approx([-(gammainccinv(0.25, 2 * u) ** 0.25) for u in (1e-6, 0.1)], rel=1e-10)
+    assert law.std / length == pytest.approx(math.sqrt(math.gamma(0.75) / math.gamma(0.25)), rel=1e-12)
