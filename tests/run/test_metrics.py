@@ -84,6 +84,20 @@ def test_the_rounding_of_energies_counts():
     assert error == pytest.approx(abs(float(rough) - energy), rel=1e-3)
 
 
+def test_energies_that_converge_slowly_know_their_error():
+    """rho^1.5 in tails, where halves of the cells find a third of what they miss."""
+    law = laws.Gaussian(0.0518, 0.121)
+    flow = wgf.solve(
+        wgf.PorousMedium(1.5, 0.0707), law=law, potential=Quartic(1.41), t_end=1.97, saves=1, quadrature=Gauss(9),
+        network=Spline(4, 2, 4.95, knots="quantile", base=law), reference_solution="none",
+    )  # fmt: skip
+    found, theta = Metrics(flow.problem, flow.projection.map, None), flow.saved.theta[-1]
+    coarse, fine = (found._energies(theta, found._cut(Gauss(9), theta, parts)) for parts in (1, 256))
+    true = float((coarse - fine).abs().max())
+    assert true > 1e-11
+    assert true <= found.energy_error(Gauss(9), theta) <= 2 * true
+
+
 @pytest.mark.parametrize(("df", "resolved"), [(3.08, False), (12.0, True)])
 def test_an_infinite_energy_is_not_resolved(df: float, resolved: bool):
     """int x^4 p of Student's law is infinite for df <= 4; no node lies where it comes from."""
