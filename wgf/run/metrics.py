@@ -37,9 +37,9 @@ Part = TypeVar("Part")
 CELLS = 400  # cells of the mesh of a network without knots
 SHORT = 1e-9  # length of a cell, relative to the law's width and its distance from there, that is too short to cut
 PARTS = {2: 2.0, 3: 1.5}  # of a cell; error relative to the change by them at order 1
-# of the error is the change by halves, at least; and how fast it falls with the ratio of both changes: at order p it is
-# 1 - 2^-p, and the ratio (1 - 3^-p) / (1 - 2^-p)
-LEAST_SHARE, SLOWER = 0.25, 1.9
+# at an order p < 1, as in tails, halves change 1 - 2^-p of the error, and thirds (1 - 3^-p) / (1 - 2^-p) times as much:
+# that share falls by so much as the ratio rises beyond 4/3, and is so large at least
+SLOWER, LEAST_SHARE = 1.9, 0.25
 FARTHEST, POINTS = 1e-120, 300  # mass at which the integral over a tail ends, and its points
 
 
@@ -131,8 +131,7 @@ class Metrics:
         shortest = SHORT * (self.map.base.std + (cells[:, :1] - self.map.base.mean).abs())
         short = (cells[:, -1:] - cells[:, :1] < shortest).expand_as(cells).flatten()
         changes = torch.stack(list(self.energy_changes(quadrature, theta)))
-        error = (torch.tensor([[*PARTS.values()]]).T * changes).abs().amax(0)
-        # at an order below 1, as in tails, thirds change more than 4/3 of what halves do, and halves less of the error
+        error = (changes.new_tensor([*PARTS.values()])[:, None] * changes).abs().amax(0)
         share = 0.5 - SLOWER * (changes[1] / changes[0] - 4 / 3)
         error = error.maximum(changes[0].abs() / share.nan_to_num(0.5).clamp(LEAST_SHARE, 0.5))
         energies = self._energies(theta, nodes)
