@@ -222,6 +222,9 @@ def test_kinks_beside_each_other_are_two():
 def test_a_place_found_in_two_ways_is_one():
     found = find(Expression("abs(x - 1 + 0.7) + abs(x - 0.3) + max(x - 0.1 - 0.2, 0)"))
     assert found.slope.sum().item() == pytest.approx(5.0)
+    for sign in "+-":
+        found = find(Expression(f"{sign}2*abs(x) + 0*abs(x - 0.1 - 0.2 + 0.3)"))
+        assert found.slope.tolist() == pytest.approx([float(f"{sign}4")])
     found = find(Expression("abs(x) + abs(x - 0.1 - 0.2 + 0.3)"))
     assert found.slope.sum().item() == pytest.approx(4.0)
 

@@ -149,8 +149,9 @@ def find(expression: Expression) -> Kinks | None:
             places, widths = [*places, x], [*widths, _width(expression, switch, x)]
     centres = torch.cat(places)[:MOST, None]
     around = torch.cat([centres - SCALES, centres + SCALES], 1).flatten()
+    sought = torch.cat([torch.linspace(-WINDOW, WINDOW, SAMPLES, dtype=torch.float64), around]).unique()
     for switch in others:
-        x = _zeros(expression, switch, torch.cat([WINDOW * torch.linspace(-1, 1, SAMPLES).double(), around]).unique())
+        x = _zeros(expression, switch, sought)
         places, widths = [*places, x], [*widths, _width(expression, switch, x)]
     x, width = torch.cat(places), torch.cat(widths)
     near = torch.maximum(NEAR * x.abs(), 4 * width)
@@ -166,9 +167,10 @@ def _counted(x: Tensor, near: Tensor, slope: Tensor, bend: Tensor) -> Kinks | No
     kept: list[int] = []
     for k in range(len(x)):
         close = [j for j in kept if abs(x[j] - x[k]) <= FARTHER * near[k]]
-        if close and (near[k] <= FARTHER * near[close].max() or abs(slope[k] - slope[close].sum()) <= JUMP * slope[k]):
+        rest = slope[k] - slope[close].sum()
+        if close and (near[k] <= FARTHER * near[close].max() or abs(rest) <= JUMP * abs(slope[k])):
             continue
-        slope[k], bend[k] = slope[k] - slope[close].sum(), bend[k] - bend[close].sum()
+        slope[k], bend[k] = rest, bend[k] - bend[close].sum()
         kept.append(k)
     nearest = sorted(kept, key=lambda k: abs(float(x[k])))[:MOST]
     at = torch.tensor(sorted(nearest, key=lambda k: float(x[k])), dtype=torch.int64)
