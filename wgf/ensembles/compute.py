@@ -32,7 +32,7 @@ from wgf.networks.base import TransportMap
 from wgf.networks.spline import Spline
 from wgf.problem.base import Base, Law
 from wgf.problem.domain import Line
-from wgf.problem.equations import LAST_PLACES, PDE, Problem
+from wgf.problem.equations import PDE, Problem, last_places
 from wgf.problem.interaction import Interaction
 from wgf.problem.interaction import Zero as NoInteraction
 from wgf.problem.laws.convert import law_of
@@ -163,7 +163,7 @@ def ensemble(
         check_reach(tensors, places.names)
     back = compiled_back(energy, places, size) if tensors else None
     sizes = np.zeros(n) + (values.get("diffusion", problem.least_size) if problem.least_size else 0.0)
-    shares = np.finfo(float).eps * LAST_PLACES * (1 + np.abs(c @ plan.mesh.mean) / std)
+    shares = np.finfo(float).eps * last_places(c @ plan.mesh.mean, std)
     each = c, given, std, sizes, shares, attracts
     job = Job(plan.mesh, energy, plan.method, *each, np.array(stops), first, least, bool(tensors))
     ends = on_device.compute(job, where) if where.type == "cuda" else in_threads.compute(job, threads)

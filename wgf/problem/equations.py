@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from wgf.errors import ConfigError
 from wgf.problem import bases
@@ -20,6 +21,12 @@ from wgf.settings.ranges import AtLeastOne, MoreThanOne, NonNegative, Positive, 
 
 LINE, NO_INTERACTION = Line(), kernels.Zero()
 LAST_PLACES = 64  # of a sum over nodes that rounding changes
+
+
+def last_places(mean: Any, std: Any) -> Any:
+    """How many last places of an energy rounding changes at most, by mean and standard deviation of the initial law,
+    numbers or arrays (length): far from 0 it has fewer digits."""
+    return LAST_PLACES * (1 + abs(mean) / std)
 
 
 @dataclass(frozen=True)
@@ -122,8 +129,8 @@ class Problem:
 
     @property
     def rounding(self) -> float:
-        """By how many last places rounding can change an energy: far from 0 the law has fewer digits."""
-        return LAST_PLACES * (1 + abs(self.law.mean) / self.law.std)
+        """Share of its size by which rounding changes an energy, in units of eps; see `last_places`."""
+        return last_places(self.law.mean, self.law.std)
 
     @property
     def collapses(self) -> bool:
