@@ -172,8 +172,8 @@ def _zoom(v: Potential, x: float, h: float) -> float | None:
 
 
 def escape_time(v: Potential, x: float, side: float, far: float, width: float) -> float:
-    """How long x' = -V'(x) takes from x to far away on one side; infinite if it turns back or is not known (time).
-    width: of the law, which is long for what happens near x (length)."""
+    """How long x' = -V'(x) takes from x to far away on one side; infinite if it turns back or is not known (time). The
+    first place beyond x is a thousandth of |x| and of the law's width away (length)."""
     near = math.log(1e-3 * (width + abs(x)))
     distance = torch.linspace(near, math.log(far), DECADES, dtype=torch.float64).exp()
     speed = -side * v.derivative(torch.cat([torch.zeros(1, dtype=torch.float64), distance]) * side + x)
