@@ -216,8 +216,9 @@ class Judge:
                 yield Verdict(name, by, used, bound, right)
         convexity = self.result["w2_bound_lambda"]
         if convexity is not None and self.problem.log == 0 and not self.problem.moves:
-            std = max(self.std, 1e-5 * np.abs(self.at.x).max())  # V'' of a law that is a point is not told by V
-            x, h = self.at.x.mean() + np.linspace(-6, 6, 40001) * std, 1e-3 * std
+            size = np.abs(self.at.x).max()  # V'' of a law that is a point is not told by V
+            std, h = max(self.std, 1e-5 * size), max(1e-3 * self.std, 1e-6 * size)
+            x = self.at.x.mean() + np.linspace(-6, 6, 40001) * std
             v = self.problem.potential
             bends = ((v(x + h) - 2 * v(x) + v(x - h)) / h**2).min()
             least = bends + 1e-5 * (1 + abs(bends)) + 1e-14 * np.abs(v(x)).max() / h**2
@@ -346,9 +347,11 @@ class Judge:
             doubts["interaction"] = 0.0
         elif p.kink or p.force is not None:
             one, two, other = (self._pairs(t, count) for count in (PAIRS, 2 * PAIRS - 1, 3 * PAIRS // 2))
-            found["interaction"] = two + (two - one) / 3
-            # kinks of the map and gaps of the law make the order erratic
-            doubts["interaction"] = 3 * max(abs(two - one), abs(two - other))
+            value, doubt = two + (two - one) / 3, 3 * max(abs(two - one), abs(two - other))
+            if t == self.t and abs(value - self.result["energy_interaction"]) > doubt:
+                finer = self._pairs(t, 4 * PAIRS - 3)  # layers and gaps of the law make the order erratic
+                value, doubt = finer + (finer - two) / 3, 3 * max(abs(finer - two), abs(finer - one))
+            found["interaction"], doubts["interaction"] = value, doubt
         return {key: value for key, value in found.items() if f"energy_{key}" in self.result}, doubts
 
     def _pairs(self, t: float, count: int) -> float:
