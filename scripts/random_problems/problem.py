@@ -158,8 +158,8 @@ class Posed:
 
     @property
     def nearer(self) -> float:
-        """Distance of the points of another slope, which differs where a kink that moves meets particles."""
-        return NEAR / 8 if self.moves and len(self.kinks) else NEAR
+        """Distance of the points of another slope, which differs where V bends or a kink that moves meets particles."""
+        return NEAR / 8 if self.moves and len(self.kinks) else NEAR / 2
 
     @cached_property
     def unit(self) -> float:

@@ -55,9 +55,10 @@ class Tolerances:
     barriers: tuple[float, ...] = tuple(10.0**-k for k in range(1, 14))
     weak_barrier: float = 1e-9
 
-    def rounded(self, dtype: torch.dtype) -> Tolerances:
-        """Tolerances for a dtype: not below its rounding."""
-        hidden = self.hidden * torch.finfo(dtype).eps / torch.finfo(torch.float64).eps
+    def rounded(self, at: MapAtNodes) -> Tolerances:
+        """Tolerances for maps like this one: not below their rounding, which grows with the distance from 0."""
+        eps, far = torch.finfo(at.x.dtype).eps, at.nodes.mean(at.x).abs().item() / at.nodes.base.std
+        hidden = self.hidden * eps / torch.finfo(torch.float64).eps * (1 + far)
         return replace(
             self, hidden=hidden, stalled=max(self.stalled, 10 * hidden), kinked=max(self.kinked, 10 * hidden)
         )
@@ -199,7 +200,7 @@ def newton(objective: Objective, start: Tensor, patient: bool = True) -> Proxima
     chart = objective.landscape.chart
     c, at, before = start, chart.at_nodes(start), math.inf
     value, size = objective(c, at)
-    tolerances = TOLERANCES.rounded(c.dtype)
+    tolerances = TOLERANCES.rounded(at)
     hidden, stalled, kinked = tolerances.hidden, tolerances.stalled, tolerances.kinked
     near = 0
     for iteration in range(tolerances.iterations):
@@ -235,8 +236,9 @@ def newton(objective: Objective, start: Tensor, patient: bool = True) -> Proxima
                 return Proximal(c, iteration)
             return Proximal(c, iteration, "the line search found no decrease")
         c, at, value, size = trial, there, new, new_size
-        small = decrement <= stalled * size
-        if decrement <= tolerances.converged * size or (small and far == 1.0 and decrement >= 0.1 * before):
+        small, unseen = decrement <= stalled * size, decrement <= hidden * size
+        idle = (small and far == 1.0 and decrement >= 0.1 * before) or (unseen and decrement >= 0.5 * before)
+        if decrement <= tolerances.converged * size or idle:
             return Proximal(c, iteration + 1)
         before = decrement
     return Proximal(c, tolerances.iterations, f"no convergence in {tolerances.iterations} Newton iterations")

@@ -38,6 +38,7 @@ GROWTH = 1.5  # of the evaluations from one grid to the next that is foreseen, a
 CROWD = 0.1  # mass in one cell that shows that a law is not resolved, or no longer there
 TAILS = 6  # times the W2 change by tails that begin with ten times the mass that their error may be
 SLOWEST = 0.25  # slowest gain in W2, less 1
+PARTS, FINER = 32, 8  # of a grid, of which each may hold an edge of the initial law; what finer cells show its share
 FLOOR, W2_FLOOR = 5e-9, 5e-8  # W1 and W2 error of the integration in time
 
 
@@ -166,7 +167,7 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
     spent: list[int] = []
     maps: list[np.ndarray] = []
     gains: list[float] = []
-    offs: list[float] = []
+    offs: list[np.ndarray] = []
     for level, cells in enumerate(levels):
         if len(spent) > 1 and spent[-2]:  # both integrated
             expected = spent[-1] * min(GROWTH, spent[-1] / spent[-2])
@@ -196,7 +197,8 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
             change = (1 + share) * new - share * old if share else 2 * new
             errors = np.maximum(2 * np.abs(change) @ w, (kind.least + doubt) * np.abs(new) @ w)
             # where an edge of the law lies in its cell changes with every grid, and no extrapolation removes it
-            errors += abs((1 + share) * offs[-1] - share * offs[-2]) + runs[-1].dips + FLOOR * unit
+            moved = abs((1 + share) * offs[-1] - share * offs[-2])
+            errors += max(moved[0], moved[1:].sum()) + runs[-1].dips + FLOOR * unit
             # coarse tails and edges are wrong by far more than W1 shows
             slow = 1 / np.maximum(long / np.maximum(short, 1e-300) - 1, SLOWEST)
             squares = 4 * np.maximum(1 + share, slow) * short + W2_FLOOR * unit
@@ -266,8 +268,9 @@ def _start(problem: Problem, grid: Grid) -> np.ndarray:
     return (start - start[0]) / (start[-1] - start[0])  # what lies outside is less than TAIL
 
 
-def _off(problem: Problem, grid: Grid) -> float:
-    """By how much a grid moves the mean of the initial law (length), for one with edges, kinks or jumps.
+def _off(problem: Problem, grid: Grid) -> np.ndarray:
+    """By how much a grid moves the mean of the initial law, and by which shares each of its parts does [1 + PARTS]
+    (length); nothing for a law without edges, kinks and jumps.
 
     The trapezoid rule shows it: it is exact to all digits for smooth laws. Without diffusion masses move with the
     faces, and none is smeared.
@@ -275,7 +278,14 @@ def _off(problem: Problem, grid: Grid) -> float:
     law = problem.law
     smears = problem.internal is not None and problem.domain.is_line
     if not smears or (isinstance(law, Base) and law.is_regular):
-        return 0.0
-    x, dx, bend = grid.x(grid.s)
-    below = dx @ _start(problem, grid) - 0.5 * dx[-1] - bend[-1] / 12  # int F dx, with the rule's terms at the end
-    return float(x[-1] - below - law.mean)
+        return np.zeros(1)
+    below, finer = _below(problem, grid), _below(problem, _with(grid, FINER * grid.cells))
+    mean = grid.place(grid.s[-1]) - below[-1] - law.mean
+    return np.append(mean, np.diff((below - finer[::FINER])[:: grid.cells // PARTS]))
+
+
+def _below(problem: Problem, grid: Grid) -> np.ndarray:
+    """int F dx up to the faces at t = 0 [N + 1] (length), by the trapezoid rule with its terms at the end."""
+    mass, (_, dx, bend) = _start(problem, grid), grid.x(grid.s)
+    sums = np.append(0.0, np.cumsum(0.5 * (mass * dx)[1:] + 0.5 * (mass * dx)[:-1]))
+    return sums - (np.gradient(mass) * dx + mass * bend) / 12
