@@ -384,7 +384,9 @@ class Judge:
         map, theta = saved[len(saved.times) - 1]
         edges = [e for e in (map.base.lower, map.base.upper) if math.isfinite(e)]
         knots = sorted(z for z in map.knots(theta.double()).tolist() if map.base.lower < z < map.base.upper)
-        inside = [np.linspace(a, b, LOOKS + 2)[1:-1] for a, b in itertools.pairwise(sorted([*edges, *knots]))]
+        beyond = [k + side * map.base.std for k, side in zip(knots[:: max(len(knots) - 1, 1)], (-1, 1), strict=False)]
+        cells = itertools.pairwise(sorted({*edges, *knots, *np.clip(beyond, map.base.lower, map.base.upper).tolist()}))
+        inside = [np.linspace(a, b, LOOKS + 2)[1:-1] for a, b in cells]
         places = torch.from_numpy(np.concatenate([edges, *inside]).astype(float))
         slopes = map.evaluate(theta.double(), places)[1].tolist() if len(places) else []
         return min([float(self.at.slope.min()), *slopes])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from wgf.networks.base import TransportMap
 from wgf.networks.spline import Spline
 from wgf.problem.base import Base
 from wgf.problem.equations import Problem
-from wgf.problem.quadrature import Gauss
+from wgf.problem.quadrature import Gauss, Nodes
 from wgf.projection.chart import Chart
 from wgf.projection.field import Projection
 from wgf.projection.solvers import Auto
@@ -73,7 +74,16 @@ class Rich(Rodas4):
         return Few(self.rtol, self.atol, self.dt, self.dt_min, self.max_steps)
 
 
-class Sparse(Gauss):
+class Felt(Gauss):
+    """Gauss rule without the nodes of empty cells, as at the edges of a base: nothing holds a map increasing there."""
+
+    def nodes(self, base: Base, knots: Tensor) -> Nodes:
+        found = super().nodes(base, knots)
+        felt = found.w > 0
+        return replace(found, z=found.z[felt], w=found.w[felt], cell=None if found.cell is None else found.cell[felt])
+
+
+class Sparse(Felt):
     """Gauss rule with fewer nodes than a network of degree 5 needs, where a force is a sum over their pairs. What that
     costs in accuracy is part of the residual."""
 
@@ -130,7 +140,7 @@ def richer(
     method = Rich(rtol=rtol, atol=atol, max_steps=STEPS + saves)
 
     finer = _within_the_mass(Spline(width=width, degree=TAME if low else DEGREE, bound=bound, base=map.base))
-    rule = Sparse(SPARSE) if pairs else Gauss()
+    rule = Sparse(SPARSE) if pairs else Felt()
     richer = Projection(problem, on_domain(finer, problem.domain).to(map.theta.device), rule, Auto())
     method.on(richer)  # which checks that it can
     return richer, method

@@ -16,7 +16,7 @@ from wgf.projection.linalg.banded import Cholesky
 RISE = 0.2  # smallest rise of the coefficients, relative to that of T(0) between the Greville points
 FLAT, HIDDEN = 1e-7, 1e-15  # least slope of T(0) relative to the ratio of the widths; masses that hide its ends
 BARRIER_END, NEWTON = 1e-10, 12  # last strength of the barrier, relative to the first; Newton steps per strength
-ROUNDED = 1e-9  # of a fall of coefficients, relative to their rise
+ROUNDED, MOST = 1e-9, 1e-6  # of a fall of coefficients, relative to their rise: of a law near 0, and of one far away
 SHORTEST = 1e-8  # share of a Newton step
 
 
@@ -124,9 +124,10 @@ def increasing(chart: Chart, wanted: Tensor, start: Start) -> Tensor:
 
 
 def nudged(chart: Chart, c: Tensor, start: Start) -> Tensor:
-    """Coordinates c [M] moved by ROUNDED towards those of an increasing map: a map that is flat to rounding, such as
-    T(0) at an edge where p vanishes, increases."""
-    return torch.lerp(c, _first(chart, start), ROUNDED)
+    """Coordinates c [M] moved by as much as rounding may change them towards those of an increasing map: a map that is
+    flat to rounding, such as T(0) at an edge where p vanishes, increases."""
+    rounded = ROUNDED * (1 + abs(start.law.mean) / start.law.std)
+    return torch.lerp(c, _first(chart, start), min(rounded, MOST))
 
 
 def _first(chart: Chart, start: Start) -> Tensor:
