@@ -20,6 +20,7 @@ from wgf.integrators.base import State
 from wgf.integrators.time_loop import Clock, LoopCallback
 from wgf.projection.field import Projection
 from wgf.projection.transfer import contact_of
+from wgf.reference_solutions.wasserstein import Carried, distance
 
 ORDER, PER_STEP = 6, 4  # Gauss nodes per cell, and per step: three see the residual of a smooth step 1e-4 too small
 SAMPLE, FIRST = 12, 1  # the quadrature is doubled on the first step, and on one of so many from this one on
@@ -99,8 +100,10 @@ class OwnBound(LoopCallback):
         base = projection.map.base
         meshes = [mesh_of(landscape.chart, base, nodes, problem.domain) for nodes in (order, 2 * order)]
         self._evaluate, self.finer = (Evaluator(problem, known, mesh) for mesh in meshes)
-        self._scale = base.std
-        self._decay = decay(problem, known)
+        self._scale, self._decay = base.std, decay(problem, known)
+        if not projection.start.is_identity:  # this rule knows the kinks of T(0)
+            gap = distance(Carried.by(projection.map, projection.initial), Carried.law(problem.law, base))
+            self._start = gap.w2 + gap.w2_error
         if past is not None:
             self._restore(past)
 
@@ -115,9 +118,6 @@ class OwnBound(LoopCallback):
     def record(self, t: float, state: State) -> None:
         """Record the state at a time; states at known times are ignored."""
         if self.unknown is None and not (self._pending and t <= self._pending[-1][0]):
-            if not self._pending:
-                mesh, c = self._evaluate.mesh, self._chart.space.coefficients(state.theta).double()
-                self._start = float(mesh.norm(mesh.values(c[None]) - self.projection.start(mesh.z)))
             self._pending.append((t, state.theta, *self._rates(state)))
             if len(self._pending) > CHUNK:
                 self._flush()

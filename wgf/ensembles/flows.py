@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from wgf.gradients.law import EDGE, DifferentiableLaws
 from wgf.integrators.status import Status
 from wgf.problem.base import Base
 from wgf.problem.laws.inverse import inverse
+from wgf.problem.quadrature import Gauss
 from wgf.saved_maps import read_only
 from wgf.settings.arguments import number, numbers
 from wgf.settings.ranges import Count, Range, checked, fault
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from xarray import Dataset
 
 POINTS = 400  # of a fan of densities
+BLOCK = 10_000_000  # positions computed at once
 RANKS = 200  # of the quantiles in a dataset
 SHARED = ("t", "w")
 ARRAYS = ("t", "coordinates", "status", "steps", "rejected", "reached", "w2_error", "w")
@@ -48,7 +50,7 @@ class Ensemble:
         steps, rejected: number of steps of each flow [n].
         reached: time that each flow reached [n] (time).
         w2_error: estimated W2 errors at the saved times [n, s] (length), see `wgf.ensemble`; NaN if not asked for.
-        z, w: quadrature nodes and weights of the base [q] (length, mass).
+        z, w: quadrature nodes and weights of the dynamics [q] (length, mass).
         mesh: breakpoints of the maps.
         base: the reference measure of the maps.
         history: what derivatives need, if a parameter is a tensor that requires grad.
@@ -153,33 +155,42 @@ class Ensemble:
         return np.stack(found)
 
     @cached_property
-    def _nodes(self) -> np.ndarray:
-        return self.z.numpy()
+    def _rule(self) -> tuple[np.ndarray, np.ndarray]:
+        """Nodes (length) and weights [k] of the numbers below: the few of the dynamics miss edges and tails."""
+        nodes = Gauss().nodes(self.base, self.mesh.points.double())
+        return nodes.z.numpy(), (nodes.w / nodes.w.sum()).numpy()
+
+    def _integral(self, c: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Integrals [n] of a function of the positions to which maps with coordinates c [n, M] carry the nodes."""
+        z, w = self._rule
+        blocks = np.array_split(c, 1 + len(c) * len(z) // BLOCK)
+        return np.concatenate([function(self._at(block, z, 1)) @ w for block in blocks])
 
     @checked
     def moment(self, order: Count, t: float | None = None) -> np.ndarray:
         """Moments int x^order rho dx [n] (length^order)."""
-        return self.map(t, self._nodes) ** order @ self.w
+        return self._integral(self.coordinates[:, self._place(t)], lambda x: x**order)
 
     def mean(self, t: float | None = None) -> np.ndarray:
         """Means [n] (length)."""
-        return self.map(t, self._nodes) @ self.w / self.w.sum()
+        return self.moment(1, t)
 
     def std(self, t: float | None = None) -> np.ndarray:
         """Standard deviations [n] (length)."""
-        return np.sqrt((self.map(t, self._nodes) - self.mean(t)[:, None]) ** 2 @ self.w)
+        w = self._rule[1]
+        return np.sqrt(self._integral(self.coordinates[:, self._place(t)], lambda x: (x - (x @ w)[:, None]) ** 2))
 
     def w2(self, k: int = 0, t: float | None = None) -> np.ndarray:
         """Wasserstein distances W2 of all flows to flow k [n] (length): the L2(p) distances of their maps."""
         if not (which := Range(int, -len(self), len(self) - 1)).admits(k):
             raise ConfigError(fault("k", k, which))
-        x = self.map(t, self._nodes)
-        return np.sqrt((x - x[k]) ** 2 @ self.w)
+        c = self.coordinates[:, self._place(t)]
+        return np.sqrt(self._integral(c - c[k], np.square))
 
     def gap(self, other: Ensemble, t: float | None = None) -> np.ndarray:
         """Wasserstein distances W2 to the flows of another ensemble with the same base, one by one [n] (length)."""
-        z = other.z.numpy()
-        return np.sqrt((self.map(t, z) - other.map(t, z)) ** 2 @ other.w)
+        z, w = self._rule
+        return np.sqrt((self.map(t, z) - other.map(t, z)) ** 2 @ w)
 
     def table(self, t: float | None = None) -> dict[str, np.ndarray]:
         """Columns [n] of numbers: parameters, status, steps, time reached, and at a saved time, the last by default,

@@ -118,6 +118,8 @@ class SelfSimilar:
 
     def scale(self, t: float) -> float:
         """L(t); NaN after a collapse in finite time."""
+        if self.a == 0:
+            return math.exp(-self.k * t)
         n = self.g + 1
         power = math.exp(-n * self.k * t) + n * self.a * decay(n * self.k, t)
         return power ** (1 / n) if power > 0 else math.nan

@@ -11,12 +11,13 @@ from torch import Tensor
 from wgf.errors import ConfigError
 from wgf.problem.base import Base
 from wgf.problem.laws.inverse import quantile, upper_quantile
-from wgf.problem.laws.mesh import integrals, resolved
+from wgf.problem.laws.mesh import SHARE, integrals, resolved
 from wgf.settings.formulas.expression import Expression
 from wgf.settings.ranges import Finite, FiniteOrNone, Text, checked, fault
 
 FAR, DECADES, NEAR, SAMPLES = 1e6, 13, 20.0, 4000  # of the search for mass: distances from 0 and from the ends (length)
 FINE, WIDE = 1e-2, 1e2  # standard deviations that need no second look, in their own unit (length)
+SAME = 1e-14  # distance of two places that are one, relative to their distance from 0 and the unit of the search
 LOST, LOST_MOMENT = 1e-13, 1e-6  # shares of mass and second moment that may lie in the outer half of that search
 NEGLIGIBLE = 1e-22  # mass outside the panels
 FEW = 24  # cells of equal mass from which the panels are bisected
@@ -92,7 +93,10 @@ class Density(Base):
         far = (0.5 * (edges[1:] + edges[:-1]) - centre).abs() > FAR / 10 * unit
         if bool(far.any()) and (parts[0, far].sum() > LOST * total or parts[2, far].sum() > LOST_MOMENT * square):
             raise ConfigError(f"{name} falls too slowly: expected a finite second moment within {FAR:g} of 0")
-        self._edges = resolved(function, _kept(edges, parts[0] / total, self.lower, self.upper))
+        merged = integrals(function, edges[:-2], edges[2:]) - parts[:, :-1] - parts[:, 1:]
+        rough = (merged.abs() > SHARE * parts.abs().sum(1, keepdim=True)).any(0)
+        kept = _kept(edges, parts[0] / total, rough, self.lower, self.upper)
+        self._edges = resolved(function, kept)
         parts = integrals(function, self._edges[:-1], self._edges[1:]) / total
         self.mean = float(parts[1].sum())
         edges = self._edges - self.mean  # moments about the mean have digits
@@ -117,7 +121,12 @@ class Density(Base):
         points = torch.unique(torch.cat(places))
         if math.isfinite(self.lower) and math.isfinite(self.upper):
             points = torch.cat([points, torch.linspace(self.lower, self.upper, SAMPLES + 1, dtype=torch.float64)])
-        return torch.unique(points[(points >= self.lower) & (points <= self.upper)])
+        points = torch.unique(points[(points >= self.lower) & (points <= self.upper)])
+        # the same place from two sides, to rounding, would hide a jump in an empty cell
+        apart = points.diff() > SAME * (unit + points[1:].abs())
+        cells = points[torch.cat([apart.new_ones(1), apart])]
+        cells[-1] = points[-1]
+        return cells
 
     def log_density(self, z: Tensor) -> Tensor:
         inside = (z >= self.lower) & (z <= self.upper)
@@ -166,13 +175,15 @@ def _is_smooth(function: Callable[[Tensor], Tensor], edges: Tensor, std: float) 
     return bool((torch.maximum(bend.abs(), jump.abs()) < ROUGH * function(edges[1:-1]).max()).all())
 
 
-def _kept(edges: Tensor, mass: Tensor, low: float, high: float) -> Tensor:
-    """Edges of cells of about equal mass, from one end of the mass or of the support to the other."""
+def _kept(edges: Tensor, mass: Tensor, rough: Tensor, low: float, high: float) -> Tensor:
+    """Edges of cells of about equal mass, from one end of the mass or of the support to the other, and the edges [n]
+    across which no Gauss rule reaches (`rough` [n - 2]): a jump beside an edge shows no more when cells are halved."""
     left, right = mass.cumsum(0), mass.flip(0).cumsum(0).flip(0)
     seen = ((left > NEGLIGIBLE) & (right > NEGLIGIBLE) & (mass > 0)).nonzero()
     begin = 0 if math.isfinite(low) else int(seen[0])
     end = len(mass) if math.isfinite(high) else int(seen[-1]) + 1
     inner = torch.searchsorted(left, torch.linspace(0, 1, FEW + 1, dtype=torch.float64)[1:-1])
+    inner = torch.cat([inner, rough.nonzero().flatten() + 1])
     return torch.unique(edges[torch.cat([torch.tensor([begin, end]), inner.clamp(begin, end)])])
 
 

@@ -276,8 +276,7 @@ def _off(problem: Problem, grid: Grid) -> np.ndarray:
     faces, and none is smeared.
     """
     law = problem.law
-    smears = problem.internal is not None and problem.domain.is_line
-    if not smears or (isinstance(law, Base) and law.is_regular):
+    if problem.internal is None or (isinstance(law, Base) and law.is_regular):
         return np.zeros(1)
     below, finer = _below(problem, grid), _below(problem, _with(grid, FINER * grid.cells))
     mean = grid.place(grid.s[-1]) - below[-1] - law.mean

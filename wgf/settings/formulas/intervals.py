@@ -72,9 +72,12 @@ class Interval:
         return outward(low, high, -self.power)
 
     def to_power(self, c: float) -> Interval:
-        """f^c; unbounded where that is not real."""
+        """f^c; unbounded where that is not real, and where it has a pole, over which no bound of V'' reaches."""
         if c < 0:
-            return self.to_power(-c).reciprocal()
+            pole = (self.low <= 0) & (self.high >= 0)
+            found = self.to_power(-c).reciprocal()
+            low, high = np.where(pole, -math.inf, found.low), np.where(pole, math.inf, found.high)
+            return Interval(low, high, found.power)
         if self.is_zero:
             return self
         ends = [np.where((end != 0) & (end**c == 0), TINY, end**c) for end in (self.low, self.high)]
