@@ -285,7 +285,7 @@ def test_errors_of_two_edges_do_not_cancel(low: float, length: float, t: float):
 
     s = np.linspace(-6, 6, 481)
     exact = [
-        brentq(lambda x, q=q: below(x) - q, low - 9 * std, low + length / 2, xtol=1e-15)
+        brentq(lambda x, q=q: below(x) - q, low - 9 * std, low + 0.6 * length, xtol=1e-15)
         for q in stats.norm.cdf(s[:241])
     ]
     left, right = (torch.from_numpy(stats.norm.cdf(side * s)) for side in (1, -1))

@@ -208,7 +208,8 @@ class Monotone(Scheme):
         """Differences of V between cells [N - 1]: a kink costs h^2, where V' at a face costs h."""
         slopes = super().slopes(potential, grid)
         values = potential.value_at(torch.from_numpy(grid.x(grid.s[:-1] + 0.5)[0])).numpy()
-        values = values + excess(potential, grid.place(grid.s))
+        if self.pressure is not None:  # only what diffuses feels the mean of V
+            values = values + excess(potential, grid.place(grid.s))
         gap = np.diff(grid.x(grid.s[:-1] + 0.5)[0])
         rounding = 8 * np.finfo(float).eps * (np.abs(values[1:]) + np.abs(values[:-1])) / gap
         differences = np.diff(values) / gap
