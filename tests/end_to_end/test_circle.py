@@ -8,12 +8,14 @@ import torch
 from command_line import called
 from fourier import at, density
 from run_folders import result
+from scipy.interpolate import CubicSpline
 from short_runs import BARE
 
 import wgf
 from wgf.networks.periodic import PeriodicSpace, PeriodicSpline
 from wgf.reference_solutions import choose
 from wgf.reference_solutions.equilibrium import equilibrium
+from wgf.reference_solutions.finite_volumes import circle
 from wgf.saved_maps import SavedMaps
 
 L = 2 * math.pi
@@ -237,3 +239,22 @@ def test_a_narrow_law_far_from_the_seam(width, degree, most):
     ranks = torch.linspace(0.01, 0.99, 999, dtype=torch.float64)
     gap = map.evaluate(theta, L * ranks)[0] - law.quantile(ranks)
     assert float((gap**2).mean().sqrt()) < most * law.std
+
+
+@pytest.mark.parametrize("cell", [200.5, 50.25, 0.0])
+def test_kinks_inside_cells(cell: float):
+    """V = |sin(x - a)| from the uniform law: a stays, and the particles end at the law exp(-V)."""
+    a, t = 2 * math.pi * cell / 2048, 30.0
+    problem = wgf.FokkerPlanck(1.0).problem(
+        wgf.Uniform(0.0, L), wgf.potentials.Expressed(f"abs(sin(x-({a!r})))"), wgf.interactions.Zero(), t,
+        base="auto", domain=wgf.Circle(L),
+    )  # fmt: skip
+    found = circle.solve(problem, [t])
+    y = np.linspace(0.0, math.pi, 20_001)
+    below = CubicSpline(y, np.exp(-np.sin(y))).antiderivative()
+    z = (np.arange(2000) + 0.5) / 2000 * L
+    turns, share = np.divmod(z - a, math.pi)
+    right = a + math.pi * turns + np.interp(share / math.pi * float(below(math.pi)), below(y), y)
+    gap = np.abs(found(t, torch.from_numpy(z)).numpy() - right)
+    assert gap.mean() < 0.5 * found.error < 2e-7
+    assert math.sqrt((gap**2).mean()) < 0.5 * found.w2_error

@@ -115,6 +115,7 @@ def test_all_numbers_are_those_of_the_flows():
     tensors, flows = computed("quartic")
     law, start = flows.differentiable(0.05), flows.differentiable(0.0)
     u, z, x = np.array([[0.1, 0.9]]), np.linspace(-2, 2, 5), np.array([-0.5, 0.3, 40.0])
+    nodes, w = flows._rule
     for found, known in [
         (law.mean, flows.mean(0.05)),
         (law.std, flows.std(0.05)),
@@ -123,7 +124,7 @@ def test_all_numbers_are_those_of_the_flows():
         (law.map(z), flows.map(0.05, z)),
         (law.map(np.inf), flows.map(0.05, np.inf)),
         (law.log_density(x).exp(), flows.density(0.05, x)),
-        (law.squared_w2(start), ((flows.map(0.05, flows.z) - flows.map(0.0, flows.z)) ** 2) @ flows.w),
+        (law.squared_w2(start), ((flows.map(0.05, nodes) - flows.map(0.0, nodes)) ** 2) @ w),
         (law.w2(wgf.Gaussian()), law.w2(start).detach()),
         (flows.differentiable([0.1, 0.0]).mean, np.stack([flows.mean(0.1), flows.mean(0.0)], axis=1)),
     ]:

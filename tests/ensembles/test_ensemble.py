@@ -1,5 +1,7 @@
 """Ensembles against single flows."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -326,3 +328,22 @@ def test_entropies_have_a_least_size(monkeypatch, pde, varied, sizes):
     monkeypatch.setattr(in_threads, "compute", lambda job, threads: jobs.append(job) or compute(job, threads))
     wgf.ensemble(pde, varied, potential="a*x**2" if "a" in varied else "x**2", t_end=0.01, network=NETWORK)
     assert jobs[0].least_size.tolist() == sizes
+
+
+@pytest.mark.parametrize(
+    "law",
+    [wgf.Gamma(shape=0.7), wgf.Beta(0.6, 0.8, low=0.0, high=1.0), wgf.Semicircle(2.0), wgf.LogNormal(sigma=1.0)],
+    ids=type,
+)
+def test_numbers_count_edges_and_tails_of_the_base(law):
+    """Transport in a parabola, where the map is exact."""
+    k, t = np.array([1.0, 2.0]), 0.1
+    flows = wgf.ensemble(
+        wgf.LinearTransport(), {"stiffness": k}, potential=wgf.potentials.Quadratic(), law=law, t_end=t, threads=1
+    )
+    shrunk = np.exp(-k * t)
+    square = law.std**2 + law.mean**2
+    np.testing.assert_allclose(flows.mean(), law.mean * shrunk, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(flows.std(), law.std * shrunk, rtol=1e-8)
+    np.testing.assert_allclose(flows.moment(2), square * shrunk**2, rtol=1e-8)
+    np.testing.assert_allclose(flows.w2(0), math.sqrt(square) * (shrunk[0] - shrunk), rtol=1e-7, atol=1e-12)

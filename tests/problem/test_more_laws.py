@@ -6,6 +6,8 @@ import time
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from laws_and_terms import tensor
 from scipy import integrate, special, stats
 
@@ -363,3 +365,16 @@ def test_the_law_of_samples_follows_a_reflection():
     law, other = Samples(values, smoothing=0.3), Samples([-x for x in values], smoothing=0.3)
     assert other.density(-z).numpy() == pytest.approx(law.density(z).numpy(), abs=1e-13)
     assert (other.mean, other.std) == pytest.approx((-law.mean, law.std), rel=1e-13)
+
+
+@given(st.integers(-9000, 9000), st.sampled_from([100, 200, 500]), st.sampled_from([1, 10, 100]))
+def test_formulas_with_jumps_and_kinks_have_their_moments(place: int, half: int, digits: int):
+    """On a decimal grid and off it: a jump beside an edge of a cell must not be lost."""
+    c, h = digits * round(place / digits) / 1e4, half / 1e4
+    block = Formula(f"where(abs(x-({c}))<{h},10,1)", low=-2.0, high=2.0)
+    assert block.mean == pytest.approx(18 * h * c / (18 * h + 4), abs=1e-9)
+    step = Formula(f"where(x<{c},1,3)", low=-2.0, high=2.0)
+    assert step.mean == pytest.approx((4 - c * c) / (8 - 2 * c), abs=1e-9)
+    tent = Formula(f"max(0,1-abs(x-({c})))", low=-2.0, high=2.0)
+    assert (tent.mean, tent.std) == pytest.approx((c, math.sqrt(1 / 6)), abs=1e-9)
+    assert max(len(law.panels()) for law in (block, step, tent)) < 120

@@ -446,3 +446,11 @@ def test_where_particles_come_to_rest_finite_volumes_take_over():
     assert float(w @ (known(t, z) - right).abs()) < 2 * known.error
     exact = wgf.solve(LinearTransport(), potential="abs(x)**1.5", law=law, t_end=t, saves=1, reference_solution="exact")
     assert exact.reference_solution is None
+
+
+def test_a_law_that_has_shrunk_by_more_than_the_root_of_the_least_number():
+    """e^(-2kt) underflows where e^(-kt) is a number."""
+    flow = exact.find(problem(LinearTransport(), Gaussian(0.0, 1.0), Well(1.0)))
+    z = torch.tensor([-1.0, 2.0], dtype=torch.float64)
+    assert flow is not None
+    np.testing.assert_allclose(flow(500.0, z), z * math.exp(-500.0), rtol=1e-12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from wgf.gradients.tensors import number, points
 from wgf.problem.base import Base
 from wgf.problem.laws.convert import law_of
 from wgf.problem.laws.inverse import inverse
+from wgf.problem.quadrature import Gauss, Nodes
 from wgf.settings.ranges import fault
 
 if TYPE_CHECKING:
@@ -76,22 +78,28 @@ class DifferentiableLaws:
         return self.map(z)
 
     @cached_property
+    def _nodes(self) -> Nodes:
+        """Nodes of the numbers below: the few of the dynamics may miss edges and tails."""
+        nodes = Gauss().nodes(self.base, self._chart.space.points)
+        return replace(nodes, w=nodes.w / nodes.w.sum())
+
+    @cached_property
     def _at_nodes(self) -> Tensor:
-        return self._evaluate(self._chart.nodes.z)[0]
+        return self._evaluate(self._nodes.z)[0]
 
     def moment(self, order: int) -> Tensor:
         """int x^order rho dx (length^order)."""
-        return self._at_nodes ** number("order", order) @ self._chart.nodes.w
+        return self._at_nodes ** number("order", order) @ self._nodes.w
 
     @property
     def mean(self) -> Tensor:
         """Mean (length)."""
-        return self._chart.nodes.mean(self._at_nodes)
+        return self.moment(1)
 
     @property
     def std(self) -> Tensor:
         """Standard deviation (length)."""
-        return ((self._at_nodes - self.mean[..., None]) ** 2 @ self._chart.nodes.w).sqrt()
+        return ((self._at_nodes - self.mean[..., None]) ** 2 @ self._nodes.w).sqrt()
 
     def squared_w2(self, other: Any) -> Tensor:
         """Square of the distance W2 to another law (length^2).
@@ -103,7 +111,7 @@ class DifferentiableLaws:
         Raises:
             ConfigError: a derivative would be lost.
         """
-        nodes = self._chart.nodes
+        nodes = self._nodes
         ranks = self.base.cdf(nodes.z), self.base.survival(nodes.z)
         if isinstance(other, DifferentiableLaws):
             theirs = other.map(other.base.at_rank(*ranks))

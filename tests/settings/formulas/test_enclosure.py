@@ -76,7 +76,20 @@ def test_a_root_raises_the_bound_where_it_is():
 
 
 @pytest.mark.parametrize(
-    "text", ["x**3", "-x**4", "-abs(x)", "x**2 - abs(x)", "sinh(x)", "1/x", "sqrt(x)", "tan(x)", "x**4*sin(x)", "x**x"]
+    "text",
+    [
+        "x**3",
+        "-x**4",
+        "-abs(x)",
+        "x**2 - abs(x)",
+        "sinh(x)",
+        "1/x",
+        "x**-2",
+        "sqrt(x)",
+        "tan(x)",
+        "x**4*sin(x)",
+        "x**x",
+    ],
 )
 def test_none_where_the_formula_has_none(text):
     assert least_bend(Expression(text)) is None

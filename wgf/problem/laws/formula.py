@@ -21,7 +21,7 @@ SAME = 1e-14  # distance of two places that are one, relative to their distance 
 LOST, LOST_MOMENT = 1e-13, 1e-6  # shares of mass and second moment that may lie in the outer half of that search
 NEGLIGIBLE = 1e-22  # mass outside the panels
 FEW = 24  # cells of equal mass from which the panels are bisected
-TINY = 1e-6  # width of a cell at a singular point, in standard deviations
+TINY = 1e-4  # width of a cell at a singular point, in standard deviations
 CLOSE, ROUGH = 1e-4, 1e-2  # places next to an edge (cells); change of density or slope at a kink, relative to the peak
 
 

@@ -72,9 +72,9 @@ class Interval:
         return outward(low, high, -self.power)
 
     def to_power(self, c: float) -> Interval:
-        """f^c; unbounded where that is not real, and where it has a pole, over which no bound of V'' reaches."""
+        """f^c; unbounded where that is not real, and over the pole of a whole power: f^c jumps, or V is infinite."""
         if c < 0:
-            pole = (self.low <= 0) & (self.high >= 0)
+            pole = (self.low <= 0) & (self.high >= 0) & (c == int(c))
             found = self.to_power(-c).reciprocal()
             low, high = np.where(pole, -math.inf, found.low), np.where(pole, math.inf, found.high)
             return Interval(low, high, found.power)
