@@ -199,8 +199,8 @@ def _diffused(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth 
         return None
     if max(np.ptp(v(np.linspace(low, high, 4001), now)) for now in times) > STEEPEST * p.diffusion:
         return None
-    inside = p.kinks[(p.kinks > low) & (p.kinks < high)]
-    breaks = np.unique(np.concatenate([[low], inside, [high]]))
+    seams = np.concatenate([p.kinks, p.edges])
+    breaks = np.unique(np.concatenate([[low], seams[(seams > low) & (seams < high)], [high]]))
     seen = (left > OUTERMOST) & (right > OUTERMOST)
     scale = max(p.unit, 0.02 * (high - low))
     equation = Diffusion(v, p.diffusion, breaks, float(np.clip(middle, low, high)), scale)

@@ -27,6 +27,7 @@ from wgf.flow import Flow
 
 PANELS, ORDER, REACH = 3000, 4, 20.0  # of an integral over ranks, in the coordinate of a normal law
 GRADED = np.outer((-1, 1), 0.02 * 4.0 ** -np.arange(10)).ravel()  # cuts beside a place where a map may be singular
+CUTS = 4  # pieces of a cell between knots
 PAIRS = 601  # ranks of a double integral
 LOOKS = 2001  # places in a cell at which slopes are looked at
 CLOSE, EXACT = 1e-3, 1e-6  # relative differences that are allowed: of distances, of moments
@@ -90,7 +91,11 @@ class Carried:
             panels: their number.
         """
         map, theta = flow.state(t)
-        knots = map.knots(theta).detach().double().cpu()
+        knots = map.knots(theta).detach().double().cpu().sort().values
+        share = (
+            torch.arange(CUTS, dtype=torch.float64)[:, None] / CUTS
+        )  # cells between knots may be thinner than panels
+        knots = torch.cat([(knots[:-1] + share * knots.diff()).flatten(), knots[-1:]])
         cuts = normal(flow.base.cdf(knots).numpy(), flow.base.survival(knots).numpy())
         singular = (normal(law.cdf(seams), law.sf(seams))[:, None] + GRADED).ravel()
         here = torch.from_numpy(flow.inverse(t, seams))  # kinks of V act where the particles are

@@ -173,6 +173,14 @@ class Posed:
         x = np.unique(self.settings.get("samples", []))
         return np.concatenate([self.kinks, 0.5 * (x[1:] + x[:-1]), np.atleast_1d(getattr(self.law, "gap", []))])
 
+    @property
+    def edges(self) -> np.ndarray:
+        """Where the density of the law jumps or has a kink, as far as the settings say (length)."""
+        settings = self.settings
+        ends = [settings.get(f"law.{name}") for name in ("low", "high")]
+        known = [*settings.get("law.x", []), *settings.get("law.edges", []), *(end for end in ends if end is not None)]
+        return np.array(known, dtype=float)
+
     def quantiles(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Places [n] with these masses on either side."""
         return np.where(left < 0.5, self.law.ppf(left), self.law.isf(right))

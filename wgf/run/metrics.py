@@ -86,7 +86,8 @@ class Metrics:
         with torch.no_grad():
             x, slope = self.map.evaluate(theta.double(), z)
         least = torch.minimum(self.map.min_slope(theta.double(), slope), state.evaluation.min_slope)
-        moments = torch.stack([torch.dot(w, x), torch.dot(w, x * x), w.sum(), least]).tolist()
+        mass = w.sum()  # far from 0, what the nodes lack of it would move the mean
+        moments = torch.stack([torch.dot(w, x) / mass, torch.dot(w, x * x) / mass, mass, least]).tolist()
         return dict(zip(("mean", "second_moment", "mass", "min_slope"), moments, strict=True))
 
     def least_slope(self, theta: Tensor) -> float:
