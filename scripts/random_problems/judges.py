@@ -207,7 +207,7 @@ def _diffused(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth 
     for steps in (STEPS,) if p.moves else (1, STEPS):  # the contour integral multiplies rounding in long steps
         found = []
         for level in (1, 2, 4):
-            x, count = equation.mesh(level * CELLS), level * steps if steps > 1 else 1
+            x, count = equation.mesh(CELLS, level), level * steps if steps > 1 else 1
             f = p.law.cdf(x)
             for k in range(count):
                 still = replace(equation, potential=partial(v, t=(k + 0.5) * t / count))

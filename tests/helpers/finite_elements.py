@@ -40,11 +40,12 @@ class Diffusion:
     centre: float
     stretch: float
 
-    def mesh(self, cells: int) -> np.ndarray:
-        """About so many cells, with nodes at the breaks (length)."""
+    def mesh(self, cells: int, cuts: int = 1) -> np.ndarray:
+        """About so many cells, with nodes at the breaks, each cut into so many (length)."""
         s = np.arcsinh((self.breaks - self.centre) / self.stretch)
         pieces = [
-            np.linspace(a, b, 1 + 2 * max(8, round(cells / 2 * (b - a) / (s[-1] - s[0]))))[:-1] for a, b in pairwise(s)
+            np.linspace(a, b, 1 + 2 * cuts * max(8, round(cells / 2 * (b - a) / (s[-1] - s[0]))))[:-1]
+            for a, b in pairwise(s)
         ]
         nodes = self.centre + self.stretch * np.sinh(np.append(np.concatenate(pieces), s[-1]))
         ends = np.cumsum([0, *map(len, pieces)])
