@@ -162,9 +162,8 @@ class Ensemble:
 
     def _integral(self, c: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Integrals [n] of a function of the positions to which maps with coordinates c [n, M] carry the nodes."""
-        z, w = self._rule
-        blocks = np.array_split(c, 1 + len(c) * len(z) // BLOCK)
-        return np.concatenate([function(self._at(block, z, 1)) @ w for block in blocks])
+        blocks = np.array_split(c, 1 + len(c) * len(self._rule[0]) // BLOCK)
+        return np.concatenate([function(self._at(block, self._rule[0], 1)) @ self._rule[1] for block in blocks])
 
     @checked
     def moment(self, order: Count, t: float | None = None) -> np.ndarray:
@@ -177,8 +176,8 @@ class Ensemble:
 
     def std(self, t: float | None = None) -> np.ndarray:
         """Standard deviations [n] (length)."""
-        w = self._rule[1]
-        return np.sqrt(self._integral(self.coordinates[:, self._place(t)], lambda x: (x - (x @ w)[:, None]) ** 2))
+        c, w = self.coordinates[:, self._place(t)], self._rule[1]
+        return np.sqrt(self._integral(c, lambda x: (x - (x @ w)[:, None]) ** 2))
 
     def w2(self, k: int = 0, t: float | None = None) -> np.ndarray:
         """Wasserstein distances W2 of all flows to flow k [n] (length): the L2(p) distances of their maps."""
@@ -189,15 +188,13 @@ class Ensemble:
 
     def gap(self, other: Ensemble, t: float | None = None) -> np.ndarray:
         """Wasserstein distances W2 to the flows of another ensemble with the same base, one by one [n] (length)."""
-        z, w = self._rule
-        return np.sqrt((self.map(t, z) - other.map(t, z)) ** 2 @ w)
+        return np.sqrt((self.map(t, self._rule[0]) - other.map(t, self._rule[0])) ** 2 @ self._rule[1])
 
     def table(self, t: float | None = None) -> dict[str, np.ndarray]:
         """Columns [n] of numbers: parameters, status, steps, time reached, and at a saved time, the last by default,
         mean, standard deviation and estimated W2 error."""
-        numbers = {"status": self.status, "steps": self.steps, "t": self.reached}
         at = {"mean": self.mean(t), "std": self.std(t), "w2_error": self.w2_error[:, self._place(t)]}
-        return self.parameters | numbers | at
+        return self.parameters | {"status": self.status, "steps": self.steps, "t": self.reached} | at
 
     def plot(self, what: str = "density", over: str | Sequence[str] | None = None, t: float | None = None) -> Any:
         """Draw the densities of all flows as a fan, or a number over one or two parameters.

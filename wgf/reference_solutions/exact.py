@@ -118,11 +118,9 @@ class SelfSimilar:
 
     def scale(self, t: float) -> float:
         """L(t); NaN after a collapse in finite time."""
-        if self.a == 0:
-            return math.exp(-self.k * t)
-        n = self.g + 1
-        power = math.exp(-n * self.k * t) + n * self.a * decay(n * self.k, t)
-        return power ** (1 / n) if power > 0 else math.nan
+        n, shrunk = self.g + 1, math.exp(-self.k * t)
+        power = shrunk**n + n * self.a * decay(n * self.k, t)
+        return shrunk if self.a == 0 else power ** (1 / n) if power > 0 else math.nan
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
         return center_of_mass(self.mean, self.potential, t) + (z - self.mean) * self.scale(t)

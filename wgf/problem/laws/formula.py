@@ -17,7 +17,7 @@ from wgf.settings.ranges import Finite, FiniteOrNone, Text, checked, fault
 
 FAR, DECADES, NEAR, SAMPLES = 1e6, 13, 20.0, 4000  # of the search for mass: distances from 0 and from the ends (length)
 FINE, WIDE = 1e-2, 1e2  # standard deviations that need no second look, in their own unit (length)
-SAME = 1e-14  # distance of two places that are one, relative to their distance from 0 and the unit of the search
+SAME = 1e-14  # distance of two places that are one, relative to their distance from 0 and the width of the law
 LOST, LOST_MOMENT = 1e-13, 1e-6  # shares of mass and second moment that may lie in the outer half of that search
 NEGLIGIBLE = 1e-22  # mass outside the panels
 FEW = 24  # cells of equal mass from which the panels are bisected
@@ -86,6 +86,8 @@ class Density(Base):
                 "negative; restrict it by low and high"
             )
         edges = resolved(function, cells)
+        total, first, square = integrals(function, edges[:-1], edges[1:]).sum(1)
+        edges = _apart(edges, float((square / total - (first / total) ** 2).clamp(min=0).sqrt()))
         parts = integrals(function, edges[:-1], edges[1:])
         total, square = parts[0].sum(), parts[2].sum()
         if not (0 < float(total) < math.inf and math.isfinite(float(square))):
@@ -121,12 +123,7 @@ class Density(Base):
         points = torch.unique(torch.cat(places))
         if math.isfinite(self.lower) and math.isfinite(self.upper):
             points = torch.cat([points, torch.linspace(self.lower, self.upper, SAMPLES + 1, dtype=torch.float64)])
-        points = torch.unique(points[(points >= self.lower) & (points <= self.upper)])
-        # the same place from two sides, to rounding, would hide a jump in an empty cell
-        apart = points.diff() > SAME * (unit + points[1:].abs())
-        cells = points[torch.cat([apart.new_ones(1), apart])]
-        cells[-1] = points[-1]
-        return cells
+        return torch.unique(points[(points >= self.lower) & (points <= self.upper)])
 
     def log_density(self, z: Tensor) -> Tensor:
         inside = (z >= self.lower) & (z <= self.upper)
@@ -173,6 +170,14 @@ def _is_smooth(function: Callable[[Tensor], Tensor], edges: Tensor, std: float) 
     bend = (right[1] - right[0] + left[1] - left[0]) / CLOSE  # change of slope times the width of the cell
     jump = right[0] - left[0]
     return bool((torch.maximum(bend.abs(), jump.abs()) < ROUGH * function(edges[1:-1]).max()).all())
+
+
+def _apart(edges: Tensor, width: float) -> Tensor:
+    """Edges of which no two are the same place to rounding, for a law so wide: an empty cell would hide a jump."""
+    apart = edges.diff() > SAME * (width + edges[1:].abs())
+    found = edges[torch.cat([apart.new_ones(1), apart])]
+    found[-1] = edges[-1]
+    return found
 
 
 def _kept(edges: Tensor, mass: Tensor, rough: Tensor, low: float, high: float) -> Tensor:
