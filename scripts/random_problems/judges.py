@@ -200,7 +200,9 @@ def _diffused(p: Posed, t: float, left: np.ndarray, right: np.ndarray) -> Truth 
     if max(np.ptp(v(np.linspace(low, high, 4001), now)) for now in times) > STEEPEST * p.diffusion:
         return None
     seams = np.concatenate([p.kinks, p.edges])
-    breaks = np.unique(np.concatenate([[low], seams[(seams > low) & (seams < high)], [high]]))
+    rounding = 1e-6 * (high - low)
+    inner = np.unique(seams[(seams > low + rounding) & (seams < high - rounding)])
+    breaks = np.concatenate([[low], inner[np.diff(inner, prepend=low) > rounding], [high]])
     seen = (left > OUTERMOST) & (right > OUTERMOST)
     scale = max(p.unit, 0.02 * (high - low))
     equation = Diffusion(v, p.diffusion, breaks, float(np.clip(middle, low, high)), scale)

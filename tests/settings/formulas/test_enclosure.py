@@ -135,3 +135,12 @@ def test_arithmetic_far_away():
     assert f.high[0] == pytest.approx(1 + 1 / FAR**2)
     inverse = f.reciprocal().values()
     assert inverse.low[0] <= 0 < 1 / FAR**2 <= inverse.high[0] <= 1.1 / FAR**2
+
+
+@pytest.mark.parametrize("unit", [2.0**-30, 2.0**-9, 2.0**30])
+def test_the_bound_is_as_close_in_any_unit_of_length(unit: float):
+    """f'' falls to 0 far out."""
+    text = f"{unit!r}**2*(1.86*sqrt(1 + (x/{unit!r}-1.11)**2) + abs(x/{unit!r}))"
+    found = least_bend(Expression(text))
+    assert found is not None
+    assert -2e-4 < found <= 0
