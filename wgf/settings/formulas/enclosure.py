@@ -30,7 +30,7 @@ ACCURACY, FLOOR = 1e-4, 1e-9  # of the bound, relative to it and to the terms th
 BOXES, BATCH, PIECES = 20_000, 512, 8  # most boxes, most boxes cut at once, and pieces of each
 AWAY, CUTS = 64, 24  # boxes on either side of a range, as many as are cut at once, and how often
 JUMPS = {"sign", "where", *PAIRS}  # functions with jumps and kinks that no jet describes
-# a box without a bound holds a singular point if it is so narrow, relative to its distance from 0, which is at least CLOSE
+# a box without a bound holds a singular point if it is so narrow, relative to its distance from 0, at least CLOSE
 NARROW, CLOSE = 1e-6, 1e-9
 
 Jet = tuple[Interval, Interval, Interval]  # f, f', f''
