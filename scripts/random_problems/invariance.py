@@ -20,7 +20,7 @@ STEPS = 2, 0.1  # difference of a count, and as a share of it: rounding may deci
 STEPPED = ("steps", "rejected", "evaluations")
 ENCLOSED, SQUARED = 1e-3, 1e-7  # the same of bounds, which rest on an enclosure of V'' to 1e-4, and relative to the
 # width of the law: they are roots of sums of squares
-GROWN = 1e-7  # difference of lambda t: it changes a bound by as much, and far out V'' is enclosed to some digits only
+GROWN = 1e-5  # difference of lambda t: it changes a bound by as much, and far out V'' is enclosed to some digits only
 MEASURED = {"w1_error": "reference_error", "w2_error": "reference_w2_error", "w2_best": "reference_w2_error"}
 MISSING = {*MEASURED, *MEASURED.values(), "reference_error", "reference_w2_bound"}  # without a reference
 NEARBY = (  # all digits are rounded anew

@@ -149,5 +149,5 @@ def _run(settings: Settings, folder: Path, rich: bool) -> dict[str, Any]:
         raise OSError(result["unsaved"])
     if result["reference_solution"] == "finite volumes":
         known = load(folder / "run").reference_solution
-        result["cells"] = known.fine.grid.cells if isinstance(known, Reference) else None
+        result["cells"] = (known.fine.grid.cells, known.fine.smooth) if isinstance(known, Reference) else None
     return result

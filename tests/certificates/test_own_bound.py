@@ -331,3 +331,13 @@ def test_the_start_of_a_bound_knows_the_kinks_of_the_first_map():
     assert flow.certificate(0.0).own == pytest.approx(start, rel=1e-3)
     end = math.sqrt(np.square(flow.map(1.0, z) - math.exp(-1) * exact).mean())
     assert flow.certificate().bound >= end * (1 - 1e-4)
+
+
+def test_breakpoints_far_beyond_one_side_of_a_skew_law():
+    law = wgf.Mixture([-1.65, 1.82], [0.507, 0.195], [0.788, 0.422])
+    network = wgf.TwoSidedReLU(4, 4.56, base=law)
+    flow = wgf.solve(wgf.LinearTransport(), law=law, potential="x^2/2", network=network, t_end=0.1, saves=1)
+    bound = flow.certificate().own
+    assert bound is not None
+    assert flow.reference_solution is not None
+    assert flow.w2(flow.reference_solution) <= bound

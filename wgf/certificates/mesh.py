@@ -238,8 +238,9 @@ def _cells(base: Base, points: Tensor) -> Tensor:
     if right := math.isinf(base.upper):
         high = base.mean + REACH * (high - base.mean)
     width = TAIL_CELL * (high - low)
-    tails = [_divided(low, torch.minimum(points[0], high), width)] if left else []
-    tails += [_divided(torch.maximum(points[-1], low), high, width)] if right else []
+    # breakpoints may reach beyond all mass, on one side of a skew law by far
+    tails = [_divided(low, points[0].clamp(low, high), width)] if left else []
+    tails += [_divided(points[-1].clamp(low, high), high, width)] if right else []
     inner = points[(points >= low) & (points <= high)]
     mesh = torch.cat([panels, *tails, inner]).sort().values
     near = SAME * (base.std + (mesh[1:] - base.mean).abs())  # heavy tails reach 10^14 times as far as the law
