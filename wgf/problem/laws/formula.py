@@ -87,7 +87,7 @@ class Density(Base):
             )
         edges = resolved(function, cells)
         total, first, square = integrals(function, edges[:-1], edges[1:]).sum(1)
-        edges = _apart(edges, float((square / total - (first / total) ** 2).clamp(min=0).sqrt()))
+        edges = _apart(edges, float((square / total - (first / total) ** 2).clamp(min=0).nan_to_num(0, 0).sqrt()))
         parts = integrals(function, edges[:-1], edges[1:])
         total, square = parts[0].sum(), parts[2].sum()
         if not (0 < float(total) < math.inf and math.isfinite(float(square))):

@@ -30,7 +30,7 @@ ACCURACY, FLOOR = 1e-4, 1e-9  # of the bound, relative to it and to the terms th
 BOXES, BATCH, PIECES = 20_000, 512, 8  # most boxes, most boxes cut at once, and pieces of each
 AWAY, CUTS = 64, 24  # boxes on either side of a range, as many as are cut at once, and how often
 JUMPS = {"sign", "where", *PAIRS}  # functions with jumps and kinks that no jet describes
-# a box without a bound holds a singular point if it is so narrow, relative to its distance from 0, at least CLOSE
+# a box without a bound holds a singular point if it is so narrow, relative to its distance from 0 between CLOSE and 1
 NARROW, CLOSE = 1e-6, 1e-9
 
 Jet = tuple[Interval, Interval, Interval]  # f, f', f''
@@ -246,7 +246,7 @@ def least_bend(expression: Expression) -> float | None:
                 least, x = float(seen[at]), Interval(*[middle[[at]]] * 2)
                 size = _size(expression.tree, (x, constant(1.0, x), constant(0.0, x)), expression.constants)
                 gap = ACCURACY * max(abs(least), size if math.isfinite(size) else 0.0) + FLOOR
-            if (bounds == -math.inf)[boxes[1] - boxes[0] < NARROW * (np.abs(middle) + CLOSE)].any():
+            if (bounds == -math.inf)[boxes[1] - boxes[0] < NARROW * np.abs(middle).clip(CLOSE, 1.0)].any():
                 return None
             loose = bounds < min(least - gap, tails)
             loose &= (boxes[0] < middle) & (middle < boxes[1])  # numbers between the ends
