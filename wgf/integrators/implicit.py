@@ -177,7 +177,7 @@ class Rodas4(Adaptive):
         factor = landscape.hessian(point.at).plus_mass(1 / (self.gamma * dt))
         if not factor.positive:
             return Step(state, failure="the step is too long for the concave part of the energy", evaluations=0)
-        stages, pulls = point.c.new_empty(6, len(point.c)), torch.zeros(6, len(point.c)).to(point.c)
+        stages, pulls = point.c.new_empty(6, len(point.c)), point.c.new_zeros(6, len(point.c))
         gradients, (alpha, gamma) = [point.gradient], self.times()
         drift = None if field.stage(1.0) is field else dt * landscape.drift(point.at)
 
@@ -185,7 +185,7 @@ class Rodas4(Adaptive):
             return gradients[i] if drift is None else gradients[i] + gamma[i] * drift
 
         stages[0] = factor.solve(-load(0))
-        tables = self._tables(point.c.dtype, point.c.device)
+        tables, _ = self._tables(point.c.dtype, point.c.device)
         for i in range(1, 6):
             where, pulls[i] = tables[i] @ stages[:i]
             there, _ = chart_state(field.stage(alpha[i]), state)
@@ -209,7 +209,7 @@ class Rodas4(Adaptive):
         """
         v = chart.project(g.T).T
         rates = (g * v).sum(1) - 2 * (g @ v[0]) + 2 / dt * (pull @ g[0])
-        return dt * torch.dot(torch.tensor(self.quadrature(), dtype=g.dtype, device=g.device), rates)
+        return dt * torch.dot(self._tables(g.dtype, g.device)[1], rates)
 
     @classmethod
     @cache
@@ -221,7 +221,7 @@ class Rodas4(Adaptive):
 
     @classmethod
     @cache
-    def _tables(cls, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
-        """Rows a_i and c_i of every stage [2, i]."""
-        rows = zip(cls.a, cls.c, strict=True)
-        return [torch.tensor(pair, dtype=dtype, device=device) for pair in rows]
+    def _tables(cls, dtype: torch.dtype, device: torch.device) -> tuple[list[Tensor], Tensor]:
+        """Rows a_i and c_i of every stage [2, i], and the weights of the quadrature [6]."""
+        rows = [torch.tensor(pair, dtype=dtype, device=device) for pair in zip(cls.a, cls.c, strict=True)]
+        return rows, torch.tensor(cls.quadrature(), dtype=dtype, device=device)

@@ -269,8 +269,8 @@ class WeightSpace(SplineSpace):
         start = torch.dot(displacement[self.width :], self._reach) / self.width
         inner = start + pad((slopes[1:-1] * self.knots.diff()).cumsum(0), (1, 0))
         inner = inner[a]
-        ends = self._widths[[0, -1]] * slopes[[a.start, a.stop]]
-        return torch.cat([inner[:1] - ends[:1], inner, inner[-1:] + ends[1:]])
+        low, high = self._widths[:1] * slopes[a.start : a.start + 1], self._widths[-1:] * slopes[a.stop : a.stop + 1]
+        return torch.cat([inner[:1] - low, inner, inner[-1:] + high])
 
     def lift(self, coefficients: Tensor) -> Tensor:
         """Smallest displacement of (w, wt), O(m): w = J/2 + q, wt = J/2 - q, q = B^T (B B^T)^-1 r, where

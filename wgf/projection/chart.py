@@ -37,8 +37,8 @@ def _on(like: Tensor, matrix: scipy.sparse.csr_matrix) -> Tensor:
     starts, columns, entries = (
         torch.from_numpy(a).to(like.device) for a in (matrix.indptr, matrix.indices, matrix.data)
     )
-    with warnings.catch_warnings():  # torch warns once that its CSR tensors are beta
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+    with warnings.catch_warnings():  # torch warns once that its CSR tensors are beta, and that it does not check them
+        warnings.filterwarnings("ignore", "Sparse (CSR tensor support|invariant checks)", UserWarning)
         return torch.sparse_csr_tensor(starts, columns, entries.to(like.dtype), matrix.shape, check_invariants=False)
 
 
