@@ -72,8 +72,7 @@ class EnsembleLauncher(BasicLauncher):
     last state alone.
 
     Args:
-        n_jobs: how many at once, 1 for jobs in this process; -1: one per core, and one more, because one that saves its
-            files waits for the disk.
+        n_jobs: how many at once, 1 for jobs in this process; -1: one per core.
 
     Attributes:
         unless: settings of every job unless the command gives them.
@@ -103,7 +102,7 @@ class EnsembleLauncher(BasicLauncher):
     @property
     def _processes(self) -> int:
         if self._at_once == -1:
-            return cores() + 1 if sys.platform == "linux" else 1
+            return cores() if sys.platform == "linux" else 1
         if not isinstance(self._at_once, int) or self._at_once < 1:
             raise ConfigError(
                 f"hydra.launcher.n_jobs={self._at_once} is not allowed: expected 1 or more, or -1 for all cores"

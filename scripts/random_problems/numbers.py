@@ -404,9 +404,7 @@ class Judge:
         yield from self._verdict("parameters", "count", self.flow.parameters(self.t).numel(), 0.5)
         latest = result["blow_up_bound"]
         if latest is not None:
-            yield Verdict(
-                "blow_up_bound", "a completed run", 2.0 if latest < self.t * (1 - 1e-6) else 0.0, latest, self.t
-            )
+            yield Verdict("t_end", "blow-up", 2.0 if latest < self.t * (1 - 1e-6) else 0.0, self.t, latest)
 
     def _gap(self, known: Any, at: Carried, q: int) -> float:
         """W_q distance to the reference solution."""

@@ -59,6 +59,10 @@ def test_nothing_speaks_against_a_good_run():
         ),
         ({"second_moment": 1.6}, "second_moment: +1.0e-01 off its law"),
         (
+            {"blow_up_bound": 0.5, "t_end": 1.0},
+            "t_end: the equation has no solution after t = 0.5, where its variance would vanish",
+        ),
+        (
             {"reference_w2_error": 1e-6, "reference_w2_bound": 1e-5, "w2_bound_certificate": 3e-6},
             "reference_w2_error: the reference states 1.0e-06, but its error is at least 4.0e-06",
         ),

@@ -169,6 +169,12 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
             )
         elif result.status == Status.completed.name and not result.min_slope > 0:
             yield f"map: its smallest slope is {result.min_slope:.1e}, so densities are wrong; increase network.width"
+    latest = result.blow_up_bound
+    if latest is not None and (result.t_end or 0.0) > latest * (1 + ROUNDED):
+        yield (
+            f"t_end: the equation has no solution after t = {latest:.6g}, where its variance would vanish, so that "
+            "nothing here tells about it, lower t_end"
+        )
     size = sum(map(abs, result.energy_terms.values()))
     if result.energy_error is not None and result.energy_error > ENERGY * size:
         names = ", ".join([f"energy_{name}" for name in result.energy_terms] + ["work"] * (result.work is not None))
