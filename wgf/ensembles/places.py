@@ -14,6 +14,7 @@ from wgf.engine.tapes.tape import Tape, Untraceable
 from wgf.engine.tapes.traced import Traced
 from wgf.ensembles.parameters import BOUND, ROUNDING, Columns, ProblemOf, bare, same, with_numbers
 from wgf.errors import ConfigError
+from wgf.problem.changes.jumps import jump
 from wgf.problem.energy import Term
 from wgf.problem.equations import Problem
 from wgf.problem.interaction import Pairwise
@@ -157,7 +158,7 @@ def _nudged(problem_of: ProblemOf, typical: Mapping[str, float], name: str) -> t
 
 
 def check_kinks(potential: Potential, columns: Columns) -> None:
-    """Check that V of no flow has a kink.
+    """Check that V of no flow has a kink or a jump.
 
     Raises:
         Untraceable: one has.
@@ -169,3 +170,5 @@ def check_kinks(potential: Potential, columns: Columns) -> None:
         one = with_numbers(potential, dict(zip(own, map(float, row), strict=True)))
         if one.kinks is not None:
             raise Untraceable(f"the kinks of V = {one}")
+        if expression is not None and jump(vars(one)["expression"]) is not None:
+            raise Untraceable(f"the jump of V = {one}")

@@ -11,10 +11,12 @@ import torch
 
 from wgf.errors import ConfigError
 from wgf.kept import kept
+from wgf.problem import kernels
 from wgf.problem.base import Base
+from wgf.problem.changes.jumps import jump
 from wgf.problem.equations import Problem
 from wgf.problem.interaction import Pairwise
-from wgf.problem.potential import Potential
+from wgf.problem.potential import Expressed, Potential
 from wgf.problem.quadrature import Gauss
 
 RESOLVED = {torch.float64: 1e-7, torch.float32: 1e-4}  # error of a law's mass, and of places relative to its width
@@ -38,12 +40,18 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
     if problem.domain.period is not None:
         _check_periodic(problem, problem.domain.period)
     v, (low, high) = problem.potential, problem.domain.reach(problem.law)
+    if isinstance(problem.interaction, kernels.Expressed) and (found := jump(problem.interaction.expression)):
+        raise ConfigError(
+            f"interaction={problem.interaction} jumps by {found.height:.3g} at r={found.x:.4g}: expected a continuous "
+            "W, since the force is infinite there; write a steep slope instead, as tanh has it"
+        )
     if v.vanishes:
         return
     if v.moves and problem.steady:
         raise ConfigError(f"stop=steady with potential={v} is impossible: a driven flow never rests, use stop=end")
     times = [problem.t_end * k / MOMENTS for k in range(MOMENTS + 1)] if v.moves else [0.0]
     for t in times:
+        _check_jumps(v.at(t), problem, t)
         if not v.polynomial and (x := singular_point(v.at(t), low, high)) is not None:
             when = f" at t={t:.4g}" if v.moves else ""
             raise ConfigError(
@@ -67,6 +75,20 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
                 f"potential={v} falls so fast that what is at x={x:.4g} is at infinity at t={t:.4g}: lower t_end below "
                 "that, or give a potential that does not fall faster than -x**2"
             )
+
+
+def _check_jumps(v: Potential, problem: Problem, t: float) -> None:
+    """Check that a potential, as it is at a time, does not jump where there may be mass."""
+    if not isinstance(v, Expressed):
+        return
+    low, high = problem.domain.support
+    found = jump(v.expression.at(v.t), -math.inf if low is None else low, math.inf if high is None else high)
+    if found is not None:
+        when = f" at t={t:.4g}" if problem.potential.moves else ""
+        raise ConfigError(
+            f"potential={v} jumps by {found.height:.3g} at x={found.x:.4g}{when}: expected a continuous V, since the "
+            "force is infinite there; write a steep slope instead, as tanh has it, or give a wall by domain=interval"
+        )
 
 
 def _check_law(problem: Problem, dtype: torch.dtype) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -134,31 +135,40 @@ def crossing(kinks: Kinks, x: Tensor, order: int) -> Crossing:
 def find(expression: Expression) -> Kinks | None:
     """Kinks of a formula where its abs, sign, max, min and where switch; None if there are none.
 
-    All zeros of polynomials are found, other zeros within 100 of the origin, and around it and around those of
-    polynomials at any scale, if their distances from there differ by 1 %. A kink that is not found costs accuracy at
-    the quadrature, no more.
+    A kink that is not found costs accuracy at the quadrature, no more.
     """
-    places, widths = [torch.zeros(1, dtype=torch.float64)], [torch.full((1,), math.nan, dtype=torch.float64)]
-    others: list[ast.AST] = []
-    for switch in expression.switches():
-        if (coefficients := expression.polynomial(switch)) is None:
-            others.append(switch)
-        elif len(coefficients) > 1:
-            roots = np.polynomial.polynomial.polyroots(coefficients)
-            x = torch.from_numpy(np.real(roots[np.abs(np.imag(roots)) <= REAL * np.abs(roots)]).astype(float))
-            places, widths = [*places, x], [*widths, _width(expression, switch, x)]
-    centres = torch.cat(places)[:MOST, None]
-    around = torch.cat([centres - SCALES, centres + SCALES], 1).flatten()
-    sought = torch.cat([torch.linspace(-WINDOW, WINDOW, SAMPLES, dtype=torch.float64), around]).unique()
-    for switch in others:
-        x = _zeros(expression, switch, sought)
-        places, widths = [*places, x], [*widths, _width(expression, switch, x)]
-    x, width = torch.cat(places), torch.cat(widths)
-    near = torch.maximum(NEAR * x.abs(), 4 * width)
+    x, near = places(expression, expression.switches())
     slope, bend, lasts = _lasting(expression, x, near)
     # a place that is known to fewer digits sees the kinks of others, which are counted by then
     order = near[lasts].argsort(stable=True)
     return _counted(*(part[lasts][order] for part in (x, near, slope, bend)))
+
+
+def places(expression: Expression, parts: Sequence[ast.AST]) -> tuple[Tensor, Tensor]:
+    """Zeros [K] of parts of a formula, and how far beside them both sides are known [K]; NaN where a part keeps its
+    sign (length).
+
+    All zeros of polynomials are found, other zeros within 100 of the origin, and around it and around those of
+    polynomials at any scale, if their distances from there differ by 1 %.
+    """
+    found, widths = [torch.zeros(1, dtype=torch.float64)], [torch.full((1,), math.nan, dtype=torch.float64)]
+    others: list[ast.AST] = []
+    for part in parts:
+        if (coefficients := expression.polynomial(part)) is None:
+            others.append(part)
+        elif len(coefficients) > 1:
+            roots = np.polynomial.polynomial.polyroots(coefficients)
+            x = torch.from_numpy(np.real(roots[np.abs(np.imag(roots)) <= REAL * np.abs(roots)]).astype(float))
+            found, widths = [*found, x], [*widths, _width(expression, part, x)]
+    if others:
+        centres = torch.cat(found)[:MOST, None]
+        around = torch.cat([centres - SCALES, centres + SCALES], 1).flatten()
+        sought = torch.cat([torch.linspace(-WINDOW, WINDOW, SAMPLES, dtype=torch.float64), around]).unique()
+    for part in others:
+        x = _zeros(expression, part, sought)
+        found, widths = [*found, x], [*widths, _width(expression, part, x)]
+    x, width = torch.cat(found), torch.cat(widths)
+    return x, torch.maximum(NEAR * x.abs(), 4 * width)
 
 
 def _counted(x: Tensor, near: Tensor, slope: Tensor, bend: Tensor) -> Kinks | None:
