@@ -168,3 +168,14 @@ def test_a_notebook_shows_a_flow_without_a_reference():
     assert flow.saved_maps.errors is not None
     assert "against exact: self-similar solution" in flow._repr_html_()
     assert flow.problem.equation in flow._repr_html_()
+
+
+def test_times_much_shorter_than_the_end_are_known():
+    """The law was that of the last saved time within 1e-12 of the end."""
+    stiffness = 1e5
+    flow = wgf.solve(
+        wgf.FokkerPlanck(stiffness), law=wgf.Gaussian(3.0, 0.5), potential=wgf.potentials.Quadratic(stiffness),
+        t_end=1e6, saves=[1e-6, 1.0],
+    )  # fmt: skip
+    for t in (9e-7, 1e-6, 1.9e-6):
+        assert flow.quantile(t, 0.5) == pytest.approx(3.0 * math.exp(-stiffness * t), abs=1e-5)
