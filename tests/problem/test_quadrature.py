@@ -149,3 +149,29 @@ def test_ranks_of_random_nodes_have_the_mean_zero():
     """So that an interaction |x - y| does not change by a shift of the map."""
     for nodes in (MonteCarlo(300).nodes(Gaussian(), tensor([])), Gauss(3).nodes(Uniform(), tensor([-0.3, 0.1]))):
         assert float(nodes.w @ nodes.rank) == pytest.approx(0, abs=1e-16)
+
+
+@given(law=laws(), side=st.sampled_from([-1, 1]), share=st.floats(0.0, 1.0))
+def test_a_knot_beside_a_panel_makes_no_narrow_cell(law, side, share):
+    panels = torch.tensor(law.panels(), dtype=torch.float64)
+    k = 1 + int(share * (len(panels) - 3))
+    width = float(torch.minimum(panels[k] - panels[k - 1], panels[k + 1] - panels[k]))
+    knot = panels[k] + side * max(1e-13 * width, float(np.spacing(abs(float(panels[k])))))
+    nodes = Gauss(8).nodes(law, knot[None])
+    widths = nodes.z.reshape(-1, 8).diff(dim=1).sum(1)
+    assert float(widths[widths > 0].min()) > 0.1 * float(panels.diff()[panels.diff() > 0].min())
+    assert float(nodes.w.sum()) == pytest.approx(float(Gauss(8).nodes(law, NONE).w.sum()), abs=1e-12)
+    assert int(nodes.cell[-1]) == 1
+
+
+def test_a_panel_beside_no_knot_stays():
+    law = Gaussian()
+    panels = law.panels()
+    for knots in (NONE, tensor([1e-9]), tensor([100.0])):
+        z = Gauss(4).nodes(law, knots).z
+        mesh = sorted({*panels, *knots.clamp(law.lower, law.upper).tolist()})
+        assert len(z) == 4 * (len(panels) + len(knots) - 1)
+        assert all(
+            low < float(row[0]) and float(row[-1]) < high
+            for (low, high), row in zip(pairwise(mesh), z.reshape(-1, 4), strict=False)
+        )

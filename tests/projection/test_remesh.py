@@ -172,3 +172,10 @@ def test_widths_of_each_kind():
     assert mesh_of(projection(Spline(base=LAW))) is None
     with pytest.raises(ConfigError, match=r"width='wide' is not allowed: expected a whole number >= 2, auto, or null"):
         Spline("wide", base=LAW)
+
+
+@pytest.mark.parametrize("chi", [0.9, 1.5])
+def test_a_breakpoint_beside_the_mean_but_for_rounding_stops_no_run(chi: float):
+    """It made a cell 2e-16 wide, in which the forces of a logarithmic kernel are infinite."""
+    flow = wgf.solve(wgf.KellerSegel(chi), t_end=0.2, network=wgf.Spline(48, knots="adaptive", base=wgf.Gaussian()))
+    assert flow.status is Status.completed

@@ -10,9 +10,12 @@ from functools import cached_property, lru_cache
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from wgf.problem.base import Base
 from wgf.settings.ranges import Count, Order, checked
+
+SLIVER = 1e-12  # width of a cell beside a knot that is none, relative to those of its neighbours
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,20 @@ class Quadrature(ABC):
         """Nodes and weights for a map with these knots [K], in any order, possibly none (length)."""
 
 
+def _beside(panels: Tensor, knots: Tensor) -> Tensor:
+    """Ends of panels [P], those beside a knot but for rounding on the knot: nodes of so narrow a cell are the same, and
+    the forces between them would be infinite."""
+    if not len(knots):
+        return panels
+    inner, gaps = knots.sort().values, panels.diff()
+    k = torch.searchsorted(inner, panels).clamp(max=len(inner) - 1)
+    before, after = inner[(k - 1).clamp(min=0)], inner[k]
+    nearest = torch.where((panels - before).abs() < (after - panels).abs(), before, after)
+    width = torch.minimum(pad(gaps, (1, 0), value=math.inf), pad(gaps, (0, 1), value=math.inf))
+    near = SLIVER * width + 4 * torch.finfo(panels.dtype).eps * panels.abs()
+    return torch.where((nearest - panels).abs() <= torch.minimum(near, 0.25 * width), nearest, panels)
+
+
 class Gauss(Quadrature):
     """Gauss-Legendre rule on every cell of the mesh of knots and panels of the base, including the tails.
 
@@ -121,8 +138,10 @@ class Gauss(Quadrature):
 
     def nodes(self, base: Base, knots: Tensor) -> Nodes:
         """Nodes and weights for a mesh. knots: [K] in any order, possibly empty (length)."""
-        panels, s, half = _panels(base, knots.dtype, knots.device), *legendre(self.order, knots.dtype, knots.device)
-        mesh, order = torch.cat([panels, knots.clamp(base.lower, base.upper)]).sort(stable=True)
+        knots = knots.clamp(base.lower, base.upper)
+        panels = _beside(_panels(base, knots.dtype, knots.device), knots.detach())
+        s, half = legendre(self.order, knots.dtype, knots.device)
+        mesh, order = torch.cat([panels, knots]).sort(stable=True)
         cell = (order >= len(panels)).cumsum(0)[:-1]
         left, width = mesh[:-1], mesh[1:] - mesh[:-1]
         z = (left[:, None] + width[:, None] * s).reshape(-1)
