@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from chebyshev import differentiation
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.polynomial import chebyshev
 from scipy.integrate import solve_ivp
 from torch import Tensor
@@ -21,6 +23,7 @@ from wgf.integrators.explicit import RK4, Dopri5, Euler, Heun
 from wgf.integrators.gauss_newton import GaussNewton
 from wgf.integrators.implicit import JKO, SDIRK2, SDIRK3, Rodas4
 from wgf.integrators.limex import Limex
+from wgf.integrators.status import Status
 from wgf.networks.base import TransportMap
 from wgf.networks.relu import TwoSidedReLU
 from wgf.networks.spline import Spline
@@ -247,3 +250,37 @@ def test_what_needs_a_potential_at_rest_says_so():
     assert "does not depend on the time" in refused(potential=Expressed("a*x**2/2 - t*x", a=grown))
     flow = wgf.solve(wgf.FokkerPlanck(D), potential=CENTRE_1, t_end=0.1, saves=1)
     assert "do not depend on the time" in (flow.certificate(rich=False).unknown or "")
+
+
+V = (1 + math.exp(-2)) / 2  # variance at t = 1/2 in V = x^2, D = 1, from 1
+SWITCHES = {  # V, and the work of its jump: int (V(t+) - V(t-)) rho
+    "where(t < 0.5, x**2, x**2/2)": -V / 2,
+    "x**2/2 + where(t < 0.3, 0, 5)": 5.0,
+    "where(t < 0.31, x**2/2, (x - 1)**2/2)": 0.5,
+    "where(t < 0.5, x**2/2, (x - 1)**2/2)": 0.5,
+}
+
+
+@pytest.mark.parametrize("method", [Rodas4(), SDIRK2(), RK4(dt=5e-4)])
+@pytest.mark.parametrize("expr", SWITCHES)
+def test_a_potential_that_jumps_in_time_does_its_work(expr: str, method: Integrator):
+    """Simpson's rule of dV/dt saw no jump: the work was 0, and runs ended because the energy rose."""
+    flow = wgf.solve(wgf.FokkerPlanck(), potential=expr, t_end=1.0, saves=4, integrator=method)
+    assert flow.status is Status.completed
+    assert flow.clock.work == pytest.approx(SWITCHES[expr], abs=1e-5 if isinstance(method, Rodas4) else 2e-3)
+    first, last = (float(flow.table()["energy"][k]) for k in (0, -1))
+    assert last - first == pytest.approx(flow.clock.work - flow.clock.dissipated, abs=3e-3)
+
+
+@given(centre=st.floats(-1e6, 1e6), w=st.floats(0.1, 10.0))
+@settings(max_examples=10)
+def test_the_work_of_what_does_not_jump_has_no_jumps_by_rounding(centre: float, w: float):
+    """V at the particles has few digits far from 0."""
+    a, b = (
+        wgf.solve(
+            wgf.FokkerPlanck(), potential=f"(x - ({c}) - sin({w}*t))**2/2 + 1e3", law=Gaussian(c), t_end=0.1, saves=1,
+            network=Spline(8, 3, base=Gaussian(c)),
+        ).clock.work
+        for c in (0.0, centre)
+    )  # fmt: skip
+    assert b == pytest.approx(a, abs=1e-9 * (1 + abs(centre)))
