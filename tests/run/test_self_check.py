@@ -14,7 +14,7 @@ from short_runs import AFFINE, config, run_config, unverified, verified
 import wgf
 from wgf.integrators.time_loop import Clock
 from wgf.result import Result
-from wgf.run.self_check import doubts, unfelt
+from wgf.run.self_check import doubts, ended, unfelt
 from wgf.saved_maps import SavedMaps
 
 RESULT: dict[str, Any] = {
@@ -269,3 +269,15 @@ def test_only_an_interaction_that_is_not_felt_is_doubted(words: str, doubted: bo
     found = unverified(tmp_path, f"{KERNEL}t_end=0.1 {words} reference_solution=none")
     assert found["status"] == "completed"
     assert ("everything" in (found["doubts"] or "")) == doubted
+
+
+def test_a_blow_up_doubts_its_time():
+    """It falls with the width: 0.80, 0.495, 0.470, 0.459 with 8, 16, 32, 64 breakpoints at chi = 1.5."""
+    early = Result.from_dict(RESULT | {"status": "blow_up", "t_end": 0.4})
+    assert [*ended(early)] == [
+        "t_end: this map concentrates then, the equation may do so earlier, compare a larger network.width"
+    ]
+    assert next(ended(replace(early, blow_up_bound=0.3))).startswith(
+        "t_end: the equation has no solution after t = 0.3"
+    )
+    assert not [*ended(Result.from_dict(RESULT))]

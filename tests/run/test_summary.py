@@ -87,6 +87,8 @@ def test_table_of_a_run_that_ended_early(tmp_path: Path):
     assert cell(text, "status") == "folded: the map folded"
     assert cell(text, "time") == "0.05 of 0.2"
     assert cell(text, "energy") == "potential 0.143598, entropy -1.14797"
+    assert cell(text, "doubts") is None  # nothing has looked for them
+    assert cell(printed(RESULT, tmp_path), "doubts") == "none"
 
 
 def test_table_says_how_to_look_at_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

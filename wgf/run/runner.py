@@ -203,7 +203,7 @@ def _measure(
 ) -> tuple[Result, SavedMaps | None]:
     """Compute the result of a flow and its maps at the saved times.
 
-    A completed run has error bounds (a signal cuts a richer run short) and doubts.
+    A completed run has error bounds (a signal cuts a richer run short) and all doubts, another one those about its end.
     """
     callbacks.phase("reference")
     with suppress(KeyboardInterrupt), signals.heard():
@@ -214,7 +214,7 @@ def _measure(
     known = flow.reference_solution if every else None
     shown = maps(flow.problem, flow.saved, known) if flow.saved.times else None
     if not end.status.is_success:
-        return result, shown
+        return replace(result, doubts="; ".join(self_check.ended(result)) or None), shown
     callbacks.phase("certificate")
     rich, missed = experiment.certificate == "rich", unseen(flow.projection, flow.saved)
     result, bounds = certify.certified(flow, result, bound, rich, signals, missed, every)

@@ -1,4 +1,4 @@
-"""Self-checks of a completed run: signs that its numbers are wrong."""
+"""Self-checks of a run: signs that its numbers are wrong."""
 
 from __future__ import annotations
 
@@ -155,6 +155,18 @@ def _accepted(clock: Clock) -> Iterator[str]:
         yield f"energy: rose at t = {clock.raised_at:.6g} for the first time (integrator.strict=false)"
 
 
+def ended(result: Result) -> Iterator[str]:
+    """Doubts about the time at which a run ended."""
+    latest = result.blow_up_bound
+    if latest is not None and (result.t_end or 0.0) > latest * (1 + ROUNDED):
+        yield (
+            f"t_end: the equation has no solution after t = {latest:.6g}, where its variance would vanish, so that "
+            "nothing here tells about it, lower t_end"
+        )
+    elif result.status == Status.blow_up.name:
+        yield "t_end: this map concentrates then, the equation may do so earlier, compare a larger network.width"
+
+
 def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator[str]:
     if not abs(result.mass - 1) <= MASS:
         yield f"mass: {result.mass - 1:+.1e} off 1, the quadrature does not resolve the base"
@@ -169,12 +181,7 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
             )
         elif result.status == Status.completed.name and not result.min_slope > 0:
             yield f"map: its smallest slope is {result.min_slope:.1e}, so densities are wrong; increase network.width"
-    latest = result.blow_up_bound
-    if latest is not None and (result.t_end or 0.0) > latest * (1 + ROUNDED):
-        yield (
-            f"t_end: the equation has no solution after t = {latest:.6g}, where its variance would vanish, so that "
-            "nothing here tells about it, lower t_end"
-        )
+    yield from ended(result)
     size = sum(map(abs, result.energy_terms.values()))
     if result.energy_error is not None and result.energy_error > ENERGY * size:
         names = ", ".join([f"energy_{name}" for name in result.energy_terms] + ["work"] * (result.work is not None))

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wgf.files import relative
+from wgf.integrators.status import Status
 from wgf.result import Result, at_most, is_clear, label
 
 SHORT = 0.005  # seconds of a phase that is not worth a word
@@ -84,7 +85,7 @@ def lines(result: Result) -> list[tuple[str, str]]:
         (label("w1_error"), _error(r.w1_error, against, r.reference_error)),
         (label("w2_error"), _error(r.w2_error, against, r.reference_w2_error)),
         ("bound", _bound(r)),
-        ("doubts", r.doubts or "none"),
+        ("doubts", r.doubts or ("none" if r.status and Status[r.status].is_success else "")),
         ("unsaved", r.unsaved or ""),
         ("best W2", _join(_error(r.w2_best, " within reach of this network", None), _finer(r), between="; ")),
         ("start", _number(r.initial_w2 or None, "W2 distance {:.1e} to the initial law")),
