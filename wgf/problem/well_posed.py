@@ -72,8 +72,8 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
         t = max(escape_time(v.at(t), x, side, HUGE[dtype], problem.law.std) for t in times)
         if t < problem.t_end:
             raise ConfigError(
-                f"potential={v} falls so fast that what is at x={x:.4g} is beyond {HUGE[dtype]:.0e} at t={t:.4g}, too far "
-                "for numbers if not at infinity: lower t_end below that, or give a potential that falls more slowly"
+                f"potential={v} falls so fast that what is at x={x:.4g} is beyond {HUGE[dtype]:.0e} at t={t:.4g}, too "
+                "far for numbers if not at infinity: lower t_end below that, or give a potential that falls more slowly"
             )
 
 
