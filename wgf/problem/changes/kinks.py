@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -138,27 +139,37 @@ def find(expression: Expression) -> Kinks | None:
     polynomials at any scale, if their distances from there differ by 1 %. A kink that is not found costs accuracy at
     the quadrature, no more.
     """
-    places, widths = [torch.zeros(1, dtype=torch.float64)], [torch.full((1,), math.nan, dtype=torch.float64)]
-    others: list[ast.AST] = []
-    for switch in expression.switches():
-        if (coefficients := expression.polynomial(switch)) is None:
-            others.append(switch)
-        elif len(coefficients) > 1:
-            roots = np.polynomial.polynomial.polyroots(coefficients)
-            x = torch.from_numpy(np.real(roots[np.abs(np.imag(roots)) <= REAL * np.abs(roots)]).astype(float))
-            places, widths = [*places, x], [*widths, _width(expression, switch, x)]
-    centres = torch.cat(places)[:MOST, None]
-    around = torch.cat([centres - SCALES, centres + SCALES], 1).flatten()
-    sought = torch.cat([torch.linspace(-WINDOW, WINDOW, SAMPLES, dtype=torch.float64), around]).unique()
-    for switch in others:
-        x = _zeros(expression, switch, sought)
-        places, widths = [*places, x], [*widths, _width(expression, switch, x)]
-    x, width = torch.cat(places), torch.cat(widths)
+    found = [*switching(expression)]
+    origin = torch.zeros(1, dtype=torch.float64)
+    x = torch.cat([origin, *(zeros for _, zeros in found)])
+    width = torch.cat([origin * math.nan, *(_width(expression, switch, zeros) for switch, zeros in found)])
     near = torch.maximum(NEAR * x.abs(), 4 * width)
     slope, bend, lasts = _lasting(expression, x, near)
     # a place that is known to fewer digits sees the kinks of others, which are counted by then
     order = near[lasts].argsort(stable=True)
     return _counted(*(part[lasts][order] for part in (x, near, slope, bend)))
+
+
+def switching(expression: Expression, window: Tensor | None = None) -> Iterator[tuple[ast.AST, Tensor]]:
+    """Parts of a formula at whose zeros it switches, with these zeros [K] (length): those that `find` describes, of too
+    many those next to the origin, or all between the increasing places `window` [n] (length)."""
+    places, others = [torch.zeros(1, dtype=torch.float64)], list[ast.AST]()
+    for switch in expression.switches():
+        if (coefficients := expression.polynomial(switch)) is None:
+            others.append(switch)
+        elif len(coefficients) > 1:
+            roots = np.polynomial.polynomial.polyroots(coefficients)
+            places.append(
+                torch.from_numpy(np.real(roots[np.abs(np.imag(roots)) <= REAL * np.abs(roots)]).astype(float))
+            )
+            yield switch, places[-1]
+    centres = torch.cat(places)[:MOST, None]
+    grid = torch.linspace(-WINDOW, WINDOW, SAMPLES, dtype=torch.float64) if window is None else window
+    sought = torch.cat([grid, (centres - SCALES).flatten(), (centres + SCALES).flatten()]).unique()
+    if window is not None:
+        sought = sought[(sought >= window[0]) & (sought <= window[-1])]
+    for switch in others:
+        yield switch, _zeros(expression, switch, sought, MOST if window is None else len(sought))
 
 
 def _counted(x: Tensor, near: Tensor, slope: Tensor, bend: Tensor) -> Kinks | None:
@@ -210,13 +221,13 @@ def _jet(expression: Expression, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return v.detach(), slope.detach(), bend.detach()
 
 
-def _zeros(expression: Expression, switch: ast.AST, x: Tensor) -> Tensor:
+def _zeros(expression: Expression, switch: ast.AST, x: Tensor, most: int) -> Tensor:
     """Zeros of a part of a formula between increasing places x [n] at which it changes its sign, of too many those next
     to the origin (length)."""
     value = expression.part(switch, x)
     x, value = x[value != 0], value[value != 0]  # it may be 0 to rounding all around a zero
     begin = torch.nonzero(value[:-1].sign() * value[1:].sign() < 0).flatten()
-    begin = begin[x[begin].abs().argsort()[:MOST]]
+    begin = begin[x[begin].abs().argsort()[:most]]
     low, high, sign = x[begin], x[begin + 1], value[begin].sign()
     while not bool((high - low <= SHARP).all()):
         middle = 0.5 * (low + high)
