@@ -4,8 +4,11 @@ import csv
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from scipy.integrate import quad
+from scipy.stats import norm
 from short_runs import BARE, config, run_config
 
 import wgf
@@ -28,6 +31,35 @@ def test_means_of_a_normal_law(ornstein: wgf.Flow):
     assert ornstein.expectation(1.0, torch.cos) == pytest.approx(math.cos(mean) * math.exp(-variance / 2), abs=1e-6)
     absolute = std * math.sqrt(2 / math.pi) * math.exp(-((mean / std) ** 2) / 2) + mean * math.erf(mean / std / 2**0.5)
     assert ornstein.expectation(1.0, "abs(x)") == pytest.approx(absolute, abs=1e-6)
+
+
+@pytest.mark.parametrize("centre", [0.0, 1e4])
+def test_means_of_functions_with_jumps_and_peaks(centre: float):
+    """Nodes see none of the narrow parts, and a jump in the middle of a cell changes nothing when this is halved."""
+    law, at = wgf.Gaussian(centre, 1.0), f"(x-{centre:.0f})"
+    flow = wgf.solve(wgf.LinearTransport(), potential="0*x", law=law, t_end=1.0, saves=1)
+    peak = quad(lambda u: math.exp(-u * u) * norm.pdf(0.3 + 1e-4 * u), -9, 9, epsabs=1e-14)[0]
+    waves = math.pi * np.arange(-40, 40)
+    for text, right in (
+        (f"where({at} > 0.1325, 1, 0)", norm.sf(0.1325)),
+        (f"where(abs({at}-0.3) < 1e-3, 1e3, 0)", 1e3 * (norm.cdf(0.301) - norm.cdf(0.299))),
+        (f"where(abs(tanh({at})-0.3) < 1e-5, 1e5, 0)", 2 * norm.pdf(math.atanh(0.3)) / (1 - 0.3**2)),
+        (f"exp(-(({at}-0.3)/1e-4)^2)*1e4", peak),
+        (
+            f"sign(sin(4*{at}))*(1+sign({at}))",
+            2 * (norm.cdf((waves[40:] + math.pi) / 4) - norm.cdf(waves[40:] / 4)) @ (-1.0) ** np.arange(40),
+        ),
+        (f"max(abs({at})-1, 0)", 2 * (norm.pdf(1) - norm.sf(1))),
+    ):
+        assert flow.expectation(1.0, text) == pytest.approx(right, abs=1e-10 * max(10.0, centre)), text
+    for jump in np.linspace(-2, 2, 41) + 0.0025:  # somewhere in the middle of a cell
+        found = flow.expectation(1.0, lambda x, jump=jump: (x > centre + jump).double())
+        assert found == pytest.approx(norm.sf(jump), abs=1e-9)
+
+
+def test_a_mean_of_what_is_not_finite_is_none(ornstein: wgf.Flow):
+    assert math.isnan(ornstein.expectation(1.0, "sqrt(x)"))
+    assert ornstein.expectation(1.0, "log(abs(x))") == pytest.approx(ornstein.expectation(1.0, "log(x**2)/2"), abs=1e-8)
 
 
 def test_observables_have_names():

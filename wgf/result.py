@@ -43,7 +43,9 @@ class Result:
     energy: float = number("F at the end", "energy", compared=True)
     energy_terms: Mapping[str, float] = number("terms of F, in the columns energy_<term>", "energy")
     energy_error: float | None = number(
-        "error of a term of F, by its changes when the quadrature cuts its cells in two and in three", "energy"
+        "error of a term of F, by its changes when the quadrature cuts its cells in two and in three; of random "
+        "particles the standard error of a term or of F",
+        "energy",
     )
     dissipated: float = number("integral of the dissipation over time", "energy")
     work: float | None = number("work of a potential that moves: integral of dV/dt rho over space and time", "energy")

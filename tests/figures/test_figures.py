@@ -201,6 +201,15 @@ def test_energy_dissipation_and_their_balance():
     assert "entropy" not in texts(energy(alone, TITLE))  # a term alone is the total
 
 
+def test_the_work_of_a_potential_is_no_gap():
+    """V = a t with a the energy that is lost and comes back: F = 0 at all times."""
+    rows = history()
+    figure = energy(rows | {"energy": 0 * rows["t"], "work": np.log1p(rows["t"])}, TITLE)
+    assert curves(figure, 2)[0][1][1:] == pytest.approx(1e-4 * rows["t"][1:], rel=1e-9)
+    assert "dF/dt" not in texts(figure)
+    assert r"$|F(0) + \mathrm{work} - F(t)" in texts(figure)
+
+
 def test_steps_and_moments():
     rows = history()
     figure = steps(rows, TITLE)
@@ -208,6 +217,17 @@ def test_steps_and_moments():
     assert labelled(figure, "rejected")[1][-1] == 5
     assert labelled(figure, "mean")[1] == pytest.approx(0.5)
     assert labelled(figure, "standard deviation")[1] == pytest.approx(1 + rows["t"])
+
+
+def test_a_width_that_rounding_hides_is_not_drawn():
+    rows = history()
+    far = np.where(rows["t"] < 0.5, 1e4, 1e8)
+    second = far**2 + (1 + rows["t"]) ** 2
+    drawn = labelled(steps(rows | {"mean": far, "second_moment": second}, TITLE), "standard deviation")[1]
+    near = rows["t"] < 0.5
+    assert drawn[near] == pytest.approx(1 + rows["t"][near], rel=1e-6)
+    assert np.isnan(drawn[~near]).all()
+    assert "deviation" not in texts(steps(rows | {"mean": far + 1e8, "second_moment": (far + 1e8) ** 2}, TITLE))
 
 
 @pytest.mark.parametrize("draw", [energy, steps])

@@ -128,6 +128,7 @@ def test_energy_changes_by_the_work_less_the_dissipation(flow: wgf.Flow):
     assert last - first == pytest.approx(exact, abs=3e-8)
     assert last - first == pytest.approx(flow.clock.work - flow.clock.dissipated, abs=2e-6)
     assert flow.clock.work > 0.1
+    assert flow.table()["work"][-1] == flow.clock.work
 
 
 @pytest.mark.parametrize(("at_start", "at_end"), [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0)])

@@ -1,5 +1,6 @@
 """Energy terms: values against closed forms and quadrature, derivatives against finite differences, their laws."""
 
+import copy
 import math
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy import integrate, stats
 from wgf.errors import ConfigError
 from wgf.problem import interaction, kernels
 from wgf.problem import potential as potentials
-from wgf.problem.energy import MapAtNodes, Term
+from wgf.problem.energy import MapAtNodes, Term, standard_error
 from wgf.problem.interaction import Interaction
 from wgf.problem.internal import Entropy, PowerLaw
 from wgf.problem.laws import Barenblatt, Gaussian, Semicircle, TruncatedNormal, Uniform
@@ -312,6 +313,33 @@ def test_particles_and_quadrature_agree_on_the_gradient_up_to_the_noise():
     exact = Projection(flow, map, Gauss(), Auto()).gradient(theta)[0]
     sampled = Projection(flow, map, MonteCarlo(200_000), Auto()).gradient(theta)[0]
     assert float((sampled - exact).norm()) < 0.02 * float(exact.norm())
+
+
+PAIRS = [
+    interaction.Newtonian(4.0),
+    interaction.Quadratic(2.0),
+    interaction.Log(3.0),
+    kernels.Morse(),
+    kernels.PowerLaw(3.0),
+]
+
+
+@pytest.mark.parametrize("term", [Entropy(0.7), potentials.Quadratic(), *PAIRS], ids=lambda term: type(term).__name__)
+@pytest.mark.parametrize("fast", [0.0, 1e-10])
+def test_the_standard_error_is_the_spread_of_samples(term, fast: float):
+    """Sums over pairs vary as much as the sums of what each particle has with all others."""
+    law, count, term = Gaussian(0.5, 1.0), 400, copy.copy(term)
+    if isinstance(term, interaction.Pairwise):
+        term.sum_rtol = fast
+
+    def sampled(seed: int) -> MapAtNodes:
+        nodes = MonteCarlo(count, seed=seed).nodes(law, tensor([]))
+        return MapAtNodes(nodes, nodes.z + nodes.z**3 / 3, 1 + nodes.z**2)
+
+    energies = [float(term.value(sampled(seed))) for seed in range(200)]
+    stated = [standard_error([term], sampled(seed)) for seed in range(10)]
+    assert np.mean(stated) == pytest.approx(np.std(energies), rel=0.25)
+    assert standard_error([term, term], sampled(0)) == pytest.approx(2 * stated[0])  # together
 
 
 @pytest.mark.parametrize("rule", [Gauss(), MonteCarlo(100)], ids=["gauss", "particles"])

@@ -85,6 +85,19 @@ def test_the_work_is_doubted_with_the_energies():
     assert "work" not in doubted({"energy_error": 1e3}, None)
 
 
+def test_energies_by_random_particles_know_their_error(tmp_path: Path):
+    """F of N(1, 1) in V = x^2/2 with D = 1."""
+    start = "potential=quadratic law.mean=1 t_end=1e-4 network=two_sided_relu quadrature=monte_carlo"
+    found = unverified(tmp_path, start)
+    right = 1.0 - 0.5 * math.log(2 * math.pi * math.e)
+    assert 1e-4 < abs(found["energy"] - right) < 3 * found["energy_error"] < 0.02
+    assert found["doubts"].startswith(
+        "energy, energy_potential, energy_entropy, dissipated: sums over random particles"
+    )
+    assert "particles, or say quadrature=gauss" in found["doubts"]
+    assert ";" not in found["doubts"].partition("gauss")[2]  # the map is known to all digits
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_where_nothing_moves_nothing_is_doubted(dtype: str, tmp_path: Path):
     """The bound is 0, the error is rounding."""

@@ -81,6 +81,14 @@ def test_bound_of_the_error():
     assert line() == ""
 
 
+def test_what_the_reference_solution_does_not_know(tmp_path: Path):
+    doubtful = RESULT | {"w2_best": 1.2e-10, "w2_error": 4e-8, "reference_w2_error": 5e-8}
+    text = printed(doubtful, tmp_path, 120)
+    assert cell(text, "W2 error").endswith(", error 5e-08, not clearly above that")
+    assert cell(text, "best W2").endswith(" within reach of this network, error 5e-08, not clearly above that")
+    assert "not clearly" not in cell(printed(doubtful | {"w2_best": 1e-6}, tmp_path, 120), "best W2")
+
+
 def test_table_of_a_run_that_ended_early(tmp_path: Path):
     result = RESULT | {"status": "folded", "message": "the map folded", "t_end": 0.05, "energy": None}
     text = printed(result, tmp_path)

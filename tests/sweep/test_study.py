@@ -15,7 +15,7 @@ from command_line import wgf as command
 from tables import rows
 
 from wgf.errors import ConfigError
-from wgf.sweep import orders, study
+from wgf.sweep import closing, orders, study
 
 # the table, from runs that are made up
 
@@ -79,7 +79,7 @@ def test_files_of_a_study(sweep: Path):
     assert [line for line in lines if line.startswith("!")] == [f"![{name}](figures/{name}.png)" for name in pictures]
 
 
-def test_doubtful_errors_are_marked_and_have_no_order(tmp_path: Path):
+def test_doubtful_errors_are_marked_and_have_no_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     for job, (width, error) in enumerate([(8, 1e-3), (16, 1e-5), (32, 2e-8)]):
         found = {"w1_error": error, "w2_error": error, "w2_best": 0.9 * error}
         put(tmp_path, job, [f"network.width={width}"], **found, reference_error=1e-8, reference_w2_error=1e-8)
@@ -90,6 +90,12 @@ def test_doubtful_errors_are_marked_and_have_no_order(tmp_path: Path):
     text = study.markdown(study.read(tmp_path), [])
     assert r"| 2.00e-08\* |" in text
     assert text.endswith("\\* not clearly above the error of the reference solution\n")
+    rows[1]["w2_best"] = 2e-9  # within reach of the network, for all that is known
+    closing.show_w2(rows, ["network.width"])
+    *_, second, third, line = (line for line in capsys.readouterr().out.splitlines() if line.strip())
+    assert second.split() == ["16", "1.00e-05", "6.64", "2.00e-09*", "1.111"]
+    assert third.split() == ["32", "2.00e-08*", "1.80e-08*"]
+    assert line == "* not clearly above the error of the reference solution"
 
 
 @pytest.mark.parametrize(("dtype", "ratio"), [("float64", 2.0), ("float32", None)])

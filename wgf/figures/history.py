@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from wgf.figures import style
 from wgf.figures.style import MARKERS, PALETTE, styled
 
+ROUNDING = 400 * np.finfo(float).eps  # of a second moment: of a variance below, less than two digits are known
 Columns = Mapping[str, np.ndarray]  # column of history.csv -> its values, NaN where a row has none
 
 
@@ -27,13 +28,16 @@ def energy(rows: Columns, heading: str) -> Figure:
     top.legend(loc="best")
     style.logarithmic(middle, bottom)
     middle.plot(t, rows["dissipation"], color=PALETTE[0], lw=1.6)
-    middle.set_ylabel("dissipation\n$-dF/dt$")
+    moves = "work" in rows  # then F may rise
+    middle.set_ylabel("dissipation" if moves else "dissipation\n$-dF/dt$")
     if "dissipated" in rows:
-        gap = np.abs(total[0] - total - rows["dissipated"])
+        gap = np.abs(total[0] - total + (rows["work"] if moves else 0.0) - rows["dissipated"])
         bottom.plot(t, np.where(gap > 0, gap, np.nan), color=PALETTE[1], lw=1.6)
         bottom.set_ylabel("balance gap")
         style.at_least_a_decade(bottom, gap[gap > 0])
-        bottom.set_title(r"$|F(0) - F(t) - \int_0^t \mathrm{dissipation}|$", loc="right", fontsize=9.5, pad=3)
+        work = r" + \mathrm{work}" if moves else ""
+        formula = rf"$|F(0){work} - F(t) - \int_0^t \mathrm{{dissipation}}|$"
+        bottom.set_title(formula, loc="right", fontsize=9.5, pad=3)
     bottom.set_xlim(style.limits(t, 0.02))
     style.times(bottom.xaxis, t)
     style.title(top, "Energy and dissipation", heading)
@@ -49,10 +53,12 @@ def steps(rows: Columns, heading: str) -> Figure:
     dt.plot(t[1:], rows["dt"][1:], color=PALETTE[0], lw=1.4, **_dots(0, t))
     dt.set_ylabel("step size")
     style.at_least_a_decade(dt, rows["dt"][rows["dt"] > 0])
-    deviation = np.sqrt(np.maximum(rows["second_moment"] - rows["mean"] ** 2, 0.0))
+    variance = rows["second_moment"] - rows["mean"] ** 2
+    seen = variance > ROUNDING * rows["second_moment"]
+    width = {"standard deviation": np.sqrt(np.where(seen, variance, np.nan))} if seen.any() else {}
     pairs = (
         (rejected, "steps so far", {"accepted": rows["step"], "rejected": rows["rejected"]}),
-        (moments, "position", {"mean": rows["mean"], "standard deviation": deviation}),
+        (moments, "position", {"mean": rows["mean"], **width}),
     )
     for axes, ylabel, curves in pairs:
         for color, ls, (label, values) in zip(PALETTE, ("-", "--"), curves.items(), strict=False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -225,6 +225,29 @@ def covector(terms: Sequence[Term], at: MapAtNodes) -> tuple[Tensor, Tensor]:
         forces, stresses = term.covector(at)
         force, stress = force + forces, stress + stresses
     return force, stress
+
+
+def standard_error(terms: Sequence[Term], at: MapAtNodes) -> float:
+    """Largest standard error of a term and of their sum, if the nodes are independent particles (energy).
+
+    A particle contributes the derivative of an energy in its weight: of 1/2 int int W that is int W(x_i - y) rho(y) dy,
+    twice the first projection of Hoeffding.
+
+    Source: A. W. van der Vaart, Asymptotic Statistics (1998), chapters 11 and 12.
+    """
+    x, dx = at.x.detach(), at.dx.detach()
+
+    def shares(term: Term) -> Tensor:
+        with torch.enable_grad():
+            w = at.w.detach().requires_grad_()
+            value = term.value(MapAtNodes(replace(at.nodes, w=w), x, dx))
+            if not value.requires_grad:
+                return torch.zeros_like(w)
+            return torch.autograd.grad(value, w, materialize_grads=True)[0]
+
+    each = torch.stack([shares(term) for term in terms])
+    spread = torch.cat([each, each.sum(0, keepdim=True)]).std(1).max()
+    return float(spread.nan_to_num(math.inf, math.inf)) / math.sqrt(len(x))
 
 
 def jumps(terms: Sequence[Term], base: Base, knots: Tensor, x: Tensor, slopes: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from wgf.integrators.base import State
 from wgf.integrators.time_loop import Clock
 from wgf.networks.base import TransportMap
 from wgf.networks.slopes import least_slope
-from wgf.problem.energy import MapAtNodes
+from wgf.problem.energy import MapAtNodes, standard_error
 from wgf.problem.equations import Problem
 from wgf.problem.quadrature import Gauss, Nodes, Quadrature
 from wgf.reference_solutions.equilibrium import equilibrium
@@ -117,17 +117,19 @@ class Metrics:
         return error[0] if error else None, rest.w2
 
     def energy_error(self, quadrature: Quadrature, theta: Tensor, terms: Tensor | None = None) -> float | None:
-        """Largest error of an energy (energy), by its changes when a quadrature cuts its cells; None for a rule without
-        cells.
+        """Largest error of an energy (energy), by its changes when a quadrature cuts its cells, or the largest standard
+        error by random particles; None for other rules without cells.
 
         It counts what lies in infinite tails beyond all cells, and what lies in cells too short to be cut, beside an
         edge where the density is infinite: infinite energies are not resolved. The rounding of energies that are known,
         `terms` [k], counts, too.
         """
-        if quadrature.order is None or not self.problem.terms:
+        if not self.problem.terms or (quadrature.order is None and quadrature.noise == 0):
             return None
         theta = theta.detach().double()
         nodes = self._cut(quadrature, theta, 1)
+        if quadrature.order is None:
+            return standard_error(self.problem.terms, MapAtNodes(nodes, *self.map.evaluate(theta, nodes.z)))
         cells = nodes.z.unflatten(0, (-1, quadrature.order))
         shortest = SHORT * (self.map.base.std + (cells[:, :1] - self.map.base.mean).abs())
         short = (cells[:, -1:] - cells[:, :1] < shortest).expand_as(cells).flatten()

@@ -224,7 +224,8 @@ def _measure(
     passed = (end.clock.dt, change) if end.clock.dt > change else None
     hidden = None if (missed or 0.0) > ENERGY and _is_coarse(flow) else missed
     signs = shortened, hidden, passed, self_check.unfelt(flow)
-    result = replace(result, doubts=self_check.doubts(result, shown, rounding, end.clock, *signs))
+    sampled = flow.projection.quadrature.noise > 0
+    result = replace(result, doubts=self_check.doubts(result, shown, rounding, end.clock, *signs, sampled))
     return result, shown and replace(shown, w2_bound=bounds)
 
 

@@ -39,6 +39,7 @@ def doubts(
     unseen: float | None = None,
     passed: tuple[float, float] | None = None,
     unfelt: float = 0.0,
+    sampled: bool = False,
 ) -> str | None:
     """Numbers of a run that may be wrong, and why, as one text; None if all checks pass.
 
@@ -52,12 +53,13 @@ def doubts(
             unit).
         passed: length of fixed steps, and the time within which V changes, which is less (time).
         unfelt: displacement that `unfelt` gives (length).
+        sampled: whether the quadrature sums random particles.
     """
     return (
         "; ".join(
             [
                 *(_accepted(clock) if clock else ()),
-                *_doubts(result, None if clock and clock.folded_at else maps, rounding),
+                *_doubts(result, None if clock and clock.folded_at else maps, rounding, sampled),
                 *filter(None, [shortened, _missed(unseen or 0.0), _passed(passed), _unmoved(unfelt)]),
             ]
         )
@@ -167,7 +169,27 @@ def ended(result: Result) -> Iterator[str]:
         yield "t_end: this map concentrates then, the equation may do so earlier, compare a larger network.width"
 
 
-def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator[str]:
+def _of_energies(result: Result, sampled: bool) -> Iterator[str]:
+    size, error = sum(map(abs, result.energy_terms.values())), result.energy_error or 0.0
+    if error > ENERGY * size:
+        names = ", ".join([f"energy_{name}" for name in result.energy_terms] + ["work"] * (result.work is not None))
+        why = (
+            f"sums over random particles have a standard error of {error:.1e}; increase quadrature.particles, or say "
+            "quadrature=gauss"
+            if sampled
+            else f"shorter cells, or tails, change them by {error:.1e}; increase quadrature.order, or choose a law "
+            "with lighter tails"
+        )
+        yield f"energy, {names}, dissipated: {why}"
+    if error > INFINITE * (size + abs(result.dissipated or 0.0)) and not sampled:
+        yield (
+            "mean, second_moment, min_slope, w1_error, w2_error: the energy is hardly resolved at the start or end, "
+            "or infinite, and then rounding decides the first steps; increase quadrature.order, or choose a law with "
+            "lighter tails or without infinite densities"
+        )
+
+
+def _doubts(result: Result, maps: SavedMaps | None, rounding: float, sampled: bool) -> Iterator[str]:
     if not abs(result.mass - 1) <= MASS:
         yield f"mass: {result.mass - 1:+.1e} off 1, the quadrature does not resolve the base"
     if maps is not None:
@@ -182,19 +204,7 @@ def _doubts(result: Result, maps: SavedMaps | None, rounding: float) -> Iterator
         elif result.status == Status.completed.name and not result.min_slope > 0:
             yield f"map: its smallest slope is {result.min_slope:.1e}, so densities are wrong; increase network.width"
     yield from ended(result)
-    size = sum(map(abs, result.energy_terms.values()))
-    if result.energy_error is not None and result.energy_error > ENERGY * size:
-        names = ", ".join([f"energy_{name}" for name in result.energy_terms] + ["work"] * (result.work is not None))
-        yield (
-            f"energy, {names}, dissipated: shorter cells, or tails, change them by {result.energy_error:.1e}; "
-            "increase quadrature.order, or choose a law with lighter tails"
-        )
-    if result.energy_error is not None and result.energy_error > INFINITE * (size + abs(result.dissipated or 0.0)):
-        yield (
-            "mean, second_moment, min_slope, w1_error, w2_error: the energy is hardly resolved at the start or end, "
-            "or infinite, and then rounding decides the first steps; increase quadrature.order, or choose a law with "
-            "lighter tails or without infinite densities"
-        )
+    yield from _of_energies(result, sampled)
     gap = result.dissipation_gap
     if gap is not None and not gap <= BALANCE:
         slope = result.min_slope

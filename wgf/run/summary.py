@@ -87,7 +87,10 @@ def lines(result: Result) -> list[tuple[str, str]]:
         ("bound", _bound(r)),
         ("doubts", r.doubts or ("none" if r.status and Status[r.status].is_success else "")),
         ("unsaved", r.unsaved or ""),
-        ("best W2", _join(_error(r.w2_best, " within reach of this network", None), _finer(r), between="; ")),
+        (
+            "best W2",
+            _join(_error(r.w2_best, " within reach of this network", r.reference_w2_error), _finer(r), between="; "),
+        ),
         ("start", _number(r.initial_w2 or None, "W2 distance {:.1e} to the initial law")),
         ("equilibrium", _number(r.w2_to_equilibrium, "W2 distance {:.4e}")),
         (

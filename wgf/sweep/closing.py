@@ -14,10 +14,12 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from wgf.result import is_clear
 from wgf.settings.flat import short
 from wgf.sweep import orders
 
 MOST = 30  # rows of the table; a larger sweep shows its smallest errors
+MARK = "*"  # of an error
 TEXT = 24  # letters of a line of a cell with text, on a terminal
 Row = dict[str, Any]
 
@@ -68,8 +70,7 @@ def show(rows: Sequence[Row], axes: Sequence[str], console: Console | None = Non
     console = _printed(columns, console, file, [row is first for row in seen])
     if len(rows) > len(seen):
         console.print(f"the {len(seen)} smallest of {len(rows)} W1 errors; {file} has all", highlight=False)
-    if any(row.get(f"{w}_clear") is False for row in seen for w in ("w1", "w2")):
-        console.print("* not clearly above the error of the reference solution", highlight=False)
+    _explain(console, columns)
 
 
 def show_w2(rows: Sequence[Row], axes: Sequence[str], console: Console | None = None) -> None:
@@ -86,10 +87,13 @@ def show_w2(rows: Sequence[Row], axes: Sequence[str], console: Console | None = 
         *_varied(seen, axes),
         _errors(seen, "w2"),
         *_orders(seen, axes, "w2"),
-        _Column("best W2", [_cell(row["w2_best"], ".2e") for row in seen], 3),
+        _Column(
+            "best W2", [_marked(row["w2_best"], is_clear(row["w2_best"], row["reference_w2_error"])) for row in seen], 3
+        ),
         _Column("W2 / best", [_cell(row["quasi_optimality"], ".3f") for row in seen], 2),
     ]
-    _printed(columns, console, "study.csv")
+    console = _printed(columns, console, "study.csv")
+    _explain(console, columns)
 
 
 def _varied(rows: Sequence[Row], axes: Sequence[str]) -> Iterable[_Column]:
@@ -98,9 +102,18 @@ def _varied(rows: Sequence[Row], axes: Sequence[str]) -> Iterable[_Column]:
 
 def _errors(rows: Sequence[Row], distance: str, rank: int = 0) -> _Column:
     """The errors, with a mark where they are not clearly above that of the reference solution."""
-    marks = ("*" if row.get(f"{distance}_clear") is False else "" for row in rows)
-    errors = (_cell(row.get(f"{distance}_error"), ".2e") for row in rows)
-    return _Column(f"{distance.upper()} error", [error + mark for error, mark in zip(errors, marks, strict=True)], rank)
+    errors = [_marked(row.get(f"{distance}_error"), row.get(f"{distance}_clear")) for row in rows]
+    return _Column(f"{distance.upper()} error", errors, rank)
+
+
+def _marked(error: float | None, clear: bool | None) -> str:
+    return _cell(error, ".2e") + (MARK if clear is False else "")
+
+
+def _explain(console: Console, columns: Iterable[_Column]) -> None:
+    """Say what a mark means, if there is one."""
+    if any(cell.endswith(MARK) for column in columns for cell in column.cells):
+        console.print(f"{MARK} not clearly above the error of the reference solution", highlight=False)
 
 
 def _orders(rows: Sequence[Row], axes: Sequence[str], distance: str) -> Iterable[_Column]:

@@ -79,14 +79,15 @@ def table(
     """Columns [s] of numbers at the saved times under the names of history.csv, with the units of
     `wgf.result.Result`; among them the means of the observed functions.
 
-    An old checkpoint holds no counts: then the columns step, dt, dissipated, evaluations and rejected are missing.
+    An old checkpoint holds no counts: then step, dt, dissipated, work, evaluations and rejected are missing.
     """
     states = [saved[k] for k in range(len(saved.times))]
     moments = zip(saved.times, states, strict=True)
     found = [touching(projection.on(map).over(t, t), theta)(theta) for t, (map, theta) in moments]
     laws = [Carried.by(map, theta) for map, theta in states]
     terms = np.array([each.terms.tolist() for each in found])
-    counted = {column: [getattr(clock, name) for clock in saved.clocks] for column, name in CLOCK.items()}
+    clock = CLOCK | ({"work": "work"} if projection.problem.potential.moves else {})
+    counted = {column: [getattr(clock, name) for clock in saved.clocks] for column, name in clock.items()}
     columns = {
         "t": saved.times,
         "energy": terms.sum(axis=1),

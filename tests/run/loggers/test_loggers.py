@@ -62,6 +62,10 @@ def test_errors_are_logged_as_logarithms():
     assert values == {"steps/t": 0.5, "error/log10_w1": pytest.approx(-6)}
 
 
+def test_work_is_a_part_of_the_energy():
+    assert measured({"work": 0.7}) == {"free_energy/work": 0.7}
+
+
 def test_what_every_logger_is_told(tmp_path: Path):
     found = logged(Heard(), tmp_path)
     assert {tag: found.said[tag, 10][1] for tag in LAST} == pytest.approx(LAST)

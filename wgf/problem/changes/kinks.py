@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -145,30 +145,43 @@ def find(expression: Expression) -> Kinks | None:
 
 
 def places(expression: Expression, parts: Sequence[ast.AST]) -> tuple[Tensor, Tensor]:
-    """Zeros [K] of parts of a formula, and how far beside them both sides are known [K]; NaN where a part keeps its
-    sign (length).
+    """Zeros of parts of a formula, and the origin [K]; how far beside them both sides are known, NaN where a part keeps
+    its sign [K] (length)."""
+    found = [*zeros(expression, parts)]
+    origin = torch.zeros(1, dtype=torch.float64)
+    x = torch.cat([origin, *(at for _, at in found)])
+    width = torch.cat([origin * math.nan, *(_width(expression, part, at) for part, at in found)])
+    return x, torch.maximum(NEAR * x.abs(), 4 * width)
+
+
+def zeros(
+    expression: Expression, parts: Sequence[ast.AST], window: Tensor | None = None
+) -> Iterator[tuple[ast.AST, Tensor]]:
+    """Parts of a formula with their zeros [K] (length).
 
     All zeros of polynomials are found, other zeros within 100 of the origin, and around it and around those of
-    polynomials at any scale, if their distances from there differ by 1 %.
+    polynomials at any scale, if their distances from there differ by 1 %, of too many those next to the origin; or all
+    between the increasing places `window` [n] (length).
     """
-    found, widths = [torch.zeros(1, dtype=torch.float64)], [torch.full((1,), math.nan, dtype=torch.float64)]
-    others: list[ast.AST] = []
+    centres, others = [torch.zeros(1, dtype=torch.float64)], list[ast.AST]()
     for part in parts:
         if (coefficients := expression.polynomial(part)) is None:
             others.append(part)
         elif len(coefficients) > 1:
             roots = np.polynomial.polynomial.polyroots(coefficients)
-            x = torch.from_numpy(np.real(roots[np.abs(np.imag(roots)) <= REAL * np.abs(roots)]).astype(float))
-            found, widths = [*found, x], [*widths, _width(expression, part, x)]
-    if others:
-        centres = torch.cat(found)[:MOST, None]
-        around = torch.cat([centres - SCALES, centres + SCALES], 1).flatten()
-        sought = torch.cat([torch.linspace(-WINDOW, WINDOW, SAMPLES, dtype=torch.float64), around]).unique()
+            centres.append(
+                torch.from_numpy(np.real(roots[np.abs(np.imag(roots)) <= REAL * np.abs(roots)]).astype(float))
+            )
+            yield part, centres[-1]
+    if not others:
+        return
+    around = torch.cat(centres)[:MOST, None]
+    grid = torch.linspace(-WINDOW, WINDOW, SAMPLES, dtype=torch.float64) if window is None else window
+    sought = torch.cat([grid, (around - SCALES).flatten(), (around + SCALES).flatten()]).unique()
+    if window is not None:
+        sought = sought[(sought >= window[0]) & (sought <= window[-1])]
     for part in others:
-        x = _zeros(expression, part, sought)
-        found, widths = [*found, x], [*widths, _width(expression, part, x)]
-    x, width = torch.cat(found), torch.cat(widths)
-    return x, torch.maximum(NEAR * x.abs(), 4 * width)
+        yield part, _zeros(expression, part, sought, MOST if window is None else len(sought))
 
 
 def _counted(x: Tensor, near: Tensor, slope: Tensor, bend: Tensor) -> Kinks | None:
@@ -220,13 +233,13 @@ def _jet(expression: Expression, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return v.detach(), slope.detach(), bend.detach()
 
 
-def _zeros(expression: Expression, switch: ast.AST, x: Tensor) -> Tensor:
+def _zeros(expression: Expression, switch: ast.AST, x: Tensor, most: int) -> Tensor:
     """Zeros of a part of a formula between increasing places x [n] at which it changes its sign, of too many those next
     to the origin (length)."""
     value = expression.part(switch, x)
     x, value = x[value != 0], value[value != 0]  # it may be 0 to rounding all around a zero
     begin = torch.nonzero(value[:-1].sign() * value[1:].sign() < 0).flatten()
-    begin = begin[x[begin].abs().argsort()[:MOST]]
+    begin = begin[x[begin].abs().argsort()[:most]]
     low, high, sign = x[begin], x[begin + 1], value[begin].sign()
     while not bool((high - low <= SHARP).all()):
         middle = 0.5 * (low + high)

@@ -22,6 +22,7 @@ TAGS = {  # TensorBoard sorts the groups by name: the error comes first
     "energy": "free_energy/total",
     "dissipation": "free_energy/dissipation",
     "dissipated": "free_energy/dissipated",
+    "work": "free_energy/work",  # of a potential that moves: lost + work = dissipated
     "mean": "moments/mean",
     "second_moment": "moments/second",
     "min_slope": "map/min_slope",
