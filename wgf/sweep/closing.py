@@ -70,6 +70,8 @@ def show(rows: Sequence[Row], axes: Sequence[str], console: Console | None = Non
         console.print(f"the {len(seen)} smallest of {len(rows)} W1 errors; {file} has all", highlight=False)
     if any(row.get(f"{w}_clear") is False for row in seen for w in ("w1", "w2")):
         console.print("* not clearly above the error of the reference solution", highlight=False)
+    for line in orders.notes(rows, axes):
+        console.print(line, highlight=False)
 
 
 def show_w2(rows: Sequence[Row], axes: Sequence[str], console: Console | None = None) -> None:
