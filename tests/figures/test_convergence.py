@@ -127,6 +127,18 @@ def test_convergence_in_what_was_refined():
     assert list(convergences(["seed"], ROWS)) == ["cost"]
 
 
+def test_slopes_over_dt_are_those_over_the_steps_taken():
+    """Steps of 0.04 and 0.02 were shortened to meet saved times; those of an adaptive method have no slope."""
+    fixed = [
+        {"integrator.dt": str(dt), "status": "completed", "w1_error": steps**-4.0, "mean_step": 1 / steps}
+        | {"evaluations": steps, "parameters": 10}
+        for dt, steps in ((0.04, 40), (0.02, 60), (0.01, 100))
+    ]
+    legend = convergences(["integrator.dt"], fixed)["convergence-dt"].axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["slope 4.00"]
+    assert list(convergences(["integrator.dt"], [row | {"mean_step": None} for row in fixed])) == ["cost"]
+
+
 def test_curves_of_the_other_axes():
     found = curves_of("network.width", ["network.width", "network.degree"], ROWS)
     assert list(found) == ["degree=1", "degree=3"]

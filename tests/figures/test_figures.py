@@ -126,6 +126,20 @@ def test_spacetime_has_the_density_and_the_quantiles():
         assert path == pytest.approx((1 + s.t) * NormalDist().inv_cdf(q), abs=1e-3)
 
 
+def test_spacetime_is_dark_where_no_mass_is():
+    """Two halves of a uniform law 2 apart: of the 2000 cells one spans the gap, and one of those drawn holds it."""
+    z = np.linspace(0.0, 1.0, 2001)
+    T = np.stack([z + 2 * (z > 0.5)] * 2)
+    (mesh,) = (
+        spacetime(SavedMaps(np.array([0.0, 1.0]), z, T, np.ones_like(T), np.ones_like(z)), TITLE).axes[0].collections
+    )
+    places, colors = np.asarray(mesh.get_coordinates()), np.asarray(mesh.get_array())
+    for x, rho in zip(places[..., 0], colors.reshape(places.shape[:2]), strict=True):
+        assert (np.diff(x) >= 0).all()
+        drawn = np.interp([0.2, 0.499, 0.51, 1.5, 2.49, 2.502, 2.9], x, rho)
+        assert drawn == pytest.approx([1, 1, 2.5e-4, 2.5e-4, 2.5e-4, 1, 1], rel=1e-3)
+
+
 def with_spike() -> SavedMaps:
     s = solution()
     slopes = s.dT.copy()

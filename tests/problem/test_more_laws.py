@@ -194,7 +194,32 @@ def test_a_kernel_smooths_samples_and_says_so(caplog):
     density = stats.norm.pdf(z[:, None], x, h) @ (weights / weights.sum())
     np.testing.assert_allclose(smooth.density(tensor(z)).numpy(), density, atol=3e-3 * density.max())
     assert smooth.mean == pytest.approx(np.average(x, weights=weights), abs=1e-13)
-    assert smooth.std**2 == pytest.approx(np.cov(x, aweights=weights, ddof=0) + h**2, rel=1e-3)
+    assert smooth.std**2 - np.cov(x, aweights=weights, ddof=0) == pytest.approx(h**2, rel=1e-11)
+
+
+def test_the_kernel_of_distant_samples_is_that_asked_for():
+    """A grid from one group to the other made it a hat 5 wide."""
+    x = np.random.default_rng(0).normal(size=500)
+    law, z = Samples(np.concatenate([x, 1e6 + x[:100]]), smoothing=0.1), np.linspace(-4, 4, 81)
+    density = stats.norm.pdf(z[:, None], x, 0.1).sum(1) / 600
+    np.testing.assert_allclose(law.density(tensor(z)).numpy(), density, atol=2e-3 * density.max())
+    assert law.cdf(tensor([10.0, 5e5, 1e6 - 10])).tolist() == pytest.approx([5 / 6] * 3, rel=1e-12)
+    assert len(law.panels()) < 2000
+
+
+def test_a_kernel_that_takes_too_many_points_is_refused():
+    x = np.arange(5000.0)
+    with pytest.raises(ConfigError, match=r"smoothing=0.01 needs .* 655,000 points, .* use smoothing=0.22, or smooth"):
+        Samples(x, smoothing=0.01)
+    assert Samples(x, smoothing=0.22).bandwidth == 0.22
+    with pytest.raises(ConfigError, match=r"lost in the rounding of samples near 1e\+09"):
+        Samples([0.0, 1e9], smoothing=1e-9)
+
+
+def test_the_mean_that_is_told_is_that_of_the_samples(caplog):
+    caplog.set_level("INFO", logger="wgf")
+    Samples([0.0, 1.0, 5.0], smoothing=0)
+    assert "law: 3 samples, mean 2, standard deviation 2.16025, not smoothed" in caplog.text
 
 
 def test_samples_without_smoothing_keep_their_ranks():

@@ -54,6 +54,15 @@ def test_distances_measured_together_are_those_measured_alone(known: bool):
         assert error is None
 
 
+def test_the_steps_and_breakpoints_in_use(tmp_path: Path):
+    """Steps of 0.04 are shortened to meet t = 0.05; a start with jumps needs more breakpoints than the width."""
+    words = ["t_end=0.1", "saves=2", "law=uniform", "base=gaussian", "network.width=8"]
+    fixed = quick_run(tmp_path / "fixed", *words, "integrator=jko", "integrator.dt=0.04")
+    assert (fixed["steps"], fixed["mean_step"]) == (4, 0.025)
+    assert fixed["breakpoints"] == fixed["parameters"] + 1 - 3 > 8  # degree 3
+    assert quick_run(tmp_path / "adaptive", *words, "integrator.dt=0.04")["mean_step"] is None
+
+
 def test_the_smallest_slope_between_the_nodes():
     """A cubic map whose slope 2e-4 + 9 (z - a)^2 in a cell is ten times larger at all nodes."""
     law, place = laws.Gaussian(), 0.3123

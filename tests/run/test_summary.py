@@ -116,6 +116,6 @@ def test_other_breakpoints_are_named_where_those_of_the_run_do_not_fit(tmp_path:
     coarse = RESULT | {"w2_best": 0.05, "mean": 0.0}
     assert "network.knots=adaptive" in printed(coarse, tmp_path)
     assert "network.knots=adaptive" not in printed(coarse | {"w2_best": 0.005}, tmp_path)
-    assert "network.knots=adaptive" not in printed(coarse | {"breakpoints": 30}, tmp_path)
+    assert "network.knots=adaptive" not in printed(coarse | {"transfers": 3}, tmp_path)
     far = {"mean": 1e8, "second_moment": 1e16, "second_moment_law": None, "w2_best": 1e-8}
     assert "network.knots=adaptive" not in printed(coarse | far, tmp_path)  # rounding hides the width

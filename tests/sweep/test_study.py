@@ -142,6 +142,44 @@ def test_what_is_refined_may_be_unwritten(tmp_path: Path):
     assert study.read(tmp_path).command == ""
 
 
+def noted(root: Path) -> str:
+    return "\n".join(orders.notes(study.read(root).rows, study.read(root).axes))
+
+
+def test_orders_over_dt_are_those_over_the_steps_taken(tmp_path: Path):
+    """Saved times shorten 0.04 and 0.02; the dt of an adaptive method says nothing."""
+    for job, (dt, steps) in enumerate([(0.04, 40), (0.02, 60), (0.01, 100)]):
+        words = [f"integrator.dt={dt}", "integrator=rk4"]
+        put(tmp_path, job, words, w1_error=steps**-4.0, w2_error=steps**-4.0, steps=steps, mean_step=1 / steps)
+        words = [f"integrator.dt={dt}", "integrator=rodas4"]
+        put(tmp_path, job + 3, words, w1_error=1e-5, w2_error=1e-5, mean_step=None)
+    rows = {row["job"]: row for row in study.read(tmp_path).rows}
+    assert [rows[job]["w2_order_dt"] for job in "012345"] == [None, *[pytest.approx(4)] * 2, None, None, None]
+    assert noted(tmp_path) == (
+        "order (dt) is over the mean step taken (mean_step): integrator.dt differs by a factor of up to 1.6\n"
+        "no order (dt) where steps are adaptive: integrator.dt is only the first one"
+    )
+    assert noted(tmp_path).replace("\n", "\n\n") in study.markdown(study.read(tmp_path), [])
+
+
+def test_orders_over_the_width_count_breakpoints(tmp_path: Path):
+    for job, (width, points) in enumerate([(8, 24), (16, 48)]):
+        words = [f"network.width={width}"]
+        put(tmp_path, job, words, w1_error=points**-4.0, w2_error=1.0, breakpoints=points, mesh_tolerance=None)
+    assert study.read(tmp_path).rows[1]["w1_order_width"] == pytest.approx(4)
+    assert (
+        noted(tmp_path) == "order (width) is over the breakpoints in use: network.width differs by a factor of up to 3"
+    )
+
+
+def test_a_cap_of_adaptive_breakpoints_has_no_order(tmp_path: Path):
+    for job, (width, error) in enumerate([(100, 2e-4), (200, 1e-4)]):
+        found = {"w1_error": error, "w2_error": error, "breakpoints": 60 + job, "mesh_tolerance": 1e-4}
+        put(tmp_path, job, [f"network.width={width}"], **found)
+    assert study.read(tmp_path).rows[1]["w1_order_width"] is None
+    assert noted(tmp_path) == "no order (width) where breakpoints are adaptive: network.width only caps their number"
+
+
 # the command
 
 

@@ -14,12 +14,13 @@ from wgf.figures.convergence import Curve, convergence
 from wgf.figures.density import ceiling, computed, reference, window
 from wgf.figures.style import COLORS, DENSITY, EXACT, POSITION, bar, canvas, key, styled, title
 from wgf.saved_maps import SavedMaps
-from wgf.settings.flat import label, number, short
+from wgf.settings.flat import label, short
+from wgf.sweep.orders import size
 
 REFINED = {  # settings whose refinement makes the error small, and their names on an axis
     "network.width": "width $m$ (breakpoints or neurons)",
     "network.degree": "degree $k$",
-    "integrator.dt": "step size $dt$",
+    "integrator.dt": "mean step size $dt$",
     "integrator.rtol": "relative tolerance",
     "integrator.atol": "absolute tolerance",
     "quadrature.order": "quadrature nodes in a cell",
@@ -69,10 +70,10 @@ def _is_counted(row: Mapping[str, Any]) -> bool:
 
 
 def curves(x: str, axes: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Curve]:
-    """Errors against x, a curve for each combination of the other axes."""
+    """Errors against x, or what it came to (`size`), a curve for each combination of the other axes."""
     found: dict[str, tuple[list[float], list[float]]] = {}
     for row in rows:
-        place = number(row.get(x))
+        place = size(row, x)
         if place is not None:
             places, errors = found.setdefault(label(row, (axis for axis in axes if axis != x)), ([], []))
             places.append(place)

@@ -19,6 +19,7 @@ SPIKE = 8.0  # how many times higher than the lowest curve the highest may stand
 SEEN = 0.01  # smallest difference from the reference that shows beside a curve, as a share of the axis
 RIDGES = 11  # curves one above the other
 ROWS, COLUMNS = 80, 321  # of the colours over space and time, about
+HOLLOW = 0.5  # share of the density at the ends of a cell below which its mean is drawn
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -81,8 +82,9 @@ def ridgeline(solution: SavedMaps, heading: str) -> Figure:
 def spacetime(solution: SavedMaps, heading: str) -> Figure:
     """Colours over space and time, and the paths of some quantiles.
 
-    The colours lie on the images of the grid of the base, so edges of a support stay sharp. Between saved times every
-    particle moves straight on, which is the shortest way from one density to the next.
+    The colours lie on the images of the grid of the base, so edges of a support stay sharp; a cell that is emptier than
+    its ends has its mean density. Between saved times every particle moves straight on, which is the shortest way from
+    one density to the next.
     """
     figure = style.canvas()
     axes = figure.subplots()
@@ -92,9 +94,7 @@ def spacetime(solution: SavedMaps, heading: str) -> Figure:
         return figure
     every = list(range(len(solution.t)))
     scale = PowerNorm(0.6, 0.0, ceiling(solution, every), clip=True)
-    some = np.unique(np.linspace(0, len(solution.z) - 1, COLUMNS).round().astype(int))
-    t, T, dT = (_between(solution.t, rows) for rows in (solution.t, solution.T[:, some], solution.dT[:, some]))
-    rho = np.nan_to_num(finite(solution.rho0[some] / dT))
+    t, T, rho = _mesh(solution)
     times = np.broadcast_to(t[:, None], T.shape)
     for shift in _turns(solution):
         picture = axes.pcolormesh(T + shift, times, rho, shading="gouraud", norm=scale, cmap="viridis", rasterized=True)
@@ -114,6 +114,26 @@ def spacetime(solution: SavedMaps, heading: str) -> Figure:
     label = f"{DENSITY}, colours as its power {scale.gamma:g}"
     style.bar(figure, picture, axes, marks, label, extend="max" if rho.max() > scale.vmax else "neither")
     return figure
+
+
+def _mesh(solution: SavedMaps) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Times [t], places and densities [t, n] of the colours."""
+    every = np.arange(len(solution.z))
+    some = np.unique(np.linspace(0, every[-1], COLUMNS).round().astype(int))
+    for _ in range(2):  # the grid may have more points in cells that are emptier than their ends
+        t, T, dT = (_between(solution.t, rows) for rows in (solution.t, solution.T[:, some], solution.dT[:, some]))
+        rho = np.nan_to_num(finite(solution.rho0[some] / dT))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = np.diff(solution.cdf[some]) / np.diff(T)
+        ends = rho[:, :-1], rho[:, 1:]
+        hollow = (mean >= 0) & (mean < HOLLOW * 0.5 * (ends[0] + ends[1]))
+        k = np.flatnonzero(hollow.any(0))
+        some = np.union1d(some, every[np.isin(np.searchsorted(some, every, "right") - 1, k)])
+    # two more points in each of these cells, at its ends
+    inside = np.stack([np.where(hollow, mean, end)[:, k] for end in ends], 2).reshape(len(t), -1)
+    places = np.stack([T[:, k], T[:, k + 1]], 2).reshape(len(t), -1)
+    at = np.repeat(k + 1, 2)
+    return t, np.insert(T, at, places, axis=1), np.insert(rho, at, inside, axis=1)
 
 
 def _turns(solution: SavedMaps) -> np.ndarray:

@@ -25,9 +25,25 @@ from wgf.problem.quadrature import Gauss
 from wgf.reference_solutions.equilibrium import ByRank, Quantiles
 
 SMALLEST = -37.0  # logarithm of a share of the density that rounding hides
-MOST = 1500  # modes; the series is not known at times that need more
-CELLS = 400  # of the quadrature of the moments m_n, beside the panels of the law
+MOST = 1500  # modes; the series is not known at times that need more, a problem that ends there has no series
+CELLS = 800  # of the quadrature of the moments m_n, beside the panels of the law; the modes that it misses are damped
 FINE = 64  # cells of the quantiles per mode
+
+
+def _nodes(law: Base, mesh: Tensor) -> tuple[Tensor, Tensor]:
+    """Nodes and weights of Gauss rules [n] whose weights in each cell sum to its mass: beside an edge with infinite
+    density the last cells are as wide as rounding, and Gauss rules miss some of their mass."""
+    nodes = Gauss().nodes(law, mesh)
+    panels = torch.tensor(law.panels(), dtype=torch.float64)
+    edges = torch.cat([panels, mesh.clamp(law.lower, law.upper)]).sort().values
+    w, mass = nodes.w.view(len(edges) - 1, -1), law.mass(edges[:-1], edges[1:])[:, None]
+    found = w.sum(1, keepdim=True)
+    return nodes.z, torch.where(found > 0, w * (mass / found), mass / w.shape[1]).flatten()
+
+
+def _count(diffusion: float, t: float, longest: float) -> int:
+    """Number of modes exp(-D (2 pi n/longest)^2 t) that rounding does not hide at t > 0 (time)."""
+    return math.ceil(math.sqrt(-SMALLEST / (diffusion * t)) * longest / (2 * math.pi))
 
 
 class CosineSeries:
@@ -54,10 +70,10 @@ class CosineSeries:
     def moments(self) -> np.ndarray:
         """m_n, n = 1, ..., MOST."""
         mesh = torch.linspace(self.low, self.low + self.length, CELLS + 1, dtype=torch.float64)
-        nodes = Gauss().nodes(self.law, mesh)
-        angle = math.pi * (nodes.z - self.low) / self.length
+        z, w = _nodes(self.law, mesh)
+        angle = math.pi * (z - self.low) / self.length
         n = torch.arange(1, MOST + 1, dtype=torch.float64)
-        return torch.cat([torch.cos(part[:, None] * angle) @ nodes.w for part in n.split(100)]).numpy()
+        return torch.cat([torch.cos(part[:, None] * angle) @ w for part in n.split(100)]).numpy()
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
         if t == 0:
@@ -71,7 +87,7 @@ class CosineSeries:
 
     def _map(self, t: float) -> ByRank | None:
         """The map at t > 0 (time), None if the series is too long."""
-        count = math.ceil(math.sqrt(-SMALLEST / (self.diffusion * t)) * self.length / math.pi)
+        count = _count(self.diffusion, t, 2 * self.length)
         if count > MOST:
             return None
         n = np.arange(1, count + 1)
@@ -108,9 +124,9 @@ class CircleSeries:
     @cached_property
     def moments(self) -> np.ndarray:
         """E[e^(-i k X)], n = 1, ..., MOST."""
-        nodes = Gauss().nodes(self.law, torch.linspace(0.0, self.length, CELLS + 1, dtype=torch.float64))
-        angle, n = 2 * math.pi * nodes.z / self.length, torch.arange(1, MOST + 1, dtype=torch.float64)
-        waves = (torch.exp(-1j * part[:, None] * angle) @ nodes.w.to(torch.complex128) for part in n.split(100))
+        z, w = _nodes(self.law, torch.linspace(0.0, self.length, CELLS + 1, dtype=torch.float64))
+        angle, n = 2 * math.pi * z / self.length, torch.arange(1, MOST + 1, dtype=torch.float64)
+        waves = (torch.exp(-1j * part[:, None] * angle) @ w.to(torch.complex128) for part in n.split(100))
         return torch.cat(list(waves)).numpy()
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
@@ -128,7 +144,7 @@ class CircleSeries:
 
     def _turned(self, t: float) -> tuple[float, Quantiles] | None:
         """F(t, 0) and the quantiles of the mass from there at t > 0 (time); None if the series is too long."""
-        count = math.ceil(math.sqrt(-SMALLEST / (self.diffusion * t)) * self.length / (2 * math.pi))
+        count = _count(self.diffusion, t, self.length)
         if count > MOST:
             return None
         n = np.arange(1, count + 1)
@@ -160,11 +176,14 @@ def _extended(modes: np.ndarray, cells: int) -> np.ndarray:
 
 
 def heat_series(problem: Problem) -> CosineSeries | CircleSeries | None:
-    """The series of a problem; None if it has another equation, domain or kind of law."""
+    """The series of a problem; None if it has another equation, domain or kind of law, or ends too early for it."""
     flat = problem.potential.parabola() or Parabola(1.0, 1.0, 0.0)
-    if not (problem.linear_diffusion and problem.interaction.vanishes and isinstance(problem.law, Base)):
+    diffusion, domain = problem.linear_diffusion, problem.domain
+    if not (diffusion and problem.interaction.vanishes and isinstance(problem.law, Base)) or flat.stiffness != 0:
         return None
-    if flat.stiffness == 0 and problem.domain.period is not None:
-        return CircleSeries(problem, flat.force)
-    between = None not in problem.domain.walls
-    return CosineSeries(problem) if between and flat.force == flat.stiffness == 0 else None
+    if domain.period is not None:
+        return CircleSeries(problem, flat.force) if _count(diffusion, problem.t_end, domain.period) <= MOST else None
+    low, high = domain.walls
+    if low is None or high is None or flat.force != 0:
+        return None
+    return CosineSeries(problem) if _count(diffusion, problem.t_end, 2 * (high - low)) <= MOST else None

@@ -245,6 +245,7 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
         t_end=clock.t,
         t_wanted=problem.t_end,
         steps=clock.steps,
+        mean_step=clock.t / clock.steps if clock.steps and not flow.integrator.adaptive else None,
         rejected=clock.rejected,
         evaluations=clock.evaluations,
         energy=sum(terms.values()),
@@ -259,7 +260,7 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
         reference_w2_error=getattr(known, "w2_error", None),
         w2_to_equilibrium=rest,
         initial_w2=Metrics(problem, flow.projection.map, known).initial_w2(flow.projection.initial),
-        **_adaptive(flow),
+        **_breakpoints(flow),
         second_moment_law=second_moment(problem, clock.t),
         blow_up_bound=blow_up_bound(problem),
         min_slope=min(moments["min_slope"], metrics.least_slope(state.theta)),
@@ -274,13 +275,14 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
     )
 
 
-def _adaptive(flow: Flow) -> dict[str, Any]:
-    """Numbers of breakpoints that follow the solution."""
-    adaptation, clock = flow.saved.map.adaptation, flow.clock
-    if adaptation is None:
-        return {}
+def _breakpoints(flow: Flow) -> dict[str, Any]:
+    """Numbers of the breakpoints of a spline."""
+    map, clock = flow.saved.map, flow.clock
+    count = {"breakpoints": len(map.breakpoints())} if map.any_start else {}
+    if (adaptation := map.adaptation) is None:
+        return count
     return {
-        "breakpoints": len(flow.saved.map.breakpoints()),
+        **count,
         "transfers": clock.transfers,
         "transferred_w2": clock.transferred,
         "mesh_error": clock.mesh_error,

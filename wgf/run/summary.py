@@ -95,7 +95,9 @@ def lines(result: Result) -> list[tuple[str, str]]:
         ("equilibrium", _number(r.w2_to_equilibrium, "W2 distance {:.4e}")),
         (
             "breakpoints",
-            _join(
+            ""
+            if r.transfers is None
+            else _join(
                 _number(r.breakpoints),
                 _number(r.transfers, "{:,} changes"),
                 _number(r.mesh_error, "W2 distance {:.1e} unresolved at most"),
@@ -120,7 +122,7 @@ def _finer(r: Result) -> str:
     variance = square - mean**2
     if variance <= HIDDEN * square:  # rounding: far from the origin
         return ""
-    fits = r.breakpoints is not None or (r.w2_best or 0.0) <= COARSE * math.sqrt(variance)
+    fits = r.transfers is not None or (r.w2_best or 0.0) <= COARSE * math.sqrt(variance)
     return "" if fits else "a larger network.width, or network=spline with network.knots=adaptive, reaches less"
 
 

@@ -71,6 +71,8 @@ def show(rows: Sequence[Row], axes: Sequence[str], console: Console | None = Non
     if len(rows) > len(seen):
         console.print(f"the {len(seen)} smallest of {len(rows)} W1 errors; {file} has all", highlight=False)
     _explain(console, columns)
+    for line in orders.notes(rows, axes):
+        console.print(line, highlight=False)
 
 
 def show_w2(rows: Sequence[Row], axes: Sequence[str], console: Console | None = None) -> None:

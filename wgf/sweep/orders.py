@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +11,12 @@ from wgf.settings.flat import label, number, short
 
 # settings that are refined, and the sign of their exponent in an error: O(m^-k), O(dt^k)
 REFINED = {"network.width": -1, "integrator.dt": 1, "quadrature.particles": -1}
+
+TAKEN = {  # what a setting came to, with its name in the tables, and where it came to nothing that has an order
+    "network.width": ("breakpoints in use", "where breakpoints are adaptive: network.width only caps their number"),
+    "integrator.dt": ("mean step taken (mean_step)", "where steps are adaptive: integrator.dt is only the first one"),
+}
+SAME = 1e-6  # relative difference of steps that rounding makes
 
 PROBLEM = ("experiment", "pde", "potential", "interaction", "law", "domain", "t_end")  # settings of what is solved
 
@@ -27,6 +33,31 @@ def refined(axes: Sequence[str]) -> list[str]:
     return [axis for axis in REFINED if axis in axes]
 
 
+def size(row: Mapping[str, Any], axis: str) -> float | None:
+    """What a setting came to in a run: the mean step taken, or the breakpoints that the start needed. None where dt is
+    only the first step of an adaptive method, and where width only caps adaptive breakpoints."""
+    asked = number(row.get(axis))
+    if axis == "integrator.dt":
+        return row.get("mean_step", asked)
+    if axis == "network.width":
+        return None if row.get("mesh_tolerance") is not None else row.get("breakpoints") or asked
+    return asked
+
+
+def notes(rows: Sequence[Row], axes: Sequence[str]) -> list[str]:
+    """Lines that say which orders are not over the setting that their column names, and which are missing."""
+    said = []
+    for axis in refined(axes):
+        name, (taken, why) = short(axis), TAKEN.get(axis, ("", ""))
+        known = [(number(row[axis]), size(row, axis)) for row in rows if row["status"] == "completed"]
+        apart = [max(asked / came, came / asked) for asked, came in known if asked and came]
+        if max(apart, default=1.0) > 1 + SAME:
+            said.append(f"order ({name}) is over the {taken}: {axis} differs by a factor of up to {max(apart):.3g}")
+        if any(asked and came is None for asked, came in known):
+            said.append(f"no order ({name}) {why}")
+    return said
+
+
 def curve(row: Row, axes: Sequence[str], along: str) -> str:
     """The values of a row that vary, without the axis along which it belongs to a curve."""
     return label(row, (axis for axis in axes if axis != along))
@@ -41,13 +72,13 @@ def add(rows: Sequence[Row], axes: Sequence[str]) -> None:
         groups: dict[str, list[Row]] = {}
         for row in rows:
             row |= {f"{distance}_order_{short(axis)}": None for distance in ("w1", "w2")}
-            if row["status"] == "completed" and number(row[axis]):
+            if row["status"] == "completed" and size(row, axis):
                 groups.setdefault(curve(row, axes, axis), []).append(row)
         for group in groups.values():
-            group.sort(key=lambda row: number(row[axis]) or 0.0, reverse=REFINED[axis] > 0)
+            group.sort(key=lambda row: size(row, axis) or 0.0, reverse=REFINED[axis] > 0)
             for before, after in pairwise(group):
-                finer = REFINED[axis] * math.log(float(before[axis]) / float(after[axis]))
-                for distance in ("w1", "w2") if finer else ():
+                finer = REFINED[axis] * math.log((size(before, axis) or 1.0) / (size(after, axis) or 1.0))
+                for distance in ("w1", "w2") if abs(finer) > SAME else ():
                     clear = before.get(f"{distance}_clear") and after.get(f"{distance}_clear")
                     if clear and min(errors := [row[f"{distance}_error"] for row in (before, after)]) > 0:
                         after[f"{distance}_order_{short(axis)}"] = math.log(errors[0] / errors[1]) / finer

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from signal import SIGINT
 from typing import Any
@@ -74,6 +75,7 @@ def read(root: Path) -> Study:
     rows = [
         {name: row.get(name) for name in ("job", *axes, *NUMBERS)}
         | {"t_reached": row.get("t_reached", row.get("t_end"))}
+        | {name: row[name] for name in ("mean_step", "mesh_tolerance") if name in row}
         for row in found.rows
     ]
     study = Study(root, axes, rows, _command(root))
@@ -115,7 +117,7 @@ def save(study: Study, drawn: bool = True) -> list[Path]:
         figures = sweep.write_figures(study.root, convergences(study.axes, study.rows, study.command))
     pictures = [path for path in figures if path.suffix == ".png"]
     return [
-        write_table(study.root / "study.csv", list(study.rows[0]), study.rows),
+        write_table(study.root / "study.csv", [*dict.fromkeys(chain.from_iterable(study.rows))], study.rows),
         write(study.root / "study.md", markdown(study, pictures).encode()),
         *figures,
     ]
@@ -126,6 +128,8 @@ def markdown(study: Study, figures: list[Path]) -> str:
     lines = ["# Convergence study", "", *([f"    {study.command}", ""] if study.command else []), *table(study), ""]
     if any(row[f"{distance}_clear"] is False for row in study.rows for distance in ("w1", "w2")):
         lines += [r"\* not clearly above the error of the reference solution", ""]
+    for line in orders.notes(study.rows, study.axes):
+        lines += [line, ""]
     lines += [f"![{path.stem}]({path.relative_to(study.root).as_posix()})" for path in figures]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -16,14 +16,15 @@ from wgf.settings.tensors import has_derivatives
 
 log = logging.getLogger("wgf")
 
-REACH, FINE, MOST = 8, 8, 200_000  # of a kernel: its cut (bandwidths), points per bandwidth, and points in all
+REACH, FINE, MOST = 8, 8, 200_000  # of a kernel: its cut (bandwidths), points per bandwidth, and most points
 
 
 class Samples(PiecewiseLinear):
     """Law of samples, smoothed by a Gaussian kernel.
 
-    The density is linear between points an eighth of the bandwidth apart. Without smoothing, each sample spreads its
-    mass evenly between the middles to its neighbours.
+    The density is linear between points an eighth of the bandwidth apart, and the variance is that of the samples plus
+    the square of the bandwidth. Without smoothing, each sample spreads its mass evenly between the middles to its
+    neighbours.
 
     Args:
         values: samples [n], at least two different ones, in any order (length).
@@ -49,18 +50,18 @@ class Samples(PiecewiseLinear):
         w = np.bincount(same, w) / w.sum()
         if len(x) < 2:
             raise ConfigError(f"values hold one value only, {x[0]:g}: expected at least two different ones")
-        std = float(np.sqrt(w @ (x - w @ x) ** 2))
+        mean = float(w @ x)
+        std = float(np.sqrt(w @ (x - mean) ** 2))
         self.bandwidth = std * self.count ** (-1 / 3) if smoothing is None else float(smoothing)
         if self.bandwidth:
-            points, density = _kernel_density(x, w, self.bandwidth)
-            super().__init__(points, density[:-1], density[1:])
+            super().__init__(*_kernel_density(x, w, self.bandwidth))
             how = f"smoothed by a Gaussian kernel of bandwidth {self.bandwidth:.4g}; smoothing=0 switches it off"
         else:
             middles = 0.5 * (x[1:] + x[:-1])
             edges = np.concatenate([2 * x[:1] - middles[:1], middles, 2 * x[-1:] - middles[-1:]])
             super().__init__(edges, w / np.diff(edges), w / np.diff(edges))
             how = "not smoothed"
-        log.info("law: %d samples, mean %.6g, standard deviation %.6g, %s", self.count, self.mean, self.std, how)
+        log.info("law: %d samples, mean %.6g, standard deviation %.6g, %s", self.count, mean, std, how)
 
 
 class SampleFile(Samples):
@@ -157,22 +158,43 @@ def _bins(path: str) -> tuple[np.ndarray, np.ndarray]:
     return edges, counts
 
 
-def _kernel_density(x: np.ndarray, w: np.ndarray, h: float) -> tuple[np.ndarray, np.ndarray]:
-    """Points [n] and the density of sum_i w_i N(x_i, h^2) there; samples are split between their two next points.
+def _kernel_density(x: np.ndarray, w: np.ndarray, h: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Edges [n + 1] of cells and the density of sum_i w_i N(x_i, h^2) at the left and at the right end of each [n].
 
-    The points lie symmetrically about the middle of the samples, so that a reflection of these reflects the law.
+    Each group of samples has its own points, which lie symmetrically about its middle, so that a reflection of the
+    samples reflects the law. Samples are split between their two next points. This split and the lines between the
+    points widen a kernel; h^2 is the variance of the widened one.
+
+    Raises:
+        ConfigError: this takes too many points, or points that rounding does not tell apart.
     """
-    step = max(h / FINE, (x[-1] - x[0]) / MOST)
-    taps = np.arange(-REACH * FINE, REACH * FINE + 1)
-    kernel = np.exp(-0.5 * (taps * step / h) ** 2)
-    middle = 0.5 * (x[0] + x[-1])
-    last = int((x[-1] - middle) / step) + 1  # number of the last point, counted from the middle
-    place = (x - middle) / step + last
+    step, reach = h / FINE, REACH * FINE
+    if step < 8 * np.spacing(np.abs(x).max()):
+        raise ConfigError(f"smoothing={h:g} is lost in the rounding of samples near {np.abs(x).max():g}: increase it")
+    first = np.flatnonzero(np.diff(x, prepend=-np.inf) > 2 * (reach + 2) * step)  # sample of each group
+    left, right = x[first], x[np.append(first[1:], len(x)) - 1]
+    middle = 0.5 * (left + right)
+    half = ((right - middle) / step).astype(int) + 1 + reach  # points on either side of the middle
+    begin = np.cumsum(2 * half + 1) - 2 * half - 1  # number of the first point of each group
+    total = int((2 * half + 1).sum())
+    if total > MOST:
+        raise ConfigError(
+            f"smoothing={h:g} needs a density at {total:,} points, but at most {MOST:,} are allowed: use "
+            f"smoothing={1.1 * FINE * (x[-1] - x[0]) / MOST:.2g}, or smoothing=0 to switch it off"
+        )
+    group = np.repeat(np.arange(len(first)), np.diff(first, append=len(x)))
+    place = (x - middle[group]) / step + half[group]
     cell = np.floor(place).astype(int)
     share = place - cell
-    count = 2 * last + 1
-    binned = np.bincount(cell, w * (1 - share), count) + np.bincount(cell + 1, w * share, count)
-    return middle + step * (np.arange(taps[0], count + taps[-1]) - last), np.convolve(binned, kernel)
+    cell += begin[group]
+    binned = np.bincount(cell, w * (1 - share), total) + np.bincount(cell + 1, w * share, total)
+    variance = h * h - step * step * (w @ (share * (1 - share)) + 1 / 6)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * step) ** 2 / variance)
+    density = np.convolve(binned, kernel, "same")
+    group = np.repeat(np.arange(len(first)), 2 * half + 1)
+    points = middle[group] + step * (np.arange(total) - begin[group] - half[group])
+    inside = group[1:] == group[:-1]
+    return points, np.where(inside, density[:-1], 0.0), np.where(inside, density[1:], 0.0)
 
 
 def _array(name: str, values: Any) -> np.ndarray:

@@ -36,7 +36,7 @@ def page(found: Table, heading: str, pictures: list[str]) -> str:
     parts = [
         html.head(title, "completed" if good else "incomplete", good, summary(found), heading),
         html.tiles(numbers(found, best)),
-        html.section("Jobs", jobs(found, rows, best), f"<p>{NOTE}</p>" if any(_mark(row) for row in rows) else ""),
+        html.section("Jobs", jobs(found, rows, best), *(f"<p>{line}</p>" for line in notes(rows, found.axes))),
         html.section("W1 error over both settings", heat(found, best)),
         html.section("Figures", html.figures(pictures)),
         html.section(
@@ -55,6 +55,11 @@ def name(found: Table) -> str:
     """What the page is about: what varies in a sweep, or the folder of other runs."""
     is_sweep = found.axes and (found.root / "multirun.yaml").exists()
     return f"Sweep over {', '.join(found.axes)}" if is_sweep else f"Runs in {found.root.resolve().name}"
+
+
+def notes(rows: Sequence[Row], axes: Sequence[str]) -> list[str]:
+    """Lines below the table of the jobs."""
+    return [*([NOTE] if any(_mark(row) for row in rows) else []), *orders.notes(rows, axes)]
 
 
 def numbers(found: Table, best: Row | None) -> list[tuple[str, str, str]]:
