@@ -14,8 +14,7 @@ from wgf.figures.convergence import Curve, convergence
 from wgf.figures.density import ceiling, computed, reference, window
 from wgf.figures.style import COLORS, DENSITY, EXACT, POSITION, bar, canvas, key, styled, title
 from wgf.saved_maps import SavedMaps
-from wgf.settings.flat import label, short
-from wgf.sweep.orders import size
+from wgf.settings.flat import label, short, size
 
 REFINED = {  # settings whose refinement makes the error small, and their names on an axis
     "network.width": "width $m$ (breakpoints or neurons)",

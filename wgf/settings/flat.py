@@ -59,3 +59,14 @@ def number(value: Any) -> float | None:
         return float(value)
     except (TypeError, ValueError):
         return None
+
+
+def size(row: Mapping[str, Any], axis: str) -> float | None:
+    """What a setting came to in a run: the mean step taken, or the breakpoints that the start needed. None where dt is
+    only the first step of an adaptive method, and where width only caps adaptive breakpoints."""
+    asked = number(row.get(axis))
+    if axis == "integrator.dt":
+        return row.get("mean_step", asked)
+    if axis == "network.width":
+        return None if row.get("mesh_tolerance") is not None else row.get("breakpoints") or asked
+    return asked

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from wgf.settings.flat import label, number, short
+from wgf.settings.flat import label, number, short, size
 
 # settings that are refined, and the sign of their exponent in an error: O(m^-k), O(dt^k)
 REFINED = {"network.width": -1, "integrator.dt": 1, "quadrature.particles": -1}
@@ -31,17 +31,6 @@ def comparable(axes: Sequence[str]) -> bool:
 def refined(axes: Sequence[str]) -> list[str]:
     """The axes along which errors should fall."""
     return [axis for axis in REFINED if axis in axes]
-
-
-def size(row: Mapping[str, Any], axis: str) -> float | None:
-    """What a setting came to in a run: the mean step taken, or the breakpoints that the start needed. None where dt is
-    only the first step of an adaptive method, and where width only caps adaptive breakpoints."""
-    asked = number(row.get(axis))
-    if axis == "integrator.dt":
-        return row.get("mean_step", asked)
-    if axis == "network.width":
-        return None if row.get("mesh_tolerance") is not None else row.get("breakpoints") or asked
-    return asked
 
 
 def notes(rows: Sequence[Row], axes: Sequence[str]) -> list[str]:
