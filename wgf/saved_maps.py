@@ -14,7 +14,7 @@ from wgf.files import replacing
 from wgf.settings.arguments import path_of
 
 STORED = ("t", "z", "T", "dT", "rho0")
-OPTIONAL = ("exact_T", "errors", "knots", "w2_bound", "walls", "period")
+OPTIONAL = ("exact_T", "errors", "knots", "w2_bound", "walls", "period", "rank")
 TIMED = ("t", "T", "dT", "exact_T", "errors", "knots", "w2_bound")  # with a row for each saved time
 DAMAGED = (ValueError, KeyError, EOFError, OSError, BadZipFile)  # reading a damaged file raises one of these
 
@@ -32,7 +32,7 @@ class SavedMaps:
 
     Attributes:
         t: saved times [s], the initial time first, the final time last (time).
-        z: fine grid of the base [n], increasing (length).
+        z: fine grid of the base [n], increasing, half of it equidistant and half at equal masses (length).
         T: positions T(t, z) [s, n]; T[0] = z if the base is the initial law (length).
         dT: slopes d/dz T(t, z) [s, n] (no unit).
         rho0: density of the base at z [n] (mass / length).
@@ -43,6 +43,7 @@ class SavedMaps:
         w2_bound: upper bound of the W2 error at the saved times [s], NaN where there is none, or None (length).
         walls: reflecting walls on the left and on the right [2], NaN where there is none; None without walls (length).
         period: length of a circle, on which positions count turns; None elsewhere (length).
+        rank: mass of the base to the left of z [n], from 0 to 1; None in files of older runs (no unit).
     """
 
     t: np.ndarray
@@ -56,6 +57,7 @@ class SavedMaps:
     w2_bound: np.ndarray | None = None
     walls: np.ndarray | None = None
     period: np.ndarray | None = None
+    rank: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in (*STORED, *OPTIONAL):
@@ -74,7 +76,12 @@ class SavedMaps:
 
     @cached_property
     def cdf(self) -> np.ndarray:
-        """Share of the grid's mass to the left of z [n], from 0 to 1; the same at all times."""
+        """Mass to the left of the particles from z [n], from 0 to 1; the same at all times.
+
+        Without `rank` the trapezoid rule gives it, which is wrong where the grid does not resolve rho0.
+        """
+        if self.rank is not None:
+            return self.rank
         cells = np.diff(self.z) * 0.5 * (self.rho0[1:] + self.rho0[:-1])
         mass = np.concatenate([[0.0], np.cumsum(cells)])
         return mass / mass[-1]

@@ -18,6 +18,7 @@ from wgf.problem.quadrature import Gauss
 
 NEAR, SAME = 0.3, 0.5  # distance of an order to the scheme's, as a share of it, and of two orders that are the same
 ALIGNED, RELATED = 0.8, 0.1  # cosines of changes that belong to one error, and to errors that are not independent
+FALLEN = 100.0  # masses left at the two points that give a straight tail its slope, the inner relative to the outer one
 SLOWEST_GAIN = 2.5  # with which a limit is extrapolated: one of 2 is also that of errors from a kink in a cell
 
 
@@ -179,8 +180,8 @@ class Starts:
 
 @lru_cache(maxsize=16)
 def tails(law: Base, last: float) -> tuple[float, float, float, float]:
-    """Points with the masses `last` and 100 `last` to their left, and the same to their right, increasing (length)."""
-    ranks = torch.tensor([last, 100 * last], dtype=torch.float64)
+    """Points with the masses `last` and FALLEN `last` on their left, and on their right, increasing (length)."""
+    ranks = torch.tensor([last, FALLEN * last], dtype=torch.float64)
     (a, b), (d, c) = law.quantile(ranks).tolist(), law.upper_quantile(ranks).tolist()
     return a, b, c, d
 

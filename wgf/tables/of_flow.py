@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from wgf.expectation import expectation
 from wgf.integrators.saved_states import SavedStates
+from wgf.problem.base import Base
 from wgf.problem.equations import Problem
 from wgf.process import threads_of_torch
 from wgf.projection.field import Projection
@@ -33,7 +34,7 @@ CLOCK = {"step": "steps", "dt": "dt", "dissipated": "dissipated", "evaluations":
 def maps(problem: Problem, saved: SavedStates, known: Exact | None) -> SavedMaps:
     """The maps on a fine grid of the base, with a reference solution where one is known."""
     base, domain = saved.map.base, problem.domain
-    z = torch.linspace(*base.reach(), GRID, dtype=torch.float64)
+    z = grid(base)
     states = [saved[k] for k in range(len(saved.times))]
     with torch.no_grad():  # the states on one mesh together
         parts = [(map, torch.stack([theta for _, theta in part])) for map, part in groupby(states, itemgetter(0))]
@@ -50,7 +51,19 @@ def maps(problem: Problem, saved: SavedStates, known: Exact | None) -> SavedMaps
         knots=knots if knots.size else None,
         walls=domain.ends,
         period=None if (period := domain.period) is None else np.array(period),
+        rank=base.cdf(z).numpy(),
     )
+
+
+def grid(base: Base) -> Tensor:
+    """Points of a base [n] (length), as many at equal distances as at equal masses: the former reach into tails and
+    gaps, the latter into narrow parts and peaks."""
+    share = torch.linspace(0, 1, GRID, dtype=torch.float64)
+    low, high = base.reach()
+    fine = torch.cat([low + (high - low) * share, base.at_rank(share[1:-1], share[1:-1].flip(0))]).unique()
+    passed = base.cdf(fine) + (fine - low) / (high - low)  # twice the share of the points on the left
+    ends = passed[0].item(), passed[-1].item()
+    return torch.from_numpy(np.interp(np.linspace(*ends, GRID), passed.numpy(), fine.numpy()))
 
 
 def _known(known: Exact, times: list[float], z: Tensor) -> Tensor:

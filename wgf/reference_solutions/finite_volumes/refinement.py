@@ -20,6 +20,7 @@ from wgf.problem.base import Base
 from wgf.problem.equations import Problem
 from wgf.reference_solutions.base import Computed, Grid, Starts, Unresolved, extrapolation, tails, width, yardstick
 from wgf.reference_solutions.finite_volumes.evolution import ABSOLUTE, EVALUATIONS, evolved, integrate, stepped
+from wgf.reference_solutions.finite_volumes.far_out import far_out
 from wgf.reference_solutions.finite_volumes.masses import Volumes
 from wgf.reference_solutions.finite_volumes.range import EXTENSIONS, SEEN, crowded, scout, widened
 from wgf.reference_solutions.finite_volumes.schemes import Central, Monotone, Scheme
@@ -213,7 +214,9 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
     others = best.at(number.repeat(moved.sum()), np.tile(z[moved], len(times)), 10 * LAST)
     limit = maps[-1] + best.share * (maps[-1] - maps[-2])
     changes = limit[:, moved] - others.reshape(len(times), -1)
-    return replace(best, w2_errors=best.w2_errors + TAILS * np.sqrt(changes**2 @ w[moved]))
+    w1, w2 = far_out(problem, times, limit, LAST)
+    w2 = w2 + TAILS * np.sqrt(changes**2 @ w[moved])
+    return replace(best, errors=best.errors + w1, w2_errors=best.w2_errors + w2)
 
 
 def _with(grid: Grid, cells: int) -> Grid:
