@@ -117,8 +117,8 @@ class Metrics:
         return error[0] if error else None, rest.w2
 
     def energy_error(self, quadrature: Quadrature, theta: Tensor, terms: Tensor | None = None) -> float | None:
-        """Largest error of an energy (energy), by its changes when a quadrature cuts its cells, or its standard error by
-        random particles; None for other rules without cells.
+        """Largest error of an energy (energy), by its changes when a quadrature cuts its cells, or its standard error
+        by random particles; None for other rules without cells.
 
         It counts what lies in infinite tails beyond all cells, and what lies in cells too short to be cut, beside an
         edge where the density is infinite: infinite energies are not resolved. The rounding of energies that are known,

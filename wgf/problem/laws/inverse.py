@@ -10,7 +10,9 @@ from torch import Tensor
 from wgf.problem.base import Base
 
 NEWTON, BISECTIONS = 30, 70  # most steps of each kind
-ROUNDING = 2 * torch.finfo(torch.float64).eps  # last step, relative to the place and the bracket
+ROUNDING = (
+    2 * torch.finfo(torch.float64).eps
+)  # last step, relative to the place, or to the bracket if others are no less
 
 
 @torch.no_grad()
@@ -26,18 +28,21 @@ def inverse(
         low, high: ends of the brackets [n].
         error: that is allowed, beyond rounding.
     """
-    width = high - low
+    width, last = high - low, torch.full_like(target, torch.inf)
     z = 0.5 * (low + high)
     for count in range(NEWTON + BISECTIONS):
         value, slope = function(z)
         short = value < target
         low, high = torch.where(short, z, low), torch.where(short, high, z)
-        step, small = (value - target) / slope, error + ROUNDING * (z.abs() + width)
-        found = (value == target) | target.isnan() | (high - low <= small) | ((step.abs() <= small) & (slope > 0))
+        step, least = (value - target) / slope, error + ROUNDING * z.abs()
+        size = step.abs()
+        # a place near 0 in a wide bracket is known when steps no longer shrink
+        still = (size <= least) | ((size <= least + ROUNDING * width) & (size >= 0.5 * last))
+        found = (value == target) | target.isnan() | (high - low <= least) | (still & (slope > 0))
         if bool(found.all()):
             break
         inside = (z - step > low) & (z - step < high) & (count < NEWTON)
-        z = torch.where(found, z, torch.where(inside, z - step, 0.5 * (low + high)))
+        z, last = torch.where(found, z, torch.where(inside, z - step, 0.5 * (low + high))), size
     return z
 
 
