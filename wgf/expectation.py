@@ -7,6 +7,7 @@ peak between those of FIRST cells is not seen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor
 from wgf.problem.changes.kinks import zeros
 from wgf.problem.laws.inverse import inverse
 from wgf.problem.quadrature import legendre
-from wgf.reference_solutions.wasserstein import Carried
+from wgf.reference_solutions.wasserstein import LEAST, Carried
 from wgf.settings.formulas.expression import PREFIX, Expression, observables
 from wgf.settings.formulas.values import values
 
@@ -26,6 +27,8 @@ FIRST, LOOKS = 256, 16  # cells at first, about, and places in each between whic
 SHARE = 0.4  # where a cell is cut: nodes have no such share, so a jump changes the integral (0.5 may change nothing)
 BLIND = 4000  # cells in which peaks are sought at most: they are everywhere where interval arithmetic fails
 BESIDE = 1e-6  # distance from its ends of places without weight, by which jumps beyond its nodes are seen
+FARTHEST, TAILS = 1e-300, 28  # mass beyond all cells in a tail, and cells there at first
+LASTING = 1e-9  # share of the last cell of a tail in the integral of |phi| that shows that it has not ended
 FINE = 1e-11  # change of the integral by cutting a cell, relative to the integral of |phi|
 STEP = 1e-7  # of a difference, in standard deviations of the base
 WIDE, TINY = 2.0, 1e-300  # values beyond those at nodes, relative to their range, and in all, that may be only bounds
@@ -43,7 +46,8 @@ def observed(entries: Any) -> dict[str, Callable[[Tensor], Tensor]]:
 
 
 def expectation(carried: Carried, function: str | Callable[[Tensor], Tensor]) -> float:
-    """Mean of function(x) over a carried law; NaN if the function is not finite where mass is.
+    """Mean of function(x) over a carried law; NaN if the function is not finite where mass is, or if it grows so fast
+    that the last of the tails counts, as it does where the mean is infinite.
 
     Args:
         carried: the law.
@@ -70,8 +74,10 @@ def expectation(carried: Carried, function: str | Callable[[Tensor], Tensor]) ->
         mesh = _peaks(carried, phi, mesh, float(common), seen)
         if phi.switches():
             mesh = torch.cat([mesh, _switches(carried, phi, mesh)]).unique()
+    mesh, ends = _with_tails(carried, phi, mesh)
     low, high = mesh[:-1], mesh[1:]
     w, y = seen(low, high)
+    farthest = (w[ends] * y[ends].abs()).sum()
     sums, total, size = (w * y).sum(1), 0.0, 0.0
     quiet = torch.zeros_like(sums, dtype=torch.bool)
     for round in range(ROUNDS):
@@ -91,7 +97,20 @@ def expectation(carried: Carried, function: str | Callable[[Tensor], Tensor]) ->
             break
         again = (~done).repeat_interleave(2)
         low, high, sums, quiet = low[again], high[again], new[again], still[~done].repeat_interleave(2)
-    return total + float(common)
+    return total + float(common) if float(farthest) <= LASTING * size else math.nan
+
+
+def _with_tails(carried: Carried, phi: Callable[[Tensor], Tensor], mesh: Tensor) -> tuple[Tensor, list[int]]:
+    """A mesh that goes on in infinite tails, to masses of FARTHEST or as far as phi is finite, and the numbers of its
+    last cells there."""
+    base, masses = carried.base, torch.logspace(math.log10(LEAST), math.log10(FARTHEST), TAILS, dtype=mesh.dtype)
+    tails = []
+    for end, place in ((base.lower, base.quantile), (base.upper, base.upper_quantile)):
+        z = place(masses) if math.isinf(end) else mesh[:0]
+        known = z.isfinite() & phi(carried.place(z)).isfinite()
+        tails.append(z[known.cumprod(0).bool()])
+    mesh = torch.cat([mesh, *tails]).unique()
+    return mesh, [number for number, tail in zip((0, len(mesh) - 2), tails, strict=True) if len(tail)]
 
 
 @cache
