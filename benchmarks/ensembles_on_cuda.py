@@ -2,9 +2,11 @@
 
     python benchmarks/ensembles_on_cuda.py [device]
 
-prints a line for each number of flows, in wall time with set-up and transfers, and the W1 errors of the steps.
+prints a line for each number of flows, in wall time with set-up and transfers, how many times as long gradients of a
+quantile in all numbers take, and the W1 errors of the steps.
 """
 
+import itertools
 import os
 import sys
 import time
@@ -12,10 +14,12 @@ import time
 import numpy as np
 import torch
 from compiled import FINER, RTOL, errors_of_steps, quartic_family
+from gradients import ensemble
 
 import wgf
 
 COUNTS = (256, 1024, 4096, 16384, 65536)
+DIFFERENTIATED = "quartic", "six numbers", "porous_medium"
 CHECKED = 256  # flows that are computed with finer steps, too
 REPEATS = 3
 
@@ -56,6 +60,14 @@ def main(device: str) -> None:
     line("quartic", COUNTS[2], cores, seconds_of(quartic, COUNTS[2], "cpu"))
     for where, name in ((device, device), ("cpu", cores)):
         line("Keller-Segel", COUNTS[0], name, seconds_of(keller_segel, COUNTS[0], where))
+    for name, count in itertools.product(DIFFERENTIATED, COUNTS[2:]):
+        flow, gradient = (
+            seconds_of(lambda n, on, name=name, g=g: ensemble(name, g, n, threads=None, device=on), count, device)
+            for g in (False, True)
+        )
+        print(
+            f"{name}, {count} flows, {device}: {gradient:.3g} s with gradients, {gradient / flow:.1f} times the flows"
+        )
     flows, known = quartic(CHECKED, device), quartic(CHECKED, "cpu")
     error = errors_of_steps(flows, quartic_family(CHECKED, FINER))
     print(f"W1 error of the steps: {np.median(error):.1e} (median), {error.max():.1e} (largest)")

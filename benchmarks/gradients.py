@@ -60,13 +60,14 @@ def gradient(problem: Problem, engine: str) -> wgf.Flow:
     return flow
 
 
-def ensemble(name: str, grad: bool) -> wgf.Ensemble:
+def ensemble(name: str, grad: bool, count: int | None = None, **options: Any) -> wgf.Ensemble:
     """Flows, whose quantiles have been differentiated."""
     n, pde, names, settings = ENSEMBLES[name]
+    n = count or n
     draw = torch.Generator().manual_seed(0)
     numbers = [0.5 + 0.4 * torch.rand(n, generator=draw, dtype=torch.float64) for _ in names.split()]
     parameters = {name: number.requires_grad_(grad) for name, number in zip(names.split(), numbers, strict=True)}
-    flows = wgf.ensemble(pde, parameters, t_end=T_END, threads=1, **settings)
+    flows = wgf.ensemble(pde, parameters, t_end=T_END, **({"threads": 1} | options), **settings)
     if grad:
         flows.differentiable().quantile(0.9).sum().backward()
     return flows
