@@ -34,7 +34,7 @@ def test_it_says_when_no_run_confirms():
     with pytest.warns(wgf.Incomplete):
         flow = wgf.solve(
             wgf.LinearTransport(), law=folding, network=Spline("auto", 1, base=folding, tol=1e-3), t_end=1.0,
-            potential="-30*where(x > 0.1, x, 0)", saves=1, integrator=wgf.Euler(dt=0.5),
+            potential="30*max(x - 0.1, 0)", saves=1, integrator=wgf.Euler(dt=0.5),
         )  # fmt: skip
     assert flow.saved.map.adaptation.gap is None
     assert "ended as folded" in flow.saved.map.adaptation.unconfirmed

@@ -128,7 +128,7 @@ class Flow:
             raise ConfigError(f"t={t!r} is not allowed: expected a time from 0 to {reached:g}{why}")
         k = int(np.searchsorted(self.t, t * (1 + 1e-12), side="right")) - 1
         rest, (map, theta) = t - float(self.t[k]), self.saved[k]
-        if rest <= 1e-12 * t:
+        if rest <= max(1e-12 * t, 1e-30 * reached):
             return map, theta
         clock = Clock(t=t - rest, last_stop=t - rest, next_dt=self.integrator.first_dt(rest))
         end = run(self.projection.on(map), self.integrator, theta, [t], LoopCallback(), clock)

@@ -7,7 +7,7 @@ is. At a time t it changes within the least tau = h/2, h, 2 h, ... for which
     4 |f(t - h) - 2 f(t) + f(t + h)| (tau/h)^2 >= max f - min f    between t - 16 tau and t + 16 tau,
 
 about 1/omega for sin(omega t), and no step reaches further than tau beyond t. What lasts less than h, or acts between
-two places only, is not seen.
+two places only, is not seen. What is close beside a change that is much larger is seen with less care.
 """
 
 from __future__ import annotations
