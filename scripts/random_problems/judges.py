@@ -26,12 +26,8 @@ EVALUATIONS = 6000  # of the velocities of particles
 STEEPEST = 600.0  # range of V/D for which exp(-V/D) of the finite elements is a number
 FALL = 1e-9  # of a distribution function, which shows a wrong one
 FARTHEST = 1e5  # widths of the initial law within which finite elements solve
-MARGIN, LOST, MOST_LOST = (
-    0.02,
-    30.0,
-    1e-6,
-)  # share of a domain at its ends without mass; ranks that are unknown, relative
-# to what is found there, and at most
+MARGIN = 0.02  # share of a domain, at its ends, without mass: a distribution function shows its rounding there
+LOST, MOST_LOST = 30.0, 1e-6  # ranks that are unknown, relative to this rounding, and at most
 OUTERMOST = 1e-12  # mass beyond which a distribution function has no digits
 ADJACENT, NARROW = 8, 1e-6  # cells whose pairs are integrated exactly, unless one is so narrow relative to both
 
