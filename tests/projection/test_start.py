@@ -237,3 +237,12 @@ def test_computed_reference_solutions_do_not_depend_on_the_base(interaction, mon
         places.append(known(0.1, problem.base.at_rank(u, 1 - u)))
         assert torch.allclose(known(0.0, problem.base.at_rank(u, 1 - u)), law.at_rank(u, 1 - u), rtol=1e-10)
     assert torch.allclose(*places, atol=2e-6)
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+@pytest.mark.parametrize("place", [0.0, -1.0013, 6.9987, 98.9987])
+def test_an_infinite_density_far_from_0_is_no_base(place: float, side: float):
+    """The place beside the edge rounds to the edge, where the density is that of outside."""
+    law = wgf.Gamma(0.741, 2.56e-4, place) if side > 0 else wgf.Beta(1.5, 0.741, place, place + 1e-3)
+    assert isinstance(bases.choose("auto", law, Entropy(), Line()), Gaussian)
+    assert bases.choose("auto", wgf.Gamma(6.0, 2.56e-4, place), Entropy(), Line()).lower == place

@@ -166,8 +166,10 @@ def _serves(law: Base, exponent: float) -> bool:
 def edge(law: Base) -> float:
     """Density beside the edges of the support, relative to the largest density."""
     tail = torch.tensor([SEEN], dtype=torch.float64)
-    ends = [law.quantile(tail)] if math.isfinite(law.lower) else []
-    ends += [law.upper_quantile(tail)] if math.isfinite(law.upper) else []
+    # far from 0 a place beside an infinite density may be the edge itself, where the density is that of outside
+    inside = math.nextafter(law.lower, math.inf), math.nextafter(law.upper, -math.inf)
+    ends = [law.quantile(tail).clamp(min=inside[0])] if math.isfinite(law.lower) else []
+    ends += [law.upper_quantile(tail).clamp(max=inside[1])] if math.isfinite(law.upper) else []
     peak = law.density(torch.linspace(*law.reach(), 4001, dtype=torch.float64)[1:-1]).max()
     return float(torch.stack([law.density(z).max() for z in ends]).max() / peak) if ends else 0.0
 

@@ -186,17 +186,17 @@ def tails(law: Base, last: float) -> tuple[float, float, float, float]:
     return a, b, c, d
 
 
-def extrapolation(gains: list[float], nominal: float, cosine: float) -> tuple[float, float]:
+def extrapolation(gains: list[float], nominal: float, cosines: list[float]) -> tuple[float, float]:
     """The share of the last change by which the limit is beyond it, and how uncertain that share is; 0 and 0 without.
 
     Args:
         gains: by how much each halving of the cells reduced the change.
         nominal: the gain of the scheme on smooth solutions.
-        cosine: of the angle between the last two changes, 1 where they belong to one error.
+        cosines: of the angles between changes that follow each other, 1 where they belong to one error.
     """
     orders = np.log(np.maximum(gains, 1e-300)) / math.log(nominal)
-    near = cosine > ALIGNED and abs(orders[-1] - 1) < NEAR and orders.max() < 1 + NEAR
-    same = cosine > RELATED and len(gains) > 1 and abs(math.log2(gains[-1] / gains[-2])) < SAME
+    near = cosines[-1] > ALIGNED and abs(orders[-1] - 1) < NEAR and orders.max() < 1 + NEAR
+    same = min(cosines[-2:]) > RELATED and len(gains) > 1 and abs(math.log2(gains[-1] / gains[-2])) < SAME
     if min(gains[-2:]) <= SLOWEST_GAIN or not (near or same):
         return 0.0, 0.0
     share, other = (1 / (min(gain, nominal) - 1) for gain in (gains[-1], gains[-2] if same else nominal))

@@ -20,7 +20,7 @@ from wgf.reference_solutions.finite_volumes.refinement import Reference
 
 log = logging.getLogger("wgf")
 
-VERSION = 15  # of the finite volumes: files of another version are not read
+VERSION = 16  # of the finite volumes: files of another version are not read
 OFF = "WGF_NO_CACHE"  # environment variable that turns the cache off
 ENDS = ("low", "high", "centre", "stretch")
 

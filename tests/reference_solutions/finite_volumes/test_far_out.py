@@ -51,3 +51,15 @@ def test_laws_without_thin_parts_keep_their_errors(law: wgf.Base):
     p = wgf.FokkerPlanck().problem(law, NONE, ALONE, 1.0, base="auto")
     maps = 2 * yardstick(p.base)[0][None]
     assert refinement.far_out(p, np.ones(1), maps, refinement.LAST) == ([0.0], [0.0])
+
+
+@pytest.mark.parametrize("unit", [2.0**20, 2.0**-20, 2.0**40])
+def test_the_unit_of_time_does_not_count(unit: float):
+    """The drift integrated in another unit was 7e19 off."""
+    law, found = wgf.LogNormal(0.206, 0.63, -0.439), []
+    for time in (1.0, unit):
+        well = potential.Quadratic(2.72 / time, 0.697)
+        p = wgf.FokkerPlanck(0.08 / time).problem(law, well, ALONE, 48.8 * time)
+        found.append(refinement.solve(p, [48.8 * time]))
+    np.testing.assert_allclose(found[1].errors, found[0].errors, rtol=1e-6)
+    np.testing.assert_allclose(found[1].w2_errors, found[0].w2_errors, rtol=1e-6)

@@ -58,19 +58,19 @@ def _drifted(problem: Problem, times: np.ndarray, start: np.ndarray, means: np.n
         means: of the law at t = 0 and at the times [1 + k] (length).
     """
     middle, unit, (kink, force) = problem.law.mean, problem.law.std, problem.interaction.split()
-    known = np.append(0.0, times)
+    end, known = float(times[-1]), np.append(0.0, times)  # units of length and time, so that others change nothing
 
-    def velocity(t: float, y: np.ndarray) -> np.ndarray:
-        x = middle + unit * y
+    def velocity(s: float, y: np.ndarray) -> np.ndarray:
+        t, x = s * end, middle + unit * y
         r = x - np.interp(t, known, means)
         v = problem.potential.at(t).derivative(torch.from_numpy(x)).numpy() + kink * np.sign(r)
-        return -(v if force is None else v + force(torch.from_numpy(r)).numpy()) / unit
+        return -(v if force is None else v + force(torch.from_numpy(r)).numpy()) * (end / unit)
 
-    def stiffness(t: float, y: np.ndarray) -> np.ndarray:
-        return differences(lambda bumped: velocity(t, bumped), y, 0)
+    def stiffness(s: float, y: np.ndarray) -> np.ndarray:
+        return differences(lambda bumped: velocity(s, bumped), y, 0)
 
-    begin, longest = (start - middle) / unit, problem.pace(TOLERANCE).shortest
+    begin, longest = (start - middle) / unit, problem.pace(TOLERANCE).shortest / end
     try:
-        return middle + unit * integrate(velocity, stiffness, begin, times, TOLERANCE, TOLERANCE, 0, longest)[0]
+        return middle + unit * integrate(velocity, stiffness, begin, times / end, TOLERANCE, TOLERANCE, 0, longest)[0]
     except Unresolved:
         return np.tile(start, (len(times), 1))

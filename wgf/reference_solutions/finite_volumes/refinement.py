@@ -168,6 +168,7 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
     spent: list[int] = []
     maps: list[np.ndarray] = []
     gains: list[float] = []
+    cosines: list[float] = []
     offs: list[np.ndarray] = []
     for level, cells in enumerate(levels):
         if len(spent) > 1 and spent[-2]:  # both integrated
@@ -192,8 +193,8 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
             gains.append((np.abs(old) @ w).max() / max((np.abs(new) @ w).max(), 1e-300))
             long, short = (np.sqrt(change**2 @ w) for change in (old, new))
             product, norms = ((old * new) @ core).sum(), (old**2 @ core).sum() * (new**2 @ core).sum()
-            cosine = float(product / max(math.sqrt(norms), 1e-300))
-            share, doubt = extrapolation(gains, kind.gain, cosine)
+            cosines.append(float(product / max(math.sqrt(norms), 1e-300)))
+            share, doubt = extrapolation(gains, kind.gain, cosines)
             # the distance of two extrapolations, or of two grids where no rate is known
             change = (1 + share) * new - share * old if share else 2 * new
             errors = np.maximum(2 * np.abs(change) @ w, (kind.least + doubt) * np.abs(new) @ w)
