@@ -129,7 +129,7 @@ def _compared(
             allowed += s.length * (result[MEASURED[name]] or 0.0) + (similar.get(MEASURED[name]) or 0.0)
         elif name.startswith("reference_") or name == "energy_error":
             if name != "energy_error" and similar.get("cells") != result.get("cells"):
-                continue  # rounding decides how many evaluations stiff volumes take, and so which grid is the last
+                continue  # rounding decides how many evaluations stiff volumes take, where a law ends: so the last grid
             allowed = max(allowed, ESTIMATED * abs(right))
         elif name.startswith("w2_bound"):
             if name != "w2_bound_lambda" and min(right, printed) > std:

@@ -149,5 +149,7 @@ def _run(settings: Settings, folder: Path, rich: bool) -> dict[str, Any]:
         raise OSError(result["unsaved"])
     if result["reference_solution"] == "finite volumes":
         known = load(folder / "run").reference_solution
-        result["cells"] = (known.fine.grid.cells, known.fine.smooth) if isinstance(known, Reference) else None
+        if isinstance(known, Reference):
+            grid, std = known.fine.grid, known.law.std
+            result["cells"] = grid.cells, known.fine.smooth, round(math.log2(grid.stretch / std), 2)
     return result
