@@ -22,7 +22,7 @@ from wgf.integrators.saved_states import SavedStates
 from wgf.integrators.time_loop import run
 from wgf.networks.spline import Spline
 from wgf.problem.equations import PDE, FokkerPlanck, KellerSegel, LinearTransport
-from wgf.problem.laws import Gaussian
+from wgf.problem.laws import Gaussian, Histogram
 from wgf.problem.potential import Expressed, Potential, Quadratic, Quartic, Sextic
 from wgf.problem.quadrature import Gauss
 from wgf.problem.tabulated import Tabulated
@@ -293,3 +293,17 @@ def test_the_error_of_interpolation_in_a_cell(bend):
     known = 1 + np.abs([interpolate.lagrange(x - 2, row)(dense - 2) for row in np.eye(12)]).sum(0).max()
     found = _interpolation(_Cells(*[x[None]] * 3, np.zeros(1, dtype=int), np.array([1.0]), np.array([3.0])))
     assert found[0] == pytest.approx(known, rel=0.02)
+
+
+def test_units_of_length_change_no_share_of_the_energies():
+    """The entropy holds the logarithm of the unit: a bound was refused in one unit only."""
+    shares = []
+    for unit in (1.0, 2.0**-30, 2.0**9):
+        law = Histogram([unit * edge for edge in (-1.96, -1.6, -1.44, -0.974, -0.222, 0.924)], [8, 4, 9, 1, 2])
+        flow = solve(
+            FokkerPlanck(0.167 * unit**2), law=law, potential=Quadratic(-0.0404, -0.886 * unit),
+            t_end=0.0156, saves=1, network=Spline(6, 1, base=Gaussian(law.mean, law.std)), quadrature=Gauss(2),
+        )  # fmt: skip
+        shares.append(unseen(flow.projection, flow.saved))
+    assert shares[0] > 1e-6
+    assert shares == pytest.approx([shares[0]] * 3, rel=0.02)  # the mass at two nodes in a cell is not 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache, partial
 from typing import NamedTuple
@@ -263,11 +264,14 @@ def unseen(projection: Projection, saved: SavedStates, last: int = -1) -> float 
 
 
 def missed_at(projection: Projection, saved: SavedStates, number: int) -> tuple[float, float]:
-    """Potential energy at a saved time that the quadrature may have missed (energy), and its share of all energies."""
+    """Potential energy at a saved time that the quadrature may have missed (energy), and its share of all energies,
+    those with logarithms of lengths in standard deviations of the law."""
     problem, (map, theta), terms = projection.problem, saved[number], saved.terms[number].double().cpu()
     k = [term.name for term in problem.terms].index(problem.potential.name)
     missed, size = _between(problem.potential.at(saved.times[number]), map, theta, float(terms[k]))
-    size += float(terms.abs().sum() - terms[k].abs())
+    logarithms = terms.new_tensor([float(term.logarithm) for term in problem.terms])
+    sizes = (terms - math.log(problem.law.std) * logarithms).abs()
+    size += float(sizes.sum() - sizes[k])
     return missed, missed / (size + 1e-300) - 1e3 * torch.finfo(theta.dtype).eps
 
 
