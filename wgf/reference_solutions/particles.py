@@ -30,6 +30,7 @@ SMOOTH = 1e-12  # relative error in the law's second moment with which equidista
 SAFE, CHANCE = (2.0, 4.0), 5.0  # W1 and W2 errors relative to the last changes, and by how much these may be small
 MEET = 1e-9  # W1 distance to the same particles in order that the tolerances explain, relative to the law's width
 EVALUATIONS = 3000  # of the velocity on one level
+PAIRS = 3e9  # of particles that feel one another in all evaluations of a level: half a minute
 TOLERANCE, FLOOR = 1e-12, 1e-11  # of the integration in time, and the W1 error that may come of it, relative
 
 
@@ -229,7 +230,8 @@ def _positions(problem: Problem, track: Track, times: np.ndarray) -> np.ndarray:
             v[1::2] += 2 * masses[::2] @ forces
         return v / unit
 
-    trajectory = Trajectory(velocity, begin, TOLERANCE, problem.pace(TOLERANCE), times[-1], EVALUATIONS)
+    most = EVALUATIONS if force is None else int(min(EVALUATIONS, PAIRS / len(z) ** 2))
+    trajectory = Trajectory(velocity, begin, TOLERANCE, problem.pace(TOLERANCE), times[-1], most)
     y = np.stack([trajectory(t) for t in times])
     if np.isnan(y).any():
         raise Unresolved("the integration stopped")
