@@ -288,7 +288,7 @@ def test_a_blow_up_doubts_its_time():
     """It falls with the width: 0.80, 0.495, 0.470, 0.459 with 8, 16, 32, 64 breakpoints at chi = 1.5."""
     early = Result.from_dict(RESULT | {"status": "blow_up", "t_end": 0.4})
     assert [*ended(early)] == [
-        "t_end: this map concentrates then, the equation may do so earlier, compare a larger network.width"
+        "t_end: the map blows up then, the equation may do so earlier: compare a larger network.width"
     ]
     assert next(ended(replace(early, blow_up_bound=0.3))).startswith(
         "t_end: the equation has no solution after t = 0.3"

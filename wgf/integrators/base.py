@@ -99,8 +99,8 @@ class Step:
 class Work(NamedTuple):
     """Work of a potential that moves over a step: dF/dt = -D + P along the flow, with the power P = int dV/dt rho.
 
-    Where V jumps in time, the power says nothing. The particles in the middle of the step then say by how much V rises
-    over the step, and Simpson's rule there, what the power says of that; the work lacks the difference.
+    The power does not show where V jumps in time. By how much V rises over a step, at the places of the particles in
+    its middle, less Simpson's rule of the power at these places, is the work of the jump.
 
     Attributes:
         done: integral of P by Simpson's rule, and jumps of V (energy).
@@ -129,15 +129,15 @@ class Work(NamedTuple):
         stages = [field.stage(share) for share in (0.0, 0.5, 1.0)]
         with torch.no_grad():
             at = [stage.at_nodes(theta) for stage, theta in zip(stages, places, strict=True)]
-        moving, (w, x) = [stage.problem.potential for stage in stages], (at[1].w, at[1].x)
-        powers = [torch.dot(each.w, rates(v, each.x)[0]) for v, each in zip(moving, at, strict=True)]
-        still = [torch.dot(w, rates(v, x)[0]) for v in (moving[0], moving[2])]
-        heights = [v.value_at(x) for v in (moving[0], moving[2])]
-        rise, size = torch.dot(w, heights[1] - heights[0]), torch.dot(w, heights[0].abs() + heights[1].abs())
-        first, half, last, before_, after_, rise_, size_ = torch.stack([*powers, *still, rise, size]).tolist()
+        v, (w, x) = [stage.problem.potential for stage in stages], (at[1].w, at[1].x)
+        moving = [torch.dot(each.w, rates(potential, each.x)[0]) for potential, each in zip(v, at, strict=True)]
+        still = [torch.dot(w, rates(potential, x)[0]) for potential in (v[0], v[2])]
+        low, high = v[0].value_at(x), v[2].value_at(x)
+        rise, size = torch.dot(w, high - low), torch.dot(w, low.abs() + high.abs())
+        first, half, last, begin, end, rose, scale = torch.stack([*moving, *still, rise, size]).tolist()
         simpson, trapezoid = dt / 6 * (first + 4 * half + last), dt / 2 * (first + last)
-        jump, doubt = rise_ - dt / 6 * (before_ + 4 * half + after_), abs(simpson - trapezoid)
-        if abs(jump) <= doubt + ROUNDING * size_:
+        jump, doubt = rose - dt / 6 * (begin + 4 * half + end), abs(simpson - trapezoid)
+        if abs(jump) <= doubt + ROUNDING * scale:
             jump = 0.0
         return cls(simpson + jump, doubt + abs(jump))
 

@@ -1,5 +1,5 @@
-"""Checks before a run: double precision resolves the law, the potential is finite on its support, and no mass falls to
-infinity before the end."""
+"""Checks before a run: double precision resolves the law, the potential is finite on its support, neither it nor the
+kernel jumps, and no mass falls to infinity before the end."""
 
 from __future__ import annotations
 

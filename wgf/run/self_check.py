@@ -166,7 +166,7 @@ def ended(result: Result) -> Iterator[str]:
             "nothing here tells about it, lower t_end"
         )
     elif result.status == Status.blow_up.name:
-        yield "t_end: this map concentrates then, the equation may do so earlier, compare a larger network.width"
+        yield "t_end: the map blows up then, the equation may do so earlier: compare a larger network.width"
 
 
 def _of_energies(result: Result, sampled: bool) -> Iterator[str]:

@@ -10,9 +10,7 @@ from torch import Tensor
 from wgf.problem.base import Base
 
 NEWTON, BISECTIONS = 30, 70  # most steps of each kind
-ROUNDING = (
-    2 * torch.finfo(torch.float64).eps
-)  # last step, relative to the place, or to the bracket if others are no less
+ROUNDING = 2 * torch.finfo(torch.float64).eps  # last step, relative to the place; to the bracket if steps stay alike
 
 
 @torch.no_grad()
