@@ -21,6 +21,7 @@ from wgf.problem.equations import Problem
 from wgf.reference_solutions.base import Computed, Grid, Starts, Unresolved, extrapolation, tails, width, yardstick
 from wgf.reference_solutions.finite_volumes.evolution import ABSOLUTE, EVALUATIONS, evolved, integrate, stepped
 from wgf.reference_solutions.finite_volumes.far_out import far_out
+from wgf.reference_solutions.finite_volumes.initial import at_start, off
 from wgf.reference_solutions.finite_volumes.masses import Volumes
 from wgf.reference_solutions.finite_volumes.range import EXTENSIONS, SEEN, crowded, scout, widened
 from wgf.reference_solutions.finite_volumes.schemes import Central, Monotone, Scheme
@@ -38,8 +39,8 @@ COUPLED = 768  # cells beyond which coupled ones have fewer evaluations: they co
 GROWTH = 1.5  # of the evaluations from one grid to the next that is foreseen, at most
 CROWD = 0.1  # mass in one cell that shows that a law is not resolved, or no longer there
 TAILS = 6  # times the W2 change by tails that begin with ten times the mass that their error may be
+ROUNDED = 2  # times the distances of what rounding does not tell apart: as mass is known there to a half
 SLOWEST = 0.25  # slowest gain in W2, less 1
-PARTS, FINER = 32, 8  # of a grid, of which each may hold an edge of the initial law; what finer cells show its share
 FLOOR, W2_FLOOR = 5e-9, 5e-8  # W1 and W2 error of the integration in time
 
 
@@ -113,7 +114,7 @@ def _felt(problem: Problem, found: Reference) -> Reference:
     if problem.interaction.split()[1] is None:
         return found
     levels, (z, w) = (found.coarse, found.fine) if found.share else (found.fine,), yardstick(found.law)
-    start = [_points(each.grid, _start(problem, each.grid)) for each in levels]
+    start = [_points(each.grid, at_start(problem, each.grid)) for each in levels]
     end = [_points(each.grid, each.mass[-1]) for each in levels]
     widths = [width(problem.law, found.map(k, z)[None], w) for k in range(len(found.times))]
     return with_unfelt(found, problem.interaction, (start, end), np.array([problem.law.std, *widths]), found.share)
@@ -161,7 +162,7 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
     number, starts = np.arange(len(times)), Starts.of(law, z, LAST).tiled(len(times))
     k, left = number.repeat(len(z)), starts.mass[: len(z)]
     core = np.where(np.minimum(left, 1 - left) > CORE, w, 0.0)
-    scheme = kind(problem, _with(grid, 16))
+    scheme = kind(problem, replace(grid, cells=16))
     levels = LINEAR_LEVELS if scheme.linear else LEVELS[scheme.dense]
     best: Reference | None = None
     runs: list[Volumes] = []
@@ -176,14 +177,14 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
             if expected > _affordable(scheme.dense, cells):
                 break  # it would stop before the end
         try:
-            run, evaluations = _run(kind, problem, times, _with(grid, cells))
+            run, evaluations = _run(kind, problem, times, replace(grid, cells=cells))
         except Unresolved:
             if runs or level > 1:
                 break
             continue  # too coarse: try a finer one
         runs.append(run)
         spent.append(evaluations)
-        offs.append(_off(problem, runs[-1].grid))
+        offs.append(off(problem, runs[-1].grid))
         maps.append(runs[-1].map(k, starts).reshape(len(times), -1))
         unit = width(problem.law, maps[-1], w)
         if level > 1 and runs[-1].dips.max() > DIP * unit:
@@ -216,12 +217,19 @@ def _refine(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid)
     limit = maps[-1] + best.share * (maps[-1] - maps[-2])
     changes = limit[:, moved] - others.reshape(len(times), -1)
     w1, w2 = far_out(problem, times, limit, LAST)
-    w2 = w2 + TAILS * np.sqrt(changes**2 @ w[moved])
+    spread = _spread(best, z)
+    w1, w2 = w1 + ROUNDED * spread @ w, w2 + TAILS * np.sqrt(changes**2 @ w[moved]) + ROUNDED * np.sqrt(spread**2 @ w)
     return replace(best, errors=best.errors + w1, w2_errors=best.w2_errors + w2)
 
 
-def _with(grid: Grid, cells: int) -> Grid:
-    return Grid(grid.low, grid.high, grid.centre, grid.stretch, cells)
+def _spread(found: Reference, z: np.ndarray) -> np.ndarray:
+    """How far apart the neighbours of places z [n] among the floating-point numbers end [k, n] (length): far at an edge
+    with infinite density, where much mass is at one number."""
+    first, *_, last = found.law.panels()
+    low, high = (np.clip(np.nextafter(z, end), first, last) for end in (-math.inf, math.inf))
+    k = np.arange(len(found.times)).repeat(len(z))
+    ends = [found.at(k, np.tile(each, len(found.times))).reshape(-1, len(z)) for each in (low, high)]
+    return ends[1] - ends[0]
 
 
 def _affordable(dense: bool, cells: int) -> int:
@@ -235,7 +243,7 @@ def _run(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid) ->
     Raises:
         Unresolved: the integration fails, or mass gathers in a point.
     """
-    scheme, start = kind(problem, grid), _start(problem, grid)
+    scheme, start = kind(problem, grid), at_start(problem, grid)
     inner: np.ndarray | None = None
     used = 0
     if scheme.linear:
@@ -264,31 +272,3 @@ def _fall(inner: np.ndarray) -> float:
     """
     whole = np.pad(inner, ((0, 0), (1, 1)), constant_values=(0.0, 1.0))
     return float((np.maximum.accumulate(whole, 1) - whole).max())
-
-
-def _start(problem: Problem, grid: Grid) -> np.ndarray:
-    """F at t = 0 [N + 1]."""
-    start = problem.law.cdf(torch.from_numpy(grid.x(grid.s)[0])).numpy()
-    return (start - start[0]) / (start[-1] - start[0])  # what lies outside is less than TAIL
-
-
-def _off(problem: Problem, grid: Grid) -> np.ndarray:
-    """By how much a grid moves the mean of the initial law, and by which shares each of its parts does [1 + PARTS]
-    (length); nothing for a law without edges, kinks and jumps.
-
-    The trapezoid rule shows it: it is exact to all digits for smooth laws. Without diffusion masses move with the
-    faces, and none is smeared.
-    """
-    law = problem.law
-    if problem.internal is None or (isinstance(law, Base) and law.is_regular):
-        return np.zeros(1)
-    below, finer = _below(problem, grid), _below(problem, _with(grid, FINER * grid.cells))
-    mean = grid.place(grid.s[-1]) - below[-1] - law.mean
-    return np.append(mean, np.diff((below - finer[::FINER])[:: grid.cells // PARTS]))
-
-
-def _below(problem: Problem, grid: Grid) -> np.ndarray:
-    """int F dx up to the faces at t = 0 [N + 1] (length), by the trapezoid rule with its terms at the end."""
-    mass, (_, dx, bend) = _start(problem, grid), grid.x(grid.s)
-    sums = np.append(0.0, np.cumsum(0.5 * (mass * dx)[1:] + 0.5 * (mass * dx)[:-1]))
-    return sums - (np.gradient(mass) * dx + mass * bend) / 12
