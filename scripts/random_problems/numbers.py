@@ -27,6 +27,7 @@ from wgf.flow import Flow
 
 PANELS, ORDER, REACH = 3000, 4, 20.0  # of an integral over ranks, in the coordinate of a normal law
 GRADED = np.outer((-1, 1), 0.02 * 4.0 ** -np.arange(10)).ravel()  # cuts beside a place where a map may be singular
+PIECES, BULK = 400, 1e-6  # of the base, but for so much mass on either side
 CUTS = 4  # pieces of a cell between knots
 PAIRS = 601  # ranks of a double integral
 LOOKS = 2001  # places in a cell at which slopes are looked at
@@ -83,7 +84,8 @@ class Carried:
 
     @classmethod
     def fine(cls, flow: Flow, t: float, law: Any, seams: np.ndarray, panels: int = PANELS) -> Carried:
-        """Gauss's rule on equal panels in the coordinate of a normal law, cut where the integrands are not smooth.
+        """Gauss's rule on equal panels in the coordinate of a normal law, cut where the integrands are not smooth, and
+        between equal pieces of the base: where it has a gap, a panel is long.
 
         Args:
             flow, t: the map.
@@ -95,7 +97,9 @@ class Carried:
         share = (
             torch.arange(CUTS, dtype=torch.float64)[:, None] / CUTS
         )  # cells between knots may be thinner than panels
-        knots = torch.cat([(knots[:-1] + share * knots.diff()).flatten(), knots[-1:]])
+        most = flow.base.quantile(torch.tensor([BULK, 1 - BULK], dtype=torch.float64))
+        pieces = torch.lerp(most[0], most[1], torch.linspace(0, 1, PIECES + 1, dtype=torch.float64))
+        knots = torch.cat([(knots[:-1] + share * knots.diff()).flatten(), knots[-1:], pieces])
         cuts = normal(flow.base.cdf(knots).numpy(), flow.base.survival(knots).numpy())
         singular = (normal(law.cdf(seams), law.sf(seams))[:, None] + GRADED).ravel()
         here = torch.from_numpy(flow.inverse(t, seams))  # kinks of V act where the particles are
