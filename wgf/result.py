@@ -44,7 +44,7 @@ class Result:
     energy: float = number("F at the end", "energy", compared=True)
     energy_terms: Mapping[str, float] = number("terms of F, in the columns energy_<term>", "energy")
     energy_error: float | None = number(
-        "error of a term of F, by its changes when the quadrature cuts its cells in two and in three; of random "
+        "error of a term of F, by its changes when the quadrature cuts its cells in 2, 3 and 16; of random "
         "particles the standard error of a term or of F",
         "energy",
     )

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -21,10 +20,10 @@ from wgf.flow import Flow
 from wgf.integrators.base import State
 from wgf.integrators.time_loop import Clock
 from wgf.networks.base import TransportMap
+from wgf.networks.energy_error import QuadratureOfEnergies
 from wgf.networks.slopes import least_slope
-from wgf.problem.energy import MapAtNodes, standard_error
 from wgf.problem.equations import Problem
-from wgf.problem.quadrature import Gauss, Nodes, Quadrature
+from wgf.problem.quadrature import Gauss, Nodes
 from wgf.reference_solutions.equilibrium import equilibrium
 from wgf.reference_solutions.exact import Exact, blow_up_bound, second_moment
 from wgf.reference_solutions.wasserstein import Carried, Distance, distance, distances
@@ -35,12 +34,6 @@ log = logging.getLogger("wgf")
 Part = TypeVar("Part")
 
 CELLS = 400  # cells of the mesh of a network without knots
-SHORT = 1e-9  # length of a cell, relative to the law's width and its distance from there, that is too short to cut
-PARTS = {2: 2.0, 3: 1.5}  # of a cell; error relative to the change by them at order 1
-# at an order p < 1, as in tails, halves change 1 - 2^-p of the error, and thirds (1 - 3^-p) / (1 - 2^-p) times as much:
-# that share falls by so much as the ratio rises beyond 4/3, and is so large at least
-SLOWER, LEAST_SHARE = 1.9, 0.25
-FARTHEST, POINTS = 1e-120, 300  # mass at which the integral over a tail ends, and its points
 
 
 class Metrics:
@@ -116,77 +109,6 @@ class Metrics:
         *error, rest = distances([Carried.by(self.map, theta)] * len(others), others)
         return error[0] if error else None, rest.w2
 
-    def energy_error(self, quadrature: Quadrature, theta: Tensor, terms: Tensor | None = None) -> float | None:
-        """Largest error of an energy (energy), by its changes when a quadrature cuts its cells, or its standard error
-        by random particles; None for other rules without cells.
-
-        It counts what lies in infinite tails beyond all cells, and what lies in cells too short to be cut, beside an
-        edge where the density is infinite: infinite energies are not resolved. The rounding of energies that are known,
-        `terms` [k], counts, too.
-        """
-        if not self.problem.terms or (quadrature.order is None and quadrature.noise == 0):
-            return None
-        theta = theta.detach().double()
-        nodes = self._cut(quadrature, theta, 1)
-        if quadrature.order is None:
-            return standard_error(self.problem.terms, MapAtNodes(nodes, *self.map.evaluate(theta, nodes.z)))
-        cells = nodes.z.unflatten(0, (-1, quadrature.order))
-        shortest = SHORT * (self.map.base.std + (cells[:, :1] - self.map.base.mean).abs())
-        short = (cells[:, -1:] - cells[:, :1] < shortest).expand_as(cells).flatten()
-        changes = torch.stack(list(self.energy_changes(quadrature, theta)))
-        error = (changes.new_tensor([*PARTS.values()])[:, None] * changes).abs().amax(0)
-        share = 0.5 - SLOWER * (changes[1] / changes[0] - 4 / 3)
-        error = error.maximum(changes[0].abs() / share.nan_to_num(0.5).clamp(LEAST_SHARE, 0.5))
-        energies = self._energies(theta, nodes)
-        if terms is not None:
-            error = error + (energies - terms.to(energies)).abs()
-        if quadrature.order > 1 and bool(short.any()):
-            rest = replace(nodes, w=nodes.w.masked_fill(short, 0.0))
-            error = error + (self._energies(theta, rest) - energies).abs()
-        if math.isinf(self.map.base.lower) or math.isinf(self.map.base.upper):
-            plain = Nodes(nodes.z, nodes.w, nodes.base)  # without cells, as the tails are: kinks count alike
-            error = error + (self._energies(theta, self._with_tails(nodes)) - self._energies(theta, plain)).abs()
-        return float(error.max().nan_to_num(math.inf, math.inf))
-
-    def energy_changes(self, quadrature: Quadrature, theta: Tensor) -> Iterator[Tensor]:
-        """Changes of the energies [k] of a quadrature with cells when these are cut in 2 and in 3."""
-        theta = theta.detach().double()
-        energy = self._energies(theta, self._cut(quadrature, theta, 1))
-        for parts in PARTS:
-            yield self._energies(theta, self._cut(quadrature, theta, parts)) - energy
-
-    def _cut(self, quadrature: Quadrature, theta: Tensor, parts: int) -> Nodes:
-        """The nodes of a quadrature whose cells are cut in so many equal parts."""
-        base, knots = self.map.base, self.map.knots(theta).double()
-        mesh = torch.cat([torch.tensor(base.panels()).to(knots), knots.clamp(base.lower, base.upper)]).unique()
-        inner = [torch.lerp(mesh[:-1], mesh[1:], k / parts) for k in range(1, parts)]
-        return quadrature.nodes(base, torch.cat([knots, *inner]))
-
-    @torch.no_grad()
-    def _energies(self, theta: Tensor, nodes: Nodes) -> Tensor:
-        """Energy terms [k] of the map with parameters theta [p] by some nodes (energy)."""
-        at = MapAtNodes(nodes, *self.map.evaluate(theta, nodes.z))
-        return torch.stack([term.value(at) for term in self.problem.terms])
-
-    def _with_tails(self, nodes: Nodes) -> Nodes:
-        """The nodes, and others in infinite tails beyond all cells: int f du = int u f d(log u); u is the mass further
-        out."""
-        base, panels = self.map.base, nodes.z.new_tensor(self.map.base.panels())
-        z, w = [nodes.z], [nodes.w]
-        for end, mass, place in (
-            (base.lower, base.cdf(panels[:1]), base.quantile),
-            (base.upper, base.survival(panels[-1:]), base.upper_quantile),
-        ):
-            if math.isinf(end):
-                begin = mass.new_full((1,), FARTHEST)
-                log_u = torch.lerp(begin.log(), mass.maximum(begin).log(), torch.linspace(0, 1, POINTS).to(mass))
-                steps = torch.cat([log_u[:1], log_u, log_u[-1:]])
-                z.append(place(log_u.exp()))
-                w.append(log_u.exp() * 0.5 * (steps[2:] - steps[:-2]))
-        places, masses = torch.cat(z), torch.cat(w)
-        order = places.argsort(stable=True)
-        return Nodes(places[order], masses[order], base)
-
     def row(self, clock: Clock, state: State, saved: bool = True) -> dict[str, float | int | None]:
         """Row of the history, of a saved time or not. All rows of a run have the same keys in the same order."""
         e = state.evaluation
@@ -235,7 +157,10 @@ def measure(flow: Flow, state: State, seconds: float = 0.0) -> Result:
     terms = {term.name: value for term, value in zip(problem.terms, e.terms.tolist(), strict=True)}
     first = flow.saved.terms[0] if flow.saved.terms else e.terms  # no saved terms if the flow failed at the start
     ends = (0.0, flow.projection.map, flow.projection.initial, first), (t, projection.map, theta, e.terms)
-    energies = [Metrics(problem.at(s), map, known).energy_error(projection.quadrature, *at) for s, map, *at in ends]
+    energies = [
+        QuadratureOfEnergies(problem.at(s).terms, map, projection.quadrature, theta).error(known)
+        for s, map, theta, known in ends
+    ]
     lost = float(first.sum()) - sum(terms.values()) + clock.work
     rounding = 1e3 * torch.finfo(state.theta.dtype).eps * float(e.terms.abs().sum())
     return Result(

@@ -25,6 +25,7 @@ from wgf.flow import Flow
 from wgf.integrators.base import State
 from wgf.integrators.status import Status
 from wgf.integrators.time_loop import Clock, End
+from wgf.networks.energy_error import QuadratureOfEnergies
 from wgf.result import Result, finite
 from wgf.run import certify, self_check, summary
 from wgf.run.build import Experiment, build
@@ -238,8 +239,8 @@ def _is_coarse(flow: Flow) -> bool:
         missed, share = missed_at(flow.projection, flow.saved, number)
         if share > ENERGY:
             map, theta = flow.saved[number]
-            metrics = Metrics(problem.at(flow.saved.times[number]), map, None)
-            errors = [float(change[k]) for change in metrics.energy_changes(flow.projection.quadrature, theta)]
+            terms = problem.at(flow.saved.times[number]).terms
+            errors = QuadratureOfEnergies(terms, map, flow.projection.quadrature, theta).changes()[:, k].tolist()
             sizes = [missed, *(abs(error) for error in errors)]
             found.append(math.prod(errors) > 0 and max(sizes) < ALIKE * min(sizes))
     return bool(found) and all(found)
