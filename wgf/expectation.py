@@ -158,7 +158,7 @@ def _peaks(
     low, high, ends, size = mesh[:-1], mesh[1:], [mesh], 0.0
     for _ in range(ROUNDS):
         w, y = seen(low, high)
-        bounds = values(phi, carried.place(low).numpy(), carried.place(high).numpy())
+        bounds = values(phi.tree, carried.place(low).numpy(), carried.place(high).numpy(), phi.constants)
         least, most = (torch.from_numpy(bound) - common for bound in bounds)
         first, last = y.sort(1).values[:, [1, -2]].T  # a peak that one node has met is not seen
         weight = (w * y.abs()).sum(1)

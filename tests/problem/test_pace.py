@@ -12,12 +12,19 @@ from scipy.integrate import quad, solve_ivp
 
 import wgf
 from wgf.problem.base import Law
-from wgf.problem.equations import NO_INTERACTION, AggregationDiffusion, FokkerPlanck, LinearTransport, Problem
+from wgf.problem.equations import (
+    NO_INTERACTION,
+    AggregationDiffusion,
+    FokkerPlanck,
+    LinearTransport,
+    Problem,
+)
 from wgf.problem.interaction import Interaction, Pairwise
 from wgf.problem.laws import Gaussian, Student
 from wgf.problem.potential import Expressed, Potential, Quartic
 from wgf.reference_solutions import choose as comparison
 from wgf.reference_solutions import exact, particles
+from wgf.reference_solutions.finite_volumes import refinement
 
 PUSH = "20*exp(-((t - 0.37)/0.003)**2)"  # for a hundredth of the end time
 LAW = Gaussian(0.3, 1.2)
@@ -115,9 +122,73 @@ def test_places_where_v_is_no_number_do_not_count() -> None:
 
 
 def test_a_potential_of_ones_own_and_its_formula_have_one_pace() -> None:
+    """But for what the formula shows between the looks, 3e-4 apart while the push lasts."""
     own = pushed(FokkerPlanck(), Still()).pace(1e-12)
     same = pushed(FokkerPlanck(), f"x**2/2 - x*{PUSH}").pace(1e-12)
-    assert [own.longest(t) for t in (0.0, 0.36, 0.4)] == pytest.approx([same.longest(t) for t in (0.0, 0.36, 0.4)])
+    times = 0.0, 0.36, 0.4
+    assert [own.longest(t) for t in times] == pytest.approx([same.longest(t) for t in times], rel=0.03)
+
+
+PULSES = {
+    "bell": "exp(-((t - {at})/{tau})**2)/sqrt(pi)/{tau}",
+    "fraction": "1/(1 + ((t - {at})/{tau})**2)/pi/{tau}",
+    "box": "where(abs(t - {at}) < {tau}/2, 1/{tau}, 0)",
+}
+
+
+@pytest.mark.parametrize("tau", [1e-4, 1e-6, 1e-8])
+@pytest.mark.parametrize("at", [0.37, 0.370123], ids=["at a look", "between looks"])
+@pytest.mark.parametrize("form", PULSES)
+def test_a_formula_shows_pulses_between_the_looks(form: str, at: float, tau: float) -> None:
+    """Few steps reach it, and some begin while it lasts."""
+    pace = pushed(FokkerPlanck(), f"x**2/2 - x*{PULSES[form].format(at=at, tau=tau)}").pace(1e-7)
+    t, inside, count = 0.0, 0, 0
+    while t < at + tau and count < 5000:
+        t, count = t + min(pace.longest(t), 0.3), count + 1
+        inside += abs(t - at) < tau
+    assert inside > 1
+    assert count < 5000
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_pulses_are_found_in_any_unit_of_length(unit: float) -> None:
+    """1e-7 of the end time long, they move particles by a standard deviation."""
+    law = Gaussian(0.0, unit)
+    found = pushed(FokkerPlanck(1e-12), f"-{unit}*x*{PULSES['bell'].format(at=0.6180339, tau=1e-7)}", law)._changes
+    assert len(found) > 1
+    assert all(abs(each.begin - 0.618034) < 1e-3 for each in found[1:])
+
+
+@pytest.mark.parametrize(
+    "expr",
+    ["(x - sin(30*t))**2/2 + cos(x)*t", "x**4*(1 + exp(-t)*sin(7*t))", "abs(x - t)", "where(x < t, 0, x - t)**2"],
+)
+def test_what_the_looks_show_is_no_pulse(expr: str) -> None:
+    assert len(pushed(FokkerPlanck(), expr)._changes) == 1
+
+
+@pytest.mark.parametrize("pde", [LinearTransport(), FokkerPlanck()], ids=["transport", "diffusion"])
+@pytest.mark.parametrize("tau", [1e-5, 1e-7])
+def test_flows_and_closed_forms_feel_a_pulse(pde: wgf.PDE, tau: float) -> None:
+    """It moves the law by 1 at t = 0.370123."""
+    v = f"x**2/2 - x*{PULSES['bell'].format(at=0.370123, tau=tau)}"
+    flow = wgf.solve(pde, law=LAW, potential=v, t_end=1.0, saves=1)
+    right = 0.3 * math.exp(-1) + math.exp(0.370123 - 1)
+    assert flow.expectation(1.0, "x") == pytest.approx(right, abs=1e-6)
+    known = flow.reference_solution
+    assert isinstance(known, exact.Driven)
+    assert known.moments(1.0)[0] == pytest.approx(right, abs=1e-10)
+
+
+def test_finite_volumes_feel_a_pulse() -> None:
+    """It moves a normal law that is at rest by 1 at t = 0.370123."""
+    law, t = Gaussian(0.0, 1.0), 0.5
+    v = f"x**2/2 - x*{PULSES['bell'].format(at=0.370123, tau=1e-6)}"
+    found = refinement.solve(pushed(FokkerPlanck(), v, law), [t])
+    z = torch.linspace(-3, 3, 99, dtype=torch.float64)
+    gap = (found(t, z) - z).numpy() - math.exp(0.370123 - t)
+    assert np.abs(gap).max() < 1e-6
+    assert found.error < 1e-6
 
 
 @pytest.mark.parametrize("method", [wgf.Rodas4(), wgf.Dopri5(), wgf.Rodas4(dt=0.5, rtol=1e-3)], ids=["a", "b", "c"])

@@ -63,7 +63,7 @@ class Problem:
         return Pace(self._changes, worth * self.law.std)
 
     @cached_property
-    def _changes(self) -> Changes:
+    def _changes(self) -> list[Changes]:
         return Changes.of(self.potential, self.law, self.t_end)
 
     def __getstate__(self) -> dict[str, object]:

@@ -180,8 +180,8 @@ def _points(mass: np.ndarray, length: float) -> Points:
 
 def _run(problem: Problem, times: np.ndarray, cells: int, length: float) -> Turned:
     """F at the times on a grid."""
-    scheme, start, longest = Ring(problem, cells), _start(problem, cells)[:-1], problem.pace(ABSOLUTE).shortest
-    found, _ = integrate(scheme, scheme.bands, start[scheme.order], times, 0.0, ABSOLUTE, 2 * scheme.reach, longest)
+    scheme, start, stretches = Ring(problem, cells), _start(problem, cells)[:-1], problem.pace(ABSOLUTE).stretches
+    found, _ = integrate(scheme, scheme.bands, start[scheme.order], times, 0.0, ABSOLUTE, 2 * scheme.reach, stretches)
     mass = found[:, scheme.place]
     return Turned(np.hstack([mass, mass[:, :1] + 1]), length)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
@@ -35,7 +35,7 @@ def integrate(
     relative: float,
     absolute: float,
     reach: int,
-    longest: float = math.inf,
+    stretches: Sequence[tuple[float, float]] = ((math.inf, math.inf),),
     left: int = EVALUATIONS,
 ) -> tuple[np.ndarray, int]:
     """y [n] at the times [k, n], by backward differentiation formulas of variable order, and the evaluations it took.
@@ -45,7 +45,7 @@ def integrate(
         y: at t = 0.
         relative, absolute: tolerances.
         reach: bands of the Jacobian on either side.
-        longest: length of a step, at most (time).
+        stretches: their ends, increasing, and the longest step in each (time).
         left: evaluations of the function that it may cost.
     """
 
@@ -56,19 +56,26 @@ def integrate(
         used += 1
         return function(t, y) if used < left else np.full_like(y, np.nan)
 
-    solver = scipy.integrate.ode(counted, jacobian)
-    tolerances = {"rtol": relative, "atol": absolute, "nsteps": EVALUATIONS}
-    if math.isfinite(longest):
-        tolerances["max_step"] = longest
-    solver.set_integrator("vode", method="bdf", with_jacobian=True, lband=reach, uband=reach, **tolerances)
-    solver.set_initial_value(y, 0.0)
-    rows = []
+    bands = {"with_jacobian": True, "lband": reach, "uband": reach}
+    limits = {"rtol": relative, "atol": absolute, "nsteps": EVALUATIONS}
+    rows, begin = [], 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a failure is told by `successful`
-        for t in times:
-            rows.append(solver.integrate(t).copy())
-            if not solver.successful() or not np.isfinite(rows[-1]).all():
-                raise Unresolved(f"the integration stopped before t = {t:g}")
+        for end, longest in stretches:
+            solver = scipy.integrate.ode(counted, jacobian)
+            limits["max_step"] = longest if math.isfinite(longest) else 0.0  # 0: there is no limit
+            solver.set_integrator("vode", method="bdf", **bands, **limits)
+            solver.set_initial_value(y, begin)
+            wanted = times[(times > begin) & (times <= end)]
+            for t in np.union1d(wanted, min(end, times[-1])):
+                y = solver.integrate(t).copy()
+                if not solver.successful() or not np.isfinite(y).all():
+                    raise Unresolved(f"the integration stopped before t = {t:g}")
+                if t in wanted:
+                    rows.append(y)
+            if end >= times[-1]:
+                break
+            begin = end
     return np.stack(rows), used
 
 

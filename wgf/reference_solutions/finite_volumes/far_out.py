@@ -69,8 +69,9 @@ def _drifted(problem: Problem, times: np.ndarray, start: np.ndarray, means: np.n
     def stiffness(s: float, y: np.ndarray) -> np.ndarray:
         return differences(lambda bumped: velocity(s, bumped), y, 0)
 
-    begin, longest = (start - middle) / unit, problem.pace(TOLERANCE).shortest / end
+    begin = (start - middle) / unit
+    stretches = [(until / end, longest / end) for until, longest in problem.pace(TOLERANCE).stretches]
     try:
-        return middle + unit * integrate(velocity, stiffness, begin, times / end, TOLERANCE, TOLERANCE, 0, longest)[0]
+        return middle + unit * integrate(velocity, stiffness, begin, times / end, TOLERANCE, TOLERANCE, 0, stretches)[0]
     except Unresolved:
         return np.tile(start, (len(times), 1))

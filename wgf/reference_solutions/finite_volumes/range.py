@@ -138,5 +138,5 @@ def _scout_cells(problem: Problem, times: np.ndarray, grid: Grid) -> np.ndarray:
         if exact.min() > -EMPTY:  # else A is far from normal: the contour integral multiplies rounding
             return np.vstack([start, exact])
         function, jacobian = product(columns), lambda t, cells: columns
-    found, _ = integrate(function, jacobian, start, times, 1e-5, EMPTY, reach, problem.pace(1e-5).shortest)
+    found, _ = integrate(function, jacobian, start, times, 1e-5, EMPTY, reach, problem.pace(1e-5).stretches)
     return np.vstack([start, found])

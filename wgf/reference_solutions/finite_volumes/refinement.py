@@ -254,7 +254,7 @@ def _run(kind: type[Scheme], problem: Problem, times: np.ndarray, grid: Grid) ->
         with suppress(Unresolved):
             inner = stepped(*scheme.operator, start[1:-1], times)
     if inner is None:
-        limits = problem.pace(ABSOLUTE).shortest, _affordable(scheme.dense, grid.cells)
+        limits = problem.pace(ABSOLUTE).stretches, _affordable(scheme.dense, grid.cells)
         inner, used = integrate(scheme, scheme.bands, start[1:-1], times, 0.0, ABSOLUTE, scheme.reach, *limits)
     raw = np.pad(inner, ((0, 0), (1, 1)))
     raw[:, -1] = 1.0

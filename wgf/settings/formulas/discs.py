@@ -188,5 +188,7 @@ class Roughness:
             rough = found.sum(0) > allowed
             if rough.any():
                 for row, term in zip(found, self.terms, strict=True):
-                    row[rough] = np.fmin(row[rough], slope_range(self.expression, term, low[rough], high[rough]))
+                    row[rough] = np.fmin(
+                        row[rough], slope_range(term, low[rough], high[rough], self.expression.constants)
+                    )
         return found.sum(0)

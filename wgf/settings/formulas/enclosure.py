@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import scipy  # its modules are loaded when they are first used
@@ -113,7 +114,7 @@ def _function(name: str, u: Jet) -> Jet:
     return _chain(u, cosh, sinh, cosh) if name == "cosh" else _chain(u, sinh, cosh, sinh)
 
 
-def _jet(node: ast.AST, x: Jet, names: Mapping[str, float]) -> Jet:
+def _jet(node: ast.AST, x: Jet, names: Mapping[str, Any]) -> Jet:
     """Jet of a part of a formula."""
     match node:
         case ast.Constant(value=value):
@@ -151,10 +152,11 @@ def _bends(expression: Expression, low: np.ndarray, high: np.ndarray) -> Interva
     return _jet(expression.tree, (x, constant(1.0, x), constant(0.0, x)), expression.constants)[2]
 
 
-def slope_range(expression: Expression, part: ast.AST, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """By how much at most the slope of a part of a formula varies in boxes from low to high [boxes]."""
+def slope_range(part: ast.AST, low: np.ndarray, high: np.ndarray, names: Mapping[str, Any]) -> np.ndarray:
+    """By how much at most the slope of a part of a formula varies in boxes from low to high [boxes] of the name that
+    `names` lacks; numbers or arrays [boxes] stand for the others."""
     x = Interval(low, high)
-    slope = _jet(part, (x, constant(1.0, x), constant(0.0, x)), expression.constants)[1]
+    slope = _jet(part, (x, constant(1.0, x), constant(0.0, x)), names)[1]
     return slope.high - slope.low
 
 
@@ -166,7 +168,7 @@ def _far(expression: Expression, side: float) -> float:
     return float(jet[2].values().low[0])
 
 
-def _size(node: ast.AST, x: Jet, names: Mapping[str, float]) -> float:
+def _size(node: ast.AST, x: Jet, names: Mapping[str, Any]) -> float:
     """Sum of |f''| of the terms of a formula at a point."""
     match node:
         case ast.UnaryOp(operand=operand):

@@ -53,7 +53,7 @@ class Expression:
         clock: name of the time, which the formula may contain; None for none.
 
     Attributes:
-        tree: the syntax tree of the text. given: the constants that were given.
+        tree: the syntax tree of the text. given: the constants that were given. clock: the name of the time, or None.
         moves: whether the formula contains the time.
 
     Raises:
@@ -64,8 +64,8 @@ class Expression:
         self, text: str, constants: Mapping[str, float] | None = None, variable: str = "x", clock: str | None = None
     ) -> None:
         self.text, self.variable, given = text, variable, dict(constants or {})
-        self._clock = None if clock in given else clock
-        self.constants: dict[str, Any] = CONSTANTS | given | ({} if self._clock is None else {self._clock: 0.0})
+        self.clock = None if clock in given else clock
+        self.constants: dict[str, Any] = CONSTANTS | given | ({} if self.clock is None else {self.clock: 0.0})
         text = text.replace("^", "**")
         if len(text) > MAX_LENGTH:
             raise ConfigError(f"expr is {len(text)} characters long: at most {MAX_LENGTH} are allowed")
@@ -80,13 +80,13 @@ class Expression:
         for name, value in given.items():
             if name in taken or name not in names:
                 raise ConfigError(f"{name}={value!r} is not a constant of expr={self.text!r}: give names that it has")
-        self.given, self.moves = given, self._clock in names
+        self.given, self.moves = given, self.clock in names
 
     def at(self, t: Any) -> Expression:
         """The formula at a time t, a number or a tensor that broadcasts to the variable."""
         other = copy.copy(self)
-        if self._clock is not None:
-            other.constants = self.constants | {self._clock: t}
+        if self.clock is not None:
+            other.constants = self.constants | {self.clock: t}
         return other
 
     def __str__(self) -> str:

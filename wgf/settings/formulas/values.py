@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import scipy  # its modules are loaded when they are first used
 
-from wgf.settings.formulas.expression import Expression, literal
+from wgf.settings.formulas.expression import literal
 from wgf.settings.formulas.intervals import Interval, absolute, constant, cosine, exponential, logarithm, outward, sine
 
 INCREASING = {"sqrt": np.sqrt, "sinh": np.sinh, "tanh": np.tanh, "atan": np.arctan, "erf": scipy.special.erf}
 OTHERS = {"abs": absolute, "exp": exponential, "log": logarithm, "sin": sine, "cos": cosine}
 
 
-def values(expression: Expression, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds of a formula on intervals from low to high [n]."""
+def values(tree: ast.AST, low: np.ndarray, high: np.ndarray, names: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of a formula on intervals from low to high [n] of the name that `names` lacks; numbers or arrays [n] stand
+    for the others."""
     with np.errstate(all="ignore"):
-        found = _values(expression.tree, Interval(low, high), expression.constants)
+        found = _values(tree, Interval(low, high), names)
     return found.low, found.high
 
 
-def _values(node: ast.AST, x: Interval, names: Mapping[str, float]) -> Interval:
+def _values(node: ast.AST, x: Interval, names: Mapping[str, Any]) -> Interval:
     match node:
         case ast.Constant(value=value):
             return constant(float(value), x)  # type: ignore[arg-type]
