@@ -189,6 +189,49 @@ def test_distances_on_a_circle_are_the_least_of_all_turns(seed: int):
     assert found.w2 == pytest.approx(math.sqrt(best.fun), rel=2e-5)
 
 
+@pytest.fixture(scope="module")
+def peak() -> wgf.Flow:
+    """A flow on a circle of length 1."""
+    law = wgf.Formula("exp(8*cos(2*pi*x))", low=0, high=1)
+    return wgf.solve(wgf.FokkerPlanck(0.1), law=law, domain=wgf.Circle(1.0), t_end=0.01, saves=1)
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        wgf.Uniform(0.5, 0.50001),
+        wgf.Uniform(5.1, 5.35),
+        wgf.Histogram([0, 0.2, 0.5, 0.7, 1], [1, 0, 2, 0.1]),
+        wgf.Gaussian(7.5, 0.08),
+    ],
+    ids=["needle", "aside", "gaps", "normal"],
+)
+def test_w1_to_laws_on_a_circle(peak: wgf.Flow, law: wgf.Law):
+    """W1 = min_c int |F - G - c| dx: c is the median of F - G."""
+    x = (np.arange(200_000) + 0.5) / 200_000
+    turn = math.floor(law.mean)
+    gap = peak.cdf(0.01, x) - law.cdf(torch.from_numpy(x + turn)).numpy()
+    found = peak.distance(law)
+    right = np.abs(gap - np.median(gap)).mean()
+    assert found.w1 == pytest.approx(right, abs=found.w1_error + 2e-9)
+    assert found.w1_error < 1e-9
+
+
+def test_laws_on_other_domains_have_no_distance(peak: wgf.Flow):
+    line, other = (
+        wgf.solve(wgf.FokkerPlanck(), law=wgf.Uniform(0, 2), domain=domain, t_end=0.01, saves=1)
+        for domain in (None, wgf.Circle(2.0))
+    )
+    for one, two, said in (
+        (peak, line, "lives on the line, and this one on a circle of length 1"),
+        (line, peak, "lives on a circle of length 1, and this one on the line"),
+        (peak, other, "lives on a circle of length 2, and this one on a circle of length 1"),
+        (peak, wgf.Gaussian(0.5, 0.2), "reaches from -0.6996 to 1.7, and this one lives on a circle of length 1"),
+    ):
+        with pytest.raises(wgf.ConfigError, match=said):
+            one.distance(two)
+
+
 def test_pairs_together_have_the_distances_of_each():
     """Smooth gaps, jumps, singular ones and unknown ones, each in a mesh of its own."""
     law, other = Gaussian(0.3, 1.2), Laplace()

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import scipy  # its modules are loaded when they are first used
 import torch
 from torch import Tensor
 
+from wgf.errors import ConfigError
 from wgf.networks.base import TransportMap
 from wgf.problem.base import Base, Law, Start
-from wgf.problem.laws.inverse import inverse
 from wgf.problem.quadrature import Nodes, legendre
+from wgf.problem.turns import best_turns
 from wgf.process import threads_of_torch
 from wgf.reference_solutions.base import Computed
 from wgf.reference_solutions.exact import Exact
@@ -30,8 +30,8 @@ PARTS = 3  # of a cell that is cut
 LEAST = 1e-30  # mass beyond the last cell, where there is no edge
 TURNS = 4096  # points of a circle at which maps are compared to find the best turn
 ROUGH = 1e-6, 1024  # share `fine` from which so many points are enough
-STEP, TURN = 1e-7, 1e-8  # of a difference, and error of particles for a turn, as shares of a circle
-CLOSE = 1e-12  # error of the best turn, as a share of a circle
+LAST = 2.0**-53  # share of a circle that may lie before the first place and after the last one
+BEYOND = 1e-9  # mass of a law, and share of a circle, that may lie beyond one turn
 ROUNDING = 8 * torch.finfo(torch.float64).eps  # error of a position, relative to the largest
 
 
@@ -86,7 +86,8 @@ class Carried:
 
         def place(z: Tensor) -> Tensor:
             turns = ((z + shift) / length).floor()
-            return self.place(z + shift - turns * length) + turns * length
+            # a law without ends has no place at rank 0
+            return self.place((z + shift - turns * length).clamp(LAST * length, (1 - LAST) * length)) + turns * length
 
         seams = torch.cat([self.kinks, torch.zeros(1, dtype=torch.float64)])
         return Carried(self.base, place, (seams - shift).remainder(length), errors=self.errors)
@@ -120,7 +121,23 @@ class Distance:
 
 
 def distance(one: Carried, other: Carried, fine: float = FINE) -> Distance:
-    """Compute W1 and W2 between two carried laws; cutting a cell may change this share `fine` of them."""
+    """Compute W1 and W2 between two carried laws; cutting a cell may change this share `fine` of them.
+
+    Raises:
+        ConfigError: they live on different circles, or one of them on a line without fitting on the circle.
+    """
+    length = one.period
+    if other.period != length and (length is None or other.base is not one.base):
+        ours, theirs = ("the line" if n is None else f"a circle of length {n:g}" for n in (length, other.period))
+        raise ConfigError(f"the other law lives on {theirs}, and this one on {ours}: expected laws on one domain")
+    if length is not None and other.period is None:
+        u = torch.tensor([BEYOND], dtype=torch.float64)
+        low, high = (float(other.place(end)) for end in (other.base.quantile(u), other.base.upper_quantile(u)))
+        if high - low > length * (1 + BEYOND):
+            raise ConfigError(
+                f"the other law reaches from {low:.4g} to {high:.4g}, and this one lives on a circle of length "
+                f"{length:g}: expected a law that fits on it"
+            )
     return distances([one], [other], fine)[0]
 
 
@@ -135,47 +152,10 @@ def distances(ones: Sequence[Carried], others: Sequence[Carried], fine: float = 
 def _around(one: Carried, other: Carried, length: float, fine: float) -> Distance:
     """Distances on a circle (length)."""
     points = TURNS if fine < ROUGH[0] else ROUGH[1]
-    turns = _best_turns(one, other, length, points)
-    first, second = (_by_rank([one], [other.turned(shift, length)], fine)[0] for shift in turns)
-    return replace(second, w1=first.w1, w1_error=first.w1_error)
-
-
-def _best_turns(one: Carried, other: Carried, length: float, points: int) -> tuple[float, float]:
-    """Shifts s (length) that minimise int |T_1(z) - T_2(z + s)|^q dz, q = 1 and 2, between maps of a circle.
-
-    W_q on a circle is the least of these integrals over all s. They are convex in s. Their slopes vanish where
-
-        int sign(z_2 - z_1 - s) dx = 0    and    int (T_1(z_2 - s) - x) dx = 0,
-
-    with the particles z_i(x) = T_i^-1(x) that lie at x: integrals over the circle, in which jumps of the maps are wide.
-
-    Source: J. Delon, J. Salomon and A. Sobolevski, SIAM J. Appl. Math. 70 (2010), 2239-2258.
-    """
-    x = (torch.arange(points, dtype=torch.float64) + 0.5) * (length / points)
-    first, second = one.turned(0.0, length).place, other.turned(0.0, length).place
-    z = _particles(second, x, length)
-    turns = z - _particles(first, x, length)
-    if not bool(turns.isfinite().all()):
-        return 0.0, 0.0
-    low, high = turns.min().item(), turns.max().item()
-    by_mean = low
-    if low < high:
-        by_mean = scipy.optimize.brentq(lambda s: (first(z - s) - x).mean().item(), low, high, xtol=CLOSE * length)
-    return turns.median().item(), by_mean
-
-
-def _particles(place: Callable[[Tensor], Tensor], x: Tensor, length: float) -> Tensor:
-    """The starts z [n] of the particles that a map of a circle carries to x [n] (length)."""
-    grid, step = torch.linspace(0.0, length, len(x) + 1, dtype=x.dtype), STEP * length
-    known = place(grid).cummax(0).values  # a map that is known to some digits only may fall by the last
-    turns = ((x - known[0]) / length).floor() * length
-    k = torch.searchsorted(known, x - turns, right=True).clamp(1, len(x))
-
-    def values(z: Tensor) -> tuple[Tensor, Tensor]:
-        here = place(z)
-        return here, (place(z + step) - here) / step
-
-    return turns + inverse(values, x - turns, grid[k - 1], grid[k], TURN * length)
+    first, second = (each.turned(0.0, length).place for each in (one, other))
+    by_median, by_mean, loss = best_turns(first, second, length, points)
+    of_w1, of_w2 = (_by_rank([one], [other.turned(shift, length)], fine)[0] for shift in (by_median, by_mean))
+    return replace(of_w2, w1=of_w1.w1, w1_error=of_w1.w1_error + loss)
 
 
 def _places(carried: Sequence[Carried], points: Tensor, counts: Tensor) -> Tensor:
