@@ -3,6 +3,7 @@ law is or from which mass falls to infinity in time, flows without a start."""
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,11 +16,12 @@ from scipy.integrate import quad
 from wgf.assemble import check_start
 from wgf.networks.spline import Spline
 from wgf.problem.base import Base
+from wgf.problem.domain import Interval
 from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, LinearTransport, Problem
+from wgf.problem.interaction import Pairwise, Zero
 from wgf.problem.interaction import Quadratic as Attraction
-from wgf.problem.interaction import Zero
 from wgf.problem.laws import Barenblatt, Gamma, Gaussian, Student, Uniform
-from wgf.problem.potential import Expressed, Quadratic, Quartic, Sextic
+from wgf.problem.potential import Expressed, Potential, Quadratic, Quartic, Sextic
 from wgf.problem.quadrature import Gauss
 from wgf.problem.well_posed import check_problem, escape_time, singular_point
 from wgf.projection.field import Projection
@@ -156,3 +158,55 @@ def test_a_start_that_is_not_finite_is_refused():
     assert re.match(r"this flow cannot start: at t=0 energy_potential is .*; choose", line)
     law = Gaussian()
     check_start(Projection(problem(law, Quartic()), Spline(8, base=law), Gauss(), Auto()))
+
+
+class Spring(Pairwise):
+    """W = r^2/2 with any force."""
+
+    def __init__(self, stiffness: float) -> None:
+        self.factor = stiffness
+
+    def kernel(self, r):
+        return r**2 / 2
+
+    def force(self, r):
+        return self.factor * r
+
+
+def test_a_force_of_ones_own_is_the_derivative_of_its_kernel():
+    wrong, right = (AggregationDiffusion().problem(Gaussian(), Quadratic(), Spring(k), 0.1) for k in (2.5, 1.0))
+    (line,) = refusal(check_problem, wrong)
+    assert "its force is -25 at r=-10, where its kernel has the slope -10: expected the derivative of kernel" in line
+    check_problem(right)
+
+
+class Valued(Potential):
+    """A potential whose values are what `function` makes of places."""
+
+    def __init__(self, function) -> None:
+        self.function = function
+
+    def value_at(self, x):
+        return self.function(x)
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda x: x.numpy() ** 2, "of 5 places is ndarray: expected a tensor of shape (5,)"),
+        (lambda x: 1.0, "of 5 places is float: expected a tensor of shape (5,)"),
+        (lambda x: (x * x).sum(), "of 5 places is a tensor of shape (): expected a tensor of shape (5,)"),
+        (lambda x: x + torch.ones(3), "fails at a tensor of 5 places: RuntimeError: The size of tensor a (5)"),
+    ],
+)
+def test_a_potential_of_ones_own_has_a_value_at_each_place(function, said: str):
+    (line,) = refusal(check_problem, problem(Gaussian(), Valued(function)))
+    assert said in line
+
+
+def test_a_potential_without_a_slope_at_a_wall_is_refused():
+    law, walls = Uniform(0.0, 1.0), Interval(0.0, 1.0)
+    steep, mild = (replace(problem(law, Expressed(v)), domain=walls) for v in ("2*sqrt(x)", "2*sqrt(x + 1e-6)"))
+    (line,) = refusal(check_problem, steep)
+    assert line.startswith("potential=2*sqrt(x) has no finite slope at the wall x=0, where a map has an end: smooth it")
+    check_problem(mild)

@@ -114,7 +114,12 @@ class Domain:
         if self.is_line:
             return
         self._outside(law)
-        if self.period is None and (internal is None or internal.power_diffusion() is None):
+        if self.period is None and internal is not None and internal.power_diffusion() is None:
+            raise ConfigError(
+                f"domain {self} with the energy {internal} is impossible: how fast it diffuses at a wall is unknown; "
+                "give it a method power_diffusion, or use domain=line if no mass reaches the walls"
+            )
+        if self.period is None and internal is None:
             raise ConfigError(
                 f"domain {self} with this equation is impossible: without diffusion mass can pile up in a point at a "
                 "wall, which no map with a density holds; use domain=line if no mass reaches the walls"
@@ -137,7 +142,7 @@ class Domain:
         for wall, mass, side in zip(self.walls, (law.cdf, law.survival), ("left", "right"), strict=True):
             if wall is None:
                 continue
-            outside = float(mass(torch.tensor([wall], dtype=torch.float64)))
+            outside = float(mass(torch.tensor([wall], dtype=torch.float64)).detach())
             if outside > OUTSIDE:
                 raise ConfigError(
                     f"the initial law has mass {outside:.2g} to the {side} of the wall at {wall:g}: choose a law on "
@@ -212,7 +217,7 @@ class Circle(Domain):
 
     def _outside(self, law: Law) -> None:
         low, high = (torch.tensor([end], dtype=torch.float64) for end in (0.0, self.length))
-        outside = float(law.cdf(low) + law.survival(high))
+        outside = float((law.cdf(low) + law.survival(high)).detach())
         if outside > OUTSIDE:
             raise ConfigError(
                 f"the initial law has mass {outside:.2g} outside of (0, {self.length:g}): choose a law there, such as "

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from wgf.errors import ConfigError
+from wgf.errors import ConfigError, in_one_line
 from wgf.kept import kept
 from wgf.problem import kernels
 from wgf.problem.base import Base
@@ -26,6 +26,7 @@ HUGE = {torch.float64: 1e120, torch.float32: 1e15}  # a distance whose square is
 DECADES = 2000  # points of the way there
 MOMENTS = 8  # intervals between the times at which a moving potential is checked
 KEPT = 64  # bases whose moments are kept, and potentials whose singular points are
+APART = 1e-3  # relative difference of slopes of a kernel that are the same
 PERIODIC = 1e-9  # relative difference of forces that are the same
 ROUNDING = 1e3 * torch.finfo(torch.float64).eps  # of their energy, relative
 
@@ -45,11 +46,20 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
             f"interaction={problem.interaction} jumps by {found.height:.3g} at r={found.x:.4g}: expected a continuous "
             "W, since the force is infinite there; write a steep slope instead, as tanh has it"
         )
+    if isinstance(w := problem.interaction, Pairwise) and not type(w).__module__.startswith("wgf."):
+        _check_force(w, problem.law.std)
     if v.vanishes:
         return
     if v.moves and problem.steady:
         raise ConfigError(f"stop=steady with potential={v} is impossible: a driven flow never rests, use stop=end")
     times = [problem.t_end * k / MOMENTS for k in range(MOMENTS + 1)] if v.moves else [0.0]
+    _check_values(v.at(0.0), low, high)
+    for wall in problem.domain.walls:
+        if wall is not None and not math.isfinite(v.at(0.0).derivative(torch.tensor([wall], dtype=torch.float64))):
+            raise ConfigError(
+                f"potential={v} has no finite slope at the wall x={wall:g}, where a map has an end: smooth it there, "
+                "as sqrt(x + 1e-6) does sqrt(x), or move the wall"
+            )
     for t in times:
         _check_jumps(v.at(t), problem, t)
         if not v.polynomial and (x := singular_point(v.at(t), low, high)) is not None:
@@ -75,6 +85,45 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
                 f"potential={v} falls so fast that what is at x={x:.4g} is beyond {HUGE[dtype]:.0e} at t={t:.4g}, too "
                 "far for numbers if not at infinity: lower t_end below that, or give a potential that falls more slowly"
             )
+
+
+def _check_values(v: Potential, low: float, high: float) -> None:
+    """Check that a potential has a value at each of some places between `low` and `high`."""
+    x = torch.linspace(low, high, 5, dtype=torch.float64)
+    try:
+        value = v.value_at(x)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"potential={v}: its value_at fails at a tensor of 5 places: {in_one_line(error)}") from error
+    if not isinstance(value, torch.Tensor) or value.shape != x.shape:
+        what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
+        raise ConfigError(f"potential={v}: its value_at of 5 places is {what}: expected a tensor of shape (5,)")
+
+
+def _check_force(kernel: Pairwise, std: float) -> None:
+    """Check that the force of a kernel of one's own is its derivative, by differences where these are known.
+
+    Args:
+        kernel: it.
+        std: of the law (length).
+
+    Raises:
+        ConfigError: it is not.
+    """
+    r = std * torch.logspace(-2, 1, 31, dtype=torch.float64)
+    r = torch.cat([-r.flip(0), r])
+
+    def slope(h: float) -> torch.Tensor:
+        return (kernel.kernel(r * (1 + h)) - kernel.kernel(r * (1 - h))) / (2 * h * r)
+
+    coarse, fine, force = slope(2e-4), slope(1e-4), kernel.force(r)
+    wrong = (coarse - fine).abs() <= APART * fine.abs()
+    wrong &= (force - fine).abs() > 10 * APART * (force.abs() + fine.abs())
+    if bool(wrong.any()):
+        k = int(wrong.nonzero()[0])
+        raise ConfigError(
+            f"interaction={kernel}: its force is {float(force[k]):.4g} at r={float(r[k]):.4g}, where its kernel has "
+            f"the slope {float(fine[k]):.4g}: expected the derivative of kernel, else the energy does not fall"
+        )
 
 
 def _check_jumps(v: Potential, problem: Problem, t: float) -> None:
