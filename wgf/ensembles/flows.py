@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from wgf.ensembles.derivatives import History, laws_at
+from wgf.ensembles.distances import between
 from wgf.ensembles.files import read, written
-from wgf.ensembles.job import SplineMesh
+from wgf.ensembles.job import BLOCK, SplineMesh
 from wgf.errors import ConfigError
 from wgf.files import replacing
 from wgf.gradients.law import EDGE, DifferentiableLaws
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from xarray import Dataset
 
 POINTS = 400  # of a fan of densities
-BLOCK = 10_000_000  # positions computed at once
 RANKS = 200  # of the quantiles in a dataset
 SHARED = ("t", "w")
 ARRAYS = ("t", "coordinates", "status", "steps", "rejected", "reached", "w2_error", "w")
@@ -49,7 +49,8 @@ class Ensemble:
         status: how each flow ended [n], names of `Status`.
         steps, rejected: number of steps of each flow [n].
         reached: time that each flow reached [n] (time).
-        w2_error: estimated W2 errors at the saved times [n, s] (length), see `wgf.ensemble`; NaN if not asked for.
+        w2_error: estimated W2 errors at the saved times [n, s] (length), see `wgf.ensemble`; NaN if not asked for and
+            after a failure.
         z, w: quadrature nodes and weights of the dynamics [q] (length, mass).
         mesh: breakpoints of the maps.
         base: the reference measure of the maps.
@@ -85,7 +86,7 @@ class Ensemble:
         """Whether each flow reached the end time [n]."""
         return self.status == Status.completed.name
 
-    def _place(self, t: float | None) -> int:
+    def place(self, t: float | None) -> int:
         """Number of a saved time, the last by default.
 
         Raises:
@@ -104,25 +105,16 @@ class Ensemble:
     def differentiable(self, t: Any = None) -> DifferentiableLaws:
         """The laws at a saved time [n], by default the last, or at several [n, s], as tensors with derivatives; see
         docs/gradients.md."""
-        return laws_at(self.history, self._place(t) if np.ndim(t) == 0 else [*map(self._place, t)])
-
-    def _at(self, c: np.ndarray, z: np.ndarray, rows: int) -> np.ndarray:
-        """Map (rows = 1) or slope (rows = 2) of each flow [n, ...] at points z [...]."""
-        parts = self.mesh.basis(torch.from_numpy(np.ascontiguousarray(z, dtype=np.float64).reshape(-1)))
-        first, values = parts[0].numpy(), parts[rows].numpy()
-        found = np.zeros((len(c), len(first)))
-        for j in range(values.shape[1]):
-            found += c[:, first + j] * values[:, j]
-        return found.reshape(len(c), *np.shape(z))
+        return laws_at(self.history, self.place(t) if np.ndim(t) == 0 else [*map(self.place, t)])
 
     def map(self, t: float | None, z: Any) -> np.ndarray:
         """Positions T(t, z) of the particles that start at z [...] in the base: [n, ...] (length).
 
-        Here and below, t is a saved time, None for the last; see `_place` for errors. After a failure all is NaN.
+        Here and below, t is a saved time, None for the last; see `place` for errors. After a failure all is NaN.
         """
-        c, z = self.coordinates[:, self._place(t)], numbers("z", z)
+        c, z = self.coordinates[:, self.place(t)], numbers("z", z)
         finite = np.isfinite(z)
-        found = self._at(c, np.where(finite, z, self.base.mean), 1)
+        found = self.mesh.at(c, np.where(finite, z, self.base.mean), 1)
         return np.where(finite, found, z + 0 * found)
 
     def quantile(self, t: float | None, u: Any) -> np.ndarray:
@@ -141,10 +133,10 @@ class Ensemble:
         at, panels = torch.from_numpy(numbers("x", x)), self.base.panels()
         low, high, edge = torch.full_like(at, panels[0]), torch.full_like(at, panels[-1]), EDGE * self.base.std
         found = []
-        for c in self.coordinates[:, self._place(t)]:
+        for c in self.coordinates[:, self.place(t)]:
 
             def place(z: Tensor, c: np.ndarray = c) -> tuple[Tensor, Tensor]:
-                x, slope = (torch.as_tensor(self._at(c[None], z.numpy(), row)[0]) for row in (1, 2))
+                x, slope = (torch.as_tensor(self.mesh.at(c[None], z.numpy(), row)[0]) for row in (1, 2))
                 return x, slope
 
             z = inverse(place, at, low, high)
@@ -163,12 +155,12 @@ class Ensemble:
     def _integral(self, c: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Integrals [n] of a function of the positions to which maps with coordinates c [n, M] carry the nodes."""
         blocks = np.array_split(c, 1 + len(c) * len(self._rule[0]) // BLOCK)
-        return np.concatenate([function(self._at(block, self._rule[0], 1)) @ self._rule[1] for block in blocks])
+        return np.concatenate([function(self.mesh.at(block, self._rule[0], 1)) @ self._rule[1] for block in blocks])
 
     @checked
     def moment(self, order: Count, t: float | None = None) -> np.ndarray:
         """Moments int x^order rho dx [n] (length^order)."""
-        return self._integral(self.coordinates[:, self._place(t)], lambda x: x**order)
+        return self._integral(self.coordinates[:, self.place(t)], lambda x: x**order)
 
     def mean(self, t: float | None = None) -> np.ndarray:
         """Means [n] (length)."""
@@ -176,24 +168,28 @@ class Ensemble:
 
     def std(self, t: float | None = None) -> np.ndarray:
         """Standard deviations [n] (length)."""
-        c, w = self.coordinates[:, self._place(t)], self._rule[1]
+        c, w = self.coordinates[:, self.place(t)], self._rule[1]
         return np.sqrt(self._integral(c, lambda x: (x - (x @ w)[:, None]) ** 2))
 
     def w2(self, k: int = 0, t: float | None = None) -> np.ndarray:
         """Wasserstein distances W2 of all flows to flow k [n] (length): the L2(p) distances of their maps."""
         if not (which := Range(int, -len(self), len(self) - 1)).admits(k):
             raise ConfigError(fault("k", k, which))
-        c = self.coordinates[:, self._place(t)]
+        c = self.coordinates[:, self.place(t)]
         return np.sqrt(self._integral(c - c[k], np.square))
 
     def gap(self, other: Ensemble, t: float | None = None) -> np.ndarray:
-        """Wasserstein distances W2 to the flows of another ensemble with the same base, one by one [n] (length)."""
-        return np.sqrt((self.map(t, self._rule[0]) - other.map(t, self._rule[0])) ** 2 @ self._rule[1])
+        """Wasserstein distances W2 to the flows of another ensemble, whatever its base, one by one [n] (length).
+
+        Raises:
+            ConfigError: it has another number of flows, or t is not a saved time of both.
+        """
+        return between(self, other, t)
 
     def table(self, t: float | None = None) -> dict[str, np.ndarray]:
         """Columns [n] of numbers: parameters, status, steps, time reached, and at a saved time, the last by default,
         mean, standard deviation and estimated W2 error."""
-        at = {"mean": self.mean(t), "std": self.std(t), "w2_error": self.w2_error[:, self._place(t)]}
+        at = {"mean": self.mean(t), "std": self.std(t), "w2_error": self.w2_error[:, self.place(t)]}
         return self.parameters | {"status": self.status, "steps": self.steps, "t": self.reached} | at
 
     def plot(self, what: str = "density", over: str | Sequence[str] | None = None, t: float | None = None) -> Any:
@@ -215,7 +211,7 @@ class Ensemble:
         """
         from wgf.figures.ensemble import fan, over_parameters
 
-        at = float(self.t[self._place(t)])
+        at = float(self.t[self.place(t)])
         heading = f"{int(self.completed.sum())} of {len(self)} flows at t = {at:g}"
         numbers = {k: v.astype(float) for k, v in self.table(t).items() if v.dtype.kind != "U"}
         if what not in ("density", *numbers):

@@ -15,6 +15,8 @@ from wgf.projection.chart import with_tails
 if TYPE_CHECKING:
     from wgf.engine.arrays import Energy, Mesh, Method
 
+BLOCK = 10_000_000  # positions computed at once
+
 
 class Job(NamedTuple):
     """n flows.
@@ -142,3 +144,12 @@ class SplineMesh(NamedTuple):
     def basis(self, z: Tensor) -> tuple[Tensor, ...]:
         """Index of the first basis function [q], values and slopes [q, k + 1] at z [q]."""
         return with_tails(splines(self.points, self.degree, z), self.tails, len(self.points) - 2)
+
+    def at(self, c: np.ndarray, z: np.ndarray, rows: int) -> np.ndarray:
+        """Maps (rows = 1) or slopes (rows = 2) with coordinates c [n, M] at points z [...]: [n, ...]."""
+        parts = self.basis(torch.from_numpy(np.ascontiguousarray(z, dtype=np.float64).reshape(-1)))
+        first, values = parts[0].numpy(), parts[rows].numpy()
+        found = np.zeros((len(c), len(first)))
+        for j in range(values.shape[1]):
+            found += c[:, first + j] * values[:, j]
+        return found.reshape(len(c), *np.shape(z))

@@ -60,19 +60,19 @@ class Places:
             if column.min() == column.max() and name not in free:
                 continue
             before = len(self._numbers), len(self._constants)
-            self._find(name, typical[name], *_nudged(problem_of, typical, name))
+            self._find(name, typical[name], column, *_nudged(problem_of, typical, name))
             if before != (len(self._numbers), len(self._constants)):
                 self.names.append(name)
         for row in _some(columns):
             self._check(row, typical, problem_of(row))
 
-    def _find(self, name: str, value: float, nudged: float, problem: Problem) -> None:
-        """Find what a number changes, by its value and the problem of another one."""
+    def _find(self, name: str, value: float, column: np.ndarray, nudged: float, problem: Problem) -> None:
+        """Find what a number changes, by its value, those of all flows [n], and the problem of another one."""
         for k, (one, two) in enumerate(zip(_terms(self.problem), _terms(problem), strict=True)):
             if one is two:
                 continue
             if type(one) is not type(two):
-                raise Untraceable(f"{name}={value:g} beside {name}={nudged:g}: their energies differ")
+                raise Untraceable(_apart(name, value, next((x for x in column if x != value), None)))
             for attribute, y in vars(two).items():
                 x = vars(one).get(attribute)
                 if attribute == BOUND or same(x, y):
@@ -94,7 +94,7 @@ class Places:
                 continue
             if type(one) is not type(two):
                 name = next((name for name in names if row[name]), names[0])
-                raise Untraceable(f"{name}={row[name]:g} beside {name}={typical[name]:g}: their energies differ")
+                raise Untraceable(_apart(name, row[name], typical[name]))
             for attribute, y in vars(two).items():
                 x = vars(one).get(attribute)
                 if attribute == BOUND:
@@ -132,6 +132,13 @@ class Places:
             bound.expression = copy.copy(bound.expression)
             bound.expression.constants = bound.expression.constants | constants
         return bound
+
+
+def _apart(name: str, one: float, other: float | None) -> str:
+    """What is impossible about two numbers of one name that users gave; None for no other number."""
+    if other is None:
+        return f"derivatives in {name} at {name}={one:.10g}: the energies beside it differ from the one there"
+    return f"{name}={one:.10g} beside {name}={other:.10g}: their energies differ"
 
 
 def _terms(problem: Problem) -> list[Term | None]:
