@@ -174,3 +174,10 @@ def test_a_flow_that_failed_has_no_distance_and_changes_no_other():
         pairs = (found, both), (wanted, alone)
         slopes = (torch.autograd.grad(value[0], laws.coordinates)[0][0] for value, laws in pairs)
         torch.testing.assert_close(*slopes, rtol=1e-9, atol=1e-12)
+
+
+def test_second_derivatives_of_a_distance_are_refused():
+    m = tensor(0.3)
+    value = flow().differentiable().squared_w2(wgf.Gaussian(m, 0.8))
+    with pytest.raises(wgf.WgfError, match="second derivatives of a distance"):
+        torch.autograd.grad(value, m, create_graph=True)

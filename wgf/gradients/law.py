@@ -123,9 +123,8 @@ class DifferentiableLaws:
 
     def _places(self, z: Tensor) -> Tensor:
         """T [..., q] of all flows at z [q], by one product."""
-        return (self._chart.matrix(z) @ self.coordinates.reshape(-1, self._chart.size).T).T.reshape(
-            *self.coordinates.shape[:-1], -1
-        )
+        rows = self.coordinates.reshape(-1, self._chart.size)
+        return (self._chart.matrix(z) @ rows.T).T.reshape(*self.coordinates.shape[:-1], len(z))
 
     def _from_laws(self, other: DifferentiableLaws) -> Tensor:
         """Squares of W2 to other differentiable laws."""

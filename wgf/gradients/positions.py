@@ -7,11 +7,12 @@ cdf and rho the density of the law.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from wgf.errors import ConfigError
+from wgf.errors import ConfigError, WgfError
 from wgf.gradients.cells import nodes
 from wgf.gradients.reach import check_law, check_reach
 from wgf.gradients.tensors import plain, tensors_of
@@ -46,6 +47,23 @@ def motion(law: Law, own: Law, x: Tensor) -> Tensor:
     inside = x.isfinite() & (density > 0)
     x, density = x.where(inside, own.mean), density.where(inside, torch.inf)
     return -_mass(law, own, x) / density
+
+
+class Once(torch.autograd.Function):
+    """Values with first derivatives only: what they depend on besides counts as a number."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *bars: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            raise WgfError(
+                "second derivatives of a distance in the numbers of the other law are unavailable: call backward "
+                "without create_graph=True"
+            )
+        return bars[0]
 
 
 def motion_of_gap(
@@ -88,7 +106,7 @@ def motion_of_gap(
     x = x.where(seen, own.mean)
     with torch.no_grad():
         gap = (place(z.where(seen, base.mean)) - x).where(seen, 0.0)
-    return 2 * (gap * dx) @ _mass(law, own, x)
+    return Once.apply(2 * (gap * dx) @ _mass(law, own, x))
 
 
 def _with_density(own: Law) -> Base:
