@@ -162,7 +162,7 @@ def test_wrong_arguments_get_one_line(get: Callable[[], Callable]):
 
 def test_a_wrong_argument_is_named():
     cases: list[tuple[Callable[[], Any], str]] = [
-        (lambda: flow().w2("x"), "other='x' is not allowed: expected a flow, a law, or a map (t, z) -> T"),
+        (lambda: flow().w2("x"), "other='x' is not allowed: expected a flow, a law, samples, or a map (t, z) -> T"),
         (lambda: flow().density(0.1, "x"), "x='x' is not allowed: expected a real number or an array of them"),
         (lambda: flow().map([0.1, 0.2], 0), "t=[0.1, 0.2] is not allowed: expected one real number"),
         (lambda: flow().map(0.2, 0), "t=0.2 is not allowed: expected a time from 0 to 0.1"),

@@ -33,6 +33,21 @@ def test_means_of_a_normal_law(ornstein: wgf.Flow):
     assert ornstein.expectation(1.0, "abs(x)") == pytest.approx(absolute, abs=1e-6)
 
 
+def test_a_function_may_return_numbers_and_arrays(ornstein: wgf.Flow):
+    assert ornstein.expectation(1.0, lambda x: 1.5) == pytest.approx(1.5, rel=1e-12)
+    assert ornstein.expectation(1.0, lambda x: x.numpy() ** 2) == ornstein.expectation(1.0, lambda x: x**2)
+    positive = ornstein.expectation(1.0, lambda x: x.numpy() > 0)
+    assert positive == ornstein.expectation(1.0, lambda x: x > 0) == pytest.approx(1 - ornstein.cdf(1.0, 0.0), abs=1e-9)
+    for wrong, what in (
+        (lambda x: None, "NoneType"),
+        (lambda x: "x", "str"),
+        (lambda x: x[None], r"Tensor of shape \[1, "),
+        (lambda x: 1j * x, "Tensor of shape"),
+    ):
+        with pytest.raises(ConfigError, match=f"^function returns a {what}.*: expected a tensor of one real number"):
+            ornstein.expectation(1.0, wrong)
+
+
 @pytest.mark.parametrize("centre", [0.0, 1e4])
 def test_means_of_functions_with_jumps_and_peaks(centre: float):
     """Nodes see none of the narrow parts, and a jump in the middle of a cell changes nothing when this is halved."""

@@ -118,6 +118,20 @@ def test_distance_to_a_law_of_another_kind():
     assert laplace.w2(flow) == pytest.approx(flow.w2(laplace), abs=1e-9)
 
 
+def test_a_map_by_a_function_must_increase_and_may_return_arrays():
+    """A map that falls carries a normal law to itself, but its particles have other ranks: the distance was 2."""
+    flow = relaxing()
+    gap = flow.w2(lambda t, z: z)
+    assert flow.w2(lambda t, z: z.numpy()) == gap
+    assert flow.w2(lambda t, z: 0.0) == pytest.approx(math.hypot(relaxed(1.0).mean(), relaxed(1.0).std()), rel=1e-6)
+    for falling in (lambda t, z: -z, lambda t, z: z - 0.01 * torch.sin(200 * z)):
+        with pytest.raises(wgf.ConfigError, match=r"^other falls somewhere in z: expected a map .* that increases$"):
+            flow.w2(falling)
+    for wrong, what in ((lambda t, z: None, "NoneType"), (lambda t, z: z[:2], r"Tensor of shape \[2\]")):
+        with pytest.raises(wgf.ConfigError, match=f"^other returns a {what}: expected a tensor of one real number"):
+            flow.w2(wrong)
+
+
 def test_reference_solution():
     flow = relaxing()
     assert "self-similar" in flow.reference_solution.name
@@ -132,7 +146,7 @@ def test_reference_solution():
     alone = in_the_well(1, reference_solution="none")
     assert alone.reference_solution is None
     assert alone.saved_maps.exact_T is None
-    with pytest.raises(wgf.ConfigError, match="other=None: expected a flow"):
+    with pytest.raises(wgf.ConfigError, match="other=None is not allowed: expected a flow"):
         alone.w2(alone.reference_solution)
     with pytest.raises(wgf.ConfigError, match="reference_solution=exact is impossible"):
         in_the_well(1, reference_solution="exact")

@@ -19,6 +19,7 @@ from wgf.problem.changes.kinks import zeros
 from wgf.problem.laws.inverse import inverse
 from wgf.problem.quadrature import legendre
 from wgf.reference_solutions.wasserstein import LEAST, Carried
+from wgf.settings.answers import answer
 from wgf.settings.formulas.expression import PREFIX, Expression, observables
 from wgf.settings.formulas.values import values
 
@@ -51,12 +52,12 @@ def expectation(carried: Carried, function: str | Callable[[Tensor], Tensor]) ->
 
     Args:
         carried: the law.
-        function: a formula of x, or a function [n] -> [n] of tensors on the CPU in float64.
+        function: a formula of x, or a function of tensors [n] on the CPU in float64 that returns numbers [n], or one.
 
     Raises:
-        ConfigError: this is not a formula of x.
+        ConfigError: this is not a formula of x, or the function returns something else.
     """
-    phi = Expression(function) if isinstance(function, str) else function
+    phi = Expression(function) if isinstance(function, str) else _answering(function)
     # of a law far from 0, only what its particles differ in has digits
     common = phi(carried.place(carried.base.quantile(carried.mesh.new_tensor([0.5]))))
     common = torch.where(common.isfinite(), common, 0.0)
@@ -98,6 +99,11 @@ def expectation(carried: Carried, function: str | Callable[[Tensor], Tensor]) ->
         again = (~done).repeat_interleave(2)
         low, high, sums, quiet = low[again], high[again], new[again], still[~done].repeat_interleave(2)
     return total + float(common) if float(farthest) <= LASTING * size else math.nan
+
+
+def _answering(function: Callable[[Tensor], Any]) -> Callable[[Tensor], Tensor]:
+    """A function as it is if it is a formula; else one whose answers are tensors."""
+    return function if isinstance(function, Expression) else lambda x: answer("function", function(x), x)
 
 
 def _with_tails(carried: Carried, phi: Callable[[Tensor], Tensor], mesh: Tensor) -> tuple[Tensor, list[int]]:

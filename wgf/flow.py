@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,8 +29,10 @@ from wgf.integrators.time_loop import Clock, LoopCallback
 from wgf.networks.base import TransportMap
 from wgf.problem.base import Base, Law
 from wgf.problem.equations import Problem
+from wgf.problem.laws.convert import compared_law
 from wgf.projection.field import Projection
 from wgf.reference_solutions import choose as comparison
+from wgf.reference_solutions.base import Computed
 from wgf.reference_solutions.exact import Exact
 from wgf.reference_solutions.wasserstein import Carried, Distance, distance
 from wgf.saved_maps import SavedMaps, read_only
@@ -43,7 +44,6 @@ from wgf.tables.of_flow import maps, table
 if TYPE_CHECKING:
     from xarray import Dataset
 
-Size = Annotated[int, Range(int, low=0)]
 Numbers = float | Sequence[float] | np.ndarray | Tensor
 
 
@@ -104,7 +104,7 @@ class Flow:
 
     def __getstate__(self) -> dict[str, Any]:
         """Fields only: a copy computes the cached values anew, of which some cannot be copied."""
-        return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def __repr__(self) -> str:
         return f"<Flow {self.problem.equation}; t = {self._facts()['time']}; {self.message}>"
@@ -174,7 +174,7 @@ class Flow:
         return expectation(Carried.by(*self.state(t)), function)
 
     @checked
-    def sample(self, t: float, n: Size, seed: Seed = 0) -> np.ndarray:
+    def sample(self, t: float, n: Annotated[int, Range(int, low=0)], seed: Seed = 0) -> np.ndarray:
         """Positions of n independent particles [n] (length). The same seed gives the same particles at every time."""
         return self.map(t, self.base.sample(n, torch.Generator().manual_seed(seed)))
 
@@ -213,39 +213,39 @@ class Flow:
             return known
         return comparison.computed(self.problem, self.t[1:].tolist(), self.reference)  # type: ignore[bad-return]
 
-    def w1(self, other: Flow | Law | Exact | None, t: float | None = None) -> float:
-        """Wasserstein distance W1 (length) at t, the last time by default. The initial laws may differ.
+    def w1(self, other: Flow | Law | Numbers | Exact | None, t: float | None = None) -> float:
+        """Wasserstein distance W1 (length) at t, the last time by default. Samples count as they are, not smoothed.
 
         Args:
-            other: a flow, a law, or a map (t, z) -> T of the same base, such as `reference_solution`.
-            t: time.
+            other: a flow, a law, samples [n], or an increasing map (t, z) -> T of the base, as `reference_solution`.
 
         Raises:
-            ConfigError: one of the two is unknown at t.
+            ConfigError: one of the two is unknown at t, or the map does not increase.
         """
         return self.distance(other, t).w1
 
-    def w2(self, other: Flow | Law | Exact | None, t: float | None = None) -> float:
+    def w2(self, other: Flow | Law | Numbers | Exact | None, t: float | None = None) -> float:
         """Wasserstein distance W2 (length); see `w1`."""
         return self.distance(other, t).w2
 
     @torch.inference_mode(False)
-    def distance(self, other: Flow | Law | Exact | None, t: float | None = None) -> Distance:
+    def distance(self, other: Flow | Law | Numbers | Exact | None, t: float | None = None) -> Distance:
         """W1 and W2 with their quadrature errors; see `w1`."""
         t = float(self.t[-1]) if t is None else number("t", t)
         if isinstance(other, Flow):
             theirs = Carried.by(*other.state(t))
-        elif isinstance(other, Law):
-            theirs = Carried.law(other, self.problem.domain.own_base(other) or self.base)
-        elif other is None:
-            raise ConfigError("other=None: expected a flow, a law or a map; this problem has no reference solution")
-        elif isinstance(other, type) or not callable(other):
-            raise ConfigError(fault("other", other, "a flow, a law, or a map (t, z) -> T"))
-        else:
+        elif isinstance(other, Law | np.ndarray | Tensor | list | tuple):
+            theirs = Carried.law(law := compared_law(other), self.problem.domain.own_base(law) or self.base)
+        elif callable(other) and not isinstance(other, type):
             theirs = Carried.of(self.base, other, t)
+        else:
+            rule = "a flow, a law, samples, or a map (t, z) -> T"
+            raise ConfigError(fault("other", other, rule) + "; there is no reference solution" * (other is None))
         found = distance(Carried.by(*self.state(t)), theirs)
         if math.isnan(found.w1):
             raise ConfigError(f"t={t:g} is not allowed: the reference solution is known at {self.t.tolist()} only")
+        if callable(other) and not isinstance(other, Computed) and not found.increases:
+            raise ConfigError("other falls somewhere in z: expected a map (t, z) -> T that increases")
         return found
 
     @checked
@@ -260,7 +260,7 @@ class Flow:
     @cached_property
     def saved_maps(self) -> SavedMaps:
         """Maps at the saved times on a fine grid, with the reference solution; the content of solution.npz."""
-        return dataclasses.replace(maps(self.problem, self.saved, self.reference_solution), w2_bound=self.w2_bound)
+        return replace(maps(self.problem, self.saved, self.reference_solution), w2_bound=self.w2_bound)
 
     def save(self, path: str | Path) -> None:
         """Write `saved_maps` to an .npz file."""
@@ -279,8 +279,8 @@ class Flow:
         """
         from wgf.figures.catalogue import draw
 
-        end = "" if self.status.is_success else f" ({self.status})"
-        return draw(name, lambda: self.saved_maps, self.table, self.problem.equation + end)
+        title = self.problem.equation + f" ({self.status})" * (not self.status.is_success)
+        return draw(name, lambda: self.saved_maps, self.table, title)
 
     def to_xarray(self) -> Dataset:
         """Dataset of xarray with units: maps, densities, energies, errors; a `ConfigError` without xarray."""

@@ -11,13 +11,16 @@ from torch import Tensor
 
 from wgf.carried_law import CarriedLaw
 from wgf.errors import ConfigError
+from wgf.gradients.cells import resolved, squared_gap
 from wgf.gradients.history import History
-from wgf.gradients.positions import positions
+from wgf.gradients.positions import motion_of_gap, without_tensors
 from wgf.gradients.tensors import number, points
-from wgf.problem.base import Base
-from wgf.problem.laws.convert import law_of
+from wgf.problem.base import Base, Law, Start
+from wgf.problem.laws.convert import compared_law
+from wgf.problem.laws.data import Empirical
 from wgf.problem.laws.inverse import inverse
 from wgf.problem.quadrature import Gauss, Nodes
+from wgf.reference_solutions.wasserstein import smooth_cells
 from wgf.settings.ranges import fault
 
 if TYPE_CHECKING:
@@ -105,20 +108,55 @@ class DifferentiableLaws:
         """Square of the distance W2 to another law (length^2).
 
         Args:
-            other: differentiable laws, one or one for each; a law, whose numbers may be tensors, or what makes one:
-                samples [n], a density, a frozen law of scipy.stats.
+            other: differentiable laws, one or one for each; a law, whose numbers may be tensors, or what makes one, a
+                density or a frozen law of scipy.stats; samples [n], which count as they are, not smoothed.
 
         Raises:
             ConfigError: a derivative would be lost.
         """
-        nodes = self._nodes
-        ranks = self.base.cdf(nodes.z), self.base.survival(nodes.z)
-        if isinstance(other, DifferentiableLaws):
-            theirs = other.map(other.base.at_rank(*ranks))
-        else:
-            theirs = positions(law_of(other), *ranks)
-        seen = (nodes.w > 0) & ~theirs.isinf()  # at an edge the last 1e-16 of the mass has no rank
-        return (self._at_nodes - theirs).where(seen, 0.0) ** 2 @ nodes.w
+        return self._from_laws(other) if isinstance(other, DifferentiableLaws) else self._from_law(compared_law(other))
+
+    @cached_property
+    def _mesh(self) -> Tensor:
+        """Ends of cells between which base and maps are smooth [m] (length)."""
+        return smooth_cells(self.base, self._chart.space.points)
+
+    def _places(self, z: Tensor) -> Tensor:
+        """T [..., q] of all flows at z [q], by one product."""
+        rows = self.coordinates.reshape(-1, self._chart.size)
+        return (self._chart.matrix(z) @ rows.T).T.reshape(*self.coordinates.shape[:-1], len(z))
+
+    def _from_laws(self, other: DifferentiableLaws) -> Tensor:
+        """Squares of W2 to other differentiable laws."""
+        base, theirs, ends = self.base, other.base, other._mesh
+        if theirs is not base:
+            ends = base.at_rank(theirs.cdf(ends), theirs.survival(ends))
+        mesh = torch.cat([self._mesh, ends[ends.isfinite()]]).unique()
+
+        def places(z: Tensor) -> tuple[Tensor, Tensor]:
+            same_rank = z if theirs is base else theirs.at_rank(base.cdf(z), base.survival(z))
+            return self._places(z), other.map(same_rank)
+
+        flows = torch.broadcast_shapes(self.coordinates.shape[:-1], other.coordinates.shape[:-1]).numel()
+        return squared_gap(base, places, *resolved(base, places, mesh, flows), flows)
+
+    def _from_law(self, law: Law) -> Tensor:
+        """Squares of W2 to a law."""
+        own = without_tensors(law)
+        start, flows = Start(own, self.base), self.coordinates.shape[:-1].numel()
+        mesh = torch.cat([self._mesh, start.kinks]).unique()
+
+        def places(z: Tensor) -> tuple[Tensor, Tensor]:
+            return self._places(z), start(z)
+
+        # samples lie still between their ranks, where maps are smooth
+        cells = mesh[:-1], mesh[1:]
+        if not isinstance(own, Empirical):
+            cells = resolved(self.base, places, mesh, flows)
+        value = squared_gap(self.base, places, *cells, flows)
+        if own is law or not torch.is_grad_enabled():
+            return value
+        return value + motion_of_gap(law, own, self.base, self._places, *cells)
 
     def w2(self, other: Any) -> Tensor:
         """Distance W2 to another law (length); it has no derivative where it is 0. See `squared_w2`."""

@@ -74,6 +74,11 @@ class Law(ABC):
         """Whether the support is an interval of finite length."""
         return math.isfinite(self.lower) and math.isfinite(self.upper)
 
+    @property
+    def breaks(self) -> tuple[Tensor, Tensor]:
+        """Masses on the left and on the right of where quantiles may jump or not be smooth [K] each, if known."""
+        return torch.empty(0, dtype=torch.float64), torch.empty(0, dtype=torch.float64)
+
     def reach(self) -> tuple[float, float]:
         """Ends of an interval that holds all mass but NEGLIGIBLE at either end (length)."""
         tiny = torch.tensor(NEGLIGIBLE, dtype=torch.float64)
@@ -141,6 +146,11 @@ class Base(Law):
         """Density p(z) (mass / length). z: [...] (length)."""
         return self.log_density(z).exp()
 
+    @property
+    def breaks(self) -> tuple[Tensor, Tensor]:
+        panels = torch.tensor(self.panels(), dtype=torch.float64)
+        return self.cdf(panels), self.survival(panels)
+
     def reach(self) -> tuple[float, float]:
         panels = self.panels()
         return panels[0], panels[-1]
@@ -167,11 +177,10 @@ class Start:
 
     @property
     def kinks(self) -> Tensor:
-        """Where T(0) may not be smooth besides the panels of the base: at the panels of the law [K] (length)."""
-        if self.is_identity or not isinstance(self.law, Base):
+        """Where T(0) may not be smooth besides the panels of the base: at the breaks of the law [K] (length)."""
+        if self.is_identity:
             return torch.empty(0, dtype=torch.float64)
-        panels = torch.tensor(self.law.panels(), dtype=torch.float64)
-        places = self.base.at_rank(self.law.cdf(panels), self.law.survival(panels))
+        places = self.base.at_rank(*self.law.breaks)
         return places[places.isfinite()]
 
     def __call__(self, z: Tensor) -> Tensor:

@@ -142,6 +142,11 @@ class Chart:
         """
         return with_tails(self.space.basis(z), self.tails, len(self.space.points) - 2)
 
+    def matrix(self, z: Tensor) -> Tensor:
+        """Sparse matrix [n, M] that maps coordinates to the map at z."""
+        first, values, _ = self.basis(z)
+        return _on(values, _rows(self.space.columns(first), values, self.size))
+
     @cached_property
     def basis_at_nodes(self) -> tuple[Tensor, Tensor, Tensor]:
         """Index of the first basis function [n], values and slopes [n, k + 1] at the nodes."""

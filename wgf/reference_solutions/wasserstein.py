@@ -22,6 +22,7 @@ from wgf.process import threads_of_torch
 from wgf.reference_solutions.base import Computed
 from wgf.reference_solutions.exact import Exact
 from wgf.reference_solutions.sign_changes import ORDER, cut, mismatch, zeros
+from wgf.settings.answers import answer
 
 FINE = 3e-10  # share of W_q^q, of the laws or of a map's own error, that cutting a cell may change by default
 CELLS, ROUNDS = 30_000, 40  # cut in one round at most, and rounds at most
@@ -32,6 +33,7 @@ TURNS = 4096  # points of a circle at which maps are compared to find the best t
 ROUGH = 1e-6, 1024  # share `fine` from which so many points are enough
 LAST = 2.0**-53  # share of a circle that may lie before the first place and after the last one
 BEYOND = 1e-9  # mass of a law, and share of a circle, that may lie beyond one turn
+FALL = 1e-9  # of a map that increases, by rounding of a caller's formula, relative to the largest position
 ROUNDING = 8 * torch.finfo(torch.float64).eps  # error of a position, relative to the largest
 
 
@@ -73,7 +75,8 @@ class Carried:
         errors, kinks = (known.errors_at(t), known.kinks) if isinstance(known, Computed) else ((0.0, 0.0), [])
         places = torch.tensor(kinks, dtype=torch.float64)
         noise = getattr(known, "noise", 0.0)
-        return cls(base, lambda z: known(t, z), places, errors=errors, source=(known, t), noise=noise)
+        source = known, t
+        return cls(base, lambda z: answer("other", known(t, z), z), places, None, errors, source, noise)
 
     @classmethod
     def law(cls, law: Law, base: Base) -> Carried:
@@ -95,10 +98,14 @@ class Carried:
     @property
     def mesh(self) -> Tensor:
         """Ends of cells between which base and map are smooth (length)."""
-        base, u = self.base, torch.tensor([LEAST], dtype=torch.float64)
-        panels = torch.tensor(base.panels(), dtype=torch.float64)
-        mesh = torch.cat([base.quantile(u), base.upper_quantile(u), panels, self.kinks.clamp(base.lower, base.upper)])
-        return mesh[mesh.isfinite()]
+        return smooth_cells(self.base, self.kinks)
+
+
+def smooth_cells(base: Base, kinks: Tensor) -> Tensor:
+    """Ends of cells, in any order, between which a base and maps with kinks [K] are smooth (length)."""
+    u, panels = torch.tensor([LEAST], dtype=torch.float64), torch.tensor(base.panels(), dtype=torch.float64)
+    mesh = torch.cat([base.quantile(u), base.upper_quantile(u), panels, kinks.clamp(base.lower, base.upper)])
+    return mesh[mesh.isfinite()]
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,11 @@ class Distance:
     w2_error: float
     nodes: Nodes
     target: Tensor
+
+    @property
+    def increases(self) -> bool:
+        """Whether the second law's map increases at the nodes, up to rounding: else its particles have other ranks."""
+        return bool((self.target.diff() >= -FALL * self.target.abs().max()).all())
 
 
 def distance(one: Carried, other: Carried, fine: float = FINE) -> Distance:

@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 from wgf.errors import ConfigError
 from wgf.problem.base import Law
 from wgf.problem.laws.beta import Beta
-from wgf.problem.laws.data import Samples
+from wgf.problem.laws.data import Empirical, Samples
 from wgf.problem.laws.elementary import Exponential, Laplace, Uniform
 from wgf.problem.laws.formula import Density
 from wgf.problem.laws.normal import Gaussian, LogNormal, Mixture
@@ -116,6 +116,11 @@ def law_of(value: Any, low: float | None = None, high: float | None = None) -> L
         f"law={value!r} is not allowed: expected a law, such as wgf.Gaussian(), samples, a density of tensors, or a "
         "law of scipy.stats or torch.distributions"
     )
+
+
+def compared_law(value: Any) -> Law:
+    """Law with which a flow is compared: samples count as they are, all else as in `law_of`."""
+    return Empirical(value) if isinstance(value, np.ndarray | Tensor | list | tuple) else law_of(value)
 
 
 def _of_torch(value: Any) -> Law:

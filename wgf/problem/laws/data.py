@@ -1,4 +1,4 @@
-"""Laws from data: samples, histograms, tables of a density."""
+"""Laws from data: samples, smoothed or as they are, histograms, tables of a density."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import logging
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from wgf.errors import ConfigError
+from wgf.problem.base import Law
 from wgf.problem.laws.columns import read
 from wgf.problem.laws.piecewise import PiecewiseLinear
 from wgf.settings.arguments import numbers
@@ -62,6 +65,34 @@ class Samples(PiecewiseLinear):
             super().__init__(edges, w / np.diff(edges), w / np.diff(edges))
             how = "not smoothed"
         log.info("law: %d samples, mean %.6g, standard deviation %.6g, %s", self.count, mean, std, how)
+
+
+class Empirical(Law):
+    """Law of samples as they are: of n samples each has the mass 1/n.
+
+    Args:
+        samples: [n] in any order (length).
+    """
+
+    def __init__(self, samples: Any) -> None:
+        x, count = np.unique(_array("samples", samples), return_counts=True)
+        self._places, total = torch.from_numpy(x), int(count.sum())
+        self._below = torch.from_numpy(np.cumsum(count) / total)  # mass up to each place, and from each place on
+        self._beyond = torch.from_numpy(np.cumsum(count[::-1])[::-1] / total)
+        self.lower, self.upper = float(x[0]), float(x[-1])
+        self.mean = float(count @ x) / total
+        self.std = float(np.sqrt(count @ (x - self.mean) ** 2 / total))
+
+    @property
+    def breaks(self) -> tuple[Tensor, Tensor]:
+        return self._below[:-1], self._beyond[1:]
+
+    def quantile(self, u: Tensor) -> Tensor:
+        return self._places.to(u)[torch.searchsorted(self._below[:-1].to(u), u.contiguous())]
+
+    def upper_quantile(self, u: Tensor) -> Tensor:
+        beyond = self._beyond[1:].flip(0).to(u)
+        return self._places.to(u)[len(beyond) - torch.searchsorted(beyond, u.contiguous())]
 
 
 class SampleFile(Samples):
