@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from scipy.stats import norm
+
 from random_problems.numbers import ROUNDING, SHARP, Verdict
 from random_problems.similar import COUNTS, SIMILARITIES, Settings, Similarity, applied, expected
 from wgf.settings.formulas.enclosure import FLOOR
@@ -29,6 +31,7 @@ NEARBY = (  # all digits are rounded anew
     Similarity(1.0, 0.0, 1.0117, False),
     Similarity(1.0, 0.0123, 1.0, False),
 )
+MEDIUM, FARTHEST = 4.0, 6.0  # last breakpoints, in standard deviations: without any, and the farthest that counts
 SENSITIVE = 10.0  # rounding may change a number by so many times what a nearby problem changes it
 
 
@@ -98,9 +101,12 @@ def _compared(
         rounding = max(rounding, settings.get("integrator.rtol", 1e-3))
         tolerated = settings.get("integrator.atol", 1e-8) * s.length * start
         of_steps = {"mean": tolerated, "min_slope": tolerated / (s.length * start), "second_moment": size * tolerated}
+    # T maps a law of the width `start` to one of the width std; where little mass m lies, as at the last breakpoint, least
+    # squares know slopes to 1/sqrt(m) times the rounding of places
+    least = math.sqrt(norm.sf(min(settings.get("network.bound", MEDIUM), FARTHEST)))
     scales = {
         "mean": size,
-        "min_slope": std / (s.length * start),  # T maps a law of the width `start` to one of the width std
+        "min_slope": size / (s.length * start * least),
         "dissipation_gap": energies / (dissipated + 1e-300),
         "dissipated": energies,
         "work": energies,

@@ -2,43 +2,56 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from wgf.ensembles.job import BLOCK
+from wgf.ensembles.job import BLOCK, SplineMesh
 from wgf.errors import ConfigError
-from wgf.problem.base import Start
+from wgf.problem.base import Base, Start
 from wgf.problem.domain import Line
 from wgf.problem.quadrature import Gauss, Nodes
 from wgf.projection.start import target
 
-if TYPE_CHECKING:
-    from wgf.ensembles.flows import Ensemble
+
+class Maps(NamedTuple):
+    """The maps of the flows of an ensemble at a time: their base, breakpoints and coordinates [n, M] (length)."""
+
+    base: Base
+    mesh: SplineMesh
+    coordinates: np.ndarray
 
 
-def between(one: Ensemble, two: Ensemble, t: float | None) -> np.ndarray:
-    """Distances [n] of flows k of both (length), see `Ensemble.gap`."""
-    if len(one) != len(two):
+def check_comparable(counts: tuple[int, int], ends: tuple[float, float], t: float | None) -> None:
+    """Check that two ensembles have flows to compare one by one, at the last saved time without a t.
+
+    Raises:
+        ConfigError: they have not.
+    """
+    if counts[0] != counts[1]:
         raise ConfigError(
-            f"gap() between {len(one)} flows and {len(two)} is impossible: expected as many flows, compared one by one"
+            f"gap() between {counts[0]} flows and {counts[1]} is impossible: expected as many flows, compared one by "
+            "one"
         )
-    last = float(one.t[-1]), float(two.t[-1])
-    if t is None and not abs(last[0] - last[1]) <= 1e-12 * max(last):
+    if t is None and not abs(ends[0] - ends[1]) <= 1e-12 * max(ends):
         raise ConfigError(
-            f"gap() of ensembles whose last saved times are {last[0]:g} and {last[1]:g} needs t=..., a saved time of "
+            f"gap() of ensembles whose last saved times are {ends[0]:g} and {ends[1]:g} needs t=..., a saved time of "
             "both"
         )
-    c, d = (flows.coordinates[:, flows.place(t)] for flows in (one, two))
+
+
+def between(one: Maps, two: Maps) -> np.ndarray:
+    """Distances [n] of flows k of both (length)."""
     nodes, there = _nodes(one, two)
     here, there, w = nodes.z.numpy(), there.numpy(), (nodes.w / nodes.w.sum()).numpy()
-    rows = np.array_split(np.arange(len(one)), 1 + len(one) * len(w) // BLOCK)
+    c, d = one.coordinates, two.coordinates
+    rows = np.array_split(np.arange(len(c)), 1 + len(c) * len(w) // BLOCK)
     squares = [(one.mesh.at(c[k], here, 1) - two.mesh.at(d[k], there, 1)) ** 2 @ w for k in rows]
     return np.sqrt(np.concatenate(squares))
 
 
-def _nodes(one: Ensemble, two: Ensemble) -> tuple[Nodes, torch.Tensor]:
+def _nodes(one: Maps, two: Maps) -> tuple[Nodes, torch.Tensor]:
     """Nodes in the base of one ensemble, on the breakpoints of both, and the places of the same ranks in that of the
     other [q] (length)."""
     over = Start(two.base, one.base)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from wgf.ensembles.derivatives import History, laws_at
-from wgf.ensembles.distances import between
+from wgf.ensembles.distances import Maps, between, check_comparable
 from wgf.ensembles.files import read, written
 from wgf.ensembles.job import BLOCK, SplineMesh
 from wgf.errors import ConfigError
@@ -184,7 +184,8 @@ class Ensemble:
         Raises:
             ConfigError: it has another number of flows, or t is not a saved time of both.
         """
-        return between(self, other, t)
+        check_comparable((len(self), len(other)), (float(self.t[-1]), float(other.t[-1])), t)
+        return between(*(Maps(each.base, each.mesh, each.coordinates[:, each.place(t)]) for each in (self, other)))
 
     def table(self, t: float | None = None) -> dict[str, np.ndarray]:
         """Columns [n] of numbers: parameters, status, steps, time reached, and at a saved time, the last by default,
