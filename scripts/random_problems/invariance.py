@@ -101,8 +101,8 @@ def _compared(
         rounding = max(rounding, settings.get("integrator.rtol", 1e-3))
         tolerated = settings.get("integrator.atol", 1e-8) * s.length * start
         of_steps = {"mean": tolerated, "min_slope": tolerated / (s.length * start), "second_moment": size * tolerated}
-    # T maps a law of the width `start` to one of the width std; where little mass m lies, as at the last breakpoint, least
-    # squares know slopes to 1/sqrt(m) times the rounding of places
+    # T maps a law of the width `start` to one of the width std; where little mass m lies, as at the last breakpoint,
+    # least squares know slopes to 1/sqrt(m) times the rounding of places
     least = math.sqrt(norm.sf(min(settings.get("network.bound", MEDIUM), FARTHEST)))
     scales = {
         "mean": size,
