@@ -10,6 +10,7 @@ from scipy.special import gammainccinv
 
 import wgf
 from wgf.reference_solutions.exact import Driven
+from wgf.reference_solutions.finite_volumes.refinement import LEVELS
 
 script("stress")
 from random_problems.similar import Similarity, applied, expected  # noqa: E402
@@ -32,7 +33,8 @@ lengths = pytest.mark.parametrize("length", [1.0, SMALL, 2.0**-60])
 
 
 @pytest.mark.parametrize("settings", [UNSTABLE, KINKED], ids=["unstable", "kinked"])
-def test_a_run_in_another_unit_is_the_same(settings):
+def test_a_run_in_another_unit_is_the_same(settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(LEVELS, False, (128, 256, 512))  # the finer grids take ten seconds
     unit = Similarity(SMALL, 0.0, 1.0, False)
     here, there = (run_in_passing(each, False) for each in (settings, applied(unit, settings)))
     assert here["status"] == there["status"] == ("energy_rise" if settings is UNSTABLE else "completed")
