@@ -141,7 +141,9 @@ def test_reference_solution():
     z = coarse.saved_maps.z
     inside = np.abs(z) < 4
     assert coarse.saved_maps.exact_T[-1, inside] == pytest.approx(well().map(0.2, z[inside]), abs=1e-5)
-    with pytest.raises(wgf.ConfigError, match=r"t=0.15 is not allowed: .* known at \[0.0, 0.1, 0.2\] only"):
+    with pytest.raises(
+        wgf.ConfigError, match=r"other is unknown at t=0.15: it has failed, or is known at \[0.0, 0.1, 0.2\] only"
+    ):
         coarse.w1(coarse.reference_solution, 0.15)
     alone = in_the_well(1, reference_solution="none")
     assert alone.reference_solution is None

@@ -243,7 +243,7 @@ class Flow:
             raise ConfigError(fault("other", other, rule) + "; there is no reference solution" * (other is None))
         found = distance(Carried.by(*self.state(t)), theirs)
         if math.isnan(found.w1):
-            raise ConfigError(f"t={t:g} is not allowed: the reference solution is known at {self.t.tolist()} only")
+            raise ConfigError(f"other is unknown at t={t:g}: it has failed, or is known at {self.t.tolist()} only")
         if callable(other) and not isinstance(other, Computed) and not found.increases:
             raise ConfigError("other falls somewhere in z: expected a map (t, z) -> T that increases")
         return found
