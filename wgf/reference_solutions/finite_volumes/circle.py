@@ -19,7 +19,7 @@ from wgf.problem.potential import Potential
 from wgf.reference_solutions.base import Computed, Grid, Unresolved
 from wgf.reference_solutions.finite_volumes.evolution import ABSOLUTE, integrate
 from wgf.reference_solutions.finite_volumes.pressure import pressure_of
-from wgf.reference_solutions.finite_volumes.schemes import Monotone, differences, means
+from wgf.reference_solutions.finite_volumes.schemes import PIECES, Monotone, differences, means
 from wgf.reference_solutions.unfelt import Points, with_unfelt
 
 LEVELS = {
@@ -55,7 +55,8 @@ class Ring(Monotone):
     def slopes(self, potential: Potential, grid: Grid) -> np.ndarray:
         """Differences of V between cells at the faces [N] (length/time)."""
         h = grid.high / grid.cells
-        return np.diff(means(potential, h * np.arange(-1.0, grid.cells + 1))) / h
+        faces = h * np.arange(-1.0, grid.cells + 1)
+        return np.diff(means(potential, faces, PIECES[self.potential.moves])) / h
 
     def _cells(self, mass: np.ndarray) -> np.ndarray:
         return np.diff(mass, append=mass[0] + 1)
