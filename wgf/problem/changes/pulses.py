@@ -78,7 +78,7 @@ def _windows(
         margin = MARGIN * (end - begin)
         begin, end = max(begin - margin, times[0]), min(end + margin, times[-1])
         if found and begin <= found[-1][1]:
-            begin = found.pop()[0]
+            begin, end = found[-1][0], max(end, found.pop()[1])
         found.append((float(begin), float(end)))
     return found
 
