@@ -17,11 +17,12 @@ from wgf.assemble import check_start
 from wgf.networks.spline import Spline
 from wgf.problem.base import Base
 from wgf.problem.domain import Interval
-from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, LinearTransport, Problem
+from wgf.problem.equations import AggregationDiffusion, FokkerPlanck, LinearTransport, PorousMedium, Problem
 from wgf.problem.interaction import Pairwise, Zero
 from wgf.problem.interaction import Quadratic as Attraction
 from wgf.problem.laws import Barenblatt, Gamma, Gaussian, Student, Uniform
 from wgf.problem.potential import Expressed, Potential, Quadratic, Quartic, Sextic
+from wgf.problem.potential import Zero as NoPotential
 from wgf.problem.quadrature import Gauss
 from wgf.problem.well_posed import check_problem, escape_time, singular_point
 from wgf.projection.field import Projection
@@ -210,3 +211,10 @@ def test_a_potential_without_a_slope_at_a_wall_is_refused():
     (line,) = refusal(check_problem, steep)
     assert line.startswith("potential=2*sqrt(x) has no finite slope at the wall x=0, where a map has an end: smooth it")
     check_problem(mild)
+
+
+def test_a_diffusion_that_is_zero_in_float32_is_refused():
+    p = PorousMedium(4.5, 7e-51).problem(Gaussian(0.0, 1e-9), NoPotential(), Zero(), 0.1)
+    (line,) = refusal(check_problem, p, torch.float32)
+    assert line.startswith("the diffusion has the coefficient 7e-51, which float32 does not hold: choose units")
+    check_problem(p)

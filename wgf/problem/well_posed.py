@@ -38,6 +38,7 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
         ConfigError: they cannot be computed with.
     """
     _check_law(problem, dtype)
+    _check_diffusion(problem, dtype)
     if problem.domain.period is not None:
         _check_periodic(problem, problem.domain.period)
     v, (low, high) = problem.potential, problem.domain.reach(problem.law)
@@ -85,6 +86,17 @@ def check_problem(problem: Problem, dtype: torch.dtype = torch.float64) -> None:
                 f"potential={v} falls so fast that what is at x={x:.4g} is beyond {HUGE[dtype]:.0e} at t={t:.4g}, too "
                 "far for numbers if not at infinity: lower t_end below that, or give a potential that falls more slowly"
             )
+
+
+def _check_diffusion(problem: Problem, dtype: torch.dtype) -> None:
+    """Check that numbers of a dtype hold the coefficient of the diffusion: as 0 it would diffuse nothing."""
+    diffusion = None if problem.internal is None else problem.internal.power_diffusion()
+    size = 1.0 if diffusion is None else abs(float(diffusion.coefficient))
+    if size and not torch.finfo(dtype).tiny < size < torch.finfo(dtype).max:
+        raise ConfigError(
+            f"the diffusion has the coefficient {size:.3g}, which {str(dtype).removeprefix('torch.')} does not hold: "
+            "choose units in which it is nearer to 1, or dtype=float64"
+        )
 
 
 def _check_values(v: Potential, low: float, high: float) -> None:
