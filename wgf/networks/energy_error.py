@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ PARTS = {2: 2.0, 3: 1.5}  # of a cell; error relative to the change by them at o
 # at an order p < 1, as in tails, halves change 1 - 2^-p of the error, and thirds (1 - 3^-p) / (1 - 2^-p) times as much:
 # that share falls by so much as the ratio rises beyond 4/3, and is so large at least
 SLOWER, LEAST_SHARE = 1.9, 0.25
-MANY, MOST = 16, 300_000  # parts of a cell, for wells of V that halves and thirds miss, with so many nodes at most
+MANY, MOST = 16, 300_000  # parts of a cell, for wells of V that halves and thirds miss, and most nodes then
 SAFE = 1.5  # times the change by them: of wells they may miss some, too
 FARTHEST, POINTS = 1e-120, 300  # mass at which the integral over a tail ends, and its points
 
@@ -50,14 +51,14 @@ class QuadratureOfEnergies:
         quadrature, base = self.quadrature, self.map.base
         if not self.terms or (quadrature.order is None and quadrature.noise == 0):
             return None
-        nodes = self.cut(1)
+        nodes = self._nodes
         if quadrature.order is None:
             return standard_error(self.terms, self._at(nodes))
+        energies = self._energies
         cells = nodes.z.unflatten(0, (-1, quadrature.order))
         shortest = SHORT * (base.std + (cells[:, :1] - base.mean).abs())
         short = (cells[:, -1:] - cells[:, :1] < shortest).expand_as(cells).flatten()
-        energies = self.energies(nodes)
-        error = self._by_finer_cells(energies)
+        error = self._by_finer_cells()
         if terms is not None:
             error = error + (energies - terms.to(energies)).abs()
         if quadrature.order > 1 and bool(short.any()):
@@ -68,22 +69,32 @@ class QuadratureOfEnergies:
             error = error + (self.energies(self._with_tails(nodes)) - self.energies(plain)).abs()
         return float(error.max().nan_to_num(math.inf, math.inf))
 
-    def _by_finer_cells(self, energies: Tensor) -> Tensor:
-        """Errors [k] of the energies [k] by their changes."""
+    def _by_finer_cells(self) -> Tensor:
+        """Errors of the energies [k] by their changes."""
         changes = self.changes()
         error = (changes.new_tensor([*PARTS.values()])[:, None] * changes).abs().amax(0)
         share = 0.5 - SLOWER * (changes[1] / changes[0] - 4 / 3)
         error = error.maximum(changes[0].abs() / share.nan_to_num(0.5).clamp(LEAST_SHARE, 0.5))
         local = [k for k, term in enumerate(self.terms) if isinstance(term, Local)]  # sums over pairs cost too much
-        if local and len((nodes := self.cut(MANY)).z) <= MOST:
-            at = self._at(nodes)
+        if local and MANY * len(self._nodes.z) <= MOST:
+            at = self._at(self.cut(MANY))
             finest = torch.stack([self.terms[k].value(at) for k in local])
-            error[local] = error[local].maximum((finest - energies[local]).abs() * SAFE)
+            error[local] = error[local].maximum((finest - self._energies[local]).abs() * SAFE)
         return error
 
     def changes(self) -> Tensor:
         """Changes of the energies when the cells are cut in 2 and in 3 [2, k]."""
-        return torch.stack([self.energies(self.cut(parts)) for parts in PARTS]) - self.energies(self.cut(1))
+        return torch.stack([self.energies(self.cut(parts)) for parts in PARTS]) - self._energies
+
+    @cached_property
+    def _nodes(self) -> Nodes:
+        """The nodes of the quadrature itself."""
+        return self.cut(1)
+
+    @cached_property
+    def _energies(self) -> Tensor:
+        """The energies by the quadrature itself [k]."""
+        return self.energies(self._nodes)
 
     def cut(self, parts: int) -> Nodes:
         """The nodes of the quadrature whose cells are cut in so many equal parts."""
