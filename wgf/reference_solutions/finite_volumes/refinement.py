@@ -39,7 +39,7 @@ COUPLED = 768  # cells beyond which coupled ones have fewer evaluations: they co
 GROWTH = 1.5  # of the evaluations from one grid to the next that is foreseen, at most
 CROWD = 0.1  # mass in one cell that shows that a law is not resolved, or no longer there
 TAILS = 8  # times the W2 change by tails that begin with ten times the mass that their error may be
-ROUNDED = 2  # times the distances of what rounding does not tell apart: as mass is known there to a half
+ROUNDED = 2  # times the distance between neighbours among the floating-point numbers, whose mass may be all at one
 SLOWEST = 0.25  # slowest gain in W2, less 1
 FLOOR, W2_FLOOR = 5e-9, 5e-8  # W1 and W2 error of the integration in time
 

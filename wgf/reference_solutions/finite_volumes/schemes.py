@@ -28,7 +28,7 @@ FIRST = np.array([3, -32, 168, -672, 0, 672, -168, 32, -3]) / 840
 SECOND = np.array([-9, 128, -1008, 8064, -14350, 8064, -1008, 128, -9]) / 5040
 TINY = 1e-100  # a density (mass/length)
 CHEAP, COSTLY = 2e-8, 1e-6  # goals of schemes that reach a further digit by few cells, and of those that need many
-PIECES = 16, 4  # of a cell whose mean of V is taken, if V rests and if it moves: kinks cost so much less, squared
+PIECES = 16, 4  # of a cell for its mean of V, where V rests and where it moves; errors by kinks fall by their square
 DAMPING = np.array([-1, 8, -28, 56, -70, 56, -28, 8, -1]) / 280
 MIDDLE = np.array([5 / 7168, -49 / 5120, 245 / 3072, -1225 / 1024, 1225 / 1024, -245 / 3072, 49 / 5120, -5 / 7168])
 
